@@ -1,0 +1,70 @@
+# The doors of this repository: `make help` lists them, and CI calls the same ones.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PY := .venv/bin/python
+MODEL ?= sentence-transformers/all-MiniLM-L6-v2
+LLM ?= qwen2.5-coder:1.5b
+# The smallest model that obeys the protocol: tests judge structure and sources, not prose.
+TEST_LLM ?= smollm2:135m
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: local ## Start the local stack, upload the example PDFs, ask, print cited answers, stop
+	$(PY) -m infra.local demo --model "$(LLM)"
+
+.PHONY: up
+up: local ## Start the local stack and keep it running (Ctrl-C stops it); ARGS="--port 8080"
+	$(PY) -m infra.local up --model "$(LLM)" $(ARGS)
+
+.PHONY: test
+test: dev embedder ## All tests: unit, integration, end to end; reports coverage
+	$(PY) -m coverage erase
+	$(PY) -m pytest --cov --cov-report= $(ARGS)
+	$(PY) -m coverage report
+
+.PHONY: test-unit
+test-unit: dev embedder ## Unit tests alone: no network, some seconds
+	$(PY) -m pytest -q tests/unit $(ARGS)
+
+.PHONY: pr
+pr: dev embedder ## What a commit must pass: format, lint, types, unit tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(PY) -m pytest -q tests/unit
+
+.PHONY: format
+format: dev ## Format the code and mend what lint can mend
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+.PHONY: model
+model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
+	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
+
+.PHONY: examples
+examples: dev ## Make the example PDFs again
+	$(PY) examples/make_examples.py
+
+.PHONY: lock
+lock: dev ## Write the hash-pinned locks again; ARGS=--upgrade renews versions
+	scripts/lock $(ARGS)
+
+.PHONY: clean
+clean: ## Remove the local stack's data, reports and built files
+	rm -rf .docwell build layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+
+# --- what the doors above need; each is quick when there is nothing to do ---
+
+.PHONY: local dev embedder
+local:
+	@scripts/setup local
+dev:
+	@scripts/setup dev
+embedder:
+	@$(PY) layers/embedder/build_model.py

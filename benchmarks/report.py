@@ -1,0 +1,138 @@
+"""The report of a command that measures or proves something: a table for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / "build" / "reports"
+
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_GOAL = re.compile(r"(<=|>=|==|<|>) (-?[0-9.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. `goal` is a comparison with a number, such as `<= 50`; without one `ok` is always true."""
+
+    metric: str
+    value: float
+    unit: str
+    goal: str | None
+    ok: bool
+
+
+def meets(value: float, goal: str | None) -> bool:
+    """Whether a value holds its goal.
+
+    >>> meets(3, "<= 50"), meets(3, "== 0"), meets(3, None)
+    (True, False, True)
+
+    Raises:
+        ValueError: the goal is no comparison with a number.
+    """
+    if goal is None:
+        return True
+    match = _GOAL.fullmatch(goal)
+    if match is None:
+        raise ValueError(f"a goal is a comparison with a number, not {goal!r}")
+    return _COMPARISONS[match[1]](value, float(match[2]))
+
+
+@dataclass
+class Report:
+    """Collects rows under one name; `finish` shows and stores them."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _clock: float = field(default_factory=time.monotonic)
+
+    def add(self, metric: str, value: float, unit: str, goal: str | None = None) -> Row:
+        """One more figure, held to its goal. Raises `ValueError` for a goal that is none."""
+        row = Row(metric, round(value, 3), unit, goal, meets(value, goal))
+        self.rows.append(row)
+        return row
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are figures and every goal holds."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    def finish(self, folder: Path = REPORTS) -> int:
+        """Print the table and write `folder/NAME.json`. Gives the command's exit status."""
+        document = {
+            "name": self.name,
+            "commit": _commit(),
+            "machine": machine(),
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._clock, 1),
+            "rows": [asdict(row) for row in self.rows],
+            "ok": self.ok,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        console = Console(highlight=False)
+        console.print(self._table())
+        console.print(f"{path}", style="dim", soft_wrap=True)
+        return 0 if self.ok else 1
+
+    def _table(self) -> Table:
+        table = Table(title=self.name, title_justify="left", title_style="bold")
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        table.add_column("unit")
+        table.add_column("goal")
+        table.add_column("")
+        for row in self.rows:
+            verdict = "" if row.goal is None else "[green]ok[/]" if row.ok else "[red]missed[/]"
+            table.add_row(row.metric, f"{row.value:,g}", row.unit, row.goal or "", verdict)
+        return table
+
+
+def machine() -> str:
+    """Processor, cores, memory, system and Python, in words."""
+    processor = platform.processor() or platform.machine()
+    with_name = Path("/proc/cpuinfo")
+    if with_name.exists():
+        names = re.findall(r"^model name\s*:\s*(.+)$", with_name.read_text(encoding="utf-8"), re.MULTILINE)
+        processor = names[0] if names else processor
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    python = ".".join(map(str, sys.version_info[:3]))
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{processor}, {os.cpu_count()} cores, {gigabytes:.0f} GB, {system}, Python {python}"
+
+
+def _commit() -> str:
+    """The short commit, with `+` when the working tree differs from it; `unknown` outside git."""
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout.strip()

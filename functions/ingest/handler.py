@@ -1,0 +1,29 @@
+"""S3 notifications through SQS: for each key, make the index match the bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
+from docwell import wiring
+from docwell.events import Delivery, handle_delivery
+from docwell.observability import logger, metrics, record_cold_start, tracer
+
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Lambda's own class
+    """Process a batch; what failed is reported by message id and comes again, the rest is done."""
+    record_cold_start()
+    settings = wiring.ingest_settings()
+
+    def process(record: Any) -> None:  # noqa: ANN401 - Powertools passes its own class
+        delivery = Delivery.from_sqs(record, settings.max_receives)
+        handle_delivery(wiring.ingest(), delivery, lambda: context.get_remaining_time_in_millis() / 1000)
+
+    return process_partial_response(event, process, processor, context=context)

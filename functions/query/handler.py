@@ -1,0 +1,17 @@
+"""Questions and documents over HTTP: translate the event, call the use case, return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docwell.observability import logger, metrics, record_cold_start, tracer
+from docwell.routes import app
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
+    """Answer one request of the REST API."""
+    record_cold_start()
+    return app.resolve(event, context)

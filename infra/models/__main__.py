@@ -1,0 +1,51 @@
+"""`python -m infra.models NAME...` fetches models; `--list` says which there are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from docwell.errors import DocwellError
+from infra.models.catalogue import catalogue
+from infra.models.fetch import cache_folder, fetch
+
+
+def main() -> int:
+    """Exit status: 0 all files are there and verified, 1 some are not, 2 wrong usage, 130 stopped."""
+    parser = argparse.ArgumentParser(prog="python -m infra.models", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models to fetch")
+    parser.add_argument("--list", action="store_true", help="list the models of the catalogue")
+    arguments = parser.parse_args()
+    if arguments.list:
+        Console().print(_table())
+        return 0
+    if not arguments.names:
+        parser.error("name a model, or ask for --list")
+    try:
+        for name in arguments.names:
+            for path in fetch(name).values():
+                print(path)
+    except DocwellError as error:
+        print(f"error: {error.detail}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what is complete is kept for the next time", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _table() -> Table:
+    table = Table("name", "what it is", "size", "licence", "in the cache")
+    for model in catalogue().values():
+        size = decimal(sum(file.bytes for file in model.files))
+        kept = all((cache_folder() / model.folder / file.name).is_file() for file in model.files)
+        table.add_row(model.name, model.title, size, model.licence, "yes" if kept else "no")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

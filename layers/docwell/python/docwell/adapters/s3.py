@@ -1,0 +1,54 @@
+"""The documents bucket."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from docwell.adapters.aws import error_code, vendor_errors
+from docwell.errors import NotFound
+from docwell.models import ObjectVersion
+
+_GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
+_CHANGED = frozenset({"412", "PreconditionFailed"})
+_BLOCK = 1024 * 1024
+
+
+class S3ObjectStore:
+    """`docwell.ports.ObjectStore` over one bucket, versioned or not."""
+
+    def __init__(self, client: Any, bucket: str) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
+        self._client = client
+        self._bucket = bucket
+
+    def head(self, key: str) -> ObjectVersion | None:
+        """The current version, None where the key is absent or its newest version is a delete marker."""
+        with vendor_errors("s3"):
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) in _GONE:
+                    return None
+                raise
+        version = answer.get("VersionId")
+        if version in (None, "null"):  # "null" names the one version of a bucket whose versioning is off
+            version = answer["ETag"]
+        return ObjectVersion(version=version, size=answer["ContentLength"])
+
+    def download(self, key: str, version: ObjectVersion, path: Path) -> None:
+        """Write exactly that version to `path`. Raises `NotFound` when the key has another one by now."""
+        # An ETag comes in quotes; a VersionId never does.
+        is_etag = version.version.startswith('"')
+        which = {"IfMatch" if is_etag else "VersionId": version.version}
+        with vendor_errors("s3"):
+            try:
+                body = self._client.get_object(Bucket=self._bucket, Key=key, **which)["Body"]
+            except ClientError as error:
+                if error_code(error) in _GONE | _CHANGED:
+                    raise NotFound(f"{key!r} changed while it was being read") from error
+                raise
+            with body, path.open("wb") as file:
+                shutil.copyfileobj(body, file, _BLOCK)

@@ -1,0 +1,102 @@
+"""Settings: one typed model for each function, read once. Nothing else in docwell reads the environment.
+
+A variable is the field's name in capitals with `DOCWELL_` before it. AWS's own variables (region,
+credentials, `AWS_ENDPOINT_URL`) are boto3's to read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, HttpUrl, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong; the message names each of them."""
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore")
+
+    @classmethod
+    def read(cls) -> Self:
+        """The settings of this process. Raises `SettingsError` with each variable's name."""
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = [
+                f"DOCWELL_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+                for item in error.errors()
+            ]
+            raise SettingsError("; ".join(problems)) from None
+
+
+class StorageSettings(_Settings):
+    """Where documents, ledger and vectors are: every function needs these."""
+
+    bucket: str
+    ledger_table: str = "docwell-ledger"
+    chroma_url: HttpUrl
+    chroma_tenant: str = "default_tenant"
+    chroma_database: str = "default_database"
+    chroma_token: str | None = None
+    # The stock client waits without limit. 10 s is far over what 250 records take (about 0.2 s).
+    chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+
+
+class EmbedderSettings(_Settings):
+    """Where the embedding model is and how it runs."""
+
+    model_dir: Path
+    # 0 lets onnxruntime take the cores that the function has.
+    embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
+    # Part of the pipeline fingerprint, so ingest and query must agree. all-MiniLM-L6-v2 reads 254 tokens of text.
+    chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
+
+
+class IngestSettings(StorageSettings, EmbedderSettings):
+    """The ingest function. Every limit protects the worker from one document."""
+
+    # A range is what one child process reads and what a killed worker has to do again.
+    range_pages: Annotated[int, Field(ge=1, le=1000)] = 50
+    # Lambda's /tmp is 512 MB unless the template asks for more (it asks for 2 GB).
+    max_document_bytes: Annotated[int, Field(gt=0)] = 512 * MIB
+    max_document_pages: Annotated[int, Field(gt=0)] = 20_000
+    # The densest real page in the evaluation set has 20,000 characters.
+    max_page_characters: Annotated[int, Field(gt=0)] = 200_000
+    max_document_characters: Annotated[int, Field(gt=0)] = 100_000_000
+    # PDFium takes about 2 ms a page, pypdf about 30; 30 s for a range is 20 times what pypdf needs.
+    parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    # PDFium dies at 4 GB on decompression bombs; real filings stay under 300 MB.
+    parse_memory_bytes: Annotated[int, Field(gt=0)] = 1024 * MIB
+    # 50-250 records a call are fastest with Chroma.
+    upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
+    # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.
+    lease_s: Annotated[float, Field(ge=1, le=900)] = 90.0
+    # The queue's maxReceiveCount: at the last receive a document that still fails becomes FAILED.
+    max_receives: Annotated[int, Field(ge=1, le=1000)] = 5
+    # A worker stops this long before its deadline and leaves the rest to redelivery.
+    stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+
+
+class QuerySettings(StorageSettings, EmbedderSettings):
+    """The query function. Every limit bounds what one request can cost."""
+
+    ollama_url: HttpUrl
+    model: str = "qwen2.5-coder:1.5b"
+    # Another num_ctx reloads the model on its host, so each request sends this one value.
+    num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
+    num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
+    keep_alive: str = "30m"
+    top_k: Annotated[int, Field(ge=1, le=50)] = 5
+    max_top_k: Annotated[int, Field(ge=1, le=200)] = 20
+    # Under this cosine similarity nothing is relevant, and the model is not asked. With all-MiniLM-L6-v2 the
+    # best passage is over it for 99% of questions that a document answers (docs/architecture.md).
+    min_score: Annotated[float, Field(ge=-1, le=1)] = 0.28
+    max_question_characters: Annotated[int, Field(ge=1)] = 2_000
+    # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
+    deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0

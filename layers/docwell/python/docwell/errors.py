@@ -1,0 +1,107 @@
+"""Everything that docwell raises on purpose.
+
+::
+
+    DocwellError
+    ├── BadInput            400  the request cannot be understood or is over a limit
+    ├── NotFound            404  no such document, collection or route
+    ├── Refused             422  the document is understood and declined: REJECTED(reason)
+    ├── Unavailable         503  something that docwell depends on is down or slow: try again
+    │   ├── DeadlineExceeded 504 the time for this request is used up
+    │   ├── ModelMissing    503  the model host answers but has no such model: trying again is no use
+    │   └── LeaseLost       503  another worker has taken the document over: this one changes nothing more
+    └── Corrupt             500  stored data is not what it must be (checksum, manifest, wrong space)
+
+Each class knows the HTTP status and the problem type (RFC 9457) that it becomes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DocwellError(Exception):
+    """Root of the tree. `detail` is fit for a client: it holds no document text and no question."""
+
+    status: ClassVar[int] = 500
+    problem: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "docwell failed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadInput(DocwellError):  # noqa: N818 - the tree reads better without Error on each name
+    """The caller can mend this by sending something else."""
+
+    status = 400
+    problem = "bad-input"
+    title = "The request cannot be used"
+
+
+class NotFound(DocwellError):  # noqa: N818
+    """What was asked for does not exist, or is not this caller's to see."""
+
+    status = 404
+    problem = "not-found"
+    title = "No such thing"
+
+
+class Refused(DocwellError):  # noqa: N818
+    """A document that docwell will not index. `reason` is one of `docwell.models.Reason`."""
+
+    status = 422
+    problem = "document-refused"
+    title = "The document is refused"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Unavailable(DocwellError):  # noqa: N818
+    """A dependency is down or slow. `retry_after` is in seconds; None means that retrying is no use."""
+
+    status = 503
+    problem = "dependency-unavailable"
+    title = "Something that docwell depends on is not available"
+
+    def __init__(self, dependency: str, detail: str, retry_after: float | None = 5.0) -> None:
+        super().__init__(detail)
+        self.dependency = dependency
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(Unavailable):
+    """The time given to this request is used up."""
+
+    status = 504
+    problem = "deadline-exceeded"
+    title = "No answer within the time allowed"
+
+
+class ModelMissing(Unavailable):
+    """The model host has no such model: an operator must pull it."""
+
+    problem = "model-missing"
+    title = "The language model is not installed on the model host"
+
+    def __init__(self, dependency: str, detail: str) -> None:
+        super().__init__(dependency, detail, retry_after=None)
+
+
+class LeaseLost(Unavailable):
+    """The document's lease has passed to another worker; this one must change nothing more."""
+
+    problem = "lease-lost"
+
+    def __init__(self, key: str) -> None:
+        super().__init__("ledger", f"another worker has taken over {key!r}")
+
+
+class Corrupt(DocwellError):  # noqa: N818
+    """Stored data is not what it must be. Nothing was changed; an operator must look."""
+
+    problem = "corrupt"
+    title = "Stored data is damaged"

@@ -1,0 +1,263 @@
+"""The data that passes between the parts: frozen, without behaviour beyond what derives from it.
+
+Page numbers are 1-based positions in the file. Offsets are in characters of the page's extracted text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+DEFAULT_COLLECTION = "default"
+
+
+class Status(StrEnum):
+    """Where a document stands. Every object in the bucket ends in one of these."""
+
+    PENDING = "PENDING"
+    INDEXED = "INDEXED"
+    EMPTY = "EMPTY"
+    REJECTED = "REJECTED"
+    DELETED = "DELETED"
+    FAILED = "FAILED"
+
+
+FINAL = frozenset(Status) - {Status.PENDING}
+
+
+class Reason(StrEnum):
+    """Why a document is EMPTY, REJECTED or FAILED."""
+
+    NO_TEXT = "no_text"  # EMPTY: pages without a text layer, most often a scan
+    NOT_PDF = "not_pdf"  # REJECTED from here on
+    EMPTY_FILE = "empty_file"
+    ENCRYPTED = "encrypted"
+    CORRUPT = "corrupt"
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PAGES = "too_many_pages"
+    TOO_MUCH_TEXT = "too_much_text"
+    TOO_SLOW = "too_slow"
+    TOO_MUCH_MEMORY = "too_much_memory"
+    READER_CRASHED = "reader_crashed"
+    UNAVAILABLE = "dependency_unavailable"  # FAILED from here on
+    INTERNAL = "internal_error"
+
+
+def collection_of(key: str) -> str:
+    """The collection of a key: its first folder, or `default` for a key with none.
+
+    >>> collection_of("handbooks/2026/a.pdf"), collection_of("a.pdf"), collection_of("//a.pdf")
+    ('handbooks', 'default', 'default')
+    """
+    first, slash, _ = key.partition("/")
+    return first if slash and first else DEFAULT_COLLECTION
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of one object: what a HEAD says. `version` is the VersionId, or the ETag without versioning."""
+
+    version: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """One S3 key in the documents bucket."""
+
+    bucket: str
+    key: str
+
+    @property
+    def collection(self) -> str:
+        """The first folder of the key."""
+        return collection_of(self.key)
+
+    def generation(self, version: str, fingerprint: str) -> str:
+        """The generation (32 hex digits) that one version gives under one pipeline fingerprint."""
+        return _digest(self.bucket, self.key, version, fingerprint)
+
+    def chunk_id(self, generation: str, range_: int, ordinal: int) -> str:
+        """The id (32 hex digits) of a chunk: deterministic, so that writing twice is writing once."""
+        return _digest(self.bucket, self.key, generation, str(range_), str(ordinal))
+
+
+def _digest(*parts: str) -> str:
+    # surrogatepass: a key can be any string that S3 takes, and a digest must never fail.
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class PdfInfo:
+    """What a PDF says of itself."""
+
+    page_count: int
+    title: str | None = None
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3")."""
+
+    number: int
+    text: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document: `text` is exactly page text from `start` to `end` (on `page_start` when one page).
+
+    `tokens` counts the embedding model's tokens of `text`, its special tokens not included.
+    """
+
+    text: str
+    page_start: int
+    page_end: int
+    start: int
+    end: int
+    tokens: int
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """One row of the vector index. `vector` has the embedder's dimension."""
+
+    id: str
+    document: str
+    generation: str
+    version: str
+    chunk: Chunk
+    vector: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk that was found for a question. `score` is the cosine similarity to it, -1 to 1."""
+
+    id: str
+    document: str
+    generation: str
+    version: str
+    chunk: Chunk
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """What the ledger knows of one document.
+
+    `version`, `status`, `reason`, `pages`… speak of the newest version that was looked at;
+    `live_generation` and `live_version` of what queries may see, None when nothing may be.
+    `swept` is false while chunks of other generations may remain in the index.
+    `updated_at` is in seconds since the epoch.
+    """
+
+    key: str
+    status: Status = Status.PENDING
+    reason: str | None = None
+    detail: str | None = None
+    version: str | None = None
+    fingerprint: str | None = None
+    size: int | None = None
+    pages: int | None = None
+    pages_done: int = 0
+    chunks: int = 0
+    unreadable_pages: int = 0
+    title: str | None = None
+    live_generation: str | None = None
+    live_version: str | None = None
+    swept: bool = True
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change one document until `expires_at` (seconds since the epoch).
+
+    `fence` grows with each new holder: a write under an older fence is refused by the ledger.
+    """
+
+    key: str
+    owner: str
+    fence: int
+    expires_at: float
+    record: DocumentRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn for the language model. `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the model host answered. `first_token_ms` counts from the request."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    done_reason: str
+    first_token_ms: float
+
+
+class AnswerStatus(StrEnum):
+    """Where an answer came from: the model with citations, nowhere, or the passages themselves."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    EXTRACTIVE = "extractive"
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """One `[marker]` of the answer, resolved: `quote` stands verbatim on `page` of `document`."""
+
+    marker: int
+    document: str
+    version: str
+    page: int
+    page_label: str | None
+    quote: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the model host counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of each stage."""
+
+    embed: float = 0.0
+    retrieve: float = 0.0
+    generate: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one question."""
+
+    answer: str
+    status: AnswerStatus
+    citations: tuple[Citation, ...]
+    usage: Usage
+    timings_ms: Timings
+    model: str
+    prompt_version: str
+    dropped_passages: int

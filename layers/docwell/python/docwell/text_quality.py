@@ -1,0 +1,121 @@
+"""What a reader took from a page, made fit to index; and whether it is text at all.
+
+Both functions take a reader's own output and take time in proportion to it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from itertools import pairwise
+
+# Over this share of unreadable characters a page is not text. Real pages of the evaluation set stay under
+# 0.1 (bullets from symbol fonts); pages whose font has no way back to Unicode are near 1.
+UNREADABLE_SHARE = 0.5
+# Under this many characters nothing is said of a page.
+FEW = 20
+
+# PDFium writes one of these where it took a hyphen from a line's end and joined the lines.
+_HYPHEN = "\x02\ufffe"
+_CUT = re.compile(rf"[{_HYPHEN}]\n?|\u00ad\n")
+_BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
+_WORD = re.compile(r"\w+(?:-\w+)*")
+_LONGEST_WORD = 64
+# A glyph without a Unicode value, as some PDF writers and readers spell it.
+_CID = re.compile(r"\(cid:\d{1,5}\)")
+_BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
+# Presentation forms that stand for plain letters: Latin ligatures and the shapes of Arabic letters.
+# Full NFKC would also change quotes, fractions and superscripts, which a quote must keep.
+_FORMS = re.compile("[\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc]")
+# Marks without width that say nothing about the text; the two joiners (200C, 200D) do, in Hindi and Persian.
+_INVISIBLE = frozenset(
+    "\u00ad\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+
+
+def unreadable_share(text: str) -> float:
+    """The share (0 to 1) of characters that no one can read; 0 for a page without text.
+
+    Counted against the page: private use, unassigned, control and replacement characters, and `(cid:7)`.
+    """
+    coded = sum(len(match) for match in _CID.findall(text))
+    bad = total = 0
+    for character, count in Counter(text).items():
+        if character.isspace() or character in _HYPHEN:
+            continue
+        total += count
+        if character == "\ufffd" or unicodedata.category(character) in _BAD:
+            bad += count
+    return (bad + coded) / total if total else 0.0
+
+
+def is_unreadable(text: str) -> bool:
+    """Whether a page has characters, more than a stray few, and most of them are unreadable."""
+    return len(text) >= FEW and unreadable_share(text) > UNREADABLE_SHARE
+
+
+def tidy(text: str) -> str:
+    r"""A page's text in NFC, without control characters and with at most one blank line running.
+
+    Words that were cut at a line's end are joined: with their hyphen where the page elsewhere writes them
+    so, or where it is no syllable that was cut (`non-GAAP`).
+
+    >>> tidy("informa\ufffetion \ufb01le\r\nnext\x00")
+    'information file\nnext'
+    """
+    text = _BREAKS.sub("\n", text)
+    if _CUT.search(text):
+        text = _join_words(text)
+    text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    table: dict[int, str | None] = {}
+    for character in set(text):
+        if character == "\n":
+            continue
+        category = unicodedata.category(character)
+        if character == "\t" or category == "Zs":
+            table[ord(character)] = " "
+        elif category in {"Cc", "Cs", "Cn"} or character in _INVISIBLE:
+            table[ord(character)] = None
+    return _squeeze(unicodedata.normalize("NFC", text.translate(table)))
+
+
+def _squeeze(text: str) -> str:
+    lines: list[str] = []
+    for line in text.split("\n"):
+        line = line.rstrip()  # noqa: PLW2901 - a regular expression for this is quadratic in long runs of spaces
+        if line or (lines and lines[-1]):
+            lines.append(line)
+    return "\n".join(lines).strip("\n")
+
+
+def _join_words(text: str) -> str:
+    """Join what was cut at line ends. Whether the hyphen was the word's own, the page's other words say."""
+    pieces = _CUT.split(text)
+    # Halves count once for the cut itself: a half that is a word of its own is there more often.
+    words = Counter(word.lower() for word in _WORD.findall(text))
+    joined = [pieces[0]]
+    for before, after in pairwise(pieces):
+        left, right = _last_word(before), _first_word(after)
+        if left and right and _own_hyphen(left, right, words):
+            joined.append("-")
+        joined.append(after)
+    return "".join(joined)
+
+
+def _own_hyphen(left: str, right: str, words: Counter[str]) -> bool:
+    whole, hyphened = f"{left}{right}".lower(), f"{left}-{right}".lower()
+    if whole in words or hyphened in words:
+        return words[hyphened] > words[whole]
+    two_words = words[left.lower()] > 1 and words[right.lower()] > 1
+    return two_words or len(left) == 1 or not right[0].islower()
+
+
+def _last_word(text: str) -> str:
+    found = _WORD.findall(text[-_LONGEST_WORD:])
+    return found[-1].rpartition("-")[2] if found and text.endswith(found[-1]) else ""
+
+
+def _first_word(text: str) -> str:
+    found = _WORD.match(text[:_LONGEST_WORD])
+    return found[0].partition("-")[0] if found else ""

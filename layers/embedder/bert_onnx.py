@@ -1,0 +1,182 @@
+"""A BERT sentence model as ONNX, from its safetensors: numpy and onnx only, no torch.
+
+Plain operators of ONNX 20, fp32. onnxruntime's own optimiser fuses them when it loads the graph, so
+that fusing here gains nothing (measured). Equal weights give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+
+from docwell.errors import BadInput
+from layers.embedder.sentence_config import SentenceConfig
+
+_OPSET = 20  # the first with Gelu
+_IR_VERSION = 9  # the one of that opset: older onnxruntimes refuse newer ones
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# What the graph needs a model to be; anything else has to go through torch.
+_REQUIRED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("bert",),
+    "hidden_act": ("gelu",),
+    "position_embedding_type": ("absolute", None),
+}
+
+
+def is_supported(config: SentenceConfig) -> bool:
+    """Whether `build` can make this model."""
+    known = all(config.transformer.get(key) in values for key, values in _REQUIRED.items())
+    return known and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
+
+
+def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
+    """Write the graph: (batch, sequence) int64 inputs -> sentence_embedding (batch, dimension) float32.
+
+    Raises `BadInput` for a model that is not a BERT of the usual shape.
+    """
+    if not is_supported(config):
+        raise BadInput(f"not a plain BERT: {config.transformer.get('model_type')}, {', '.join(config.modules)}")
+    graph = _Graph(_weights(weights_path))
+    mask = graph.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
+    hidden = _encoder(graph, config.transformer, mask)
+    pooled = _mean(graph, hidden, mask) if config.pooling == "mean" else _first(graph, hidden)
+    if config.normalize:
+        pooled = _unit_length(graph, pooled)
+    graph.node("Identity", [pooled], "sentence_embedding")
+    onnx.save(graph.model(int(config.transformer["hidden_size"])), str(target))
+
+
+def _weights(path: Path) -> dict[str, NDArray[Any]]:
+    weights = load_file(path)
+    return {name.removeprefix("bert."): value for name, value in weights.items()}
+
+
+class _Graph:
+    """Nodes and constants in the order made; a node has the name of its only output."""
+
+    def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        self._weights = weights
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+
+    def weight(self, name: str, *, transpose: bool = False) -> str:
+        """A weight of the model as a constant. Raises `BadInput` when the model has no such weight."""
+        if name not in self._weights:
+            raise BadInput(f"the model has no weight {name}")
+        return self.constant(name, self._weights[name].T if transpose else self._weights[name])
+
+    def constant(self, name: str, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
+        if name not in self._constants:
+            array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
+            # ascontiguousarray turns a scalar into a vector of one
+            self._constants[name] = numpy_helper.from_array(array.reshape(np.shape(value)), name)
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:  # noqa: ANN401
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def dense(self, hidden: str, weight: str, name: str) -> str:
+        # torch keeps (out, in), MatMul wants (in, out)
+        product = self.node("MatMul", [hidden, self.weight(f"{weight}.weight", transpose=True)], f"{name}.product")
+        return self.node("Add", [product, self.weight(f"{weight}.bias")], name)
+
+    def norm(self, hidden: str, weight: str, epsilon: float, name: str) -> str:
+        inputs = [hidden, self.weight(f"{weight}.weight"), self.weight(f"{weight}.bias")]
+        return self.node("LayerNormalization", inputs, name, axis=-1, epsilon=epsilon)
+
+    def model(self, dimension: int) -> onnx.ModelProto:
+        inputs = [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in _INPUTS
+        ]
+        output = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", dimension])
+        graph = helper.make_graph(self._nodes, "bert", inputs, [output], list(self._constants.values()))
+        opset = [helper.make_opsetid("", _OPSET)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION, producer_name="docwell")
+        onnx.checker.check_model(model)
+        return model
+
+
+def _encoder(graph: _Graph, config: Mapping[str, Any], mask: str) -> str:
+    """All layers: (batch, sequence, hidden)."""
+    epsilon = float(config["layer_norm_eps"])
+    hidden = _embeddings(graph, epsilon)
+    # 0 for a token, the lowest float for padding: softmax makes that an exact 0.
+    padding = graph.node("Sub", [graph.constant("one", 1.0), mask], "padding")
+    lowest = graph.constant("lowest", np.finfo(np.float32).min)
+    bias = graph.node("Mul", [padding, lowest], "bias.2d")
+    bias = graph.node("Unsqueeze", [bias, graph.constant("axes.1.2", [1, 2], np.int64)], "bias")
+    for number in range(config["num_hidden_layers"]):
+        layer = f"encoder.layer.{number}"
+        attended = _attention(graph, hidden, bias, layer, config)
+        attended = graph.dense(attended, f"{layer}.attention.output.dense", f"{number}.attended")
+        attended = graph.node("Add", [attended, hidden], f"{number}.attended.sum")
+        attended = graph.norm(attended, f"{layer}.attention.output.LayerNorm", epsilon, f"{number}.attended.norm")
+        inner = graph.dense(attended, f"{layer}.intermediate.dense", f"{number}.inner")
+        inner = graph.node("Gelu", [inner], f"{number}.gelu", approximate="none")
+        outer = graph.dense(inner, f"{layer}.output.dense", f"{number}.outer")
+        outer = graph.node("Add", [outer, attended], f"{number}.outer.sum")
+        hidden = graph.norm(outer, f"{layer}.output.LayerNorm", epsilon, f"{number}.hidden")
+    return hidden
+
+
+def _embeddings(graph: _Graph, epsilon: float) -> str:
+    """Words, positions from 0 on, and token types, added and normalised."""
+    axis = graph.constant("axis.0", [0], np.int64)
+    shape = graph.node("Shape", ["input_ids"], "shape")
+    length = graph.node("Gather", [shape, graph.constant("index.1", [1], np.int64)], "length")
+    table = graph.weight("embeddings.position_embeddings.weight")
+    positions = graph.node("Slice", [table, graph.constant("start", [0], np.int64), length, axis], "positions")
+    words = graph.node("Gather", [graph.weight("embeddings.word_embeddings.weight"), "input_ids"], "words")
+    types = graph.weight("embeddings.token_type_embeddings.weight")
+    types = graph.node("Gather", [types, "token_type_ids"], "types")
+    summed = graph.node("Add", [graph.node("Add", [words, types], "words.types"), positions], "embedded")
+    return graph.norm(summed, "embeddings.LayerNorm", epsilon, "embedded.norm")
+
+
+def _attention(graph: _Graph, hidden: str, bias: str, layer: str, config: Mapping[str, Any]) -> str:
+    """softmax(q k / sqrt(width) + bias) v of all heads, side by side: (batch, sequence, hidden)."""
+    size, heads = config["hidden_size"], config["num_attention_heads"]
+    width = size // heads
+    split = graph.constant("heads", [0, 0, heads, width], np.int64)
+
+    def head(part: str, order: Sequence[int]) -> str:
+        projected = graph.dense(hidden, f"{layer}.attention.self.{part}", f"{layer}.{part}")
+        split_heads = graph.node("Reshape", [projected, split], f"{layer}.{part}.heads")
+        return graph.node("Transpose", [split_heads], f"{layer}.{part}.turned", perm=order)
+
+    scores = graph.node("MatMul", [head("query", [0, 2, 1, 3]), head("key", [0, 2, 3, 1])], f"{layer}.scores")
+    scores = graph.node("Mul", [scores, graph.constant("scale", width**-0.5)], f"{layer}.scores.scaled")
+    scores = graph.node("Add", [scores, bias], f"{layer}.scores.masked")
+    weights = graph.node("Softmax", [scores], f"{layer}.weights", axis=-1)
+    context = graph.node("MatMul", [weights, head("value", [0, 2, 1, 3])], f"{layer}.context.heads")
+    context = graph.node("Transpose", [context], f"{layer}.context.turned", perm=[0, 2, 1, 3])
+    return graph.node("Reshape", [context, graph.constant("joined", [0, 0, size], np.int64)], f"{layer}.context")
+
+
+def _mean(graph: _Graph, hidden: str, mask: str) -> str:
+    """The mean over real tokens; 1e-9 as in sentence-transformers, for a text without any."""
+    axis = graph.constant("axis.1", [1], np.int64)
+    mask = graph.node("Unsqueeze", [mask, graph.constant("axis.2", [2], np.int64)], "mask.3d")
+    total = graph.node("ReduceSum", [graph.node("Mul", [hidden, mask], "masked"), axis], "total", keepdims=0)
+    count = graph.node("ReduceSum", [mask, axis], "count", keepdims=0)
+    count = graph.node("Clip", [count, graph.constant("least.count", 1e-9)], "count.clipped")
+    return graph.node("Div", [total, count], "mean")
+
+
+def _first(graph: _Graph, hidden: str) -> str:
+    return graph.node("Gather", [hidden, graph.constant("index.0", 0, np.int64)], "first", axis=1)
+
+
+def _unit_length(graph: _Graph, pooled: str) -> str:
+    last = graph.constant("axis.last", [-1], np.int64)
+    length = graph.node("ReduceL2", [pooled, last], "norm", keepdims=1)
+    length = graph.node("Clip", [length, graph.constant("least.norm", 1e-12)], "norm.clipped")
+    return graph.node("Div", [pooled, length], "unit")

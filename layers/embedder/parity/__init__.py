@@ -1,0 +1,1 @@
+"""Holds the runtime embedder to sentence-transformers: fixed texts, golden vectors, and the check."""

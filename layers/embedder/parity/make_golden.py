@@ -1,0 +1,42 @@
+"""Write golden.npz: what sentence-transformers itself gives for the 200 texts of texts.json.
+
+Run it where sentence-transformers is installed (requirements/export.txt, Python 3.11), as the committed
+file was made, from the root of the repository:
+
+    python3.11 -m venv .venv-export
+    .venv-export/bin/python -m pip install -r requirements/export.txt
+    python -m infra.models all-minilm-l6-v2          # prints the folder to give below
+    .venv-export/bin/python layers/embedder/parity/make_golden.py FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import sentence_transformers  # type: ignore[import-not-found]  # only in .venv-export
+import torch  # type: ignore[import-not-found]
+from sentence_transformers import SentenceTransformer
+
+_HERE = Path(__file__).resolve().parent
+
+
+def main(folder: str) -> None:
+    """Encode one text at a time, so that no vector depends on the padding of its neighbours."""
+    content = (_HERE / "texts.json").read_bytes()
+    texts = [entry["text"] for entry in json.loads(content)]
+    model = SentenceTransformer(folder, device="cpu")
+    vectors = model.encode(texts, batch_size=1, show_progress_bar=False)
+    np.savez(
+        _HERE / "golden.npz",
+        vectors=vectors.astype(np.float32),
+        texts_sha256=sha256(content).hexdigest(),
+        made_with=f"sentence-transformers {sentence_transformers.__version__}, torch {torch.__version__}",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

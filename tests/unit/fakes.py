@@ -1,0 +1,212 @@
+"""Ports in memory: small, and wrong on purpose where a test asks for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.errors import LeaseLost, NotFound, Refused
+from docwell.models import (
+    Completion,
+    DocumentRecord,
+    IndexRecord,
+    Lease,
+    Message,
+    ObjectVersion,
+    Page,
+    Passage,
+    PdfInfo,
+    Reason,
+    Status,
+)
+
+DIMENSION = 64
+
+
+@dataclass
+class FakeStore:
+    """A versioned bucket. `before_download` runs in between HEAD and GET, as a busy user would."""
+
+    objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    before_download: Callable[[], None] = lambda: None
+    versions: int = 0
+
+    def put(self, key: str, body: str | bytes) -> str:
+        self.versions += 1
+        version = f"v{self.versions}"
+        self.objects[key] = (version, body.encode() if isinstance(body, str) else body)
+        return version
+
+    def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+    def head(self, key: str) -> ObjectVersion | None:
+        if key not in self.objects:
+            return None
+        version, body = self.objects[key]
+        return ObjectVersion(version, len(body))
+
+    def download(self, key: str, version: ObjectVersion, path: Path) -> None:
+        self.before_download()
+        found, body = self.objects.get(key, ("", b""))
+        if found != version.version:
+            raise NotFound("changed")
+        path.write_bytes(body)
+
+
+@dataclass
+class FakeLedger:
+    """Leases and records, with the rules of `docwell.ports.Ledger`."""
+
+    records: dict[str, DocumentRecord] = field(default_factory=dict)
+    holders: dict[str, tuple[str, int]] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    fence: int = 0
+    writes: int = 0
+    before_write: Callable[[DocumentRecord], None] = lambda _record: None
+
+    def acquire(self, key: str, owner: str) -> Lease | None:
+        held = self.holders.get(key)
+        if held and held[0] != owner:
+            self.again.add(key)
+            return None
+        self.fence += 1
+        self.holders[key] = (owner, self.fence)
+        record = self.records.setdefault(key, DocumentRecord(key))
+        return Lease(key, owner, self.fence, 1e12, record)
+
+    def renew(self, lease: Lease) -> Lease:
+        self._check(lease)
+        return lease
+
+    def write(self, lease: Lease, record: DocumentRecord) -> Lease:
+        self.before_write(record)
+        self._check(lease)
+        self.writes += 1
+        self.records[lease.key] = record
+        return replace(lease, record=record)
+
+    def release(self, lease: Lease) -> bool:
+        self._check(lease)
+        if lease.key in self.again:
+            self.again.discard(lease.key)
+            return False
+        del self.holders[lease.key]
+        return True
+
+    def _check(self, lease: Lease) -> None:
+        if self.holders.get(lease.key) != (lease.owner, lease.fence):
+            raise LeaseLost(lease.key)
+
+    def get(self, key: str) -> DocumentRecord | None:
+        return self.records.get(key)
+
+    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
+        found = {key: self.records[key].live_generation for key in keys if key in self.records}
+        return {key: generation for key, generation in found.items() if generation}
+
+    def page(
+        self, collection: str | None, status: Status | None, cursor: str | None, limit: int
+    ) -> tuple[list[DocumentRecord], str | None]:
+        return list(self.records.values())[:limit], None
+
+
+@dataclass
+class FakeIndex:
+    """Chunks by collection and id."""
+
+    chunks: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
+    upserts: int = 0
+    before_upsert: Callable[[], None] = lambda: None
+
+    def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
+        self.before_upsert()
+        self.upserts += 1
+        self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
+
+    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
+        records = [r for r in self.chunks.get(collection, {}).values() if document in (None, r.document)]
+        hits = [
+            Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)))
+            for r in records
+        ]
+        return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+    def prune(self, collection: str, document: str, keep: str | None) -> int:
+        chunks = self.chunks.get(collection, {})
+        gone = [id_ for id_, r in chunks.items() if r.document == document and r.generation != keep]
+        for id_ in gone:
+            del chunks[id_]
+        return len(gone)
+
+    def collections(self) -> list[str]:
+        return sorted(self.chunks)
+
+    def of(self, key: str) -> list[IndexRecord]:
+        return [r for chunks in self.chunks.values() for r in chunks.values() if r.document == key]
+
+
+class FakeEmbedder:
+    """Texts that share words have near vectors."""
+
+    max_tokens = 100
+    fingerprint = "fake"
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+        for row, text in zip(vectors, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()):
+                row[crc32(word.encode()) % DIMENSION] += 1
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embed_passages(texts)
+
+
+@dataclass
+class FakeReader:
+    """A "PDF" is text with form feeds between pages; `!reason` on its first line refuses it."""
+
+    def inspect(self, path: Path) -> PdfInfo:
+        text = path.read_text()
+        if text.startswith("!"):
+            raise Refused(Reason(text[1:].strip()), "refused by the fake")
+        return PdfInfo(text.count("\f") + 1, title="A title")
+
+    def pages(self, path: Path, first: int, last: int) -> Iterator[Page]:
+        for number, text in enumerate(path.read_text().split("\f"), 1):
+            if first <= number <= last:
+                yield Page(number, text, label=None)
+
+
+@dataclass
+class FakeModel:
+    """Says what it is told to, and remembers what it was asked."""
+
+    says: str = "An answer [1]."
+    prompt_tokens: int = 10_000
+    asked: list[tuple[Message, ...]] = field(default_factory=list)
+    fails: Exception | None = None
+    name: str = "fake-model"
+
+    def chat(
+        self, messages: Sequence[Message], timeout_s: float, on_token: Callable[[str], None] | None = None
+    ) -> Completion:
+        self.asked.append(tuple(messages))
+        if self.fails:
+            raise self.fails
+        return Completion(self.says, self.prompt_tokens, 5, "stop", 1.0)
+
+    def check(self) -> None:
+        if self.fails:
+            raise self.fails

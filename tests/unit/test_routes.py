@@ -1,0 +1,203 @@
+"""The HTTP API through the query function's handler, on ports in memory."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from docwell import wiring
+from docwell.config import QuerySettings
+from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
+from docwell.models import DocumentRecord, Status
+from functions.query.handler import handler
+from tests.unit.test_query import BOILER, QUESTION, World
+
+CONTEXT = SimpleNamespace(
+    function_name="query",
+    memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:query",
+    aws_request_id="lambda-request",
+    get_remaining_time_in_millis=lambda: 29_000,
+)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    settings = QuerySettings(
+        bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"
+    )
+    monkeypatch.setattr(wiring, "query_settings", lambda: settings)
+    monkeypatch.setattr(wiring, "query", lambda: world.query)
+    monkeypatch.setattr(wiring, "catalogue", lambda: world.ledger)
+    world.add("house/rules.pdf", BOILER, page=7)
+    world.model.says = "Every March [1]."
+    return world
+
+
+def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, Any]]:
+    path, _, query = path.partition("?")
+    parameters = dict(pair.split("=", 1) for pair in query.split("&")) if query else None
+    event = {
+        "path": path,
+        "httpMethod": method,
+        "headers": {"content-type": "application/json", **headers},
+        "multiValueHeaders": {"content-type": ["application/json"], **{k: [v] for k, v in headers.items()}},
+        "queryStringParameters": parameters,
+        "multiValueQueryStringParameters": {k: [v] for k, v in parameters.items()} if parameters else None,
+        "requestContext": {"requestId": "gateway-request", "identity": {"sourceIp": "127.0.0.1"}, "stage": "v1"},
+        "body": body if isinstance(body, str) or body is None else json.dumps(body),
+        "isBase64Encoded": False,
+    }
+    answer = handler(event, CONTEXT)
+    return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
+
+
+def test_a_question_gets_an_answer_with_everything_the_interface_promises(world: World) -> None:
+    status, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
+    assert status == 200
+    assert answer["status"] == "answered"
+    assert answer["citations"][0]["page"] == 7
+    assert set(answer) == {
+        "answer", "status", "citations", "usage", "timings_ms", "model", "prompt_version", "dropped_passages",
+        "request_id",
+    }  # fmt: skip
+
+
+def test_the_clients_request_id_comes_back_in_answer_and_header(world: World) -> None:
+    _, answer, headers = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "mine-1"})
+    assert answer["request_id"] == "mine-1"
+    assert headers["x-request-id"] == ["mine-1"]
+
+
+def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: World) -> None:
+    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "a b\nc"})
+    assert answer["request_id"] == "gateway-request"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        "",
+        "no json",
+        "[]",
+        "null",
+        {},
+        {"question": ""},
+        {"question": "   "},
+        {"question": 7},
+        {"question": "x" * 2_001},
+        {"question": "q", "top_k": 0},
+        {"question": "q", "top_k": 10_000},
+        {"question": "q", "unknown": 1},
+        {"question": "q", "stream": True},
+        {"question": "q", "collection": "a", "collections": ["b"]},
+        {"question": "q", "collections": ["c"] * 51},
+        '{"question": "\\ud800"}',
+        {"question": "\x00", "document": ""},
+    ],
+)
+def test_a_body_that_cannot_be_used_gets_a_problem_document(world: World, body: Any) -> None:
+    status, problem, headers = call("POST", "/v1/query", body)
+    assert status == 400
+    assert headers["Content-Type"] == ["application/problem+json"]
+    assert problem["type"] == "urn:docwell:problem:bad-input"
+    assert problem["request_id"] == "gateway-request"
+    assert problem["detail"]
+
+
+def test_a_problem_document_does_not_repeat_the_question(world: World) -> None:
+    _, problem, _ = call("POST", "/v1/query", {"question": ["secret words"]})
+    assert "secret words" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "type_", "retry"),
+    [
+        (ModelMissing("ollama", "ollama pull fake-model"), 503, "model-missing", None),
+        (Unavailable("chroma", "chroma cannot be reached", 5.0), 503, "dependency-unavailable", ["5"]),
+        (DeadlineExceeded("ollama", "too slow"), 504, "deadline-exceeded", ["5"]),
+        (RuntimeError("the text of a document"), 500, "internal-error", None),
+    ],
+)
+def test_every_failure_is_a_problem_document(
+    world: World, error: Exception, status: int, type_: str, retry: list[str] | None
+) -> None:
+    world.model.fails = error
+    got, problem, headers = call("POST", "/v1/query", {"question": QUESTION})
+    assert (got, problem["type"]) == (status, f"urn:docwell:problem:{type_}")
+    assert headers.get("Retry-After") == retry
+    assert "text of a document" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/query", "/v1/nothing"])
+def test_an_unknown_route_is_a_problem_document(world: World, path: str) -> None:
+    status, problem, _ = call("GET", path)
+    assert (status, problem["type"]) == (404, "urn:docwell:problem:not-found")
+
+
+@pytest.mark.parametrize("key", ["a b+c%&é/日本.pdf", "plain.pdf", "100%25/a.pdf"])
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_document_is_found_by_its_key_however_the_gateway_passes_it(
+    world: World, key: str, *, encoded: bool
+) -> None:
+    world.ledger.records[key] = DocumentRecord(key, Status.PENDING, pages=10, pages_done=5)
+    status, document, _ = call("GET", "/v1/documents/" + (quote(key, safe="") if encoded else key))
+    assert status == 200
+    assert (document["document"], document["status"], document["pages_done"]) == (key, "PENDING", 5)
+
+
+def test_an_unknown_document_is_not_found(world: World) -> None:
+    assert call("GET", "/v1/documents/none.pdf")[0] == 404
+
+
+def test_documents_are_listed_with_their_collections(world: World) -> None:
+    status, page, _ = call("GET", "/v1/documents?limit=10")
+    assert status == 200
+    assert [(d["document"], d["collection"]) for d in page["documents"]] == [("house/rules.pdf", "house")]
+
+
+@pytest.mark.parametrize("query", ["status=NOPE", "limit=0", "limit=x"])
+def test_a_wrong_query_parameter_is_bad_input(world: World, query: str) -> None:
+    assert call("GET", f"/v1/documents?{query}")[0] == 400
+
+
+def test_health_names_what_is_down(world: World) -> None:
+    assert call("GET", "/v1/health")[:2] == (
+        200,
+        {
+            "status": "ok",
+            "dependencies": {"ledger": "ok", "chroma": "ok", "ollama": "ok"},
+            "model": "fake-model",
+        },
+    )
+    world.model.fails = Unavailable("ollama", "ollama cannot be reached")
+    status, health, _ = call("GET", "/v1/health")
+    assert (status, health["dependencies"]["ollama"]) == (503, "ollama cannot be reached")
+
+
+def test_the_openapi_page_describes_every_route_and_the_problem_document(world: World) -> None:
+    status, page, _ = call("GET", "/v1/openapi.json")
+    assert status == 200
+    assert set(page["paths"]) == {"/v1/query", "/v1/documents", "/v1/documents/{key}", "/v1/health"}
+    assert "Problem" in page["components"]["schemas"]
+
+
+def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("POST", "/v1/query", {"question": QUESTION})
+    out = capsys.readouterr().out
+    metrics = next(json.loads(line) for line in out.splitlines() if "_aws" in line)
+    names = {metric["Name"] for metric in metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert {"PromptTokens", "CompletionTokens", "EmbedLatency", "RetrieveLatency", "GenerateLatency"} <= names
+    assert {"QueryLatency", "TimeToFirstToken", "Refusals", "DroppedPassages", "TruncatedPrompts"} <= names
+    (dimensions,) = metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert sorted(dimensions) == ["model", "service"]
+    assert metrics["request_id"] == "gateway-request"
+    assert "boiler" not in out.lower()

@@ -1,0 +1,84 @@
+"""A sentence-transformers folder with a BERT of a few thousand random weights: real in all but size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+WORDS = ["pump", "valve", "tank", "lease", "the", "re", "##start", "##s", "über", "query", ":", "passage"]
+HIDDEN = 16
+
+
+def write(folder: Path, *, layers: int = 2, pooling: str = "mean", normalize: bool = True) -> Path:
+    """Write the folder: 16 dimensions, at most 12 tokens, of which 2 are special."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder, layers=layers)
+    config = {
+        "model_type": "bert",
+        "hidden_act": "gelu",
+        "hidden_size": HIDDEN,
+        "num_attention_heads": 2,
+        "num_hidden_layers": layers,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 32,
+        "pad_token_id": 0,
+    }
+    modules = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    paths = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    entries = [{"path": paths[name], "type": f"sentence_transformers.models.{name}"} for name in modules]
+    write_json(folder / "config.json", config)
+    write_json(folder / "modules.json", entries)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": False})
+    write_json(folder / "1_Pooling" / "config.json", {"pooling_mode": pooling})
+    write_tokenizer(folder / "tokenizer.json")
+    return folder
+
+
+def write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def write_weights(folder: Path, *, layers: int, seed: int = 7) -> dict[str, NDArray[np.float32]]:
+    random = np.random.default_rng(seed)
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (len(SPECIAL) + len(WORDS), HIDDEN),
+        "embeddings.position_embeddings.weight": (32, HIDDEN),
+        "embeddings.token_type_embeddings.weight": (2, HIDDEN),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for number in range(layers):
+        layer = f"encoder.layer.{number}"
+        inner = 4 * HIDDEN
+        for part in ("attention.self.query", "attention.self.key", "attention.self.value"):
+            shapes |= {f"{layer}.{part}.weight": (HIDDEN, HIDDEN), f"{layer}.{part}.bias": (HIDDEN,)}
+        shapes |= {f"{layer}.attention.output.dense.weight": (HIDDEN, HIDDEN)}
+        shapes |= {f"{layer}.attention.output.dense.bias": (HIDDEN,)}
+        shapes |= {f"{layer}.intermediate.dense.weight": (inner, HIDDEN)}
+        shapes |= {f"{layer}.intermediate.dense.bias": (inner,)}
+        shapes |= {f"{layer}.output.dense.weight": (HIDDEN, inner), f"{layer}.output.dense.bias": (HIDDEN,)}
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+    for norm in norms:
+        shapes |= {f"{norm}.weight": (HIDDEN,), f"{norm}.bias": (HIDDEN,)}
+    weights = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(weights, folder / "model.safetensors")
+    return weights
+
+
+def write_tokenizer(path: Path) -> None:
+    vocabulary = {token: number for number, token in enumerate(SPECIAL + WORDS)}
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = [("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=special)
+    # What upstream files carry too, and what must not be used.
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=4)
+    tokenizer.save(str(path))
