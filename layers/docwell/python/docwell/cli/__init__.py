@@ -1,0 +1,255 @@
+"""`docwell put | ask | status | rm | version`: a thin client of the bucket and the HTTP API.
+
+No function imports it. Standard output has the result (with `--json` one JSON document and nothing else);
+progress, warnings and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from contextlib import nullcontext
+from functools import wraps
+from importlib.metadata import version as installed_version
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from docwell.cli import display
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.remote import Api, Bucket, Json
+from docwell.cli.settings import Settings, find_settings
+from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
+from docwell.models import AnswerStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WATCH_S = 2.0
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help and errors: the same in a terminal, a pipe and a CI log.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the API.")]
+
+
+@app.callback()
+def main() -> None:
+    """Drop PDFs into a bucket, ask questions, get answers that cite the page.
+
+    Where things are comes from flags, else the environment (DOCWELL_ENDPOINT, DOCWELL_BUCKET,
+    DOCWELL_API_KEY, AWS_*), else docwell.toml here or ~/.config/docwell/config.toml (--profile picks one of
+    its profiles), else a stack that runs on this machine (make up), found from its folder or any below it.
+
+    \b
+    Exit status:
+      0  done
+      1  error: cannot reach it, or the server says no
+      2  wrong usage or settings
+      3  put: a document ended REJECTED, FAILED or EMPTY
+      4  ask: the documents do not answer the question
+    """  # noqa: D301 - the backspace keeps typer from folding the list
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that lacks a character shows its code instead of ending the program.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _connected(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the connection flags and hand it the settings; `Failure` becomes a line and a code."""
+    flags = inspect.signature(find_settings, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @wraps(command)
+    def run(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        connection = {name: arguments.pop(name) for name in flags}
+        try:
+            command(find_settings(**connection), **arguments)
+        except Failure as failure:
+            typer.echo(f"docwell: {display.clean(failure)}", err=True)
+            raise typer.Exit(failure.code) from None
+
+    parameters = [*own, *flags.values()]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what inspect reads
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+@app.command()
+@_connected
+def put(
+    settings: Settings,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|FOLDER...", exists=True, help="PDFs; of a folder all *.pdf below it."),
+    ],
+    *,
+    prefix: Annotated[
+        str | None,
+        typer.Option("--collection", "--prefix", metavar="NAME", help="Folder of the bucket to put them in."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The whole key, for a single file.")] = None,
+    waiting: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")
+    ] = True,
+    stall: Annotated[
+        float, typer.Option(min=1, help="Give up when nothing has moved for this many seconds.")
+    ] = 300.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Upload PDFs and wait until they can be asked about.
+
+    A file goes under its name, a file of a folder under its path below that folder. The first folder
+    of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY.
+    """
+    uploads = plan(paths, prefix, key)
+    for upload in uploads:
+        if not looks_like_pdf(upload.path):
+            typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
+    bucket = Bucket(settings)
+    api = Api(settings, 30.0) if waiting else None
+    if api:
+        api.check()
+    _upload(uploads, bucket)
+    if api:
+        _follow(uploads, api, bucket, stall)
+    records = [upload.as_json() for upload in uploads]
+    if as_json:
+        display.show_json({"documents": records})
+    else:
+        display.console().print(display.document_table(records))
+    if any(record["status"] in (Status.REJECTED, Status.FAILED, Status.EMPTY) for record in records):
+        raise typer.Exit(ExitCode.NOT_INDEXED)
+
+
+def _upload(uploads: list[Upload], bucket: Bucket) -> None:
+    errors = display.console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns, TransferSpeedColumn(), console=errors, disable=not errors.is_terminal, transient=True
+    ) as bar:
+        task = bar.add_task("uploading", total=sum(upload.size for upload in uploads))
+        for upload in uploads:
+            bar.update(task, description=display.clean(upload.key))
+            upload.version = bucket.upload(upload.path, upload.key, lambda count: bar.update(task, advance=count))
+
+
+def _follow(uploads: list[Upload], api: Api, bucket: Bucket, stall_s: float) -> None:
+    errors = display.console(stderr=True)
+    if not errors.is_terminal:
+        wait(uploads, api, bucket, stall_s, lambda: None)
+        return
+    with Live(console=errors, transient=True) as live:
+        wait(
+            uploads,
+            api,
+            bucket,
+            stall_s,
+            lambda: live.update(display.live_table([upload.as_json() for upload in uploads])),
+        )
+
+
+@app.command()
+@_connected
+def ask(
+    settings: Settings,
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    *,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Ask only this collection; give it again for more.")
+    ] = None,
+    document: Annotated[str | None, typer.Option(metavar="KEY", help="Ask only this document.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="How many passages to look at.")] = None,
+    timeout: TimeoutOption = 180.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
+    body: Json = {"question": question, "document": document, "top_k": top_k}
+    if collection and len(collection) > 1:
+        body["collections"] = collection
+    elif collection:
+        body["collection"] = collection[0]
+    answer = Api(settings, timeout).query({name: value for name, value in body.items() if value is not None})
+    if as_json:
+        display.show_json(answer)
+    else:
+        display.show_answer(answer)
+    if answer.get("status") == AnswerStatus.REFUSED:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+@app.command()
+@_connected
+def status(
+    settings: Settings,
+    key: Annotated[str | None, typer.Argument(help="One document, with all that is known of it.")] = None,
+    *,
+    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    wanted: Annotated[
+        Status | None, typer.Option("--status", case_sensitive=False, help="Only this status.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until no document is PENDING.")] = False,
+    timeout: TimeoutOption = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show where documents stand: PENDING, INDEXED, EMPTY, REJECTED, FAILED or DELETED, and why."""
+    api = Api(settings, timeout)
+
+    def look() -> list[Json]:
+        if key is None:
+            return api.documents(collection, wanted)
+        record = api.document(key)
+        if record is None:
+            raise Failure(f"there is no document {key!r}")
+        return [record]
+
+    records = look()
+    errors = display.console(stderr=True)
+    with Live(console=errors, transient=True) if watch and errors.is_terminal else nullcontext() as live:
+        while watch and any(record.get("status") == Status.PENDING for record in records):
+            if live:
+                live.update(display.live_table(records))
+            time.sleep(_WATCH_S)
+            records = look()
+    if as_json:
+        display.show_json(records[0] if key is not None else {"documents": records})
+    elif key is not None:
+        display.console().print(display.document_details(records[0]))
+    elif records:
+        display.console().print(display.document_table(records))
+    else:
+        typer.echo("no documents", err=True)
+
+
+@app.command()
+@_connected
+def rm(
+    settings: Settings,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Documents to remove.")],
+) -> None:
+    """Remove documents from the bucket; their content leaves the index by itself."""
+    bucket = Bucket(settings)
+    missing = [key for key in keys if bucket.version(key) is None]
+    if missing:
+        raise Failure(f"not in the bucket, so nothing was removed: {', '.join(missing)}")
+    for key in keys:
+        bucket.delete(key)
+        typer.echo(f"removed {display.clean(key)}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version of docwell."""
+    typer.echo(f"docwell {installed_version('docwell')}")

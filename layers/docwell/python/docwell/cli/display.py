@@ -1,0 +1,160 @@
+"""What people see: tables, answers, progress. Plain text in a pipe; documents can colour nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from docwell.models import AnswerStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from docwell.cli.remote import Json
+
+# Wide enough that a table in a pipe is never folded: a key has at most 1,024 bytes.
+_PIPE_WIDTH = 2000
+_LIVE_ROWS = 12
+_COLOURS = {
+    Status.INDEXED: "green",
+    Status.PENDING: "yellow",
+    Status.EMPTY: "magenta",
+    Status.REJECTED: "red",
+    Status.FAILED: "red",
+    Status.DELETED: "dim",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for standard output or standard error as they are now."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def clean(text: object) -> str:
+    """The text without control characters: a PDF or a file name must not drive the terminal."""
+    return "".join(
+        character if character == "\n" or unicodedata.category(character) != "Cc" else " "
+        for character in str(text)
+    )
+
+
+def show_json(value: object) -> None:
+    """The one JSON document of a `--json` run, on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def _status(record: Json) -> Text:
+    status = clean(record.get("status", Status.PENDING))
+    return Text(status, style=_COLOURS.get(status, ""))  # type: ignore[call-overload] # a StrEnum is a str
+
+
+def _pages(record: Json) -> Text:
+    pages = record.get("pages")
+    if pages is None:
+        return Text("-")
+    pending = record.get("status") == Status.PENDING
+    return Text(f"{record.get('pages_done', 0)}/{pages}" if pending else str(pages))
+
+
+def _why(record: Json) -> Text:
+    parts = (record.get("reason"), record.get("detail"))
+    return Text(clean(": ".join(str(part) for part in parts if part)))
+
+
+def _when(value: object) -> str:
+    """Seconds since the epoch as local time; a text as it stands."""
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return clean(value) if value else "-"
+
+
+def document_table(records: Sequence[Json]) -> Table:
+    """One row for each document."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("document", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    table.add_column("pages", justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for record in records:
+        table.add_row(Text(clean(record.get("document"))), _status(record), _pages(record), _why(record))
+    return table
+
+
+def live_table(records: Sequence[Json]) -> Group:
+    """The table while it changes: as many rows as a small terminal has, documents at work first."""
+    waiting = [record for record in records if record.get("status") == Status.PENDING]
+    done = [record for record in records if record.get("status") != Status.PENDING]
+    shown = (sorted(waiting, key=lambda record: record.get("pages") is None) + done[::-1])[:_LIVE_ROWS]
+    return Group(document_table(shown), Text(f"{len(done)} of {len(records)} done", style="dim"))
+
+
+def document_details(record: Json) -> Table:
+    """Everything that is known of one document."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in record.items():
+        if name == "status":
+            table.add_row(name, _status(record))
+        elif name == "updated_at":
+            table.add_row("updated", _when(value))
+        elif value is not None:
+            table.add_row(Text(clean(name).replace("_", " ")), Text(clean(value)))
+    return table
+
+
+def show_answer(answer: Json) -> None:
+    """The answer, what it rests on, and a line on how it came about."""
+    out = console()
+    status = answer.get("status")
+    if status == AnswerStatus.REFUSED:
+        out.print(Text("No answer from the documents.", style="yellow"), soft_wrap=True)
+    elif status == AnswerStatus.EXTRACTIVE:
+        note = "The language model did not answer; these passages are the nearest:"
+        out.print(Text(note, style="yellow"), soft_wrap=True)
+    out.print(Text(clean(answer.get("answer", "")).strip()), soft_wrap=not out.is_terminal)
+    citations = answer.get("citations") or []
+    if citations:
+        out.print()
+    for position, citation in enumerate(citations, start=1):
+        _show_citation(out, citation, position)
+    out.print()
+    out.print(Text(_how(answer), style="dim"), soft_wrap=True)
+
+
+def _show_citation(out: Console, citation: Json, position: int) -> None:
+    label, page = citation.get("page_label"), citation.get("page")
+    printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
+    line = Text(f"[{citation.get('marker', position)}] ", style="bold")
+    line.append(f"{clean(citation.get('document'))}, page {page}{printed}", style="bold")
+    out.print(line, soft_wrap=True)
+    quote = " ".join(clean(citation.get("quote") or "").split())
+    if quote:
+        body = Table(box=None, show_header=False, padding=(0, 0, 0, 4))
+        body.add_column(overflow="fold")
+        body.add_row(Text(f"“{quote}”"))
+        out.print(body if out.is_terminal else Text(f"    “{quote}”"), soft_wrap=not out.is_terminal)
+
+
+def _how(answer: Json) -> str:
+    usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
+    parts = [
+        clean(answer.get("model") or "no model"),
+        f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens",
+        f"{timings.get('total', 0):,.0f} ms",
+    ]
+    if dropped := answer.get("dropped_passages"):
+        parts.append(f"{dropped} passages did not fit")
+    if request_id := answer.get("request_id"):
+        parts.append(f"request {clean(request_id)}")
+    return " · ".join(parts)

@@ -1,0 +1,138 @@
+"""`docwell put`: which files go under which keys, the upload, and the wait for what became of each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.remote import bare_version
+from docwell.models import FINAL, Status, collection_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from docwell.cli.remote import Api, Bucket, Json
+
+# Readers look for the header in the first 1,024 bytes (ISO 32000, implementation notes), and so does ingest.
+_HEADER_BYTES = 1024
+# One round asks for at most so many documents, the next round for the following ones.
+_ROUND = 50
+_PAUSE_S = 0.5
+# A gateway that restarts must not end a long wait.
+_FAILURES_ALLOWED = 5
+
+
+@dataclass(slots=True)
+class Upload:
+    """One file on its way: `record` is the API's word on it, of the version that was uploaded."""
+
+    path: Path
+    key: str
+    size: int
+    version: str | None = None
+    record: Json = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        """Whether the document has reached a final status."""
+        return self.record.get("status") in FINAL
+
+    def as_json(self) -> Json:
+        """The document as the API shows it, with the file that it came from."""
+        unknown = {
+            "document": self.key,
+            "collection": collection_of(self.key),
+            "status": Status.PENDING.value,
+            "version": self.version,
+            "size": self.size,
+        }
+        return {"file": str(self.path), **(self.record or unknown)}
+
+
+def plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
+    """The files to upload and their keys. Raises `Failure` (usage) when that is not clear."""
+    if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
+        raise Failure("--key names one file, without --collection", ExitCode.USAGE)
+    before = f"{prefix.strip('/')}/" if prefix and prefix.strip("/") else ""
+    uploads: dict[str, Upload] = {}
+    for file, name in _walk(paths):
+        target = key if key is not None else before + name
+        try:
+            target.encode()
+        except UnicodeEncodeError:
+            raise Failure(f"{name!r} is not a name in UTF-8: give --key", ExitCode.USAGE) from None
+        if target in uploads:
+            raise Failure(f"{uploads[target].path} and {file} would both be {target}", ExitCode.USAGE)
+        uploads[target] = Upload(file, target, file.stat().st_size)
+    return list(uploads.values())
+
+
+def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for path in paths:
+        if not path.is_dir():
+            yield path, path.name
+            continue
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".pdf" and file.is_file())
+        if not files:
+            raise Failure(f"no *.pdf under {path}", ExitCode.USAGE)
+        yield from ((file, file.relative_to(path).as_posix()) for file in files)
+
+
+def looks_like_pdf(path: Path) -> bool:
+    """Whether a PDF's header stands where readers look for it. Raises `Failure` when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return b"%PDF-" in file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
+
+
+def wait(
+    uploads: Sequence[Upload], api: Api, bucket: Bucket, stall_s: float, on_change: Callable[[], None]
+) -> None:
+    """Return when each upload has a final status. Raises `Failure` when nothing moves for `stall_s`."""
+    moved = time.monotonic()
+    failures = turn = 0
+    while pending := [upload for upload in uploads if not upload.done]:
+        before = [dict(upload.record) for upload in uploads]
+        try:
+            start = turn % len(pending)
+            for upload in pending[start : start + _ROUND]:
+                _look(upload, api, bucket)
+                on_change()
+            failures, turn = 0, turn + _ROUND
+        except Failure:
+            failures += 1
+            if failures > _FAILURES_ALLOWED:
+                raise
+        if before != [upload.record for upload in uploads]:
+            moved = time.monotonic()
+        elif time.monotonic() - moved > stall_s:
+            left = [upload for upload in uploads if not upload.done]
+            raise Failure(
+                f"nothing has moved for {stall_s:g} s and {len(left)} of {len(uploads)} documents wait still"
+                f" (the first: {left[0].key}); `docwell status --watch` follows them"
+            )
+        if not all(upload.done for upload in uploads):
+            time.sleep(_PAUSE_S)
+
+
+def _look(upload: Upload, api: Api, bucket: Bucket) -> None:
+    record = api.document(upload.key)
+    if record is None:
+        return
+    if bare_version(record.get("version")) == upload.version:
+        upload.record = record
+        return
+    # What the API says is of another version: an older one that is about to be replaced, or a newer one
+    # because somebody has uploaded or deleted the same key since. Then that is what there is to wait for.
+    if record.get("status") in FINAL:
+        current = bucket.version(upload.key)
+        if current is None:
+            if record.get("status") == Status.DELETED:
+                upload.record = record
+        else:
+            upload.version = current

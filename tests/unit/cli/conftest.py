@@ -1,0 +1,67 @@
+"""The two other ends of the command line tool, and a way to run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner, Result
+
+from docwell.cli import app, uploads
+from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("DOCWELL_", "AWS_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(uploads, "_PAUSE_S", 0.01)
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi()
+    with serving(fake):
+        yield fake
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield client
+
+
+@pytest.fixture
+def pdf(tmp_path: Path) -> Path:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(b"%PDF-1.7\nnot much of one")
+    return path
+
+
+@pytest.fixture
+def run() -> Callable[..., Result]:
+    """Runs `docwell` with arguments, against an API when one is given."""
+
+    def docwell(*arguments: object, api: FakeApi | None = None) -> Result:
+        where = ["--endpoint", api.endpoint, "--bucket", BUCKET] if api else []
+        return CliRunner().invoke(app, [*map(str, arguments), *where])
+
+    return docwell

@@ -1,0 +1,97 @@
+"""A small HTTP server that answers like docwell."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+BUCKET = "documents"
+ANSWER = {
+    "answer": "Roll back after five minutes [1].",
+    "status": "answered",
+    "citations": [
+        {
+            "marker": 1,
+            "document": "handbooks/é.pdf",
+            "version": "v1",
+            "page": 9,
+            "page_label": "6",
+            "quote": "more than 2 %\nfor five minutes",
+            "score": 0.8,
+        }
+    ],
+    "usage": {"prompt_tokens": 1200, "completion_tokens": 30},
+    "timings_ms": {"embed": 5, "retrieve": 4, "generate": 900, "total": 912.4},
+    "model": "small-model",
+    "prompt_version": "abc",
+    "dropped_passages": 0,
+    "request_id": "request-7",
+}
+
+
+class FakeApi:
+    """Answers like docwell: `documents[key]` is what one request after the other sees, the last for good."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, list[dict[str, Any]]] = {}
+        self.pages: list[dict[str, Any]] = []
+        self.answer: tuple[int, dict[str, Any]] = (200, ANSWER)
+        self.health = 200
+        self.requests: list[tuple[str, str, Any, str | None]] = []
+        self.endpoint = ""
+        self.on_document: Callable[[str], None] = lambda _: None
+
+    def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        parts = urlsplit(path)
+        if parts.path == "/v1/health":
+            return self.health, {"status": "ok"}
+        if method == "POST" and parts.path == "/v1/query":
+            return self.answer
+        if parts.path == "/v1/documents":
+            cursor = int(parse_qs(parts.query).get("cursor", ["0"])[0])
+            return 200, self.pages[cursor]
+        if parts.path.startswith("/v1/documents/") and "/" not in parts.path.removeprefix("/v1/documents/"):
+            key = unquote(parts.path.removeprefix("/v1/documents/"))
+            self.on_document(key)
+            seen = self.documents.get(key)
+            if seen:
+                return 200, seen.pop(0) if len(seen) > 1 else seen[0]
+        problem = {"type": "not-found", "title": "No such thing", "status": 404, "detail": "unknown"}
+        return 404, problem
+
+
+@contextmanager
+def serving(api: FakeApi) -> Iterator[None]:
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            api.requests.append((self.command, self.path, body, self.headers.get("x-api-key")))
+            status, content = api.respond(self.command, self.path)
+            payload = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_GET = do_POST = _answer  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    api.endpoint = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,90 @@
+"""`docwell ask`: answers, refusals and everything that can stand in their way."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+from typer.testing import Result
+
+from tests.unit.cli.fake_api import FakeApi
+
+Run = Callable[..., Result]
+
+
+def test_an_answer_is_shown_with_page_printed_label_and_quote(run: Run, api: FakeApi) -> None:
+    result = run("ask", "When?", "--collection", "handbooks", "--top-k", "3", api=api)
+    assert result.exit_code == 0
+    assert "Roll back after five minutes [1]." in result.stdout
+    assert "[1] handbooks/é.pdf, page 9 (printed 6)" in result.stdout
+    assert "“more than 2 % for five minutes”" in result.stdout
+    assert "small-model · 1,200 + 30 tokens · 912 ms" in result.stdout
+    assert api.requests[-1][2] == {"question": "When?", "collection": "handbooks", "top_k": 3}
+
+
+def test_several_collections_go_as_a_list(run: Run, api: FakeApi) -> None:
+    run("ask", "When?", "--collection", "a", "--collection", "b", "--document", "a/x.pdf", api=api)
+    assert api.requests[-1][2] == {"question": "When?", "collections": ["a", "b"], "document": "a/x.pdf"}
+
+
+def test_a_refused_answer_is_shown_and_exits_4(run: Run, api: FakeApi) -> None:
+    api.answer = (200, api.answer[1] | {"status": "refused", "answer": "Nothing relevant.", "citations": []})
+    result = run("ask", "Who?", api=api)
+    assert result.exit_code == 4
+    assert "Nothing relevant." in result.stdout
+
+
+def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
+    result = run("ask", "When?", "--json", api=api)
+    assert json.loads(result.stdout) == api.answer[1]
+    assert result.stderr == ""
+
+
+def test_a_problem_document_becomes_one_line_with_its_request_id(run: Run, api: FakeApi) -> None:
+    api.answer = (
+        503,
+        {
+            "type": "model-missing",
+            "title": "The language model is not installed",
+            "status": 503,
+            "detail": "pull small-model",
+            "request_id": "request-9",
+        },
+    )
+    result = run("ask", "When?", api=api)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "docwell: The language model is not installed: pull small-model (HTTP 503, request request-9)\n"
+    )
+    assert result.stdout == ""
+
+
+def test_a_gateway_that_forbids_is_quoted(run: Run, api: FakeApi) -> None:
+    api.answer = (403, {"message": "Forbidden"})
+    assert "Forbidden (HTTP 403)" in run("ask", "When?", api=api).stderr
+
+
+def test_a_slow_answer_ends_at_the_timeout(run: Run, api: FakeApi) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = run("ask", "When?", "--timeout", "0.2", "--endpoint", endpoint)
+    assert result.exit_code == 1
+    assert "within 0.2 s" in result.stderr
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:8000", "http://[", "ftp://host", "http://\x00"])
+def test_a_malformed_endpoint_is_one_line(run: Run, endpoint: str) -> None:
+    result = run("ask", "When?", "--endpoint", endpoint)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("docwell: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_document_cannot_drive_the_terminal(run: Run, api: FakeApi) -> None:
+    api.answer = (200, api.answer[1] | {"answer": "\x1b[2Jgone \x07[bold]not markup[/bold]"})
+    result = run("ask", "When?", api=api)
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
+    assert "[bold]not markup[/bold]" in result.stdout

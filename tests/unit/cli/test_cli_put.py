@@ -1,0 +1,185 @@
+"""`docwell put`: what goes up, and the wait for the version that went up."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import Result
+
+from tests.unit.cli.fake_api import BUCKET, FakeApi
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Run = Callable[..., Result]
+
+
+ODD_KEY = "a+b %&/é 日本 ?#.pdf"
+
+
+def indexes_what_is_in_the_bucket(api: FakeApi, client: S3Client, status: str = "INDEXED") -> None:
+    """From here on the API speaks of each key's newest version, as ingest would have it."""
+
+    def look(key: str) -> None:
+        version = client.head_object(Bucket=BUCKET, Key=key)["VersionId"]
+        api.documents[key] = [
+            {"document": key, "collection": "default", "status": status, "version": version, "pages": 3}
+        ]
+
+    api.on_document = look
+
+
+def test_put_waits_for_the_version_it_uploaded_and_not_for_an_older_one(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    looks = 0
+
+    def look(key: str) -> None:
+        nonlocal looks
+        looks += 1
+        newest = bucket.head_object(Bucket=BUCKET, Key=key)["VersionId"]
+        record = {"document": key, "status": "INDEXED", "version": "an older one", "pages": 1}
+        if looks > 3:
+            record |= {"status": "PENDING", "version": newest, "pages": 9, "pages_done": 4}
+        if looks > 5:
+            record |= {"status": "INDEXED", "pages_done": 9}
+        api.documents[key] = [record]
+
+    api.on_document = look
+    result = run("put", pdf, api=api)
+    assert result.exit_code == 0, result.stderr
+    assert looks == 6
+    assert "INDEXED" in result.stdout
+    assert bucket.head_object(Bucket=BUCKET, Key="report.pdf")["ContentType"] == "application/pdf"
+
+
+def test_put_waits_by_etag_where_the_bucket_has_no_versions(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    bucket.create_bucket(Bucket="plain")
+    etag = ""
+
+    def look(key: str) -> None:
+        nonlocal etag
+        etag = bucket.head_object(Bucket="plain", Key=key)["ETag"]
+        api.documents[key] = [{"document": key, "status": "INDEXED", "version": etag, "pages": 1}]
+
+    api.on_document = look
+    result = run("put", pdf, "--endpoint", api.endpoint, "--bucket", "plain", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["documents"][0]["version"] == etag
+
+
+def test_put_follows_a_key_that_somebody_else_replaces_meanwhile(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    looks = 0
+
+    def look(key: str) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            bucket.put_object(Bucket=BUCKET, Key=key, Body=b"%PDF-1.4 newer")
+        newest = bucket.head_object(Bucket=BUCKET, Key=key)["VersionId"]
+        api.documents[key] = [{"document": key, "status": "INDEXED", "version": newest, "pages": 2}]
+
+    api.on_document = look
+    assert run("put", pdf, api=api).exit_code == 0
+    assert looks == 2
+
+
+@pytest.mark.parametrize("status", ["REJECTED", "FAILED", "EMPTY"])
+def test_put_exits_3_when_a_document_is_not_indexed(
+    run: Run, status: str, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    indexes_what_is_in_the_bucket(api, bucket, status)
+    result = run("put", pdf, api=api)
+    assert result.exit_code == 3
+    assert status in result.stdout
+
+
+def test_put_gives_up_when_nothing_moves(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
+    result = run("put", pdf, "--stall", "1", api=api)
+    assert result.exit_code == 1
+    assert "nothing has moved for 1 s" in result.stderr
+    assert "report.pdf" in result.stderr
+
+
+def test_put_uploads_nothing_when_the_api_cannot_be_reached(run: Run, bucket: S3Client, pdf: Path) -> None:
+    api = FakeApi()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        api.endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        result = run("put", pdf, api=api)
+    assert result.exit_code == 1
+    assert f"cannot reach {api.endpoint}" in result.stderr
+    assert "Traceback" not in result.output
+    assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def test_put_without_waiting_does_not_need_the_api(run: Run, bucket: S3Client, pdf: Path) -> None:
+    result = run("put", pdf, "--no-wait", "--bucket", BUCKET, "--collection", "reports/2026")
+    assert result.exit_code == 0, result.stderr
+    assert bucket.list_objects_v2(Bucket=BUCKET)["Contents"][0]["Key"] == "reports/2026/report.pdf"
+
+
+def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("a.pdf", "deep/é 日本.PDF", "deep/notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"%PDF-1.7")
+    result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
+    keys = [document["document"] for document in json.loads(result.stdout)["documents"]]
+    assert keys == ["a.pdf", "deep/é 日本.PDF"]
+    assert [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]] == keys
+
+
+def test_an_odd_key_is_asked_for_as_one_path_segment(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
+    indexes_what_is_in_the_bucket(api, bucket)
+    result = run("put", pdf, "--key", ODD_KEY, "--json", api=api)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["documents"][0]["document"] == ODD_KEY
+    assert json.loads(run("status", ODD_KEY, "--json", api=api).stdout)["document"] == ODD_KEY
+
+
+def test_a_file_that_is_no_pdf_is_warned_about_and_uploaded(run: Run, bucket: S3Client, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("plain text")
+    result = run("put", notes, "--no-wait", "--bucket", BUCKET)
+    assert "does not look like a PDF" in result.stderr
+    assert bucket.head_object(Bucket=BUCKET, Key="notes.txt")["ContentLength"] == 10
+
+
+def test_wrong_uses_of_put_exit_2(run: Run, tmp_path: Path, pdf: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    twin = tmp_path / "work" / "report.pdf"
+    twin.write_bytes(b"%PDF-")
+    for arguments in (
+        [tmp_path / "empty"],
+        [tmp_path / "missing.pdf"],
+        [pdf, twin],
+        [pdf, twin, "--key", "k"],
+        [pdf, "--key", "k", "--collection", "c"],
+    ):
+        result = run("put", *arguments, "--bucket", BUCKET, "--endpoint", "http://127.0.0.1:1")
+        assert result.exit_code == 2, arguments
+
+
+def test_a_bucket_that_does_not_exist_is_one_line(run: Run, bucket: S3Client, pdf: Path) -> None:
+    result = run("put", pdf, "--no-wait", "--bucket", "no-such-bucket")
+    assert result.exit_code == 1
+    assert "NoSuchBucket" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_missing_credentials_are_one_line(run: Run, pdf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    result = run("put", pdf, "--no-wait", "--bucket", BUCKET, "--aws-endpoint", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "credentials" in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,98 @@
+"""Where the command line tool takes its settings from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from docwell.cli.failure import Failure
+from docwell.cli.settings import find_settings
+from tests.unit.cli.fake_api import FakeApi
+
+Run = Callable[..., Result]
+
+
+def stack_file(folder: Path, pid: int) -> dict[str, Any]:
+    stack = {
+        "pid": pid,
+        "gateway": "http://127.0.0.1:1",
+        "aws_endpoint": "http://127.0.0.1:2",
+        "bucket": "local-bucket",
+        "region": "eu-west-1",
+        "access_key": "local",
+        "secret_key": "local-secret",
+        "chroma": "http://127.0.0.1:3",
+        "ollama": "http://127.0.0.1:4",
+        "model": "m",
+    }
+    (folder / ".docwell").mkdir()
+    (folder / ".docwell" / "stack.json").write_text(json.dumps(stack))
+    return stack
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def key_sent(*arguments: str) -> str | None:
+        assert run("ask", "why?", "--endpoint", api.endpoint, *arguments).exit_code == 0
+        _, _, _, api_key = api.requests[-1]
+        return api_key
+
+    (tmp_path / "work" / "docwell.toml").write_text('api_key = "file"\n[profiles.other]\napi_key = "profile"')
+    assert key_sent() == "file"
+    assert key_sent("--profile", "other") == "profile"
+    monkeypatch.setenv("DOCWELL_API_KEY", "environment")
+    assert key_sent() == "environment"
+    assert key_sent("--api-key", "flag") == "flag"
+
+
+def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> None:
+    home = tmp_path / ".config" / "docwell"
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text('bucket = "of-home"\nendpoint = "http://home"')
+    assert find_settings().bucket == "of-home"
+    (tmp_path / "work" / "docwell.toml").write_text('bucket = "of-folder"\nendpoint = "http://folder"')
+    assert find_settings().bucket == "of-folder"
+
+
+def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
+    stack_file(tmp_path, os.getpid())
+    found = find_settings()
+    assert (found.endpoint, found.bucket, found.access_key) == ("http://127.0.0.1:1", "local-bucket", "local")
+    assert found.local
+
+
+def test_the_local_stack_lends_nothing_to_a_named_endpoint(tmp_path: Path) -> None:
+    stack_file(tmp_path, os.getpid())
+    found = find_settings(endpoint="https://deployed")
+    assert (found.bucket, found.aws_endpoint, found.access_key, found.local) == (None, None, None, False)
+
+
+def test_a_stack_that_no_longer_runs_is_said_to_be_down(run: Run, tmp_path: Path) -> None:
+    # No system gives out process ids as high as this.
+    stack_file(tmp_path, 2**31 - 2)
+    result = run("ask", "why?")
+    assert result.exit_code == 1
+    assert "no longer runs" in result.stderr
+    assert "make up" in result.stderr
+
+
+def test_without_any_settings_the_error_says_what_to_do(run: Run) -> None:
+    result = run("ask", "why?")
+    assert result.exit_code == 2
+    assert "make up" in result.stderr
+    assert "--endpoint" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("content", ["endpoint = 3", "endpont = 'x'", "not toml", "profiles = 3"])
+def test_a_wrong_settings_file_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "work" / "docwell.toml").write_text(content)
+    with pytest.raises(Failure, match=r"docwell\.toml"):
+        find_settings(profile="p" if "profiles" in content else None)

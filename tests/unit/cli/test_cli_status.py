@@ -1,0 +1,63 @@
+"""`docwell status`, `rm`, `version` and the help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import Result
+
+from tests.unit.cli.fake_api import BUCKET, FakeApi
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Run = Callable[..., Result]
+
+
+def test_status_follows_the_cursor_to_the_last_page(run: Run, api: FakeApi) -> None:
+    first = {"document": "a.pdf", "status": "INDEXED", "pages": 3}
+    second = {"document": "b.pdf", "status": "REJECTED", "reason": "encrypted", "detail": "needs a password"}
+    api.pages = [{"documents": [first], "cursor": "1"}, {"documents": [second], "cursor": None}]
+    result = run("status", api=api)
+    assert "a.pdf" in result.stdout
+    assert "encrypted: needs a password" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert json.loads(run("status", "--json", api=api).stdout) == {"documents": [first, second]}
+
+
+def test_status_passes_its_filters_on(run: Run, api: FakeApi) -> None:
+    api.pages = [{"documents": [], "cursor": None}]
+    assert run("status", "--collection", "c", "--status", "rejected", api=api).exit_code == 0
+    assert api.requests[-1][1] == "/v1/documents?collection=c&status=REJECTED"
+
+
+def test_status_of_an_unknown_key_exits_1(run: Run, api: FakeApi) -> None:
+    result = run("status", "nothing.pdf", api=api)
+    assert result.exit_code == 1
+    assert "there is no document 'nothing.pdf'" in result.stderr
+
+
+def test_a_watch_ends_when_nothing_is_pending(run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docwell.cli._WATCH_S", 0.01)
+    pending = {"document": "a.pdf", "status": "PENDING", "pages": 9, "pages_done": 1}
+    api.documents["a.pdf"] = [pending, pending, pending | {"status": "INDEXED"}]
+    result = run("status", "a.pdf", "--watch", "--json", api=api)
+    assert json.loads(result.stdout)["status"] == "INDEXED"
+
+
+def test_rm_removes_all_keys_or_none(run: Run, bucket: S3Client) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="é.pdf", Body=b"x")
+    result = run("rm", "é.pdf", "missing.pdf", "--bucket", BUCKET)
+    assert result.exit_code == 1
+    assert "missing.pdf" in result.stderr
+    assert run("rm", "é.pdf", "--bucket", BUCKET).exit_code == 0
+    assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def test_help_lists_the_exit_codes(run: Run) -> None:
+    result = run("--help")
+    assert "3  put: a document ended REJECTED, FAILED or EMPTY" in result.stdout
+    assert run("version").stdout.startswith("docwell ")
