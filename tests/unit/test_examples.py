@@ -1,0 +1,138 @@
+"""The example PDFs: they are what their script makes, and they show what examples/README.md says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pypdf
+import pypdfium2
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HANDBOOK = "handbooks/mlops-llmops-handbook.pdf"
+REPORT = "reports/data-centre-2025-q3.pdf"
+GUIDE = "guides/when-the-lights-go-out.pdf"
+QUESTIONS: list[dict[str, Any]] = json.loads((EXAMPLES / "questions.json").read_text("utf-8"))
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def by_pdfium(name: str) -> list[str]:
+    with pypdfium2.PdfDocument(EXAMPLES / name) as document:
+        return [one_line(page.get_textpage().get_text_range()) for page in document]
+
+
+def by_pypdf(name: str) -> list[str]:
+    return [one_line(page.extract_text()) for page in pypdf.PdfReader(EXAMPLES / name).pages]
+
+
+BOTH_READERS = pytest.mark.parametrize("read", [by_pdfium, by_pypdf])
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_examples", EXAMPLES / "make_examples.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_examples"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", [HANDBOOK, REPORT, GUIDE])
+def test_the_committed_pdf_is_what_the_script_makes(name: str, script: ModuleType) -> None:
+    fonts = {}
+    if name == GUIDE:
+        try:
+            fonts = script.find_fonts()
+        except script.FontsMissing as missing:
+            pytest.skip(str(missing))
+    source = next(source for source, target in script.EXAMPLES if target == name)
+    made = script.make(source, fonts)
+    assert made == (EXAMPLES / name).read_bytes()
+    assert len(made) < 300_000
+
+
+@BOTH_READERS
+@pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked["phrase"][:30])
+def test_the_answer_to_a_question_stands_on_its_page_and_on_no_other(
+    asked: dict[str, Any], read: Callable[[str], list[str]]
+) -> None:
+    found = [
+        (name, number)
+        for name in (HANDBOOK, REPORT, GUIDE)
+        for number, text in enumerate(read(name), start=1)
+        if asked["phrase"] in text
+    ]
+    assert found == [(asked["document"], asked["page"])]
+
+
+def test_page_labels_of_the_handbook_differ_from_positions() -> None:
+    labels = ["i", "ii", "iii", *map(str, range(1, 12))]
+    assert pypdf.PdfReader(EXAMPLES / HANDBOOK).page_labels == labels
+    with pypdfium2.PdfDocument(EXAMPLES / HANDBOOK) as document:
+        assert [document.get_page_label(index) for index in range(len(document))] == labels
+
+
+def test_the_label_that_the_handbook_prints_is_the_one_in_the_file() -> None:
+    for text, label in zip(by_pdfium(HANDBOOK), ["i", "ii", "iii", *map(str, range(1, 12))], strict=True):
+        assert text.endswith(f"MLOps and LLMOps handbook {label}")
+
+
+@BOTH_READERS
+def test_text_that_is_not_latin_can_be_read(read: Callable[[str], list[str]]) -> None:
+    _, greek, ukrainian, chinese = read(GUIDE)
+    assert "Ρυθμίστε το κλιματιστικό στους 26 βαθμούς" in greek
+    assert "Закритий холодильник зберігає холод близько чотирьох годин" in ukrainian
+    assert "每人每天至少准备三升水，用来喝和做饭。" in chinese  # noqa: RUF001 - full width is what is meant
+
+
+@BOTH_READERS
+def test_rows_of_the_tables_can_be_read_in_order(read: Callable[[str], list[str]]) -> None:
+    _, energy, capacity, _ = read(REPORT)
+    assert "Month Total (MWh) Computing (MWh) PUE Water (m3) Wind and solar (%)" in energy
+    assert "August 2,534 1,905 1.33 1,388 54" in energy
+    assert "B 120 97 1,400 1,064 24.0" in capacity
+
+
+@BOTH_READERS
+def test_the_tables_of_the_report_add_up(read: Callable[[str], list[str]]) -> None:
+    def row(text: str, name: str, columns: int) -> list[float]:
+        after = text.split(f" {name} ", 1)[1].split()[:columns]
+        return [float(number.replace(",", "")) for number in after]
+
+    _, energy, capacity, _ = read(REPORT)
+    months = [row(energy[energy.index("solar (%)") :], month, 5) for month in ("July", "August", "September")]
+    quarter = row(energy[energy.index("solar (%)") :], "Quarter", 5)
+    assert [sum(month[column] for month in months) for column in (0, 1, 3)] == [
+        quarter[0],
+        quarter[1],
+        quarter[3],
+    ]
+    assert round(quarter[0] / quarter[1], 2) == quarter[2]
+    halls = [row(capacity[capacity.index("Headroom (%)") :], hall, 5) for hall in "ABCD"]
+    site = row(capacity[capacity.index("Headroom (%)") :], "Site", 5)
+    assert [sum(hall[column] for hall in halls) for column in range(4)] == site[:4]
+
+
+def test_the_fonts_of_the_guide_are_embedded_as_subsets() -> None:
+    fonts = [
+        font.get_object()
+        for page in pypdf.PdfReader(EXAMPLES / GUIDE).pages
+        for font in page["/Resources"]["/Font"].values()  # type: ignore[index] # pypdf's untyped objects
+    ]
+    names = {str(font["/BaseFont"]) for font in fonts}
+    assert len(names) == 3
+    # A subset's name begins with six capitals and a plus sign (ISO 32000, 9.6.4).
+    assert all(name[1:7].isupper() and name[7] == "+" for name in names), names
