@@ -1,0 +1,163 @@
+"""``python -m infra.local up | down | demo``: docwell on one machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.local.console import StackConsole
+from infra.local.names import ROOT
+from infra.local.stack import Stack, StackOptions
+from infra.local.supervisor import StackFailed, supervised
+
+DEFAULT_DATA = ROOT / ".docwell"
+DEFAULT_MODEL = StackOptions.model
+
+
+def _addresses(stack: Stack) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("questions", f"{stack.gateway}/v1/query")
+    table.add_row("S3, SQS, DynamoDB", stack.aws_endpoint)
+    table.add_row("Chroma", stack.chroma)
+    table.add_row(stack.model, stack.ollama)
+    table.add_row("data and logs", stack.data)
+    console.print(table)
+    console.print("\nput documents in, in another terminal:", style="bold")
+    console.print("  docwell put FILE.pdf")
+    console.print(
+        f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "
+        f"AWS_DEFAULT_REGION={stack.region} \\\n"
+        f"    aws s3 cp FILE.pdf s3://{stack.bucket}/ --endpoint-url {stack.aws_endpoint}"
+    )
+    console.print("and ask:", style="bold")
+    console.print('  docwell ask "What does it say about …?"')
+    console.print(
+        f"  curl {stack.gateway}/v1/query -H 'content-type: application/json' -d '{{\"question\": \"…\"}}'"
+    )
+
+
+def _up(options: argparse.Namespace) -> int:
+    data: Path = options.data
+    if options.no_follow:
+        return _up_in_background(options)
+    # Before anything is started, so that no Ctrl-C comes too early to stop it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    console = StackConsole(data / "logs", verbose=options.verbose)
+    started = time.monotonic()
+    try:
+        with supervised(StackOptions(data, options.model, options.port), console) as (stack, supervisor):
+            console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
+            _addresses(stack)
+            try:
+                supervisor.watch()
+            finally:
+                # A second Ctrl-C must not interrupt the stopping, which takes 10 s at most.
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
+                console.say("stopping…")
+    except KeyboardInterrupt:
+        return 0
+    except StackFailed as failure:
+        console.say(str(failure), "red")
+        return 1
+    return 0
+
+
+def _folder(text: str) -> Path:
+    return Path(text).resolve()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _up_in_background(options: argparse.Namespace) -> int:
+    """Start the stack as a process of its own; give back when it is up or has failed."""
+    data: Path = options.data
+    logs = data / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
+    command += ["--model", options.model, "--data", str(data)]
+    with (logs / "supervisor.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    while process.poll() is None:
+        stack = Stack.read(data)
+        if stack is not None and stack.pid == process.pid:
+            _addresses(stack)
+            print("\nstop it: python -m infra.local down", flush=True)
+            return 0
+        time.sleep(0.2)
+    print((logs / "supervisor.log").read_text(encoding="utf-8"), flush=True)
+    return 1
+
+
+def _down(options: argparse.Namespace) -> int:
+    stack = Stack.read(options.data)
+    if stack is None:
+        print(f"no stack is running on {options.data}")
+        return 0
+    try:
+        os.kill(stack.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        print("its supervisor is gone already")
+        return 0
+    gone = threading.Event()
+    for _ in range(120):
+        if Stack.read(options.data) is None and not _exists(stack.pid):
+            return 0
+        gone.wait(0.1)
+    print(f"process {stack.pid} has not ended after 12 s")
+    return 1
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from infra.local.demo import demo  # noqa: PLC0415 - `up` needs none of it
+
+    return demo(options.data, options.model)
+
+
+def main() -> int:
+    """Run one command; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="docwell on one machine")
+    commands = parser.add_subparsers(required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--data", type=_folder, default=DEFAULT_DATA, help="where everything is kept")
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", default=DEFAULT_MODEL, help="the language model")
+    up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
+    up.add_argument("--port", type=int, default=8080, help="for questions; a free one if it is taken")
+    up.add_argument("--no-follow", action="store_true", help="leave it running in the background")
+    up.add_argument("--verbose", action="store_true", help="show every line of every part")
+    up.set_defaults(run=_up)
+    down = commands.add_parser("down", parents=[shared], help="stop a stack in the background")
+    down.set_defaults(run=_down)
+    demo = commands.add_parser("demo", parents=[shared, model], help="the examples in, questions answered")
+    demo.set_defaults(run=_demo)
+    options = parser.parse_args()
+    status: int = options.run(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What the user sees of the parts' output: warnings, errors and news; everything with --verbose."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from infra.local.names import ERROR, NOTICE, WARNING
+
+COLOURS = ["cyan", "magenta", "blue", "green", "yellow", "bright_cyan"]
+# A log that has grown over this is started anew, the old one kept beside it.
+MAX_LOG_BYTES = 10 * 1024 * 1024
+
+_TROUBLE = re.compile(r"\b(error|warn(ing)?|exception|panic(ked)?|fatal)\b", re.IGNORECASE)
+# Lambda's runtime says this at each failed start, at length, beside the error itself.
+_NOISE = ("LAMBDA_WARNING",)
+
+
+def worth_showing(line: str) -> tuple[str, str] | None:
+    """(text, style) for a line that a user wants to see in quiet mode, else None."""
+    for mark, style in ((NOTICE, ""), (WARNING, "yellow"), (ERROR, "red")):
+        if line.startswith(mark):
+            return line.removeprefix(mark), style
+    if line.startswith("{"):
+        return _from_json(line)
+    if _TROUBLE.search(line) and not any(noise in line for noise in _NOISE):
+        return line, "yellow"
+    return None
+
+
+def _from_json(line: str) -> tuple[str, str] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    level = str(record.get("level", ""))
+    if "_aws" in record or level not in {"WARNING", "ERROR", "CRITICAL"}:
+        return None
+    exception = record.get("exception_name")
+    text = f"{record.get('message', '')}{f' ({exception})' if exception else ''}"
+    return text, "yellow" if level == "WARNING" else "red"
+
+
+class StackConsole:
+    """Prefixes, colours and filters the parts' lines; all of them go to a file for each part."""
+
+    def __init__(self, logs: Path, *, verbose: bool = False, silent: bool = False) -> None:
+        """`silent` writes files only."""
+        logs.mkdir(parents=True, exist_ok=True)
+        self.logs = logs
+        self._verbose = verbose
+        self._silent = silent
+        self._lock = threading.Lock()
+        self._colours: dict[str, str] = {}
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def log_path(self, part: str) -> Path:
+        """Where a part's lines are kept."""
+        return self.logs / f"{part}.log"
+
+    def begin(self, part: str) -> None:
+        """A part is about to start for the first time."""
+        self._colours.setdefault(part, COLOURS[len(self._colours) % len(COLOURS)])
+        path = self.log_path(part)
+        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+
+    def line(self, part: str, line: str) -> None:
+        """One line of a part's output."""
+        with self._lock, self.log_path(part).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        shown = (line, "") if self._verbose else worth_showing(line)
+        if shown and not self._silent:
+            text, style = shown
+            prefix = Text(f"{part:<8} ", style=self._colours.get(part, ""))
+            self._console.print(prefix + Text(text, style=style))
+
+    def say(self, message: str, style: str = "") -> None:
+        """One line of the stack's own."""
+        if not self._silent:
+            self._console.print(f"[{style}]{escape(message)}[/{style}]" if style else escape(message))

@@ -1,0 +1,190 @@
+"""``python -m infra.local demo``: example PDFs in through S3, questions over HTTP, sources checked."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import httpx
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from benchmarks.report import Report
+from docwell.models import FINAL, AnswerStatus, Status
+from infra.local.names import ROOT
+from infra.local.stack import DEADLINE_S, Stack
+from infra.local.supervisor import StackFailed, running_stack
+
+EXAMPLES = ROOT / "examples"
+QUESTIONS_FILE = EXAMPLES / "questions.json"
+# A demo shows a few; the rest of the file is for tests.
+SHOWN = 3
+INGEST_TIMEOUT_S = 300.0
+LATENCY_CALLS = 20
+P50_GOAL_MS = 50
+# Nothing in the examples speaks of it, so the model is not asked.
+OFF_TOPIC = "Which goalkeeper saved the penalty in the 1954 cup final? Question {number}"
+
+
+@dataclass(frozen=True)
+class ExampleQuestion:
+    """A question whose answer stands on a known page (1-based position) of a known document."""
+
+    question: str
+    document: str
+    page: int
+
+
+FALLBACK = (
+    ExampleQuestion(
+        "What should be logged for every request to a language model?",
+        "handbooks/mlops-llmops-handbook.pdf",
+        1,
+    ),
+)
+
+
+class DemoFailed(Exception):  # noqa: N818 - the demo is what failed
+    """Something that must work did not."""
+
+
+def example_questions() -> list[ExampleQuestion]:
+    """One for each document of examples/questions.json, up to `SHOWN`."""
+    if not QUESTIONS_FILE.exists():
+        return list(FALLBACK)
+    entries = json.loads(QUESTIONS_FILE.read_text(encoding="utf-8"))
+    first: dict[str, ExampleQuestion] = {}
+    for one in entries:
+        first.setdefault(one["document"], ExampleQuestion(one["question"], one["document"], one["page"]))
+    return list(first.values())[:SHOWN]
+
+
+def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
+    """Put every PDF under `folder` into the bucket, its path as the key. Gives the keys."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=stack.aws_endpoint,
+        region_name=stack.region,
+        aws_access_key_id=stack.access_key,
+        aws_secret_access_key=stack.secret_key,
+    )
+    keys = []
+    for path in sorted(folder.rglob("*.pdf")):
+        key = path.relative_to(folder).as_posix()
+        s3.upload_file(str(path), stack.bucket, key, ExtraArgs={"ContentType": "application/pdf"})
+        console.print(f"  uploaded s3://{stack.bucket}/{key}  ({path.stat().st_size / 1000:,.0f} kB)")
+        keys.append(key)
+    if not keys:
+        raise DemoFailed(f"no PDF in {folder}: run `python examples/make_examples.py`")
+    return keys
+
+
+def wait_indexed(client: httpx.Client, keys: Sequence[str], since: float, console: Console) -> None:
+    """Wait until each document has a final status that is newer than `since`. Raises `DemoFailed`."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        for key in keys:
+            task = progress.add_task(f"indexing {key}")
+            document = _final(client, key, since)
+            progress.remove_task(task)
+            status, pages = document["status"], document.get("pages")
+            console.print(f"  {status:<8} {key}  {pages} pages, {document.get('chunks')} chunks")
+            if status != Status.INDEXED:
+                raise DemoFailed(f"{key} is {status}: {document.get('reason')} {document.get('detail') or ''}")
+
+
+def _final(client: httpx.Client, key: str, since: float) -> dict[str, Any]:
+    deadline = time.monotonic() + INGEST_TIMEOUT_S
+    while time.monotonic() < deadline:
+        response = client.get(f"/v1/documents/{quote(key, safe='')}")
+        if response.status_code == httpx.codes.OK:
+            document: dict[str, Any] = response.json()
+            if document["status"] in FINAL and document["updated_at"] >= since:
+                return document
+        elif response.status_code != httpx.codes.NOT_FOUND:
+            raise DemoFailed(f"GET /v1/documents/{key}: {response.status_code} {response.text[:300]}")
+        time.sleep(0.2)
+    raise DemoFailed(f"{key} has no final status after {INGEST_TIMEOUT_S:.0f} s")
+
+
+def ask(client: httpx.Client, question: str) -> dict[str, Any]:
+    """One answer. Raises `DemoFailed`."""
+    response = client.post("/v1/query", json={"question": question})
+    if response.status_code != httpx.codes.OK:
+        raise DemoFailed(f"POST /v1/query: {response.status_code} {response.text[:500]}")
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def show(answer: dict[str, Any], question: str, console: Console) -> None:
+    """An answer with its sources."""
+    console.print()
+    # As Text, since an answer's [1] must not be read as markup.
+    panel = Panel(Text(answer["answer"]), title=Text(question), title_align="left", border_style="cyan")
+    console.print(panel)
+    for citation in answer["citations"]:
+        label = citation.get("page_label")
+        page = f"page {citation['page']}" + (f" (printed: {label})" if label else "")
+        console.print(f"  [{citation['marker']}] {citation['document']}, {page}", markup=False, style="bold")
+        quotation = " ".join(citation["quote"].split())
+        console.print(f"      “{quotation[:240]}{'…' if len(quotation) > 240 else ''}”", markup=False)  # noqa: PLR2004
+    timings, usage = answer["timings_ms"], answer["usage"]
+    console.print(
+        f"  {timings['total'] / 1000:.1f} s, of which the model {timings['generate'] / 1000:.1f} s; "
+        f"{usage['prompt_tokens']} tokens in, {usage['completion_tokens']} out",
+        style="dim",
+    )
+
+
+def own_milliseconds(client: httpx.Client) -> Iterator[float]:
+    """What each of some warm queries takes beside the model, in milliseconds."""
+    ask(client, OFF_TOPIC.format(number=0))
+    for number in range(1, LATENCY_CALLS + 1):
+        timings = ask(client, OFF_TOPIC.format(number=number))["timings_ms"]
+        yield timings["total"] - timings["generate"]
+
+
+def _questions(client: httpx.Client, report: Report, started: float, console: Console) -> None:
+    for number, example in enumerate(example_questions(), start=1):
+        answer = ask(client, example.question)
+        if number == 1:
+            report.add("start to the first answer", time.monotonic() - started, "s")
+        show(answer, example.question, console)
+        cited = {(citation["document"], citation["page"]) for citation in answer["citations"]}
+        right = answer["status"] == AnswerStatus.ANSWERED and (example.document, example.page) in cited
+        report.add(f"question {number}: cites {example.document} p. {example.page}", int(right), "", "== 1")
+
+
+def demo(data: Path, model: str) -> int:
+    """Run it all on the data folder; gives the exit status."""
+    console = Console(highlight=False, soft_wrap=True)
+    report = Report("demo")
+    started = time.monotonic()
+    console.print(f"starting docwell with {model}…")
+    try:
+        with (
+            running_stack(data, model) as stack,
+            httpx.Client(base_url=stack.gateway, timeout=DEADLINE_S + 20, trust_env=False) as client,
+        ):
+            report.add("the stack is up", time.monotonic() - started, "s")
+            uploading, since = time.monotonic(), time.time()
+            keys = upload(stack, EXAMPLES, console)
+            wait_indexed(client, keys, since, console)
+            report.add(f"{len(keys)} documents uploaded and indexed", time.monotonic() - uploading, "s")
+            _questions(client, report, started, console)
+            p50 = statistics.median(own_milliseconds(client))
+            report.add("query without the model's own time, p50", p50, "ms", f"<= {P50_GOAL_MS}")
+    except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
+        console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
+        report.add("the demo ran to its end", 0, "", "== 1")
+    console.print()
+    return report.finish()

@@ -1,0 +1,292 @@
+"""A small Lambda: functions in execution environments of their own, one request at a time in each.
+
+Each environment is a child process that runs `awslambdaric`, the client that Lambda itself runs, against
+`infra.local.runtime_api`. ::
+
+    FunctionError
+    ├── FunctionRaised      the handler raised, or its answer is over Lambda's limit
+    ├── FunctionTimedOut    no answer in time; the environment was killed
+    ├── FunctionCrashed     the process ended without an answer
+    │   └── FunctionInitFailed   … while the module was being imported
+    └── FunctionBusy        every environment is at work and the line is full
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from infra.local.names import ACCOUNT, REGION, ROOT
+from infra.local.process import Child
+from infra.local.runtime_api import Exited, Failure, Happening, Invocation, Ready, Result, RuntimeApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class FunctionError(Exception):
+    """Root of the tree."""
+
+
+class FunctionRaised(FunctionError):  # noqa: N818 - the tree reads better without Error on each name
+    """The handler raised `type`."""
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(f"{type_}: {message}")
+        self.type = type_
+
+
+class FunctionTimedOut(FunctionError):  # noqa: N818
+    """No answer in time."""
+
+
+class FunctionCrashed(FunctionError):  # noqa: N818
+    """The process ended without an answer. The message has its last line of output."""
+
+
+class FunctionInitFailed(FunctionCrashed):
+    """The handler's module cannot be imported."""
+
+
+class FunctionBusy(FunctionError):  # noqa: N818
+    """Try again in `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("every environment of the function is at work and the line is full")
+        self.retry_after = retry_after
+
+
+def _to_stdout(line: str) -> None:
+    print(line, flush=True)
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """What the template says of a function. `handler` is `package.module.function`."""
+
+    handler: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = 30.0
+    # Lambda gives 10 s; a small shared machine reads its modules from a cold disk.
+    init_timeout_s: float = 60.0
+    memory_mb: int = 1024
+    on_line: Callable[[str], None] = _to_stdout
+
+    @property
+    def name(self) -> str:
+        """`functions.query.handler.handler` is the function docwell-query."""
+        parts = self.handler.split(".")
+        return f"docwell-{parts[-3]}" if len(parts) > 2 else parts[0]  # noqa: PLR2004 - the line above
+
+    @property
+    def arn(self) -> str:
+        """The function's ARN."""
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
+
+    def variables(self, address: str) -> dict[str, str]:
+        """The environment of one process: Lambda's variables and the function's, none of the user's."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {
+            **kept,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+            "PYTHONUNBUFFERED": "1",
+            "TZ": "UTC",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_FUNCTION_NAME": self.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_mb),
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"local/[$LATEST]{uuid.uuid4().hex}",
+            **self.environment,
+            "AWS_LAMBDA_RUNTIME_API": address,
+            "_HANDLER": self.handler,
+        }
+
+
+class Environment:
+    """One execution environment. Not thread-safe: one invocation at a time."""
+
+    def __init__(self, spec: FunctionSpec) -> None:
+        """Start it. It takes its first event when its imports are done."""
+        self._spec = spec
+        self._api = RuntimeApi()
+        self._ready = False
+        self._child = Child(
+            [sys.executable, "-m", "awslambdaric", spec.handler],
+            spec.variables(self._api.address),
+            spec.on_line,
+            lambda status: self._api.happenings.put(Exited(status)),
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._child.running
+
+    def wait_ready(self) -> None:
+        """Wait for the imports. Raises `FunctionInitFailed`, `FunctionTimedOut`."""
+        if self._ready:
+            return
+        happening = self._next(time.monotonic() + self._spec.init_timeout_s, "being imported")
+        match happening:
+            case Ready():
+                self._ready = True
+            case Failure():
+                raise FunctionInitFailed(f"{self._spec.handler}: {happening.type}: {happening.message}")
+            case _:
+                raise FunctionInitFailed(f"{self._spec.handler} ended at its start: {self._child.last_line}")
+
+    def invoke(self, event: bytes) -> bytes:
+        """The function's answer as JSON. Raises `FunctionError`; then the environment must be killed,
+        except after `FunctionRaised`.
+        """  # noqa: D205 - one sentence
+        self.wait_ready()
+        timeout = self._spec.timeout_s
+        invocation = Invocation(str(uuid.uuid4()), event, int((time.time() + timeout) * 1000), self._spec.arn)
+        deadline = time.monotonic() + timeout
+        self._api.give(invocation)
+        answer = self._answer(invocation.id, deadline)
+        if isinstance(answer, Failure):
+            raise FunctionRaised(answer.type, answer.message)
+        return answer.body
+
+    def kill(self) -> None:
+        """End the process and all that it started."""
+        self._child.kill()
+        self._api.close()
+
+    def _answer(self, id_: str, deadline: float) -> Result | Failure:
+        """What the function says to one invocation, once it has asked for the next."""
+        answer: Result | Failure | None = None
+        while True:
+            happening = self._next(deadline, "at work")
+            match happening:
+                case Result() | Failure() if happening.id == id_:
+                    answer = happening
+                case Ready() | Exited() if answer is not None:
+                    return answer
+                case Exited():
+                    raise FunctionCrashed(
+                        f"{self._spec.name} ended with status {happening.status}: {self._child.last_line}"
+                    )
+
+    def _next(self, deadline: float, doing: str) -> Happening:
+        try:
+            return self._api.happenings.get(timeout=max(deadline - time.monotonic(), 0))
+        except queue.Empty:
+            raise FunctionTimedOut(f"{self._spec.name} was {doing} for too long and was killed") from None
+
+
+class FunctionPool:
+    """Environments of one function: made when needed, up to `concurrency`, and kept warm."""
+
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        concurrency: int = 2,
+        max_waiting: int = 16,
+        wait_s: float = 30.0,
+    ) -> None:
+        """`max_waiting` callers may stand in line, each for `wait_s` seconds at most."""
+        self._spec = spec
+        self._concurrency = concurrency
+        self._max_waiting = max_waiting
+        self._wait_s = wait_s
+        self._condition = threading.Condition()
+        self._idle: list[Environment] = []
+        self._busy: set[Environment] = set()
+        self._waiting = 0
+        self._closed = False
+
+    @property
+    def capacity(self) -> int:
+        """The most callers at once, those in line included."""
+        return self._concurrency + self._max_waiting
+
+    def invoke(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON the function gives
+        """The function's answer. Raises `FunctionError`. Blocks; may be called from many threads."""
+        payload = json.dumps(event).encode()
+        environment = self._take()
+        usable = False
+        try:
+            body = environment.invoke(payload)
+            usable = True
+        except FunctionRaised:
+            usable = True
+            raise
+        finally:
+            self._give_back(environment, usable=usable)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise FunctionRaised("Runtime.MarshalError", f"the answer is not JSON: {error}") from None
+
+    def warm(self) -> None:
+        """Have one environment ready before the first call. Raises `FunctionError`."""
+        environment = self._take()
+        usable = False
+        try:
+            environment.wait_ready()
+            usable = True
+        finally:
+            self._give_back(environment, usable=usable)
+
+    def close(self) -> None:
+        """Kill every environment. Calls at work fail with `FunctionCrashed`."""
+        with self._condition:
+            self._closed = True
+            environments = [*self._idle, *self._busy]
+            self._idle.clear()
+            self._condition.notify_all()
+        for environment in environments:
+            environment.kill()
+
+    def _take(self) -> Environment:
+        with self._condition:
+            deadline = time.monotonic() + self._wait_s
+            while True:
+                if self._closed:
+                    raise FunctionCrashed(f"{self._spec.name} is being stopped")
+                self._drop_dead()
+                if self._idle:
+                    environment = self._idle.pop()  # the last one used: its caches are warm
+                    self._busy.add(environment)
+                    return environment
+                if len(self._busy) < self._concurrency:
+                    environment = Environment(self._spec)
+                    self._busy.add(environment)
+                    return environment
+                self._stand_in_line(deadline)
+
+    def _stand_in_line(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if self._waiting >= self._max_waiting or left <= 0:
+            raise FunctionBusy(retry_after=5)
+        self._waiting += 1
+        try:
+            self._condition.wait(left)
+        finally:
+            self._waiting -= 1
+
+    def _drop_dead(self) -> None:
+        for environment in [one for one in self._idle if not one.running]:
+            self._idle.remove(environment)
+            environment.kill()
+
+    def _give_back(self, environment: Environment, *, usable: bool) -> None:
+        if not usable:
+            environment.kill()
+        with self._condition:
+            self._busy.discard(environment)
+            if usable and not self._closed:
+                self._idle.append(environment)
+            self._condition.notify()

@@ -1,0 +1,29 @@
+"""What things are called on the local stack, and the marks that parts put on the lines they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+# The account that moto answers for when the credentials name none.
+ACCOUNT = "123456789012"
+ACCESS_KEY_ID = "test"
+SECRET_ACCESS_KEY = "test"  # noqa: S105 - moto takes anything; this is what people expect to type
+
+BUCKET = "docwell-documents"
+LEDGER_TABLE = "docwell-ledger"
+INGEST_QUEUE = "docwell-ingest"
+DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
+# As in template.yaml and `docwell.config.IngestSettings.max_receives`.
+MAX_RECEIVES = 5
+
+# A line that starts with this is for the user's eyes, however quiet the stack is.
+NOTICE = "NOTICE "
+WARNING = "WARNING "
+ERROR = "ERROR "
+
+# The principal of the notifications that the AWS stand-in writes for restored documents.
+RESTORE_PRINCIPAL = "docwell-local-restart"

@@ -1,0 +1,260 @@
+"""What the stack on one machine consists of: its addresses, its parts and how each is known to be ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import httpx
+
+from infra.local.gateway import READY_PATH
+from infra.local.names import (
+    ACCESS_KEY_ID,
+    BUCKET,
+    HOST,
+    LEDGER_TABLE,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+)
+
+MODEL_DIR = ROOT / "layers" / "embedder" / "model"
+# A small CPU reads a prompt of 2,000 tokens in about 20 s, and a first question waits for the model to load.
+DEADLINE_S = 120
+STACK_FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where everything is. Written to DATA/stack.json, which `docwell` reads by itself."""
+
+    pid: int
+    gateway: str
+    aws_endpoint: str
+    bucket: str
+    region: str
+    access_key: str
+    secret_key: str
+    chroma: str
+    ollama: str
+    model: str
+    data: str
+
+    def write(self) -> None:
+        """Into the data folder, atomically."""
+        path = Path(self.data) / STACK_FILE
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def read(cls, data: Path) -> Stack | None:
+        """The stack whose supervisor wrote its file there, or None."""
+        try:
+            return cls(**json.loads((data / STACK_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the stack. `url` answers 200 when it is ready; without one, `ready_line` is printed.
+
+    `after` names the parts that must be ready before this one starts.
+    """
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    url: str | None = None
+    ready_line: str | None = None
+    after: frozenset[str] = frozenset()
+    ready_timeout_s: float = 60.0
+    # What to do when it fails, besides reading its log.
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What can be chosen. Handlers are dotted names; port 0 or a taken one means a free one."""
+
+    data: Path
+    model: str = "qwen2.5-coder:1.5b"
+    port: int = 8080
+    query_handler: str = "functions.query.handler.handler"
+    ingest_handler: str = "functions.ingest.handler.handler"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = os.cpu_count() or 1
+
+
+def free_port(wanted: int, taken: set[int]) -> int:
+    """The wanted port if nobody has it, else a free one. Adds it to `taken`."""
+    for port in (wanted, 0):
+        if port and port in taken:
+            continue
+        with socket.socket() as probe:
+            # As servers do: a port whose last connections are still closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            found = int(probe.getsockname()[1])
+            taken.add(found)
+            return found
+    raise OSError(f"no free port on {HOST}")
+
+
+def answers(url: str, timeout_s: float = 1.0) -> bool:
+    """Whether a GET gives 200."""
+    try:
+        # trust_env: a proxy of the user's has no business between parts of one machine.
+        return httpx.get(url, timeout=timeout_s, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def outside_ollama(model: str) -> str | None:
+    """The URL of the Ollama on OLLAMA_HOST when it answers and has the model, else None."""
+    host = os.environ.get("OLLAMA_HOST", "").strip().rstrip("/")
+    if not host:
+        return None
+    url = host if "://" in host else f"http://{host}"
+    if url.count(":") == 1:  # http://name
+        url += ":11434"
+    url = url.replace("//0.0.0.0", f"//{HOST}")
+    try:
+        tags = httpx.get(f"{url}/api/tags", timeout=3).raise_for_status().json()
+        names = {entry["name"] for entry in tags["models"]}
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+    return url if model in names or f"{model}:latest" in names else None
+
+
+def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """What every part gets: the user's environment without any AWS account of theirs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": f"{HOST},localhost",
+        "no_proxy": f"{HOST},localhost",
+        **extra,
+    }
+
+
+def function_variables(stack: Stack, service: str) -> dict[str, str]:
+    """The environment of a function, as template.yaml sets it in the cloud."""
+    return {
+        "DOCWELL_BUCKET": stack.bucket,
+        "DOCWELL_LEDGER_TABLE": LEDGER_TABLE,
+        "DOCWELL_CHROMA_URL": stack.chroma,
+        "DOCWELL_MODEL_DIR": str(MODEL_DIR),
+        "DOCWELL_OLLAMA_URL": stack.ollama,
+        "DOCWELL_MODEL": stack.model,
+        "DOCWELL_DEADLINE_S": str(DEADLINE_S),
+        "AWS_ENDPOINT_URL": stack.aws_endpoint,
+        "AWS_REGION": stack.region,
+        "AWS_DEFAULT_REGION": stack.region,
+        "AWS_ACCESS_KEY_ID": stack.access_key,
+        "AWS_SECRET_ACCESS_KEY": stack.secret_key,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "POWERTOOLS_SERVICE_NAME": service,
+        "POWERTOOLS_METRICS_NAMESPACE": "Docwell",
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+
+
+def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) -> tuple[Stack, list[Part]]:
+    """Addresses and parts, in the order in which they start. `gguf` is asked when no Ollama is given."""
+    taken: set[int] = set()
+    port = free_port(options.port, taken)
+    stack = Stack(
+        pid=os.getpid(),
+        gateway=f"http://{HOST}:{port}",
+        aws_endpoint=f"http://{HOST}:{free_port(4566, taken)}",
+        bucket=BUCKET,
+        region=REGION,
+        access_key=ACCESS_KEY_ID,
+        secret_key=SECRET_ACCESS_KEY,
+        chroma=f"http://{HOST}:{free_port(8000, taken)}",
+        ollama=ollama or f"http://{HOST}:{free_port(11435, taken)}",
+        model=options.model,
+        data=str(options.data.resolve()),
+    )
+    parts = [_aws(stack), _chroma(stack)]
+    if ollama is None:
+        parts.append(_model(stack, gguf(), options.threads))
+    backends = frozenset({"aws", "chroma"})
+    return stack, [*parts, _gateway(stack, options, backends), _poller(stack, options, backends)]
+
+
+def _port(url: str) -> str:
+    return url.rsplit(":", 1)[1]
+
+
+def _aws(stack: Stack) -> Part:
+    command = [sys.executable, "-m", "infra.local.aws", "--port", _port(stack.aws_endpoint)]
+    return Part(
+        "aws",
+        [*command, "--data", str(Path(stack.data) / "aws")],
+        base_environment({}),
+        url=f"{stack.aws_endpoint}/moto-api/data.json",
+        advice="is the disk full?",
+    )
+
+
+def _chroma(stack: Stack) -> Part:
+    beside = Path(sys.executable).with_name("chroma")
+    program = str(beside) if beside.exists() else shutil.which("chroma") or "chroma"
+    folder = Path(stack.data) / "chroma"
+    return Part(
+        "chroma",
+        [program, "run", "--path", str(folder), "--host", HOST, "--port", _port(stack.chroma)],
+        base_environment({"ANONYMIZED_TELEMETRY": "False"}),
+        url=f"{stack.chroma}/api/v2/heartbeat",
+        advice=f"if its data is damaged, remove {folder}: it is rebuilt from the documents",
+    )
+
+
+def _model(stack: Stack, gguf: Path, threads: int) -> Part:
+    command = [sys.executable, "-m", "infra.local.ollama_server", "--model", f"{stack.model}={gguf}"]
+    return Part(
+        "model",
+        [*command, "--host", HOST, "--port", _port(stack.ollama), "--threads", str(threads)],
+        base_environment({}),
+        url=f"{stack.ollama}/",
+        ready_timeout_s=180,
+        advice=f"is there memory for {stack.model}? A smaller one: --model smollm2:135m",
+    )
+
+
+def _gateway(stack: Stack, options: StackOptions, after: frozenset[str]) -> Part:
+    command = [sys.executable, "-m", "infra.local.gateway", "--port", _port(stack.gateway)]
+    return Part(
+        "gateway",
+        [*command, "--handler", options.query_handler, "--timeout", str(DEADLINE_S + 10)],
+        base_environment({**function_variables(stack, "docwell-query"), **options.environment}),
+        url=f"{stack.gateway}{READY_PATH}",
+        after=after,
+    )
+
+
+def _poller(stack: Stack, options: StackOptions, after: frozenset[str]) -> Part:
+    return Part(
+        "ingest",
+        [sys.executable, "-m", "infra.local.poller", "--handler", options.ingest_handler],
+        base_environment({**function_variables(stack, "docwell-ingest"), **options.environment}),
+        ready_line="waiting for documents",
+        after=after,
+    )

@@ -1,0 +1,237 @@
+"""Starts the parts in order, restarts what dies, stops all: nothing stays behind, even after SIGKILL."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from infra.local.console import StackConsole
+from infra.local.names import ROOT
+from infra.local.process import Child
+from infra.local.stack import (
+    MODEL_DIR,
+    STACK_FILE,
+    Part,
+    Stack,
+    StackOptions,
+    answers,
+    outside_ollama,
+    plan,
+)
+
+MAX_RESTARTS = 5
+RESTART_WINDOW_S = 60.0
+# The pause before the first restart; it doubles with each within the window.
+FIRST_PAUSE_S = 0.25
+# All parts together; what has not ended by then is killed.
+STOP_S = 8.0
+
+
+class StackFailed(Exception):  # noqa: N818 - the stack is what failed
+    """The message says which part failed, shows its last lines and what to do."""
+
+
+class AlreadyRunning(StackFailed):
+    """Another supervisor has this data folder."""
+
+
+class _Running:
+    """One part: its process now, and when it was restarted."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.child: Child | None = None
+        self.restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self.lines: deque[str] = deque(maxlen=8)
+        self.announced = threading.Event()
+
+    def ready(self) -> bool:
+        if self.part.url is not None:
+            return answers(self.part.url)
+        return self.announced.is_set()
+
+
+class Supervisor:
+    """The parts of one stack."""
+
+    def __init__(self, parts: Sequence[Part], console: StackConsole) -> None:
+        self._running = {part.name: _Running(part) for part in parts}
+        self._console = console
+        self._exits: queue.Queue[tuple[str, int] | None] = queue.Queue()
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Start every part once those before it are ready. Raises `StackFailed`; then nothing runs."""
+        try:
+            waiting = dict(self._running)
+            ready: set[str] = set()
+            while waiting:
+                able = [name for name, one in waiting.items() if one.part.after <= ready]
+                for name in able:
+                    self._console.begin(name)
+                    self._launch(waiting[name])
+                for name in able:
+                    self._wait_ready(waiting.pop(name))
+                    ready.add(name)
+        except BaseException:
+            self.stop()
+            raise
+
+    def watch(self) -> None:
+        """Restart parts that die, until `stop`. Raises `StackFailed` when one dies again and again."""
+        while (ended := self._exits.get()) is not None:
+            if self._stopping.is_set():
+                return
+            name, status = ended
+            running = self._running[name]
+            now = time.monotonic()
+            if len(running.restarts) == MAX_RESTARTS and now - running.restarts[0] < RESTART_WINDOW_S:
+                raise self._failure(running, f"ended {MAX_RESTARTS + 1} times within a minute")
+            recent = sum(now - then < RESTART_WINDOW_S for then in running.restarts)
+            running.restarts.append(now)
+            self._console.say(f"{name} has ended with status {status}: it is started again", "yellow")
+            threading.Timer(FIRST_PAUSE_S * 2**recent, self._launch, [running]).start()
+
+    def stop(self) -> None:
+        """End all parts in reverse order, within 10 seconds."""
+        self._stopping.set()
+        self._exits.put(None)
+        deadline = time.monotonic() + STOP_S
+        for running in reversed(self._running.values()):
+            if running.child is not None:
+                running.child.stop(max(0.2, min(3.0, deadline - time.monotonic())))
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each part's launcher."""
+        return {name: one.child.pid for name, one in self._running.items() if one.child is not None}
+
+    def _launch(self, running: _Running) -> None:
+        if self._stopping.is_set():
+            return
+        name = running.part.name
+
+        def on_line(line: str) -> None:
+            running.lines.append(line)
+            if running.part.ready_line and running.part.ready_line in line:
+                running.announced.set()
+            self._console.line(name, line)
+
+        running.child = Child(
+            running.part.command,
+            running.part.environment,
+            on_line,
+            lambda status: self._exits.put((name, status)),
+        )
+        if self._stopping.is_set():  # stopped while it was being started
+            running.child.kill()
+
+    def _wait_ready(self, running: _Running) -> None:
+        deadline = time.monotonic() + running.part.ready_timeout_s
+        while not running.ready():
+            if running.child is not None and not running.child.running:
+                raise self._failure(running, "ended while it was starting")
+            if time.monotonic() > deadline:
+                raise self._failure(running, f"was not ready after {running.part.ready_timeout_s:.0f} s")
+            time.sleep(0.05)
+
+    def _failure(self, running: _Running, what: str) -> StackFailed:
+        part = running.part
+        lines = "\n".join(f"    {line}" for line in running.lines) or "    (it said nothing)"
+        advice = f"\n  {part.advice}" if part.advice else ""
+        return StackFailed(
+            f"the part {part.name!r} {what}. Its last lines:\n{lines}\n"
+            f"  all of them: {self._console.log_path(part.name)}{advice}"
+        )
+
+
+def ensure_embedder(console: StackConsole) -> None:
+    """Build the embedding model where it is missing. Raises `StackFailed`."""
+    if (MODEL_DIR / "manifest.json").exists():
+        return
+    console.say("building the embedding model (once)…")
+    result = subprocess.run([sys.executable, "-m", "layers.embedder.build_model"], cwd=ROOT, check=False)
+    if result.returncode != 0:
+        raise StackFailed("the embedding model cannot be built: see the lines above, then try `make model`")
+
+
+def language_model_file(model: str) -> Path:
+    """The model's GGUF file, downloaded when needed. Raises `StackFailed`."""
+    from docwell.errors import DocwellError  # noqa: PLC0415 - only a stack with its own model server needs it
+    from infra.models.fetch import fetch  # noqa: PLC0415
+
+    try:
+        files = fetch(model)
+    except DocwellError as error:
+        raise StackFailed(f"the language model {model} cannot be had: {error}") from error
+    found = [path for path in files.values() if path.suffix == ".gguf"]
+    if not found:
+        raise StackFailed(f"{model} is no language model that runs on this machine")
+    return found[0]
+
+
+@contextmanager
+def _held(data: Path) -> Iterator[None]:
+    """The data folder for us alone. Raises `AlreadyRunning`."""
+    data.mkdir(parents=True, exist_ok=True)
+    lock: IO[str]
+    with (data / "stack.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            other = Stack.read(data)
+            where = f" (process {other.pid}, {other.gateway})" if other else ""
+            raise AlreadyRunning(f"a stack is running on {data}{where}: use it, or stop it first") from None
+        yield  # the lock goes with the file, so a killed supervisor leaves none
+
+
+@contextmanager
+def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[Stack, Supervisor]]:
+    """A stack that is up, and down again when the block ends. Raises `StackFailed`."""
+    with _held(options.data):
+        if options.ingest_handler == StackOptions.ingest_handler:
+            ensure_embedder(console)
+        ollama = outside_ollama(options.model)
+        if ollama is None and os.environ.get("OLLAMA_HOST"):
+            console.say(
+                f"OLLAMA_HOST does not answer or has no {options.model}: an own model server is used", "yellow"
+            )
+        stack, parts = plan(options, ollama, lambda: language_model_file(options.model))
+        supervisor = Supervisor(parts, console)
+        supervisor.start()
+        try:
+            stack.write()
+            yield stack, supervisor
+        finally:
+            (options.data / STACK_FILE).unlink(missing_ok=True)
+            supervisor.stop()
+
+
+@contextmanager
+def running_stack(data: Path, model: str = "qwen2.5-coder:1.5b", port: int = 0) -> Iterator[Stack]:
+    """The whole stack for the time of the block: for tests and for the demo. Raises `StackFailed`.
+
+    Parts that die meanwhile are restarted; logs are in DATA/logs only.
+    """
+    console = StackConsole(data / "logs", silent=True)
+    with supervised(StackOptions(data, model, port), console) as (stack, supervisor):
+        threading.Thread(target=_watch_quietly, args=(supervisor, console), daemon=True).start()
+        yield stack
+
+
+def _watch_quietly(supervisor: Supervisor, console: StackConsole) -> None:
+    try:
+        supervisor.watch()
+    except StackFailed as failure:
+        # The caller's next request fails; why is in this file.
+        (console.logs / "supervisor.log").write_text(json.dumps({"failed": str(failure)}), encoding="utf-8")

@@ -1,0 +1,82 @@
+"""The whole local stack, once, and the doors that a user uses."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import httpx
+import pytest
+
+from docwell.models import FINAL
+from infra.local.stack import Stack
+from infra.local.supervisor import running_stack
+
+# The smallest model that obeys the protocol: answers are judged on structure and sources, not on prose.
+MODEL = os.environ.get("DOCWELL_TEST_MODEL", "smollm2:135m")
+
+
+@dataclass
+class Doors:
+    """The bucket and the API of a running stack."""
+
+    stack: Stack
+    http: httpx.Client = field(init=False)
+    s3: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=self.stack.gateway, timeout=150, trust_env=False)
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=self.stack.aws_endpoint,
+            region_name=self.stack.region,
+            aws_access_key_id=self.stack.access_key,
+            aws_secret_access_key=self.stack.secret_key,
+        )
+
+    def put(self, key: str, body: bytes | Path) -> str:
+        """Upload; gives the version."""
+        content = body.read_bytes() if isinstance(body, Path) else body
+        version: str = self.s3.put_object(Bucket=self.stack.bucket, Key=key, Body=content)["VersionId"]
+        return version
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=self.stack.bucket, Key=key)
+
+    def document(self, key: str) -> dict[str, Any] | None:
+        response = self.http.get(f"/v1/documents/{quote(key, safe='')}")
+        if response.status_code == 404:
+            return None
+        found: dict[str, Any] = response.raise_for_status().json()
+        return found
+
+    def settled(self, key: str, version: str | None, timeout_s: float = 120) -> dict[str, Any]:
+        """The document once it has a final status for that version (None: once it is deleted)."""
+        deadline = time.monotonic() + timeout_s
+        document = None
+        while time.monotonic() < deadline:
+            document = self.document(key)
+            if document and document["status"] in FINAL:
+                if version is None and document["status"] == "DELETED":
+                    return document
+                if version is not None and document["version"] == version:
+                    return document
+            time.sleep(0.1)
+        raise AssertionError(f"{key} did not settle: {document}")
+
+    def ask(self, question: str, **more: Any) -> httpx.Response:
+        return self.http.post("/v1/query", json={"question": question, **more})
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    with running_stack(tmp_path_factory.mktemp("stack"), MODEL) as stack:
+        doors = Doors(stack)
+        yield doors
+        doors.http.close()

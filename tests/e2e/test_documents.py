@@ -1,0 +1,198 @@
+"""Documents through the bucket: what each upload becomes, over the whole stack."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pypdf
+import pytest
+from fpdf import FPDF
+
+from tests.e2e.conftest import Doors
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+
+
+def pdf(*pages: str) -> bytes:
+    document = FPDF()
+    document.set_font("helvetica", size=12)
+    for text in pages:
+        document.add_page()
+        document.multi_cell(0, 6, text)
+    return bytes(document.output())
+
+
+def scanned_pdf() -> bytes:
+    document = FPDF()
+    document.add_page()
+    document.rect(20, 20, 100, 100, style="F")
+    return bytes(document.output())
+
+
+def encrypted_pdf() -> bytes:
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf("A secret text.")))
+    writer.encrypt(user_password="open sesame", owner_password="owner")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def chunks_in_chroma(doors: Doors, key: str) -> list[dict[str, Any]]:
+    """What the vector server itself holds of a document, asked without docwell."""
+    base = f"{doors.stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
+    found: list[dict[str, Any]] = []
+    for collection in httpx.get(base, params={"limit": 1000}, trust_env=False).json():
+        answer = httpx.post(
+            f"{base}/{collection['id']}/get",
+            json={"where": {"document": key}, "include": ["metadatas", "documents"]},
+            trust_env=False,
+        ).json()
+        found += [
+            {"text": text, **metadata}
+            for text, metadata in zip(answer["documents"], answer["metadatas"], strict=True)
+        ]
+    return found
+
+
+def test_a_pdf_is_indexed_with_its_pages(doors: Doors) -> None:
+    version = doors.put("e2e/plain.pdf", pdf("The first page speaks of herons.", "The second of otters."))
+    document = doors.settled("e2e/plain.pdf", version)
+    assert (document["status"], document["pages"], document["pages_done"]) == ("INDEXED", 2, 2)
+    chunks = chunks_in_chroma(doors, "e2e/plain.pdf")
+    assert {chunk["page_start"]: "otters" in chunk["text"] for chunk in chunks} == {1: False, 2: True}
+
+
+@pytest.mark.parametrize(
+    "key", ["e2e/a+b.pdf", "e2e/100% & more.pdf", "e2e/é 日本 .pdf", "e2e//..//double.pdf", "no folder.pdf"]
+)
+def test_a_key_of_any_spelling_is_indexed_and_deleted(doors: Doors, key: str) -> None:
+    version = doors.put(key, pdf("Some text about badgers."))
+    assert doors.settled(key, version)["status"] == "INDEXED"
+    assert chunks_in_chroma(doors, key)
+    doors.delete(key)
+    doors.settled(key, None)
+    assert chunks_in_chroma(doors, key) == []
+
+
+def test_a_replaced_key_leaves_only_its_new_content(doors: Doors) -> None:
+    key = "e2e/replaced.pdf"
+    doors.settled(key, doors.put(key, pdf("The old text says eleven.", "And a second page.")))
+    doors.settled(key, doors.put(key, pdf("The new text says twelve.")))
+    assert [chunk["text"] for chunk in chunks_in_chroma(doors, key)] == ["The new text says twelve."]
+
+
+def test_many_quick_replacements_end_with_the_last(doors: Doors) -> None:
+    key = "e2e/busy.pdf"
+    versions = [doors.put(key, pdf(f"This is edition {number}.")) for number in range(8)]
+    doors.settled(key, versions[-1])
+    deadline = time.monotonic() + 30
+    while [c["text"] for c in chunks_in_chroma(doors, key)] != ["This is edition 7."]:
+        assert time.monotonic() < deadline, chunks_in_chroma(doors, key)
+        time.sleep(0.2)
+
+
+def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
+    key = "e2e/twice.pdf"
+    version = doors.put(key, pdf("Only once, please."))
+    before = doors.settled(key, version)
+    sqs = __import__("boto3").client(
+        "sqs",
+        endpoint_url=doors.stack.aws_endpoint,
+        region_name=doors.stack.region,
+        aws_access_key_id=doors.stack.access_key,
+        aws_secret_access_key=doors.stack.secret_key,
+    )
+    body = json.dumps({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]})
+    queue = next(url for url in sqs.list_queues()["QueueUrls"] if "dlq" not in url.lower())
+    for _ in range(3):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    marker = doors.put("e2e/marker.pdf", pdf("Comes after the duplicates."))
+    doors.settled("e2e/marker.pdf", marker)
+    assert doors.document(key) == before
+    assert len(chunks_in_chroma(doors, key)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "reason"),
+    [
+        ("encrypted.pdf", encrypted_pdf(), "REJECTED", "encrypted"),
+        ("scan.pdf", scanned_pdf(), "EMPTY", "no_text"),
+        ("letter.pdf", b"Dear reader, this is no PDF.", "REJECTED", "not_pdf"),
+        ("zero.pdf", b"", "REJECTED", "empty_file"),
+        ("cut.pdf", pdf("x" * 500)[:300], "REJECTED", "corrupt"),
+    ],
+)
+def test_what_cannot_be_indexed_ends_in_a_named_status(
+    doors: Doors, name: str, body: bytes, status: str, reason: str
+) -> None:
+    key = f"e2e/{name}"
+    document = doors.settled(key, doors.put(key, body))
+    assert (document["status"], document["reason"]) == (status, reason)
+    assert document["detail"] or reason == "empty_file"
+    assert chunks_in_chroma(doors, key) == []
+
+
+def test_300_pages_are_indexed_page_by_page(doors: Doors) -> None:
+    key = "e2e/long.pdf"
+    version = doors.put(
+        key, pdf(*(f"This is page number {n} and it speaks of item {n * 7}." for n in range(1, 301)))
+    )
+    document = doors.settled(key, version, timeout_s=180)
+    assert (document["status"], document["pages"], document["chunks"]) == ("INDEXED", 300, 300)
+    assert {chunk["page_start"] for chunk in chunks_in_chroma(doors, key)} == set(range(1, 301))
+
+
+def test_documents_are_listed_by_collection_and_status(doors: Doors) -> None:
+    doors.settled("listed/a.pdf", doors.put("listed/a.pdf", pdf("Text.")))
+    doors.settled("listed/b.pdf", doors.put("listed/b.pdf", b"no pdf"))
+    listed = doors.http.get("/v1/documents", params={"collection": "listed"}).json()
+    assert {d["document"]: d["status"] for d in listed["documents"]} == {
+        "listed/a.pdf": "INDEXED",
+        "listed/b.pdf": "REJECTED",
+    }
+    rejected = doors.http.get("/v1/documents", params={"collection": "listed", "status": "REJECTED"}).json()
+    assert [d["document"] for d in rejected["documents"]] == ["listed/b.pdf"]
+
+
+def test_the_aws_command_line_uploads_as_well(doors: Doors, tmp_path: Path) -> None:
+    file = tmp_path / "by aws.pdf"
+    file.write_bytes(pdf("Uploaded with the AWS command line."))
+    stack = doors.stack
+    subprocess.run(
+        [Path(sys.executable).with_name("aws"), "--endpoint-url", stack.aws_endpoint, "s3", "cp", file,
+         f"s3://{stack.bucket}/e2e/by aws.pdf"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "AWS_ACCESS_KEY_ID": stack.access_key, "AWS_SECRET_ACCESS_KEY": stack.secret_key,
+             "AWS_DEFAULT_REGION": stack.region},
+    )  # fmt: skip
+    head = doors.s3.head_object(Bucket=stack.bucket, Key="e2e/by aws.pdf")
+    assert doors.settled("e2e/by aws.pdf", head["VersionId"])["status"] == "INDEXED"
+
+
+def test_the_docwell_command_line_uploads_asks_and_shows(doors: Doors, tmp_path: Path) -> None:
+    file = tmp_path / "cli.pdf"
+    file.write_bytes(pdf("Deliveries are accepted at gate four until noon."))
+    docwell = Path(sys.executable).with_name("docwell")
+    # The command finds the stack through .docwell/stack.json, as it does for a user.
+    (tmp_path / ".docwell").symlink_to(doors.stack.data)
+
+    def run(*arguments: str) -> Any:
+        done = subprocess.run([docwell, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 4), done.stderr
+        return json.loads(done.stdout)
+
+    put = run("put", "cli.pdf", "--collection", "e2e", "--json")
+    assert "INDEXED" in json.dumps(put)
+    answer = run("ask", "Until when are deliveries accepted at gate four?", "--document", "e2e/cli.pdf", "--json")
+    assert answer["status"] in {"answered", "refused"}
+    assert run("status", "e2e/cli.pdf", "--json")["status"] == "INDEXED"

@@ -1,0 +1,98 @@
+"""Questions over HTTP: structure and sources, on the whole stack with a small real model."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import MODEL, Doors
+from tests.e2e.test_documents import pdf
+
+pytestmark = pytest.mark.e2e
+EXAMPLES = Path(__file__).parents[2] / "examples"
+OFF_TOPIC = "Which goalkeeper saved the penalty in the 1954 cup final?"
+
+
+@pytest.fixture(scope="module")
+def examples(doors: Doors) -> list[dict[str, str]]:
+    """The example PDFs, indexed; gives their questions."""
+    keys = {path.relative_to(EXAMPLES).as_posix(): path for path in EXAMPLES.rglob("*.pdf")}
+    versions = {key: doors.put(key, path) for key, path in keys.items()}
+    for key, version in versions.items():
+        assert doors.settled(key, version)["status"] == "INDEXED"
+    questions: list[dict[str, str]] = json.loads((EXAMPLES / "questions.json").read_text())
+    return questions
+
+
+def test_an_answer_has_the_promised_shape_and_its_sources_are_retrieved_pages(
+    doors: Doors, examples: list[dict[str, str]]
+) -> None:
+    answered = 0
+    for example in examples:
+        response = doors.ask(example["question"], document=example["document"])
+        assert response.status_code == 200
+        answer = response.json()
+        assert answer["model"] == MODEL
+        assert answer["usage"]["prompt_tokens"] > 100
+        assert answer["timings_ms"]["generate"] > 0
+        if answer["status"] == "answered":
+            answered += 1
+            assert answer["citations"]
+        for citation in answer["citations"]:
+            assert citation["document"] == example["document"]
+            assert f"[{citation['marker']}]" in answer["answer"]
+    assert answered > 0
+
+
+def test_a_question_with_no_relevant_passage_is_refused_without_the_model(
+    doors: Doors, examples: list[dict[str, str]]
+) -> None:
+    answer = doors.ask(OFF_TOPIC).json()
+    assert (answer["status"], answer["citations"]) == ("refused", [])
+    assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
+    assert answer["timings_ms"]["generate"] == 0
+
+
+def test_a_deleted_document_answers_nothing_any_more(doors: Doors) -> None:
+    key, question = "gone/harbour.pdf", "When does the harbour ferry leave?"
+    doors.settled(key, doors.put(key, pdf("The harbour ferry leaves at a quarter past nine.")))
+    assert doors.ask(question, collection="gone").json()["usage"]["prompt_tokens"] > 0
+    doors.delete(key)
+    doors.settled(key, None)
+    assert doors.ask(question, collection="gone").json()["status"] == "refused"
+
+
+def test_a_question_to_a_collection_that_does_not_exist_is_refused(doors: Doors) -> None:
+    assert doors.ask("Anything at all?", collection="nowhere").json()["status"] == "refused"
+
+
+def test_questions_at_once_all_get_their_own_answers(doors: Doors, examples: list[dict[str, str]]) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        ids = [f"request-{number}" for number in range(16)]
+        answers = list(
+            pool.map(
+                lambda id_: doors.http.post(
+                    "/v1/query", json={"question": OFF_TOPIC}, headers={"x-request-id": id_}
+                ),
+                ids,
+            )
+        )
+    assert [answer.status_code for answer in answers] == [200] * 16
+    assert [answer.json()["request_id"] for answer in answers] == ids
+
+
+def test_health_and_the_openapi_page_are_served(doors: Doors) -> None:
+    assert doors.http.get("/v1/health").json()["status"] == "ok"
+    assert "/v1/query" in doors.http.get("/v1/openapi.json").json()["paths"]
+
+
+def test_no_question_and_no_document_text_stands_in_a_log(doors: Doors, examples: list[dict[str, str]]) -> None:
+    doors.ask("Does the word xylographer occur anywhere?")
+    key = "logs/words.pdf"
+    doors.settled(key, doors.put(key, pdf("A zymurgist and a xylographer met.")))
+    logs = [path.read_text(errors="replace") for path in (Path(doors.stack.data) / "logs").iterdir()]
+    assert any("answered" in log for log in logs)
+    assert not any("xylographer" in log or "zymurgist" in log for log in logs)

@@ -1,0 +1,47 @@
+"""Servers that the integration tests share."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Chroma server with an empty folder."""
+    port, folder = free_port(), tmp_path_factory.mktemp("chroma")
+    chroma = Path(sys.executable).with_name("chroma")
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [chroma, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            assert server.poll() is None, (folder / "log").read_text()
+            try:
+                httpx.get(f"{url}/api/v2/heartbeat", timeout=1).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("Chroma did not answer within 30 s")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)

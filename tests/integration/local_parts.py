@@ -1,0 +1,71 @@
+"""Starts parts of the local stack for tests, as processes that cannot outlive the test run."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from infra.local.process import Child
+from infra.local.stack import answers, base_environment
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def aws_stand_in(data: Path, port: int | None = None) -> Iterator[Aws]:
+    port = port or free_port()
+    command = [sys.executable, "-m", "infra.local.aws", "--port", str(port), "--data", str(data)]
+    lines: list[str] = []
+    child = Child(command, base_environment({}), lines.append, lambda _: None)
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 30
+        while not answers(f"{endpoint}/moto-api/data.json"):
+            assert child.running, lines
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.05)
+        yield Aws(endpoint, child)
+    finally:
+        child.stop(5)
+
+
+class Aws:
+    def __init__(self, endpoint: str, child: Child) -> None:
+        self.endpoint = endpoint
+        self.child = child
+        self.s3 = self.client("s3")
+        self.sqs = self.client("sqs")
+        self.dynamodb = self.client("dynamodb")
+        self.queue_url = self.sqs.get_queue_url(QueueName="docwell-ingest")["QueueUrl"]
+        self.dead_letter_url = self.sqs.get_queue_url(QueueName="docwell-ingest-dlq")["QueueUrl"]
+
+    def client(self, service: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def receive_all(self) -> list[str]:
+        """The bodies of all messages that are visible now; they are deleted."""
+        bodies = []
+        while found := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                bodies.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return bodies

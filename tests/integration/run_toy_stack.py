@@ -1,0 +1,33 @@
+"""A supervisor on toy functions and no language model, for the tests: ``run_toy_stack.py DATA``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from infra.local.console import StackConsole
+from infra.local.stack import StackOptions, plan
+from infra.local.supervisor import Supervisor
+
+
+def main(data: Path) -> None:
+    options = StackOptions(
+        data,
+        port=0,
+        query_handler="toy_functions.proxy",
+        ingest_handler="toy_functions.ingest",
+        environment={"DOCWELL_TOY_LOG": str(data / "toy.log")},
+    )
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    stack, parts = plan(options, "http://127.0.0.1:9", Path)
+    supervisor = Supervisor(parts, StackConsole(data / "logs"))
+    signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
+    supervisor.start()
+    stack.write()
+    supervisor.watch()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

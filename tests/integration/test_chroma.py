@@ -1,0 +1,134 @@
+"""The vector index on a real Chroma server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from docwell.adapters.chroma import ChromaIndex
+from docwell.errors import Unavailable
+from docwell.models import Chunk, IndexRecord
+
+pytestmark = pytest.mark.integration
+KEY = "日本/é+%& a.pdf"
+
+
+def index(url: str, fingerprint: str = "f" * 32, timeout_s: float = 10.0) -> ChromaIndex:
+    return ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=timeout_s)
+
+
+def records(count: int, generation: str = "g1", document: str = KEY) -> list[IndexRecord]:
+    vectors = np.random.default_rng(7).normal(size=(count, 8))
+    return [
+        IndexRecord(
+            id=f"{document}-{generation}-{i}",
+            document=document,
+            generation=generation,
+            version="v1",
+            chunk=Chunk(f"text {i}", i + 1, i + 1, 0, 6, 2, label="iv" if i else None),
+            vector=(vector / np.linalg.norm(vector)).tolist(),
+        )
+        for i, vector in enumerate(vectors)
+    ]
+
+
+@pytest.fixture
+def collection(request: pytest.FixtureRequest) -> str:
+    return f"collection/{request.node.name}"
+
+
+def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    written = records(20)
+    chroma.upsert(collection, written)
+    found = chroma.search(collection, written[3].vector, 5, None)
+    assert len(found) == 5
+    assert (found[0].document, found[0].chunk, found[0].generation) == (KEY, written[3].chunk, "g1")
+    assert found[0].score == pytest.approx(1.0, abs=1e-5)
+    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+
+
+def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    for _ in range(2):
+        chroma.upsert(collection, records(5))
+    assert len(chroma.search(collection, records(1)[0].vector, 100, None)) == 5
+
+
+def test_pruning_keeps_one_generation_and_other_documents(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(700, "old"))
+    chroma.upsert(collection, records(3, "new"))
+    chroma.upsert(collection, records(2, "old", document="another.pdf"))
+    assert chroma.prune(collection, KEY, "new") == 700
+    left = {hit.id for hit in chroma.search(collection, records(1)[0].vector, 1000, None)}
+    assert left == {r.id for r in records(3, "new") + records(2, "old", document="another.pdf")}
+    assert chroma.prune(collection, KEY, None) == 3
+
+
+def test_a_search_in_one_document_finds_nothing_of_another(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
+    found = chroma.search(collection, records(1)[0].vector, 100, "another.pdf")
+    assert {hit.document for hit in found} == {"another.pdf"}
+    assert len(found) == 5
+
+
+def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(
+    chroma_url: str, collection: str
+) -> None:
+    chroma = index(chroma_url)
+    assert chroma.search(collection, [0.1] * 8, 5, None) == []
+    assert chroma.prune(collection, KEY, None) == 0
+
+
+def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collection: str) -> None:
+    index(chroma_url, "a" * 32).upsert(collection, records(1))
+    assert collection in index(chroma_url, "a" * 32).collections()
+    assert collection not in index(chroma_url, "b" * 32).collections()
+
+
+def test_a_collection_that_was_made_again_meanwhile_is_found_again(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(1))
+    name = chroma._known[collection].name
+    chroma._server.delete_collection(name, tenant="default_tenant", database="default_database")
+    assert chroma.search(collection, records(1)[0].vector, 5, None) == []
+    chroma.upsert(collection, records(2))
+    assert len(chroma.search(collection, records(1)[0].vector, 5, None)) == 2
+
+
+def test_no_server_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        index("http://127.0.0.1:9").search("c", [0.1] * 8, 5, None)
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """A server that accepts and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    for connection in held:
+        connection.close()
+
+
+def test_a_silent_server_is_unavailable_within_the_time_out(silent_url: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="in time"):
+        index(silent_url, timeout_s=0.3).collections()
+    assert time.monotonic() - started < 5

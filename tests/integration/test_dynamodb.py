@@ -1,0 +1,174 @@
+"""The ledger's rules on DynamoDB's own conditions (moto, in process)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from docwell.adapters.aws import client
+from docwell.adapters.dynamodb import DynamoLedger
+from docwell.errors import BadInput, LeaseLost, Unavailable
+from docwell.models import DocumentRecord, Lease, Status
+
+pytestmark = pytest.mark.integration
+TABLE = "ledger"
+KEY = "handbooks/é 日本+%&.pdf"
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(clock: Clock) -> Iterator[DynamoLedger]:
+    with mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "document", "KeyType": "HASH"}],
+            AttributeDefinitions=[
+                {"AttributeName": "document", "AttributeType": "S"},
+                {"AttributeName": "collection", "AttributeType": "S"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by_collection",
+                    "KeySchema": [
+                        {"AttributeName": "collection", "KeyType": "HASH"},
+                        {"AttributeName": "document", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        yield DynamoLedger(client("dynamodb"), TABLE, lease_s=60.0, clock=clock)
+
+
+def taken(ledger: DynamoLedger, owner: str = "one", key: str = KEY) -> Lease:
+    lease = ledger.acquire(key, owner)
+    assert lease is not None
+    return lease
+
+
+def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Clock) -> None:
+    record = DocumentRecord(
+        key=KEY,
+        status=Status.INDEXED,
+        version="v",
+        fingerprint="f",
+        size=1,
+        pages=3,
+        pages_done=3,
+        chunks=9,
+        title="T",
+        live_generation="g",
+        live_version="v",
+        swept=False,
+        updated_at=clock.now,
+    )
+    lease = ledger.write(taken(ledger), record)
+    assert lease.record == record
+    assert ledger.get(KEY) == record
+    emptied = replace(record, reason=None, live_generation=None, title=None)
+    ledger.write(lease, emptied)
+    assert ledger.get(KEY) == emptied
+
+
+def test_a_new_document_is_pending_while_it_is_held(ledger: DynamoLedger) -> None:
+    lease = taken(ledger)
+    assert lease.record == DocumentRecord(KEY)
+    found = ledger.get(KEY)
+    assert found is not None
+    assert found.status is Status.PENDING
+
+
+def test_a_held_document_is_not_given_to_another_and_its_holder_must_look_again(ledger: DynamoLedger) -> None:
+    lease = taken(ledger, "one")
+    assert ledger.acquire(KEY, "two") is None
+    assert ledger.release(lease) is False
+    assert ledger.release(lease) is True
+    assert taken(ledger, "two").fence > lease.fence
+
+
+def test_the_same_owner_gets_its_lease_again_under_a_new_fence(ledger: DynamoLedger) -> None:
+    first = taken(ledger, "one")
+    second = taken(ledger, "one")
+    assert second.fence > first.fence
+    with pytest.raises(LeaseLost):
+        ledger.write(first, first.record)
+
+
+def test_an_expired_lease_passes_on_and_its_old_holder_changes_nothing(ledger: DynamoLedger, clock: Clock) -> None:
+    old = taken(ledger, "one")
+    clock.now += 61
+    new = taken(ledger, "two")
+    ledger.write(new, replace(new.record, title="new"))
+    for change in (
+        lambda: ledger.write(old, replace(old.record, title="old")),
+        lambda: ledger.renew(old),
+        lambda: ledger.release(old),
+    ):
+        with pytest.raises(LeaseLost):
+            change()
+    found = ledger.get(KEY)
+    assert found is not None
+    assert found.title == "new"
+
+
+def test_a_renewed_lease_lasts_longer(ledger: DynamoLedger, clock: Clock) -> None:
+    lease = taken(ledger)
+    clock.now += 50
+    ledger.renew(lease)
+    clock.now += 50
+    assert ledger.acquire(KEY, "two") is None
+
+
+def test_live_generations_are_found_for_many_keys_at_once(ledger: DynamoLedger) -> None:
+    for number in range(130):
+        lease = taken(ledger, key=f"c/{number}")
+        ledger.write(lease, replace(lease.record, live_generation=f"g{number}" if number % 2 else None))
+    live = ledger.live([f"c/{number}" for number in range(130)] + ["c/1", "unknown"])
+    assert live == {f"c/{number}": f"g{number}" for number in range(130) if number % 2}
+
+
+def test_documents_are_paged_by_collection_and_status_without_deleted_ones(ledger: DynamoLedger) -> None:
+    for number in range(7):
+        lease = taken(ledger, key=f"a/{number}")
+        ledger.write(lease, replace(lease.record, status=Status.DELETED if number == 3 else Status.INDEXED))
+    taken(ledger, key="b/other")
+    seen: list[str] = []
+    cursor = None
+    while True:
+        records, cursor = ledger.page("a", None, cursor, 2)
+        seen += [record.key for record in records]
+        assert len(records) <= 2
+        if cursor is None:
+            break
+    assert seen == ["a/0", "a/1", "a/2", "a/4", "a/5", "a/6"]
+    assert {r.key for r in ledger.page(None, None, None, 100)[0]} == {*seen, "b/other"}
+    assert [r.key for r in ledger.page("a", Status.DELETED, None, 100)[0]] == ["a/3"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "bm8=", "eyJhIjogMX0=", "W10=", "é"])
+def test_a_cursor_that_was_not_given_out_is_bad_input(ledger: DynamoLedger, cursor: str) -> None:
+    with pytest.raises(BadInput):
+        ledger.page(None, None, cursor, 10)
+
+
+def test_a_missing_table_is_unavailable_and_named(ledger: DynamoLedger) -> None:
+    with pytest.raises(Unavailable, match="ResourceNotFoundException"):
+        DynamoLedger(client("dynamodb"), "none").get(KEY)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import boto3
+import pytest
+
+from infra.local.names import RESTORE_PRINCIPAL
+
+from .local_parts import Aws, aws_stand_in
+
+pytestmark = pytest.mark.integration
+
+BUCKET = "docwell-documents"
+TABLE = "docwell-ledger"
+AWKWARD = "é 日本/a+b %&.pdf"
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with aws_stand_in(tmp_path_factory.mktemp("aws")) as stand_in:
+        yield stand_in
+
+
+def events(bodies: list[str]) -> list[tuple[str, str]]:
+    """(event name, key) of each S3 notification."""
+    records = [record for body in bodies for record in json.loads(body).get("Records", [])]
+    return [(record["eventName"], unquote_plus(record["s3"]["object"]["key"])) for record in records]
+
+
+def test_putting_and_deleting_an_object_each_send_a_notification(aws: Aws) -> None:
+    aws.receive_all()
+    aws.s3.put_object(Bucket=BUCKET, Key=AWKWARD, Body=b"one")
+    assert events(aws.receive_all()) == [("ObjectCreated:Put", AWKWARD)]
+    aws.s3.delete_object(Bucket=BUCKET, Key=AWKWARD)
+    assert events(aws.receive_all()) == [("ObjectRemoved:DeleteMarkerCreated", AWKWARD)]
+
+
+def test_deleting_the_newest_version_by_its_id_sends_a_notification(aws: Aws) -> None:
+    aws.s3.put_object(Bucket=BUCKET, Key="v.pdf", Body=b"old")
+    newest = aws.s3.put_object(Bucket=BUCKET, Key="v.pdf", Body=b"new")["VersionId"]
+    aws.receive_all()
+    aws.s3.delete_object(Bucket=BUCKET, Key="v.pdf", VersionId=newest)
+    assert events(aws.receive_all()) == [("ObjectRemoved:Delete", "v.pdf")]
+    assert aws.s3.get_object(Bucket=BUCKET, Key="v.pdf")["Body"].read() == b"old"
+
+
+def test_an_older_version_can_still_be_read_after_its_key_was_replaced(aws: Aws) -> None:
+    old = aws.s3.put_object(Bucket=BUCKET, Key="r.pdf", Body=b"old")["VersionId"]
+    aws.s3.put_object(Bucket=BUCKET, Key="r.pdf", Body=b"new")
+    assert aws.s3.get_object(Bucket=BUCKET, Key="r.pdf", VersionId=old)["Body"].read() == b"old"
+
+
+def test_the_aws_command_line_uploads_in_parts_and_gets_the_same_bytes_back(aws: Aws, tmp_path: Path) -> None:
+    source, copy = tmp_path / "a.pdf", tmp_path / "b.pdf"
+    source.write_bytes(bytes(range(256)) * 80_000)  # 20 MB: three parts
+    command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", aws.endpoint, "s3", "cp"]
+    environment = {
+        "AWS_ACCESS_KEY_ID": "docwell",
+        "AWS_SECRET_ACCESS_KEY": "docwell",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for pair in ([str(source), f"s3://{BUCKET}/big.pdf"], [f"s3://{BUCKET}/big.pdf", str(copy)]):
+        subprocess.run([*command, *pair], env=environment, check=True, capture_output=True)
+    assert copy.read_bytes() == source.read_bytes()
+
+
+def test_the_ledger_can_be_read_by_collection(aws: Aws) -> None:
+    for name in ("b.pdf", "a.pdf"):
+        aws.dynamodb.put_item(TableName=TABLE, Item={"document": {"S": name}, "collection": {"S": "c"}})
+    found = aws.dynamodb.query(
+        TableName=TABLE,
+        IndexName="by_collection",
+        KeyConditionExpression="collection = :c",
+        ExpressionAttributeValues={":c": {"S": "c"}},
+    )["Items"]
+    assert [item["document"]["S"] for item in found] == ["a.pdf", "b.pdf"]
+
+
+def test_objects_and_ledger_survive_a_kill_and_are_announced_again(tmp_path: Path) -> None:
+    with aws_stand_in(tmp_path) as first:
+        first.s3.put_object(Bucket=BUCKET, Key="replaced.pdf", Body=b"old")
+        first.s3.put_object(Bucket=BUCKET, Key="deleted.pdf", Body=b"gone")
+        kept = first.s3.put_object(
+            Bucket=BUCKET, Key=AWKWARD, Body=b"kept", ContentType="application/pdf", Metadata={"who": "me"}
+        )
+        replaced = first.s3.put_object(Bucket=BUCKET, Key="replaced.pdf", Body=b"new")
+        first.s3.delete_object(Bucket=BUCKET, Key="deleted.pdf")
+        for name in (AWKWARD, "deleted.pdf"):
+            item = {"document": {"S": name}, "lease_expires": {"N": "9999999999"}, "fence": {"N": "3"}}
+            first.dynamodb.put_item(TableName=TABLE, Item=item)
+        time.sleep(1)  # the ledger is written half a second after the last change
+        first.child.kill()
+    with aws_stand_in(tmp_path) as second:
+        head = second.s3.head_object(Bucket=BUCKET, Key=AWKWARD)
+        assert (head["VersionId"], head["ETag"]) == (kept["VersionId"], kept["ETag"])
+        assert (head["ContentType"], head["Metadata"]) == ("application/pdf", {"who": "me"})
+        assert second.s3.get_object(Bucket=BUCKET, Key=AWKWARD)["Body"].read() == b"kept"
+        listed = second.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+        assert [one["Key"] for one in listed] == sorted([AWKWARD, "replaced.pdf"])
+        newest = second.s3.get_object(Bucket=BUCKET, Key="replaced.pdf")
+        assert (newest["VersionId"], newest["Body"].read()) == (replaced["VersionId"], b"new")
+        item = second.dynamodb.get_item(TableName=TABLE, Key={"document": {"S": AWKWARD}})["Item"]
+        assert (item["fence"]["N"], item["lease_expires"]["N"]) == ("3", "0")
+        bodies = second.receive_all()
+        assert sorted(events(bodies)) == [
+            ("ObjectCreated:Put", "replaced.pdf"),
+            ("ObjectCreated:Put", AWKWARD),
+            ("ObjectRemoved:DeleteMarkerCreated", "deleted.pdf"),
+        ]
+        assert sum(RESTORE_PRINCIPAL in body for body in bodies) == 3
+
+
+def test_any_credentials_are_taken(aws: Aws) -> None:
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=aws.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="docwell",
+        aws_secret_access_key="docwell",
+    )
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == [BUCKET]

@@ -1,0 +1,310 @@
+"""`ChildPdfReader` on real PDFs, on hostile ones, and on children that misbehave."""
+
+from __future__ import annotations
+
+import csv
+import os
+import textwrap
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pypdf
+import pytest
+from fpdf import FPDF
+from pypdf.constants import PageLabelStyle
+
+from docwell.adapters.pdf import ChildPdfReader
+from docwell.errors import Refused
+from docwell.models import Page, PdfInfo, Reason
+
+MIB = 1024 * 1024
+EVAL = Path(os.environ.get("DOCWELL_EVAL", Path(__file__).parents[3] / "shared" / "eval"))
+
+
+def reader(**changes: Any) -> ChildPdfReader:
+    limits: dict[str, Any] = {
+        "parse_timeout_s": 20.0,
+        "parse_memory_bytes": 512 * MIB,
+        "max_document_pages": 1000,
+        "max_page_characters": 200_000,
+    }
+    return ChildPdfReader(**(limits | changes))
+
+
+def text_pdf(path: Path, pages: list[str]) -> Path:
+    pdf = FPDF()
+    pdf.set_title("A title")
+    pdf.set_author("An author")
+    pdf.set_font("Helvetica", size=12)
+    for text in pages:
+        pdf.add_page()
+        pdf.multi_cell(0, text=text)
+    pdf.output(str(path))
+    return path
+
+
+def rewritten(path: Path, change: Any) -> Path:
+    writer = pypdf.PdfWriter(clone_from=path)
+    change(writer)
+    out = path.with_stem(f"{path.stem}-rewritten")
+    writer.write(out)
+    return out
+
+
+def bomb(path: Path, content: bytes) -> Path:
+    """A page whose content stream is `content`, compressed twice: 300 MB in 1 KB."""
+    stream = zlib.compress(zlib.compress(content, 9), 9)
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources 5 0 R>>",
+        b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n%b\nendstream" % (len(stream), stream),
+        b"<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>",
+    ]
+    body = b"%PDF-1.5\n"
+    offsets = []
+    for number, item in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%b\nendobj\n" % (number, item)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    trailer = b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(body)
+    path.write_bytes(body + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer)
+    return path
+
+
+def child_program(tmp_path: Path, body: str) -> Path:
+    """A stand-in for pdf_child.py: `body` runs with `settings` and `say(text)`."""
+    start = """
+        import json, os, signal, sys, time
+        settings = json.loads(sys.argv[1])
+        def say(text):
+            os.write(1, text if isinstance(text, bytes) else (text + "\\n").encode())
+        sys.stdin.readline()
+    """
+    program = tmp_path / "fake_child.py"
+    program.write_text(textwrap.dedent(start) + textwrap.dedent(body))
+    return program
+
+
+def reason_of_inspect(made: ChildPdfReader, path: Path) -> str:
+    with pytest.raises(Refused) as caught:
+        made.inspect(path)
+    return caught.value.reason
+
+
+def reason_of_pages(made: ChildPdfReader, path: Path, last: int = 1) -> str:
+    with pytest.raises(Refused) as caught:
+        list(made.pages(path, 1, last))
+    return caught.value.reason
+
+
+def children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Any:
+    before = children()
+    yield
+    assert children() <= before
+
+
+def test_text_title_author_and_page_numbers_come_out(tmp_path: Path) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
+    assert reader().inspect(path) == PdfInfo(2, "A title", "An author")
+    assert list(reader().pages(path, 1, 2)) == [Page(1, "First page."), Page(2, "Second page.")]
+
+
+def test_a_range_gives_only_its_pages(tmp_path: Path) -> None:
+    path = text_pdf(tmp_path / "a.pdf", [f"Page {number}." for number in range(1, 301)])
+    assert reader().inspect(path).page_count == 300
+    found = list(reader().pages(path, 251, 300))
+    assert [(page.number, page.text) for page in found] == [(n, f"Page {n}.") for n in range(251, 301)]
+
+
+def test_more_pages_than_allowed_are_refused(tmp_path: Path) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["x"] * 4)
+    assert reason_of_inspect(reader(max_document_pages=3), path) == Reason.TOO_MANY_PAGES
+    assert reader(max_document_pages=4).inspect(path).page_count == 4
+
+
+def test_a_page_with_too_much_text_is_refused(tmp_path: Path) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["short", "long " * 50])
+    assert reason_of_pages(reader(max_page_characters=100), path, 2) == Reason.TOO_MUCH_TEXT
+    assert len(list(reader(max_page_characters=300).pages(path, 1, 2))) == 2
+
+
+def test_printed_page_labels_stand_beside_positions(tmp_path: Path) -> None:
+    def label(writer: pypdf.PdfWriter) -> None:
+        writer.set_page_label(0, 2, style=PageLabelStyle.LOWERCASE_ROMAN)
+        writer.set_page_label(3, 5, style=PageLabelStyle.DECIMAL, prefix="A-", start=7)
+
+    path = rewritten(text_pdf(tmp_path / "a.pdf", ["x"] * 6), label)
+    found = [page.label for page in reader().pages(path, 1, 6)]
+    assert found == ["i", "ii", "iii", "A-7", "A-8", "A-9"]
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
+def test_a_user_password_is_refused_and_an_owner_password_is_not(tmp_path: Path, algorithm: Any) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["Readable."])
+    locked = rewritten(path, lambda writer: writer.encrypt("secret", algorithm=algorithm))
+    assert reason_of_inspect(reader(), locked) == Reason.ENCRYPTED
+    assert reason_of_pages(reader(), locked) == Reason.ENCRYPTED
+    opened = rewritten(path, lambda writer: writer.encrypt("", "owner", algorithm=algorithm))
+    assert [page.text for page in reader().pages(opened, 1, 1)] == ["Readable."]
+
+
+def test_a_drawing_without_text_has_empty_pages(tmp_path: Path) -> None:
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.rect(10, 10, 50, 50)
+    pdf.output(str(tmp_path / "a.pdf"))
+    assert reader().inspect(tmp_path / "a.pdf").page_count == 1
+    assert list(reader().pages(tmp_path / "a.pdf", 1, 1)) == [Page(1, "")]
+
+
+def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"")
+    assert reason_of_inspect(reader(), path) == Reason.EMPTY_FILE
+    path.write_bytes(b"PK\x03\x04 a zip" * 1000)
+    assert reason_of_inspect(reader(), path) == Reason.NOT_PDF
+    path.write_bytes(b"no header\nstartxref\n0\n%%EOF")
+    assert reason_of_inspect(reader(), path) == Reason.NOT_PDF
+    path.write_bytes(b"%PDF-1.7\n" + os.urandom(5000))
+    assert reason_of_inspect(reader(), path) == Reason.CORRUPT
+    good = text_pdf(tmp_path / "b.txt", ["A PDF after all."]).read_bytes()
+    path.with_suffix(".txt").write_bytes(b"junk before the header\n" + good)
+    assert [page.text for page in reader().pages(path.with_suffix(".txt"), 1, 1)] == ["A PDF after all."]
+
+
+def test_what_pdfium_cannot_open_pypdf_reads(tmp_path: Path) -> None:
+    real = reader().child
+    fallen = tmp_path / "no_pdfium.py"
+    fallen.write_text(
+        "import json, os, runpy, sys\n"
+        "if json.loads(sys.argv[1])['reader'] == 'pdfium': os.kill(os.getpid(), 11)\n"
+        f"runpy.run_path({str(real)!r}, run_name='__main__')\n"
+    )
+    path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
+    found = reader(child=fallen)
+    assert found.inspect(path) == PdfInfo(2, "A title", "An author")
+    assert [page.text.strip() for page in found.pages(path, 1, 2)] == ["First page.", "Second page."]
+
+
+def test_a_decompression_bomb_costs_bounded_time_and_memory(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "a.pdf", b"BT /F 10 Tf 10 10 Td " + b"(abcdefgh) Tj " * 20_000_000)
+    assert path.stat().st_size < 2000
+    started = time.monotonic()
+    found = reason_of_pages(reader(parse_memory_bytes=256 * MIB), path)
+    assert found in {Reason.TOO_MUCH_MEMORY, Reason.TOO_SLOW}
+    assert time.monotonic() - started < 22
+
+
+@pytest.mark.parametrize("body", ["time.sleep(60)", "while True: pass", "say(b'{'); time.sleep(60)"])
+def test_a_child_that_hangs_is_too_slow(tmp_path: Path, body: str) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["x"])
+    started = time.monotonic()
+    hanging = reader(child=child_program(tmp_path, body), parse_timeout_s=1.0)
+    assert reason_of_inspect(hanging, path) == Reason.TOO_SLOW
+    assert reason_of_pages(hanging, path) == Reason.TOO_SLOW
+    assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "say('not json')",
+        "say('[1]')",
+        "say(b'\\xff\\xfe\\n')",
+        'say(\'{"kind": "info", "pages": "many"}\')',
+        'say(\'{"kind": "info", "pages": 1, "title": 5}\')',
+        'say(\'{"kind": "refused", "reason": "because"}\')',
+        'say(\'{"kind": "page", "pages": 1, "text": ""}\')',
+        'say(b\'{"kind": "info"\')',
+        "say('[' * 100_000)",
+        "sys.exit(3)",
+        "os.close(1); time.sleep(60)",
+        "while True: say(b'x' * 65536)",
+    ],
+)
+def test_a_child_that_talks_nonsense_has_crashed(tmp_path: Path, body: str) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["x"])
+    garbled = reader(child=child_program(tmp_path, body), max_page_characters=1000)
+    assert reason_of_inspect(garbled, path) == Reason.READER_CRASHED
+
+
+@pytest.mark.parametrize(
+    ("sign", "reason"),
+    [
+        ("SIGSEGV", Reason.READER_CRASHED),
+        ("SIGKILL", Reason.TOO_MUCH_MEMORY),
+        ("SIGABRT", Reason.TOO_MUCH_MEMORY),
+        ("SIGXCPU", Reason.TOO_SLOW),
+    ],
+)
+def test_a_killed_child_gives_a_reason(tmp_path: Path, sign: str, reason: Reason) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["x"])
+    killed = reader(child=child_program(tmp_path, f"os.kill(os.getpid(), signal.{sign})"))
+    assert reason_of_inspect(killed, path) == reason
+
+
+def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
+    monkeypatch.setenv("PYTHONSTARTUP", "nowhere.py")
+    body = "say(json.dumps({'kind': 'info', 'pages': 1, 'title': ' '.join(os.environ), 'author': None}))"
+    path = text_pdf(tmp_path / "a.pdf", ["x"])
+    info = reader(child=child_program(tmp_path, body)).inspect(path)
+    assert info.title is not None
+    assert set(info.title.split()) <= {"LANG", "LC_CTYPE", "LD_LIBRARY_PATH"}
+
+
+def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["x"] * 20)
+    before = children()
+    pages = reader().pages(path, 1, 20)
+    next(pages)
+    assert children() - before
+    pages.close()  # type: ignore[attr-defined]
+    assert children() == before
+
+
+def test_the_time_that_the_caller_takes_is_not_counted(tmp_path: Path) -> None:
+    path = text_pdf(tmp_path / "a.pdf", ["x"] * 3)
+    pages = reader(parse_timeout_s=2.0).pages(path, 1, 3)
+    next(pages)
+    time.sleep(2.5)
+    assert len(list(pages)) == 2
+
+
+def test_every_hard_pdf_ends_as_the_manifest_expects() -> None:
+    folder = EVAL / "hard_pdfs"
+    if not folder.exists():
+        pytest.skip(f"the evaluation material is not at {EVAL}")
+    wrong = []
+    for row in list(csv.DictReader((folder / "manifest_dev.csv").open()))[::6]:
+        found = outcome(folder / "pdf" / row["file"])
+        expected = row["expect"]
+        if expected.startswith("text"):
+            right = found == "text"
+        elif expected.startswith("needs password"):
+            right = found == Reason.ENCRYPTED
+        elif expected == "reject":
+            right = found in {Reason.CORRUPT, Reason.NOT_PDF, Reason.ENCRYPTED, Reason.EMPTY_FILE}
+        else:
+            right = found != Reason.READER_CRASHED
+        if not right:
+            wrong.append((row["file"], expected, found))
+    assert wrong == []
+
+
+def outcome(path: Path) -> str:
+    try:
+        pages = reader().inspect(path).page_count
+        text = "".join(page.text for page in reader().pages(path, 1, pages))
+    except Refused as refused:
+        return refused.reason
+    return "text" if text.strip() else "no text"

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local.lambda_runtime import FunctionPool, FunctionSpec
+from infra.local.poller import Poller, PollerSettings, failed_ids
+
+from .local_parts import Aws, aws_stand_in, free_port
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with aws_stand_in(tmp_path_factory.mktemp("aws")) as stand_in:
+        yield stand_in
+
+
+class Queue:
+    """A queue of the test's own, with a dead-letter queue behind it."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.sqs = aws.sqs
+        self.name = f"queue-{uuid.uuid4()}"
+        self.dead_letter_url = self.sqs.create_queue(QueueName=f"{self.name}-dlq")["QueueUrl"]
+        dead_letters = f"arn:aws:sqs:us-east-1:123456789012:{self.name}-dlq"
+        redrive = {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5}
+        attributes: Any = {"RedrivePolicy": json.dumps(redrive)}
+        self.url = self.sqs.create_queue(QueueName=self.name, Attributes=attributes)["QueueUrl"]
+
+    def send(self, body: str, **attributes: Any) -> None:
+        self.sqs.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=attributes)
+
+    def held(self) -> int:
+        """How many messages it holds, those at work included."""
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(map(int, counts.values()))
+
+
+@pytest.fixture
+def queue(aws: Aws) -> Queue:
+    return Queue(aws)
+
+
+@contextmanager
+def polling(sqs: Any, queue_url: str, log: Path, **settings: Any) -> Iterator[list[str]]:
+    """A poller on the toy function, which writes each record to `log`; gives the lines about what is done."""
+    environment = {"PYTHONPATH": str(Path(__file__).parent), "DOCWELL_TOY_LOG": str(log)}
+    spec = FunctionSpec("toy_functions.ingest", environment, on_line=lambda _: None)
+    pool = FunctionPool(spec)
+    done: list[str] = []
+    poller = Poller(sqs, queue_url, pool, PollerSettings(**settings), done.append)
+    poller.start()
+    yield done
+    poller.stop()
+    pool.close()
+
+
+def until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.05)
+
+
+def records(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def test_the_function_gets_a_lambda_sqs_event_and_its_message_is_deleted(queue: Queue, tmp_path: Path) -> None:
+    queue.send("hello", kind={"DataType": "String", "StringValue": "range"})
+    with polling(queue.sqs, queue.url, tmp_path / "log") as done:
+        until(lambda: done == ["hello"])
+    (record,) = records(tmp_path / "log")
+    assert (record["body"], record["eventSource"], record["awsRegion"]) == ("hello", "aws:sqs", "us-east-1")
+    assert record["eventSourceARN"] == f"arn:aws:sqs:us-east-1:123456789012:{queue.name}"
+    assert record["attributes"]["ApproximateReceiveCount"] == "1"
+    assert record["messageAttributes"]["kind"]["stringValue"] == "range"
+    assert queue.held() == 0
+
+
+def test_only_the_failed_of_a_batch_come_again_and_end_in_the_dead_letter_queue(
+    queue: Queue, tmp_path: Path
+) -> None:
+    for body in ("good", "fail", "fine"):
+        queue.send(body)
+    with polling(queue.sqs, queue.url, tmp_path / "log", batch_size=10, back_off_s=0):
+        until(lambda: queue.held() == 0)
+    assert Counter(record["body"] for record in records(tmp_path / "log")) == {"good": 1, "fail": 5, "fine": 1}
+    dead = queue.sqs.receive_message(QueueUrl=queue.dead_letter_url, WaitTimeSeconds=1)["Messages"]
+    assert [message["Body"] for message in dead] == ["fail"]
+
+
+def test_a_message_whose_function_raises_comes_again_after_a_pause_that_doubles(
+    queue: Queue, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    queue.send("raise")
+    log = tmp_path / "log"
+    with polling(queue.sqs, queue.url, log):
+        until(lambda: len(records(log)) == 3)
+    assert time.monotonic() - started >= 3  # 1 s, then 2 s
+    counts = [record["attributes"]["ApproximateReceiveCount"] for record in records(log)]
+    assert counts == ["1", "2", "3"]
+
+
+def test_a_message_at_work_for_longer_than_its_visibility_is_not_given_out_twice(
+    queue: Queue, tmp_path: Path
+) -> None:
+    queue.send("slow")
+    with polling(queue.sqs, queue.url, tmp_path / "log", workers=2, visibility_s=2) as done:
+        until(lambda: done == ["slow"])
+    assert len(records(tmp_path / "log")) == 1
+
+
+def test_the_poller_outlives_an_absence_of_the_queue(tmp_path: Path) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        with aws_stand_in(tmp_path / "aws", port) as first:
+            done = stack.enter_context(polling(first.sqs, first.queue_url, tmp_path / "log"))
+            first.child.kill()
+        time.sleep(0.5)
+        with aws_stand_in(tmp_path / "aws", port) as second:
+            second.sqs.send_message(QueueUrl=second.queue_url, MessageBody="after")
+            until(lambda: "after" in done)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [
+        (None, set()),
+        ({}, set()),
+        ({"batchItemFailures": []}, set()),
+        ({"batchItemFailures": None}, set()),
+        ({"batchItemFailures": [{"itemIdentifier": "a"}]}, {"a"}),
+        ({"batchItemFailures": [{"itemIdentifier": ""}]}, {"a", "b"}),
+        ({"batchItemFailures": [{"itemIdentifier": None}]}, {"a", "b"}),
+        ({"batchItemFailures": [{"id": "a"}]}, {"a", "b"}),
+        ({"batchItemFailures": [{"itemIdentifier": "unknown"}]}, {"a", "b"}),
+        ({"batchItemFailures": "a"}, {"a", "b"}),
+        ("text", {"a", "b"}),
+        ({"other": 1}, {"a", "b"}),
+    ],
+)
+def test_which_messages_failed_is_read_from_the_answer_by_lambdas_rules(answer: Any, failed: set[str]) -> None:
+    assert failed_ids(answer, {"a", "b"}) == failed

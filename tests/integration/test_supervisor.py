@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import boto3
+import httpx
+import psutil
+import pytest
+
+from infra.local import supervisor as supervisor_module
+from infra.local.console import StackConsole, worth_showing
+from infra.local.process import Child
+from infra.local.stack import Part, Stack, StackOptions, base_environment, free_port
+from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
+
+pytestmark = pytest.mark.integration
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.05)
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def toy_stack(data: Path) -> Iterator[tuple[Stack, psutil.Process]]:
+    data.mkdir(exist_ok=True)
+    script = Path(__file__).with_name("run_toy_stack.py")
+    with (data / "out").open("w") as out:
+        process = subprocess.Popen([sys.executable, str(script), str(data)], stdout=out, stderr=out)
+    try:
+        while (stack := Stack.read(data)) is None:
+            assert process.poll() is None, (data / "out").read_text()
+            time.sleep(0.05)
+        yield stack, psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def s3_of(stack: Stack) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=stack.aws_endpoint,
+        region_name=stack.region,
+        aws_access_key_id=stack.access_key,
+        aws_secret_access_key=stack.secret_key,
+    )
+
+
+def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(tmp_path: Path) -> None:
+    with toy_stack(tmp_path) as (stack, supervisor):
+        s3_of(stack).put_object(Bucket=stack.bucket, Key="a b/é.pdf", Body=b"x")
+        log = tmp_path / "toy.log"
+        until(lambda: log.exists() and "a b/é.pdf" in unquote_plus(log.read_text()))
+        assert httpx.get(f"{stack.gateway}/v1/health").status_code == 201
+
+        for url in (stack.chroma, stack.gateway):
+            port = int(url.rsplit(":", 1)[1])
+            (victim,) = [
+                one
+                for one in supervisor.children(recursive=True)
+                if any(found.laddr.port == port for found in one.net_connections() if found.status == "LISTEN")
+            ]
+            victim.kill()
+            victim.wait(5)
+        until(lambda: _answers(f"{stack.chroma}/api/v2/heartbeat"))
+        until(lambda: _answers(f"{stack.gateway}/v1/health"))
+
+        family = supervisor.children(recursive=True)
+        started = time.monotonic()
+        supervisor.terminate()
+        until(lambda: not alive(supervisor))
+        assert time.monotonic() - started < 10
+        assert not [one for one in family if alive(one)]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
+    with toy_stack(tmp_path) as (stack, supervisor):
+        httpx.get(f"{stack.gateway}/v1/health")  # so that there is a function too
+        family = supervisor.children(recursive=True)
+        assert len(family) >= 10  # four parts and a function, each with its launcher
+        supervisor.kill()
+        until(lambda: not [one for one in family if alive(one)], 5)
+
+
+def test_a_launcher_that_is_killed_takes_its_command_with_it() -> None:
+    ended: list[int] = []
+    child = Child(["sleep", "600"], base_environment({}), lambda _: None, ended.append)
+    launcher = psutil.Process(child.pid)
+    until(lambda: bool(launcher.children()))
+    (command,) = launcher.children()
+    launcher.kill()
+    if sys.platform == "linux":
+        until(lambda: not alive(command))
+    until(lambda: bool(ended))
+
+
+def make(tmp_path: Path, script: str, **part: Any) -> Supervisor:
+    command = [sys.executable, "-c", script]
+    made = Part("toy", command, base_environment({}), ready_line="ready", **part)
+    return Supervisor([made], StackConsole(tmp_path / "logs", silent=True))
+
+
+def test_a_part_that_cannot_start_is_named_with_its_last_lines_and_advice(tmp_path: Path) -> None:
+    broken = make(tmp_path, "print('port is taken'); raise SystemExit(2)", advice="choose another port")
+    with pytest.raises(StackFailed, match=r"(?s)'toy' ended while .*port is taken.*choose another port"):
+        broken.start()
+    assert "port is taken" in (tmp_path / "logs" / "toy.log").read_text()
+
+
+def test_a_part_that_is_never_ready_stops_the_stack(tmp_path: Path) -> None:
+    slow = make(tmp_path, "import time; time.sleep(600)", ready_timeout_s=0.5)
+    with pytest.raises(StackFailed, match="was not ready"):
+        slow.start()
+    assert not psutil.pid_exists(slow.pids()["toy"])
+
+
+def test_a_part_that_dies_again_and_again_stops_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "FIRST_PAUSE_S", 0.01)
+    counter = tmp_path / "starts"
+    script = f"open({str(counter)!r}, 'a').write('x'); print('ready', flush=True); import time; time.sleep(0.3)"
+    failing = make(tmp_path, script)
+    failing.start()
+    with pytest.raises(StackFailed, match="ended 6 times within a minute"):
+        failing.watch()
+    failing.stop()
+    assert counter.read_text() == "x" * 6
+
+
+def test_a_second_stack_on_the_same_data_says_that_one_is_running(tmp_path: Path) -> None:
+    options = StackOptions(tmp_path, ingest_handler="toy_functions.ingest")
+    console = StackConsole(tmp_path / "logs", silent=True)
+    with (
+        supervisor_module._held(tmp_path),
+        pytest.raises(AlreadyRunning, match="a stack is running on"),
+        supervised(options, console),
+    ):
+        pytest.fail("it started")
+
+
+def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        wanted = other.getsockname()[1]
+        found = free_port(wanted, set())
+    assert found not in (0, wanted)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("NOTICE a.pdf INDEXED", "a.pdf INDEXED"),
+        ("WARNING slow", "slow"),
+        ('{"level": "ERROR", "message": "not done"}', "not done"),
+        ('{"level": "INFO", "message": "done"}', None),
+        ('{"_aws": {}, "level": "ERROR"}', None),
+        ("GET /v1/health 200", None),
+        ("thread 'main' panicked at", "thread 'main' panicked at"),
+    ],
+)
+def test_in_quiet_mode_only_trouble_and_news_are_shown(line: str, shown: str | None) -> None:
+    found = worth_showing(line)
+    assert (found[0] if found else None) == shown

@@ -1,0 +1,81 @@
+"""Handlers for the tests of the local Lambda, gateway and poller; named by `toy_functions.NAME`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def echo(event: Any, context: Any) -> dict[str, Any]:
+    return {
+        "event": event,
+        "pid": os.getpid(),
+        "request_id": context.aws_request_id,
+        "left_ms": context.get_remaining_time_in_millis(),
+        "arn": context.invoked_function_arn,
+        "function_name": os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+    }
+
+
+def raises(event: Any, context: Any) -> None:
+    raise ValueError("this is wrong")
+
+
+def dies(event: Any, context: Any) -> None:
+    sys.stdout.write("the last thing that it says\n")
+    sys.stdout.flush()
+    os._exit(3)
+
+
+def sleeps(event: Any, context: Any) -> dict[str, int]:
+    """Start a process of its own too, as the PDF reader does, and write both ids down."""
+    grandchild = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    if "pids" in event:
+        Path(event["pids"]).write_text(f"{os.getpid()} {grandchild.pid}", encoding="ascii")
+    time.sleep(event.get("seconds", 600))
+    grandchild.kill()
+    grandchild.wait()
+    return {"pid": os.getpid()}
+
+
+def huge(event: Any, context: Any) -> str:
+    return "x" * (7 * 1024 * 1024)
+
+
+def proxy(event: Any, context: Any) -> Any:
+    """A REST proxy answer that holds the event; other paths misbehave."""
+    if event["path"] == "/malformed":
+        return "only text"
+    if event["path"] == "/slow":
+        time.sleep(600)
+    if event["path"] == "/busy":
+        time.sleep(1)
+    if event["path"] == "/binary":
+        return {"statusCode": 200, "body": "AAH/", "isBase64Encoded": True, "headers": {"Content-Type": "a/b"}}
+    return {
+        "statusCode": 201,
+        "headers": {"X-One": "1"},
+        "multiValueHeaders": {"Set-Cookie": ["a=1", "b=2"]},
+        "body": json.dumps(event),
+    }
+
+
+def ingest(event: Any, context: Any) -> Any:
+    """Write every record down; a body says what becomes of it: `fail`, `raise` or anything else."""
+    failures = []
+    for record in event["Records"]:
+        body = record["body"]
+        with Path(os.environ["DOCWELL_TOY_LOG"]).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if body == "raise":
+            raise ValueError(body)
+        if body == "slow":
+            time.sleep(4)
+        if body == "fail":
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
