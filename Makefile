@@ -47,6 +47,10 @@ format: dev ## Format the code and mend what lint can mend
 model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
 	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
 
+.PHONY: container
+container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
+	$(PY) -m infra.container
+
 .PHONY: examples
 examples: dev ## Make the example PDFs again
 	$(PY) examples/make_examples.py
@@ -57,7 +61,7 @@ lock: dev ## Write the hash-pinned locks again; ARGS=--upgrade renews versions
 
 .PHONY: clean
 clean: ## Remove the local stack's data, reports and built files
-	rm -rf .docwell build layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .docwell build .venv-export .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 # --- what the doors above need; each is quick when there is nothing to do ---
 

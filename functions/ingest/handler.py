@@ -20,10 +20,10 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Lambda's own class
     """Process a batch; what failed is reported by message id and comes again, the rest is done."""
     record_cold_start()
-    settings = wiring.ingest_settings()
+    ingest, max_receives = wiring.ingest(), wiring.ingest_settings().max_receives
 
     def process(record: Any) -> None:  # noqa: ANN401 - Powertools passes its own class
-        delivery = Delivery.from_sqs(record, settings.max_receives)
-        handle_delivery(wiring.ingest(), delivery, lambda: context.get_remaining_time_in_millis() / 1000)
+        delivery = Delivery.from_sqs(record, max_receives)
+        handle_delivery(ingest, delivery, lambda: context.get_remaining_time_in_millis() / 1000)
 
     return process_partial_response(event, process, processor, context=context)

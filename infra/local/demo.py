@@ -130,7 +130,7 @@ def show(answer: dict[str, Any], question: str, console: Console) -> None:
     console.print()
     # As Text, since an answer's [1] must not be read as markup.
     panel = Panel(Text(answer["answer"]), title=Text(question), title_align="left", border_style="cyan")
-    console.print(panel)
+    console.print(panel, soft_wrap=False)
     for citation in answer["citations"]:
         label = citation.get("page_label")
         page = f"page {citation['page']}" + (f" (printed: {label})" if label else "")
@@ -155,7 +155,8 @@ def own_milliseconds(client: httpx.Client) -> Iterator[float]:
 
 def _questions(client: httpx.Client, report: Report, started: float, console: Console) -> None:
     for number, example in enumerate(example_questions(), start=1):
-        answer = ask(client, example.question)
+        with console.status(f"asking: {example.question}"):
+            answer = ask(client, example.question)
         if number == 1:
             report.add("start to the first answer", time.monotonic() - started, "s")
         show(answer, example.question, console)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -27,6 +27,7 @@ from docwell.models import (
 )
 
 DIMENSION = 64
+UNREADABLE = "??"  # what the fake reader takes for text that no one can read
 
 
 @dataclass
@@ -183,10 +184,10 @@ class FakeReader:
             raise Refused(Reason(text[1:].strip()), "refused by the fake")
         return PdfInfo(text.count("\f") + 1, title="A title")
 
-    def pages(self, path: Path, first: int, last: int) -> Iterator[Page]:
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):
             if first <= number <= last:
-                yield Page(number, text, label=None)
+                yield Page(number, "", readable=False) if text == UNREADABLE else Page(number, text)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from docwell.errors import DeadlineExceeded, LeaseLost, Unavailable
 from docwell.ingest import Ingest, IngestLimits, IngestReport
 from docwell.models import IndexRecord, Reason, Status
-from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger, FakeReader, FakeStore
+from tests.unit.fakes import UNREADABLE, FakeEmbedder, FakeIndex, FakeLedger, FakeReader, FakeStore
 
 KEY = "handbooks/a.pdf"
 
@@ -99,11 +99,19 @@ def test_pages_without_text_make_the_document_empty() -> None:
     assert (report.status, report.reason) == (Status.EMPTY, Reason.NO_TEXT)
 
 
-def test_pages_of_unreadable_text_are_refused_by_name() -> None:
-    world = World()
-    world.store.put(KEY, "\ue000\ue001\ue002" * 200)
+def test_a_document_of_unreadable_text_alone_is_refused_by_name() -> None:
+    world = World(range_pages=1)
+    world.store.put(KEY, f"{UNREADABLE}\f{UNREADABLE}")
     report = world.update()
     assert (report.status, report.reason) == (Status.REJECTED, Reason.UNREADABLE)
+
+
+def test_an_unreadable_page_is_counted_and_the_others_are_indexed() -> None:
+    world = World()
+    world.store.put(KEY, f"good text\f{UNREADABLE}")
+    assert world.update().status is Status.INDEXED
+    assert world.ledger.records[KEY].unreadable_pages == 1
+    assert world.texts() == "good text"
 
 
 def test_a_document_over_the_size_limit_is_refused_before_it_is_read() -> None:

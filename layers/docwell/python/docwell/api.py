@@ -103,6 +103,7 @@ class DocumentBody(BaseModel):
     size: int | None
     pages: int | None
     pages_done: int
+    unreadable_pages: int
     chunks: int
     title: str | None
     updated_at: float = Field(description="Seconds since the epoch.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -31,7 +31,6 @@ from docwell.models import (
     Status,
 )
 from docwell.ports import Embedder, Ledger, ObjectStore, PdfReader, Tokenizer, VectorIndex
-from docwell.text_quality import is_unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +172,9 @@ class Ingest:
         record = work.lease.record
         if record.chunks == 0:
             if record.unreadable_pages:
-                detail = f"the text of {record.unreadable_pages} pages is not readable text"
+                detail = (
+                    f"{record.unreadable_pages} pages have text whose fonts do not say which characters they show"
+                )
                 raise Refused(Reason.UNREADABLE, detail)
             empty = replace(record, status=Status.EMPTY, reason=Reason.NO_TEXT.value)
             self._settle(work, replace(empty, detail="no page has a text layer: most often a scan"))
@@ -216,13 +217,13 @@ class Ingest:
     ) -> None:
         range_ = (first - 1) // self.limits.range_pages
         unreadable = [0]
-        pages = self._readable(work, self.reader.pages(path, first, last), unreadable)
-        chunks = chunk_pages(pages, self.embedder, self._chunk_tokens)
         ordinal = 0
-        while batch := list(islice(chunks, self.limits.upsert_batch)):
-            ids = [ref.chunk_id(generation, range_, ordinal + i) for i in range(len(batch))]
-            self._upsert(work, ref, head, generation, ids, batch)
-            ordinal += len(batch)
+        with closing(self.reader.pages(path, first, last)) as pages:
+            chunks = chunk_pages(self._watched(work, pages, unreadable), self.embedder, self._chunk_tokens)
+            while batch := list(islice(chunks, self.limits.upsert_batch)):
+                ids = [ref.chunk_id(generation, range_, ordinal + i) for i in range(len(batch))]
+                self._upsert(work, ref, head, generation, ids, batch)
+                ordinal += len(batch)
         record = work.lease.record
         self._write(
             work,
@@ -235,18 +236,16 @@ class Ingest:
         )
         work.pages += last - first + 1
 
-    def _readable(self, work: _Work, pages: Iterator[Page], unreadable: list[int]) -> Iterator[Page]:
-        """Pages with readable text, within the limits; keeps the lease alive while the reader is slow."""
+    def _watched(self, work: _Work, pages: Iterator[Page], unreadable: list[int]) -> Iterator[Page]:
+        """Pages within the limits; counts the unreadable ones and keeps the lease while the reader is slow."""
         limit = self.limits.max_document_characters
         for page in pages:
             work.characters += len(page.text)
             if work.characters > limit:
                 raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
             self._keep_lease(work)
-            if is_unreadable(page.text):
-                unreadable[0] += 1
-            else:
-                yield page
+            unreadable[0] += not page.readable
+            yield page
 
     def _upsert(
         self,

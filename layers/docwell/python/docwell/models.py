@@ -100,11 +100,15 @@ class PdfInfo:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3")."""
+    """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
+
+    A page that has text which no one could read is not `readable`, and its `text` is empty.
+    """
 
     number: int
     text: str
     label: str | None = None
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when trying again may hel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -164,6 +164,6 @@ class PdfReader(Protocol):
         """How many pages there are, and the title. Raises `Refused`."""
         ...
 
-    def pages(self, path: Path, first: int, last: int) -> Iterator[Page]:
-        """Pages `first` to `last`, both included and 1-based, in order. Raises `Refused`."""
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        """Pages `first` to `last`, both included and 1-based, in order. Raises `Refused`. Close it when done."""
         ...

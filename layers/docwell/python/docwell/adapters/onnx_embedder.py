@@ -119,6 +119,7 @@ class OnnxEmbedder:
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    onnxruntime.disable_telemetry_events()  # on by default in some builds; nothing leaves the account
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _cores()
     options.inter_op_num_threads = 1

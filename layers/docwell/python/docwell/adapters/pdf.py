@@ -49,7 +49,6 @@ _DETAIL = {
     Reason.NOT_PDF: "The file's content is not a PDF.",
     Reason.ENCRYPTED: "The document needs a password.",
     Reason.CORRUPT: "The document is damaged: no reader can open it.",
-    Reason.UNREADABLE: "The document's fonts do not say which characters they show.",
     Reason.TOO_SLOW: "Reading the document takes too long.",
     Reason.TOO_MUCH_MEMORY: "Reading the document takes too much memory.",
     Reason.READER_CRASHED: "Reading the document crashes the reader.",
@@ -100,15 +99,15 @@ class ChildPdfReader:
     def pages(self, path: Path, first: int, last: int) -> Iterator[Page]:
         """Pages `first` to `last` (both included, 1-based) in order, their text tidied.
 
-        A page that no reader can read, or whose text is unreadable, has no text. Closing the iterator ends
-        the children.
+        A page that no reader can read, or whose text is unreadable, has no text and says so in `readable`.
+        Closing the iterator ends the children.
 
         Raises:
-            Refused: as `inspect`; too_much_text for one page over `max_page_characters`; corrupt or
-                unreadable when that is so of all pages or most text of a whole document.
+            Refused: as `inspect`; too_much_text for one page over `max_page_characters`; corrupt when no
+                page of a whole document can be read.
         """
         _check_content(path)
-        failed = unreadable = with_text = 0
+        failed = 0
         with _Readers(self, path) as readers:
             for number in range(first, last + 1):
                 answer = readers.page(number)
@@ -116,18 +115,13 @@ class ChildPdfReader:
                     if readers.reasons.keys() == {PDFIUM, PYPDF} or readers.poisoned:
                         raise _refused(readers.reason())
                     failed += 1
-                    yield Page(number, "")
+                    yield Page(number, "", readable=False)
                     continue
-                garbage = is_unreadable(answer["text"])
-                text = "" if garbage else tidy(answer["text"])
-                unreadable += garbage
-                with_text += garbage or bool(text.strip())
-                yield Page(number, text, _one_line(answer["label"]))
-        if first == 1 and last >= readers.count:  # only of a whole document can this be said
-            if failed == last:
-                raise _refused(Reason.CORRUPT)
-            if unreadable * 2 > with_text:
-                raise _refused(Reason.UNREADABLE)
+                readable = not is_unreadable(answer["text"])
+                text = tidy(answer["text"]) if readable else ""
+                yield Page(number, text, _one_line(answer["label"]), readable)
+        if first == 1 and last >= readers.count and failed == last:
+            raise _refused(Reason.CORRUPT)
 
 
 def _check_content(path: Path) -> bool:
