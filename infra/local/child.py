@@ -62,17 +62,13 @@ def _end(target: int) -> None:
     """Kill the command's process group, then whatever it started that had left the group."""
     with contextlib.suppress(OSError):
         os.killpg(target, signal.SIGKILL)
-    # Killing an orphan may bring its own children here: repeat until none is left.
-    for _ in range(100):
-        orphans = _children()
-        for pid in orphans:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, 0)[0]:
-                pass
-        if not _children():
-            return
+    # The dead hand their own children to us: look anew after each one that is reaped.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for pid in _children():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
 
 
 def _reap(target: int) -> int | None:

@@ -144,7 +144,7 @@ def _generation(
 
 def model_of(body: Mapping[str, Any]) -> str:
     """The model that a request names, also under the older key `name`. Raises `RequestError` 400."""
-    name = _typed(body, "model", str, "") or _typed(body, "name", str, "")
+    name: str = _typed(body, "model", str, "") or _typed(body, "name", str, "")
     if not name:
         raise RequestError(400, "model is required")
     return name

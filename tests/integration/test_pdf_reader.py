@@ -268,7 +268,7 @@ def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:
     pages = reader().pages(path, 1, 20)
     next(pages)
     assert children() - before
-    pages.close()  # type: ignore[attr-defined]
+    pages.close()
     assert children() == before
 
 

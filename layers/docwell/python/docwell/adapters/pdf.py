@@ -27,7 +27,7 @@ from docwell.models import Page, PdfInfo, Reason
 from docwell.text_quality import is_unreadable, tidy, unreadable_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 CHILD = Path(__file__).with_name("pdf_child.py")
 PDFIUM, PYPDF = "pdfium", "pypdf"
@@ -96,7 +96,7 @@ class ChildPdfReader:
             raise Refused(Reason.TOO_MANY_PAGES, detail)
         return PdfInfo(info["pages"], _one_line(info["title"]), _one_line(info["author"]))
 
-    def pages(self, path: Path, first: int, last: int) -> Iterator[Page]:
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Pages `first` to `last` (both included, 1-based) in order, their text tidied.
 
         A page that no reader can read, or whose text is unreadable, has no text and says so in `readable`.
