@@ -52,6 +52,18 @@ def test_an_answer_that_stands_nowhere_gets_no_citation() -> None:
     assert ground("Paris has wonderful museums.", [BOILER, DESK]).citations == ()
 
 
+def test_a_marker_that_points_at_the_wrong_passage_is_moved_to_the_right_one() -> None:
+    grounded = ground("Visitors leave their badges at the desk [1].", [BOILER, DESK])
+    assert grounded.text == "Visitors leave their badges at the desk. [2]"
+    assert [citation.page for citation in grounded.citations] == [4]
+
+
+def test_a_bare_figure_is_tied_to_the_passage_that_has_it_and_the_questions_words() -> None:
+    pages = [passage("There were 52 hours of sun.", 1), passage("The diesel on site lasts 52 hours.", 2)]
+    (citation,) = ground("52 hours", pages, "How long does the diesel on site last?").citations
+    assert citation.page == 2
+
+
 def test_a_marker_after_the_full_stop_belongs_to_the_sentence_before_it() -> None:
     assert sentences("It rains. [1] It pours [2].") == ["It rains. [1]", "It pours [2]."]
 

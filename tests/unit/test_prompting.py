@@ -17,7 +17,7 @@ def passages(*texts: str) -> list[Passage]:
 
 def test_passages_are_numbered_from_one() -> None:
     built = build_prompt(PROMPT, passages("first", "second"), "why?", 1000)
-    assert built.messages[-1].content == "[1] first\n\n[2] second\n\nQ: why?"
+    assert built.messages[-1].content == "[1] first\n[2] second\n\nQ: why?"
     assert built.messages[0].role == "system"
 
 

@@ -120,7 +120,7 @@ def test_an_answer_that_no_passage_supports_is_refused() -> None:
 
 
 def test_passages_that_do_not_fit_are_dropped_lowest_rank_first_and_reported() -> None:
-    world = World(num_ctx=700, num_predict=100)
+    world = World(num_ctx=1200, num_predict=100)
     world.add("house/best.pdf", BOILER)
     for number in range(4):
         filler = "The boiler is inspected by somebody " + "x1y2z3 " * 40

@@ -5,9 +5,10 @@ A citation's quote is cut out of the passage, so it stands verbatim on the page.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,8 +24,14 @@ _NO_WORD_GAPS = re.compile(r"[぀-ヿ㐀-鿿豈-﫿฀-๿]")
 
 # A quote longer than this is no quote; a shorter window of the passage is taken.
 MAX_QUOTE_CHARACTERS = 320
-# Of a sentence's words, this many must stand in one passage for the passage to be called its source.
+# Of a sentence's words (by weight), this much must stand in a passage for it to be called the source.
 MIN_SUPPORT = 0.5
+# A passage that holds this much more of a sentence than the one the model named is its source instead.
+BETTER_BY = 0.2
+# A figure says more than a word about where a sentence is from.
+_FIGURE_WEIGHT = 2.0
+# The question's words help to choose among passages and quotes that hold the answer's words alike.
+_QUESTION_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +42,78 @@ class GroundedAnswer:
     citations: tuple[Citation, ...]
 
 
-def ground(text: str, passages: Sequence[Passage]) -> GroundedAnswer:
+class _Evidence:
+    """The passages' words, weighted: a word that stands in few of them says more (inverse document frequency)."""
+
+    def __init__(self, passages: Sequence[Passage], question: str) -> None:
+        self.passages = passages
+        self._known = [words(passage.chunk.text) for passage in passages]
+        self._question = words(question)
+
+    def weight(self, wanted: set[str]) -> float:
+        return sum(
+            math.log(1 + len(self._known) / (1 + sum(word in known for known in self._known)))
+            * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
+            for word in wanted
+        )
+
+    def support(self, said: set[str], index: int) -> float:
+        """The share (0 to 1) of what was said that stands in the passage."""
+        return self.weight(said & self._known[index]) / (self.weight(said) or 1.0)
+
+    def best(self, said: set[str]) -> int:
+        """The passage that supports it most; of equals, the one nearer to the question, then the higher rank."""
+
+        def merit(index: int) -> float:
+            return self.support(said, index) + _QUESTION_WEIGHT * self.support(self._question, index)
+
+        return max(range(len(self._known)), key=merit)
+
+    def relevance(self, said: set[str], text: str) -> float:
+        """How well a piece of a passage shows what was said; of two as good the shorter one wins."""
+        have = words(text)
+        asked = self._question - said
+        return self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have) - 0.01 * len(have)
+
+
+def ground(text: str, passages: Sequence[Passage], question: str = "") -> GroundedAnswer:
     """Resolve the markers of `text` against `passages`, where `[1]` means `passages[0]`.
 
-    Markers without a passage are removed. Where the model gave no valid marker at all, each sentence gets
-    the marker of the passage that holds most of its words, if that is at least `MIN_SUPPORT` of them.
+    Markers without a passage are removed, and one whose passage holds much less of its sentence than another
+    does is moved there. Where the model gave no valid marker at all, each sentence gets that of the passage
+    that holds most of it, if that is at least `MIN_SUPPORT`.
     """
     text = _normalise_markers(text.strip(), len(passages))
-    if not _MARKER.search(text):
-        text = _attribute(text, passages)
-    said: dict[int, list[str]] = {}
+    if not passages:
+        return GroundedAnswer(text, ())
+    evidence = _Evidence(passages, question)
+    attribute_all = not _MARKER.search(text)
+    said: dict[int, set[str]] = {}
+    pieces: list[str] = []
     for sentence in sentences(text):
-        for marker in _numbers(sentence):
-            said.setdefault(marker, []).append(_MARKER.sub("", sentence))
-    citations = tuple(_cite(marker, passages[marker - 1], " ".join(said[marker])) for marker in said)
-    return GroundedAnswer(text, citations)
+        checked, markers, content = _checked(sentence, evidence, attribute=attribute_all)
+        pieces.append(checked)
+        for marker in markers:
+            said.setdefault(marker, set()).update(content)
+    citations = tuple(_cite(marker, evidence, content) for marker, content in said.items())
+    return GroundedAnswer(" ".join(pieces), citations)
+
+
+def _checked(sentence: str, evidence: _Evidence, *, attribute: bool) -> tuple[str, list[int], set[str]]:
+    """The sentence with the markers it should have, these markers, and its words."""
+    content = words(_MARKER.sub("", sentence))
+    named = list(dict.fromkeys(int(number) for number in _MARKER.findall(sentence)))
+    best = evidence.best(content)
+    support = evidence.support(content, best)
+    if not named:
+        if not attribute or support < MIN_SUPPORT:
+            return sentence, [], content
+        return f"{sentence} [{best + 1}]", [best + 1], content
+    if all(support - evidence.support(content, marker - 1) > BETTER_BY for marker in named):
+        bare = _MARKER.sub("", sentence)
+        bare = re.sub(r"\s+([.,;!?])", r"\1", bare).strip()
+        return f"{bare} [{best + 1}]", [best + 1], content
+    return sentence, named, content
 
 
 def sentences(text: str) -> list[str]:
@@ -84,27 +148,10 @@ def _normalise_markers(text: str, count: int) -> str:
     return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()
 
 
-def _attribute(text: str, passages: Sequence[Passage]) -> str:
-    known = [words(passage.chunk.text) for passage in passages]
-    marked: list[str] = []
-    for sentence in sentences(text):
-        said = words(sentence)
-        support = [len(said & have) / len(said) if said else 0.0 for have in known]
-        best = max(range(len(known)), key=support.__getitem__, default=None)
-        if best is not None and support[best] >= MIN_SUPPORT:
-            marked.append(f"{sentence} [{best + 1}]")
-        else:
-            marked.append(sentence)
-    return " ".join(marked)
-
-
-def _numbers(sentence: str) -> list[int]:
-    return [int(n) for n in dict.fromkeys(_MARKER.findall(sentence))]
-
-
-def _cite(marker: int, passage: Passage, said: str) -> Citation:
-    start, end = _best_window(passage.chunk.text, words(said))
+def _cite(marker: int, evidence: _Evidence, said: set[str]) -> Citation:
+    passage = evidence.passages[marker - 1]
     chunk = passage.chunk
+    start, end = _best_window(chunk.text, lambda piece: evidence.relevance(said, piece))
     return Citation(
         marker=marker,
         document=passage.document,
@@ -118,20 +165,14 @@ def _cite(marker: int, passage: Passage, said: str) -> Citation:
     )
 
 
-def _best_window(text: str, said: set[str]) -> tuple[int, int]:
-    """(start, end) of the one or two neighbouring sentences that share most words with what was said."""
+def _best_window(text: str, relevance: Callable[[str], float]) -> tuple[int, int]:
+    """(start, end) of the most relevant one or two neighbouring sentences."""
     spans = _segments(text)
-    best, best_score = spans[0], -1.0
-    for i, (start, end) in enumerate(spans):
-        for last in (end, spans[i + 1][1] if i + 1 < len(spans) else end):
-            if last - start > MAX_QUOTE_CHARACTERS and last != end:
-                continue
-            have = words(text[start:last])
-            # Shared words count; of two windows that share as many the shorter one wins.
-            score = len(said & have) - 0.01 * len(have)
-            if score > best_score:
-                best, best_score = (start, last), score
-    return best
+    windows = list(spans)
+    for (start, _), (_, end) in pairwise(spans):
+        if end - start <= MAX_QUOTE_CHARACTERS:
+            windows.append((start, end))
+    return max(windows, key=lambda window: relevance(text[window[0] : window[1]]))
 
 
 def _segments(text: str) -> list[tuple[int, int]]:

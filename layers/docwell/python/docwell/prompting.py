@@ -109,7 +109,7 @@ def build_prompt(prompt: Prompt, passages: Sequence[Passage], question: str, bud
 
 
 def _fill(prompt: Prompt, passages: Sequence[Passage], question: str) -> tuple[Message, ...]:
-    numbered = "\n\n".join(f"[{i}] {_one_line(passage.chunk.text)}" for i, passage in enumerate(passages, 1))
+    numbered = "\n".join(f"[{i}] {_one_line(passage.chunk.text)}" for i, passage in enumerate(passages, 1))
     *turns, last = prompt.turns
     # Only the last turn is a template, filled once: a `$question` inside a passage stays as it is.
     content = Template(last.content).substitute(passages=numbered, question=_one_line(question))

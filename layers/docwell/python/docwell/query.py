@@ -99,7 +99,7 @@ class Query:
         completion = self.model.chat(built.messages, left_s, on_token)
         generated = timings(perf_counter() - asked)
         usage = Usage(completion.prompt_tokens, completion.completion_tokens)
-        grounded = None if is_refusal(completion.text) else ground(completion.text, built.passages)
+        grounded = None if is_refusal(completion.text) else ground(completion.text, built.passages, question.text)
         if grounded and not grounded.citations:  # nothing of it can be tied to a passage
             grounded = None
         answer = self._answer(grounded, generated, usage, built.dropped)
