@@ -133,7 +133,9 @@ def show(answer: dict[str, Any], question: str, console: Console) -> None:
     console.print(panel, soft_wrap=False)
     for citation in answer["citations"]:
         label = citation.get("page_label")
-        page = f"page {citation['page']}" + (f" (printed: {label})" if label else "")
+        page = f"page {citation['page']}" + (
+            f" (printed: {label})" if label not in (None, str(citation["page"])) else ""
+        )
         console.print(f"  [{citation['marker']}] {citation['document']}, {page}", markup=False, style="bold")
         quotation = " ".join(citation["quote"].split())
         console.print(f"      “{quotation[:240]}{'…' if len(quotation) > 240 else ''}”", markup=False)  # noqa: PLR2004

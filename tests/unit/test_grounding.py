@@ -33,7 +33,7 @@ def test_offsets_point_at_the_quote_on_the_page() -> None:
 @pytest.mark.parametrize("text", ["Badges stay at the desk [7].", "Badges stay at the desk [0] [99]."])
 def test_a_marker_without_a_passage_is_removed_and_the_source_is_found(text: str) -> None:
     grounded = ground(text, [BOILER, DESK])
-    assert grounded.text == "Badges stay at the desk. [2]"
+    assert grounded.text == "Badges stay at the desk [2]."
     assert [citation.document for citation in grounded.citations] == ["a/b.pdf"]
 
 
@@ -45,7 +45,7 @@ def test_joint_markers_become_single_ones() -> None:
 
 def test_an_answer_without_markers_gets_the_passage_that_holds_its_words() -> None:
     grounded = ground("Visitors leave badges at the desk.", [BOILER, DESK])
-    assert grounded.text.endswith("[2]")
+    assert grounded.text.endswith("[2].")
 
 
 def test_an_answer_that_stands_nowhere_gets_no_citation() -> None:
@@ -54,7 +54,7 @@ def test_an_answer_that_stands_nowhere_gets_no_citation() -> None:
 
 def test_a_marker_that_points_at_the_wrong_passage_is_moved_to_the_right_one() -> None:
     grounded = ground("Visitors leave their badges at the desk [1].", [BOILER, DESK])
-    assert grounded.text == "Visitors leave their badges at the desk. [2]"
+    assert grounded.text == "Visitors leave their badges at the desk [2]."
     assert [citation.page for citation in grounded.citations] == [4]
 
 

@@ -108,11 +108,9 @@ def _checked(sentence: str, evidence: _Evidence, *, attribute: bool) -> tuple[st
     if not named:
         if not attribute or support < MIN_SUPPORT:
             return sentence, [], content
-        return f"{sentence} [{best + 1}]", [best + 1], content
+        return _marked(sentence, best + 1), [best + 1], content
     if all(support - evidence.support(content, marker - 1) > BETTER_BY for marker in named):
-        bare = _MARKER.sub("", sentence)
-        bare = re.sub(r"\s+([.,;!?])", r"\1", bare).strip()
-        return f"{bare} [{best + 1}]", [best + 1], content
+        return _marked(_MARKER.sub("", sentence), best + 1), [best + 1], content
     return sentence, named, content
 
 
@@ -146,6 +144,12 @@ def _normalise_markers(text: str, count: int) -> str:
 
     cleaned = _MARKER.sub(valid, text)
     return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()
+
+
+def _marked(sentence: str, marker: int) -> str:
+    """The sentence with the marker before its full stop."""
+    body, stop = re.fullmatch(r"(.*?)\s*([.!?؟।。！？]*)\s*", sentence, re.DOTALL).groups()  # type: ignore[union-attr] # matches anything
+    return f"{body} [{marker}]{stop}"
 
 
 def _cite(marker: int, evidence: _Evidence, said: set[str]) -> Citation:
