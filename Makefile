@@ -51,6 +51,10 @@ model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
 container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
 	$(PY) -m infra.container
 
+.PHONY: bench-limits
+bench-limits: dev embedder ## What the README promises of one machine: 300 pages, memory, import
+	$(PY) -m benchmarks.limits
+
 .PHONY: examples
 examples: dev ## Make the example PDFs again
 	$(PY) examples/make_examples.py

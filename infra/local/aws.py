@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,11 +110,14 @@ class Mirrored:
         self._moto = moto
         self._objects = objects
         self._ledger = ledger
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
-        answer = self._moto(environ, start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
+        # moto checks a condition and then writes without a lock: two workers could both get a lease.
+        with self._one_at_a_time if target.startswith("DynamoDB") else nullcontext():
+            answer = self._moto(environ, start_response)
         if target.startswith("DynamoDB"):
             if not target.endswith((".GetItem", ".Query", ".Scan", ".BatchGetItem")):
                 self._ledger.changed()

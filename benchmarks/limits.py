@@ -1,0 +1,113 @@
+"""``python -m benchmarks.limits`` (`make bench-limits`): what the README promises of one machine, measured.
+
+A PDF of 300 full pages (about 450 words each) goes through the bucket of a local stack; the import of the
+query handler is timed in fresh processes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+import httpx
+import psutil
+from fpdf import FPDF
+from rich.console import Console
+
+from benchmarks.report import Report
+from docwell.models import FINAL
+from infra.local.stack import Stack
+from infra.local.supervisor import running_stack
+
+PAGES = 300
+WORDS_ON_A_PAGE = 450
+IMPORTS = 7
+MIB = 1024 * 1024
+KEY = "limits/long.pdf"
+# Common English words: the tokenizer makes about 1.1 tokens of each, as of real reports.
+WORDS = (
+    "the of and to in for is on that by this with you it not or be are from at as your all have new more an was "
+    "report revenue operating income quarter compared increase decrease percent million capital expenditure "
+    "management believes results cash flow equity assets liabilities customers products services segment market "
+    "growth costs expenses tax rate interest foreign currency risk contract agreement period ended december fiscal"
+).split()  # noqa: SIM905 - a list of so many literals reads worse
+
+
+def long_pdf() -> bytes:
+    """The same pages at each run."""
+    words = random.Random(300)  # noqa: S311 - no secret
+    document = FPDF()
+    document.set_font("helvetica", size=10)
+    for number in range(1, PAGES + 1):
+        document.add_page()
+        sentences = [" ".join(words.choices(WORDS, k=15)).capitalize() + "." for _ in range(WORDS_ON_A_PAGE // 15)]
+        document.multi_cell(0, 5, f"Page {number}. " + " ".join(sentences))
+    return bytes(document.output())
+
+
+def seconds_to_import(module: str) -> float:
+    """The median over fresh processes of what `import module` takes."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", code]
+    return statistics.median(float(subprocess.check_output(command)) for _ in range(IMPORTS))
+
+
+def worker_memory() -> int:
+    """Bytes that the largest ingest worker holds now, its PDF children not counted."""
+    found = [0]
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        try:
+            if "functions.ingest.handler.handler" in process.cmdline() and "awslambdaric" in process.cmdline():
+                found.append(process.memory_info().rss)
+        except psutil.Error:
+            continue
+    return max(found)
+
+
+def ingest(stack: Stack, console: Console) -> tuple[float, int, int]:
+    """(seconds from upload to live, peak bytes of the worker, chunks) of the long PDF."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=stack.aws_endpoint,
+        region_name=stack.region,
+        aws_access_key_id=stack.access_key,
+        aws_secret_access_key=stack.secret_key,
+    )
+    started, peak = time.monotonic(), 0
+    s3.put_object(Bucket=stack.bucket, Key=KEY, Body=long_pdf())
+    with (
+        httpx.Client(base_url=stack.gateway, timeout=30, trust_env=False) as client,
+        console.status("indexing") as status,
+    ):
+        while True:
+            peak = max(peak, worker_memory())
+            answer = client.get(f"/v1/documents/{quote(KEY, safe='')}")
+            document = answer.json() if answer.status_code == httpx.codes.OK else {"status": "PENDING"}
+            if document["status"] in FINAL:
+                return time.monotonic() - started, peak, int(document["chunks"])
+            status.update(f"indexing: {document.get('pages_done', 0)} of {PAGES} pages")
+            time.sleep(0.1)
+
+
+def main() -> int:
+    """Measure all; gives the exit status."""
+    console, report = Console(stderr=True), Report("limits")
+    report.add("import of the query handler", seconds_to_import("functions.query.handler"), "s", "<= 1")
+    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), "smollm2:135m") as stack:
+        seconds, peak, chunks = ingest(stack, console)
+    report.add(f"{PAGES} full pages, upload to live", seconds, "s", "<= 120")
+    report.add("chunks of them", chunks, "chunks")
+    report.add("peak memory of the ingest worker", peak / MIB, "MiB", "<= 1024")
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
