@@ -33,12 +33,12 @@ IMPORTS = 7
 MIB = 1024 * 1024
 KEY = "limits/long.pdf"
 # Common English words: the tokenizer makes about 1.1 tokens of each, as of real reports.
-WORDS = (
+TEXT = (
     "the of and to in for is on that by this with you it not or be are from at as your all have new more an was "
     "report revenue operating income quarter compared increase decrease percent million capital expenditure "
     "management believes results cash flow equity assets liabilities customers products services segment market "
     "growth costs expenses tax rate interest foreign currency risk contract agreement period ended december fiscal"
-).split()  # noqa: SIM905 - a list of so many literals reads worse
+)
 
 
 def long_pdf() -> bytes:
@@ -48,7 +48,8 @@ def long_pdf() -> bytes:
     document.set_font("helvetica", size=10)
     for number in range(1, PAGES + 1):
         document.add_page()
-        sentences = [" ".join(words.choices(WORDS, k=15)).capitalize() + "." for _ in range(WORDS_ON_A_PAGE // 15)]
+        drawn = (words.choices(TEXT.split(), k=15) for _ in range(WORDS_ON_A_PAGE // 15))
+        sentences = [f"{' '.join(one).capitalize()}." for one in drawn]
         document.multi_cell(0, 5, f"Page {number}. " + " ".join(sentences))
     return bytes(document.output())
 
