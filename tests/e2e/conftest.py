@@ -74,7 +74,7 @@ class Doors:
         return self.http.post("/v1/query", json={"question": question, **more})
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     with running_stack(tmp_path_factory.mktemp("stack"), MODEL) as stack:
         doors = Doors(stack)

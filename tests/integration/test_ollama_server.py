@@ -40,6 +40,8 @@ COUNT = "1, 2, 3, 4, 5, 6, 7, 8,"
 ENDLESS = {"num_ctx": CONTEXT, "num_predict": 5000, "temperature": 0}
 # s; a stopped answer frees the server in about 0.1, far more on a busy machine.
 SOON = 10
+# Model processes that ran before this module's tests.
+ELSEWHERE: set[int] = set()
 
 
 @pytest.fixture(scope="session")
@@ -272,14 +274,20 @@ def wait_for_runners(count: int) -> None:
 
 
 def runners() -> list[psutil.Process]:
+    """The model processes of this module's servers: another module's whole stack may run beside them."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "infra.local.ollama_runner" in process.cmdline():
+            if "infra.local.ollama_runner" in process.cmdline() and process.pid not in ELSEWHERE:
                 found.append(process)
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere() -> None:
+    ELSEWHERE.update(process.pid for process in runners())
 
 
 def test_more_than_the_queue_holds_is_503(url: str, client: ollama.Client) -> None:
