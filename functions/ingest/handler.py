@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from docwell import wiring
-from docwell.events import Delivery, handle_delivery
+from docwell.events import handle_record
 from docwell.observability import logger, metrics, record_cold_start, tracer
 
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -20,10 +20,11 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Lambda's own class
     """Process a batch; what failed is reported by message id and comes again, the rest is done."""
     record_cold_start()
-    ingest, max_receives = wiring.ingest(), wiring.ingest_settings().max_receives
+    settings, pipelines = wiring.ingest_settings(), wiring.ingest()
+    delay = wiring.task_queue(settings.queue_url).delay
 
     def process(record: Any) -> None:  # noqa: ANN401 - Powertools passes its own class
-        delivery = Delivery.from_sqs(record, max_receives)
-        handle_delivery(ingest, delivery, lambda: context.get_remaining_time_in_millis() / 1000)
+        remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used
+        handle_record(pipelines, record, settings.max_receives, remaining_s, delay)
 
     return process_partial_response(event, process, processor, context=context)

@@ -43,6 +43,7 @@ from infra.local.names import (
     ERROR,
     HOST,
     INGEST_QUEUE,
+    LEDGER_SCHEMA,
     LEDGER_TABLE,
     MAX_RECEIVES,
     REGION,
@@ -153,25 +154,7 @@ def _set_up(endpoint: str) -> None:
         QueueName=INGEST_QUEUE,
         Attributes={"VisibilityTimeout": "900", "RedrivePolicy": json.dumps(redrive)},
     )
-    session.client("dynamodb", endpoint_url=endpoint).create_table(
-        TableName=LEDGER_TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "document", "KeyType": "HASH"}],
-        AttributeDefinitions=[
-            {"AttributeName": "document", "AttributeType": "S"},
-            {"AttributeName": "collection", "AttributeType": "S"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "by_collection",
-                "KeySchema": [
-                    {"AttributeName": "collection", "KeyType": "HASH"},
-                    {"AttributeName": "document", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+    session.client("dynamodb", endpoint_url=endpoint).create_table(TableName=LEDGER_TABLE, **LEDGER_SCHEMA)
 
 
 def _notify_queue(endpoint: str) -> None:

@@ -2,6 +2,9 @@
 
 ``python -m infra.local.gateway --port 8080``
 
+It stands in for two more parts: Lambda's own API, which calls the reconcile function by its name, and the
+schedule that calls it every few minutes.
+
 Paths: like a REST API, `path` and `pathParameters.proxy` are as the client sent them, percent-encoding
 and all (a document's key can hold `/`, so `%2F` must survive); query strings are decoded.
 """
@@ -27,6 +30,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.local.function_environment import function_environment
+from infra.local.functions_api import functions_route, scheduled
 from infra.local.lambda_runtime import (
     FunctionBusy,
     FunctionError,
@@ -34,7 +38,7 @@ from infra.local.lambda_runtime import (
     FunctionSpec,
     FunctionTimedOut,
 )
-from infra.local.names import ACCOUNT, ERROR, HOST, NOTICE, WARNING
+from infra.local.names import ACCOUNT, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, WARNING
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 # API Gateway's limit for a payload.
 MAX_BODY_BYTES = 10 * 1024 * 1024
 STAGE = "local"
+# As in template.yaml.
+RECONCILE_TIMEOUT_S = 900.0
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 # Answers by itself, so that the supervisor can see the gateway without waking the function.
 READY_PATH = "/-/ready"
@@ -166,12 +172,16 @@ async def _read_body(request: Request) -> bytes:
 
 
 class Gateway:
-    """The ASGI application over one function pool."""
+    """The ASGI application over one function pool; `functions` are called by name through Lambda's API."""
 
-    def __init__(self, pool: FunctionPool) -> None:
+    def __init__(self, pool: FunctionPool, functions: Mapping[str, FunctionPool] | None = None) -> None:
         self._pool = pool
         self.app = Starlette(
-            routes=[Route(READY_PATH, _ready), Route("/{proxy:path}", self._handle, methods=METHODS)]
+            routes=[
+                Route(READY_PATH, _ready),
+                functions_route(functions or {}),
+                Route("/{proxy:path}", self._handle, methods=METHODS),
+            ]
         )
         self._limiter: CapacityLimiter | None = None
 
@@ -230,17 +240,27 @@ def main() -> int:
     parser.add_argument("--handler", default="functions.query.handler.handler")
     parser.add_argument("--timeout", type=float, default=130.0, help="seconds for one answer")
     parser.add_argument("--concurrency", type=int, default=2, help="environments of the function")
+    parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
+    parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
     spec = FunctionSpec(options.handler, function_environment(), timeout_s=options.timeout)
     # Behind a model that answers one question at a time, a waiting caller may need as long as an answer.
     pool = FunctionPool(spec, options.concurrency, wait_s=options.timeout)
     threading.Thread(target=_warm, args=(pool,), daemon=True).start()
-    config = uvicorn.Config(
-        Gateway(pool).app, HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
+    environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": RECONCILE_FUNCTION}
+    reconcile = FunctionPool(
+        FunctionSpec(options.reconcile_handler, environment, timeout_s=RECONCILE_TIMEOUT_S),
+        concurrency=1,
+        wait_s=RECONCILE_TIMEOUT_S,
     )
+    if options.reconcile_every > 0:
+        threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}).app
+    config = uvicorn.Config(app, HOST, options.port, log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
     pool.close()
+    reconcile.close()
     return 0
 
 

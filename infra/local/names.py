@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,8 +16,30 @@ SECRET_ACCESS_KEY = "test"  # noqa: S105 - moto takes anything; this is what peo
 
 BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
+# As in template.yaml.
+LEDGER_SCHEMA: dict[str, Any] = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "KeySchema": [
+        {"AttributeName": "document", "KeyType": "HASH"},
+        {"AttributeName": "pipeline", "KeyType": "RANGE"},
+    ],
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"} for name in ("document", "pipeline", "collection")
+    ],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "by_collection",
+            "KeySchema": [
+                {"AttributeName": "collection", "KeyType": "HASH"},
+                {"AttributeName": "document", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
+}
 INGEST_QUEUE = "docwell-ingest"
 DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
+RECONCILE_FUNCTION = "docwell-reconcile"
 # As in template.yaml and `docwell.config.IngestSettings.max_receives`.
 MAX_RECEIVES = 5
 

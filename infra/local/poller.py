@@ -239,7 +239,12 @@ class LedgerLine:
             key = unquote_plus(record["s3"]["object"]["key"])
             if record.get("userIdentity", {}).get("principalId") == RESTORE_PRINCIPAL:
                 return None
-            item = self._dynamodb.get_item(TableName=LEDGER_TABLE, Key={"document": {"S": key}}).get("Item")
+            rows = self._dynamodb.query(
+                TableName=LEDGER_TABLE,
+                KeyConditionExpression="document = :key",
+                ExpressionAttributeValues={":key": {"S": key}},
+            )["Items"]
+            item = rows[0] if rows else None  # while a second index is built there are two rows: either is news
         except (ValueError, KeyError, TypeError, IndexError, BotoCoreError, ClientError):
             return None
         if not item or "status" not in item:

@@ -64,14 +64,20 @@ class Exited:
 Happening = Ready | Result | Failure | Exited
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A function that was killed leaves its connection half-way: no news, `Exited` says it."""
+
+
 class RuntimeApi:
     """Hands invocations to the runtime and puts what it says into `happenings`."""
 
     def __init__(self) -> None:
         self.happenings: queue.Queue[Happening] = queue.Queue()
         self._work: queue.Queue[Invocation | None] = queue.Queue()
-        self._server = ThreadingHTTPServer((HOST, 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

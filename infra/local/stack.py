@@ -16,9 +16,12 @@ import httpx
 from infra.local.gateway import READY_PATH
 from infra.local.names import (
     ACCESS_KEY_ID,
+    ACCOUNT,
     BUCKET,
     HOST,
+    INGEST_QUEUE,
     LEDGER_TABLE,
+    RECONCILE_FUNCTION,
     REGION,
     ROOT,
     SECRET_ACCESS_KEY,
@@ -45,6 +48,8 @@ class Stack:
     ollama: str
     model: str
     data: str
+    queue: str = INGEST_QUEUE
+    reconcile_function: str = RECONCILE_FUNCTION
 
     def write(self) -> None:
         """Into the data folder, atomically."""
@@ -89,8 +94,14 @@ class StackOptions:
     port: int = 8080
     query_handler: str = "functions.query.handler.handler"
     ingest_handler: str = "functions.ingest.handler.handler"
+    reconcile_handler: str = "functions.reconcile.handler.handler"
+    # In the cloud a schedule of template.yaml's; 0 is never.
+    reconcile_every_s: float = 300.0
     environment: Mapping[str, str] = field(default_factory=dict)
     threads: int = os.cpu_count() or 1
+    # Ranges of long documents are indexed side by side. More than two gain little: Chroma works beside them.
+    ingest_workers: int = min(2, os.cpu_count() or 1)
+    ingest_timeout_s: float = 900.0
 
 
 def free_port(wanted: int, taken: set[int]) -> int:
@@ -155,6 +166,7 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
     return {
         "DOCWELL_BUCKET": stack.bucket,
         "DOCWELL_LEDGER_TABLE": LEDGER_TABLE,
+        "DOCWELL_QUEUE_URL": f"{stack.aws_endpoint}/{ACCOUNT}/{INGEST_QUEUE}",
         "DOCWELL_CHROMA_URL": stack.chroma,
         "DOCWELL_MODEL_DIR": str(MODEL_DIR),
         "DOCWELL_OLLAMA_URL": stack.ollama,
@@ -243,7 +255,12 @@ def _gateway(stack: Stack, options: StackOptions, after: frozenset[str]) -> Part
     command = [sys.executable, "-m", "infra.local.gateway", "--port", _port(stack.gateway)]
     return Part(
         "gateway",
-        [*command, "--handler", options.query_handler, "--timeout", str(DEADLINE_S + 10)],
+        [
+            *command,
+            *("--handler", options.query_handler, "--timeout", str(DEADLINE_S + 10)),
+            *("--reconcile-handler", options.reconcile_handler),
+            *("--reconcile-every", str(options.reconcile_every_s)),
+        ],
         base_environment({**function_variables(stack, "docwell-query"), **options.environment}),
         url=f"{stack.gateway}{READY_PATH}",
         after=after,
@@ -251,9 +268,11 @@ def _gateway(stack: Stack, options: StackOptions, after: frozenset[str]) -> Part
 
 
 def _poller(stack: Stack, options: StackOptions, after: frozenset[str]) -> Part:
+    command = [sys.executable, "-m", "infra.local.poller", "--handler", options.ingest_handler]
+    command += ["--workers", str(options.ingest_workers), "--timeout", str(options.ingest_timeout_s)]
     return Part(
         "ingest",
-        [sys.executable, "-m", "infra.local.poller", "--handler", options.ingest_handler],
+        command,
         base_environment({**function_variables(stack, "docwell-ingest"), **options.environment}),
         ready_line="waiting for documents",
         after=after,

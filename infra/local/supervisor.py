@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from infra.local.console import StackConsole
 from infra.local.names import ROOT
@@ -218,13 +218,18 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
 
 
 @contextmanager
-def running_stack(data: Path, model: str = "qwen2.5-coder:1.5b", port: int = 0) -> Iterator[Stack]:
+def running_stack(
+    data: Path,
+    model: str = "qwen2.5-coder:1.5b",
+    port: int = 0,
+    **options: Any,  # noqa: ANN401 - the other fields of StackOptions
+) -> Iterator[Stack]:
     """The whole stack for the time of the block: for tests and for the demo. Raises `StackFailed`.
 
     Parts that die meanwhile are restarted; logs are in DATA/logs only.
     """
     console = StackConsole(data / "logs", silent=True)
-    with supervised(StackOptions(data, model, port), console) as (stack, supervisor):
+    with supervised(StackOptions(data, model, port, **options), console) as (stack, supervisor):
         threading.Thread(target=_watch_quietly, args=(supervisor, console), daemon=True).start()
         yield stack
 

@@ -50,6 +50,7 @@ class Cloud:
             "DOCWELL_BUCKET": BUCKET,
             "DOCWELL_LEDGER_TABLE": TABLE,
             "DOCWELL_CHROMA_URL": self.chroma,
+            "DOCWELL_QUEUE_URL": self.queue,
         }
 
     def notification(self) -> dict[str, Any]:

@@ -60,15 +60,29 @@ def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None
     assert len(chroma.search(collection, records(1)[0].vector, 100, None)) == 5
 
 
-def test_pruning_keeps_one_generation_and_other_documents(chroma_url: str, collection: str) -> None:
+def test_ids_are_found_by_generation_and_removed(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(700, "old"))
     chroma.upsert(collection, records(3, "new"))
     chroma.upsert(collection, records(2, "old", document="another.pdf"))
-    assert chroma.prune(collection, KEY, "new") == 700
+    assert len(chroma.ids(collection, KEY, of="old", limit=1000)) == 700
+    while stale := chroma.ids(collection, KEY, but="new", limit=300):
+        chroma.delete(collection, stale)
     left = {hit.id for hit in chroma.search(collection, records(1)[0].vector, 1000, None)}
     assert left == {r.id for r in records(3, "new") + records(2, "old", document="another.pdf")}
-    assert chroma.prune(collection, KEY, None) == 3
+    assert len(chroma.ids(collection, KEY)) == 3
+    chroma.delete(collection, ["never there"])
+
+
+def test_chunks_are_paged_and_a_collection_is_dropped(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(5))
+    rows = chroma.page(collection, 0, 3) + chroma.page(collection, 3, 3)
+    assert {row[0] for row in rows} == {record.id for record in records(5)}
+    assert {row[1:] for row in rows} == {(KEY, "g1")}
+    chroma.drop(collection)
+    chroma.drop(collection)
+    assert chroma.page(collection, 0, 3) == []
 
 
 def test_a_search_in_one_document_finds_nothing_of_another(chroma_url: str, collection: str) -> None:
@@ -84,7 +98,7 @@ def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(
 ) -> None:
     chroma = index(chroma_url)
     assert chroma.search(collection, [0.1] * 8, 5, None) == []
-    assert chroma.prune(collection, KEY, None) == 0
+    assert chroma.ids(collection, KEY) == []
 
 
 def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collection: str) -> None:
@@ -132,3 +146,15 @@ def test_a_silent_server_is_unavailable_within_the_time_out(silent_url: str) -> 
     with pytest.raises(Unavailable, match="in time"):
         index(silent_url, timeout_s=0.3).collections()
     assert time.monotonic() - started < 5
+
+
+def test_generations_are_counted_by_document_also_over_pages(
+    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docwell.adapters.chroma._METADATA_PAGE", 4)
+    chroma = index(chroma_url)
+    assert chroma.generations(collection, [KEY]) == {}
+    for written in (records(7), records(3, "g2"), records(2, document="b.pdf"), records(1, document="c.pdf")):
+        chroma.upsert(collection, written)
+    found = chroma.generations(collection, [KEY, "b.pdf", "unknown.pdf"])
+    assert found == {KEY: {"g1": 7, "g2": 3}, "b.pdf": {"g1": 2}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import boto3
@@ -10,12 +10,14 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb import DynamoLedger
+from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.errors import BadInput, LeaseLost, Unavailable
-from docwell.models import DocumentRecord, Lease, Status
+from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
+from infra.local.names import LEDGER_SCHEMA
 
 pytestmark = pytest.mark.integration
 TABLE = "ledger"
+PIPELINE = "f1"
 KEY = "handbooks/é 日本+%&.pdf"
 
 
@@ -36,26 +38,8 @@ def clock() -> Clock:
 @pytest.fixture
 def ledger(clock: Clock) -> Iterator[DynamoLedger]:
     with mock_aws():
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "document", "KeyType": "HASH"}],
-            AttributeDefinitions=[
-                {"AttributeName": "document", "AttributeType": "S"},
-                {"AttributeName": "collection", "AttributeType": "S"},
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "by_collection",
-                    "KeySchema": [
-                        {"AttributeName": "collection", "KeyType": "HASH"},
-                        {"AttributeName": "document", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
-        yield DynamoLedger(client("dynamodb"), TABLE, lease_s=60.0, clock=clock)
+        boto3.client("dynamodb").create_table(TableName=TABLE, **LEDGER_SCHEMA)
+        yield DynamoLedger(client("dynamodb"), TABLE, PIPELINE, lease_s=60.0, clock=clock)
 
 
 def taken(ledger: DynamoLedger, owner: str = "one", key: str = KEY) -> Lease:
@@ -69,7 +53,10 @@ def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Cloc
         key=KEY,
         status=Status.INDEXED,
         version="v",
-        fingerprint="f",
+        etag='"e"',
+        ranges=3,
+        dispatched=True,
+        ranges_done=frozenset({0, 2}),
         size=1,
         pages=3,
         pages_done=3,
@@ -80,7 +67,7 @@ def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Cloc
         swept=False,
         updated_at=clock.now,
     )
-    lease = ledger.write(taken(ledger), record)
+    lease = ledger.write(taken(ledger), record, fresh=True)
     assert lease.record == record
     assert ledger.get(KEY) == record
     emptied = replace(record, reason=None, live_generation=None, title=None)
@@ -99,8 +86,9 @@ def test_a_new_document_is_pending_while_it_is_held(ledger: DynamoLedger) -> Non
 def test_a_held_document_is_not_given_to_another_and_its_holder_must_look_again(ledger: DynamoLedger) -> None:
     lease = taken(ledger, "one")
     assert ledger.acquire(KEY, "two") is None
-    assert ledger.release(lease) is False
-    assert ledger.release(lease) is True
+    again = ledger.release(lease)
+    assert again is not None
+    assert ledger.release(again) is None
     assert taken(ledger, "two").fence > lease.fence
 
 
@@ -117,11 +105,12 @@ def test_an_expired_lease_passes_on_and_its_old_holder_changes_nothing(ledger: D
     clock.now += 61
     new = taken(ledger, "two")
     ledger.write(new, replace(new.record, title="new"))
-    for change in (
+    changes: list[Callable[[], object]] = [
         lambda: ledger.write(old, replace(old.record, title="old")),
         lambda: ledger.renew(old),
         lambda: ledger.release(old),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(LeaseLost):
             change()
     found = ledger.get(KEY)
@@ -135,6 +124,76 @@ def test_a_renewed_lease_lasts_longer(ledger: DynamoLedger, clock: Clock) -> Non
     ledger.renew(lease)
     clock.now += 50
     assert ledger.acquire(KEY, "two") is None
+
+
+def task(number: int, version: str = "v1", attempt: int = 7) -> RangeTask:
+    return RangeTask(KEY, version, PIPELINE, attempt, number)
+
+
+def planned(ledger: DynamoLedger) -> Lease:
+    lease = taken(ledger)
+    return ledger.write(lease, DocumentRecord(KEY, Status.PENDING, version="v1", attempt=7, ranges=3), fresh=True)
+
+
+def test_a_range_is_noted_once_and_adds_up(ledger: DynamoLedger) -> None:
+    planned(ledger)
+    tally = RangeTally(pages=50, chunks=7, characters=900, unreadable_pages=frozenset({3}))
+    ledger.finish_range(task(0), tally)
+    ledger.finish_range(task(2), tally)
+    record = ledger.finish_range(task(0), tally)
+    assert record is not None
+    assert record.ranges_done == {0, 2}
+    assert (record.pages_done, record.chunks, record.characters, record.unreadable_pages) == (
+        100,
+        14,
+        1800,
+        frozenset({3}),
+    )
+
+
+def test_a_range_of_a_document_that_moved_on_is_not_noted(ledger: DynamoLedger) -> None:
+    lease = planned(ledger)
+    assert ledger.finish_range(task(0, "v0"), RangeTally(chunks=1)) is None
+    assert ledger.finish_range(task(0, attempt=6), RangeTally(chunks=1)) is None
+    ledger.write(lease, replace(lease.record, status=Status.REJECTED))
+    assert ledger.finish_range(task(0), RangeTally(chunks=1)) is None
+    assert DynamoLedger(client("dynamodb"), TABLE, "other").finish_range(task(0), RangeTally()) is None
+
+
+def test_a_holder_that_writes_leaves_the_progress_of_the_ranges_alone(ledger: DynamoLedger) -> None:
+    lease = planned(ledger)
+    ledger.finish_range(task(1), RangeTally(pages=50, chunks=7))
+    lease = ledger.write(lease, replace(lease.record, dispatched=True))
+    assert (lease.record.ranges_done, lease.record.chunks) == (frozenset({1}), 7)
+    lease = ledger.write(lease, DocumentRecord(KEY, Status.PENDING, version="v2"), fresh=True)
+    assert (lease.record.ranges_done, lease.record.chunks) == (frozenset(), 0)
+
+
+def test_another_look_is_at_the_record_as_it_is_by_then(ledger: DynamoLedger) -> None:
+    lease = planned(ledger)
+    ledger.finish_range(task(1), RangeTally(pages=50, chunks=7))
+    ledger.acquire(KEY, "two")
+    again = ledger.release(lease)
+    assert again is not None
+    assert again.record.ranges_done == {1}
+
+
+def test_pipelines_do_not_see_each_other(ledger: DynamoLedger) -> None:
+    other = DynamoLedger(client("dynamodb"), TABLE, "f2")
+    lease = taken(ledger)
+    ledger.write(lease, replace(lease.record, status=Status.INDEXED, live_generation="g"))
+    assert other.get(KEY) is None
+    assert other.live([KEY]) == {}
+    assert other.page(None, None, None, 10) == ([], None)
+    assert other.acquire(KEY, "two") is not None
+
+
+def test_a_fact_of_the_whole_index_is_kept_beside_the_documents(ledger: DynamoLedger) -> None:
+    state = DynamoState(client("dynamodb"), TABLE)
+    assert state.read("active") == {}
+    state.write("active", {"fingerprint": "f2"})
+    assert state.read("active") == {"fingerprint": "f2"}
+    assert ledger.page(None, None, None, 10) == ([], None)
 
 
 def test_live_generations_are_found_for_many_keys_at_once(ledger: DynamoLedger) -> None:
@@ -171,4 +230,4 @@ def test_a_cursor_that_was_not_given_out_is_bad_input(ledger: DynamoLedger, curs
 
 def test_a_missing_table_is_unavailable_and_named(ledger: DynamoLedger) -> None:
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
-        DynamoLedger(client("dynamodb"), "none").get(KEY)
+        DynamoLedger(client("dynamodb"), "none", PIPELINE).get(KEY)

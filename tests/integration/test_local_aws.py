@@ -73,7 +73,9 @@ def test_the_aws_command_line_uploads_in_parts_and_gets_the_same_bytes_back(aws:
 
 def test_the_ledger_can_be_read_by_collection(aws: Aws) -> None:
     for name in ("b.pdf", "a.pdf"):
-        aws.dynamodb.put_item(TableName=TABLE, Item={"document": {"S": name}, "collection": {"S": "c"}})
+        aws.dynamodb.put_item(
+            TableName=TABLE, Item={"document": {"S": name}, "pipeline": {"S": "f"}, "collection": {"S": "c"}}
+        )
     found = aws.dynamodb.query(
         TableName=TABLE,
         IndexName="by_collection",
@@ -93,7 +95,13 @@ def test_objects_and_ledger_survive_a_kill_and_are_announced_again(tmp_path: Pat
         replaced = first.s3.put_object(Bucket=BUCKET, Key="replaced.pdf", Body=b"new")
         first.s3.delete_object(Bucket=BUCKET, Key="deleted.pdf")
         for name in (AWKWARD, "deleted.pdf"):
-            item = {"document": {"S": name}, "lease_expires": {"N": "9999999999"}, "fence": {"N": "3"}}
+            item = {
+                "document": {"S": name},
+                "pipeline": {"S": "f"},
+                "collection": {"S": "default"},
+                "lease_expires": {"N": "9999999999"},
+                "fence": {"N": "3"},
+            }
             first.dynamodb.put_item(TableName=TABLE, Item=item)
         time.sleep(1)  # the ledger is written half a second after the last change
         first.child.kill()
@@ -106,7 +114,9 @@ def test_objects_and_ledger_survive_a_kill_and_are_announced_again(tmp_path: Pat
         assert [one["Key"] for one in listed] == sorted([AWKWARD, "replaced.pdf"])
         newest = second.s3.get_object(Bucket=BUCKET, Key="replaced.pdf")
         assert (newest["VersionId"], newest["Body"].read()) == (replaced["VersionId"], b"new")
-        item = second.dynamodb.get_item(TableName=TABLE, Key={"document": {"S": AWKWARD}})["Item"]
+        item = second.dynamodb.get_item(TableName=TABLE, Key={"document": {"S": AWKWARD}, "pipeline": {"S": "f"}})[
+            "Item"
+        ]
         assert (item["fence"]["N"], item["lease_expires"]["N"]) == ("3", "0")
         bodies = second.receive_all()
         assert sorted(events(bodies)) == [

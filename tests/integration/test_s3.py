@@ -82,3 +82,16 @@ def test_a_store_that_cannot_be_reached_is_unavailable(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
     with pytest.raises(Unavailable, match="s3 does not answer"):
         S3ObjectStore(client("s3"), "documents").head("a")
+
+
+def test_a_listing_goes_on_after_a_key_and_ends(bucket: Any) -> None:
+    for key in ("b/é", "a", "b/x y"):
+        bucket.put_object(Key=key, Body=b"1234")
+    store = S3ObjectStore(client("s3"), "documents")
+    first = store.list(None, 2)
+    rest = store.list(first[-1].key, 2)
+    assert [row.key for row in [*first, *rest]] == ["a", "b/x y", "b/é"]
+    head = store.head("a")
+    assert head is not None
+    assert (first[0].etag, first[0].size) == (head.etag, 4)
+    assert store.list("b/é", 2) == []

@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 
 from docwell.errors import LeaseLost, NotFound, Refused
 from docwell.models import (
+    PROGRESS,
     Completion,
     DocumentRecord,
+    Hint,
     IndexRecord,
     Lease,
     Message,
+    ObjectSummary,
     ObjectVersion,
     Page,
     Passage,
     PdfInfo,
+    RangeTally,
+    RangeTask,
     Reason,
     Status,
 )
@@ -51,7 +56,12 @@ class FakeStore:
         if key not in self.objects:
             return None
         version, body = self.objects[key]
-        return ObjectVersion(version, len(body))
+        return ObjectVersion(version, len(body), f'"{crc32(body):x}"')
+
+    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
+        keys = sorted(key for key in self.objects if after is None or key > after)[:limit]
+        bodies = {key: self.objects[key][1] for key in keys}
+        return [ObjectSummary(key, f'"{crc32(body):x}"', len(body)) for key, body in bodies.items()]
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         self.before_download()
@@ -86,20 +96,40 @@ class FakeLedger:
         self._check(lease)
         return lease
 
-    def write(self, lease: Lease, record: DocumentRecord) -> Lease:
+    def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         self.before_write(record)
         self._check(lease)
         self.writes += 1
+        if not fresh:
+            now = self.records[lease.key]
+            record = replace(record, **{name: getattr(now, name) for name in PROGRESS})
         self.records[lease.key] = record
         return replace(lease, record=record)
 
-    def release(self, lease: Lease) -> bool:
+    def release(self, lease: Lease) -> Lease | None:
         self._check(lease)
         if lease.key in self.again:
             self.again.discard(lease.key)
-            return False
+            return replace(lease, record=self.records[lease.key])
         del self.holders[lease.key]
-        return True
+        return None
+
+    def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
+        record = self.records.get(task.key)
+        wanted = (Status.PENDING, task.version, task.attempt)
+        if record is None or (record.status, record.version, record.attempt) != wanted:
+            return None
+        if task.range not in record.ranges_done:
+            record = replace(
+                record,
+                ranges_done=record.ranges_done | {task.range},
+                pages_done=record.pages_done + tally.pages,
+                chunks=record.chunks + tally.chunks,
+                characters=record.characters + tally.characters,
+                unreadable_pages=record.unreadable_pages | tally.unreadable_pages,
+            )
+            self.records[task.key] = record
+        return record
 
     def _check(self, lease: Lease) -> None:
         if self.holders.get(lease.key) != (lease.owner, lease.fence):
@@ -116,6 +146,18 @@ class FakeLedger:
         self, collection: str | None, status: Status | None, cursor: str | None, limit: int
     ) -> tuple[list[DocumentRecord], str | None]:
         return list(self.records.values())[:limit], None
+
+
+@dataclass
+class FakeQueue:
+    """Messages that were sent, in order."""
+
+    sent: list[Hint | RangeTask] = field(default_factory=list)
+    before_send: Callable[[], None] = lambda: None
+
+    def send(self, messages: Sequence[Hint | RangeTask]) -> None:
+        self.before_send()
+        self.sent += messages
 
 
 @dataclass
@@ -139,12 +181,21 @@ class FakeIndex:
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
 
-    def prune(self, collection: str, document: str, keep: str | None) -> int:
-        chunks = self.chunks.get(collection, {})
-        gone = [id_ for id_, r in chunks.items() if r.document == document and r.generation != keep]
-        for id_ in gone:
-            del chunks[id_]
-        return len(gone)
+    def ids(
+        self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
+    ) -> list[str]:
+        found = [
+            id_
+            for id_, record in self.chunks.get(collection, {}).items()
+            if record.document == document
+            and of in (None, record.generation)
+            and (but is None or record.generation != but)
+        ]
+        return found[:limit]
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        for id_ in ids:
+            self.chunks.get(collection, {}).pop(id_, None)
 
     def collections(self) -> list[str]:
         return sorted(self.chunks)

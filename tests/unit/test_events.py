@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
 
 from docwell.errors import BadInput, Unavailable
-from docwell.events import Delivery, handle_delivery, keys_of
-from docwell.models import Reason, Status
-from tests.unit.test_ingest import KEY, World
+from docwell.events import handle_record, parse
+from docwell.models import Hint, RangeTask, Reason, Status
+from tests.unit.ingest_world import KEY, World
 
 
 def body(*keys: str) -> str:
@@ -21,15 +24,15 @@ def body(*keys: str) -> str:
     "key", ["a+b.pdf", "100%.pdf", "a&b=c.pdf", "a b.pdf", "é/日本.pdf", "a%2Fb.pdf", "//a/../b.pdf"]
 )
 def test_a_key_comes_out_as_it_went_in(key: str) -> None:
-    assert keys_of(body(key)) == (key,)
+    assert parse(body(key)) == (Hint(key),)
 
 
 def test_a_message_that_names_a_key_twice_gives_it_once() -> None:
-    assert keys_of(body("a", "b", "a")) == ("a", "b")
+    assert parse(body("a", "b", "a")) == (Hint("a"), Hint("b"))
 
 
 def test_the_test_event_names_no_key() -> None:
-    assert keys_of('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}') == ()
+    assert parse('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}') == ()
 
 
 @pytest.mark.parametrize(
@@ -37,29 +40,63 @@ def test_the_test_event_names_no_key() -> None:
 )
 def test_a_body_that_is_no_notification_is_bad_input(text: str) -> None:
     with pytest.raises(BadInput):
-        keys_of(text)
+        parse(text)
 
 
-def fail_once(world: World, *, last: bool) -> None:
+@pytest.mark.parametrize(
+    "message", [Hint("a b+.pdf", rebuild=True), Hint("x", sweep=True), RangeTask("a", "v", "p", 1, 3)]
+)
+def test_docwells_own_messages_come_out_as_they_went_in(message: Hint | RangeTask) -> None:
+    assert parse(json.dumps({"docwell": asdict(message)})) == (message,)
+
+
+def record(text: str, receives: int = 1) -> Any:
+    attributes = SimpleNamespace(approximate_receive_count=str(receives))
+    return SimpleNamespace(message_id="message-1", receipt_handle="receipt-1", body=text, attributes=attributes)
+
+
+def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
     world.store.put(KEY, "some text")
 
     def down() -> None:
         raise Unavailable("chroma", "chroma cannot be reached")
 
     world.index.before_upsert = down
+    delays: list[tuple[str, int]] = []
     with pytest.raises(Unavailable):
-        handle_delivery(world.ingest, Delivery("message-1", (KEY,), last=last), lambda: 900.0)
+        handle_record(
+            [world.ingest], record(body(KEY), receives), 5, lambda: 900.0, lambda *delay: delays.append(delay)
+        )
+    return delays
 
 
-def test_a_failure_before_the_last_try_leaves_the_document_pending() -> None:
+def test_a_failure_before_the_last_try_leaves_the_document_pending_and_waits() -> None:
     world = World()
-    fail_once(world, last=False)
+    ((receipt, seconds),) = fail_once(world, receives=3)
+    assert receipt == "receipt-1"
+    assert 1 <= seconds <= 8
     assert world.ledger.records[KEY].status is Status.PENDING
 
 
 def test_a_failure_at_the_last_try_names_the_document_failed_with_the_reason() -> None:
     world = World()
-    fail_once(world, last=True)
-    record = world.ledger.records[KEY]
-    assert (record.status, record.reason) == (Status.FAILED, Reason.UNAVAILABLE)
-    assert record.detail == "chroma cannot be reached"
+    assert fail_once(world, receives=5) == []
+    found = world.ledger.records[KEY]
+    assert (found.status, found.reason) == (Status.FAILED, Reason.UNAVAILABLE)
+    assert found.detail == "chroma cannot be reached"
+
+
+@pytest.mark.parametrize(
+    "text", ["no json", '{"detail": "from another sender"}', '{"docwell": {"colour": "red"}}']
+)
+def test_an_unknown_message_is_acknowledged(text: str) -> None:
+    world = World()
+    handle_record([world.ingest], record(text), 5, lambda: 900.0, lambda *_: None)
+    assert world.ledger.records == {}
+
+
+def test_a_range_of_another_pipeline_is_acknowledged_and_does_nothing() -> None:
+    world = World()
+    text = json.dumps({"docwell": asdict(RangeTask(KEY, "v1", "gone", 1, 0))})
+    handle_record([world.ingest], record(text), 5, lambda: 900.0, lambda *_: None)
+    assert world.ledger.records == {}

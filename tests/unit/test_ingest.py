@@ -1,41 +1,15 @@
-"""The ingest use case on ports in memory."""
+"""The ingest use case on ports in memory: short documents."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from docwell.errors import DeadlineExceeded, LeaseLost, Unavailable
-from docwell.ingest import Ingest, IngestLimits, IngestReport
-from docwell.models import IndexRecord, Reason, Status
-from tests.unit.fakes import UNREADABLE, FakeEmbedder, FakeIndex, FakeLedger, FakeReader, FakeStore
-
-KEY = "handbooks/a.pdf"
-
-
-class World:
-    """One bucket, one ledger, one index and a worker on them."""
-
-    def __init__(self, **limits: Any) -> None:
-        self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
-        self.ingest = Ingest(
-            bucket="documents",
-            store=self.store,
-            ledger=self.ledger,
-            index=self.index,
-            embedder=FakeEmbedder(),
-            reader=FakeReader(),
-            fingerprint="pipeline",
-            limits=replace(IngestLimits(chunk_tokens=16), **limits),
-        )
-
-    def update(self, key: str = KEY, owner: str = "message-1", remaining_s: float = 900.0) -> IngestReport:
-        return self.ingest.update(key, owner, lambda: remaining_s)
-
-    def texts(self, key: str = KEY) -> str:
-        return " ".join(record.chunk.text for record in self.index.of(key))
+from docwell.errors import DeadlineExceeded, LeaseLost
+from docwell.models import Hint, IndexRecord, Reason, Status
+from tests.unit.fakes import UNREADABLE
+from tests.unit.ingest_world import KEY, World
 
 
 def test_an_upload_becomes_indexed_and_live() -> None:
@@ -43,7 +17,7 @@ def test_an_upload_becomes_indexed_and_live() -> None:
     version = world.store.put(KEY, "one page\fanother page")
     report = world.update()
     record = world.ledger.records[KEY]
-    assert (report.status, report.pages) == (Status.INDEXED, 2)
+    assert (report.status, report.tally.pages) == (Status.INDEXED, 2)
     assert (record.status, record.pages, record.pages_done, record.title) == (Status.INDEXED, 2, 2, "A title")
     assert record.live_version == version
     assert record.chunks == len(world.index.of(KEY)) > 0
@@ -99,18 +73,11 @@ def test_pages_without_text_make_the_document_empty() -> None:
     assert (report.status, report.reason) == (Status.EMPTY, Reason.NO_TEXT)
 
 
-def test_a_document_of_unreadable_text_alone_is_refused_by_name() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, f"{UNREADABLE}\f{UNREADABLE}")
-    report = world.update()
-    assert (report.status, report.reason) == (Status.REJECTED, Reason.UNREADABLE)
-
-
 def test_an_unreadable_page_is_counted_and_the_others_are_indexed() -> None:
     world = World()
     world.store.put(KEY, f"good text\f{UNREADABLE}")
     assert world.update().status is Status.INDEXED
-    assert world.ledger.records[KEY].unreadable_pages == 1
+    assert world.ledger.records[KEY].unreadable_pages == {2}
     assert world.texts() == "good text"
 
 
@@ -189,23 +156,26 @@ def test_a_worker_that_lost_its_lease_makes_nothing_live() -> None:
     assert world.ledger.records[KEY].live_generation is None
 
 
-def test_a_worker_that_dies_half_way_is_gone_on_from_by_the_redelivery() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, "page one\fpage two\fpage three")
+def test_a_rebuild_indexes_again_what_seems_up_to_date() -> None:
+    world = World()
+    world.store.put(KEY, "some text")
+    world.update()
+    world.index.chunks.clear()
+    world.update(owner="message-2")
+    assert world.index.of(KEY) == []
+    world.ingest.update(Hint(KEY, rebuild=True), "message-3", lambda: 900.0)
+    assert world.texts() == "some text"
+    assert world.ledger.records[KEY].status is Status.INDEXED
 
-    def die_on_second() -> None:
-        if world.index.upserts == 1:
-            raise Unavailable("chroma", "down")
 
-    world.index.before_upsert = die_on_second
-    with pytest.raises(Unavailable):
-        world.update()
-    assert world.ledger.records[KEY].pages_done == 1
-    world.index.before_upsert = lambda: None
-    report = world.update()
-    assert (report.status, report.pages) == (Status.INDEXED, 2)
-    assert world.texts() == "page one page two page three"
-    assert world.ledger.records[KEY].chunks == 3
+def test_a_sweep_removes_chunks_that_should_not_be_there() -> None:
+    world = World()
+    world.store.put(KEY, "some text")
+    world.update()
+    stale = replace(world.index.of(KEY)[0], id="stale", generation="older")
+    world.index.chunks["handbooks"]["stale"] = stale
+    world.ingest.update(Hint(KEY, sweep=True), "message-2", lambda: 900.0)
+    assert world.texts() == "some text"
 
 
 def test_a_worker_short_of_time_stops_and_leaves_the_rest() -> None:
@@ -232,22 +202,10 @@ def test_giving_up_leaves_a_named_status_and_shows_nothing() -> None:
     world = World()
     world.store.put(KEY, "some text")
     world.update()
-    world.ingest.fail(KEY, "message-2", Reason.UNAVAILABLE, "chroma cannot be reached")
+    world.ingest.fail(Hint(KEY), "message-2", Reason.UNAVAILABLE, "chroma cannot be reached")
     record = world.ledger.records[KEY]
     assert (record.status, record.reason, record.live_generation) == (Status.FAILED, Reason.UNAVAILABLE, None)
     assert world.update(owner="message-3").status is Status.INDEXED
-
-
-def test_chunk_ids_are_the_same_when_the_same_version_is_indexed_twice() -> None:
-    def ids() -> set[str]:
-        world = World(range_pages=1)
-        world.store.put(KEY, "page one\fpage two")
-        world.update()
-        return {record.id for record in world.index.of(KEY)}
-
-    first: set[str] = ids()
-    assert first == ids()
-    assert len(first) == 2
 
 
 def test_every_chunk_is_what_stands_on_its_page() -> None:
@@ -259,3 +217,17 @@ def test_every_chunk_is_what_stands_on_its_page() -> None:
     for record in records:
         chunk = record.chunk
         assert pages[chunk.page_start - 1][chunk.start : chunk.end] == chunk.text
+
+
+def test_a_second_try_that_reads_less_leaves_nothing_of_the_first() -> None:
+    world = World()
+    version = world.store.put(KEY, "one two three four five six seven eight nine ten " * 9)
+    world.update()
+    chunks = world.index.of(KEY)
+    assert len(chunks) > 1
+    # The other reader reads less; the first try was not finished.
+    record = world.ledger.records[KEY]
+    world.ledger.records[KEY] = replace(record, status=Status.FAILED, live_generation=None, swept=False)
+    world.store.objects[KEY] = (version, b"one two")
+    world.update(owner="message-2")
+    assert world.texts() == "one two"

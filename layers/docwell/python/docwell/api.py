@@ -103,7 +103,7 @@ class DocumentBody(BaseModel):
     size: int | None
     pages: int | None
     pages_done: int
-    unreadable_pages: int
+    unreadable_pages: list[int] = Field(description="Pages with text that no one could read; not searched.")
     chunks: int
     title: str | None
     updated_at: float = Field(description="Seconds since the epoch.")
@@ -144,6 +144,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
     """The response for what the ledger knows of a document."""
     fields = asdict(record)
     fields |= {"document": record.key, "collection": collection_of(record.key)}
+    fields["unreadable_pages"] = sorted(record.unreadable_pages)
     return DocumentBody.model_validate(fields, extra="ignore")
 
 

@@ -58,8 +58,17 @@ class EmbedderSettings(_Settings):
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
 
 
-class IngestSettings(StorageSettings, EmbedderSettings):
+class NextPipelineSettings(_Settings):
+    """A second pipeline beside the first, while its index is built (`docwell reindex`); 0 and unset: none."""
+
+    next_model_dir: Path | None = None
+    next_chunk_tokens: Annotated[int, Field(ge=0, le=8192)] = 0
+
+
+class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     """The ingest function. Every limit protects the worker from one document."""
+
+    queue_url: str
 
     # A range is what one child process reads and what a killed worker has to do again.
     range_pages: Annotated[int, Field(ge=1, le=1000)] = 50
@@ -69,10 +78,12 @@ class IngestSettings(StorageSettings, EmbedderSettings):
     # The densest real page in the evaluation set has 20,000 characters.
     max_page_characters: Annotated[int, Field(gt=0)] = 200_000
     max_document_characters: Annotated[int, Field(gt=0)] = 100_000_000
-    # PDFium takes about 2 ms a page, pypdf about 30; 30 s for a range is 20 times what pypdf needs.
+    # What a refused document costs at most: opening it takes up to 0.3 of this, its first range 0.65. PDFium takes
+    # about 2 ms a page, pypdf about 30: a range has over ten times what pypdf needs.
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
-    # PDFium dies at 4 GB on decompression bombs; real filings stay under 300 MB.
-    parse_memory_bytes: Annotated[int, Field(gt=0)] = 1024 * MIB
+    # PDFium dies at 4 GB on decompression bombs; real filings stay under 300 MB. With the 128 MiB that Python and
+    # a library map by themselves, a reader stays under 1 GB.
+    parse_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
     # 50-250 records a call are fastest with Chroma.
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
     # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.
@@ -83,7 +94,7 @@ class IngestSettings(StorageSettings, EmbedderSettings):
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
 
 
-class QuerySettings(StorageSettings, EmbedderSettings):
+class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     """The query function. Every limit bounds what one request can cost."""
 
     ollama_url: HttpUrl
@@ -100,3 +111,17 @@ class QuerySettings(StorageSettings, EmbedderSettings):
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
     deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0
+
+
+class ReconcileSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
+    """The reconcile function."""
+
+    queue_url: str
+    # A document that is PENDING this long with nobody working on it is stuck: longer than the function's time-out.
+    stuck_after_s: Annotated[float, Field(gt=0)] = 1800.0
+    # Stop this long before the deadline; the next run goes on where this one stopped.
+    stop_before_s: Annotated[float, Field(ge=0, le=300)] = 15.0
+    # A pass begins only while fewer messages than this wait: what waits would be found, and sent, again.
+    begin_below: Annotated[int, Field(ge=1)] = 100
+    # A run that finds more than this leaves the rest to the next: SQS keeps a message for four days.
+    pause_above: Annotated[int, Field(ge=1)] = 100_000

@@ -2,300 +2,378 @@
 
 An event is only a hint that something may have changed. Whatever it says, the key's current version is
 read, indexed as a generation of its own, made live in one write, and the generations before it are
-removed; then the key is looked at again. Running this twice, late, or after a crash gives the same state.
+removed; then the key is looked at again. A document longer than a range is cut into ranges, which are
+messages of their own: whoever finishes the last one makes the generation live. Doing any of this twice,
+late, side by side or after a crash gives the same state.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Protocol
 
-from docwell.chunking import chunk_pages
-from docwell.errors import DeadlineExceeded, DocwellError, NotFound, Refused
+from docwell.errors import DeadlineExceeded, DocwellError, NotFound, Refused, Unavailable
+from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
-    Chunk,
     DocumentRecord,
     DocumentRef,
-    IndexRecord,
+    Hint,
     Lease,
     ObjectVersion,
-    Page,
+    RangeTally,
+    RangeTask,
     Reason,
     Status,
 )
-from docwell.ports import Embedder, Ledger, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.ports import Ledger, ObjectStore, RangeLedger, TaskQueue, VectorIndex
 
 logger = logging.getLogger(__name__)
 
 # Statuses that need no work while the object stays as it is. FAILED is not one: the next event tries again.
 _SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
+_DELETE_AT_ONCE = 500  # ids of one delete
+_PAGES_NAMED = 20  # of the unreadable ones, in the detail of a refusal
 
 
-class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
-    """Chunks are measured by the model that embeds them."""
-
-
-@dataclass(frozen=True, slots=True)
-class IngestLimits:
-    """See `docwell.config.IngestSettings`, where each has its reason."""
-
-    range_pages: int = 50
-    max_document_bytes: int = 512 * 1024 * 1024
-    max_document_characters: int = 100_000_000
-    chunk_tokens: int = 200
-    upsert_batch: int = 128
-    lease_s: float = 90.0
-    stop_before_s: float = 10.0
+class WholeLedger(Ledger, RangeLedger, Protocol):
+    """The ledger as ingest needs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What was done for one event. `status` is None when another worker has the document and will look again."""
+    """What was done for one message. `status` is None when the message had nothing left to do here."""
 
     status: Status | None
     reason: str | None = None
-    pages: int = 0
-    chunks: int = 0
-    tokens: int = 0
+    tally: RangeTally = field(default_factory=RangeTally)
     seconds: float = 0.0
 
 
 @dataclass(slots=True)
 class _Work:
-    """What one call did, and the lease it does it under."""
+    """The lease that is held, what was done under it, and how long this worker still has."""
 
     lease: Lease
-    pages: int = 0
-    chunks: int = 0
-    tokens: int = 0
-    characters: int = 0
+    remaining_s: Callable[[], float]
+    tally: RangeTally = field(default_factory=RangeTally)
+
+    @property
+    def record(self) -> DocumentRecord:
+        return self.lease.record
 
 
 @dataclass(frozen=True)
 class Ingest:
-    """The use case. `fingerprint` is the pipeline's: model, chunker and text extraction together."""
+    """The use case for one pipeline. `fingerprint` is the pipeline's: model, chunker and text extraction."""
 
     bucket: str
     store: ObjectStore
-    ledger: Ledger
+    ledger: WholeLedger
     index: VectorIndex
-    embedder: EmbedderWithTokenizer
-    reader: PdfReader
+    queue: TaskQueue
+    indexer: RangeIndexer
     fingerprint: str
-    limits: IngestLimits = IngestLimits()
 
-    def update(self, key: str, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
-        """Make the index match the bucket for `key`.
+    @property
+    def limits(self) -> IngestLimits:
+        """The limits of each document."""
+        return self.indexer.limits
+
+    def update(self, hint: Hint, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
+        """Make the index match the bucket for the hint's key.
 
         Args:
-            key: the S3 key, decoded.
+            hint: the S3 key, and whether to distrust what the ledger says of it.
             owner: names this delivery; its redelivery comes with the same name.
             remaining_s: the seconds left until this worker is stopped.
 
         Raises:
-            Unavailable: nothing is lost; the same event must be delivered again.
+            Unavailable: nothing is lost; the same message must be delivered again.
         """
         started = monotonic()
+        work = self._hold(hint.key, owner, remaining_s, lambda held: self._match(held, hint))
+        if work is None:
+            return IngestReport(status=None)
+        return IngestReport(work.record.status, work.record.reason, work.tally, monotonic() - started)
+
+    def index_range(self, task: RangeTask, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
+        """Index one range of a long document; the last range to be done makes the generation live.
+
+        No lease is held: what was written for a document that moved on meanwhile is removed again here,
+        or by the redelivery of this message.
+        """
+        started = monotonic()
+        record = self.ledger.get(task.key)
+        if record is not None and record.version == task.version and record.status is Status.FAILED:
+            return self.update(Hint(task.key), owner, remaining_s)  # redriven from the dead-letter queue
+        tally = RangeTally()
+        try:
+            if record is not None and _wants(record, task) and task.range not in record.ranges_done:
+                tally = self._run_range(task, record, remaining_s)
+                record = self.ledger.finish_range(task, tally)
+                self._check_characters(record)
+        except NotFound:  # replaced or deleted: its own event may still be on its way
+            return self.update(Hint(task.key), owner, remaining_s)
+        except Refused as refused:
+            return self._refuse_range(task, refused, owner, remaining_s)
+        if record is None or not _wants(record, task):
+            self._remove_stale(task, owner, remaining_s)
+            return IngestReport(status=None, tally=tally)
+        if len(record.ranges_done) == record.ranges:
+            self.update(Hint(task.key), owner, remaining_s)
+            record = self.ledger.get(task.key) or record
+        return IngestReport(record.status, record.reason, tally, monotonic() - started)
+
+    def fail(self, message: Hint | RangeTask, owner: str, reason: Reason, detail: str) -> None:
+        """Give up on its key: FAILED with a reason, and nothing of it is shown any more.
+
+        A range of a document that moved on fails nothing but itself.
+        """
+
+        def give_up(work: _Work) -> None:
+            if isinstance(message, RangeTask) and not _wants(work.record, message):
+                return
+            failed = replace(work.record, status=Status.FAILED, reason=reason.value, detail=detail, swept=False)
+            self._write(work, replace(failed, live_generation=None, live_version=None))
+            with suppress(DocwellError):  # what cannot be removed now, reconcile finds
+                self._sweep(work)
+
+        self._hold(message.key, owner, lambda: 0.0, give_up)
+
+    # --- under the lease ---
+
+    def _hold(
+        self, key: str, owner: str, remaining_s: Callable[[], float], action: Callable[[_Work], None]
+    ) -> _Work | None:
+        """Do something under the document's lease, and look again as long as somebody asks for it."""
         lease = self.ledger.acquire(key, owner)
         if lease is None:
-            return IngestReport(status=None)
-        work = _Work(lease)
+            return None
+        work = _Work(lease, remaining_s)
         try:
-            self._match(work, remaining_s)
-            while not self.ledger.release(work.lease):
-                self._match(work, remaining_s)
+            action(work)
+            while (again := self.ledger.release(work.lease)) is not None:
+                work.lease = again
+                self._match(work, Hint(key))
         except BaseException:
             # Free the document for the next delivery at once; where this fails the lease runs out by itself.
             with suppress(DocwellError):
                 self.ledger.release(work.lease)
             raise
-        record = work.lease.record
-        return IngestReport(
-            record.status, record.reason, work.pages, work.chunks, work.tokens, monotonic() - started
-        )
+        return work
 
-    def fail(self, key: str, owner: str, reason: Reason, detail: str) -> None:
-        """Give up on `key`: FAILED with a reason, and nothing of it is shown any more."""
-        lease = self.ledger.acquire(key, owner)
-        if lease is None:
-            return
-        failed = replace(lease.record, status=Status.FAILED, reason=reason.value, detail=detail, swept=False)
-        lease = self.ledger.write(lease, replace(failed, live_generation=None, live_version=None))
-        self.ledger.release(lease)
-
-    def _match(self, work: _Work, remaining_s: Callable[[], float]) -> None:
-        """Look at the key until it is what was made live; an object that changes meanwhile is looked at again."""
+    def _match(self, work: _Work, hint: Hint) -> None:
+        """Look at the key until the ledger says of it what the bucket does, as far as it goes here."""
         while True:
-            key, record = work.lease.key, work.lease.record
+            key, record = work.lease.key, work.record
             head = self.store.head(key)
             if head is None:
-                self._settle(work, DocumentRecord(key, Status.DELETED, swept=False))
+                self._settle(work, DocumentRecord(key, Status.DELETED))
                 return
-            same = record.version == head.version and record.fingerprint == self.fingerprint
-            if same and record.status in _SETTLED:
+            trusted = record.version == head.version and not hint.rebuild
+            if trusted and record.status in _SETTLED:
+                if hint.sweep:
+                    self._write(work, replace(record, swept=False))
                 self._sweep(work)
                 return
             try:
-                self._index(work, head, remaining_s)
+                if trusted and record.status is Status.PENDING and record.ranges is not None:
+                    self._go_on(work, again=hint.sweep)
+                else:
+                    self._start(work, head, rebuild=hint.rebuild)
             except NotFound:
                 continue  # replaced or deleted while it was being read
             except Refused as refused:
                 self._settle_refused(work, head, refused)
+            hint = Hint(key)
             if self.store.head(key) == head:
                 return
 
-    def _index(self, work: _Work, head: ObjectVersion, remaining_s: Callable[[], float]) -> None:
+    def _start(self, work: _Work, head: ObjectVersion, *, rebuild: bool) -> None:
         key = work.lease.key
-        ref = DocumentRef(self.bucket, key)
-        generation = ref.generation(head.version, self.fingerprint)
-        self._begin(work, head)
+        # What is there under these ids is distrusted: an earlier try may have read more text, with the other
+        # reader, and more chunks may be there than will be written.
+        tried = rebuild or work.record.version == head.version
+        begun = DocumentRecord(
+            key=key,
+            status=Status.PENDING,
+            version=head.version,
+            size=head.size,
+            etag=head.etag,
+            attempt=work.lease.fence,
+            live_generation=work.record.live_generation,
+            live_version=work.record.live_version,
+            swept=False,
+        )
+        self._write(work, begun, fresh=True)
+        if tried:
+            self._remove(work, of=self._generation(key, head.version).id)
         if head.size > self.limits.max_document_bytes:
             limit = self.limits.max_document_bytes
             raise Refused(Reason.TOO_LARGE, f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)")
-        with tempfile.TemporaryDirectory(prefix="docwell-") as folder:
-            path = Path(folder) / "document.pdf"
-            self.store.download(key, head, path)
-            info = self.reader.inspect(path)
-            self._write(work, replace(work.lease.record, pages=info.page_count, title=info.title))
-            while (done := work.lease.record.pages_done) < info.page_count:
-                if remaining_s() < self.limits.stop_before_s:
-                    raise DeadlineExceeded("time", f"{done} of {info.page_count} pages are done, the rest follows")
-                last = min(done + self.limits.range_pages, info.page_count)
-                self._index_range(work, ref, head, generation, path, done + 1, last)
-        record = work.lease.record
+        with self.indexer.downloaded(key, head) as path:
+            info = self.indexer.reader.inspect(path)
+            ranges = max(1, -(-info.page_count // self.limits.range_pages))
+            planned = replace(work.record, pages=info.page_count, title=info.title)
+            if ranges > 1:
+                self._write(work, replace(planned, ranges=ranges))
+            else:
+                self._write(work, planned)
+                alive = self._alive(work)
+                tally = self.indexer.run(self._generation(key, head.version), path, 0, info.page_count, alive)
+                work.tally = tally
+                self._write(work, _with_progress(replace(planned, ranges=1), tally), fresh=True)
+        self._go_on(work)
+
+    def _go_on(self, work: _Work, *, again: bool = False) -> None:
+        """Send what was not sent, or make live what is complete; else the ranges' own messages go on.
+
+        With `again` the messages are taken for lost, and those that are missing are sent once more.
+        """
+        record = work.record
+        assert record.ranges is not None  # noqa: S101 - a plan comes first
+        if len(record.ranges_done) == record.ranges:
+            self._complete(work)
+        elif again or not record.dispatched:
+            missing = sorted(set(range(record.ranges)) - record.ranges_done)
+            task = RangeTask(record.key, str(record.version), self.fingerprint, record.attempt, 0)
+            self.queue.send([replace(task, range=number) for number in missing])
+            self._write(work, replace(record, dispatched=True))
+
+    def _complete(self, work: _Work) -> None:
+        """Every range is in the index: make the generation live, unless the object has changed meanwhile."""
+        record = work.record
+        if record.chunks == 0 and record.unreadable_pages:
+            shown = sorted(record.unreadable_pages)[:_PAGES_NAMED]
+            more = len(record.unreadable_pages) - len(shown)
+            which = ", ".join(map(str, shown)) + (f" and {more} more" if more else "")
+            detail = f"the fonts do not say which characters they show on pages {which}"
+            raise Refused(Reason.UNREADABLE, detail)
         if record.chunks == 0:
-            if record.unreadable_pages:
-                detail = (
-                    f"{record.unreadable_pages} pages have text whose fonts do not say which characters they show"
-                )
-                raise Refused(Reason.UNREADABLE, detail)
             empty = replace(record, status=Status.EMPTY, reason=Reason.NO_TEXT.value)
             self._settle(work, replace(empty, detail="no page has a text layer: most often a scan"))
-        elif self.store.head(key) == head:  # else what was indexed is out of date already: never make it live
+            return
+        head = self.store.head(record.key)
+        if head is not None and head.version == record.version:
+            generation = self._generation(record.key, head.version).id
             live = replace(record, status=Status.INDEXED, reason=None, detail=None)
             self._settle(work, replace(live, live_generation=generation, live_version=head.version))
 
-    def _begin(self, work: _Work, head: ObjectVersion) -> None:
-        """Note what is about to be indexed; a worker that stopped half-way left a note to go on from."""
-        record = work.lease.record
-        if (record.status, record.version, record.fingerprint) == (
-            Status.PENDING,
-            head.version,
-            self.fingerprint,
-        ):
-            return
-        self._write(
-            work,
-            DocumentRecord(
-                key=record.key,
-                status=Status.PENDING,
-                version=head.version,
-                fingerprint=self.fingerprint,
-                size=head.size,
-                live_generation=record.live_generation,
-                live_version=record.live_version,
-                swept=False,
-            ),
-        )
-
-    def _index_range(
-        self,
-        work: _Work,
-        ref: DocumentRef,
-        head: ObjectVersion,
-        generation: str,
-        path: Path,
-        first: int,
-        last: int,
-    ) -> None:
-        range_ = (first - 1) // self.limits.range_pages
-        unreadable = [0]
-        ordinal = 0
-        with closing(self.reader.pages(path, first, last)) as pages:
-            chunks = chunk_pages(self._watched(work, pages, unreadable), self.embedder, self._chunk_tokens)
-            while batch := list(islice(chunks, self.limits.upsert_batch)):
-                ids = [ref.chunk_id(generation, range_, ordinal + i) for i in range(len(batch))]
-                self._upsert(work, ref, head, generation, ids, batch)
-                ordinal += len(batch)
-        record = work.lease.record
-        self._write(
-            work,
-            replace(
-                record,
-                pages_done=last,
-                chunks=record.chunks + ordinal,
-                unreadable_pages=record.unreadable_pages + unreadable[0],
-            ),
-        )
-        work.pages += last - first + 1
-
-    def _watched(self, work: _Work, pages: Iterator[Page], unreadable: list[int]) -> Iterator[Page]:
-        """Pages within the limits; counts the unreadable ones and keeps the lease while the reader is slow."""
-        limit = self.limits.max_document_characters
-        for page in pages:
-            work.characters += len(page.text)
-            if work.characters > limit:
-                raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
-            self._keep_lease(work)
-            unreadable[0] += not page.readable
-            yield page
-
-    def _upsert(
-        self,
-        work: _Work,
-        ref: DocumentRef,
-        head: ObjectVersion,
-        generation: str,
-        ids: Sequence[str],
-        chunks: Sequence[Chunk],
-    ) -> None:
-        vectors = self.embedder.embed_passages([chunk.text for chunk in chunks])
-        self._keep_lease(work)
-        self.index.upsert(
-            ref.collection,
-            [
-                IndexRecord(id_, ref.key, generation, head.version, chunk, vector.tolist())
-                for id_, chunk, vector in zip(ids, chunks, vectors, strict=True)
-            ],
-        )
-        work.chunks += len(chunks)
-        work.tokens += sum(chunk.tokens for chunk in chunks)
-
     def _settle_refused(self, work: _Work, head: ObjectVersion, refused: Refused) -> None:
         logger.info("refused", extra={"reason": refused.reason, "size": head.size})
-        record = replace(work.lease.record, status=Status.REJECTED, reason=str(refused.reason))
-        record = replace(record, detail=refused.detail, version=head.version, size=head.size)
-        self._settle(work, replace(record, live_generation=None, live_version=None))
+        record = replace(work.record, status=Status.REJECTED, reason=str(refused.reason), detail=refused.detail)
+        self._settle(work, replace(record, version=head.version, size=head.size, etag=head.etag))
 
     def _settle(self, work: _Work, record: DocumentRecord) -> None:
         """Switch what is live in one write, then remove everything else of the document."""
-        if record.status is not Status.INDEXED:
+        indexed = record.status is Status.INDEXED
+        if not indexed:
             record = replace(record, live_generation=None, live_version=None, chunks=0)
-        self._write(work, replace(record, swept=False))
+        self._write(work, replace(record, swept=False), fresh=not indexed)
         self._sweep(work)
 
     def _sweep(self, work: _Work) -> None:
-        record = work.lease.record
+        """Remove every chunk that is not of the live generation, page by page while the lease holds."""
+        record = work.record
         if record.swept:
             return
-        self.index.prune(DocumentRef(self.bucket, record.key).collection, record.key, record.live_generation)
+        self._remove(work, but=record.live_generation)
         self._write(work, replace(record, swept=True))
 
-    def _write(self, work: _Work, record: DocumentRecord) -> None:
-        work.lease = self.ledger.write(work.lease, record)
-
-    def _keep_lease(self, work: _Work) -> None:
-        """Renew when a third of the lease is gone; raises `LeaseLost` before anything more is written."""
-        if time() > work.lease.expires_at - self.limits.lease_s * 2 / 3:
+    def _remove(self, work: _Work, *, of: str | None = None, but: str | None = None) -> None:
+        key = work.record.key
+        collection = DocumentRef(self.bucket, key).collection
+        while ids := self.index.ids(collection, key, of=of, but=but, limit=_DELETE_AT_ONCE):
             work.lease = self.ledger.renew(work.lease)
+            self.index.delete(collection, ids)
 
-    @property
-    def _chunk_tokens(self) -> int:
-        return min(self.limits.chunk_tokens, self.embedder.max_tokens)
+    def _write(self, work: _Work, record: DocumentRecord, *, fresh: bool = False) -> None:
+        work.lease = self.ledger.write(work.lease, record, fresh=fresh)
+
+    def _alive(self, work: _Work) -> Callable[[], None]:
+        """Raises when this worker must stop: its time is nearly over, or the lease is another's by now."""
+
+        def alive() -> None:
+            self._in_time(work.remaining_s)
+            # A third of the lease is gone: renew it.
+            if time() > work.lease.expires_at - self.limits.lease_s * 2 / 3:
+                work.lease = self.ledger.renew(work.lease)
+
+        return alive
+
+    def _in_time(self, remaining_s: Callable[[], float]) -> None:
+        if remaining_s() < self.limits.stop_before_s:
+            raise DeadlineExceeded("time", "no time is left here; the rest follows when the message comes again")
+
+    # --- ranges ---
+
+    def _generation(self, key: str, version: str) -> Generation:
+        ref = DocumentRef(self.bucket, key)
+        return Generation(ref, version, ref.generation(version, self.fingerprint))
+
+    def _run_range(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
+        head = ObjectVersion(task.version, record.size or 0, record.etag or "")
+        with self.indexer.downloaded(task.key, head) as path:
+            generation = self._generation(task.key, task.version)
+            return self.indexer.run(
+                generation, path, task.range, record.pages or 0, lambda: self._in_time(remaining_s)
+            )
+
+    def _refuse_range(
+        self, task: RangeTask, refused: Refused, owner: str, remaining_s: Callable[[], float]
+    ) -> IngestReport:
+        """One range cannot be read: the document is refused, and its other ranges find that out."""
+
+        def refuse(work: _Work) -> None:
+            if _wants(work.record, task):
+                head = ObjectVersion(task.version, work.record.size or 0, work.record.etag or "")
+                self._settle_refused(work, head, refused)
+
+        work = self._hold(task.key, owner, remaining_s, refuse)
+        if work is None:
+            raise Unavailable("ledger", "another worker has the document just now", retry_after=1.0)
+        return IngestReport(work.record.status, work.record.reason)
+
+    def _check_characters(self, record: DocumentRecord | None) -> None:
+        limit = self.limits.max_document_characters
+        if record is not None and record.characters > limit:
+            raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
+
+    def _remove_stale(self, task: RangeTask, owner: str, remaining_s: Callable[[], float]) -> None:
+        """Remove what this or an earlier delivery of the task may have written for a document that moved on.
+
+        Under the lease, or the same version could be begun anew between our look and our deleting. And a worker
+        that died under this message may have held the lease: then others were told that it would look again,
+        and nobody but its redelivery does.
+        """
+
+        def remove(work: _Work) -> None:
+            record, generation = work.record, self._generation(task.key, task.version).id
+            pending = record.status is Status.PENDING and record.version == task.version  # in a later attempt
+            if not pending and record.live_generation != generation:
+                self._remove(work, of=generation)
+            self._match(work, Hint(task.key))
+
+        if self._hold(task.key, owner, remaining_s, remove) is None:
+            raise Unavailable("ledger", "another worker has the document just now", retry_after=5.0)
+
+
+def _wants(record: DocumentRecord, task: RangeTask) -> bool:
+    """Whether the document is still being indexed from the task's version, in the task's attempt."""
+    wanted = (Status.PENDING, task.version, task.attempt)
+    return (record.status, record.version, record.attempt) == wanted
+
+
+def _with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
+    return replace(
+        record,
+        ranges_done=frozenset({0}),
+        pages_done=tally.pages,
+        chunks=tally.chunks,
+        characters=tally.characters,
+        unreadable_pages=tally.unreadable_pages,
+    )

@@ -61,6 +61,16 @@ class ObjectVersion:
 
     version: str
     size: int
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """One row of a listing of the bucket: it says which content a key has, not under which version."""
+
+    key: str
+    etag: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +167,10 @@ class DocumentRecord:
 
     `version`, `status`, `reason`, `pages`… speak of the newest version that was looked at;
     `live_generation` and `live_version` of what queries may see, None when nothing may be.
+    `attempt` is the fence of the worker that last began from nothing.
+    A document longer than a range has `ranges` of them, numbered from 0; `ranges_done` says which are in the
+    index, and `dispatched` that each has been sent as a message of its own. `pages_done`, `chunks`,
+    `characters` and `unreadable_pages` grow with each range.
     `swept` is false while chunks of other generations may remain in the index.
     `updated_at` is in seconds since the epoch.
     """
@@ -166,17 +180,63 @@ class DocumentRecord:
     reason: str | None = None
     detail: str | None = None
     version: str | None = None
-    fingerprint: str | None = None
     size: int | None = None
+    etag: str | None = None
     pages: int | None = None
+    attempt: int = 0
+    ranges: int | None = None
+    dispatched: bool = False
+    ranges_done: frozenset[int] = frozenset()
     pages_done: int = 0
     chunks: int = 0
-    unreadable_pages: int = 0
+    characters: int = 0
+    unreadable_pages: frozenset[int] = frozenset()
     title: str | None = None
     live_generation: str | None = None
     live_version: str | None = None
     swept: bool = True
     updated_at: float = 0.0
+
+
+# What grows while ranges are indexed side by side: only a fresh start sets these, see `docwell.ports.Ledger`.
+PROGRESS = frozenset({"ranges_done", "pages_done", "chunks", "characters", "unreadable_pages"})
+
+
+@dataclass(frozen=True, slots=True)
+class RangeTally:
+    """What one range came to. `tokens` counts the embedding model's."""
+
+    pages: int = 0
+    chunks: int = 0
+    characters: int = 0
+    unreadable_pages: frozenset[int] = frozenset()
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something may have changed about a key.
+
+    `rebuild` indexes it anew even where it seems up to date; `sweep` looks for chunks that should not be there.
+    """
+
+    key: str
+    rebuild: bool = False
+    sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RangeTask:
+    """Index one range of one version of a document under one pipeline fingerprint.
+
+    `attempt` is the document's when the task was made: one made for an earlier attempt no longer counts.
+    """
+
+    key: str
+    version: str
+    pipeline: str
+    attempt: int
+    range: int
 
 
 @dataclass(frozen=True, slots=True)

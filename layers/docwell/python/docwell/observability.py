@@ -7,6 +7,7 @@ distinct value of a dimension is a metric that AWS bills.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -43,11 +44,23 @@ def record_ingest(report: IngestReport) -> None:
     if report.status is None:
         return
     metrics.add_metric("IngestLatency", MetricUnit.Milliseconds, report.seconds * 1000)
-    metrics.add_metric("PagesIngested", MetricUnit.Count, report.pages)
-    metrics.add_metric("ChunksIngested", MetricUnit.Count, report.chunks)
-    metrics.add_metric("EmbeddedTokens", MetricUnit.Count, report.tokens)
+    metrics.add_metric("PagesIngested", MetricUnit.Count, report.tally.pages)
+    metrics.add_metric("ChunksIngested", MetricUnit.Count, report.tally.chunks)
+    metrics.add_metric("EmbeddedTokens", MetricUnit.Count, report.tally.tokens)
     if report.status is Status.REJECTED:
         metrics.add_metric("DocumentsRejected", MetricUnit.Count, 1)
+
+
+def record_unknown_event() -> None:
+    """A message that is of no known kind was acknowledged."""
+    metrics.add_metric("UnknownEvents", MetricUnit.Count, 1)
+
+
+def record_drift(kinds: Mapping[str, int]) -> None:
+    """What reconcile found, by kind: 0 is a figure too."""
+    for kind, count in kinds.items():
+        metrics.add_metric(f"Drift{kind.capitalize()}", MetricUnit.Count, count)
+    metrics.add_metric("Drift", MetricUnit.Count, sum(kinds.values()))
 
 
 def record_query(report: QueryReport, request_id: str) -> None:

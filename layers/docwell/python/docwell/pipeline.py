@@ -1,4 +1,4 @@
-"""What makes two indexes different: the pipeline fingerprint.
+"""What makes two indexes different, the pipeline fingerprint, and which pipelines are in use.
 
 Raise a version below when its part gives other text or other chunks for the same file; every document is
 then indexed anew beside the old index.
@@ -6,13 +6,51 @@ then indexed anew beside the old index.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
+
+from docwell.ports import StateStore
 
 TEXT_VERSION = 1
 CHUNKER_VERSION = 1
+
+# The state fact that says which pipeline answers and which one is being built.
+ACTIVE_PIPELINE = "active-pipeline"
 
 
 def fingerprint(embedder: str, chunk_tokens: int) -> str:
     """32 hex digits over the embedding model, the chunker's settings and the text extraction."""
     parts = (embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION))
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What each pipeline is for: one answers, one may be being built beside it, others were given up.
+
+    `retired` has the time (seconds since the epoch) at which each was. All of it is one fact, so that
+    a switch is one write.
+    """
+
+    active: str
+    building: str | None = None
+    retired: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, state: StateStore, known: Sequence[str]) -> Roles:
+        """The roles among the fingerprints that the settings know; the first answers where nothing was said."""
+        fact = state.read(ACTIVE_PIPELINE)
+        active = fact.get("fingerprint", "")
+        retired = json.loads(fact.get("retired", "{}"))
+        return cls(active if active in known else known[0], fact.get("building") or None, retired)
+
+    def write(self, state: StateStore) -> None:
+        """Store them in one write."""
+        values = {"fingerprint": self.active, "building": self.building or ""}
+        state.write(ACTIVE_PIPELINE, {**values, "retired": json.dumps(self.retired)})
+
+    def in_use(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the known fingerprints that are to be kept equal to the bucket."""
+        return tuple(one for one in known if one in (self.active, self.building))

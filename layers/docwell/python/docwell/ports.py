@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.models import (
     Completion,
     DocumentRecord,
+    Hint,
     IndexRecord,
     Lease,
     Message,
+    ObjectSummary,
     ObjectVersion,
     Page,
     Passage,
     PdfInfo,
+    RangeTally,
+    RangeTask,
     Status,
 )
 
@@ -38,9 +42,16 @@ class ObjectStore(Protocol):
         """Write exactly that version to `path`. Raises `NotFound` when it is gone."""
         ...
 
+    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
+        """Up to `limit` objects whose keys come after `after`, in key order; fewer only at the end."""
+        ...
+
 
 class Ledger(Protocol):
-    """Who may change a document, and what is live. All writes are conditional on the lease's fence."""
+    """Who may change a document, and what is live, for one pipeline.
+
+    All writes are conditional on the lease's fence.
+    """
 
     def acquire(self, key: str, owner: str) -> Lease | None:
         """The lease of a document, or None when another worker holds it.
@@ -55,17 +66,52 @@ class Ledger(Protocol):
         """The lease with a later expiry. Raises `LeaseLost`."""
         ...
 
-    def write(self, lease: Lease, record: DocumentRecord) -> Lease:
-        """Store the record and renew. Raises `LeaseLost`, and then nothing was stored."""
+    def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
+        """Store the record and renew. Raises `LeaseLost`, and then nothing was stored.
+
+        The fields in `docwell.models.PROGRESS` are stored only when `fresh`: else they are the ranges' own.
+        """
         ...
 
-    def release(self, lease: Lease) -> bool:
-        """Let go. False when somebody asked for another look meanwhile: then the lease is still held."""
+    def release(self, lease: Lease) -> Lease | None:
+        """Let go: None. When somebody asked for another look meanwhile: the lease, still held, read anew."""
+        ...
+
+
+class RangeLedger(Protocol):
+    """The ledger as the worker of a range sees it: it holds no lease."""
+
+    def get(self, key: str) -> DocumentRecord | None:
+        """What is known of one document."""
+        ...
+
+    def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
+        """Note a range as done, once. The record as it is then, or None when the document has moved on."""
+        ...
+
+
+class TaskQueue(Protocol):
+    """The queue that ingest reads from."""
+
+    def send(self, messages: Sequence[Hint | RangeTask]) -> None:
+        """Send every message, or raise `Unavailable`; then some may have been sent."""
+        ...
+
+
+class StateStore(Protocol):
+    """Small named facts of the whole index, such as which pipeline is active."""
+
+    def read(self, name: str) -> Mapping[str, str]:
+        """The fact, empty where there is none."""
+        ...
+
+    def write(self, name: str, values: Mapping[str, str]) -> None:
+        """Store the fact whole."""
         ...
 
 
 class Catalogue(Protocol):
-    """The ledger as readers see it."""
+    """The ledger of one pipeline as readers see it."""
 
     def get(self, key: str) -> DocumentRecord | None:
         """What is known of one document."""
@@ -96,12 +142,69 @@ class VectorIndex(Protocol):
         """The `k` nearest chunks by cosine, nearest first; none where the collection does not exist."""
         ...
 
-    def prune(self, collection: str, document: str, keep: str | None) -> int:
-        """Remove a document's chunks, except those of the generation `keep`; gives how many went."""
+    def ids(
+        self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
+    ) -> list[str]:
+        """Up to `limit` ids of a document's chunks: of the generation `of`, or of any but `but`."""
+        ...
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Remove chunks by id; ids that are not there are no error."""
         ...
 
     def collections(self) -> list[str]:
         """The names of all collections of this fingerprint."""
+        ...
+
+
+class Standing(NamedTuple):
+    """One row of the ledger. `leased_until` is in seconds since the epoch, 0 where nobody has a lease."""
+
+    record: DocumentRecord
+    leased_until: float
+
+
+class LedgerRows(Protocol):
+    """The ledger of one pipeline as reconcile sees it: every row, whoever may be at work on it."""
+
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
+        """Up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
+        ...
+
+    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+        """The rows of those of the keys that have one, read consistently."""
+        ...
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Remove rows, whoever has a lease on them: for a pipeline that is no longer in use."""
+        ...
+
+
+class IndexRows(Protocol):
+    """The index of one pipeline as reconcile sees it."""
+
+    def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """How many chunks there are of each generation of each of the documents; none where there are none."""
+        ...
+
+    def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
+        """(id, document, generation) of up to `limit` chunks, in the server's order."""
+        ...
+
+    def collections(self) -> list[str]:
+        """The names of all collections of this fingerprint."""
+        ...
+
+    def drop(self, collection: str) -> None:
+        """Remove a whole collection; that it is not there is no error."""
+        ...
+
+
+class HintQueue(TaskQueue, Protocol):
+    """The queue that ingest reads from, as reconcile sees it."""
+
+    def waiting(self) -> int:
+        """About how many messages are in it, those at work included."""
         ...
 
 

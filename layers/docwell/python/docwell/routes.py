@@ -14,6 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
 from docwell import api, observability, wiring
+from docwell.config import SettingsError
 from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.models import Status
 from docwell.query import Question
@@ -176,5 +177,6 @@ def _bug(error: Exception) -> Response[str]:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown"
-    logger.error("bug", extra={"exception": type(error).__name__, "where": where})
+    what = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
+    logger.error("bug", extra={"exception": type(error).__name__, "where": where, "detail": what})
     return api.problem(DocwellError("an error in docwell itself; its log has the request id"), request_id())

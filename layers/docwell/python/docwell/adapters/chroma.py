@@ -6,9 +6,11 @@ characters in names, so the name is a hash and the real one stands in the metada
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import count
 from typing import Any
 
 import httpx
@@ -27,8 +29,8 @@ from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage
 
 _CONNECT_TIMEOUT_S = 3.0
-_PAGE = 500  # ids for one read or delete; Chroma deletes by id much faster than by a condition
 _COLLECTIONS_PAGE = 1000
+_METADATA_PAGE = 5000  # about 2 MB of an answer
 
 
 class ChromaIndex:
@@ -102,23 +104,71 @@ class ChromaIndex:
         )
         return [_passage(*row) for row in rows]
 
-    def prune(self, collection: str, document: str, keep: str | None) -> int:
-        """Remove the document's chunks, except those of the generation `keep`."""
+    def ids(
+        self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
+    ) -> list[str]:
+        """Up to `limit` ids of a document's chunks: of the generation `of`, or of any but `but`."""
         condition: dict[str, Any] = {"document": document}
-        if keep is not None:
-            condition = {"$and": [condition, {"generation": {"$ne": keep}}]}
-        removed = 0
-        while True:
+        if of is not None:
+            condition = {"$and": [condition, {"generation": of}]}
+        elif but is not None:
+            condition = {"$and": [condition, {"generation": {"$ne": but}}]}
+        with _vendor_errors():
+            found: list[str] | None = self._again_if_gone(
+                collection,
+                create=False,
+                call=lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"],
+            )
+        return found or []
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Remove chunks by id: much faster in Chroma than by a condition."""
+        if not ids:
+            return
+        with _vendor_errors():
+            self._again_if_gone(collection, create=False, call=lambda chroma: chroma.delete(ids=list(ids)))
+
+    def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
+        """(id, document, generation) of up to `limit` chunks, in the server's order."""
+        with _vendor_errors():
+            answer = self._again_if_gone(
+                collection,
+                create=False,
+                call=lambda chroma: chroma.get(offset=offset, limit=limit, include=["metadatas"]),
+            )
+        if answer is None:
+            return []
+        return [
+            (id_, metadata["document"], metadata["generation"])
+            for id_, metadata in zip(answer["ids"], answer["metadatas"], strict=True)
+        ]
+
+    def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """How many chunks there are of each generation of each of the documents."""
+        counts: dict[str, Counter[str]] = {}
+        condition: dict[str, Any] = {"document": {"$in": list(documents)}}
+        for offset in count(0, _METADATA_PAGE):
             with _vendor_errors():
-                ids = self._again_if_gone(
+                answer = self._again_if_gone(
                     collection,
                     create=False,
-                    call=lambda chroma: chroma.get(where=condition, limit=_PAGE, include=[])["ids"],
+                    call=lambda chroma, offset=offset: chroma.get(
+                        where=condition, offset=offset, limit=_METADATA_PAGE, include=["metadatas"]
+                    ),
                 )
-                if not ids:
-                    return removed
-                self._again_if_gone(collection, create=False, call=lambda chroma, ids=ids: chroma.delete(ids=ids))
-            removed += len(ids)
+            rows = answer["metadatas"] if answer is not None else []
+            for row in rows:
+                counts.setdefault(row["document"], Counter())[row["generation"]] += 1
+            if len(rows) < _METADATA_PAGE:
+                break
+        return counts
+
+    def drop(self, collection: str) -> None:
+        """Remove the whole Chroma collection of this fingerprint; that it is not there is no error."""
+        with _vendor_errors():
+            self._known.pop(collection, None)
+            with suppress(NotFoundError):
+                self._server.delete_collection(self._name(collection), **self._where)
 
     def collections(self) -> list[str]:
         """The docwell names of all collections of this fingerprint."""
@@ -151,11 +201,14 @@ class ChromaIndex:
                     raise
         return None
 
+    def _name(self, collection: str) -> str:
+        return f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"
+
     def _open(self, collection: str, *, create: bool) -> Collection | None:
         known = self._known.get(collection)
         if known is not None:
             return known
-        name = f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"
+        name = self._name(collection)
         if create:
             model = self._server.get_or_create_collection(
                 name,

@@ -1,7 +1,9 @@
-"""The ledger: one item for each document, changed only under a lease's fence.
+"""The ledger: one item for each document and pipeline, changed only under a lease's fence.
 
-Item: `document` (partition key), `collection` (with `document` the index `by_collection`), the fields of
-`DocumentRecord`, and `lease_owner`, `lease_expires` (seconds), `fence`, `look_again`.
+Item: `document` (partition key), `pipeline` (sort key: the fingerprint), `collection` (with `document` the
+index `by_collection`), the fields of `DocumentRecord`, and `lease_owner`, `lease_expires` (seconds), `fence`,
+`look_again`.
+Facts of the whole index are items under the pipeline `#state`, which no fingerprint is.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,13 +22,16 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.errors import BadInput, LeaseLost, Unavailable
-from docwell.models import DocumentRecord, Lease, Status, collection_of
+from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
+from docwell.ports import Standing
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
+_BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
 _BATCH_ATTEMPTS = 4
 _ACQUIRE_ATTEMPTS = 5
 _FIELDS = {field.name for field in fields(DocumentRecord)} - {"key"}
+_STATE = "#state"
 _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
 
 _serialize = TypeSerializer().serialize
@@ -34,17 +39,19 @@ _deserialize = TypeDeserializer().deserialize
 
 
 class DynamoLedger:
-    """`docwell.ports.Ledger` and `docwell.ports.Catalogue` over one table."""
+    """`docwell.ports.Ledger`, `RangeLedger`, `Catalogue` and `LedgerRows` of one pipeline over one table."""
 
     def __init__(
         self,
         client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
         table: str,
+        pipeline: str,
         lease_s: float = 90.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._table = table
+        self._pipeline = pipeline
         self._lease_s = lease_s
         self._clock = clock
 
@@ -70,7 +77,7 @@ class DynamoLedger:
                 names={"#collection": "collection", "#status": "status"},
             )
             if taken is not None:
-                return Lease(key, owner, int(taken["fence"]), float(taken["lease_expires"]), _record(taken))
+                return _lease(taken)
             marked = self._update(
                 key,
                 "SET look_again = :yes",
@@ -83,23 +90,24 @@ class DynamoLedger:
 
     def renew(self, lease: Lease) -> Lease:
         """The lease with a later expiry."""
-        return self._held(lease, "SET lease_expires = :expires", {}, {}, lease.record)
+        return self._held(lease, "SET lease_expires = :expires", {}, {})
 
-    def write(self, lease: Lease, record: DocumentRecord) -> Lease:
-        """Store every field of the record and renew."""
+    def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
+        """Store the record's fields, its progress only when `fresh`, and renew."""
         stamped = replace(record, updated_at=self._clock())
-        values = {name: value for name, value in asdict(stamped).items() if name in _FIELDS}
+        wanted = _FIELDS if fresh else _FIELDS - PROGRESS
+        values = {name: getattr(stamped, name) for name in wanted}
         names = {f"#{name}": name for name in values}
-        sets = [f"#{name} = :{name}" for name, value in values.items() if value is not None]
-        absent = [f"#{name}" for name, value in values.items() if value is None]
-        expression = f"SET {', '.join(sets)}, lease_expires = :expires"
+        # DynamoDB has no empty set: what has none has no attribute.
+        sets = {name: value for name, value in values.items() if value not in (None, frozenset())}
+        absent = [f"#{name}" for name in values if name not in sets]
+        expression = f"SET {', '.join(f'#{name} = :{name}' for name in sets)}, lease_expires = :expires"
         if absent:
             expression += f" REMOVE {', '.join(absent)}"
-        stored = {f":{name}": value for name, value in values.items() if value is not None}
-        return self._held(lease, expression, stored, names, stamped)
+        return self._held(lease, expression, {f":{name}": value for name, value in sets.items()}, names)
 
-    def release(self, lease: Lease) -> bool:
-        """Let go, unless somebody asked for another look: then clear the mark, keep the lease and say False."""
+    def release(self, lease: Lease) -> Lease | None:
+        """Let go, unless somebody asked for another look: then clear the mark and give the lease read anew."""
         holder = {":fence": lease.fence, ":owner": lease.owner}
         gone = self._update(
             lease.key,
@@ -108,16 +116,45 @@ class DynamoLedger:
             {**holder, ":no": False},
         )
         if gone is not None:
-            return True
-        self._held(lease, "SET look_again = :no, lease_expires = :expires", {":no": False}, {}, lease.record)
-        return False
+            return None
+        return self._held(lease, "SET look_again = :no, lease_expires = :expires", {":no": False}, {})
+
+    def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
+        """Note a range as done, once, while the document is still being indexed from the same version."""
+        grown: dict[str, Any] = {
+            "ranges_done": {task.range},
+            "pages_done": tally.pages,
+            "chunks": tally.chunks,
+            "characters": tally.characters,
+        }
+        if tally.unreadable_pages:  # DynamoDB has no empty set
+            grown["unreadable_pages"] = tally.unreadable_pages
+        item = self._update(
+            task.key,
+            f"SET updated_at = :now ADD {', '.join(f'{name} :{name}' for name in grown)}",
+            "version = :version AND attempt = :attempt AND #status = :pending "
+            "AND NOT contains(ranges_done, :number)",
+            {
+                **{f":{name}": value for name, value in grown.items()},
+                ":number": task.range,
+                ":version": task.version,
+                ":attempt": task.attempt,
+                ":pending": Status.PENDING.value,
+                ":now": self._clock(),
+            },
+            names={"#status": "status"},
+        )
+        if item is not None:
+            return _record(item)
+        record = self.get(task.key)
+        if record is None or (record.version, record.attempt) != (task.version, task.attempt):
+            return None
+        return record if record.status is Status.PENDING and task.range in record.ranges_done else None
 
     def get(self, key: str) -> DocumentRecord | None:
         """One document, read consistently."""
         with vendor_errors("ledger"):
-            answer = self._client.get_item(
-                TableName=self._table, Key={"document": {"S": key}}, ConsistentRead=True
-            )
+            answer = self._client.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
         item = answer.get("Item")
         return _record(_plain(item)) if item else None
 
@@ -135,10 +172,10 @@ class DynamoLedger:
         self, collection: str | None, status: Status | None, cursor: str | None, limit: int
     ) -> tuple[list[DocumentRecord], str | None]:
         """Documents by key within a collection (from its index, a moment behind), in no order across all."""
-        values: dict[str, Any] = {":status": (status or Status.DELETED).value}
+        values: dict[str, Any] = {":status": (status or Status.DELETED).value, ":pipeline": self._pipeline}
         request: dict[str, Any] = {
             "TableName": self._table,
-            "FilterExpression": "#status = :status" if status else "#status <> :status",
+            "FilterExpression": f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             "ExpressionAttributeNames": {"#status": "status"},
         }
         if collection is not None:
@@ -165,7 +202,7 @@ class DynamoLedger:
         items: list[dict[str, Any]] = []
         request: dict[str, Any] = {
             self._table: {
-                "Keys": [{"document": {"S": key}} for key in keys],
+                "Keys": [self._key(key) for key in keys],
                 "ProjectionExpression": "document, live_generation",
                 "ConsistentRead": True,
             }
@@ -180,19 +217,15 @@ class DynamoLedger:
             time.sleep(0.05 * 2**attempt)
         raise Unavailable("ledger", "ledger: BatchGetItem is throttled")
 
-    def _held(
-        self,
-        lease: Lease,
-        expression: str,
-        values: dict[str, Any],
-        names: dict[str, str],
-        record: DocumentRecord,
-    ) -> Lease:
-        expires = self._clock() + self._lease_s
-        holder = {":fence": lease.fence, ":owner": lease.owner, ":expires": expires}
-        if self._update(lease.key, expression, _HELD_BY_ME, {**values, **holder}, names) is None:
+    def _held(self, lease: Lease, expression: str, values: dict[str, Any], names: dict[str, str]) -> Lease:
+        holder = {":fence": lease.fence, ":owner": lease.owner, ":expires": self._clock() + self._lease_s}
+        item = self._update(lease.key, expression, _HELD_BY_ME, {**values, **holder}, names)
+        if item is None:
             raise LeaseLost(lease.key)
-        return replace(lease, expires_at=expires, record=record)
+        return _lease(item)
+
+    def _key(self, document: str) -> dict[str, Any]:
+        return {"document": {"S": document}, "pipeline": {"S": self._pipeline}}
 
     def _update(
         self,
@@ -207,7 +240,7 @@ class DynamoLedger:
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
-                    Key={"document": {"S": key}},
+                    Key=self._key(key),
                     UpdateExpression=expression,
                     ConditionExpression=condition,
                     ExpressionAttributeValues={name: _serialize(_number(v)) for name, v in values.items()},
@@ -220,14 +253,82 @@ class DynamoLedger:
                 raise
         return _plain(answer["Attributes"])
 
+    # --- for reconcile ---
+
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
+        """Every row of the pipeline, DELETED ones too; a page may be empty and not the last."""
+        start = _decode_cursor(cursor)
+        with vendor_errors("ledger"):
+            answer = self._client.scan(
+                TableName=self._table,
+                FilterExpression="pipeline = :pipeline",
+                ExpressionAttributeValues={":pipeline": {"S": self._pipeline}},
+                Limit=limit,
+                **({"ExclusiveStartKey": start} if start else {}),
+            )
+        rows = [_standing(_plain(item)) for item in answer["Items"]]
+        return rows, _encode_cursor(answer.get("LastEvaluatedKey"))
+
+    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+        """The rows of those of the keys that have one."""
+        found: dict[str, Standing] = {}
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), _BATCH_GET_LIMIT):
+            batch = [self._key(key) for key in wanted[start : start + _BATCH_GET_LIMIT]]
+            request: dict[str, Any] = {self._table: {"Keys": batch, "ConsistentRead": True}}
+            for answer in _until_processed(self._client.batch_get_item, request, "UnprocessedKeys"):
+                for item in answer["Responses"].get(self._table, []):
+                    found[item["document"]["S"]] = _standing(_plain(item))
+        return found
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Remove rows, whatever their leases; rows that are not there are no error."""
+        for start in range(0, len(keys), _BATCH_WRITE_LIMIT):
+            deletes = [
+                {"DeleteRequest": {"Key": self._key(key)}} for key in keys[start : start + _BATCH_WRITE_LIMIT]
+            ]
+            for _ in _until_processed(self._client.batch_write_item, {self._table: deletes}, "UnprocessedItems"):
+                pass
+
+
+def _until_processed(
+    call: Callable[..., dict[str, Any]], request: dict[str, Any], left: str
+) -> Iterator[dict[str, Any]]:
+    """The answers to a batch request, whose part that was not processed is asked again."""
+    for attempt in range(_BATCH_ATTEMPTS):
+        with vendor_errors("ledger"):
+            answer = call(RequestItems=request)
+        yield answer
+        request = answer.get(left) or {}
+        if not request:
+            return
+        time.sleep(0.05 * 2**attempt)
+    raise Unavailable("ledger", f"ledger: {call.__name__} is throttled")
+
+
+def _standing(item: Mapping[str, Any]) -> Standing:
+    return Standing(_record(item), float(item.get("lease_expires", 0)))
+
 
 def _number(value: object) -> object:
-    """DynamoDB's serialiser takes Decimal, not float."""
-    return Decimal(str(value)) if isinstance(value, float) else value
+    """DynamoDB's serialiser takes Decimal, not float, and set, not frozenset."""
+    if isinstance(value, float):
+        return Decimal(str(value))
+    return set(value) if isinstance(value, frozenset) else value
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _deserialize(value) for name, value in item.items()}
+
+
+def _lease(item: Mapping[str, Any]) -> Lease:
+    return Lease(
+        key=item["document"],
+        owner=item["lease_owner"],
+        fence=int(item["fence"]),
+        expires_at=float(item["lease_expires"]),
+        record=_record(item),
+    )
 
 
 def _record(item: Mapping[str, Any]) -> DocumentRecord:
@@ -235,6 +336,8 @@ def _record(item: Mapping[str, Any]) -> DocumentRecord:
     for name, value in values.items():
         if isinstance(value, Decimal):
             values[name] = float(value) if name == "updated_at" else int(value)
+        elif isinstance(value, set):
+            values[name] = frozenset(int(number) for number in value)
     values["status"] = Status(values.get("status", Status.PENDING))
     return DocumentRecord(key=item["document"], **values)
 
@@ -250,7 +353,32 @@ def _decode_cursor(cursor: str | None) -> dict[str, Any] | None:
         start: dict[str, Any] = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, binascii.Error) as error:
         raise BadInput("the cursor is not one that this service gave") from error
-    valid = isinstance(start, dict) and set(start) <= {"document", "collection"}
+    valid = isinstance(start, dict) and set(start) <= {"document", "collection", "pipeline"}
     if not (valid and all(isinstance(v, dict) and isinstance(v.get("S"), str) for v in start.values())):
         raise BadInput("the cursor is not one that this service gave")
     return start
+
+
+class DynamoState:
+    """`docwell.ports.StateStore` in the same table."""
+
+    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
+        self._client = client
+        self._table = table
+
+    def read(self, name: str) -> Mapping[str, str]:
+        """The fact, read consistently; empty where there is none."""
+        with vendor_errors("ledger"):
+            answer = self._client.get_item(TableName=self._table, Key=_state_key(name), ConsistentRead=True)
+        return _plain(answer.get("Item", {}).get("values", {}).get("M", {}))
+
+    def write(self, name: str, values: Mapping[str, str]) -> None:
+        """Store the fact whole."""
+        with vendor_errors("ledger"):
+            self._client.put_item(
+                TableName=self._table, Item={**_state_key(name), "values": _serialize(dict(values))}
+            )
+
+
+def _state_key(name: str) -> dict[str, Any]:
+    return {"document": {"S": name}, "pipeline": {"S": _STATE}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.errors import NotFound
-from docwell.models import ObjectVersion
+from docwell.models import ObjectSummary, ObjectVersion
 
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
 _CHANGED = frozenset({"412", "PreconditionFailed"})
@@ -36,7 +37,7 @@ class S3ObjectStore:
         version = answer.get("VersionId")
         if version in (None, "null"):  # "null" names the one version of a bucket whose versioning is off
             version = answer["ETag"]
-        return ObjectVersion(version=version, size=answer["ContentLength"])
+        return ObjectVersion(version=version, size=answer["ContentLength"], etag=answer["ETag"])
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         """Write exactly that version to `path`. Raises `NotFound` when the key has another one by now."""
@@ -52,3 +53,10 @@ class S3ObjectStore:
                 raise
             with body, path.open("wb") as file:
                 shutil.copyfileobj(body, file, _BLOCK)
+
+    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
+        """Up to `limit` (1,000 at most) objects after `after`, in key order."""
+        start = {} if after is None else {"StartAfter": after}
+        with vendor_errors("s3"):
+            answer = self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=limit, **start)
+        return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in answer.get("Contents", ())]

@@ -1,4 +1,4 @@
-"""`docwell put | ask | status | rm | version`: a thin client of the bucket and the HTTP API.
+"""`docwell put | ask | status | rm | redrive | reconcile | reindex | version`: a thin client.
 
 No function imports it. Standard output has the result (with `--json` one JSON document and nothing else);
 progress, warnings and errors go to standard error.
@@ -10,6 +10,7 @@ import inspect
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import wraps
 from importlib.metadata import version as installed_version
 from io import TextIOWrapper
@@ -22,6 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from docwell.cli import display
 from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.operations import DeadLetters, ReconcileFunction, known_documents
 from docwell.cli.remote import Api, Bucket, Json
 from docwell.cli.settings import Settings, find_settings
 from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
@@ -42,6 +44,10 @@ app = typer.Typer(
 )
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Only look; change nothing.")]
+FunctionOption = Annotated[
+    str | None, typer.Option(envvar="DOCWELL_RECONCILE_FUNCTION", help="Name of the reconcile function.")
+]
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the API.")]
 
 
@@ -247,6 +253,84 @@ def rm(
     for key in keys:
         bucket.delete(key)
         typer.echo(f"removed {display.clean(key)}")
+
+
+@app.command()
+@_connected
+def redrive(
+    settings: Settings,
+    *,
+    key: Annotated[str | None, typer.Option(help="Only the messages of this document.")] = None,
+    dry_run: DryRunFlag = False,
+    queue: Annotated[
+        str | None, typer.Option(envvar="DOCWELL_QUEUE", help="The ingest queue: its name or its address.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the messages that ingest has given up, and give them back to it."""
+    letters = DeadLetters(replace(settings, queue=queue or settings.queue)).redrive(key, dry_run=dry_run)
+    known = known_documents(settings, letters)
+    rows = [letter.as_json(known.get(letter.key or "")) for letter in letters]
+    if as_json:
+        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
+    elif rows:
+        display.console().print(display.dead_letter_table(rows))
+    else:
+        typer.echo("no messages are waiting to be redriven", err=True)
+
+
+@app.command()
+@_connected
+def reconcile(
+    settings: Settings,
+    *,
+    dry_run: DryRunFlag = False,
+    force: Annotated[bool, typer.Option("--force", help="Begin even while many messages wait.")] = False,
+    function: FunctionOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare bucket, ledger and index; what differs is mended by ingest, and listed here."""
+    event: Json = {"action": "reconcile", "dry_run": dry_run, "force": force}
+    answer = _function(settings, function).to_the_end(event, "complete")
+    if as_json:
+        display.show_json(answer)
+    else:
+        display.show_reconcile(answer)
+    if not answer.get("complete"):
+        raise typer.Exit(ExitCode.ERROR)
+
+
+@app.command()
+@_connected
+def reindex(  # noqa: PLR0913 - each is a flag
+    settings: Settings,
+    *,
+    start: Annotated[bool, typer.Option("--start", help="Build the index of the next pipeline.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="How far it is; this is what no flag means.")] = False,
+    switch: Annotated[bool, typer.Option("--switch", help="Answer from it, and remove the old one.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Remove what was built of it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Switch although it is not complete.")] = False,
+    function: FunctionOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Change to another embedding model or chunk size: a new index is built while the old one answers."""
+    flags = {"start": start, "status": status, "switch": switch, "abort": abort}
+    steps = [name for name, given in flags.items() if given] or ["status"]
+    if len(steps) > 1:
+        raise Failure("give one of --start, --status, --switch and --abort", ExitCode.USAGE)
+    event: Json = {"action": "reindex", "step": steps[0], "force": force}
+    call = _function(settings, function)
+    answer = call.to_the_end(event, "all_hinted") if start else call(event)
+    if as_json:
+        display.show_json(answer)
+    else:
+        display.show_reindex(answer)
+    if answer.get("switched") is False:
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _function(settings: Settings, name: str | None) -> ReconcileFunction:
+    return ReconcileFunction(replace(settings, reconcile_function=name or settings.reconcile_function))
 
 
 @app.command()

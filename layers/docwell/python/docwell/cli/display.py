@@ -98,6 +98,59 @@ def live_table(records: Sequence[Json]) -> Group:
     return Group(document_table(shown), Text(f"{len(done)} of {len(records)} done", style="dim"))
 
 
+def dead_letter_table(letters: Sequence[Json]) -> Table:
+    """One row for each message that ingest has given up."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("document", "message", "sent", "receives", "status", "reason", "now"):
+        table.add_column(name, overflow="fold", justify="right" if name == "receives" else "left")
+    for letter in letters:
+        table.add_row(
+            Text(clean(letter["document"] or "(unknown)")),
+            Text(clean(letter["kind"])),
+            _when(letter["sent_at"]),
+            str(letter["receives"]),
+            _status(letter) if letter["status"] else Text("-"),
+            _why(letter),
+            "redriven" if letter["redriven"] else "waits",
+        )
+    return table
+
+
+def show_reconcile(answer: Json) -> None:
+    """What differed, by document and by kind, and what comes of it."""
+    out = console()
+    for kind, key in answer["found"]:
+        out.print(Text(f"{kind}  {clean(key)}"), soft_wrap=True)
+    for one in answer["pipelines"]:
+        drift = ", ".join(f"{count} {kind}" for kind, count in one["drift"].items() if count) or "no drift"
+        seen = f"{one['keys']:,} objects, {one['rows']:,} rows, {one['chunks']:,} chunks"
+        out.print(Text(f"{clean(one['pipeline'])[:12]}: {drift} ({seen})", style="bold"), soft_wrap=True)
+        if one["waiting"] is not None:
+            note = f"{one['waiting']:,} messages wait for ingest: run this again when they are fewer"
+            out.print(Text(note, style="yellow"), soft_wrap=True)
+        elif not answer["complete"]:
+            out.print(Text("not complete: run this again to go on", style="yellow"), soft_wrap=True)
+    if answer["sent"]:
+        out.print(f"{answer['sent']:,} documents are given to ingest; `docwell status --watch` follows it")
+
+
+def show_reindex(answer: Json) -> None:
+    """Where a re-index stands and what to do next."""
+    out = console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in answer.items():
+        if value not in (None, [], "") and name not in ("found", "sent", "make_first_in_settings"):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            table.add_row(Text(name.replace("_", " "), style="dim"), Text(clean(shown)))
+    out.print(table)
+    if answer.get("make_first_in_settings"):
+        note = "now make this pipeline the first in the settings, and unset the next one (docs/operations.md)"
+        out.print(Text(note, style="yellow"), soft_wrap=True)
+    elif answer.get("switched") is False:
+        note = "not switched: not every document is settled in the new index (docwell reindex --status)"
+        out.print(Text(note, style="yellow"), soft_wrap=True)
+
+
 def document_details(record: Json) -> Table:
     """Everything that is known of one document."""
     table = Table(box=None, show_header=False, pad_edge=False)

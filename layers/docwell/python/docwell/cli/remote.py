@@ -108,40 +108,48 @@ def _problem(response: httpx.Response, body: Json | None) -> str:
     return f"{said} (HTTP {response.status_code}" + (f", request {request_id})" if request_id else ")")
 
 
+def aws_client(settings: Settings, service: str, endpoint: str | None, **config: Any) -> Any:  # noqa: ANN401 - boto3
+    """A client of one of AWS's services, or of what stands in for it at `endpoint`."""
+    # Imported here: boto3 takes 0.15 s, which `docwell ask` need not wait for.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    session = boto3.Session(
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        region_name=settings.region,
+        profile_name=settings.aws_profile,
+    )
+    make: Any = session.client  # its stubs know each service's name by itself
+    options = {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "read_timeout": 60,
+        "retries": {"mode": "standard", "total_max_attempts": 3},
+        # No proxy leads to this machine.
+        "proxies": {} if settings.local else None,
+        **config,
+    }
+    return make(
+        service,
+        endpoint_url=endpoint,
+        region_name=session.region_name or ("us-east-1" if endpoint else None),
+        config=Config(**options),
+    )
+
+
 class Bucket:
     """The documents bucket."""
 
     def __init__(self, settings: Settings) -> None:
-        # Imported here: boto3 takes 0.15 s, which `docwell ask` need not wait for.
-        import boto3  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-
         self._name = settings.need("bucket")
-        custom = settings.aws_endpoint is not None
-        with _plain(f"cannot use bucket {self._name}"):
-            session = boto3.Session(
-                aws_access_key_id=settings.access_key,
-                aws_secret_access_key=settings.secret_key,
-                region_name=settings.region,
-                profile_name=settings.aws_profile,
-            )
-            self._client = session.client(
-                "s3",
-                endpoint_url=settings.aws_endpoint,
-                region_name=session.region_name or ("us-east-1" if custom else None),
-                config=Config(
-                    connect_timeout=_CONNECT_TIMEOUT_S,
-                    read_timeout=60,
-                    retries={"mode": "standard", "total_max_attempts": 3},
-                    # An S3 stand-in has no wildcard DNS, and no proxy leads to this machine.
-                    s3={"addressing_style": "path"} if custom else None,
-                    proxies={} if settings.local else None,
-                ),
-            )
+        # An S3 stand-in has no wildcard DNS.
+        style = {"addressing_style": "path"} if settings.aws_endpoint else None
+        with plain_failures(f"cannot use bucket {self._name}"):
+            self._client = aws_client(settings, "s3", settings.aws_endpoint, s3=style)
 
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
         """Send one file, in parts where it is large; gives the version that the ledger will speak of."""
-        with _plain(f"cannot upload {path}"):
+        with plain_failures(f"cannot upload {path}"):
             self._client.upload_file(
                 str(path), self._name, key, ExtraArgs={"ContentType": "application/pdf"}, Callback=on_bytes
             )
@@ -152,9 +160,9 @@ class Bucket:
 
     def version(self, key: str) -> str | None:
         """The key's VersionId (ETag where the bucket has no versions), or None where there is no such key."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - as in aws_client
 
-        with _plain(f"cannot look at {key} in bucket {self._name}"):
+        with plain_failures(f"cannot look at {key} in bucket {self._name}"):
             try:
                 head = self._client.head_object(Bucket=self._name, Key=key)
             except ClientError as error:
@@ -167,7 +175,7 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """Remove a key; where the bucket has versions its content stays recoverable there."""
-        with _plain(f"cannot delete {key}"):
+        with plain_failures(f"cannot delete {key}"):
             self._client.delete_object(Bucket=self._name, Key=key)
 
 
@@ -177,8 +185,9 @@ def bare_version(version: str | None) -> str | None:
 
 
 @contextmanager
-def _plain(what: str) -> Iterator[None]:
-    from boto3.exceptions import Boto3Error  # noqa: PLC0415 - as in Bucket
+def plain_failures(what: str) -> Iterator[None]:
+    """Turn what boto3 raises into `Failure`."""
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415 - as in aws_client
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:

@@ -27,6 +27,12 @@ _HOW = (
     "start the local stack with `make up`, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
+# What only an operator's commands need.
+_OPERATIONS = {
+    "queue": "give --queue, DOCWELL_QUEUE or queue in docwell.toml: the stack's output IngestQueueUrl",
+    "reconcile_function": "give --function, DOCWELL_RECONCILE_FUNCTION or reconcile_function in docwell.toml:"
+    " the stack's output ReconcileFunction",
+}
 _PANEL = "Connection"
 
 
@@ -42,13 +48,16 @@ class Settings:
     aws_profile: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
+    queue: str | None = None
+    reconcile_function: str | None = None
+    functions_endpoint: str | None = None
     local: bool = False
 
     def need(self, name: str) -> str:
         """The setting's value. Raises `Failure` that says how to give it."""
         value: str | None = getattr(self, name)
         if not value:
-            raise Failure(f"no {name}: {_HOW}", ExitCode.USAGE)
+            raise Failure(f"no {name}: {_OPERATIONS.get(name, _HOW)}", ExitCode.USAGE)
         return value
 
 
@@ -146,6 +155,10 @@ def _from_stack() -> dict[str, Any]:
             "region": stack["region"],
             "access_key": stack["access_key"],
             "secret_key": stack["secret_key"],
+            "queue": stack.get("queue"),
+            "reconcile_function": stack.get("reconcile_function"),
+            # Lambda's own API is served where questions are.
+            "functions_endpoint": stack["gateway"],
             "local": True,
         }
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,0 +1,34 @@
+"""Keep bucket, ledger and index equal on a schedule, and change from one pipeline to the next when asked.
+
+`{"action": "reconcile", "dry_run": false, "force": false}`, which is also what any other event means, or
+`{"action": "reindex", "step": "start" | "status" | "switch" | "abort", "force": false}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from docwell import wiring
+from docwell.observability import logger, metrics, record_cold_start, record_drift, tracer
+from docwell.reconcile import Drift
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
+    """Do what the event asks for; the answer is what `docwell reconcile` and `docwell reindex` print."""
+    record_cold_start()
+    remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used
+    force, dry_run = bool(event.get("force")), bool(event.get("dry_run"))
+    if event.get("action") == "reindex":
+        return wiring.reindex().run(str(event.get("step", "status")), remaining_s, force=force)
+    reports = [one.run(remaining_s, dry_run=dry_run, force=force) for one in wiring.reconcile()]
+    complete = all(report.complete for report in reports)
+    if not dry_run:
+        wiring.reindex().tidy(remaining_s)
+        if complete:
+            record_drift({kind: sum(report.drift[kind] for report in reports) for kind in Drift})
+    logger.info("reconciled", extra={"reports": [asdict(report) | {"found": None} for report in reports]})
+    return {"complete": complete, "pipelines": [asdict(report) for report in reports]}

@@ -1,0 +1,72 @@
+"""Lambda's own API, as far as `docwell` calls it, and the schedule that calls the reconcile function.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, synchronous calls alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from starlette.responses import Response
+from starlette.routing import Route
+
+from infra.local.lambda_runtime import FunctionBusy, FunctionError, FunctionPool, FunctionRaised
+from infra.local.names import ERROR
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+PATH = "/2015-03-31/functions/{name}/invocations"
+
+
+def functions_route(functions: Mapping[str, FunctionPool]) -> Route:
+    """The route that calls one of the functions by its name."""
+
+    async def invoke(request: Request) -> Response:
+        headers = {"x-amzn-requestid": str(uuid.uuid4())}
+        name = request.path_params["name"]
+        if name not in functions:
+            return _refused(404, "ResourceNotFoundException", f"Function not found: {name}", headers)
+        try:
+            event = json.loads(await request.body() or b"{}")
+        except ValueError:
+            return _refused(400, "InvalidRequestContentException", "The event is not JSON", headers)
+        try:
+            answer = await to_thread.run_sync(functions[name].invoke, event, abandon_on_cancel=True)
+        except FunctionBusy as busy:
+            return _refused(429, "TooManyRequestsException", str(busy), headers)
+        except FunctionError as error:
+            return _failed(error, headers)
+        return Response(json.dumps(answer), 200, headers, "application/json")
+
+    return Route(PATH, invoke, methods=["POST"])
+
+
+def scheduled(pool: FunctionPool, every_s: float) -> None:
+    """Call the function every so often, as EventBridge would; returns when the pool is closed."""
+    while True:
+        time.sleep(every_s)
+        try:
+            pool.invoke({"action": "reconcile"})
+        except FunctionBusy:
+            continue  # one that was asked for is at work
+        except FunctionError as error:
+            print(f"{ERROR}reconcile: {error}", flush=True)
+
+
+def _refused(status: int, kind: str, message: str, headers: Mapping[str, str]) -> Response:
+    body = json.dumps({"Type": "User", "Message": message})
+    return Response(body, status, {**headers, "x-amzn-errortype": kind}, "application/json")
+
+
+def _failed(error: FunctionError, headers: Mapping[str, str]) -> Response:
+    """A function that raised is an answer like any other, marked by a header."""
+    kind = error.type if isinstance(error, FunctionRaised) else type(error).__name__
+    message = str(error).removeprefix(f"{kind}: ")
+    body = json.dumps({"errorType": kind, "errorMessage": message})
+    return Response(body, 200, {**headers, "x-amz-function-error": "Unhandled"}, "application/json")

@@ -1,0 +1,116 @@
+"""From pages to chunks in the index: the part of ingest that reads, embeds and writes, and decides nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from docwell.chunking import chunk_pages
+from docwell.errors import Refused
+from docwell.models import DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
+from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+
+
+class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
+    """Chunks are measured by the model that embeds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """See `docwell.config.IngestSettings`, where each has its reason."""
+
+    range_pages: int = 50
+    max_document_bytes: int = 512 * 1024 * 1024
+    max_document_characters: int = 100_000_000
+    chunk_tokens: int = 200
+    upsert_batch: int = 128
+    lease_s: float = 90.0
+    stop_before_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What is being indexed: one version of one document, and the id of the chunks' generation."""
+
+    ref: DocumentRef
+    version: str
+    id: str
+
+
+@dataclass(frozen=True)
+class RangeIndexer:
+    """Reads pages of a document and writes their chunks. Doing a range twice gives the same chunks."""
+
+    store: ObjectStore
+    index: VectorIndex
+    embedder: EmbedderWithTokenizer
+    reader: PdfReader
+    limits: IngestLimits
+
+    @contextmanager
+    def downloaded(self, key: str, head: ObjectVersion) -> Iterator[Path]:
+        """That version in a file, for the time of the block. Raises `NotFound` when it is gone."""
+        with tempfile.TemporaryDirectory(prefix="docwell-") as folder:
+            path = Path(folder) / "document.pdf"
+            self.store.download(key, head, path)
+            yield path
+
+    def run(
+        self, generation: Generation, path: Path, range_: int, last_page: int, alive: Callable[[], None]
+    ) -> RangeTally:
+        """Index the range (numbered from 0) of the file; `last_page` is the document's.
+
+        Args:
+            generation: what the chunks belong to.
+            path: the PDF.
+            range_: the range's number.
+            last_page: how many pages the document has.
+            alive: called before each slow step and each write; raises to stop.
+        """
+        size = self.limits.range_pages
+        first, last = range_ * size + 1, min((range_ + 1) * size, last_page)
+        tally = [RangeTally()]
+        with closing(self.reader.pages(path, first, last)) as pages:
+            chunks = chunk_pages(self._counted(pages, tally, alive), self.embedder, self._chunk_tokens)
+            while batch := list(islice(chunks, self.limits.upsert_batch)):
+                vectors = self.embedder.embed_passages([chunk.text for chunk in batch])
+                alive()
+                ref, done = generation.ref, tally[0].chunks
+                ids = [ref.chunk_id(generation.id, range_, done + i) for i in range(len(batch))]
+                self.index.upsert(
+                    ref.collection,
+                    [
+                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist())
+                        for id_, chunk, vector in zip(ids, batch, vectors, strict=True)
+                    ],
+                )
+                tokens = sum(chunk.tokens for chunk in batch)
+                tally[0] = replace(tally[0], chunks=done + len(batch), tokens=tally[0].tokens + tokens)
+        return tally[0]
+
+    def _counted(
+        self, pages: Iterator[Page], tally: list[RangeTally], alive: Callable[[], None]
+    ) -> Iterator[Page]:
+        """The pages as they come, counted and within the limit of characters."""
+        limit = self.limits.max_document_characters
+        for page in pages:
+            alive()
+            so_far = tally[0]
+            tally[0] = replace(
+                so_far,
+                pages=so_far.pages + 1,
+                characters=so_far.characters + len(page.text),
+                unreadable_pages=so_far.unreadable_pages | (set() if page.readable else {page.number}),
+            )
+            if tally[0].characters > limit:
+                raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
+            yield page
+
+    @property
+    def _chunk_tokens(self) -> int:
+        return min(self.limits.chunk_tokens, self.embedder.max_tokens)

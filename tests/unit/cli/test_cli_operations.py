@@ -1,0 +1,200 @@
+"""`docwell redrive`, `reconcile` and `reindex`, on moto's queues and a function that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import Result
+
+from docwell.cli import operations
+from docwell.cli.operations import subject
+from tests.unit.cli.fake_api import FakeApi, serving
+
+Run = Callable[..., Result]
+NOTIFICATION = json.dumps(
+    {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "handbooks/a+%C3%A9.pdf"}}}]}
+)
+HINT = json.dumps({"docwell": {"key": "b.pdf", "rebuild": True, "sweep": False}})
+
+
+class Queues:
+    def __init__(self) -> None:
+        self.sqs = boto3.client("sqs", region_name="us-east-1")
+        self.dead = self.sqs.create_queue(QueueName="work-dlq")["QueueUrl"]
+        policy = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:work-dlq", "maxReceiveCount": 5}
+        self.work = self.sqs.create_queue(QueueName="work", Attributes={"RedrivePolicy": json.dumps(policy)})[
+            "QueueUrl"
+        ]
+
+    def bodies(self, url: str) -> list[str]:
+        """What can be received just now; it is given back."""
+        messages = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return sorted(message["Body"] for message in messages.get("Messages", []))
+
+
+@pytest.fixture
+def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        found = Queues()
+        for body in (NOTIFICATION, HINT):
+            found.sqs.send_message(QueueUrl=found.dead, MessageBody=body)
+        yield found
+
+
+def test_dead_letters_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
+    run: Run, api: FakeApi, queues: Queues
+) -> None:
+    api.documents["b.pdf"] = [{"document": "b.pdf", "status": "FAILED", "reason": "internal_error"}]
+    result = run("redrive", "--dry-run", "--queue", "work", "--json", api=api)
+    assert result.exit_code == 0, result.stderr
+    shown = {one["document"]: one for one in json.loads(result.stdout)["messages"]}
+    assert set(shown) == {"handbooks/a é.pdf", "b.pdf"}
+    assert (shown["b.pdf"]["kind"], shown["b.pdf"]["reason"]) == ("rebuild", "internal_error")
+    assert (queues.bodies(queues.work), queues.bodies(queues.dead)) == ([], sorted([NOTIFICATION, HINT]))
+
+
+def test_redriven_messages_go_back_to_the_queue_and_a_second_time_changes_nothing(
+    run: Run, api: FakeApi, queues: Queues
+) -> None:
+    for moved in (2, 0):
+        result = run("redrive", "--queue", queues.work, "--json", api=api)
+        assert json.loads(result.stdout)["redriven"] == moved
+        assert (queues.bodies(queues.work), queues.bodies(queues.dead)) == (sorted([NOTIFICATION, HINT]), [])
+
+
+def test_only_one_documents_messages_are_redriven_when_it_is_named(run: Run, api: FakeApi, queues: Queues) -> None:
+    result = run("redrive", "--queue", "work", "--key", "b.pdf", api=api)
+    assert "redriven" in result.stdout
+    assert (queues.bodies(queues.work), queues.bodies(queues.dead)) == ([HINT], [NOTIFICATION])
+
+
+def test_without_a_queue_the_error_says_how_to_name_it(run: Run, api: FakeApi) -> None:
+    result = run("redrive", api=api)
+    assert result.exit_code == 2
+    assert "IngestQueueUrl" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"docwell": {"key": "a.pdf"}}', ("a.pdf", "hint")),
+        ('{"docwell": {"key": "a.pdf", "range": 3}}', ("a.pdf", "range 3")),
+        (NOTIFICATION, ("handbooks/a é.pdf", "ObjectCreated:Put")),
+        ("not json", (None, "unknown")),
+        ('{"Records": []}', (None, "unknown")),
+        ("3", (None, "unknown")),
+    ],
+)
+def test_the_document_of_a_message_is_read_from_its_body(body: str, expected: tuple[str | None, str]) -> None:
+    assert subject(body) == expected
+
+
+# --- the reconcile function ---
+
+
+class FakeFunction(FakeApi):
+    """Lambda's API: gives one answer after the other, the last for good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[dict[str, Any]] = []
+
+    def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        assert urlsplit(path).path == "/2015-03-31/functions/the-function/invocations"
+        return 200, self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    @property
+    def events(self) -> list[Any]:
+        return [body for _, _, body, _ in self.requests]
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeFunction]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    fake = FakeFunction()
+    with serving(fake):
+        (tmp_path / "work" / "docwell.toml").write_text(
+            f'endpoint = "http://unused"\nfunctions_endpoint = "{fake.endpoint}"\n'
+            'reconcile_function = "the-function"\n'
+        )
+        yield fake
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    one = {"pipeline": "f1", "phase": "done", "keys": 2, "rows": 2, "chunks": 9, "drift": {"lost": 0}}
+    one |= {"sent": 0, "waiting": None, "found": []} | changes
+    return {"complete": one["phase"] == "done", "pipelines": [one]}
+
+
+def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFunction) -> None:
+    function.answers = [
+        report(phase="ledger", sent=1, found=[["missing", "a.pdf"]]),
+        report(sent=2, found=[["lost", "b.pdf"]], drift={"lost": 2, "missing": 1}),
+    ]
+    result = run("reconcile")
+    assert result.exit_code == 0, result.stderr
+    assert "missing  a.pdf" in result.stdout
+    assert "2 lost, 1 missing" in result.stdout
+    assert "3 documents are given to ingest" in result.stdout
+    assert function.events == [{"action": "reconcile", "dry_run": False, "force": False}] * 2
+
+
+def test_reconcile_says_when_the_queue_is_too_full(run: Run, function: FakeFunction) -> None:
+    function.answers = [report(phase="bucket", waiting=500)]
+    result = run("reconcile", "--dry-run")
+    assert result.exit_code == 1
+    assert "500 messages wait" in result.stdout
+    assert function.events[0]["dry_run"] is True
+
+
+def test_reconcile_ends_when_nothing_moves(run: Run, function: FakeFunction) -> None:
+    function.answers = [report(phase="bucket")]
+    assert run("reconcile").exit_code == 1
+    assert len(function.events) == 2
+
+
+def test_reindex_asks_for_the_status_unless_told_otherwise(run: Run, function: FakeFunction) -> None:
+    function.answers = [{"active": "f1", "building": "f2", "keys": 10, "settled": 4, "complete": False}]
+    result = run("reindex")
+    assert function.events == [{"action": "reindex", "step": "status", "force": False}]
+    assert "settled   4" in result.stdout
+    assert run("reindex", "--switch", "--abort").exit_code == 2
+
+
+def test_a_switch_that_was_not_made_is_an_error(run: Run, function: FakeFunction) -> None:
+    function.answers = [{"active": "f1", "building": "f2", "complete": False, "switched": False}]
+    result = run("reindex", "--switch")
+    assert result.exit_code == 1
+    assert "not switched" in result.stdout
+
+
+def test_what_the_function_raises_is_shown_as_a_line(
+    run: Run, function: FakeFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raised(*_: object, **__: object) -> Any:
+        return {"FunctionError": "Unhandled", "Payload": _Body(b'{"errorMessage": "no index is being built"}')}
+
+    client = type("Client", (), {"invoke": raised})
+    monkeypatch.setattr(operations, "aws_client", lambda *_, **__: client())
+    result = run("reindex", "--switch")
+    assert result.exit_code == 1
+    assert "no index is being built" in result.stderr
+
+
+class _Body:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self) -> bytes:
+        return self._content
