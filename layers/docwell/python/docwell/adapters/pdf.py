@@ -1,7 +1,8 @@
 """PDF to text by programs that may die: PDFium first, pypdf for what PDFium cannot read.
 
 Each document is opened in a fresh child process (`pdf_child.py`) with limits on memory and processor time,
-no credentials and nothing of this process but the file's path. Nothing that the child says is trusted: an
+no credentials, nothing of this process but the file's path and, where the kernel allows (`pdf_sandbox.py`), no
+way to reach anything else. Nothing that the child says is trusted: an
 answer is one JSON object in one line of bounded length, or the child counts as crashed.
 
 How a death is read (`_cause_of_death`) is a best guess: an allocation that fails ends PDFium with SIGABRT.
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 CHILD = Path(__file__).with_name("pdf_child.py")
+# Where `import docwell` finds the package, in whatever way this process found it.
+PACKAGE_ROOT = Path(__file__).parents[2]
 PDFIUM, PYPDF = "pdfium", "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
 TRAILER_WITHIN = 2048
-# The first reader's share of the time; pypdf needs seconds where PDFium needs tenths.
+# What of `parse_timeout_s` each call may take, so that `inspect` and one `pages` stay within it together; the
+# rest is for starting and ending up to four children.
+INSPECT_SHARE, PAGES_SHARE = 0.3, 0.65
+# The first reader's share of a call; pypdf needs seconds where PDFium needs tenths.
 FIRST_SHARE = 2 / 3
 # JSON spells one character with at most 12 bytes (an escaped surrogate pair); the rest is keys and labels.
 BYTES_PER_CHARACTER = 12
@@ -60,7 +66,7 @@ def _refused(reason: Reason) -> Refused:
 
 
 class ChildPdfReader:
-    """A `docwell.ports.PdfReader`. One call costs at most about `parse_timeout_s` of waiting for children.
+    """A `docwell.ports.PdfReader`. One `inspect` and one `pages` wait at most `parse_timeout_s` for children.
 
     Time that the caller spends between two pages is not counted. `child` is another program for tests.
     """
@@ -87,7 +93,7 @@ class ChildPdfReader:
             Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or what a reader died of.
         """
         has_header = _check_content(path)
-        with _Readers(self, path) as readers:
+        with _Readers(self, path, INSPECT_SHARE) as readers:
             info = readers.ask(PDFIUM, "info") or readers.ask(PYPDF, "info")
             if info is None:
                 raise _refused(readers.reason() if has_header else Reason.NOT_PDF)
@@ -108,7 +114,7 @@ class ChildPdfReader:
         """
         _check_content(path)
         failed = 0
-        with _Readers(self, path) as readers:
+        with _Readers(self, path, PAGES_SHARE) as readers:
             for number in range(first, last + 1):
                 answer = readers.page(number)
                 if answer is None:
@@ -149,9 +155,10 @@ class _Readers:
     `reasons` says why a reader is of no more use, `count` how many pages there are as far as one has said.
     """
 
-    def __init__(self, limits: ChildPdfReader, path: Path) -> None:
+    def __init__(self, limits: ChildPdfReader, path: Path, share: float) -> None:
         self._limits = limits
         self._path = path
+        self._time_s = limits.parse_timeout_s * share
         self._children: dict[str, _Child] = {}
         self._spent = 0.0
         self.reasons: dict[str, Reason] = {}
@@ -196,7 +203,7 @@ class _Readers:
             return None
         started = time.monotonic()
         share = FIRST_SHARE if reader == PDFIUM else 1.0
-        deadline = started + self._limits.parse_timeout_s * share - self._spent
+        deadline = started + self._time_s * share - self._spent
         try:
             child = self._children.get(reader)
             if child is None:
@@ -238,7 +245,7 @@ class _Child:
         settings = {
             "reader": reader,
             "path": str(path.absolute()),
-            "sys_path": [entry for entry in sys.path if Path(entry).is_absolute()],
+            "sys_path": [*(entry for entry in sys.path if Path(entry).is_absolute()), str(PACKAGE_ROOT)],
             "memory_bytes": limits.parse_memory_bytes,
             "cpu_s": math.ceil(limits.parse_timeout_s) + 1,
             "max_page_characters": limits.max_page_characters,

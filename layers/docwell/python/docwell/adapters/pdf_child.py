@@ -1,7 +1,9 @@
 """The program that opens a PDF: a process of its own that may hang, grow or die at no one else's cost.
 
 `docwell.adapters.pdf` runs this file by its path in a fresh interpreter with an almost empty environment,
-one process for one document and one reader (`pdfium` or `pypdf`). It imports nothing of docwell.
+one process for one document and one reader (`pdfium` or `pypdf`). Of docwell it imports `pdf_sandbox` alone:
+once the library is loaded and the document is open, the process gives up all other files, the network, and
+starting programs, and only then parses.
 
 In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON object a line for each line in:
 
@@ -15,7 +17,9 @@ In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON o
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -33,6 +37,19 @@ OPEN_FILES = 64
 # A title over this is not one that anybody reads.
 MAX_TITLE = 500
 MUCH_MORE = 1.05
+# What pypdf imports only when a document needs it: too late once the process may open no file.
+LATE_MODULES = (
+    "pypdf._codecs._codecs",
+    "pypdf._codecs.core_font_metrics",
+    "pypdf.filters",
+    "pypdf.generic._image_inline",
+    "pypdf.generic._image_xobject",
+    "pypdf.xmp",
+)
+# What pypdf uses where it is installed: no function has it, and text must not depend on what else is there.
+NOT_FOR_PYPDF = ("PIL", "fontTools", "brotli")
+PDFIUM_CODEC = "utf-16-le"
+LATE_CODECS = ("ascii", "charmap", "cp932", "cp950", "gb18030", "gb2312", "gbk", "latin-1", "utf-16", "utf-16-be")
 
 
 class Refusal(Exception):  # noqa: N818 - the name says what it is
@@ -62,12 +79,22 @@ class Reader(Protocol):
 class Pdfium:
     """PDFium: 20 times as fast as pypdf, and dead where a C++ program meets what it cannot take."""
 
-    def __init__(self, path: str) -> None:
-        import pypdfium2  # noqa: PLC0415 - after the limits are set
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        import ctypes  # noqa: PLC0415 - after the limits are set, as all here
+        import mmap  # noqa: PLC0415
+
+        import pypdfium2  # noqa: PLC0415
 
         self._raw = pypdfium2.raw
+        self._dont_need = mmap.MADV_DONTNEED
+        # Mapped, not opened by PDFium, which has to do without opening files. A private mapping takes no memory
+        # of its own until it is written to, and nothing writes.
+        with open(path, "rb") as file:  # noqa: PTH123 - one import less
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        codecs.lookup(PDFIUM_CODEC)
+        close_doors()
         try:
-            self._document = pypdfium2.PdfDocument(path)
+            self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
         except pypdfium2.PdfiumError as error:
             locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
             raise Refusal("encrypted" if locked else "corrupt") from None
@@ -91,6 +118,8 @@ class Pdfium:
             suspect = not text.strip() and self._may_have_text(page)
         finally:
             page.close()
+            # What was read of the file need not stay resident: it comes back from the file when it is asked for.
+            self._mapped.madvise(self._dont_need)
         return text, self._document.get_page_label(index) or None, suspect
 
     def _may_have_text(self, page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
@@ -102,13 +131,21 @@ class Pdfium:
 class Pypdf:
     """pypdf: slow and forgiving, with limits of its own on what one stream may grow to."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         import logging  # noqa: PLC0415 - only this reader needs it
 
         logging.disable()
+        sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: not to be found
         import pypdf  # noqa: PLC0415 - after the limits are set
 
+        for name in LATE_MODULES:
+            # Where a release of pypdf has no such module it needs none.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        for name in (*LATE_CODECS, PDFIUM_CODEC):
+            codecs.lookup(name)
         self._file = open(path, "rb")  # noqa: SIM115, PTH123 - open as long as the document is
+        close_doors()
         try:
             self._reader = pypdf.PdfReader(self._file)
             locked = self._reader.is_encrypted and not self._reader.decrypt("")
@@ -138,7 +175,7 @@ class Pypdf:
         return (self._labels[index] or None) if index < len(self._labels) else None
 
 
-READERS: dict[str, Callable[[str], Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf}
+READERS: dict[str, Callable[[str, Callable[[], object]], Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf}
 
 
 def confine(memory_bytes: int, cpu_s: int) -> None:
@@ -203,8 +240,10 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         out.write(json.dumps(message).encode("ascii") + b"\n")
         out.flush()
 
+    from docwell.adapters.pdf_sandbox import close_doors  # noqa: PLC0415 - found by the path that `main` sets
+
     try:
-        reader = READERS[settings["reader"]](settings["path"])
+        reader = READERS[settings["reader"]](settings["path"], close_doors)
         for line in sys.stdin:
             send(answer(reader, line.split(), settings["max_page_characters"]))
     except BrokenPipeError:
@@ -220,7 +259,8 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Run with one argument: the settings that `docwell.adapters.pdf` makes, as a JSON object."""
     settings = json.loads(sys.argv[1])
-    confine(settings["memory_bytes"], settings["cpu_s"])
+    # The document is mapped, which counts as address space and takes no memory.
+    confine(settings["memory_bytes"] + os.path.getsize(settings["path"]), settings["cpu_s"])  # noqa: PTH202
     sys.path[:] = settings["sys_path"]
     # A library that prints must not be able to spoil an answer.
     out = os.fdopen(os.dup(1), "wb")

@@ -1,0 +1,96 @@
+"""One PDF through docwell's reader as ingest reads it, in a process of its own, so that its cost is its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from docwell.adapters.pdf import ChildPdfReader
+from docwell.config import IngestSettings
+from docwell.errors import Refused
+from docwell.models import Reason, Status
+
+UNEXPECTED = "UNEXPECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one file ended: what ingest would write to the ledger, and what it took.
+
+    `status` is `UNEXPECTED` where something other than a refusal was raised; `reason` says what. `peak_bytes`
+    is the highest peak of any child, or that of this process at the start (about 40 MB) where that was more.
+    """
+
+    path: Path
+    status: str
+    reason: str | None
+    pages: int
+    characters: int
+    seconds: float
+    peak_bytes: int
+
+    @property
+    def outcome(self) -> str:
+        """Status and reason in one."""
+        return f"{self.status}({self.reason})" if self.reason else self.status
+
+
+def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
+    """Every file, as each is done."""
+    # A server that has the imports and no threads: a fork of it starts in milliseconds. It imports the command
+    # again, which therefore imports little.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with context.Pool(workers, maxtasksperchild=1) as pool:
+        yield from pool.imap_unordered(read, paths, chunksize=1)
+
+
+def read(path: Path) -> Reading:
+    """One file, with the limits that `IngestSettings` has when nothing is set. Raises nothing."""
+    started = time.monotonic()
+    status, reason, pages, characters = UNEXPECTED, None, 0, 0
+    try:
+        status, reason, pages, characters = _read(path)
+    except Refused as refused:
+        status, reason = Status.REJECTED, str(refused.reason)
+    except Exception as error:  # noqa: BLE001 - that this cannot happen is what is measured
+        reason = type(error).__name__
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Reading(path, status, reason, pages, characters, time.monotonic() - started, peak)
+
+
+def _read(path: Path) -> tuple[str, str | None, int, int]:
+    """Status, reason, pages and characters, by the rules of `docwell.ingest`. Raises `Refused`."""
+    limit, step = _default("max_document_characters"), _default("range_pages")
+    if path.stat().st_size > _default("max_document_bytes"):
+        raise Refused(Reason.TOO_LARGE, "too many bytes")
+    reader = ChildPdfReader(
+        parse_timeout_s=_default("parse_timeout_s"),
+        parse_memory_bytes=_default("parse_memory_bytes"),
+        max_document_pages=_default("max_document_pages"),
+        max_page_characters=_default("max_page_characters"),
+    )
+    count = reader.inspect(path).page_count
+    characters = unreadable = 0
+    text = False
+    for first in range(1, count + 1, step):
+        for page in reader.pages(path, first, min(first + step - 1, count)):
+            characters += len(page.text)
+            text = text or bool(page.text.strip())
+            unreadable += not page.readable
+            if characters > limit:
+                raise Refused(Reason.TOO_MUCH_TEXT, "too many characters")
+    if text:
+        return Status.INDEXED, None, count, characters
+    if unreadable:
+        raise Refused(Reason.UNREADABLE, "no page can be read")
+    return Status.EMPTY, Reason.NO_TEXT, count, 0
+
+
+def _default(name: str) -> int:
+    return int(IngestSettings.model_fields[name].default)

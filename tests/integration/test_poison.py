@@ -1,0 +1,98 @@
+"""Every kind of poison ends in a named status, within the poison budget: 30 s and 1 GB, typically 5 s."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from benchmarks.poison import poison_kinds
+from benchmarks.reading import Reading, read_all
+
+BUDGET_S, TYPICAL_S, BUDGET_BYTES = 30, 5, 1_000_000_000
+# Where only one outcome is right, whatever the readers' versions.
+REFUSED = {
+    "empty_file": "empty_file",
+    "header_only": "corrupt",
+    "random_after_header": "corrupt",
+    "nul_bytes": "not_pdf",
+    "zip_archive": "not_pdf",
+    "png_image": "not_pdf",
+    "web_page": "not_pdf",
+    "program": "not_pdf",
+    "truncated_in_the_page_tree": "corrupt",
+    "flate_bomb": "too_much_memory",
+    "one_page_a_hundred_thousand_times": "too_many_pages",
+    "cyclic_page_tree": "corrupt",
+    "text_of_private_characters": "unreadable",
+    "locked_with_a_password": "encrypted",
+    "locked_by_a_stranger": "encrypted",
+}
+# A good page is in these: a reader that gives up on the oddity beside it loses a document.
+READ = {
+    "polyglot",
+    "hundreds_of_filters",
+    "encoding_of_nonsense",
+    "two_billion_pages_claimed",
+    "negative_page_count",
+    "cyclic_page_labels",
+    "cyclic_outline",
+    "table_before_itself",
+    "tables_in_a_long_chain",
+    "table_beyond_the_end",
+    "length_that_is_the_stream_itself",
+    "negative_length",
+    "length_beyond_the_end",
+    "unended_string",
+    "giant_array",
+    "deep_arrays",
+    "deep_dictionaries",
+    "million_objects",
+}
+EMPTY = {"script_only", "program_to_launch", "form_of_xml_only", "content_elsewhere", "streams_of_no_length"}
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reading]:
+    folder = tmp_path_factory.mktemp("poison")
+    workers = os.cpu_count() or 1
+
+    def write(name: str) -> Path:
+        path = folder / f"{name}.pdf"
+        path.write_bytes(poison_kinds()[name]())
+        return path
+
+    with ThreadPoolExecutor(workers) as pool:
+        paths = list(pool.map(write, poison_kinds()))
+    return {reading.path.stem: reading for reading in read_all(paths, workers)}
+
+
+def test_every_kind_ends_in_a_named_status(readings: dict[str, Reading]) -> None:
+    assert len(readings) == len(poison_kinds()) >= 40
+    odd = {name: reading.outcome for name, reading in readings.items() if reading.status == "UNEXPECTED"}
+    assert odd == {}
+
+
+def test_no_kind_costs_more_than_the_budget(readings: dict[str, Reading]) -> None:
+    dear = [
+        reading for reading in readings.values() if reading.seconds > BUDGET_S or reading.peak_bytes > BUDGET_BYTES
+    ]
+    assert dear == []
+    assert statistics.median(reading.seconds for reading in readings.values()) < TYPICAL_S
+
+
+def test_what_must_be_refused_is_refused_for_its_reason(readings: dict[str, Reading]) -> None:
+    assert {name: readings[name].outcome for name in REFUSED} == {
+        name: f"REJECTED({reason})" for name, reason in REFUSED.items()
+    }
+
+
+def test_a_good_page_beside_an_oddity_is_read(readings: dict[str, Reading]) -> None:
+    assert {name: readings[name].outcome for name in READ} == dict.fromkeys(READ, "INDEXED")
+
+
+def test_documents_without_text_are_empty_and_nothing_else_is_read_for_them(readings: dict[str, Reading]) -> None:
+    assert {name: readings[name].outcome for name in EMPTY} == dict.fromkeys(EMPTY, "EMPTY(no_text)")
