@@ -47,9 +47,17 @@ format: dev ## Format the code and mend what lint can mend
 model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
 	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
 
+.PHONY: faults
+faults: dev ## Prove the promises under faults, 45 minutes; ARGS=--short takes 4, ARGS="--row NAME --seed N" replays
+	$(PY) -m benchmarks.faults $(ARGS)
+
 .PHONY: container
 container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
 	$(PY) -m infra.container
+
+.PHONY: bench-long
+bench-long: dev embedder ## 5,000 pages and 400 MB with functions of 60 s, by one worker and by two
+	$(PY) -m benchmarks.long_documents
 
 .PHONY: bench-limits
 bench-limits: dev embedder ## What the README promises of one machine: 300 pages, memory, import

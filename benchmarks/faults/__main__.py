@@ -1,0 +1,121 @@
+"""``python -m benchmarks.faults``: every row, one table, build/reports/faults.json."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.faults import rows_dependencies, rows_documents, rows_model, rows_processes, rows_recovery
+from benchmarks.faults.documents import build_model_folder
+from benchmarks.faults.row import Outcome, Run
+from benchmarks.faults.world import MODEL_DIR
+from benchmarks.report import ROOT, Report
+
+Row = Callable[[Run], Outcome | str]
+
+ROWS: dict[str, tuple[str, Row]] = {
+    "model": ("stateful property test", rows_model.model),
+    "kill-ingest": ("kill -9 of ingest", rows_processes.kill_ingest),
+    "kill-chroma": ("kill -9 of Chroma", rows_processes.kill_chroma),
+    "chroma-network": ("Chroma behind a broken network", rows_dependencies.chroma_network),
+    "aws": ("DynamoDB and S3 fail", rows_dependencies.aws),
+    "parser-killed": ("PDF readers are killed", rows_dependencies.parser_killed),
+    "disk-full": ("disk full", rows_dependencies.disk_full),
+    "burst": ("uploads at once", rows_processes.burst),
+    "same-key": ("two and eight workers on one key", rows_processes.same_key),
+    "long-document": ("long documents", rows_documents.long_document),
+    "poison": ("poison among healthy PDFs", rows_documents.poison),
+    "volume-lost": ("loss of Chroma's volume, then reconcile", rows_recovery.volume_lost),
+    "reindex": ("re-index with a kill in the middle", rows_recovery.reindex),
+}
+
+
+def main() -> int:
+    """Run the rows. Gives 0 when every goal holds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="some minutes instead of most of an hour")
+    parser.add_argument("--seed", type=int, help="what a failed run printed; by default another each time")
+    parser.add_argument("--row", action="append", choices=ROWS, help="only this row; may be repeated")
+    options = parser.parse_args()
+    # Ended from outside, it cleans up as after Ctrl-C; any other exception Hypothesis would take for a finding.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    console = Console(highlight=False, stderr=True)
+    console.print(f"seed {seed}")
+    build_model_folder(MODEL_DIR)
+    report = Report("faults")
+    asked, wrong = 0, 0
+    for name in options.row or ROWS:
+        title, row = ROWS[name]
+        outcome = _run(console, name, row, Run(f"{seed} {name}", options.short))
+        if isinstance(outcome, str):
+            console.print(f"[yellow]skipped[/] {name}: {outcome}")
+            continue
+        _add(report, title, outcome)
+        asked, wrong = asked + outcome.asked, wrong + len(outcome.wrong)
+        if not outcome.ok:
+            _explain(console, name, seed, outcome, short=options.short)
+    report.add("reader: answers that mix generations, show a deleted document or a false text", wrong, "", "== 0")
+    report.add("reader: questions asked while faults ran", asked, "questions")
+    return report.finish()
+
+
+def _run(console: Console, name: str, row: Row, run: Run) -> Outcome | str:
+    columns = (
+        TextColumn("{task.fields[name]:14}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=1.0, name=name, now="")
+        run.advance = lambda share: progress.advance(task, share)
+        run.say = lambda now: progress.update(task, now=now)
+        try:
+            outcome = row(run)
+        except Exception:  # noqa: BLE001 - the other rows are still worth running
+            outcome = Outcome(examples=traceback.format_exc().splitlines()[-12:])
+            outcome.differences["stuck"] += 1
+    seconds = time.monotonic() - started
+    if isinstance(outcome, Outcome):
+        verdict = "[green]ok[/]" if outcome.ok else "[red]wrong[/]"
+        facts = ", ".join(f"{value:g} {fact}" for fact, value in outcome.facts.items())
+        figures = f"{outcome.compared:,} chunks compared, {outcome.asked:,} questions, {facts}"
+        console.print(f"{verdict} {name}: {seconds:.0f} s, {figures}", soft_wrap=True)
+    return outcome
+
+
+def _add(report: Report, title: str, outcome: Outcome) -> None:
+    for kind, count in outcome.differences.items():
+        report.add(f"{title}: {kind}", count, "documents" if kind == "stuck" else "chunks", "== 0")
+    for name, (value, unit, goal) in outcome.goals.items():
+        report.add(f"{title}: {name}", value, unit, goal)
+
+
+def _explain(console: Console, name: str, seed: int, outcome: Outcome, *, short: bool) -> None:
+    for line in outcome.examples[:30] + outcome.wrong[:10]:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if outcome.logs:
+        path = Path(ROOT) / "build" / "faults" / f"{name}-{seed}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(outcome.logs) + "\n", encoding="utf-8")
+        console.print(f"  log: {path}")
+    form = " --short" if short else ""
+    console.print(f"  replay: python -m benchmarks.faults{form} --row {name} --seed {seed}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

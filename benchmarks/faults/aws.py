@@ -1,0 +1,128 @@
+"""S3 and DynamoDB for the suite: moto in a process of its own, one update at a time, and made to fail on demand.
+
+``python -m benchmarks.faults.aws --port N``. A POST of `Rule`s, a JSON list, to
+`/faults` replaces those in force.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from infra.local.names import HOST
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+Application = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
+# Workers sign with this access key; the suite itself does not, and is never made to fail.
+WORKER_KEY = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Fail a share of the requests. `target`: `dynamodb`, or a method such as `GET` for S3.
+
+    `status` 0 lets the request through after `delay_s` seconds; `after` fails it when it has been done.
+    """
+
+    target: str
+    probability: float
+    status: int
+    code: str
+    delay_s: float = 0.0
+    after: bool = False
+
+
+class _Handler(MotoRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Without this, headers and body wait 40 ms for each other's acknowledgement.
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing: a run has 100,000 of them."""
+
+
+class FaultyAws:
+    """moto's application with faults in front."""
+
+    def __init__(self, moto: Application, seed: int) -> None:
+        self._moto = moto
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._rules: tuple[Rule, ...] = ()
+        # moto checks a condition and then writes, with nothing to hold others off in between; DynamoDB does.
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """One request."""
+        if environ["PATH_INFO"] == "/faults":
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            self._rules = tuple(Rule(**rule) for rule in json.loads(environ["wsgi.input"].read(length)))
+            return _answer(start_response, 200, b"{}")
+        dynamodb = environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB")
+        target = "dynamodb" if dynamodb else environ["REQUEST_METHOD"]
+        by_worker = f"Credential={WORKER_KEY}/" in environ.get("HTTP_AUTHORIZATION", "")
+        rule = self._drawn(target) if by_worker else None
+        if rule is None or rule.status == 0:
+            if rule is not None:
+                time.sleep(rule.delay_s)
+            return self._through(environ, start_response, dynamodb=dynamodb)
+        time.sleep(rule.delay_s)
+        if rule.after:
+            b"".join(self._through(environ, lambda *_: lambda _: None, dynamodb=dynamodb))
+        else:  # the next request on this connection begins where this one's body ends
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        return self._fail(rule, start_response, dynamodb=dynamodb, head=target == "HEAD")
+
+    def _through(
+        self, environ: WSGIEnvironment, start_response: StartResponse, *, dynamodb: bool
+    ) -> Iterable[bytes]:
+        if not dynamodb:
+            return self._moto(environ, start_response)
+        with self._one_at_a_time:
+            return [*self._moto(environ, start_response)]
+
+    def _drawn(self, target: str) -> Rule | None:
+        for rule in self._rules:
+            if rule.target == target and self._random.random() < rule.probability:
+                return rule
+        return None
+
+    @staticmethod
+    def _fail(rule: Rule, start_response: StartResponse, *, dynamodb: bool, head: bool) -> Iterable[bytes]:
+        if dynamodb:
+            name = f"com.amazonaws.dynamodb.v20120810#{rule.code}"
+            body = json.dumps({"__type": name, "message": "made to fail"}).encode()
+        else:
+            body = (
+                b"" if head else f"<Error><Code>{rule.code}</Code><Message>made to fail</Message></Error>".encode()
+            )
+        return _answer(start_response, rule.status, body)
+
+
+def _answer(start_response: StartResponse, status: int, body: bytes) -> Iterable[bytes]:
+    start_response(f"{status} -", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
+    return [body]
+
+
+def main() -> None:
+    """Run until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    application = FaultyAws(DomainDispatcherApplication(create_backend_app), options.seed)
+    make_server(HOST, options.port, application, threaded=True, request_handler=_Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

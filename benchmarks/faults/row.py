@@ -1,0 +1,138 @@
+"""What a row of the suite is given and what it gives back."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from benchmarks.faults.compare import KINDS, Comparator, Differences
+from benchmarks.faults.reader import Reader
+from benchmarks.faults.workers import Workers
+from benchmarks.faults.world import World
+from benchmarks.report import meets
+
+# Until everything at rest is compared: leases of the killed have run out by then.
+_PATIENCE_S = 15.0
+
+# With versions and without: then the ETag is the version, and the same bytes are the same version again.
+BUCKETS = (True, False)
+
+Variant = TypeVar("Variant")
+
+
+@dataclass
+class Outcome:
+    """What a row came to. `differences` and `wrong` must be empty; `facts` say how hard it was."""
+
+    differences: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    examples: list[str] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
+    # Figures with a goal of their own: name -> (value, unit, goal).
+    goals: dict[str, tuple[float, str, str]] = field(default_factory=dict)
+    compared: int = 0  # chunks
+    asked: int = 0
+    wrong: list[str] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        held = all(meets(value, goal) for value, _, goal in self.goals.values())
+        return held and not any(self.differences.values()) and not self.wrong
+
+    def add(self, found: Differences) -> None:
+        """The differences of one comparison."""
+        for kind, count in found.count.items():
+            self.differences[kind] += count
+        self.examples += found.lines()
+        self.compared += found.chunks
+
+    def stuck(self, messages: int) -> None:
+        """Messages that were never done."""
+        if messages:
+            self.differences["stuck"] += messages
+            self.examples.append(f"stuck: {messages} messages were not done in time")
+
+    def read(self, reader: Reader) -> None:
+        """What a reader has seen."""
+        self.asked += reader.asked
+        self.wrong += reader.wrong
+
+    def at_rest(
+        self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, believe_refusals: bool = False
+    ) -> Comparator:
+        """Wait for the last message, then compare."""
+        run.say("waiting for the last message")
+        self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
+        run.say("comparing")
+        comparator = world.comparator()
+        self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
+        self.facts |= {
+            name: self.facts.get(name, 0) + count
+            for name, count in (
+                ("receives", world.queue.delivered),
+                ("times indexed", workers.outcomes["indexed"]),
+                ("dead letters redriven", world.queue.dead_ever),
+            )
+        }
+        if not self.ok:
+            self.logs += workers.lines
+        return comparator
+
+
+@dataclass
+class Run:
+    """How a row is run: its seed, its length and where it says how far it is."""
+
+    seed: str
+    short: bool
+    advance: Callable[[float], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
+
+    def times(self, long: int, short: int) -> int:
+        """How often, in the form that is run."""
+        return short if self.short else long
+
+    def variants(self, *all_of_them: Variant) -> tuple[Variant, ...]:
+        """All of them, or in the short form the one that the seed chooses."""
+        if not self.short:
+            return all_of_them
+        return (random.Random(self.seed).choice(all_of_them),)  # noqa: S311 - no secret
+
+    def steps(self, count: int) -> Iterator[int]:
+        """0 … count - 1, shown on the progress bar."""
+        for number in range(count):
+            yield number
+            self.advance(1 / count)
+
+
+@contextmanager
+def pace(seconds: float) -> Iterator[None]:
+    """A block that takes at least so long."""
+    started = time.monotonic()
+    yield
+    time.sleep(max(0.0, seconds - (time.monotonic() - started)))
+
+
+def key_of(number: int) -> str:
+    """A key, with the characters that are trouble in some of them."""
+    names = ("plain-{}.pdf", "a+b %&{}.pdf", "é 日本 {}.pdf", "deep/er/{}.pdf")
+    return f"c{number % 3}/" + names[number % len(names)].format(number)
+
+
+def change(world: World, keys: int) -> None:
+    """One random thing that a user does to one of the first `keys` keys."""
+    key = key_of(world.random.randrange(keys))
+    draw = world.random.random()
+    if key in world.current and draw < 0.25:  # noqa: PLR2004 - a share
+        world.delete(key)
+    elif key in world.current and draw < 0.32:  # noqa: PLR2004 - a share
+        world.put_again(world.current[key])
+    elif world.versioned and key not in world.current and key in world.changes and draw < 0.3:  # noqa: PLR2004
+        world.undelete(key)
+    else:
+        world.put(key)

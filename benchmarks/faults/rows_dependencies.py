@@ -1,0 +1,230 @@
+"""Rows in which what docwell depends on fails: Chroma's network, AWS, the readers of PDFs and the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from benchmarks.faults.aws import Rule
+from benchmarks.faults.proxy import Fault, FaultProxy
+from benchmarks.faults.reader import Reader
+from benchmarks.faults.row import BUCKETS, Outcome, Run, change, key_of
+from benchmarks.faults.workers import Workers
+from benchmarks.faults.world import World
+
+# Chroma's time-out of the workers, and a stall that is longer.
+_CHROMA_TIMEOUT_S = 1.0
+_STALL_S = 1.6
+_DISK_BYTES = 2 * 1024 * 1024
+_MOST_WAITING = 10
+
+
+@contextmanager
+def users(world: World, keys: int, pause_s: float = 0.05) -> Iterator[None]:
+    """Somebody changes documents for the time of the block, as long as not too many messages wait."""
+    done = threading.Event()
+
+    def go() -> None:
+        while not done.wait(pause_s):
+            if world.queue.size() < _MOST_WAITING:
+                change(world, keys)
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(60)
+
+
+def chroma_network(run: Run) -> Outcome:
+    """Chroma through a proxy: refused, reset mid-body, 5xx after the write, stalls, a trickle."""
+    outcome = Outcome()
+    seconds = run.times(15, 2)
+    with World(run.seed) as world:
+        proxy = FaultProxy(world.chroma.port, run.seed, stall_s=_STALL_S)
+        places = {
+            "DOCWELL_CHROMA_URL": proxy.url,
+            "DOCWELL_CHROMA_TIMEOUT_S": str(_CHROMA_TIMEOUT_S),
+            # So short that a worker which waits for Chroma loses it now and then.
+            "DOCWELL_LEASE_S": "2",
+        }
+        with (
+            contextlib.closing(proxy),
+            Workers(world, 2, world.environment(**places)) as workers,
+            Reader(world, run.seed) as reader,
+        ):
+            with users(world, 30):
+                kinds = [fault for fault in Fault if fault is not Fault.NONE]
+                for fault in [*kinds, None]:
+                    run.say(fault.value if fault else "all of them")
+                    proxy.faults = (fault,) if fault else tuple(kinds)
+                    time.sleep(seconds)
+                    proxy.refuse(min(seconds / 4, 2.0))
+                    run.advance(1 / (len(kinds) + 1))
+            proxy.quiet()
+            outcome.at_rest(world, workers, run)
+            outcome.read(reader)
+            outcome.facts |= {"faults": sum(proxy.seen.values()) - proxy.seen[Fault.NONE.value]}
+    return outcome
+
+
+_AWS_FAULTS: dict[str, tuple[Rule, ...]] = {
+    "DynamoDB throttles": (Rule("dynamodb", 0.5, 400, "ProvisionedThroughputExceededException"),),
+    "DynamoDB fails after the write": (Rule("dynamodb", 0.2, 500, "InternalServerError", after=True),),
+    "S3 GET 404": (Rule("GET", 0.4, 404, "NoSuchVersion"),),
+    "S3 403": (Rule("GET", 0.3, 403, "AccessDenied"), Rule("HEAD", 0.2, 403, "AccessDenied")),
+    "S3 slow-down": (Rule("GET", 0.6, 503, "SlowDown"), Rule("HEAD", 0.6, 503, "SlowDown")),
+    "changed while it is read": (Rule("GET", 0.8, 0, "", delay_s=0.4), Rule("HEAD", 0.3, 0, "", delay_s=0.2)),
+}
+
+
+def aws(run: Run) -> Outcome:
+    """DynamoDB throttling and losing answers; S3 404, 403, slow-down, objects that change while they are read."""
+    outcome = Outcome()
+    seconds = run.times(15, 2)
+    buckets = run.variants(*BUCKETS)
+    for versioned in buckets:
+        seed = f"{run.seed} {versioned}"
+        with (
+            World(seed, versioned=versioned) as world,
+            Workers(world, 2) as workers,
+            Reader(world, seed) as reader,
+        ):
+            with users(world, 12):
+                for name, rules in _AWS_FAULTS.items():
+                    run.say(f"{name} ({'versions' if versioned else 'no versions'})")
+                    world.fail(*rules)
+                    time.sleep(seconds)
+                    run.advance(1 / len(buckets) / len(_AWS_FAULTS))
+            world.fail()
+            outcome.at_rest(world, workers, run)
+            outcome.read(reader)
+    return outcome
+
+
+def parser_killed(run: Run) -> Outcome:
+    """SIGKILL for children that read a PDF. What is refused for it must be indexed when it is tried again."""
+    outcome = Outcome()
+    kills = run.times(100, 5)
+    with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
+        done = 0
+        with users(world, 30):
+            for number in run.steps(kills):
+                run.say(f"kill {number + 1} of {kills}")
+                done += _kill_one(workers, world.random)
+        outcome.stuck(workers.settle(120))
+        # A reader that was killed is a named status; the documents are healthy, so trying again mends it.
+        comparator = world.comparator()
+        refused = comparator.compare(believe_refusals=True)
+        outcome.add(refused)
+        for key in list(world.current):
+            world.hint(key, rebuild=True)
+        outcome.at_rest(world, workers, run)
+        outcome.read(reader)
+        outcome.facts |= {"kills": done, "refused for it": refused.statuses["REJECTED"]}
+    return outcome
+
+
+def disk_full(run: Run) -> Outcome:
+    """The disk is full for a while, again and again."""
+    outcome = Outcome()
+    rounds = run.times(10, 2)
+    with World(run.seed) as world, _small_disk(world.root / "tmp") as (folder, fill):
+        small = world.environment(TMPDIR=str(folder))
+        with Workers(world, 2, small) as workers, Reader(world, run.seed) as reader:
+            # Python chooses its folder for temporary files once, and only among those that it can write to.
+            for number in range(6):
+                world.put(key_of(number), pages=1)
+            outcome.stuck(workers.settle(120))
+            for number in run.steps(rounds):
+                run.say(f"full disk {number + 1} of {rounds}")
+                with users(world, 20), fill(workers):
+                    time.sleep(3)
+            outcome.at_rest(world, workers, run)
+            outcome.read(reader)
+            outcome.facts["messages that failed"] = workers.outcomes["failed"]
+    return outcome
+
+
+Fill = Callable[[Workers], contextlib.AbstractContextManager[None]]
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[tuple[Path, Fill]]:
+    """A file system of 2 MB where this user may mount one, else a limit on the size of files."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "none", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(["mount", *options], check=False, capture_output=True)
+    if not mounted or mounted.returncode != 0:
+        yield folder, _limit_files
+        return
+
+    @contextmanager
+    def fill(_: Workers) -> Iterator[None]:
+        ballast = folder / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        try:
+            yield
+        finally:
+            ballast.unlink(missing_ok=True)
+
+    try:
+        yield folder, fill
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _limit_files(workers: Workers) -> Iterator[None]:
+    """Workers cannot write a file of more than 100 bytes."""
+    touched = []
+    for pid in workers.pids():
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(pid).children():
+                touched.append((process, process.rlimit(psutil.RLIMIT_FSIZE)))
+                process.rlimit(psutil.RLIMIT_FSIZE, (100, touched[-1][1][1]))
+    try:
+        yield
+    finally:
+        for process, limit in touched:
+            with contextlib.suppress(psutil.Error):
+                process.rlimit(psutil.RLIMIT_FSIZE, limit)
+
+
+def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
+    for pid in workers.pids():
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if any("pdf_child" in part for part in process.cmdline()):
+                        yield process
+
+
+def _kill_one(workers: Workers, chooser: random.Random) -> int:
+    """Wait for a reader, then kill it after a moment. How many were killed: 0 or 1."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        process = next(_readers_of_pdfs(workers), None)
+        if process is None:
+            time.sleep(0.005)
+            continue
+        time.sleep(chooser.uniform(0, 0.05))
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            return 1
+    return 0

@@ -1,0 +1,157 @@
+"""Rows about documents that are unlike others: long ones, and poison."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from urllib.parse import unquote_plus
+
+from benchmarks.faults.delivery import DeliveryFaults, Receipt
+from benchmarks.faults.reader import Reader
+from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of
+from benchmarks.faults.workers import Workers
+from benchmarks.faults.world import TABLE, World
+
+# What a refused document may cost at most: the poison budget.
+BUDGET_S = 30.0
+# Lambda would start more; on a small machine these are enough to see one held up by another.
+_POISON_WORKERS = 4
+_LONGEST_S = 900.0
+
+
+def long_document(run: Run) -> Outcome:
+    """Documents of several ranges, replaced, deleted and put again half-way while workers are killed."""
+    outcome = Outcome()
+    rounds = run.times(40, 5)
+    buckets = run.variants(*BUCKETS)
+    for versioned in buckets:
+        seed = f"{run.seed} {versioned}"
+        with (
+            World(seed, versioned=versioned, range_pages=3) as world,
+            Workers(world, 3) as workers,
+            Reader(world, seed) as reader,
+        ):
+            for number in range(rounds):
+                run.say(f"round {number + 1} of {rounds} ({'versions' if versioned else 'no versions'})")
+                _disturb(world, workers)
+                run.advance(1 / len(buckets) / rounds)
+            outcome.at_rest(world, workers, run, timeout_s=300)
+            outcome.read(reader)
+            kills = outcome.facts.get("kills", 0)
+            outcome.facts["kills"] = kills + workers.outcomes["crashed"]
+    return outcome
+
+
+def _disturb(world: World, workers: Workers) -> None:
+    """Upload a long document, and while it is being indexed do something to it and to a worker."""
+    key = key_of(world.random.randrange(3))
+    upload = world.put(key, pages=world.random.randint(7, 24))
+    _wait_until_begun(world, key)
+    for _ in range(world.random.randint(1, 2)):
+        match world.random.randrange(4):
+            case 0:
+                world.put(key, pages=world.random.randint(1, 12))
+            case 1:
+                world.delete(key)
+            case 2:
+                world.delete(key)
+                time.sleep(world.random.uniform(0, 0.4))
+                world.put_again(upload)
+            case _:
+                world.hint(key, rebuild=True)
+        time.sleep(world.random.uniform(0, 0.6))
+    if world.random.random() < 0.5:  # noqa: PLR2004 - a share
+        workers.kill_at_work(world.random.uniform(0, 0.4))
+    # Not too many unfinished ones at once.
+    deadline = time.monotonic() + 20
+    while world.queue.size() > 15 and time.monotonic() < deadline:  # noqa: PLR2004 - some rounds
+        time.sleep(0.1)
+
+
+def _wait_until_begun(world: World, key: str) -> None:
+    """Wait until some ranges of the document are done (or none: the plan is made), but not for long."""
+    wanted = world.random.randint(0, 3)
+    fingerprint = world.pipelines[0].fingerprint
+    where = {"document": {"S": key}, "pipeline": {"S": fingerprint}}
+    version = str(world.s3.head_object(Bucket=world.bucket, Key=key).get("VersionId", ""))
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        item = world.dynamodb.get_item(TableName=TABLE, Key=where, ConsistentRead=True).get("Item", {})
+        mine = item.get("version", {}).get("S", "") == version or not world.versioned
+        if mine and "ranges" in item and len(item.get("ranges_done", {}).get("NS", ())) >= wanted:
+            break
+        time.sleep(0.02)
+    time.sleep(world.random.uniform(0, 0.3))
+
+
+def poison(run: Run) -> Outcome | str:
+    """40 kinds of poison PDF among 100 healthy ones, after the same healthy ones alone."""
+    try:
+        from benchmarks.poison import poison_kinds  # noqa: PLC0415 - written beside this suite
+    except ImportError as error:
+        return f"there are no poison kinds yet ({error})"
+    kinds = poison_kinds()
+    outcome = Outcome()
+    with World(run.seed, faults=replace(DeliveryFaults(), late=0)) as world:
+        names = world.random.sample(sorted(kinds), 5) if run.short else sorted(kinds)
+        healthy = [key_of(number) for number in range(run.times(100, 10))]
+        bad = {f"bad/{name}.pdf": kinds[name] for name in names}
+        done = _Done()
+        with Workers(world, _POISON_WORKERS, on_done=done) as workers, Reader(world, run.seed) as reader:
+            world.put("warm.pdf", pages=1)
+            workers.settle(60)
+            alone = _upload(run, world, done, {f"alone/{key}": None for key in healthy})
+            mixed = [*healthy, *bad]
+            world.random.shuffle(mixed)
+            among = _upload(run, world, done, {key: bad.get(key) for key in mixed})
+            comparator = outcome.at_rest(world, workers, run, timeout_s=120, believe_refusals=True)
+            outcome.read(reader)
+        statuses = comparator.compare(believe_refusals=True).statuses
+    outcome.facts |= {"poison kinds": len(bad), **{f"are {name}": count for name, count in statuses.items()}}
+    costs = {key: seconds for key, seconds in done.slowest.items() if key in bad}
+    costliest = max(costs, key=lambda key: costs[key])
+    outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (costs[costliest], "s", f"<= {BUDGET_S:g}")
+    # By rank: the first healthy one to be done among poison against the first alone, and so on.
+    delays = [late - early for early, late in zip(sorted(alone.values()), _ranked(among, bad), strict=False)]
+    outcome.goals["longest delay of a healthy one"] = (max(delays, default=0.0), "s", f"<= {BUDGET_S:g}")
+    unfinished = [key for key in healthy if key not in among]
+    outcome.goals["healthy ones not done"] = (len(unfinished), "documents", "== 0")
+    return outcome
+
+
+class _Done:
+    """When each key was done first, and the longest that one handling of it took. Seconds."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, float] = {}
+        self.slowest: dict[str, float] = {}
+
+    def __call__(self, receipt: Receipt, seconds: float) -> None:
+        """A message was done."""
+        key = unquote_plus(receipt.body.partition('"key": "')[2].partition('"')[0])
+        self.first.setdefault(key, time.monotonic())
+        self.slowest[key] = max(self.slowest.get(key, 0.0), seconds)
+
+
+def _upload(
+    run: Run, world: World, done: _Done, contents: Mapping[str, Callable[[], bytes] | None]
+) -> dict[str, float]:
+    """Upload all, poison where there is a maker. Gives the seconds from the last upload until each was done."""
+    made = {key: make() for key, make in contents.items() if make is not None}
+    for key in contents:
+        if key in made:
+            world.put_bytes(key, made[key])
+        else:
+            world.put(key, pages=1)
+    started = time.monotonic()
+    while not contents.keys() <= done.first.keys() and time.monotonic() < started + _LONGEST_S:
+        waiting = contents.keys() - done.first.keys()
+        run.say(f"{len(waiting)} documents left; slowest so far {max(done.slowest.values(), default=0):.1f} s")
+        time.sleep(0.2)
+    run.advance(0.2 if not made else 0.8)
+    return {key: done.first[key] - started for key in contents if key in done.first}
+
+
+def _ranked(among: Mapping[str, float], bad: Collection[str]) -> list[float]:
+    return sorted(seconds for key, seconds in among.items() if key not in bad)
