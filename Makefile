@@ -48,8 +48,16 @@ model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
 	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
 
 .PHONY: faults
-faults: dev ## Prove the promises under faults, 45 minutes; ARGS=--short takes 4, ARGS="--row NAME --seed N" replays
+faults: dev ## Prove that nothing is lost, doubled or stale under faults: 45 minutes, 4 with ARGS=--short
 	$(PY) -m benchmarks.faults $(ARGS)
+
+.PHONY: hard-pdfs
+hard-pdfs: dev ## Read broken and hostile PDFs, beside pdfinfo, PDFium and pypdf; ARGS="--folder DIR" or --poison
+	$(PY) -m benchmarks.hard_pdfs $(ARGS)
+
+.PHONY: redrive
+redrive: local ## Show what ingest gave up and give it back; ARGS=--dry-run
+	.venv/bin/docwell redrive $(ARGS)
 
 .PHONY: container
 container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
@@ -72,7 +80,8 @@ lock: dev ## Write the hash-pinned locks again; ARGS=--upgrade renews versions
 	scripts/lock $(ARGS)
 
 .PHONY: clean
-clean: ## Remove the local stack's data, reports and built files
+clean: ## Stop the local stack; remove its data, reports and built files
+	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi
 	rm -rf .docwell build .venv-export .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 # --- what the doors above need; each is quick when there is nothing to do ---
