@@ -86,7 +86,7 @@ def _wait_until_begun(world: World, key: str) -> None:
 
 
 def poison(run: Run) -> Outcome | str:
-    """40 kinds of poison PDF among 100 healthy ones, after the same healthy ones alone."""
+    """Every kind of poison PDF among 100 healthy ones, after the same healthy ones alone."""
     try:
         from benchmarks.poison import poison_kinds  # noqa: PLC0415 - written beside this suite
     except ImportError as error:
