@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from docwell.observability import logger, metrics, record_cold_start, tracer
-from docwell.routes import app
+from docwell.routes import resolve
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -14,4 +14,4 @@ from docwell.routes import app
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
     """Answer one request of the REST API."""
     record_cold_start()
-    return app.resolve(event, context)
+    return resolve(event, context)

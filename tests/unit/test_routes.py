@@ -111,6 +111,17 @@ def test_a_body_that_cannot_be_used_gets_a_problem_document(world: World, body: 
     assert problem["detail"]
 
 
+@pytest.mark.parametrize("type_", ["application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize("name", ["content-type", "Content-Type"])
+def test_a_body_is_read_as_json_whatever_its_type_says(world: World, name: str, type_: str) -> None:
+    assert call("POST", "/v1/query", {"question": QUESTION}, **{name: type_})[0] == 200
+
+
+def test_a_name_that_is_none_of_ours_is_not_repeated(world: World) -> None:
+    _, problem, _ = call("POST", "/v1/query", {"question": "q", "some secret words": 1})
+    assert "secret" not in json.dumps(problem)
+
+
 def test_a_problem_document_does_not_repeat_the_question(world: World) -> None:
     _, problem, _ = call("POST", "/v1/query", {"question": ["secret words"]})
     assert "secret words" not in json.dumps(problem)

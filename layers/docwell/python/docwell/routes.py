@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -25,8 +26,20 @@ API_VERSION = "1.0.0"
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 _PAGE_SIZE = 100
+_NAME = re.compile(r"\w{1,40}")
 
 app = APIGatewayRestResolver(enable_validation=True)
+
+
+def resolve(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
+    """Answer one proxy event. Every body is read as JSON, whatever its type says: `curl -d` calls it a form."""
+    headers = {
+        name: {key: value for key, value in (event.get(name) or {}).items() if key.lower() != "content-type"}
+        for name in ("headers", "multiValueHeaders")
+    }
+    headers["headers"]["content-type"] = content_types.APPLICATION_JSON
+    headers["multiValueHeaders"]["content-type"] = [content_types.APPLICATION_JSON]
+    return app.resolve({**event, **headers}, context)
 
 
 def request_id() -> str:
@@ -157,9 +170,13 @@ def _docwell_error(error: DocwellError) -> Response[str]:
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _invalid(error: RequestValidationError) -> Response[str]:
-    # Only where and what: the input itself may be a question.
+    # Only where and what: the input itself may be a question, and so may a name that is none of ours.
     errors = [
-        {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]} for item in error.errors()
+        {
+            "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),
+            "what": item["msg"],
+        }
+        for item in error.errors()
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
     return api.problem_response(400, "bad-input", BadInput.title, detail, request_id(), errors)
