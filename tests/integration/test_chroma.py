@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,22 @@ def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str
     assert (found[0].document, found[0].chunk, found[0].generation) == (KEY, written[3].chunk, "g1")
     assert found[0].score == pytest.approx(1.0, abs=1e-5)
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+
+
+def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
+    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(2))
+    real: Any = chroma._known[collection].query
+
+    def half_gone(**arguments: Any) -> Any:
+        answer = real(**arguments)
+        answer["metadatas"][0][0] = answer["documents"][0][0] = None
+        return answer
+
+    monkeypatch.setattr(chroma._known[collection], "query", half_gone)
+    assert len(chroma.search(collection, records(1)[0].vector, 5, None)) == 1
 
 
 def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None:

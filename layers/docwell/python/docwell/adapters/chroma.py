@@ -102,7 +102,8 @@ class ChromaIndex:
             answer["distances"][0],
             strict=True,
         )
-        return [_passage(*row) for row in rows]
+        # A chunk that is removed while Chroma answers comes with its id and distance, and with nothing else.
+        return [_passage(id_, text, row, far) for id_, text, row, far in rows if row and text is not None]
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
@@ -141,6 +142,7 @@ class ChromaIndex:
         return [
             (id_, metadata["document"], metadata["generation"])
             for id_, metadata in zip(answer["ids"], answer["metadatas"], strict=True)
+            if metadata  # else it is being removed
         ]
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
@@ -157,7 +159,7 @@ class ChromaIndex:
                     ),
                 )
             rows = answer["metadatas"] if answer is not None else []
-            for row in rows:
+            for row in filter(None, rows):
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
             if len(rows) < _METADATA_PAGE:
                 break
