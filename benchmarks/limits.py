@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-import boto3
 import httpx
 import psutil
 from fpdf import FPDF
@@ -75,13 +74,7 @@ def worker_memory() -> int:
 
 def ingest(stack: Stack, console: Console, body: bytes, pages: int) -> tuple[float, int, int]:
     """(seconds from upload to live, peak bytes of a worker, chunks) of a PDF with so many pages."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=stack.aws_endpoint,
-        region_name=stack.region,
-        aws_access_key_id=stack.access_key,
-        aws_secret_access_key=stack.secret_key,
-    )
+    s3 = stack.client("s3")
     started, peak = time.monotonic(), 0
     version = s3.put_object(Bucket=stack.bucket, Key=KEY, Body=body)["VersionId"]
     with (

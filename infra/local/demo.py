@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import httpx
 from rich.console import Console
 from rich.panel import Panel
@@ -70,13 +69,7 @@ def example_questions() -> list[ExampleQuestion]:
 
 def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
     """Put every PDF under `folder` into the bucket, its path as the key. Gives the keys."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=stack.aws_endpoint,
-        region_name=stack.region,
-        aws_access_key_id=stack.access_key,
-        aws_secret_access_key=stack.secret_key,
-    )
+    s3 = stack.client("s3")
     keys = []
     for path in sorted(folder.rglob("*.pdf")):
         key = path.relative_to(folder).as_posix()

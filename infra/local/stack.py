@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
+import boto3
 import httpx
 
 from infra.local.gateway import READY_PATH
@@ -50,6 +52,16 @@ class Stack:
     data: str
     queue: str = INGEST_QUEUE
     reconcile_function: str = RECONCILE_FUNCTION
+
+    def client(self, service: Literal["s3", "sqs"]) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+        """A boto3 client of the AWS stand-in."""
+        return boto3.client(
+            service,
+            endpoint_url=self.aws_endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
 
     def write(self) -> None:
         """Into the data folder, atomically."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import httpx
 import pytest
 
@@ -32,13 +31,7 @@ class Doors:
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.stack.gateway, timeout=150, trust_env=False)
-        self.s3 = boto3.client(
-            "s3",
-            endpoint_url=self.stack.aws_endpoint,
-            region_name=self.stack.region,
-            aws_access_key_id=self.stack.access_key,
-            aws_secret_access_key=self.stack.secret_key,
-        )
+        self.s3 = self.stack.client("s3")
 
     def put(self, key: str, body: bytes | Path) -> str:
         """Upload; gives the version."""

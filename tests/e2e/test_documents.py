@@ -104,13 +104,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     key = "e2e/twice.pdf"
     version = doors.put(key, pdf("Only once, please."))
     before = doors.settled(key, version)
-    sqs = __import__("boto3").client(
-        "sqs",
-        endpoint_url=doors.stack.aws_endpoint,
-        region_name=doors.stack.region,
-        aws_access_key_id=doors.stack.access_key,
-        aws_secret_access_key=doors.stack.secret_key,
-    )
+    sqs = doors.stack.client("sqs")
     body = json.dumps({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]})
     queue = next(url for url in sqs.list_queues()["QueueUrls"] if "dlq" not in url.lower())
     for _ in range(3):

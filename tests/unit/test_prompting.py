@@ -38,6 +38,14 @@ def test_placeholders_inside_a_passage_or_question_stay_as_they_are() -> None:
     assert built.messages[-1].content == "[1] costs $question and $passages\n\nQ: is it $5 or $passages?"
 
 
+@pytest.mark.parametrize(("word", "tokens"), [("report", 1), ("отчётность", 3), ("التقرير", 3)])
+def test_a_prompt_that_was_read_whole_is_not_taken_for_cut_in_any_alphabet(word: str, tokens: int) -> None:
+    # `tokens` is what Qwen 2.5's tokenizer makes of the word and its blank.
+    built = build_prompt(PROMPT, passages(f"{word} " * 300), "?", 10_000)
+    assert not built.was_cut(300 * tokens)
+    assert built.was_cut(built.tokens // 3)
+
+
 def test_the_version_changes_with_the_bytes() -> None:
     assert parse_prompt("p", b"# user\n$passages $question").version != PROMPT.version
 
