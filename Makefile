@@ -51,9 +51,25 @@ model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
 faults: dev ## Prove that nothing is lost, doubled or stale under faults: 45 minutes, 4 with ARGS=--short
 	$(PY) -m benchmarks.faults $(ARGS)
 
+.PHONY: eval-answers
+eval-answers: dev embedder ## Ask 100 questions with an answer and N/2 without, judge each: an hour, N=6 four minutes; ARGS="--show misses"
+	$(PY) -m benchmarks.answers --n $(or $(N),100) $(ARGS)
+
+.PHONY: chaos-query
+chaos-query: dev embedder ## What a client sees when model host, Chroma or ledger fail: 4 minutes, 1 with ARGS=--short
+	$(PY) -m benchmarks.chaos $(ARGS)
+
 .PHONY: hard-pdfs
 hard-pdfs: dev ## Read broken and hostile PDFs, beside pdfinfo, PDFium and pypdf; ARGS="--folder DIR" or --poison
 	$(PY) -m benchmarks.hard_pdfs $(ARGS)
+
+.PHONY: eval-guard
+eval-guard: dev embedder ## Attacks in documents: how many are marked, how many harmless ones; ARGS="--stack --n 50" asks
+	$(PY) -m benchmarks.guard $(ARGS)
+
+.PHONY: dashboards
+dashboards: dev ## Write dashboards and saved queries again (infra/dashboards)
+	$(PY) -m infra.dashboards
 
 .PHONY: redrive
 redrive: local ## Show what ingest gave up and give it back; ARGS=--dry-run
@@ -62,6 +78,10 @@ redrive: local ## Show what ingest gave up and give it back; ARGS=--dry-run
 .PHONY: container
 container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
 	$(PY) -m infra.container
+
+.PHONY: infra
+infra: dev embedder ## Every check of the templates that needs no account: SAM, cfn-lint, checkov, cdk-nag, roles, dashboards
+	$(PY) -m infra.checks
 
 .PHONY: bench-long
 bench-long: dev embedder ## 5,000 pages and 400 MB with functions of 60 s, by one worker and by two
@@ -82,7 +102,7 @@ lock: dev ## Write the hash-pinned locks again; ARGS=--upgrade renews versions
 .PHONY: clean
 clean: ## Stop the local stack; remove its data, reports and built files
 	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi
-	rm -rf .docwell build .venv-export .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .docwell build .venv-export .venv-sam .venv-infra layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 # --- what the doors above need; each is quick when there is nothing to do ---
 

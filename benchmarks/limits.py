@@ -78,7 +78,7 @@ def ingest(stack: Stack, console: Console, body: bytes, pages: int) -> tuple[flo
     started, peak = time.monotonic(), 0
     version = s3.put_object(Bucket=stack.bucket, Key=KEY, Body=body)["VersionId"]
     with (
-        httpx.Client(base_url=stack.gateway, timeout=30, trust_env=False) as client,
+        stack.http(30) as client,
         console.status("indexing") as status,
     ):
         while True:

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self
 
 from benchmarks.faults.compare import PipelinePlace
 from benchmarks.faults.documents import question, text_of
@@ -15,13 +15,20 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.adapters.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
-from docwell.models import Passage, Status
+from docwell.models import Passage, Principal, Status
 from docwell.pipeline import ACTIVE_PIPELINE
-from docwell.ports import LanguageModel
-from docwell.prompting import load_prompt
-from docwell.query import Query, Question
+from docwell.retrieval import Retrieval, Scope
 
 _PAUSE_S = 0.05
+_EVERYBODY = Principal("key:reader", collections=None)
+
+
+class _Index(NamedTuple):
+    """What questions to one pipeline go through."""
+
+    catalogue: DynamoLedger
+    retrieval: Retrieval
+    embedder: OnnxEmbedder
 
 
 class Reader:
@@ -42,7 +49,7 @@ class Reader:
         self._stopping = threading.Event()
         self._client = world.client("dynamodb")
         self._state = DynamoState(self._client, TABLE)
-        self._queries = {one.fingerprint: self._query(one) for one in world.pipelines}
+        self._indexes = {one.fingerprint: self._index(one) for one in world.pipelines}
         self._texts: dict[tuple[str, str], list[str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -54,18 +61,15 @@ class Reader:
         self._stopping.set()
         self._thread.join(30)
 
-    def _query(self, pipeline: PipelinePlace) -> Query:
+    def _index(self, pipeline: PipelinePlace) -> _Index:
         world, fingerprint = self._world, pipeline.fingerprint
         places = world.places()
-        return Query(
-            catalogue=DynamoLedger(self._client, TABLE, fingerprint),
-            index=ChromaIndex(
-                world.chroma.url, fingerprint, tenant=places.tenant, database=places.database, timeout_s=5
-            ),
-            embedder=OnnxEmbedder(pipeline.model_dir, threads=1),
-            model=cast("LanguageModel", None),  # only retrieval is asked for
-            prompt=load_prompt("answer"),
+        catalogue = DynamoLedger(self._client, TABLE, fingerprint)
+        chroma = ChromaIndex(
+            world.chroma.url, fingerprint, tenant=places.tenant, database=places.database, timeout_s=5
         )
+        embedder = OnnxEmbedder(pipeline.model_dir, threads=1)
+        return _Index(catalogue, Retrieval(catalogue, chroma), embedder)
 
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
@@ -85,44 +89,45 @@ class Reader:
             absent = set(before) - set(self._world.current)
         if not keys:
             return
-        query = self._active()
-        asked = self._about(keys)
+        index = self._active()
+        scope, top_k = self._about(index, keys)
         watched = self._random.sample(sorted(absent), min(20, len(absent)))
-        settled = {key: self._deleted(query, key) for key in watched}
-        vector = query.embedder.embed_queries([asked.text])[0].tolist()
-        passages = query.retrieve(asked, vector)
+        settled = {key: self._deleted(index, key) for key in watched}
+        vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
+        passages = index.retrieval.search(scope, vector, top_k)
         self.asked += 1
         self.passages += len(passages)
         self._check_generations(passages)
         for passage in passages:
             self._check_text(passage)
             since = settled.get(passage.document)
-            if since is None or self._deleted(query, passage.document) != since:
+            if since is None or self._deleted(index, passage.document) != since:
                 continue
             with self._world.lock:
                 unchanged = self._world.changes.get(passage.document) == before[passage.document]
             if unchanged:
                 self.wrong.append(f"{passage.document!r} is deleted, and its chunk {passage.id} was shown")
 
-    def _active(self) -> Query:
+    def _active(self) -> _Index:
         chosen = self._state.read(ACTIVE_PIPELINE).get("fingerprint")
-        return self._queries.get(chosen or "", next(iter(self._queries.values())))
+        return self._indexes.get(chosen or "", next(iter(self._indexes.values())))
 
-    def _about(self, keys: list[str]) -> Question:
-        text = question(self._random)
+    def _about(self, index: _Index, keys: list[str]) -> tuple[Scope, int]:
+        """Where to ask, and for how many passages; as the use case asks, but of documents that are gone too."""
         key = self._random.choice(keys)
+        collection = key.partition("/")[0]
         match self._random.randrange(3):
             case 0:
-                return Question(text, document=key, top_k=50)
+                return Scope((collection,), key), 50
             case 1:
-                return Question(text, collections=(key.partition("/")[0],), top_k=20)
+                return Scope((collection,)), 20
             case _:
-                return Question(text, top_k=20)
+                return index.retrieval.scope(_EVERYBODY, (), None), 20
 
     @staticmethod
-    def _deleted(query: Query, key: str) -> float | None:
+    def _deleted(index: _Index, key: str) -> float | None:
         """When the ledger settled the key's deletion; None where it has not."""
-        record = query.catalogue.get(key)
+        record = index.catalogue.get(key)
         return record.updated_at if record is not None and record.status is Status.DELETED else None
 
     def _check_generations(self, passages: list[Passage]) -> None:

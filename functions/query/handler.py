@@ -6,12 +6,13 @@ from typing import Any
 
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.routes import resolve
+from docwell.streaming import StreamedResponse
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:  # noqa: ANN401 - Lambda's
     """Answer one request of the REST API."""
     record_cold_start()
     return resolve(event, context)

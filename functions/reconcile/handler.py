@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from docwell import wiring
-from docwell.observability import logger, metrics, record_cold_start, record_drift, tracer
+from docwell.observability import logger, metrics, record_cold_start, record_documents, record_drift, tracer
 from docwell.reconcile import Drift
 
 
@@ -30,5 +30,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         wiring.reindex().tidy(remaining_s)
         if complete:
             record_drift({kind: sum(report.drift[kind] for report in reports) for kind in Drift})
+            record_documents(reports[0].documents)  # the pipeline that answers: one being built comes after it
     logger.info("reconciled", extra={"reports": [asdict(report) | {"found": None} for report in reports]})
     return {"complete": complete, "pipelines": [asdict(report) for report in reports]}

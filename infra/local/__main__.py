@@ -41,9 +41,7 @@ def _addresses(stack: Stack) -> None:
     )
     console.print("and ask:", style="bold")
     console.print('  docwell ask "What does it say about …?"')
-    console.print(
-        f"  curl {stack.gateway}/v1/query -H 'content-type: application/json' -d '{{\"question\": \"…\"}}'"
-    )
+    console.print(f"  curl {stack.gateway}/v1/query -H 'x-api-key: {stack.api_key}' -d '{{\"question\": \"…\"}}'")
 
 
 def _up(options: argparse.Namespace) -> int:

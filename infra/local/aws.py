@@ -1,8 +1,8 @@
-"""The AWS stand-in: S3, SQS and DynamoDB by moto, in one process, with documents that outlive it.
+"""The AWS stand-in: S3, SQS, DynamoDB and API keys by moto, in one process, with documents that outlive it.
 
 ``python -m infra.local.aws --port 4566 --data DIR``
 
-On top of moto: objects and ledger are mirrored in DIR and restored at the start, then each document
+On top of moto: objects, tables and API keys are mirrored in DIR and restored at the start, then each document
 is announced once more, so that what was unfinished is finished; and the notifications that
 moto leaves out (a delete marker, a version deleted by its id) are sent as S3 sends them.
 """
@@ -17,13 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import boto3
+from moto.apigateway.models import apigateway_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -34,21 +35,25 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
-from infra.local.aws_mirror import LedgerMirror, ObjectMirror
+from infra.local.aws_mirror import ObjectMirror
+from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
 from infra.local.names import (
     ACCESS_KEY_ID,
     ACCOUNT,
     BUCKET,
     DEAD_LETTER_QUEUE,
     ERROR,
+    EXPIRES,
     HOST,
     INGEST_QUEUE,
-    LEDGER_SCHEMA,
     LEDGER_TABLE,
     MAX_RECEIVES,
+    PRINCIPALS_TABLE,
+    RECEIPTS_TABLE,
     REGION,
     RESTORE_PRINCIPAL,
     SECRET_ACCESS_KEY,
+    TABLES,
 )
 
 if TYPE_CHECKING:
@@ -107,23 +112,41 @@ def _serve(port: int, application: Application) -> BaseWSGIServer:
 class Mirrored:
     """moto's application with the disk behind it: an answer to a write is sent when the disk has it."""
 
-    def __init__(self, moto: Application, objects: ObjectMirror, ledger: LedgerMirror) -> None:
+    def __init__(
+        self, moto: Application, objects: ObjectMirror, tables: Iterable[TableMirror], api_keys: ApiKeyMirror
+    ) -> None:
         self._moto = moto
         self._objects = objects
-        self._ledger = ledger
+        self._tables = tuple(tables)
+        self._api_keys = api_keys
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
         target = environ.get("HTTP_X_AMZ_TARGET", "")
-        # moto checks a condition and then writes without a lock: two workers could both get a lease.
-        with self._one_at_a_time if target.startswith("DynamoDB") else nullcontext():
-            answer = self._moto(environ, start_response)
         if target.startswith("DynamoDB"):
-            if not target.endswith((".GetItem", ".Query", ".Scan", ".BatchGetItem")):
-                self._ledger.changed()
+            return self._table_request(target, environ, start_response)
+        answer = self._moto(environ, start_response)
+        if "/apigateway/" in environ.get("HTTP_AUTHORIZATION", ""):  # the service that the request is signed for
+            if environ["REQUEST_METHOD"] != "GET":
+                self._api_keys.save()
         elif not target and self._may_change_objects(environ):
             self._update(environ)
+        return answer
+
+    def _table_request(
+        self, target: str, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if target.endswith((".GetItem", ".Query", ".Scan", ".BatchGetItem")):
+            with self._one_at_a_time:
+                return self._moto(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
+        # moto checks a condition and then writes without a lock: two workers could both get a lease.
+        with self._one_at_a_time:
+            answer = self._moto(environ, start_response)
+        for table in self._tables:
+            table.changed(body)
         return answer
 
     @staticmethod
@@ -141,7 +164,7 @@ class Mirrored:
 
 
 def _set_up(endpoint: str) -> None:
-    """Make bucket, queues and table, as template.yaml does."""
+    """Make bucket, queues and tables, as template.yaml does."""
     session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
     s3 = session.client("s3", endpoint_url=endpoint)
     s3.create_bucket(Bucket=BUCKET)
@@ -154,7 +177,13 @@ def _set_up(endpoint: str) -> None:
         QueueName=INGEST_QUEUE,
         Attributes={"VisibilityTimeout": "900", "RedrivePolicy": json.dumps(redrive)},
     )
-    session.client("dynamodb", endpoint_url=endpoint).create_table(TableName=LEDGER_TABLE, **LEDGER_SCHEMA)
+    dynamodb = session.client("dynamodb", endpoint_url=endpoint)
+    for name, schema in TABLES.items():
+        dynamodb.create_table(TableName=name, **schema)
+    for name in (PRINCIPALS_TABLE, RECEIPTS_TABLE):
+        dynamodb.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES}
+        )
 
 
 def _notify_queue(endpoint: str) -> None:
@@ -191,16 +220,26 @@ class AwsStandIn:
         endpoint = f"http://{HOST}:{door.server_port}"
         _set_up(endpoint)
         objects = ObjectMirror(data / "objects", s3_backends[ACCOUNT]["aws"].get_bucket(BUCKET))
-        table = dynamodb_backends[ACCOUNT][REGION].get_table(LEDGER_TABLE)
-        self._ledger = LedgerMirror(data / "ledger.json", table)
+        table = dynamodb_backends[ACCOUNT][REGION].get_table
+        ledger = LedgerMirror(data / "ledger.json", table(LEDGER_TABLE))
+        others = (
+            PrincipalsMirror(data / "principals.json", table(PRINCIPALS_TABLE)),
+            TableMirror(data / "receipts.json", table(RECEIPTS_TABLE)),
+        )
+        api_keys = ApiKeyMirror(data / "api_keys.json", apigateway_backends[ACCOUNT][REGION].keys)
         stored = [one.key for one in objects.restore()]
-        known = set(self._ledger.restore())
+        # The rows without a collection are facts of the whole index.
+        known = {item["document"]["S"] for item in ledger.restore() if "collection" in item}
+        for other in (*others, api_keys):
+            other.restore()
         _notify_queue(endpoint)
         door.shutdown()
         announce(CREATED, stored, RESTORE_PRINCIPAL)
         announce(DELETE_MARKER, sorted(known - set(stored)), RESTORE_PRINCIPAL)
-        self._ledger.start()
-        self._server = _serve(port, Mirrored(moto, objects, self._ledger))
+        self._tables = (ledger, *others)
+        for mirror in self._tables:
+            mirror.start()
+        self._server = _serve(port, Mirrored(moto, objects, self._tables, api_keys))
         self.restored = len(stored)
 
     @property
@@ -213,7 +252,8 @@ class AwsStandIn:
         try:
             self._server.serve_forever(poll_interval=0.1)
         finally:
-            self._ledger.save()
+            for mirror in self._tables:
+                mirror.save()
 
     def stop(self) -> None:
         """End `serve`, from another thread."""
@@ -222,7 +262,7 @@ class AwsStandIn:
 
 def main() -> int:
     """Run until SIGTERM."""
-    parser = argparse.ArgumentParser(description="S3, SQS and DynamoDB on this machine.")
+    parser = argparse.ArgumentParser(description="S3, SQS, DynamoDB and API keys on this machine.")
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()

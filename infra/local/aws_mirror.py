@@ -1,9 +1,8 @@
-"""What the AWS stand-in keeps on disk, since moto itself holds everything in memory.
+"""The documents that the AWS stand-in keeps on disk, since moto itself holds everything in memory.
 
-Objects: for each current object `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with
+For each current object `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with
 key, version id and the rest; the second is written last, by a rename, so a crash leaves the old
 version or the new one. Once mirrored, moto reads the bytes from that file too.
-Ledger: `ledger.json`, every item in DynamoDB's own notation.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.s3.models import FakeKey
 
+from infra.local.aws_tables import write_atomically
 from infra.local.names import ACCOUNT, BUCKET, REGION
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class ObjectMirror:
             found.last_modified.isoformat(),
             dict(found.metadata),
         )
-        _write_atomically(self._index_path(found.name), json.dumps(asdict(one)))
+        write_atomically(self._index_path(found.name), json.dumps(asdict(one)))
 
     def _index_path(self, key: str) -> Path:
         return self._folder / f"{_hashed(key)}.json"
@@ -172,71 +171,3 @@ def _moto_key(one: StoredObject, data: Path) -> Any:  # noqa: ANN401
     key._value_buffer.close()  # noqa: SLF001 - see `ObjectMirror._write`
     key._value_buffer = MirroredFile(data)  # noqa: SLF001
     return key
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-class LedgerMirror:
-    """Keeps a file equal to the ledger table, a moment after the last write."""
-
-    # A worker writes several times a second while it indexes: once each is too often, and waiting
-    # for it to finish too late.
-    QUIET_S = 0.5
-    LATEST_S = 2.0
-
-    def __init__(self, path: Path, table: Any) -> None:  # noqa: ANN401
-        """`table` is moto's own object for the ledger table."""
-        self._path = path
-        self._table = table
-        self._dirty = threading.Event()
-        self._lock = threading.Lock()
-
-    def restore(self) -> list[str]:
-        """Put what is on disk into moto's table. Gives the documents' keys."""
-        if not self._path.exists():
-            return []
-        stored = json.loads(self._path.read_text(encoding="utf-8"))
-        # Rows under other keys are of an earlier docwell: their documents are announced, and indexed anew.
-        items = [item for item in stored if {"document", "pipeline"} <= item.keys()]
-        for item in items:
-            if "lease_expires" in item:
-                # Messages at work when the stand-in ended are gone with their queue: nobody comes back for
-                # these leases. A holder that still lives is told so by the fence.
-                item["lease_expires"] = {"N": "0"}
-            if "dispatched" in item:  # nor are the messages of its ranges: they are sent again
-                item["dispatched"] = {"BOOL": False}
-            self._table.put_item(item)
-        return [item["document"]["S"] for item in items if "collection" in item]  # the rest are facts
-
-    def start(self) -> None:
-        """Write in the background from now on."""
-        threading.Thread(target=self._follow, daemon=True).start()
-
-    def changed(self) -> None:
-        """The table was written to."""
-        self._dirty.set()
-
-    def save(self) -> None:
-        """Write now."""
-        with self._lock:
-            _write_atomically(self._path, json.dumps(self._items()))
-
-    def _items(self) -> list[Any]:
-        while True:
-            try:
-                return [item.to_json()["Attributes"] for item in self._table.all_items()]
-            except RuntimeError:  # another thread has just added a document to moto's dictionary
-                continue
-
-    def _follow(self) -> None:
-        while self._dirty.wait():
-            latest = time.monotonic() + self.LATEST_S
-            while self._dirty.is_set() and time.monotonic() < latest:
-                self._dirty.clear()
-                time.sleep(self.QUIET_S)
-            self._dirty.clear()
-            self.save()

@@ -169,7 +169,7 @@ def demo(data: Path, model: str) -> int:
     try:
         with (
             running_stack(data, model) as stack,
-            httpx.Client(base_url=stack.gateway, timeout=DEADLINE_S + 20, trust_env=False) as client,
+            stack.http(DEADLINE_S + 20) as client,
         ):
             report.add("the stack is up", time.monotonic() - started, "s")
             uploading, since = time.monotonic(), time.time()

@@ -2,6 +2,8 @@
 
 ``python -m infra.local.gateway --port 8080``
 
+A key sent as `x-api-key` is looked up among API Gateway's keys, and its id is told to the function.
+
 It stands in for two more parts: Lambda's own API, which calls the reconcile function by its name, and the
 schedule that calls it every few minutes.
 
@@ -12,9 +14,9 @@ and all (a document's key can hold `/`, so `%2F` must survive); query strings ar
 from __future__ import annotations
 
 import argparse
+import asyncio
 import base64
 import contextlib
-import json
 import sys
 import threading
 import time
@@ -23,12 +25,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import uvicorn
 from anyio import CapacityLimiter, to_thread
+from botocore.config import Config
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 from starlette.routing import Route
 
+from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
+from infra.local.api_keys import HEADER, ApiKeys
 from infra.local.function_environment import function_environment
 from infra.local.functions_api import functions_route, scheduled
 from infra.local.lambda_runtime import (
@@ -37,6 +44,7 @@ from infra.local.lambda_runtime import (
     FunctionPool,
     FunctionSpec,
     FunctionTimedOut,
+    Stream,
 )
 from infra.local.names import ACCOUNT, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, WARNING
 
@@ -45,6 +53,8 @@ if TYPE_CHECKING:
 
 # API Gateway's limit for a payload.
 MAX_BODY_BYTES = 10 * 1024 * 1024
+# The status in the log when nobody was there to be told one (nginx's word for it).
+CLIENT_GONE = 499
 STAGE = "local"
 # As in template.yaml.
 RECONCILE_TIMEOUT_S = 900.0
@@ -53,23 +63,23 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 READY_PATH = "/-/ready"
 
 
-class MalformedAnswer(Exception):  # noqa: N818 - named for what the function gave
-    """The function's answer is not what API Gateway takes."""
+class _AnyPath(Convertor[str]):
+    """Any path: a key of S3 may hold line ends, at which Starlette's own `path` stops."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
 
 
-class BodyTooLarge(Exception):  # noqa: N818
+register_url_convertor("any", _AnyPath())
+
+
+class BodyTooLarge(Exception):  # noqa: N818 - named for what the client sent
     """The request's body is over `MAX_BODY_BYTES`."""
-
-
-def problem(status: int, kind: str, title: str, request_id: str, **headers: str) -> Response:
-    """A problem document (RFC 9457), for what goes wrong outside the function."""
-    document = {"type": f"urn:docwell:{kind}", "title": title, "status": status, "request_id": request_id}
-    return Response(
-        json.dumps(document),
-        status,
-        {"x-amzn-requestid": request_id, **{name.replace("_", "-"): value for name, value in headers.items()}},
-        "application/problem+json",
-    )
 
 
 def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -93,8 +103,12 @@ def _encoded(body: bytes) -> tuple[str | None, bool]:
         return base64.b64encode(body).decode("ascii"), True
 
 
-def proxy_event(request: Request, body: bytes, request_id: str) -> dict[str, Any]:
-    """The event that a REST API with a `{proxy+}` resource gives to its function."""
+def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str | None) -> dict[str, Any]:
+    """The event that a REST API with a `{proxy+}` resource gives to its function.
+
+    `requestContext` says who asks, so nothing that a client sends gets in there but a key that API Gateway knows.
+    There is no `authorizer` in it: this API has none.
+    """
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
     headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
     query = _grouped(request.query_params.multi_items())
@@ -118,6 +132,8 @@ def proxy_event(request: Request, body: bytes, request_id: str) -> dict[str, Any
             "extendedRequestId": request_id,
             "httpMethod": request.method,
             "identity": {
+                "apiKey": request.headers.get(HEADER) if api_key_id else None,
+                "apiKeyId": api_key_id,
                 "sourceIp": request.client.host if request.client else HOST,
                 "userAgent": request.headers.get("user-agent"),
             },
@@ -135,33 +151,6 @@ def proxy_event(request: Request, body: bytes, request_id: str) -> dict[str, Any
     }
 
 
-def http_answer(answer: Any, request_id: str) -> Response:  # noqa: ANN401 - whatever the function gave
-    """The function's answer as HTTP. Raises `MalformedAnswer`."""
-    if not isinstance(answer, dict) or not isinstance(answer.get("statusCode"), int):
-        raise MalformedAnswer("the answer is not an object with an integer statusCode")
-    body = answer.get("body") or ""
-    single = answer.get("headers") or {}
-    multiple = answer.get("multiValueHeaders") or {}
-    if not isinstance(body, str) or not isinstance(single, dict) or not isinstance(multiple, dict):
-        raise MalformedAnswer("body is not text, or headers are no object")
-    try:
-        content = base64.b64decode(body, validate=True) if answer.get("isBase64Encoded") else body.encode()
-    except ValueError:
-        raise MalformedAnswer("isBase64Encoded is true and body is not base64") from None
-    response = Response(content, answer["statusCode"])
-    named = {name.lower() for name in multiple}
-    for name, value in single.items():
-        if name.lower() not in named:
-            response.headers[name] = str(value)
-    for name, values in multiple.items():
-        for value in values:
-            response.headers.append(name, str(value))
-    if content and "content-type" not in response.headers:
-        response.headers["content-type"] = "application/json"  # API Gateway's default
-    response.headers["x-amzn-requestid"] = request_id
-    return response
-
-
 async def _read_body(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
@@ -174,26 +163,32 @@ async def _read_body(request: Request) -> bytes:
 class Gateway:
     """The ASGI application over one function pool; `functions` are called by name through Lambda's API."""
 
-    def __init__(self, pool: FunctionPool, functions: Mapping[str, FunctionPool] | None = None) -> None:
+    def __init__(
+        self,
+        pool: FunctionPool,
+        functions: Mapping[str, FunctionPool] | None = None,
+        api_keys: ApiKeys | None = None,
+    ) -> None:
         self._pool = pool
+        self._api_keys = api_keys
         self.app = Starlette(
             routes=[
                 Route(READY_PATH, _ready),
                 functions_route(functions or {}),
-                Route("/{proxy:path}", self._handle, methods=METHODS),
+                Route("/{proxy:any}", self._handle, methods=METHODS),
             ]
         )
         self._limiter: CapacityLimiter | None = None
 
     async def _handle(self, request: Request) -> Response:
         request_id = str(uuid.uuid4())
-        started = time.perf_counter()
+        line = _RequestLine(request)
         response = await self._answer(request, request_id)
-        milliseconds = (time.perf_counter() - started) * 1000
-        mark = NOTICE if request.method == "POST" else ""
-        # The path may be a document's key; the question is in the body and never shown.
-        path = request.scope["raw_path"].decode("ascii", "replace")
-        print(f"{mark}{request.method} {path} {response.status_code} in {milliseconds:.0f} ms", flush=True)
+        if isinstance(response, StreamedAnswer):
+            response.on_first_byte = line.first_byte
+            response.on_end = lambda complete: line.end(response.status_code, complete=complete)
+        else:
+            line.end(response.status_code, complete=response.status_code != CLIENT_GONE)
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
@@ -201,15 +196,37 @@ class Gateway:
             body = await _read_body(request)
         except BodyTooLarge:
             return problem(413, "too-large", "The request is over 10 MB", request_id, connection="close")
-        event = proxy_event(request, body, request_id)
         # One more than the pool takes, so that the one too many is told so by the pool.
         self._limiter = self._limiter or CapacityLimiter(self._pool.capacity + 1)
-        try:
-            # Abandoned when the gateway stops: closing the pool then ends the call in its thread.
-            answer = await to_thread.run_sync(
-                self._pool.invoke, event, limiter=self._limiter, abandon_on_cancel=True
+        # Abandoned when the gateway stops: closing the pool then ends the call in its thread.
+        call = asyncio.ensure_future(
+            to_thread.run_sync(
+                self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
             )
-            return http_answer(answer, request_id)
+        )
+        leaving = asyncio.ensure_future(_left(request))
+        await asyncio.wait({call, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if call.done():
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            return call.result()
+        # As in the cloud the function goes on to its answer; one that streams then finds that nobody takes it.
+        call.add_done_callback(_hang_up)
+        return Response(status_code=CLIENT_GONE)
+
+    def _call(self, request: Request, body: bytes, request_id: str) -> Response:
+        """The function's answer as HTTP, or what went wrong as a problem."""
+        key_id = self._api_keys.id_of(request.headers.get(HEADER)) if self._api_keys else None
+        event = proxy_event(request, body, request_id, key_id)
+        try:
+            answer = self._pool.invoke(event)
+            if not isinstance(answer, Stream):
+                return http_answer(answer, request_id)
+            try:
+                return StreamedAnswer(answer, answer.metadata(), request_id)
+            except MalformedAnswer:
+                answer.close()
+                raise
         except FunctionBusy as busy:
             return problem(
                 429, "too-many-requests", "Too many requests", request_id, retry_after=str(busy.retry_after)
@@ -220,6 +237,40 @@ class Gateway:
         except (FunctionError, MalformedAnswer) as error:
             print(f"{ERROR}{error}", flush=True)
             return problem(502, "function-failed", "The function failed", request_id)
+
+
+class _RequestLine:
+    """What the log says of one request. The path may be a document's key; the question is in the body, unshown."""
+
+    def __init__(self, request: Request) -> None:
+        mark = NOTICE if request.method == "POST" else ""
+        path = request.scope["raw_path"].decode("ascii", "replace")
+        self._what = f"{mark}{request.method} {path}"
+        self._started = time.perf_counter()
+        self._first_byte = ""
+
+    def first_byte(self) -> None:
+        """The first byte of a stream is on its way."""
+        self._first_byte = f", first byte after {self._milliseconds():.0f} ms"
+
+    def end(self, status: int, *, complete: bool) -> None:
+        """Print the line."""
+        left = "" if complete else ", not to its end"
+        print(f"{self._what} {status} in {self._milliseconds():.0f} ms{self._first_byte}{left}", flush=True)
+
+    def _milliseconds(self) -> float:
+        return (time.perf_counter() - self._started) * 1000
+
+
+async def _left(request: Request) -> None:
+    """Returns when the client has gone away. The request's body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _hang_up(call: asyncio.Future[Response]) -> None:
+    if not call.cancelled() and call.exception() is None and isinstance(response := call.result(), StreamedAnswer):
+        response.hang_up()
 
 
 async def _ready(_: Request) -> Response:
@@ -233,6 +284,12 @@ def _warm(pool: FunctionPool) -> None:
         print(f"{ERROR}{error}", flush=True)
 
 
+def _api_keys() -> ApiKeys:
+    # The environment of the function names the stand-in. A gateway must not hang with it.
+    bounds = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    return ApiKeys(boto3.client("apigateway", config=bounds))
+
+
 def main() -> int:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description="HTTP to the query function.")
@@ -243,7 +300,13 @@ def main() -> int:
     parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
-    spec = FunctionSpec(options.handler, function_environment(), timeout_s=options.timeout)
+    spec = FunctionSpec(
+        options.handler,
+        function_environment(),
+        timeout_s=options.timeout,
+        # As the template's wrapper does: the one that Lambda brings cannot stream.
+        runtime="docwell.streaming_runtime",
+    )
     # Behind a model that answers one question at a time, a waiting caller may need as long as an answer.
     pool = FunctionPool(spec, options.concurrency, wait_s=options.timeout)
     threading.Thread(target=_warm, args=(pool,), daemon=True).start()
@@ -255,7 +318,7 @@ def main() -> int:
     )
     if options.reconcile_every > 0:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}).app
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, _api_keys()).app
     config = uvicorn.Config(app, HOST, options.port, log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()

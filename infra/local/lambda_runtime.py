@@ -1,14 +1,7 @@
 """A small Lambda: functions in execution environments of their own, one request at a time in each.
 
-Each environment is a child process that runs `awslambdaric`, the client that Lambda itself runs, against
-`infra.local.runtime_api`. ::
-
-    FunctionError
-    ├── FunctionRaised      the handler raised, or its answer is over Lambda's limit
-    ├── FunctionTimedOut    no answer in time; the environment was killed
-    ├── FunctionCrashed     the process ended without an answer
-    │   └── FunctionInitFailed   … while the module was being imported
-    └── FunctionBusy        every environment is at work and the line is full
+Each environment is a child process that runs a client of `infra.local.runtime_api`: `awslambdaric`, which Lambda
+itself runs, or docwell's own, which can stream. What goes wrong is one of `infra.local.function_errors`.
 """
 
 from __future__ import annotations
@@ -23,44 +16,43 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infra.local.function_errors import (
+    FunctionBusy,
+    FunctionCrashed,
+    FunctionError,
+    FunctionInitFailed,
+    FunctionRaised,
+    FunctionTimedOut,
+)
 from infra.local.names import ACCOUNT, REGION, ROOT
 from infra.local.process import Child
-from infra.local.runtime_api import Exited, Failure, Happening, Invocation, Ready, Result, RuntimeApi
+from infra.local.runtime_api import (
+    Exited,
+    Failure,
+    Happening,
+    Invocation,
+    Ready,
+    Result,
+    RuntimeApi,
+    StreamBegan,
+)
+from infra.local.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
-class FunctionError(Exception):
-    """Root of the tree."""
-
-
-class FunctionRaised(FunctionError):  # noqa: N818 - the tree reads better without Error on each name
-    """The handler raised `type`."""
-
-    def __init__(self, type_: str, message: str) -> None:
-        super().__init__(f"{type_}: {message}")
-        self.type = type_
-
-
-class FunctionTimedOut(FunctionError):  # noqa: N818
-    """No answer in time."""
-
-
-class FunctionCrashed(FunctionError):  # noqa: N818
-    """The process ended without an answer. The message has its last line of output."""
-
-
-class FunctionInitFailed(FunctionCrashed):
-    """The handler's module cannot be imported."""
-
-
-class FunctionBusy(FunctionError):  # noqa: N818
-    """Try again in `retry_after` seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__("every environment of the function is at work and the line is full")
-        self.retry_after = retry_after
+__all__ = [
+    "Environment",
+    "FunctionBusy",
+    "FunctionCrashed",
+    "FunctionError",
+    "FunctionInitFailed",
+    "FunctionPool",
+    "FunctionRaised",
+    "FunctionSpec",
+    "FunctionTimedOut",
+    "Stream",
+]
 
 
 def _to_stdout(line: str) -> None:
@@ -77,6 +69,8 @@ class FunctionSpec:
     # Lambda gives 10 s; a small shared machine reads its modules from a cold disk.
     init_timeout_s: float = 60.0
     memory_mb: int = 1024
+    # The module that runs the handler: this one is what the managed runtime for Python runs.
+    runtime: str = "awslambdaric"
     on_line: Callable[[str], None] = _to_stdout
 
     @property
@@ -121,7 +115,7 @@ class Environment:
         self._api = RuntimeApi()
         self._ready = False
         self._child = Child(
-            [sys.executable, "-m", "awslambdaric", spec.handler],
+            [sys.executable, "-m", spec.runtime, spec.handler],
             spec.variables(self._api.address),
             spec.on_line,
             lambda status: self._api.happenings.put(Exited(status)),
@@ -149,14 +143,27 @@ class Environment:
         """The function's answer as JSON. Raises `FunctionError`; then the environment must be killed,
         except after `FunctionRaised`.
         """  # noqa: D205 - one sentence
+        answer = self.begin(event)
+        if isinstance(answer, Stream):
+            raise FunctionError(f"{self._spec.name} streams its answer, which nobody takes here")
+        return answer
+
+    def begin(self, event: bytes) -> bytes | Stream:
+        """The function's answer as JSON, or one that streams; `Stream.start` then says when this is free again.
+
+        Raises `FunctionError`; then the environment must be killed, except after `FunctionRaised`.
+        """
         self.wait_ready()
         timeout = self._spec.timeout_s
         invocation = Invocation(str(uuid.uuid4()), event, int((time.time() + timeout) * 1000), self._spec.arn)
         deadline = time.monotonic() + timeout
         self._api.give(invocation)
         answer = self._answer(invocation.id, deadline)
-        if isinstance(answer, Failure):
-            raise FunctionRaised(answer.type, answer.message)
+        match answer:
+            case StreamBegan():
+                return Stream(self._api, invocation.id, deadline, self._spec.name)
+            case Failure():
+                raise FunctionRaised(answer.type, answer.message)
         return answer.body
 
     def kill(self) -> None:
@@ -164,12 +171,14 @@ class Environment:
         self._child.kill()
         self._api.close()
 
-    def _answer(self, id_: str, deadline: float) -> Result | Failure:
-        """What the function says to one invocation, once it has asked for the next."""
+    def _answer(self, id_: str, deadline: float) -> Result | Failure | StreamBegan:
+        """What the function says to one invocation, once it has asked for the next or has begun to stream."""
         answer: Result | Failure | None = None
         while True:
             happening = self._next(deadline, "at work")
             match happening:
+                case StreamBegan() if happening.id == id_:
+                    return happening
                 case Result() | Failure() if happening.id == id_:
                     answer = happening
                 case Ready() | Exited() if answer is not None:
@@ -213,20 +222,27 @@ class FunctionPool:
         return self._concurrency + self._max_waiting
 
     def invoke(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON the function gives
-        """The function's answer. Raises `FunctionError`. Blocks; may be called from many threads."""
+        """The function's answer, a `Stream` where it streams: close that, or read it to its end.
+
+        Raises `FunctionError`. Blocks; may be called from many threads.
+        """
         payload = json.dumps(event).encode()
         environment = self._take()
-        usable = False
+        usable, answer = False, None
         try:
-            body = environment.invoke(payload)
+            answer = environment.begin(payload)
             usable = True
         except FunctionRaised:
             usable = True
             raise
         finally:
-            self._give_back(environment, usable=usable)
+            if not isinstance(answer, Stream):
+                self._give_back(environment, usable=usable)
+        if isinstance(answer, Stream):
+            answer.start(lambda usable: self._give_back(environment, usable=usable))
+            return answer
         try:
-            return json.loads(body)
+            return json.loads(answer)
         except ValueError as error:
             raise FunctionRaised("Runtime.MarshalError", f"the answer is not JSON: {error}") from None
 

@@ -37,6 +37,35 @@ LEDGER_SCHEMA: dict[str, Any] = {
         }
     ],
 }
+PRINCIPALS_TABLE = "docwell-principals"
+RECEIPTS_TABLE = "docwell-receipts"
+
+
+def _own_rows(item: str) -> dict[str, Any]:
+    return {
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [
+            {"AttributeName": "principal", "KeyType": "HASH"},
+            {"AttributeName": item, "KeyType": "RANGE"},
+        ],
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("principal", item)],
+    }
+
+
+PRINCIPALS_SCHEMA = _own_rows("item")
+RECEIPTS_SCHEMA = _own_rows("request_id")
+TABLES = {
+    LEDGER_TABLE: LEDGER_SCHEMA,
+    PRINCIPALS_TABLE: PRINCIPALS_SCHEMA,
+    RECEIPTS_TABLE: RECEIPTS_SCHEMA,
+}
+# The attribute of these tables' time to live.
+EXPIRES = "expires_at"
+
+# The API key that each local stack has, and its id: it sees every collection.
+LOCAL_API_KEY = "docwell-local-development-key"
+LOCAL_API_KEY_ID = "local"
+
 INGEST_QUEUE = "docwell-ingest"
 DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
 RECONCILE_FUNCTION = "docwell-reconcile"

@@ -5,8 +5,11 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import queue
+import socket
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VERSION = "/2018-06-01/runtime"
+RESPONSE_MODE = "Lambda-Runtime-Function-Response-Mode"
+# Trailers of a streamed answer that its function could not finish; the second is JSON in base64.
+ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
+ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 # Lambda's limit for a buffered answer.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 
@@ -55,13 +62,42 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamBegan:
+    """The function begins to send its answer in pieces."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPiece:
+    """The next piece of a streamed answer."""
+
+    id: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """A streamed answer is complete. One that breaks off ends in a `Failure`."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientGone:
+    """`RuntimeApi.hang_up` was called: nobody wants the rest of a streamed answer."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """The process has ended."""
 
     status: int
 
 
-Happening = Ready | Result | Failure | Exited
+Happening = Ready | Result | Failure | StreamBegan | StreamPiece | StreamEnded | ClientGone | Exited
 
 
 class _Server(ThreadingHTTPServer):
@@ -77,6 +113,7 @@ class RuntimeApi:
     def __init__(self) -> None:
         self.happenings: queue.Queue[Happening] = queue.Queue()
         self._work: queue.Queue[Invocation | None] = queue.Queue()
+        self._streams: dict[str, socket.socket] = {}
         self._server = _Server((HOST, 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -88,6 +125,14 @@ class RuntimeApi:
     def give(self, invocation: Invocation) -> None:
         """The next event for the function."""
         self._work.put(invocation)
+
+    def hang_up(self, id_: str) -> None:
+        """Break the connection over which the streamed answer to an invocation comes."""
+        self.happenings.put(ClientGone(id_))
+        connection = self._streams.get(id_)
+        if connection is not None:
+            with contextlib.suppress(OSError):  # it may have ended just now
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of the port, in the background: the server looks only twice a second whether to stop."""
@@ -107,6 +152,11 @@ class RuntimeApi:
                 return api._work.get()
 
             def happened(self, happening: Happening) -> None:
+                match happening:
+                    case StreamBegan():
+                        api._streams[happening.id] = self.connection
+                    case StreamEnded() | Failure() if happening.id is not None:
+                        api._streams.pop(happening.id, None)
                 api.happenings.put(happening)
 
         return Handler
@@ -128,6 +178,9 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         """Requests of the runtime interest nobody."""
 
     def do_GET(self) -> None:
+        if self.path == f"{VERSION}/restore/next":  # a snapshot is taken and restored in no time
+            self._answer(200, {})
+            return
         if self.path != f"{VERSION}/invocation/next":
             self._answer(404, {"errorMessage": "no such path", "errorType": "NotFound"})
             return
@@ -147,33 +200,58 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         self.wfile.write(invocation.event)
 
     def do_POST(self) -> None:
-        # A streamed answer (Lambda-Runtime-Function-Response-Mode: streaming) comes in chunks: `_chunks`
-        # yields them as they arrive, so passing them on is a matter of who consumes them.
-        body = b"".join(self._chunks())
         parts = self.path.removeprefix(VERSION).strip("/").split("/")
         match parts:
-            case ["invocation", id_, "response"] if len(body) <= MAX_RESPONSE_BYTES:
-                self.happened(Result(id_, body))
+            case ["invocation", id_, "response"] if self.headers.get(RESPONSE_MODE, "").lower() == "streaming":
+                self._stream(id_)
+                return
             case ["invocation", id_, "response"]:
-                self.happened(Failure(id_, "Function.ResponseSizeTooLarge", f"the answer has {len(body)} bytes"))
+                self.happened(_result(id_, b"".join(self._chunks())))
             case ["invocation", id_, "error"]:
-                self.happened(_failure(id_, body))
+                self.happened(_failure(id_, b"".join(self._chunks())))
             case ["init", "error"]:
-                self.happened(_failure(None, body))
+                self.happened(_failure(None, b"".join(self._chunks())))
             case _:
+                self.close_connection = True  # with a body that nobody reads
                 self._answer(404, {"errorMessage": "no such path", "errorType": "NotFound"})
                 return
         self._answer(202, {"status": "OK"})
 
-    def _chunks(self) -> Iterator[bytes]:
+    def _stream(self, id_: str) -> None:
+        """Tell of each piece of an answer as it comes."""
+        self.happened(StreamBegan(id_))
+        trailers: dict[str, str] = {}
+        try:
+            for piece in self._chunks(trailers):
+                self.happened(StreamPiece(id_, piece))
+        except (OSError, ValueError):  # the process has died, or `hang_up` was called
+            self.happened(Failure(id_, "Runtime.TruncatedResponse", "the answer broke off"))
+            self.close_connection = True
+            return
+        if ERROR_TYPE.lower() in trailers:
+            self.happened(_failure(id_, _decoded(trailers.get(ERROR_BODY.lower(), ""))))
+        else:
+            self.happened(StreamEnded(id_))
+        self._answer(202, {"status": "OK"})
+
+    def _chunks(self, trailers: dict[str, str] | None = None) -> Iterator[bytes]:
+        """The body as it arrives; then `trailers` has what came after it, its names in small letters.
+
+        Raises `OSError` or `ValueError` where a body in chunks breaks off.
+        """
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             yield self.rfile.read(int(self.headers.get("Content-Length", 0)))
             return
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            yield self.rfile.read(size)
+            piece = self.rfile.read(size)
+            if len(piece) < size:
+                raise ConnectionError("a chunk broke off")
+            yield piece
             self.rfile.readline()
-        while self.rfile.readline().strip():  # trailers
-            pass
+        while line := self.rfile.readline().strip():
+            name, _, value = line.decode("ascii", "replace").partition(":")
+            if trailers is not None:
+                trailers[name.lower()] = value.strip()
 
     def _answer(self, status: int, document: dict[str, str]) -> None:
         body = json.dumps(document).encode()
@@ -182,6 +260,19 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _result(id_: str, body: bytes) -> Result | Failure:
+    if len(body) <= MAX_RESPONSE_BYTES:
+        return Result(id_, body)
+    return Failure(id_, "Function.ResponseSizeTooLarge", f"the answer has {len(body)} bytes")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _failure(id_: str | None, body: bytes) -> Failure:

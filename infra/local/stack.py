@@ -23,6 +23,9 @@ from infra.local.names import (
     HOST,
     INGEST_QUEUE,
     LEDGER_TABLE,
+    LOCAL_API_KEY,
+    PRINCIPALS_TABLE,
+    RECEIPTS_TABLE,
     RECONCILE_FUNCTION,
     REGION,
     ROOT,
@@ -52,6 +55,8 @@ class Stack:
     data: str
     queue: str = INGEST_QUEUE
     reconcile_function: str = RECONCILE_FUNCTION
+    api_key: str = LOCAL_API_KEY
+    principals_table: str = PRINCIPALS_TABLE
 
     def client(self, service: Literal["s3", "sqs"]) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
         """A boto3 client of the AWS stand-in."""
@@ -61,6 +66,12 @@ class Stack:
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+        )
+
+    def http(self, timeout_s: float) -> httpx.Client:
+        """A client of the API, with this machine's key."""
+        return httpx.Client(
+            base_url=self.gateway, headers={"x-api-key": self.api_key}, timeout=timeout_s, trust_env=False
         )
 
     def write(self) -> None:
@@ -178,6 +189,8 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
     return {
         "DOCWELL_BUCKET": stack.bucket,
         "DOCWELL_LEDGER_TABLE": LEDGER_TABLE,
+        "DOCWELL_PRINCIPALS_TABLE": stack.principals_table,
+        "DOCWELL_RECEIPTS_TABLE": RECEIPTS_TABLE,
         "DOCWELL_QUEUE_URL": f"{stack.aws_endpoint}/{ACCOUNT}/{INGEST_QUEUE}",
         "DOCWELL_CHROMA_URL": stack.chroma,
         "DOCWELL_MODEL_DIR": str(MODEL_DIR),

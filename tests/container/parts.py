@@ -13,11 +13,15 @@ import boto3
 import httpx
 import yaml  # type: ignore[import-untyped] # ships no types
 
+from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.identity import SAM_LOCAL
 from infra.container import sam
 from tests.container import stand_ins
 
 BUCKET = "docwell-documents"
 TABLE = "docwell-ledger"
+PRINCIPALS = "docwell-principals"
+RECEIPTS = "docwell-receipts"
 QUEUE = "docwell-ingest"
 REGION = "us-east-1"
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:123456789012:{QUEUE}"
@@ -49,6 +53,8 @@ class Cloud:
             "AWS_ENDPOINT_URL": self.aws,
             "DOCWELL_BUCKET": BUCKET,
             "DOCWELL_LEDGER_TABLE": TABLE,
+            "DOCWELL_PRINCIPALS_TABLE": PRINCIPALS,
+            "DOCWELL_RECEIPTS_TABLE": RECEIPTS,
             "DOCWELL_CHROMA_URL": self.chroma,
             "DOCWELL_QUEUE_URL": self.queue,
         }
@@ -74,9 +80,13 @@ class Cloud:
 def make_resources(cloud: Cloud) -> None:
     """Bucket and ledger as the template describes them, notifications included."""
     resources = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())["Resources"]
-    table = resources["LedgerTable"]["Properties"]
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    cloud.client("dynamodb").create_table(TableName=TABLE, **{name: table[name] for name in wanted})
+    for resource, name in (("LedgerTable", TABLE), ("PrincipalsTable", PRINCIPALS), ("ReceiptsTable", RECEIPTS)):
+        table = resources[resource]["Properties"]
+        described = {key: table[key] for key in wanted if key in table}
+        cloud.client("dynamodb").create_table(TableName=name, **described)
+    # `sam local` calls no authorizer and knows no API keys, so this is who asks there.
+    PrincipalAdmin(cloud.client("dynamodb"), PRINCIPALS).add(Grant(SAM_LOCAL.id, None))
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})

@@ -30,7 +30,7 @@ class Doors:
     s3: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.stack.gateway, timeout=150, trust_env=False)
+        self.http = self.stack.http(150)
         self.s3 = self.stack.client("s3")
 
     def put(self, key: str, body: bytes | Path) -> str:

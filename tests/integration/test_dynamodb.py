@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb import DynamoLedger, DynamoState
+from docwell.adapters.ledger_pages import encode_cursor
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
 from infra.local.names import LEDGER_SCHEMA
@@ -212,20 +214,69 @@ def test_documents_are_paged_by_collection_and_status_without_deleted_ones(ledge
     seen: list[str] = []
     cursor = None
     while True:
-        records, cursor = ledger.page("a", None, cursor, 2)
+        records, cursor = ledger.page(["a"], None, cursor, 2)
         seen += [record.key for record in records]
         assert len(records) <= 2
         if cursor is None:
             break
     assert seen == ["a/0", "a/1", "a/2", "a/4", "a/5", "a/6"]
     assert {r.key for r in ledger.page(None, None, None, 100)[0]} == {*seen, "b/other"}
-    assert [r.key for r in ledger.page("a", Status.DELETED, None, 100)[0]] == ["a/3"]
+    assert [r.key for r in ledger.page(["a"], Status.DELETED, None, 100)[0]] == ["a/3"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "bm8=", "eyJhIjogMX0=", "W10=", "é"])
-def test_a_cursor_that_was_not_given_out_is_bad_input(ledger: DynamoLedger, cursor: str) -> None:
+def test_a_caller_of_some_collections_gets_these_one_after_the_other(ledger: DynamoLedger) -> None:
+    for key in ("b/1", "a/2", "c/1", "a/1", "top.pdf"):
+        taken(ledger, key=key)
+    for limit in (1, 2, 3, 10):
+        seen: list[str] = []
+        cursor = None
+        while True:
+            records, cursor = ledger.page(["b", "none", "a", "default", ""], None, cursor, limit)
+            seen += [record.key for record in records]
+            assert len(records) <= limit
+            if cursor is None:
+                break
+        assert seen == ["a/1", "a/2", "b/1", "top.pdf"]
+
+
+def test_a_page_of_thousands_of_empty_collections_is_bounded_and_goes_on(ledger: DynamoLedger) -> None:
+    taken(ledger, key="z/1")
+    pages, seen, cursor = 0, [], None
+    while pages == 0 or cursor:
+        records, cursor = ledger.page([f"c{number}" for number in range(120)] + ["z"], None, cursor, 10)
+        seen += [record.key for record in records]
+        pages += 1
+    assert (seen, pages) == (["z/1"], 3)
+
+
+def test_a_cursor_never_leads_out_of_the_callers_collections(ledger: DynamoLedger) -> None:
+    for collection in ("a", "b"):
+        for number in range(3):
+            taken(ledger, key=f"{collection}/{number}")
+    _, of_b = ledger.page(["b"], None, None, 1)
+    _, of_all = ledger.page(None, None, None, 1)
+    forged = {"collection": {"S": "a"}, "document": {"S": "b/0"}, "pipeline": {"S": PIPELINE}}
+    for cursor in (of_b, of_all, encode_cursor(forged), encode_cursor({"collection": {"S": "b"}})):
+        with pytest.raises(BadInput, match="cursor"):
+            ledger.page(["a"], None, cursor, 10)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "bm8=", "eyJhIjogMX0=", "W10=", "é", base64.urlsafe_b64encode(b"[" * 6000).decode()],
+)
+@pytest.mark.parametrize("collections", [None, ["a"]])
+def test_a_cursor_that_was_not_given_out_is_bad_input(
+    ledger: DynamoLedger, cursor: str, collections: list[str] | None
+) -> None:
     with pytest.raises(BadInput):
-        ledger.page(None, None, cursor, 10)
+        ledger.page(collections, None, cursor, 10)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 1025, "\ud800"])
+def test_a_cursor_with_a_name_that_no_row_can_have_is_bad_input(ledger: DynamoLedger, name: str) -> None:
+    with pytest.raises(BadInput):
+        ledger.page(None, None, encode_cursor({"document": {"S": name}, "pipeline": {"S": PIPELINE}}), 10)
 
 
 def test_a_missing_table_is_unavailable_and_named(ledger: DynamoLedger) -> None:

@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_plus
 
 import boto3
 import pytest
 
-from infra.local.names import RESTORE_PRINCIPAL
+from infra.local.names import LOCAL_API_KEY, RESTORE_PRINCIPAL
 
 from .local_parts import Aws, aws_stand_in
 
@@ -125,6 +126,40 @@ def test_objects_and_ledger_survive_a_kill_and_are_announced_again(tmp_path: Pat
             ("ObjectRemoved:DeleteMarkerCreated", "deleted.pdf"),
         ]
         assert sum(RESTORE_PRINCIPAL in body for body in bodies) == 3
+
+
+def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_always_there(tmp_path: Path) -> None:
+    rows: dict[str, dict[str, Any]] = {
+        "docwell-principals": {"principal": {"S": "key:k"}, "item": {"S": "grant"}, "collections": {"SS": ["a"]}},
+        "docwell-receipts": {"principal": {"S": "key:k"}, "request_id": {"S": "r"}, "expires_at": {"N": "9"}},
+    }
+    local: dict[str, Any] = {"principal": {"S": "key:local"}, "item": {"S": "grant"}}
+    with aws_stand_in(tmp_path) as first:
+        gateway = first.client("apigateway")
+        made = gateway.create_api_key(name="k", enabled=True, generateDistinctId=True)
+        off = gateway.create_api_key(name="off", enabled=False)
+        gateway.delete_api_key(apiKey="local")
+        assert first.dynamodb.get_item(TableName="docwell-principals", Key=local)["Item"]["all"] == {"BOOL": True}
+        for table, row in rows.items():
+            first.dynamodb.put_item(TableName=table, Item=row)
+        limited = {**local, "collections": {"SS": ["b"]}}
+        first.dynamodb.put_item(TableName="docwell-principals", Item=limited)
+        time.sleep(1)  # tables are written half a second after the last change
+        first.child.kill()
+    with aws_stand_in(tmp_path) as second:
+        for table, row in rows.items():
+            names = ("principal", "item" if "item" in row else "request_id")
+            key = {name: row[name] for name in names}
+            assert second.dynamodb.get_item(TableName=table, Key=key)["Item"] == row
+        assert second.dynamodb.get_item(TableName="docwell-principals", Key=local)["Item"] == limited
+        keys = {key["id"]: key for key in second.client("apigateway").get_api_keys(includeValues=True)["items"]}
+        assert keys[made["id"]]["value"] == made["value"]
+        assert {id_: key["enabled"] for id_, key in keys.items()} == {
+            "local": True,
+            made["id"]: True,
+            off["id"]: False,
+        }
+        assert keys["local"]["value"] == LOCAL_API_KEY
 
 
 def test_any_credentials_are_taken(aws: Aws) -> None:

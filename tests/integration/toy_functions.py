@@ -7,8 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+
+from docwell import sse
+from docwell.streaming import StreamedResponse
 
 
 def echo(event: Any, context: Any) -> dict[str, Any]:
@@ -79,3 +83,43 @@ def ingest(event: Any, context: Any) -> Any:
         if body == "fail":
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
+
+
+def _noted(text: str) -> None:
+    with Path(os.environ["DOCWELL_TOY_LOG"]).open("a", encoding="utf-8") as file:
+        file.write(f"{time.time():.3f} {text}\n")
+
+
+def _pieces(event: Any) -> Generator[bytes]:
+    """As many as are asked for, so many seconds apart; a note says when each is made and how it ended."""
+    try:
+        for number in range(event.get("pieces", 3)):
+            if number:
+                time.sleep(event.get("pause", 0))
+            _noted(f"made {number}")
+            yield sse.event("token", {"text": str(number), "made": time.time(), "pid": os.getpid()})
+        if event.get("fails"):
+            raise ValueError("half-way")
+        if event.get("dies"):
+            os._exit(4)
+        _noted("whole")
+    except GeneratorExit:
+        _noted("closed")
+        raise
+
+
+def streams(event: Any, context: Any) -> Any:
+    """A stream as the event asks for it; the events of a gateway ask in the body."""
+    if event.get("body"):
+        event = json.loads(event["body"])
+    if "raises" in event:
+        raise ValueError(f"wrong: {event['raises']}")
+    if event.get("plain"):
+        return {"pid": os.getpid(), "can_stream": os.environ.get("DOCWELL_CAN_STREAM")}
+    time.sleep(event.get("thinks", 0))
+    if event.get("proxy"):
+        return {"statusCode": 201, "multiValueHeaders": {"X-Two": ["1", "2"]}, "body": "é\0"}
+    if "megabytes" in event:
+        body = (bytes([97 + number % 26]) * 1024 * 1024 for number in range(event["megabytes"]))
+        return StreamedResponse(200, {"Content-Type": "text/plain"}, body)
+    return StreamedResponse(event.get("status", 200), {"Content-Type": sse.CONTENT_TYPE}, _pieces(event))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from zlib import crc32
 
 import numpy as np
@@ -25,11 +26,15 @@ from docwell.models import (
     Page,
     Passage,
     PdfInfo,
+    Principal,
     RangeTally,
     RangeTask,
     Reason,
+    Receipt,
     Status,
+    collection_of,
 )
+from docwell.tokens import count_tokens
 
 DIMENSION = 64
 UNREADABLE = "??"  # what the fake reader takes for text that no one can read
@@ -143,9 +148,10 @@ class FakeLedger:
         return {key: generation for key, generation in found.items() if generation}
 
     def page(
-        self, collection: str | None, status: Status | None, cursor: str | None, limit: int
+        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
     ) -> tuple[list[DocumentRecord], str | None]:
-        return list(self.records.values())[:limit], None
+        seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
+        return seen[:limit], None
 
 
 @dataclass
@@ -167,6 +173,7 @@ class FakeIndex:
     chunks: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
     upserts: int = 0
     before_upsert: Callable[[], None] = lambda: None
+    before_search: Callable[[], None] = lambda: None
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         self.before_upsert()
@@ -174,6 +181,7 @@ class FakeIndex:
         self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
 
     def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
+        self.before_search()
         records = [r for r in self.chunks.get(collection, {}).values() if document in (None, r.document)]
         hits = [
             Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)))
@@ -243,22 +251,84 @@ class FakeReader:
 
 @dataclass
 class FakeModel:
-    """Says what it is told to, and remembers what it was asked."""
+    """Says what it is told to, in words, and remembers what it was asked. Also its own `ModelFacts`."""
 
     says: str = "An answer [1]."
-    prompt_tokens: int = 10_000
+    prompt_tokens: int | None = None  # None: as many as it was sent
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     fails: Exception | None = None
+    fails_after: int = 0  # words that come before it fails
+    done_reason: str = "stop"
+    context: int = 32_768
     name: str = "fake-model"
+    options: Mapping[str, float] = field(default_factory=dict)
 
     def chat(
-        self, messages: Sequence[Message], timeout_s: float, on_token: Callable[[str], None] | None = None
+        self,
+        messages: Sequence[Message],
+        timeout_s: float,
+        on_token: Callable[[str], None] | None = None,
+        cancel: Event | None = None,
     ) -> Completion:
         self.asked.append(tuple(messages))
+        words = re.findall(r"\s*\S+", self.says)
+        for word in words[: self.fails_after] if self.fails else words:
+            if on_token:
+                on_token(word)
         if self.fails:
             raise self.fails
-        return Completion(self.says, self.prompt_tokens, 5, "stop", 1.0)
+        sent = sum(count_tokens(message.content) for message in messages)
+        return Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason, 1.0)
 
     def check(self) -> None:
         if self.fails:
             raise self.fails
+
+    def context_length(self) -> int:
+        return self.context
+
+    def digest(self) -> str | None:
+        return "sha256:fake"
+
+
+class FakeLinks:
+    def link(self, document: str, version: str, page: int) -> str:
+        return f"https://bucket/{document}?versionId={version}#page={page}"
+
+
+@dataclass
+class FakePrincipals:
+    """Who is known, and what was charged."""
+
+    known: dict[str, Principal] = field(default_factory=dict)
+    requests: int = 0
+    tokens: int = 0
+    fails: Exception | None = None
+
+    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
+        return self.known.get(id_)
+
+    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+        if self.fails:
+            raise self.fails
+        self.requests += requests
+        self.tokens += tokens
+
+
+@dataclass
+class FakeReceipts:
+    """Receipts by principal and request."""
+
+    kept: dict[tuple[str, str], Receipt] = field(default_factory=dict)
+
+    def keep(self, receipt: Receipt) -> None:
+        self.kept[receipt.principal, receipt.request_id] = receipt
+
+    def get(self, principal: str, request_id: str) -> Receipt | None:
+        return self.kept.get((principal, request_id))
+
+    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
+        found = self.kept.get((principal, request_id))
+        if found:
+            self.keep(replace(found, verdict=verdict))
+        return found is not None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docwell.adapters.ollama import OllamaModel
-from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
+from docwell.errors import Cancelled, Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
 from docwell.models import Message
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ def read_request(connection: socket.socket) -> dict[str, Any]:
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next(
+    lengths = [
         int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-    )
+    ]
+    length = lengths[0] if lengths else 0
     while len(body) < length:
         body += connection.recv(65536)
-    request: dict[str, Any] = json.loads(body)
+    request: dict[str, Any] = json.loads(body or b"{}")
     return {"path": head.split()[1].decode()} | request
 
 
@@ -190,14 +191,13 @@ def test_a_missing_model_is_told_how_to_get_it_and_not_asked_for_again() -> None
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable"])
-def test_a_host_with_an_error_is_asked_once_more(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
+def test_a_host_with_an_error_may_be_asked_again(status: str) -> None:
     with playing(whole(status, {"error": f"answer-text {SECRET}"})) as (host, model):
         error = failure(model)
     assert type(error) is Unavailable
     assert error.dependency == "ollama"
     assert error.retry_after
-    assert len(host.requests) == 2
+    assert len(host.requests) == 1
 
 
 def test_a_refused_request_is_not_sent_again() -> None:
@@ -208,23 +208,7 @@ def test_a_refused_request_is_not_sent_again() -> None:
     assert len(host.requests) == 1
 
 
-def test_the_second_attempt_can_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
-    busy = whole("503 Service Unavailable", {"error": "server busy"})
-    with playing(busy, stream(piece("Nine"), last())) as (host, model):
-        assert model.chat(ASK, DEADLINE).text == "Nine"
-    assert len(host.requests) == 2
-
-
-def test_no_second_attempt_is_made_when_too_little_time_is_left() -> None:
-    with playing(whole("503 Service Unavailable", {"error": "busy"})) as (host, model):
-        with pytest.raises(Unavailable):
-            model.chat(ASK, 0.45)
-        assert len(host.requests) == 1
-
-
-def test_no_host_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
+def test_no_host_is_unavailable() -> None:
     with playing(stall) as (host, model):
         host.close()
         error = failure(model)
@@ -244,7 +228,7 @@ def test_no_host_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["no JSON", "no object", "wrong type", "no last line", "cut off", "error line"],
 )
-def test_an_answer_that_breaks_off_is_unavailable_and_never_asked_for_again(
+def test_an_answer_that_breaks_off_is_unavailable(
     broken: Callable[[socket.socket], None],
 ) -> None:
     with playing(broken) as (host, model):
@@ -253,10 +237,46 @@ def test_an_answer_that_breaks_off_is_unavailable_and_never_asked_for_again(
     assert len(host.requests) == 1
 
 
-def test_a_connection_that_closes_before_any_text_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docwell.adapters.ollama._BACKOFF_S", 0.2)
-    with playing(lambda _: None, stream(piece("Nine"), last())) as (_, model):
-        assert model.chat(ASK, DEADLINE).text == "Nine"
+def test_a_connection_that_closes_before_any_text_may_be_tried_again() -> None:
+    with playing(lambda _: None) as (_, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.retry_after
+
+
+@pytest.mark.parametrize(
+    "slow", [stall, then(stream(piece("answer-text"), end=False), stall), then(stream(end=False), endless)],
+    ids=["no header", "half a text", "endless text"],
+)  # fmt: skip
+def test_an_answer_that_is_given_up_ends_at_once_and_the_host_is_let_go(
+    slow: Callable[[socket.socket], None],
+) -> None:
+    cancel = threading.Event()
+    with playing(slow) as (host, model):
+        threading.Timer(0.3, cancel.set).start()
+        begun = time.monotonic()
+        with pytest.raises(Cancelled):
+            model.chat(ASK, 20, cancel=cancel)
+        assert time.monotonic() - begun < 0.3 + SLACK
+        assert host.closed_by_client.wait(SLACK)
+
+
+def test_what_is_given_up_before_it_begins_is_not_sent() -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with playing(stall) as (host, model):
+        with pytest.raises(Cancelled):
+            model.chat(ASK, DEADLINE, cancel=cancel)
+        assert host.requests == []
+
+
+def test_another_limit_to_the_answer_changes_nothing_else() -> None:
+    with playing(stream(piece("Nine"), last())) as (host, model):
+        model.writing_at_most(12).chat(ASK, DEADLINE)
+        model.chat(ASK, DEADLINE)
+    short, long = host.requests
+    assert short["options"] == long["options"] | {"num_predict": 12}
+    assert long["options"] == model.options
 
 
 @pytest.mark.parametrize(
@@ -302,12 +322,34 @@ def test_check_and_context_length_read_the_models_card() -> None:
     with playing(whole("200 OK", card)) as (host, model):
         model.check()
         assert model.context_length() == 32768
+        assert model.context_length() == 32768  # asked once
     assert [request["path"] for request in host.requests] == ["/api/show", "/api/show"]
 
 
 def test_a_card_without_a_context_length_is_corrupt() -> None:
     with playing(whole("200 OK", {"model_info": {}})) as (_, model), pytest.raises(Corrupt):
         model.context_length()
+
+
+@pytest.mark.parametrize("listed", ["m", "m:latest"])
+def test_the_digest_is_what_the_host_lists_and_asked_once(listed: str) -> None:
+    tags = {"models": [{"model": "other", "digest": "00"}, {"model": listed, "digest": "ab12"}]}
+    with playing(whole("200 OK", tags)) as (host, model):
+        assert [model.digest(), model.digest()] == ["ab12", "ab12"]
+        assert len(host.requests) == 1
+
+
+def test_a_host_that_lists_no_digest_has_none() -> None:
+    with playing(whole("200 OK", {"models": [{"model": "other", "digest": "00"}]})) as (_, model):
+        assert model.digest() is None
+
+
+def test_facts_of_a_host_that_failed_are_asked_for_again() -> None:
+    tags = {"models": [{"model": "m", "digest": "ab12"}]}
+    with playing(whole("503 Service Unavailable", {"error": "busy"}), whole("200 OK", tags)) as (_, model):
+        with pytest.raises(Unavailable):
+            model.digest()
+        assert model.digest() == "ab12"
 
 
 def test_check_finds_a_missing_model_and_a_dead_host(monkeypatch: pytest.MonkeyPatch) -> None:

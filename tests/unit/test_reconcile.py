@@ -221,6 +221,29 @@ def test_a_pass_over_many_pages_sees_each_key_once_in_however_many_runs(world: W
     assert runs > 10
 
 
+def test_a_pass_counts_documents_by_status_over_all_its_runs(world: World) -> None:
+    statuses = [Status.INDEXED] * 5 + [Status.REJECTED] * 2 + [Status.DELETED, Status.PENDING]
+    for number, status in enumerate(statuses):
+        world.add(f"{number}.pdf", DocumentRecord(f"{number}.pdf", status, updated_at=JUST_NOW))
+    world.page_size = 2
+    for _ in range(20):
+        times = iter([100.0, 0.0])  # each run has time for one page
+        report = world.reconcile().run(lambda times=times: next(times))  # type: ignore[misc]
+        if report.complete:
+            break
+    counts = {Status.INDEXED: 5, Status.REJECTED: 2, Status.DELETED: 1, Status.PENDING: 1}
+    assert report.documents == dict.fromkeys(Status, 0) | counts
+    assert world.run().documents == report.documents  # the next pass begins at 0
+
+
+def test_a_pass_that_an_earlier_release_began_goes_on(world: World) -> None:
+    world.indexed("a.pdf")
+    fact = {"phase": "ledger", "cursor": "", "keys": "1", "rows": "0", "chunks": "0", "drift": "{}"}
+    world.facts["reconcile/f1"] = fact
+    report = world.run()
+    assert (report.complete, report.keys, report.documents[Status.INDEXED]) == (True, 1, 1)
+
+
 def test_a_dry_run_disturbs_no_pass_that_is_under_way(world: World) -> None:
     for number in range(1500):
         world.objects[f"{number:05}.pdf"] = "e1"

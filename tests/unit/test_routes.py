@@ -3,78 +3,40 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from docwell import wiring
-from docwell.config import QuerySettings
 from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
 from docwell.models import DocumentRecord, Status
-from functions.query.handler import handler
-from tests.unit.test_query import BOILER, QUESTION, World
-
-CONTEXT = SimpleNamespace(
-    function_name="query",
-    memory_limit_in_mb=1024,
-    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:query",
-    aws_request_id="lambda-request",
-    get_remaining_time_in_millis=lambda: 29_000,
-)
+from tests.unit.conftest import HttpWorld
+from tests.unit.http_calls import call
+from tests.unit.query_world import QUESTION
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World()
-    settings = QuerySettings(
-        bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"
-    )
-    monkeypatch.setattr(wiring, "query_settings", lambda: settings)
-    monkeypatch.setattr(wiring, "query", lambda: world.query)
-    monkeypatch.setattr(wiring, "catalogue", lambda: world.ledger)
-    world.add("house/rules.pdf", BOILER, page=7)
-    world.model.says = "Every March [1]."
-    return world
-
-
-def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, Any]]:
-    path, _, query = path.partition("?")
-    parameters = dict(pair.split("=", 1) for pair in query.split("&")) if query else None
-    event = {
-        "path": path,
-        "httpMethod": method,
-        "headers": {"content-type": "application/json", **headers},
-        "multiValueHeaders": {"content-type": ["application/json"], **{k: [v] for k, v in headers.items()}},
-        "queryStringParameters": parameters,
-        "multiValueQueryStringParameters": {k: [v] for k, v in parameters.items()} if parameters else None,
-        "requestContext": {"requestId": "gateway-request", "identity": {"sourceIp": "127.0.0.1"}, "stage": "v1"},
-        "body": body if isinstance(body, str) or body is None else json.dumps(body),
-        "isBase64Encoded": False,
-    }
-    answer = handler(event, CONTEXT)
-    return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
-
-
-def test_a_question_gets_an_answer_with_everything_the_interface_promises(world: World) -> None:
+def test_a_question_gets_an_answer_with_everything_the_interface_promises(world: HttpWorld) -> None:
     status, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
     assert status == 200
     assert answer["status"] == "answered"
     assert answer["citations"][0]["page"] == 7
+    assert answer["citations"][0]["link"].endswith("#page=7")
+    assert answer["sentences"][0]["supported"]
+    assert answer["cost"]["amount"] > 0
     assert set(answer) == {
-        "answer", "status", "citations", "usage", "timings_ms", "model", "prompt_version", "dropped_passages",
+        "answer", "status", "citations", "sentences", "usage", "timings_ms", "cost", "model", "prompt_version",
+        "dropped_passages", "suspicious_passages", "rewritten_question", "fallback_reason", "cut_short",
         "request_id",
     }  # fmt: skip
 
 
-def test_the_clients_request_id_comes_back_in_answer_and_header(world: World) -> None:
+def test_the_clients_request_id_comes_back_in_answer_and_header(world: HttpWorld) -> None:
     _, answer, headers = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "mine-1"})
     assert answer["request_id"] == "mine-1"
     assert headers["x-request-id"] == ["mine-1"]
 
 
-def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: World) -> None:
+def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: HttpWorld) -> None:
     _, answer, _ = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "a b\nc"})
     assert answer["request_id"] == "gateway-request"
 
@@ -95,14 +57,18 @@ def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: World) -
         {"question": "q", "top_k": 0},
         {"question": "q", "top_k": 10_000},
         {"question": "q", "unknown": 1},
-        {"question": "q", "stream": True},
+        {"question": "q", "stream": "perhaps"},
+        {"question": "q", "fallback": "guess"},
+        {"question": "q", "history": [{"question": "a"}]},
+        {"question": "q", "history": [{"question": "a", "answer": "b"}] * 11},
+        {"question": "q", "history": [{"question": "a", "answer": "b" * 9_000}]},
         {"question": "q", "collection": "a", "collections": ["b"]},
         {"question": "q", "collections": ["c"] * 51},
         '{"question": "\\ud800"}',
         {"question": "\x00", "document": ""},
     ],
 )
-def test_a_body_that_cannot_be_used_gets_a_problem_document(world: World, body: Any) -> None:
+def test_a_body_that_cannot_be_used_gets_a_problem_document(world: HttpWorld, body: Any) -> None:
     status, problem, headers = call("POST", "/v1/query", body)
     assert status == 400
     assert headers["Content-Type"] == ["application/problem+json"]
@@ -113,16 +79,16 @@ def test_a_body_that_cannot_be_used_gets_a_problem_document(world: World, body: 
 
 @pytest.mark.parametrize("type_", ["application/x-www-form-urlencoded", "text/plain"])
 @pytest.mark.parametrize("name", ["content-type", "Content-Type"])
-def test_a_body_is_read_as_json_whatever_its_type_says(world: World, name: str, type_: str) -> None:
+def test_a_body_is_read_as_json_whatever_its_type_says(world: HttpWorld, name: str, type_: str) -> None:
     assert call("POST", "/v1/query", {"question": QUESTION}, **{name: type_})[0] == 200
 
 
-def test_a_name_that_is_none_of_ours_is_not_repeated(world: World) -> None:
+def test_a_name_that_is_none_of_ours_is_not_repeated(world: HttpWorld) -> None:
     _, problem, _ = call("POST", "/v1/query", {"question": "q", "some secret words": 1})
     assert "secret" not in json.dumps(problem)
 
 
-def test_a_problem_document_does_not_repeat_the_question(world: World) -> None:
+def test_a_problem_document_does_not_repeat_the_question(world: HttpWorld) -> None:
     _, problem, _ = call("POST", "/v1/query", {"question": ["secret words"]})
     assert "secret words" not in json.dumps(problem)
 
@@ -137,7 +103,7 @@ def test_a_problem_document_does_not_repeat_the_question(world: World) -> None:
     ],
 )
 def test_every_failure_is_a_problem_document(
-    world: World, error: Exception, status: int, type_: str, retry: list[str] | None
+    world: HttpWorld, error: Exception, status: int, type_: str, retry: list[str] | None
 ) -> None:
     world.model.fails = error
     got, problem, headers = call("POST", "/v1/query", {"question": QUESTION})
@@ -147,7 +113,7 @@ def test_every_failure_is_a_problem_document(
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v2/query", "/v1/nothing"])
-def test_an_unknown_route_is_a_problem_document(world: World, path: str) -> None:
+def test_an_unknown_route_is_a_problem_document(world: HttpWorld, path: str) -> None:
     status, problem, _ = call("GET", path)
     assert (status, problem["type"]) == (404, "urn:docwell:problem:not-found")
 
@@ -155,7 +121,7 @@ def test_an_unknown_route_is_a_problem_document(world: World, path: str) -> None
 @pytest.mark.parametrize("key", ["a b+c%&é/日本.pdf", "plain.pdf", "100%25/a.pdf"])
 @pytest.mark.parametrize("encoded", [True, False])
 def test_a_document_is_found_by_its_key_however_the_gateway_passes_it(
-    world: World, key: str, *, encoded: bool
+    world: HttpWorld, key: str, *, encoded: bool
 ) -> None:
     world.ledger.records[key] = DocumentRecord(key, Status.PENDING, pages=10, pages_done=5)
     status, document, _ = call("GET", "/v1/documents/" + (quote(key, safe="") if encoded else key))
@@ -163,22 +129,22 @@ def test_a_document_is_found_by_its_key_however_the_gateway_passes_it(
     assert (document["document"], document["status"], document["pages_done"]) == (key, "PENDING", 5)
 
 
-def test_an_unknown_document_is_not_found(world: World) -> None:
+def test_an_unknown_document_is_not_found(world: HttpWorld) -> None:
     assert call("GET", "/v1/documents/none.pdf")[0] == 404
 
 
-def test_documents_are_listed_with_their_collections(world: World) -> None:
+def test_documents_are_listed_with_their_collections(world: HttpWorld) -> None:
     status, page, _ = call("GET", "/v1/documents?limit=10")
     assert status == 200
     assert [(d["document"], d["collection"]) for d in page["documents"]] == [("house/rules.pdf", "house")]
 
 
 @pytest.mark.parametrize("query", ["status=NOPE", "limit=0", "limit=x"])
-def test_a_wrong_query_parameter_is_bad_input(world: World, query: str) -> None:
+def test_a_wrong_query_parameter_is_bad_input(world: HttpWorld, query: str) -> None:
     assert call("GET", f"/v1/documents?{query}")[0] == 400
 
 
-def test_health_names_what_is_down(world: World) -> None:
+def test_health_names_what_is_down(world: HttpWorld) -> None:
     assert call("GET", "/v1/health")[:2] == (
         200,
         {
@@ -192,19 +158,27 @@ def test_health_names_what_is_down(world: World) -> None:
     assert (status, health["dependencies"]["ollama"]) == (503, "ollama cannot be reached")
 
 
-def test_the_openapi_page_describes_every_route_and_the_problem_document(world: World) -> None:
+def test_the_openapi_page_describes_every_route_and_the_problem_document(world: HttpWorld) -> None:
     status, page, _ = call("GET", "/v1/openapi.json")
     assert status == 200
-    assert set(page["paths"]) == {"/v1/query", "/v1/documents", "/v1/documents/{key}", "/v1/health"}
+    assert set(page["paths"]) == {
+        "/v1/query",
+        "/v1/feedback",
+        "/v1/receipts/{id_}",
+        "/v1/receipts/{id_}/replay",
+        "/v1/documents",
+        "/v1/documents/{key}",
+        "/v1/health",
+    }
     assert "Problem" in page["components"]["schemas"]
 
 
 def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call("POST", "/v1/query", {"question": QUESTION})
     out = capsys.readouterr().out
-    metrics = next(json.loads(line) for line in out.splitlines() if "_aws" in line)
+    metrics = next(json.loads(line) for line in out.splitlines() if '"PromptTokens"' in line)
     names = {metric["Name"] for metric in metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     assert {"PromptTokens", "CompletionTokens", "EmbedLatency", "RetrieveLatency", "GenerateLatency"} <= names
     assert {"QueryLatency", "TimeToFirstToken", "Refusals", "DroppedPassages", "TruncatedPrompts"} <= names

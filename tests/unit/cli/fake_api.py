@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -41,6 +41,8 @@ class FakeApi:
         self.documents: dict[str, list[dict[str, Any]]] = {}
         self.pages: list[dict[str, Any]] = []
         self.answer: tuple[int, dict[str, Any]] = (200, ANSWER)
+        # What a question that asks for a stream is given: pieces of server-sent events.
+        self.stream: Iterable[bytes] | None = None
         self.health = 200
         self.requests: list[tuple[str, str, Any, str | None]] = []
         self.endpoint = ""
@@ -72,6 +74,9 @@ def serving(api: FakeApi) -> Iterator[None]:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             api.requests.append((self.command, self.path, body, self.headers.get("x-api-key")))
+            if api.stream is not None and body and body.get("stream"):
+                self._stream(api.stream)
+                return
             status, content = api.respond(self.command, self.path)
             payload = json.dumps(content).encode()
             self.send_response(status)
@@ -79,6 +84,14 @@ def serving(api: FakeApi) -> Iterator[None]:
             self.send_header("content-length", str(len(payload)))
             self.end_headers()
             self.wfile.write(payload)
+
+        def _stream(self, pieces: Iterable[bytes]) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.end_headers()
+            with suppress(OSError):  # a client may leave
+                for piece in pieces:
+                    self.wfile.write(piece)
 
         do_GET = do_POST = _answer  # noqa: N815 - http.server's names
 

@@ -52,6 +52,16 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     assert key_sent("--api-key", "flag") == "flag"
 
 
+def test_a_stack_on_this_machine_brings_its_own_key_along(tmp_path: Path) -> None:
+    stack = stack_file(tmp_path, os.getpid())
+    assert find_settings().api_key is None  # a stack of an earlier docwell
+    path = tmp_path / ".docwell" / "stack.json"
+    path.write_text(json.dumps(stack | {"api_key": "local-key", "principals_table": "t"}))
+    found = find_settings()
+    assert (found.api_key, found.principals_table) == ("local-key", "t")
+    assert find_settings(api_key="mine").api_key == "mine"
+
+
 def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> None:
     home = tmp_path / ".config" / "docwell"
     home.mkdir(parents=True)

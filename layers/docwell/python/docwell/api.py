@@ -5,45 +5,73 @@ The OpenAPI page comes from the models below.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from docwell.errors import BadInput, DocwellError, Unavailable
-from docwell.models import Answer, AnswerStatus, DocumentRecord, Status, collection_of
+from docwell.errors import BadInput, DocwellError, QuotaExceeded, Unavailable
+from docwell.models import Answer, AnswerStatus, Cost, DocumentRecord, Passage, Receipt, Status, collection_of
 
 PROBLEM_JSON = "application/problem+json"
 
 # S3 keys have at most 1,024 bytes, so a collection, their first part, has no more.
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 _MAX_COLLECTIONS = 50
+# Each of the server-sent events of a streamed answer.
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["passages", "token", "answer", "error"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
-class QueryRequest(BaseModel):
-    """A question. Without `collection` and `collections` all collections are searched."""
+def _text(value: str) -> str:
+    """Text that says something and can be encoded."""
+    if not value.strip():
+        raise ValueError("it is blank")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("it is not valid Unicode text")
+    return value
+
+
+_Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
+
+
+class TurnBody(BaseModel):
+    """One question and answer of the conversation so far."""
 
     model_config = ConfigDict(extra="forbid")
 
-    question: str = Field(min_length=1, description="In any language the embedding model knows.")
+    question: _Text
+    answer: _Text
+
+
+class QueryRequest(BaseModel):
+    """A question. Without `collection` and `collections` all that the caller may read are searched."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: _Text = Field(description="In any language the embedding model knows.")
     collection: _Key | None = None
     collections: Annotated[list[_Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
     top_k: int | None = Field(default=None, ge=1, description="How many passages the model is given.")
     document: _Key | None = Field(default=None, description="Only this document: its key.")
-    stream: Literal[False] = Field(default=False, description="Server-sent events are not offered yet.")
-
-    @field_validator("question")
-    @classmethod
-    def _says_something(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("the question is blank")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError("the question is not valid Unicode text")
-        return value
+    history: list[TurnBody] = Field(default=[], description="The conversation so far, oldest first.")
+    stream: bool = Field(default=False, description="Answer as server-sent events.")
+    fallback: Literal["none", "extractive"] = Field(
+        default="none",
+        description="What to give when the model host fails: a problem, or the best sentences of the passages.",
+    )
 
 
 class CitationBody(BaseModel):
@@ -58,13 +86,36 @@ class CitationBody(BaseModel):
     start: int = Field(description="First character of the quote in the page's text.")
     end: int = Field(description="One past its last character.")
     score: float = Field(description="Cosine similarity of passage and question.")
+    suspicious: bool = Field(description="The passage gives orders to its reader: it may be an attack.")
+    link: str | None = Field(description="Opens the PDF at that page, for a short time.")
+
+
+class SentenceBody(BaseModel):
+    """One sentence of the answer and how well its cited passages bear it out."""
+
+    text: str
+    markers: list[int]
+    support: float = Field(description="0 to 1.")
+    supported: bool
+    missing: list[str] = Field(description="Its figures and names that stand in no passage.")
 
 
 class UsageBody(BaseModel):
-    """Tokens as the model host counted them."""
+    """Tokens as the model host counted them, and docwell's own count of the prompt beside."""
 
     prompt_tokens: int
     completion_tokens: int
+    estimated_prompt_tokens: int
+
+
+class CostBody(BaseModel):
+    """What the answer cost by the price file. Seconds are wall time."""
+
+    amount: float
+    currency: str
+    model_host_s: float
+    function_s: float
+    prices: str = Field(description="The price file's name, which has its date.")
 
 
 class TimingsBody(BaseModel):
@@ -82,12 +133,79 @@ class QueryResponse(BaseModel):
     answer: str
     status: AnswerStatus
     citations: list[CitationBody]
+    sentences: list[SentenceBody]
     usage: UsageBody
     timings_ms: TimingsBody
+    cost: CostBody
     model: str
     prompt_version: str
     dropped_passages: int = Field(description="Passages left out of the prompt because they did not fit.")
+    suspicious_passages: int = Field(description="Passages in the prompt that give orders to their reader.")
+    rewritten_question: str | None = Field(description="What was searched for, where it is not the question.")
+    fallback_reason: str | None = Field(description="Why an extractive answer is not the model's.")
+    cut_short: bool = Field(description="The answer ends where the limit of its tokens was reached.")
     request_id: str
+
+
+class PassageBody(BaseModel):
+    """A passage that the model is given; `number` is what `[number]` in the answer means."""
+
+    number: int
+    document: str
+    version: str
+    page: int
+    page_label: str | None
+    text: str
+    score: float
+    suspicious: bool
+
+
+class FeedbackRequest(BaseModel):
+    """A verdict on an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request_id: Annotated[str, StringConstraints(pattern=f"^{_REQUEST_ID.pattern}$")]
+    verdict: Literal["good", "bad"]
+
+
+class FeedbackResponse(BaseModel):
+    """`kept` when the answer has a receipt that the verdict was attached to."""
+
+    request_id: str
+    kept: bool
+
+
+class ReceiptBody(BaseModel):
+    """What is kept of one answer."""
+
+    request_id: str
+    created_at: float = Field(description="Seconds since the epoch.")
+    request: dict[str, Any]
+    answer: dict[str, Any]
+    passages: list[tuple[str, str, str]] = Field(description="Chunk id, document and version of each.")
+    prompt_version: str
+    model: str
+    model_digest: str | None
+    options: dict[str, Any]
+    verdict: str | None
+
+
+class ChangeBody(BaseModel):
+    """One thing that differs between two answers to one question."""
+
+    what: str
+    then: Any
+    now: Any
+
+
+class ReplayResponse(BaseModel):
+    """The same question asked again."""
+
+    request_id: str
+    then: dict[str, Any]
+    now: QueryResponse
+    changes: list[ChangeBody]
 
 
 class DocumentBody(BaseModel):
@@ -135,9 +253,33 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
-def answer_body(answer: Answer, request_id: str) -> QueryResponse:
+def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:
     """The response for an answer."""
-    return QueryResponse.model_validate({**asdict(answer), "request_id": request_id})
+    fields = asdict(answer) | {"cost": asdict(cost), "request_id": request_id}
+    fields["usage"]["estimated_prompt_tokens"] = estimated_tokens
+    return QueryResponse.model_validate(fields)
+
+
+def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> list[dict[str, Any]]:
+    """The passages of a prompt, in its order; `suspicious` has the ids of those that are."""
+    return [
+        PassageBody(
+            number=number,
+            document=passage.document,
+            version=passage.version,
+            page=passage.chunk.page_start,
+            page_label=passage.chunk.label,
+            text=passage.chunk.text,
+            score=round(passage.score, 4),
+            suspicious=passage.id in suspicious,
+        ).model_dump()
+        for number, passage in enumerate(passages, 1)
+    ]
+
+
+def receipt_body(receipt: Receipt) -> ReceiptBody:
+    """The response for a receipt."""
+    return ReceiptBody.model_validate(asdict(receipt), extra="ignore")
 
 
 def document_body(record: DocumentRecord) -> DocumentBody:
@@ -156,9 +298,18 @@ def request_id_of(client_value: str | None, gateway_value: str) -> str:
 def problem(error: DocwellError, request_id: str) -> Response[str]:
     """The problem document of an error, with `Retry-After` where trying again may help."""
     headers: dict[str, str | list[str]] = {}
-    if isinstance(error, Unavailable) and error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if isinstance(error, Unavailable | QuotaExceeded) and error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "ApiKey"
     return problem_response(error.status, error.problem, error.title, error.detail, request_id, headers=headers)
+
+
+def problem_body(error: DocwellError, request_id: str) -> dict[str, Any]:
+    """The problem document alone, for where a response has begun already."""
+    kind = f"urn:docwell:problem:{error.problem}"
+    body = Problem(type=kind, title=error.title, status=error.status, detail=error.detail, request_id=request_id)
+    return body.model_dump(exclude_none=True)
 
 
 def problem_response(
@@ -180,7 +331,7 @@ def problem_response(
         errors=errors,
     )
     return Response(
-        status_code=HTTPStatus(status),
+        status_code=status,
         content_type=PROBLEM_JSON,
         body=body.model_dump_json(exclude_none=True),
         headers=headers or {},

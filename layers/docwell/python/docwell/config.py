@@ -20,7 +20,8 @@ class SettingsError(Exception):
 
 
 class _Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore")
+    # `sam local` gives a variable whose value it cannot resolve as an empty one: as if it were not there.
+    model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
     def read(cls) -> Self:
@@ -111,6 +112,41 @@ class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
     deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0
+    # Prompts by name with their shares, in the files of docwell/prompts: "answer:9,answer-short:1".
+    prompts: str = "answer"
+    # A conversation costs one more call of the model, with so much to read.
+    max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
+    max_history_characters: Annotated[int, Field(ge=0)] = 8_000
+
+    # Under this share of its words, weighted by rarity, a sentence is marked as not supported.
+    min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    # So many failures in a row give the model host a rest of so many seconds.
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
+    breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0
+    # Retries may be at most this share of the requests, so that a host that fails is not given more to do.
+    retry_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    # An execution environment answers one request at a time; a generation that is being given up may overlap it.
+    max_in_flight: Annotated[int, Field(ge=1)] = 4
+
+    principals_table: str = "docwell-principals"
+    # None: no answer is kept.
+    receipts_table: str | None = None
+    receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    # A link to a cited page is for a reader who clicks now, not for passing on.
+    link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
+    # A price file as `docwell/prices.json`; None: that one.
+    prices: Path | None = None
+
+
+class RuntimeSettings(_Settings):
+    """What the Lambda runtime says of itself; nobody sets these."""
+
+    # Set by docwell.streaming_runtime.
+    can_stream: bool = False
+    memory_mb: int | None = Field(default=None, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    # Set by `sam local`, which calls no authorizer and knows no API keys.
+    sam_local: bool = Field(default=False, validation_alias="AWS_SAM_LOCAL")
 
 
 class ReconcileSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):

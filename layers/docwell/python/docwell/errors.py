@@ -4,9 +4,13 @@
 
     DocwellError
     ├── BadInput            400  the request cannot be understood or is over a limit
-    ├── NotFound            404  no such document, collection or route
+    ├── Unauthenticated     401  the request says nobody's name, or one that nobody has
+    ├── NotFound            404  no such document, collection or route, or not this caller's to see
     ├── Refused             422  the document is understood and declined: REJECTED(reason)
+    ├── QuotaExceeded       429  the caller has used up what it may use today
+    ├── Cancelled           499  nobody waits for the answer any more
     ├── Unavailable         503  something that docwell depends on is down or slow: try again
+    │   ├── Overloaded      503  more questions are at work than the model host is given, or it is given a rest
     │   ├── DeadlineExceeded 504 the time for this request is used up
     │   ├── ModelMissing    503  the model host answers but has no such model: trying again is no use
     │   └── LeaseLost       503  another worker has taken the document over: this one changes nothing more
@@ -40,6 +44,14 @@ class BadInput(DocwellError):  # noqa: N818 - the tree reads better without Erro
     title = "The request cannot be used"
 
 
+class Unauthenticated(DocwellError):  # noqa: N818
+    """The request has no identity, or one that no principal has."""
+
+    status = 401
+    problem = "unauthenticated"
+    title = "The request does not say who asks"
+
+
 class NotFound(DocwellError):  # noqa: N818
     """What was asked for does not exist, or is not this caller's to see."""
 
@@ -60,6 +72,26 @@ class Refused(DocwellError):  # noqa: N818
         self.reason = reason
 
 
+class QuotaExceeded(DocwellError):  # noqa: N818
+    """The principal's requests or tokens of today are used up; more come in `retry_after` seconds."""
+
+    status = 429
+    problem = "quota-exceeded"
+    title = "The quota of today is used up"
+
+    def __init__(self, detail: str, retry_after: float) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class Cancelled(DocwellError):  # noqa: N818
+    """The caller has gone away: what was being made for it is given up."""
+
+    status = 499
+    problem = "cancelled"
+    title = "Nobody waits for the answer"
+
+
 class Unavailable(DocwellError):  # noqa: N818
     """A dependency is down or slow. `retry_after` is in seconds; None means that retrying is no use."""
 
@@ -71,6 +103,13 @@ class Unavailable(DocwellError):  # noqa: N818
         super().__init__(detail)
         self.dependency = dependency
         self.retry_after = retry_after
+
+
+class Overloaded(Unavailable):
+    """The dependency is spared: too many requests are in flight, or too many have failed just now."""
+
+    problem = "overloaded"
+    title = "The language model has more to do than it can"
 
 
 class DeadlineExceeded(Unavailable):

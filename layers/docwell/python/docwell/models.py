@@ -5,9 +5,11 @@ Page numbers are 1-based positions in the file. Offsets are in characters of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 DEFAULT_COLLECTION = "default"
 
@@ -281,8 +283,33 @@ class AnswerStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and answer of the conversation before this question."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of the answer and how well its cited passages bear it out.
+
+    `support` is 0 to 1. `missing` lists its figures and names that stand in no passage the model was given.
+    """
+
+    text: str
+    markers: tuple[int, ...]
+    support: float
+    supported: bool
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
-    """One `[marker]` of the answer, resolved: `quote` stands verbatim on `page` of `document`."""
+    """One `[marker]` of the answer, resolved: `quote` stands verbatim on `page` of `document`.
+
+    `link` opens the PDF at that page for a short time. `suspicious` marks a passage that gives orders.
+    """
 
     marker: int
     document: str
@@ -293,6 +320,8 @@ class Citation:
     start: int
     end: int
     score: float
+    suspicious: bool = False
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +343,58 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What one request cost by the price file. Seconds are wall time of the model host and of the function."""
+
+    amount: float
+    currency: str
+    model_host_s: float
+    function_s: float
+    prices: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `collections` None means all of them; a quota of None means no limit.
+
+    `id` is `key:<API key id>` or `sub:<JWT subject>`.
+    """
+
+    id: str
+    collections: frozenset[str] | None = frozenset()
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+    label: str = ""
+
+    def may_read(self, collection: str) -> bool:
+        """Whether this principal can see anything of the collection."""
+        return self.collections is None or collection in self.collections
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is kept of one answer, so that it can be made again and compared. Times are seconds since the epoch.
+
+    `request` is the body that came, `answer` the body that went; `passages` are (chunk id, document, version)
+    of the prompt, in its order.
+    """
+
+    principal: str
+    request_id: str
+    created_at: float
+    request: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    passages: tuple[tuple[str, str, str], ...]
+    prompt_version: str
+    model: str
+    model_digest: str | None
+    options: Mapping[str, Any]
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one question."""
+    """The answer to one question. `rewritten_question` is what was searched for, where that differs."""
 
     answer: str
     status: AnswerStatus
@@ -325,3 +404,10 @@ class Answer:
     model: str
     prompt_version: str
     dropped_passages: int
+    sentences: tuple[Sentence, ...] = ()
+    suspicious_passages: int = 0
+    rewritten_question: str | None = None
+    # Why an EXTRACTIVE answer is not the model's: the problem type of what went wrong.
+    fallback_reason: str | None = None
+    # The model had more to say than it may.
+    cut_short: bool = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.models import (
@@ -21,8 +22,10 @@ from docwell.models import (
     Page,
     Passage,
     PdfInfo,
+    Principal,
     RangeTally,
     RangeTask,
+    Receipt,
     Status,
 )
 
@@ -122,11 +125,12 @@ class Catalogue(Protocol):
         ...
 
     def page(
-        self, collection: str | None, status: Status | None, cursor: str | None, limit: int
+        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
     ) -> tuple[list[DocumentRecord], str | None]:
-        """Up to `limit` documents and a cursor for the next page, None at the end. Raises `BadInput`.
+        """Up to `limit` documents and a cursor for the next page, None at the end; a page may have none.
 
-        By key within a collection; in no order across collections. DELETED ones only when asked for.
+        Of these collections alone, by collection and key; with None of all, in no order. DELETED ones only
+        when asked for. Raises `BadInput` for a cursor that leads out of the collections.
         """
         ...
 
@@ -247,16 +251,71 @@ class LanguageModel(Protocol):
         ...
 
     def chat(
-        self, messages: Sequence[Message], timeout_s: float, on_token: Callable[[str], None] | None = None
+        self,
+        messages: Sequence[Message],
+        timeout_s: float,
+        on_token: Callable[[str], None] | None = None,
+        cancel: Event | None = None,
     ) -> Completion:
-        """One answer. Raises `ModelMissing`, `DeadlineExceeded`, `Unavailable`.
+        """One answer. Raises `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
 
-        `on_token` sees each piece of text as it comes.
+        `on_token` sees each piece of text as it comes. Setting `cancel` closes the connection, so that the
+        host stops generating, and raises `Cancelled` within half a second.
         """
         ...
 
     def check(self) -> None:
         """Returns when the host answers and has the model. Raises as `chat` does."""
+        ...
+
+
+class ModelFacts(Protocol):
+    """What the model host says of its model; asked once, and then known."""
+
+    def context_length(self) -> int:
+        """Tokens that the model can read, prompt and answer together. Raises as `LanguageModel.chat` does."""
+        ...
+
+    def digest(self) -> str | None:
+        """Which weights these are, where the host says it."""
+        ...
+
+
+class DocumentLinks(Protocol):
+    """Where a browser can open a document for a short time."""
+
+    def link(self, document: str, version: str, page: int) -> str:
+        """A URL of that version, opening at `page`. Computed here: nothing is asked over the network."""
+        ...
+
+
+class Principals(Protocol):
+    """Who may see what, and how much of today's quota is left."""
+
+    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
+        """The principal with its own and its groups' collections, read consistently; None when nobody has it."""
+        ...
+
+    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+        """Count what was used today. With `requests`, raises `QuotaExceeded` when a quota is used up, and
+        then nothing is counted.
+        """  # noqa: D205 - one sentence
+        ...
+
+
+class Receipts(Protocol):
+    """Answers that are kept, each for its own principal alone."""
+
+    def keep(self, receipt: Receipt) -> None:
+        """Store it until its time to live is over."""
+        ...
+
+    def get(self, principal: str, request_id: str) -> Receipt | None:
+        """The receipt of that principal, or None."""
+        ...
+
+    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
+        """Attach a verdict; False when there is no such receipt."""
         ...
 
 

@@ -3,38 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from threading import Event
 from time import perf_counter
+from typing import Protocol, TypeVar
 
-from docwell.errors import DeadlineExceeded
+from docwell.cleaning import clean_answer
+from docwell.conversation import Conversation, Rewritten
+from docwell.deadline import Deadline
+from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
+from docwell.extractive import extract
 from docwell.grounding import GroundedAnswer, ground
 from docwell.models import (
     Answer,
     AnswerStatus,
+    Citation,
+    Completion,
     Passage,
+    Principal,
+    Sentence,
     Timings,
+    Turn,
     Usage,
-    collection_of,
 )
-from docwell.ports import Catalogue, Embedder, LanguageModel, VectorIndex
-from docwell.prompting import Prompt, build_prompt, is_refusal
+from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
+from docwell.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
+from docwell.retrieval import Retrieval
+from docwell.safety import suspicion
+from docwell.support import is_answered, question_names_missing, support
+from docwell.tokens import TokenCalibration
+
+_Result = TypeVar("_Result")
 
 REFUSAL = "The documents do not answer this question."
 
-# A generation that is being replaced has hits that are dropped, so more are asked for than are needed.
-_SPARE_HITS = 10
-_SEARCHES_AT_ONCE = 8
+# The stages' shares of the deadline. What embedding and retrieval leave is the model's.
+_EMBED_SHARE = 0.2
+_RETRIEVE_SHARE = 0.3
+_REWRITE_SHARE = 0.3
+_FACTS_SHARE = 0.1
+# Kept back from the model for what comes after it: grounding, or the extractive answer in its place.
+_RESERVE_S = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and where. No collections means all of them; `document` narrows to one key."""
+    """What is asked, and where. No collections means all of them; `document` narrows to one key.
+
+    `fallback` allows an extractive answer when the model host fails.
+    """
 
     text: str
     collections: tuple[str, ...] = ()
     document: str | None = None
     top_k: int = 5
+    history: tuple[Turn, ...] = ()
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,110 +67,304 @@ class QueryLimits:
 
     num_ctx: int = 4096
     num_predict: int = 400
-    min_score: float = 0.3
+    min_score: float = 0.28
+    min_support: float = 0.5
     deadline_s: float = 28.0
+
+
+class Listener(Protocol):
+    """Who watches an answer being made. What it raises stops the making."""
+
+    def passages(self, passages: Sequence[Passage], suspicious: frozenset[str]) -> None:
+        """The passages that the model is given, in order; `suspicious` has the ids of those that give orders."""
+        ...
+
+    def token(self, text: str) -> None:
+        """A piece of the model's text, as it is."""
+        ...
+
+
+class _Silence:
+    def passages(self, passages: Sequence[Passage], suspicious: frozenset[str]) -> None:
+        """Nobody listens."""
+
+    def token(self, text: str) -> None:
+        """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryReport:
-    """What happened beside the answer: for metrics, never for the client."""
+    """What happened beside the answer: for metrics, receipts and costs."""
 
     answer: Answer
+    prompted: tuple[Passage, ...] = ()
     first_token_ms: float | None = None
     truncated: bool = False
+    estimated_tokens: int = 0
+    token_error: float = 0.0
+    model_host_s: float = 0.0
+    model_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The passages of a question. `text` is the question that they were found for."""
+
+    text: str
+    passages: tuple[Passage, ...]
+    suspicious: frozenset[str]
+
+
+class _Watch:
+    """Adds up the seconds of each stage."""
+
+    def __init__(self) -> None:
+        self._started = perf_counter()
+        self.seconds = {"embed": 0.0, "retrieve": 0.0, "generate": 0.0}
+
+    def timed(self, stage: str, work: Callable[[], _Result]) -> _Result:
+        began = perf_counter()
+        try:
+            return work()
+        finally:
+            self.seconds[stage] += perf_counter() - began
+
+    def timings(self) -> Timings:
+        return Timings(
+            **{stage: _ms(seconds) for stage, seconds in self.seconds.items()},
+            total=_ms(perf_counter() - self._started),
+        )
+
+
+class _Tokens:
+    """Passes the model's pieces on, once they can no more be the words by which it refuses."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._held: str | None = ""
+
+    def take(self, piece: str) -> None:
+        if self._held is None:
+            self._listener.token(piece)
+            return
+        self._held += piece
+        if not may_be_refusal(self._held):
+            self._listener.token(self._held)
+            self._held = None
 
 
 @dataclass(frozen=True)
 class Query:
     """The use case."""
 
-    catalogue: Catalogue
-    index: VectorIndex
+    retrieval: Retrieval
     embedder: Embedder
     model: LanguageModel
-    prompt: Prompt
-    limits: QueryLimits = QueryLimits()
+    facts: ModelFacts
+    conversation: Conversation
+    calibration: TokenCalibration
+    links: DocumentLinks
+    limits: QueryLimits = field(default_factory=QueryLimits)
 
-    def ask(self, question: Question, on_token: Callable[[str], None] | None = None) -> QueryReport:
-        """Embed, retrieve, drop what is not live, fill the prompt, generate, resolve the citations.
+    def ask(
+        self,
+        question: Question,
+        principal: Principal,
+        prompt: Prompt,
+        deadline: Deadline | None = None,
+        listener: Listener | None = None,
+        cancel: Event | None = None,
+    ) -> QueryReport:
+        """Embed, retrieve, drop what is not live, fill the prompt, generate, check what was said.
 
         Raises:
+            NotFound: a collection or document that is not there, or not the principal's.
             BadInput: the question does not fit the model's context.
-            Unavailable: a dependency failed; `DeadlineExceeded` when `deadline_s` is used up.
+            Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. An answer out of the
+                passages comes instead where the model host failed and the question allows it.
+            Cancelled: `cancel` was set.
         """
-        started = perf_counter()
-        vector = self.embedder.embed_queries([question.text])[0].tolist()
-        embedded = perf_counter()
-        passages = self.retrieve(question, vector)
-        retrieved = perf_counter()
+        deadline = deadline or Deadline(self.limits.deadline_s)
+        return _Request(self, question, principal, prompt, deadline, listener or _Silence(), cancel).run()
 
-        def timings(generate_s: float = 0.0) -> Timings:
-            return Timings(
-                embed=_ms(embedded - started),
-                retrieve=_ms(retrieved - embedded),
-                generate=_ms(generate_s),
-                total=_ms(perf_counter() - started),
-            )
+    def similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Cosines of each of the first texts with each of the second."""
+        cosines: list[list[float]] = (
+            self.embedder.embed_passages(one) @ self.embedder.embed_passages(other).T
+        ).tolist()
+        return cosines
 
-        if not passages or passages[0].score < self.limits.min_score:
-            return QueryReport(self._answer(None, timings(), Usage(), 0))
-        budget = self.limits.num_ctx - self.limits.num_predict
-        built = build_prompt(self.prompt, passages, question.text, budget)
-        asked = perf_counter()
-        left_s = self.limits.deadline_s - (asked - started)
+
+@dataclass
+class _Request:
+    """One question on its way."""
+
+    query: Query
+    question: Question
+    principal: Principal
+    prompt: Prompt
+    deadline: Deadline
+    listener: Listener
+    cancel: Event | None
+
+    def __post_init__(self) -> None:
+        self._watch = _Watch()
+        self._usage = Usage()
+
+    def run(self) -> QueryReport:
+        found = self._find()
+        if self._is_hopeless(found):
+            self.listener.passages((), frozenset())
+            return QueryReport(self._answer(None, found), model_host_s=self._watch.seconds["generate"])
+        limits = self.query.limits
+        budget = self._context() - limits.num_predict
+        built = build_prompt(self.prompt, found.passages, found.text, budget, self.query.calibration)
+        self.listener.passages(built.passages, found.suspicious)
+        try:
+            completion = self._watch.timed("generate", lambda: self._generate(built))
+        except Unavailable as error:
+            if not self.question.fallback:
+                raise
+            return self._extractive(found, error)
+        return self._concluded(found, built, completion)
+
+    def _find(self) -> _Found:
+        """The question by itself, and what it finds."""
+        question, retrieval = self.question, self.query.retrieval
+        scope = self._stage(
+            "retrieve",
+            _RETRIEVE_SHARE,
+            lambda: retrieval.scope(self.principal, question.collections, question.document),
+        )
+        rewritten = self._rewritten()
+        self._usage = rewritten.usage
+
+        def embed() -> list[float]:
+            vector: list[float] = self.query.embedder.embed_queries([rewritten.text])[0].tolist()
+            return vector
+
+        vector = self._stage("embed", _EMBED_SHARE, embed)
+        passages = self._stage(
+            "retrieve", _RETRIEVE_SHARE, lambda: retrieval.search(scope, vector, question.top_k)
+        )
+        suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
+        return _Found(rewritten.text, tuple(passages), suspicious)
+
+    def _rewritten(self) -> Rewritten:
+        timeout_s = self.query.limits.deadline_s * _REWRITE_SHARE
+        return self._watch.timed(
+            "generate",
+            lambda: self.query.conversation.standalone(
+                self.question.history, self.question.text, timeout_s, self.cancel
+            ),
+        )
+
+    def _is_hopeless(self, found: _Found) -> bool:
+        """Whether the passages cannot answer, so that the model need not be tempted."""
+        if not found.passages or found.passages[0].score < self.query.limits.min_score:
+            return True
+        return bool(question_names_missing(found.text, found.passages))
+
+    def _context(self) -> int:
+        """Tokens that the model really reads: what it is told to, unless it was made for less."""
+        wanted = self.query.limits.num_ctx
+        try:
+            return min(wanted, self.deadline.within("facts", _FACTS_SHARE, self.query.facts.context_length))
+        except (Unavailable, Corrupt):
+            return wanted  # if the host is down, the model's own call says so
+
+    def _generate(self, built: BuiltPrompt) -> Completion:
+        left_s = self.deadline.left(_RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        completion = self.model.chat(built.messages, left_s, on_token)
-        generated = timings(perf_counter() - asked)
-        usage = Usage(completion.prompt_tokens, completion.completion_tokens)
-        grounded = None if is_refusal(completion.text) else ground(completion.text, built.passages, question.text)
-        if grounded and not grounded.citations:  # nothing of it can be tied to a passage
-            grounded = None
-        answer = self._answer(grounded, generated, usage, built.dropped)
-        return QueryReport(answer, completion.first_token_ms, built.was_cut(completion.prompt_tokens))
+        return self.query.model.chat(built.messages, left_s, _Tokens(self.listener).take, self.cancel)
 
-    def retrieve(self, question: Question, vector: Sequence[float]) -> list[Passage]:
-        """The `top_k` nearest live passages, best first."""
-        collections = self._collections(question)
-        wanted = question.top_k + _SPARE_HITS
-        while True:
-            hits = self._search(collections, vector, wanted, question.document)
-            live = self.catalogue.live([hit.document for hit in hits])
-            kept = [hit for hit in hits if live.get(hit.document) == hit.generation]
-            # Hits that are not live can crowd out those that are: then look deeper, as deep as there is.
-            if len(kept) >= question.top_k or len(kept) == len(hits) or len(hits) < wanted:
-                return kept[: question.top_k]
-            wanted *= 4
+    def _concluded(self, found: _Found, built: BuiltPrompt, completion: Completion) -> QueryReport:
+        """The answer that the model's text is, when it holds."""
+        self._usage = Usage(
+            self._usage.prompt_tokens + completion.prompt_tokens,
+            self._usage.completion_tokens + completion.completion_tokens,
+        )
+        estimate = self.query.calibration.observe(built.features, completion.prompt_tokens)
+        grounded, sentences = self._checked(found, built, completion.text)
+        answer = replace(
+            self._answer(grounded, found, sentences),
+            dropped_passages=built.dropped,
+            cut_short=completion.done_reason == "length",
+        )
+        return QueryReport(
+            answer,
+            built.passages,
+            completion.first_token_ms,
+            truncated=estimate.was_cut(completion.prompt_tokens),
+            estimated_tokens=estimate.tokens,
+            token_error=estimate.error(completion.prompt_tokens),
+            model_host_s=self._watch.seconds["generate"],
+            model_digest=self._digest(),
+        )
 
-    def _collections(self, question: Question) -> list[str]:
-        wanted = list(question.collections) or self.index.collections()
-        if question.document is None:
-            return wanted
-        home = collection_of(question.document)
-        return [home] if home in wanted or not question.collections else []
+    def _checked(
+        self, found: _Found, built: BuiltPrompt, text: str
+    ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
+        """What of the text stands in the passages; nothing when none of it does, or it is a refusal."""
+        if is_refusal(text):
+            return None, ()
+        grounded = ground(text, built.passages, found.text)
+        cited = [built.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
+        cleaned, _ = clean_answer(grounded.text, cited)
+        grounded = replace(grounded, text=cleaned)
+        sentences = support(
+            grounded, built.passages, found.text, self.query.similarities, self.query.limits.min_support
+        )
+        if not is_answered(found.text, sentences):
+            return None, ()
+        return grounded, sentences
 
-    def _search(
-        self, collections: Sequence[str], vector: Sequence[float], k: int, document: str | None
-    ) -> list[Passage]:
-        if len(collections) == 1:
-            return self.index.search(collections[0], vector, k, document)
-        with ThreadPoolExecutor(_SEARCHES_AT_ONCE) as pool:
-            found = pool.map(lambda name: self.index.search(name, vector, k, document), collections)
-            hits = [hit for some in found for hit in some]
-        return sorted(hits, key=lambda hit: -hit.score)[:k]
+    def _extractive(self, found: _Found, error: Unavailable) -> QueryReport:
+        """The best sentences of the passages, where the model has failed."""
+        answer = self._answer(extract(found.text, found.passages), found)
+        if answer.status is AnswerStatus.ANSWERED:
+            answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
+        return QueryReport(answer, found.passages, model_host_s=self._watch.seconds["generate"])
 
-    def _answer(self, grounded: GroundedAnswer | None, timings: Timings, usage: Usage, dropped: int) -> Answer:
+    def _answer(
+        self, grounded: GroundedAnswer | None, found: _Found, sentences: tuple[Sentence, ...] = ()
+    ) -> Answer:
         """The answer, or the refusal where nothing is grounded."""
+        if grounded is not None and not grounded.citations:
+            grounded = None
+        asked = self.question.text
         return Answer(
             answer=grounded.text if grounded else REFUSAL,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
-            citations=grounded.citations if grounded else (),
-            usage=usage,
-            timings_ms=timings,
-            model=self.model.name,
+            citations=tuple(self._cited(one, found) for one in grounded.citations) if grounded else (),
+            usage=self._usage,
+            timings_ms=self._watch.timings(),
+            model=self.query.model.name,
             prompt_version=self.prompt.version,
-            dropped_passages=dropped,
+            dropped_passages=0,
+            sentences=sentences if grounded else (),
+            suspicious_passages=len(found.suspicious),
+            rewritten_question=found.text if found.text != asked else None,
         )
+
+    def _cited(self, citation: Citation, found: _Found) -> Citation:
+        """The citation with its link, and a mark where its passage gives orders."""
+        try:
+            link = self.query.links.link(citation.document, citation.version, citation.page)
+        except Unavailable:
+            link = None  # nobody to sign it: the citation is as good without
+        suspicious = found.passages[citation.marker - 1].id in found.suspicious
+        return replace(citation, link=link, suspicious=suspicious)
+
+    def _digest(self) -> str | None:
+        try:
+            return self.deadline.within("facts", _FACTS_SHARE, self.query.facts.digest)
+        except (Unavailable, Corrupt):
+            return None
+
+    def _stage(self, stage: str, share: float, work: Callable[[], _Result]) -> _Result:
+        return self._watch.timed(stage, lambda: self.deadline.within(stage, share, work))
 
 
 def _ms(seconds: float) -> float:

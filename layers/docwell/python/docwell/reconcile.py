@@ -80,7 +80,8 @@ class ReconcileReport:
     """What one run did, and what its pass has found so far.
 
     `complete` says that the pass is at its end; `waiting` has the number of messages in the queue when
-    they were too many to begin or to go on. `found` names the first findings of this run as (kind, key).
+    they were too many to begin or to go on. `documents` counts the ledger's rows by status.
+    `found` names the first findings of this run as (kind, key).
     """
 
     pipeline: str
@@ -91,6 +92,7 @@ class ReconcileReport:
     rows: int
     chunks: int
     drift: Mapping[str, int]
+    documents: Mapping[str, int]
     sent: int
     waiting: int | None
     found: Sequence[tuple[str, str]]
@@ -121,17 +123,22 @@ class _Pass:
     rows: int = 0
     chunks: int = 0
     drift: Counter[str] = field(default_factory=Counter)
+    documents: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, fact: Mapping[str, str]) -> _Pass:
         if not fact or fact["phase"] == Phase.DONE:
             return cls()
         counts = {name: int(fact[name]) for name in ("keys", "rows", "chunks")}
-        return cls(Phase(fact["phase"]), fact["cursor"], drift=Counter(json.loads(fact["drift"])), **counts)
+        drift = Counter[str](json.loads(fact["drift"]))
+        # A pass that an earlier release began has no documents.
+        documents = Counter[str](json.loads(fact.get("documents", "{}")))
+        return cls(Phase(fact["phase"]), fact["cursor"], drift=drift, documents=documents, **counts)
 
     def fact(self) -> dict[str, str]:
         counts = {"keys": str(self.keys), "rows": str(self.rows), "chunks": str(self.chunks)}
-        return {"phase": self.phase, "cursor": self.cursor, "drift": json.dumps(self.drift), **counts}
+        by_name = {"drift": json.dumps(self.drift), "documents": json.dumps(self.documents)}
+        return {"phase": self.phase, "cursor": self.cursor, **counts, **by_name}
 
     def go_on(self, cursor: str | None) -> None:
         """To the next page, or to the next phase where there is none."""
@@ -186,6 +193,7 @@ class Reconcile:
             rows=now.rows,
             chunks=now.chunks,
             drift={kind.value: now.drift[kind.value] for kind in Drift},
+            documents={status.value: now.documents[status.value] for status in Status},
             sent=sent,
             waiting=waiting,
             found=[(finding.kind.value, finding.hint.key) for finding in found],
@@ -266,6 +274,7 @@ class Reconcile:
         """Rows that are not true, or whose chunks are not as the row says."""
         rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE)
         now.rows += len(rows)
+        now.documents.update(row.record.status.value for row in rows)
         now.go_on(cursor)
         found = self._judge_rows(rows)
         if not found:

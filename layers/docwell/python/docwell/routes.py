@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -14,11 +15,13 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
-from docwell import api, observability, wiring
-from docwell.config import SettingsError
-from docwell.errors import BadInput, DocwellError, NotFound
-from docwell.models import Status
-from docwell.query import Question
+from docwell import answering, api, observability, sse, wiring
+from docwell.deadline import Deadline
+from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
+from docwell.identity import SAM_LOCAL, identity_of
+from docwell.models import Principal, Status, collection_of
+from docwell.retrieval import NO_COLLECTION, NO_DOCUMENT
+from docwell.streaming import StreamedResponse
 
 logger = observability.logger
 
@@ -26,26 +29,104 @@ API_VERSION = "1.0.0"
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 _PAGE_SIZE = 100
+# In the cloud API Gateway takes its answer as a stream, also when it is a whole one.
+_STREAMED_ROUTE = ("POST", "/v1/query")
+# Of a request's time, what finding out who asks may take.
+_PRINCIPALS_SHARE = 0.2
 _NAME = re.compile(r"\w{1,40}")
 
 app = APIGatewayRestResolver(enable_validation=True)
 
 
-def resolve(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
-    """Answer one proxy event. Every body is read as JSON, whatever its type says: `curl -d` calls it a form."""
+# The body of the answer at hand, where that is streamed: Powertools knows whole answers alone.
+_stream: ContextVar[Generator[bytes] | None] = ContextVar("stream", default=None)
+
+
+def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:  # noqa: ANN401 - Lambda's
+    """Answer one proxy event. Every body is read as JSON, whatever its type says: `curl -d` calls it a form.
+
+    Questions are streamed where the runtime can: their route is one that API Gateway expects a stream of.
+    """
     headers = {
         name: {key: value for key, value in (event.get(name) or {}).items() if key.lower() != "content-type"}
         for name in ("headers", "multiValueHeaders")
     }
     headers["headers"]["content-type"] = content_types.APPLICATION_JSON
     headers["multiValueHeaders"]["content-type"] = [content_types.APPLICATION_JSON]
-    return app.resolve({**event, **headers}, context)
+    _stream.set(None)
+    try:
+        body_text = _json_object(event)
+    except BadInput as error:
+        answer = _as_event_answer(api.problem(observability.record_problem(error), request_id_of(event)))
+    else:
+        answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
+    body = _stream.get()
+    can_stream = wiring.runtime_settings().can_stream
+    if body is None and not (can_stream and (event.get("httpMethod"), event.get("path")) == _STREAMED_ROUTE):
+        return answer
+    whole = (piece for piece in ((answer["body"] or "").encode(),))
+    names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+    response = StreamedResponse(answer["statusCode"], names, body or whole)
+    return response if can_stream else response.buffered()
+
+
+def _json_object(event: Mapping[str, Any]) -> str | None:
+    """The body of an event, which is a JSON object or nothing. Raises `BadInput`.
+
+    Checked before Powertools reads it: bytes that are no text, and JSON too deep for a parser, are its bugs.
+    """
+    body = event.get("body")
+    if not body:
+        return None
+    try:
+        text = base64.b64decode(body).decode() if event.get("isBase64Encoded") else str(body)
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadInput("the body is not JSON, or is too deep") from None
+    if not isinstance(document, dict):
+        raise BadInput("the body is not a JSON object")
+    return text
+
+
+def _as_event_answer(response: Response[str]) -> dict[str, Any]:
+    headers = {name: str(value) for name, value in response.headers.items()}
+    headers["Content-Type"] = str(response.content_type)
+    return {
+        "statusCode": response.status_code,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "body": response.body,
+        "isBase64Encoded": False,
+    }
+
+
+def request_id_of(event: Mapping[str, Any]) -> str:
+    """The id of a request, from the client or the gateway."""
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    context = event.get("requestContext") or {}
+    return api.request_id_of(headers.get("x-request-id"), context.get("requestId") or "unknown")
 
 
 def request_id() -> str:
-    """The id of the request at hand, from the client or the gateway."""
-    event = app.current_event
-    return api.request_id_of(event.headers.get("x-request-id"), event.request_context.request_id or "unknown")
+    """The id of the request at hand."""
+    return request_id_of(app.current_event.raw_event)
+
+
+def _charged(deadline: Deadline | None = None) -> Principal:
+    """Who asks, with this request counted. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
+    identity = SAM_LOCAL if wiring.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+
+    def known() -> Principal:
+        principal = wiring.principals().find(identity.id, identity.groups)
+        if principal is None:
+            raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
+        wiring.principals().charge(principal, requests=1)
+        return principal
+
+    deadline = deadline or Deadline(wiring.query_settings().deadline_s)
+    principal = deadline.within("principals", _PRINCIPALS_SHARE, known)
+    logger.append_keys(principal=principal.id)
+    return principal
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -59,62 +140,99 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
 app.use([_with_request_id])
 
 
-@app.post("/v1/query", description="Ask a question; the answer cites pages.")
-def query(body: Annotated[api.QueryRequest, Body()]) -> api.QueryResponse:
+@app.post(
+    "/v1/query",
+    description="Ask a question; the answer cites pages. With `stream`, or `Accept: text/event-stream`, it comes "
+    "as server-sent events: `passages`, `token`..., `answer` (the whole object), or `error` (a problem document).",
+    responses={
+        200: {
+            "description": "An answer with its sources",
+            "content": {
+                content_types.APPLICATION_JSON: {"model": api.QueryResponse},
+                sse.CONTENT_TYPE: {"schema": api.EVENT_SCHEMA},
+            },
+        }
+    },
+)
+def query(body: Annotated[api.QueryRequest, Body()]) -> Response[Any]:
     """One question, one answer."""
-    settings = wiring.query_settings()
-    if len(body.question) > settings.max_question_characters:
-        raise BadInput(f"the question is over {settings.max_question_characters:,} characters")
-    top_k = body.top_k or settings.top_k
-    if top_k > settings.max_top_k:
-        raise BadInput(f"top_k is over {settings.max_top_k}")
-    question = Question(body.question, api.chosen_collections(body), body.document, top_k)
-    report = wiring.query().ask(question)
-    observability.record_query(report, request_id())
-    answer = report.answer
-    logger.info(
-        "answered",
-        extra={
-            "outcome": answer.status.value,
-            "citations": len(answer.citations),
-            "timings_ms": asdict(answer.timings_ms),
-        },
-    )
-    return api.answer_body(answer, request_id())
+    deadline = Deadline(wiring.query_settings().deadline_s)
+    principal = _charged(deadline)
+    if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
+        _stream.set(answering.stream(principal, body, request_id(), deadline))
+        return Response(200, sse.CONTENT_TYPE)
+    answered = answering.answer(principal, body, request_id(), deadline)
+    answering.finish(answered)
+    return Response(200, content_types.APPLICATION_JSON, answered.response)
+
+
+@app.post("/v1/feedback", description="Say whether an answer was good; kept where answers are.")
+def feedback(body: Annotated[api.FeedbackRequest, Body()]) -> api.FeedbackResponse:
+    """One verdict."""
+    principal = _charged()
+    kept = wiring.receipt_book().judge(principal, body.request_id, body.verdict)
+    observability.record_feedback(body.verdict)
+    logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
+    return api.FeedbackResponse(request_id=body.request_id, kept=kept)
+
+
+@app.get("/v1/receipts/<id_>", description="What was kept of an answer, for whoever asked.")
+def receipt(id_: str) -> api.ReceiptBody:
+    """One receipt."""
+    return api.receipt_body(wiring.receipt_book().get(_charged(), id_))
+
+
+@app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
+def replay(id_: str) -> api.ReplayResponse:
+    """The answer then and now."""
+    return answering.replay(_charged(), id_, request_id())
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
 def documents(
-    collection: Annotated[str | None, Query(max_length=1024)] = None,
+    collection: Annotated[str | None, Query(min_length=1, max_length=1024)] = None,
     status: Annotated[Status | None, Query()] = None,
     cursor: Annotated[str | None, Query(max_length=8192)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
 ) -> api.DocumentsResponse:
     """One page of documents."""
-    records, following = wiring.catalogue().page(collection, status, cursor, limit)
+    principal, catalogue = _charged(), wiring.catalogue()
+    readable = None if principal.collections is None else sorted(principal.collections)
+    if collection is not None:
+        # Another's collection has no documents for this caller: then it ends as one that has none at all.
+        readable = [collection] if principal.may_read(collection) else []
+    records, following = catalogue.page(readable, status, cursor, limit)
+    if collection is not None and not records and following is None and _is_empty(readable):
+        raise NotFound(NO_COLLECTION)
     return api.DocumentsResponse(documents=[api.document_body(record) for record in records], cursor=following)
+
+
+def _is_empty(collections: Sequence[str] | None) -> bool:
+    """Whether no document stands in any of them."""
+    records, following = wiring.catalogue().page(collections, None, None, 1)
+    return not records and following is None
 
 
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
 def document() -> api.DocumentBody:
     """One document."""
+    principal = _charged()
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
     # Gateways differ in whether they decode the path; a key with a literal percent sign is found either way.
     for key in dict.fromkeys((unquote(raw), raw)):
-        record = wiring.catalogue().get(key)
+        record = wiring.catalogue().get(key) if principal.may_read(collection_of(key)) else None
         if record is not None:
             return api.document_body(record)
-    raise NotFound("no document has this key")
+    raise NotFound(NO_DOCUMENT)
 
 
 @app.get("/v1/health", description="Whether every dependency answers. 503 when one does not.")
 def health() -> Response[api.HealthResponse]:
     """Ask each dependency."""
-    use_case = wiring.query()
     checks: dict[str, Callable[[], object]] = {
         "ledger": lambda: wiring.catalogue().get("health"),
-        "chroma": use_case.index.collections,
-        "ollama": use_case.model.check,
+        "chroma": _check_chroma,
+        "ollama": wiring.model().check,
     }
     found: dict[str, str] = {}
     for name, check in checks.items():
@@ -124,8 +242,12 @@ def health() -> Response[api.HealthResponse]:
         except DocwellError as error:
             found[name] = error.detail
     well = all(state == "ok" for state in found.values())
-    body = api.HealthResponse(status="ok" if well else "degraded", dependencies=found, model=use_case.model.name)
+    body = api.HealthResponse(status="ok" if well else "degraded", dependencies=found, model=wiring.model().name)
     return Response(200 if well else 503, content_types.APPLICATION_JSON, body)
+
+
+def _check_chroma() -> None:
+    wiring.query().retrieval.index.collections()
 
 
 @app.get("/v1/openapi.json", include_in_schema=False)
@@ -163,8 +285,7 @@ def openapi_page() -> dict[str, Any]:
 
 @app.exception_handler(DocwellError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _docwell_error(error: DocwellError) -> Response[str]:
-    level = logger.warning if error.status >= 500 else logger.info  # noqa: PLR2004 - 5xx
-    level("problem", extra={"problem": error.problem, "detail": error.detail})
+    observability.record_problem(error)
     return api.problem(error, request_id())
 
 
@@ -189,11 +310,4 @@ def _no_route(_error: NotFoundError) -> Response[str]:
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _bug(error: Exception) -> Response[str]:
-    # The type and the place, not the message: it may hold what a document or a user said.
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown"
-    what = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
-    logger.error("bug", extra={"exception": type(error).__name__, "where": where, "detail": what})
-    return api.problem(DocwellError("an error in docwell itself; its log has the request id"), request_id())
+    return api.problem(observability.record_bug(error), request_id())

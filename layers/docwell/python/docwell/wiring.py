@@ -11,18 +11,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docwell import pipeline
-from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, StorageSettings
+from docwell.config import (
+    IngestSettings,
+    QuerySettings,
+    ReconcileSettings,
+    RuntimeSettings,
+    SettingsError,
+    StorageSettings,
+)
+from docwell.deadline import Deadline
+from docwell.errors import DocwellError
 from docwell.pipeline import Roles
 
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.dynamodb import DynamoLedger, DynamoState
+    from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.onnx_embedder import OnnxEmbedder
+    from docwell.adapters.principals import DynamoPrincipals
+    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.adapters.sqs import SqsTaskQueue
+    from docwell.costs import Prices
+    from docwell.guarding import CircuitBreaker, GuardedModel, InFlight, RetryBudget
     from docwell.ingest import Ingest
+    from docwell.prompting import PromptChoice
     from docwell.query import Query
+    from docwell.receipts import ReceiptBook
     from docwell.reconcile import Reconcile
     from docwell.reindex import Reindex
+    from docwell.tokens import TokenCalibration
+
+# A rewritten question is one sentence.
+REWRITE_TOKENS = 80
+# What was learnt since is learnt again by the environments to come: no loss worth a write for each answer.
+SAVE_EVERY = 10
+# What the first question may wait for what others have learnt.
+_CALIBRATION_S = 1.0
 
 
 @cache
@@ -35,6 +59,12 @@ def ingest_settings() -> IngestSettings:
 def query_settings() -> QuerySettings:
     """The query function's settings. Raises `SettingsError`."""
     return QuerySettings.read()
+
+
+@cache
+def runtime_settings() -> RuntimeSettings:
+    """What Lambda and the runtime say of themselves."""
+    return RuntimeSettings.read()
 
 
 @cache
@@ -130,51 +160,152 @@ def task_queue(url: str) -> SqsTaskQueue:
 
 def query() -> Query:
     """The query use case on the pipeline that is active now."""
-    return _query(_active(query_settings()).fingerprint)
+    return _query(_active(query_settings()))
 
 
 @cache
 def _query(fingerprint: str) -> Query:
-    from docwell.adapters.ollama import OllamaModel
+    from docwell.conversation import Conversation
     from docwell.prompting import load_prompt
     from docwell.query import Query, QueryLimits
+    from docwell.retrieval import Retrieval
 
     settings = query_settings()
     pipeline = next(one for one in pipelines(settings) if one.fingerprint == fingerprint)
+    host = model()
     return Query(
-        catalogue=_ledger(settings, fingerprint),
-        index=_index(settings, fingerprint),
+        retrieval=Retrieval(_ledger(settings, fingerprint), _index(settings, fingerprint)),
         embedder=pipeline.embedder,
-        model=OllamaModel(
-            str(settings.ollama_url),
-            settings.model,
-            num_ctx=settings.num_ctx,
-            num_predict=settings.num_predict,
-            keep_alive=settings.keep_alive,
-        ),
-        prompt=load_prompt("answer"),
+        model=_guarded(host),
+        facts=host,
+        conversation=Conversation(_guarded(host.writing_at_most(REWRITE_TOKENS)), load_prompt("rewrite")),
+        calibration=_calibration()[1],
+        links=_links(),
         limits=QueryLimits(
             num_ctx=settings.num_ctx,
             num_predict=settings.num_predict,
             min_score=settings.min_score,
+            min_support=settings.min_support,
             deadline_s=settings.deadline_s,
         ),
     )
 
 
+@cache
+def model() -> OllamaModel:
+    """The model host itself, unguarded."""
+    from docwell.adapters.ollama import OllamaModel
+
+    settings = query_settings()
+    return OllamaModel(
+        str(settings.ollama_url),
+        settings.model,
+        num_ctx=settings.num_ctx,
+        num_predict=settings.num_predict,
+        keep_alive=settings.keep_alive,
+    )
+
+
+def _guarded(host: OllamaModel) -> GuardedModel:
+    from docwell.guarding import GuardedModel
+
+    return GuardedModel(host, *_guards())
+
+
+@cache
+def _guards() -> tuple[CircuitBreaker, InFlight, RetryBudget]:
+    """One set for the one host."""
+    from docwell.guarding import CircuitBreaker, InFlight, RetryBudget
+
+    settings = query_settings()
+    return (
+        CircuitBreaker(settings.breaker_failures, settings.breaker_rest_s),
+        InFlight(settings.max_in_flight),
+        RetryBudget(settings.retry_share),
+    )
+
+
+@cache
+def _calibration() -> tuple[str, TokenCalibration]:
+    """What is known of the tokens of these very weights, and the name under which it is kept."""
+    from docwell.tokens import TokenCalibration
+
+    settings = query_settings()
+    deadline = Deadline(_CALIBRATION_S)
+    try:
+        digest = deadline.within("facts", 1.0, model().digest)
+        name = f"tokens#{settings.model}@{digest}"
+        state = deadline.within("ledger", 1.0, lambda: state_store(settings).read(name))
+    except DocwellError:  # it is learnt anew: no reason to fail
+        return f"tokens#{settings.model}", TokenCalibration()
+    return name, TokenCalibration.from_state(state)
+
+
+def save_calibration() -> None:
+    """Keep what was learnt of the model's tokens, now and then, for the environments to come."""
+    name, calibration = _calibration()
+    if calibration.observations and calibration.observations % SAVE_EVERY == 0:
+        state_store(query_settings()).write(name, calibration.to_state())
+
+
+@cache
+def prompts() -> PromptChoice:
+    """The prompts that answer, with their shares. Raises `SettingsError`."""
+    from docwell.prompting import PromptChoice
+
+    try:
+        return PromptChoice.parse(query_settings().prompts)
+    except ValueError as error:
+        raise SettingsError(f"DOCWELL_PROMPTS: {error}") from None
+
+
+@cache
+def prices() -> Prices:
+    """The price file. Raises `SettingsError`."""
+    from docwell.costs import load_prices
+
+    return load_prices(query_settings().prices)
+
+
+@cache
+def principals() -> DynamoPrincipals:
+    """Who may see what."""
+    from docwell.adapters.principals import DynamoPrincipals
+
+    return DynamoPrincipals(_dynamodb(quick=True), query_settings().principals_table)
+
+
+@cache
+def receipt_book() -> ReceiptBook:
+    """The answers that are kept, where any are."""
+    from docwell.adapters.receipts import DynamoReceipts
+    from docwell.receipts import ReceiptBook
+
+    settings = query_settings()
+    if settings.receipts_table is None:
+        return ReceiptBook(None)
+    return ReceiptBook(DynamoReceipts(_dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
+
+
+@cache
+def _links() -> S3DocumentLinks:
+    from docwell.adapters.aws import client
+    from docwell.adapters.s3 import S3DocumentLinks
+
+    settings = query_settings()
+    return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s)
+
+
 def catalogue() -> DynamoLedger:
     """The ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
-    return _ledger(settings, _active(settings).fingerprint)
+    return _ledger(settings, _active(settings))
 
 
-def _active(settings: QuerySettings) -> Pipeline:
-    """The pipeline that answers: the first, until a re-index has switched to the next."""
-    known = pipelines(settings)
-    if len(known) == 1:
-        return known[0]
-    active = Roles.read(state_store(settings), [one.fingerprint for one in known]).active
-    return next(one for one in known if one.fingerprint == active)
+def _active(settings: QuerySettings) -> str:
+    """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
+    known = _fingerprints(settings)
+    return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
 
 
 def reconcile() -> tuple[Reconcile, ...]:
@@ -216,8 +347,8 @@ def _reconcile(fingerprint: str) -> Reconcile:
 
 
 @cache
-def _fingerprints(settings: ReconcileSettings) -> tuple[str, ...]:
-    """As `pipelines` has them, from the models' manifests alone: reconcile embeds nothing."""
+def _fingerprints(settings: QuerySettings | ReconcileSettings) -> tuple[str, ...]:
+    """As `pipelines` has them, from the models' manifests alone: no model is loaded for it."""
     from docwell.adapters.model_manifest import ModelManifest
 
     ways = [(settings.model_dir, settings.chunk_tokens)]
@@ -232,20 +363,22 @@ def state_store(settings: StorageSettings) -> DynamoState:
     """Small facts of the whole index."""
     from docwell.adapters.dynamodb import DynamoState
 
-    return DynamoState(_dynamodb(), settings.ledger_table)
+    return DynamoState(_dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
 
 
 @cache
-def _dynamodb() -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+def _dynamodb(*, quick: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
     from docwell.adapters.aws import client
 
-    return client("dynamodb")
+    return client("dynamodb", quick=quick)
 
 
 def _ledger(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
     from docwell.adapters.dynamodb import DynamoLedger
 
-    return DynamoLedger(_dynamodb(), settings.ledger_table, fingerprint, lease_s)
+    return DynamoLedger(
+        _dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table, fingerprint, lease_s
+    )
 
 
 def _index(settings: StorageSettings, fingerprint: str) -> ChromaIndex:

@@ -8,9 +8,6 @@ Facts of the whole index are items under the pipeline `#state`, which no fingerp
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -21,7 +18,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
-from docwell.errors import BadInput, LeaseLost, Unavailable
+from docwell.adapters.ledger_pages import LedgerPages, decode_cursor, encode_cursor
+from docwell.errors import LeaseLost, Unavailable
 from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
 from docwell.ports import Standing
 
@@ -169,34 +167,21 @@ class DynamoLedger:
         return found
 
     def page(
-        self, collection: str | None, status: Status | None, cursor: str | None, limit: int
+        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
     ) -> tuple[list[DocumentRecord], str | None]:
-        """Documents by key within a collection (from its index, a moment behind), in no order across all."""
-        values: dict[str, Any] = {":status": (status or Status.DELETED).value, ":pipeline": self._pipeline}
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "FilterExpression": f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
-            "ExpressionAttributeNames": {"#status": "status"},
-        }
-        if collection is not None:
-            request |= {"IndexName": "by_collection", "KeyConditionExpression": "#collection = :collection"}
-            request["ExpressionAttributeNames"] |= {"#collection": "collection"}
-            values[":collection"] = collection
-        request["ExpressionAttributeValues"] = {name: _serialize(value) for name, value in values.items()}
-        read = self._client.scan if collection is None else self._client.query
-        records: list[DocumentRecord] = []
-        start = _decode_cursor(cursor)
-        while True:
-            with vendor_errors("ledger"):
-                answer = read(
-                    **request,
-                    Limit=limit - len(records),
-                    **({"ExclusiveStartKey": start} if start else {}),
-                )
-            records += [_record(_plain(item)) for item in answer["Items"]]
-            start = answer.get("LastEvaluatedKey")
-            if start is None or len(records) >= limit:
-                return records, _encode_cursor(start)
+        """Documents of the collections by name and key (from their index, a moment behind); of all in no order."""
+        values = {":status": (status or Status.DELETED).value, ":pipeline": self._pipeline}
+        pages = LedgerPages(
+            client=self._client,
+            table=self._table,
+            filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
+            names={"#status": "status"},
+            values={name: _serialize(value) for name, value in values.items()},
+        )
+        found, following = (
+            pages.every(cursor, limit) if collections is None else pages.of(collections, cursor, limit)
+        )
+        return [_record(_plain(item)) for item in found], following
 
     def _batch_get(self, keys: list[str]) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
@@ -257,7 +242,7 @@ class DynamoLedger:
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
         """Every row of the pipeline, DELETED ones too; a page may be empty and not the last."""
-        start = _decode_cursor(cursor)
+        start = decode_cursor(cursor)
         with vendor_errors("ledger"):
             answer = self._client.scan(
                 TableName=self._table,
@@ -267,7 +252,7 @@ class DynamoLedger:
                 **({"ExclusiveStartKey": start} if start else {}),
             )
         rows = [_standing(_plain(item)) for item in answer["Items"]]
-        return rows, _encode_cursor(answer.get("LastEvaluatedKey"))
+        return rows, encode_cursor(answer.get("LastEvaluatedKey"))
 
     def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
         """The rows of those of the keys that have one."""
@@ -340,23 +325,6 @@ def _record(item: Mapping[str, Any]) -> DocumentRecord:
             values[name] = frozenset(int(number) for number in value)
     values["status"] = Status(values.get("status", Status.PENDING))
     return DocumentRecord(key=item["document"], **values)
-
-
-def _encode_cursor(start: Mapping[str, Any] | None) -> str | None:
-    return base64.urlsafe_b64encode(json.dumps(start).encode()).decode() if start else None
-
-
-def _decode_cursor(cursor: str | None) -> dict[str, Any] | None:
-    if cursor is None:
-        return None
-    try:
-        start: dict[str, Any] = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, binascii.Error) as error:
-        raise BadInput("the cursor is not one that this service gave") from error
-    valid = isinstance(start, dict) and set(start) <= {"document", "collection", "pipeline"}
-    if not (valid and all(isinstance(v, dict) and isinstance(v.get("S"), str) for v in start.values())):
-        raise BadInput("the cursor is not one that this service gave")
-    return start
 
 
 class DynamoState:

@@ -10,21 +10,23 @@ Importing this costs 0.08 s over httpx and pydantic, which the functions load an
 from __future__ import annotations
 
 import queue
-import random
 import socket
 import threading
 import time
 from contextlib import closing, suppress
+from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from ollama import Client, ResponseError
 
-from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
+from docwell.errors import Cancelled, Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
 from docwell.models import Completion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from threading import Event
 
     from ollama import ChatResponse
 
@@ -33,16 +35,14 @@ if TYPE_CHECKING:
 _NAME = "ollama"
 _CONNECT_TIMEOUT_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
-# Full jitter: the second attempt comes after a random part of this.
-_BACKOFF_S = 1.0
-# An attempt with less than this left would only load the host.
-_LEAST_ATTEMPT_S = 0.5
+# `chat` promises to notice within 0.5 s that it is cancelled.
+_LOOK_S = 0.1
 
 _Item = TypeVar("_Item")
 
 
 class OllamaModel:
-    """`docwell.ports.LanguageModel` for one model of one host.
+    """`docwell.ports.LanguageModel` and `ModelFacts` for one model of one host. Each call is one attempt.
 
     `num_ctx` and `keep_alive` are sent with each request: another `num_ctx` would reload the model.
     Answers are greedy with a fixed seed, so that they can be compared. Safe for threads.
@@ -56,62 +56,48 @@ class OllamaModel:
         self._keep_alive = keep_alive
         self._options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": seed}
         self._tls = httpx.create_ssl_context()  # 10 ms: once, not for each request
+        self._facts: dict[str, Any] = {}
 
     @property
     def name(self) -> str:
         """The model's name on its host."""
         return self._name
 
-    def chat(
-        self, messages: Sequence[Message], timeout_s: float, on_token: Callable[[str], None] | None = None
-    ) -> Completion:
-        """One answer within `timeout_s` seconds, all attempts together.
+    @property
+    def options(self) -> Mapping[str, int | float]:
+        """What is sent with each request, in Ollama's words."""
+        return MappingProxyType(self._options)
 
-        A second attempt is made only before the first piece of text. When this raises, be it from
-        `on_token`, the connection is closed and the host stops generating.
+    def writing_at_most(self, num_predict: int) -> OllamaModel:
+        """The same model with another limit to its answers, in tokens; that does not reload it."""
+        other = copy(self)
+        other._options = self._options | {"num_predict": num_predict}  # noqa: SLF001 - one of this class
+        return other
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        timeout_s: float,
+        on_token: Callable[[str], None] | None = None,
+        cancel: Event | None = None,
+    ) -> Completion:
+        """One answer within `timeout_s` seconds.
+
+        When this raises, be it from `on_token`, the connection is closed and the host stops generating.
 
         Raises:
             ModelMissing: the host has no such model.
             DeadlineExceeded: `timeout_s` is over.
+            Cancelled: `cancel` was set.
             Unavailable: no connection, an error of the host, or a broken answer.
         """
         answer = _Answer(timeout_s, on_token)
-        try:
-            return self._attempt(messages, answer)
-        except (DeadlineExceeded, ModelMissing):
-            raise
-        except Unavailable as error:
-            pause = random.uniform(0, _BACKOFF_S)  # noqa: S311 - jitter, not a secret
-            left = answer.deadline - time.monotonic() - pause
-            if answer.begun or error.retry_after is None or left < _LEAST_ATTEMPT_S:
-                raise
-        time.sleep(pause)
-        return self._attempt(messages, answer)
-
-    def check(self) -> None:
-        """Returns when the host answers, within 5 s, and has the model. Raises as `chat` does."""
-        self._model_info()
-
-    def context_length(self) -> int:
-        """Tokens that the model was trained to read. Raises as `chat` does; `Corrupt` when it is not said."""
-        info = self._model_info()
-        length = info.get(f"{info.get('general.architecture')}.context_length")
-        if not isinstance(length, int):
-            raise Corrupt(f"the model host does not say the context length of {self._name!r}")
-        return length
-
-    def _model_info(self) -> dict[str, Any]:
-        deadline = time.monotonic() + _CHECK_TIMEOUT_S
-        with closing(self._exchange(lambda client: [client.show(self._name)], deadline)) as replies:
-            return dict(next(replies).modelinfo or {})
-
-    def _attempt(self, messages: Sequence[Message], answer: _Answer) -> Completion:
         turns = [{"role": message.role, "content": message.content} for message in messages]
 
         def call(client: Client) -> Iterable[ChatResponse]:
             return client.chat(self._name, turns, stream=True, options=self._options, keep_alive=self._keep_alive)
 
-        with closing(self._exchange(call, answer.deadline)) as parts:
+        with closing(self._exchange(call, answer.deadline, cancel)) as parts:
             for part in parts:
                 answer.take(part.message.content or "")
                 if part.done:
@@ -119,8 +105,37 @@ class OllamaModel:
         # A host also does this when the model says one token over and over.
         raise Unavailable(_NAME, "the model host ended its answer early")
 
+    def check(self) -> None:
+        """Returns when the host answers, within 5 s, and has the model. Raises as `chat` does."""
+        self._ask(lambda client: client.show(self._name))
+
+    def context_length(self) -> int:
+        """Tokens that the model was trained to read. Raises as `chat` does; `Corrupt` when it is not said."""
+        if "context_length" not in self._facts:
+            info = self._ask(lambda client: client.show(self._name)).modelinfo or {}
+            length = info.get(f"{info.get('general.architecture')}.context_length")
+            if not isinstance(length, int):
+                raise Corrupt(f"the model host does not say the context length of {self._name!r}")
+            self._facts["context_length"] = length
+        return int(self._facts["context_length"])
+
+    def digest(self) -> str | None:
+        """The digest of the model as its host lists it, None when it lists none. Raises as `chat` does."""
+        if "digest" not in self._facts:
+            listed = self._ask(lambda client: client.list()).models
+            wanted = {self._name, f"{self._name}:latest"}
+            found = next((model.digest for model in listed if model.model in wanted), None)
+            self._facts["digest"] = found or None
+        digest: str | None = self._facts["digest"]
+        return digest
+
+    def _ask(self, call: Callable[[Client], _Item]) -> _Item:
+        deadline = time.monotonic() + _CHECK_TIMEOUT_S
+        with closing(self._exchange(lambda client: [call(client)], deadline)) as replies:
+            return next(replies)
+
     def _exchange(
-        self, call: Callable[[Client], Iterable[_Item]], deadline: float
+        self, call: Callable[[Client], Iterable[_Item]], deadline: float, cancel: Event | None = None
     ) -> Generator[_Item, None, None]:
         """What a call of the client gives, until `deadline`; closing it closes the connection.
 
@@ -128,17 +143,11 @@ class OllamaModel:
         addresses, and a host that sends a byte now and then.
         """
         connection = _Connection(self._host, self._tls, deadline)
-        thread = threading.Thread(target=connection.run, args=(call,), name="ollama", daemon=True)
-        thread.start()
+        if cancel is None or not cancel.is_set():
+            threading.Thread(target=connection.run, args=(call,), name="ollama", daemon=True).start()
         try:
             while True:
-                left = deadline - time.monotonic()
-                try:
-                    item = connection.items.get(timeout=left) if left > 0 else None
-                except queue.Empty:
-                    item = None
-                if item is None:
-                    raise DeadlineExceeded(_NAME, "the model host did not answer in time")
+                item = connection.wait(cancel)
                 if isinstance(item, _End):
                     if item.error is not None:
                         raise self._translated(item.error)
@@ -169,7 +178,7 @@ class OllamaModel:
 
 
 class _Answer:
-    """An answer as it grows, over all attempts."""
+    """An answer as it grows."""
 
     def __init__(self, timeout_s: float, on_token: Callable[[str], None] | None) -> None:
         self._start = time.monotonic()
@@ -177,11 +186,6 @@ class _Answer:
         self._on_token = on_token
         self._texts: list[str] = []
         self._first_token_ms: float | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether any text has come: then there is no second attempt."""
-        return bool(self._texts)
 
     def take(self, text: str) -> None:
         """One more piece."""
@@ -218,7 +222,7 @@ class _Connection:
     """One exchange with the host over a connection of its own, which another thread can cut."""
 
     def __init__(self, host: str, tls: Any, deadline: float) -> None:  # noqa: ANN401 - ssl.SSLContext
-        self.items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._host = host
         self._tls = tls
         self._deadline = deadline
@@ -227,7 +231,7 @@ class _Connection:
         self._is_cut = False
 
     def run(self, call: Callable[[Client], Iterable[Any]]) -> None:
-        """Put what the call gives into `items`, and an `_End` last. Raises nothing."""
+        """Keep what the call gives for `wait`, and an `_End` last. Raises nothing."""
         # The thread that waits keeps the deadline; this one ends a little later if it cannot be cut.
         left = max(self._deadline - time.monotonic(), 0.0) + 1.0
         try:
@@ -239,11 +243,22 @@ class _Connection:
                 follow_redirects=False,  # a question goes to the host that was named, and nowhere else
             ) as client:
                 for item in call(client):
-                    self.items.put(item)
+                    self._items.put(item)
         except Exception as error:  # noqa: BLE001 - handed to the thread that waits
-            self.items.put(_End(error))
+            self._items.put(_End(error))
         else:
-            self.items.put(_End())
+            self._items.put(_End())
+
+    def wait(self, cancel: Event | None) -> Any:  # noqa: ANN401 - what the call gives
+        """The next item, `_End` after the last. Raises `DeadlineExceeded`, `Cancelled`."""
+        while True:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("the question was given up while the model answered")
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise DeadlineExceeded(_NAME, "the model host did not answer in time")
+            with suppress(queue.Empty):
+                return self._items.get(timeout=left if cancel is None else min(left, _LOOK_S))
 
     def cut(self) -> None:
         """Close the connection, now or as soon as there is one. The host then stops generating."""

@@ -1,4 +1,4 @@
-"""`docwell put | ask | status | rm | redrive | reconcile | reindex | version`: a thin client.
+"""`docwell put`, `ask`, `status` and the rest (`docwell --help`): a thin client.
 
 No function imports it. Standard output has the result (with `--json` one JSON document and nothing else);
 progress, warnings and errors go to standard error.
@@ -6,49 +6,39 @@ progress, warnings and errors go to standard error.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import wraps
 from importlib.metadata import version as installed_version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from docwell.cli import display
+from docwell.cli import display, principals, prompts, receipts
+from docwell.cli.command import DryRunFlag, JsonFlag, TimeoutOption, connected, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.operations import DeadLetters, ReconcileFunction, known_documents
 from docwell.cli.remote import Api, Bucket, Json
-from docwell.cli.settings import Settings, find_settings
+from docwell.cli.settings import Settings
 from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
 from docwell.models import AnswerStatus, Status
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _WATCH_S = 2.0
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    # Plain help and errors: the same in a terminal, a pipe and a CI log.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group()
+# Each file of commands registers itself in one line.
+app.add_typer(principals.app, name="principals")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(receipts.app)
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
-DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Only look; change nothing.")]
 FunctionOption = Annotated[
     str | None, typer.Option(envvar="DOCWELL_RECONCILE_FUNCTION", help="Name of the reconcile function.")
 ]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the API.")]
 
 
 @app.callback()
@@ -73,28 +63,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _connected(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the connection flags and hand it the settings; `Failure` becomes a line and a code."""
-    flags = inspect.signature(find_settings, eval_str=True).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-
-    @wraps(command)
-    def run(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
-        connection = {name: arguments.pop(name) for name in flags}
-        try:
-            command(find_settings(**connection), **arguments)
-        except Failure as failure:
-            typer.echo(f"docwell: {display.clean(failure)}", err=True)
-            raise typer.Exit(failure.code) from None
-
-    parameters = [*own, *flags.values()]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what inspect reads
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
-
-
 @app.command()
-@_connected
+@connected
 def put(
     settings: Settings,
     paths: Annotated[
@@ -168,8 +138,8 @@ def _follow(uploads: list[Upload], api: Api, bucket: Bucket, stall_s: float) -> 
 
 
 @app.command()
-@_connected
-def ask(
+@connected
+def ask(  # noqa: PLR0913 - each is a flag
     settings: Settings,
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
     *,
@@ -178,6 +148,9 @@ def ask(
     ] = None,
     document: Annotated[str | None, typer.Option(metavar="KEY", help="Ask only this document.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="How many passages to look at.")] = None,
+    streaming: Annotated[
+        bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
+    ] = True,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -187,7 +160,9 @@ def ask(
         body["collections"] = collection
     elif collection:
         body["collection"] = collection[0]
-    answer = Api(settings, timeout).query({name: value for name, value in body.items() if value is not None})
+    api, body = Api(settings, timeout), {name: value for name, value in body.items() if value is not None}
+    live = streaming and not as_json and display.console().is_terminal
+    answer = _while_written(api, body) if live else api.query(body)
     if as_json:
         display.show_json(answer)
     else:
@@ -196,8 +171,18 @@ def ask(
         raise typer.Exit(ExitCode.REFUSED)
 
 
+def _while_written(api: Api, body: Json) -> Json:
+    with display.growing_answer() as show:
+        for name, data in api.stream_query(body):
+            if name == "token":
+                show(str(data.get("text", "")))
+            elif name == "answer":
+                return data
+    raise Failure("there was no answer")  # `stream_query` ends with one, or raises
+
+
 @app.command()
-@_connected
+@connected
 def status(
     settings: Settings,
     key: Annotated[str | None, typer.Argument(help="One document, with all that is known of it.")] = None,
@@ -240,7 +225,7 @@ def status(
 
 
 @app.command()
-@_connected
+@connected
 def rm(
     settings: Settings,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Documents to remove.")],
@@ -256,7 +241,7 @@ def rm(
 
 
 @app.command()
-@_connected
+@connected
 def redrive(
     settings: Settings,
     *,
@@ -280,7 +265,7 @@ def redrive(
 
 
 @app.command()
-@_connected
+@connected
 def reconcile(
     settings: Settings,
     *,
@@ -301,7 +286,7 @@ def reconcile(
 
 
 @app.command()
-@_connected
+@connected
 def reindex(  # noqa: PLR0913 - each is a flag
     settings: Settings,
     *,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from docwell.models import AnswerStatus, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from docwell.cli.remote import Json
 
@@ -166,6 +168,24 @@ def document_details(record: Json) -> Table:
     return table
 
 
+@contextmanager
+def growing_answer() -> Iterator[Callable[[str], None]]:
+    """Shows an answer while it is written, and takes it away at the end: the checked one may differ.
+
+    Gives a function that takes each next piece.
+    """
+    out, pieces = console(), list[str]()
+    with Live(console=out, transient=True) as live:
+
+        def show(piece: str) -> None:
+            pieces.append(clean(piece))
+            lines = Text("".join(pieces)).wrap(out, out.width)
+            # What is taller than the terminal cannot be taken away again.
+            live.update(Text("\n").join(lines[-max(out.height - 2, 1) :]))
+
+        yield show
+
+
 def show_answer(answer: Json) -> None:
     """The answer, what it rests on, and a line on how it came about."""
     out = console()
@@ -206,6 +226,8 @@ def _how(answer: Json) -> str:
         f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens",
         f"{timings.get('total', 0):,.0f} ms",
     ]
+    if cost := answer.get("cost"):
+        parts.append(f"{cost.get('amount', 0):.6f} {clean(cost.get('currency', ''))}")
     if dropped := answer.get("dropped_passages"):
         parts.append(f"{dropped} passages did not fit")
     if request_id := answer.get("request_id"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 
+from docwell import sse
 from docwell.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_QUERY = "/v1/query"
 _CONNECT_TIMEOUT_S = 10.0
+# What is said beside an answer that nobody was let in: docwell's own, or API Gateway's, which has no key.
+_SHUT_OUT = {401, 403}
+_WHO = (
+    "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
+)
 _NOT_FOUND = 404
 _UNAVAILABLE = 503
 
@@ -47,7 +55,26 @@ class Api:
 
     def query(self, body: Json) -> Json:
         """The answer to a question, as the API gives it."""
-        return self._send("POST", "/v1/query", json=body)
+        return self._send("POST", _QUERY, json=body)
+
+    def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
+        """The events of an answer as they come: `passages`, `token` after `token`, and at the end `answer`.
+
+        Where the API sends no stream, that is the answer alone.
+        """
+        request = self._client.stream("POST", self._endpoint + _QUERY, json=body | {"stream": True})
+        with self._plain_failures(), request as response:
+            if not response.headers.get("content-type", "").startswith(sse.CONTENT_TYPE):
+                response.read()
+                yield "answer", self._content(response)
+                return
+            for name, data in sse.read(self._in_time(response.iter_lines())):
+                if name == "error":
+                    raise Failure(_problem(response, data), status=data.get("status"))
+                yield name, data
+                if name == "answer":
+                    return
+        raise Failure(f"the answer of {self._endpoint} broke off")
 
     def document(self, key: str) -> Json | None:
         """What the API knows of a key, or None."""
@@ -70,24 +97,53 @@ class Api:
             if not wanted["cursor"]:
                 return found
 
+    def replay(self, request_id: str) -> Json:
+        """A kept question asked again: the answer of then and of now, and what changed."""
+        return self._send("POST", f"/v1/receipts/{quote(request_id, safe='')}/replay")
+
+    def feedback(self, request_id: str, verdict: str) -> Json:
+        """Attach a verdict to an answer."""
+        return self._send("POST", "/v1/feedback", json={"request_id": request_id, "verdict": verdict})
+
     def _send(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own
-        try:
+        with self._plain_failures():
             response = self._client.request(method, self._endpoint + path, **options)
-        except httpx.ConnectTimeout:
-            raise Failure(f"cannot reach {self._endpoint}: no connection in time") from None
-        except httpx.TimeoutException:
-            raise Failure(f"no answer from {self._endpoint} within {self._timeout_s:g} s") from None
-        except httpx.ConnectError as error:
-            hint = "does the stack run? (`make up`)" if self._local else "is the address right?"
-            raise Failure(f"cannot reach {self._endpoint}: {error}; {hint}") from None
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise Failure(f"cannot ask {self._endpoint}: {error}") from None
+        return self._content(response)
+
+    def _content(self, response: httpx.Response) -> Json:
         body = _json(response)
         if not response.is_success:
             raise Failure(_problem(response, body), status=response.status_code)
         if body is None:
-            raise Failure(f"{self._endpoint}{path} does not answer like docwell: is the endpoint right?")
+            raise Failure(f"{response.url} does not answer like docwell: is the endpoint right?")
         return body
+
+    def _in_time(self, lines: Iterator[str]) -> Iterator[str]:
+        """The lines of a stream, for `timeout_s` at most: it is never silent long enough for httpx to end it."""
+        deadline = time.monotonic() + self._timeout_s
+        for line in lines:
+            if time.monotonic() > deadline:
+                raise Failure(self._too_late())
+            yield line
+
+    def _too_late(self) -> str:
+        return f"no answer from {self._endpoint} within {self._timeout_s:g} s"
+
+    @contextmanager
+    def _plain_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectTimeout:
+            raise Failure(f"cannot reach {self._endpoint}: no connection in time") from None
+        except httpx.TimeoutException:
+            raise Failure(self._too_late()) from None
+        except httpx.ConnectError as error:
+            hint = "does the stack run? (`make up`)" if self._local else "is the address right?"
+            raise Failure(f"cannot reach {self._endpoint}: {error}; {hint}") from None
+        except httpx.RemoteProtocolError as error:
+            raise Failure(f"the answer of {self._endpoint} broke off: {error}") from None
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise Failure(f"cannot ask {self._endpoint}: {error}") from None
 
 
 def _json(response: httpx.Response) -> Json | None:
@@ -102,10 +158,12 @@ def _problem(response: httpx.Response, body: Json | None) -> str:
     """One line from a problem document (RFC 9457), or from whatever a gateway puts in its place."""
     body = body or {}
     headers = response.headers
+    status = body.get("status") if response.is_success else response.status_code  # of a stream, once it has begun
     parts = [str(body[name]) for name in ("title", "detail") if body.get(name)]
     said = ": ".join(parts) or str(body.get("message") or response.reason_phrase or "error")
     request_id = body.get("request_id") or headers.get("x-request-id") or headers.get("x-amzn-requestid")
-    return f"{said} (HTTP {response.status_code}" + (f", request {request_id})" if request_id else ")")
+    hint = f"; {_WHO}" if status in _SHUT_OUT else ""
+    return f"{said} (HTTP {status}" + (f", request {request_id})" if request_id else ")") + hint
 
 
 def aws_client(settings: Settings, service: str, endpoint: str | None, **config: Any) -> Any:  # noqa: ANN401 - boto3

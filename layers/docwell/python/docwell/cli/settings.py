@@ -32,6 +32,8 @@ _OPERATIONS = {
     "queue": "give --queue, DOCWELL_QUEUE or queue in docwell.toml: the stack's output IngestQueueUrl",
     "reconcile_function": "give --function, DOCWELL_RECONCILE_FUNCTION or reconcile_function in docwell.toml:"
     " the stack's output ReconcileFunction",
+    "principals_table": "give --table, DOCWELL_PRINCIPALS_TABLE or principals_table in docwell.toml:"
+    " the stack's output PrincipalsTable",
 }
 _PANEL = "Connection"
 
@@ -50,6 +52,8 @@ class Settings:
     secret_key: str | None = field(default=None, repr=False)
     queue: str | None = None
     reconcile_function: str | None = None
+    principals_table: str | None = None
+    usage_plan: str | None = None
     functions_endpoint: str | None = None
     local: bool = False
 
@@ -157,6 +161,8 @@ def _from_stack() -> dict[str, Any]:
             "secret_key": stack["secret_key"],
             "queue": stack.get("queue"),
             "reconcile_function": stack.get("reconcile_function"),
+            "api_key": stack.get("api_key"),
+            "principals_table": stack.get("principals_table"),
             # Lambda's own API is served where questions are.
             "functions_endpoint": stack["gateway"],
             "local": True,

@@ -1,0 +1,132 @@
+"""What the function gives, as HTTP: whole, or piece by piece as it comes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
+from starlette.responses import Response, StreamingResponse
+
+from infra.local.function_errors import FunctionError
+from infra.local.names import ERROR
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from infra.local.streams import Stream
+
+
+class MalformedAnswer(Exception):  # noqa: N818 - named for what the function gave
+    """The function's answer is not what API Gateway takes."""
+
+
+def problem(status: int, kind: str, title: str, request_id: str, **headers: str) -> Response:
+    """A problem document (RFC 9457), for what goes wrong outside the function."""
+    document = {"type": f"urn:docwell:{kind}", "title": title, "status": status, "request_id": request_id}
+    return Response(
+        json.dumps(document),
+        status,
+        {"x-amzn-requestid": request_id, **{name.replace("_", "-"): value for name, value in headers.items()}},
+        "application/problem+json",
+    )
+
+
+def http_answer(answer: Any, request_id: str) -> Response:  # noqa: ANN401 - whatever the function gave
+    """The function's answer as HTTP. Raises `MalformedAnswer`."""
+    status = _status(answer)
+    body = answer.get("body") or ""
+    if not isinstance(body, str):
+        raise MalformedAnswer("body is not text")
+    try:
+        content = base64.b64decode(body, validate=True) if answer.get("isBase64Encoded") else body.encode()
+    except ValueError:
+        raise MalformedAnswer("isBase64Encoded is true and body is not base64") from None
+    response = Response(content, status)
+    _set_headers(response, answer, request_id, has_body=bool(content))
+    return response
+
+
+def _status(answer: Any) -> int:  # noqa: ANN401 - as above
+    if not isinstance(answer, dict) or not isinstance(answer.get("statusCode"), int):
+        raise MalformedAnswer("the answer is not an object with an integer statusCode")
+    return int(answer["statusCode"])
+
+
+def _set_headers(response: Response, answer: dict[str, Any], request_id: str, *, has_body: bool) -> None:
+    single = answer.get("headers") or {}
+    multiple = answer.get("multiValueHeaders") or {}
+    if not isinstance(single, dict) or not isinstance(multiple, dict):
+        raise MalformedAnswer("headers are no object")
+    named = {name.lower() for name in multiple}
+    for name, value in single.items():
+        if name.lower() not in named:
+            response.headers[name] = str(value)
+    for name, values in multiple.items():
+        for value in values:
+            response.headers.append(name, str(value))
+    if has_body and "content-type" not in response.headers:
+        response.headers["content-type"] = "application/json"  # API Gateway's default
+    response.headers["x-amzn-requestid"] = request_id
+
+
+class StreamedAnswer(StreamingResponse):
+    """A function's stream on its way to the client. One that leaves ends the function's work."""
+
+    # A thread waits for the next piece of each stream.
+    _threads = math.inf
+
+    def __init__(self, stream: Stream, metadata: dict[str, Any], request_id: str) -> None:
+        """`metadata` is the stream's. Raises `MalformedAnswer`."""
+        super().__init__((), _status(metadata))
+        _set_headers(self, metadata, request_id, has_body=True)
+        self._stream = stream
+        self._complete = False
+        # Called at the first byte, and at the end with whether the client got everything.
+        self.on_first_byte: Callable[[], None] = lambda: None
+        self.on_end: Callable[[bool], None] = lambda _: None
+
+    def hang_up(self) -> None:
+        """The client left before there was anything to send."""
+        self._stream.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        """Send it, unless and until the client leaves."""
+        try:
+            async with create_task_group() as tasks:
+                tasks.start_soon(_until_disconnect, receive, tasks.cancel_scope)
+                await self._pass_on(send)
+                tasks.cancel_scope.cancel()
+        finally:
+            if not self._complete:
+                self._stream.close()
+            self.on_end(self._complete)
+
+    async def _pass_on(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        limiter = CapacityLimiter(self._threads)
+        first = True
+        while True:
+            try:
+                piece = await to_thread.run_sync(self._stream.next, limiter=limiter, abandon_on_cancel=True)
+            except FunctionError as error:
+                # The connection is broken off: a client can tell a part from the whole.
+                print(f"{ERROR}{error}", flush=True)
+                return
+            if piece is None:
+                break
+            if first:
+                first = False
+                self.on_first_byte()
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._complete = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_disconnect(receive: Receive, scope: CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

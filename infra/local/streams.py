@@ -1,0 +1,138 @@
+"""One streamed answer of a local function, from its execution environment to whoever takes it."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from infra.local.function_errors import FunctionCrashed, FunctionError, FunctionRaised, FunctionTimedOut
+from infra.local.runtime_api import (
+    ClientGone,
+    Exited,
+    Failure,
+    Happening,
+    Ready,
+    RuntimeApi,
+    StreamEnded,
+    StreamPiece,
+)
+
+# What parts the prelude from the body, as API Gateway reads them.
+DELIMITER = bytes(8)
+# API Gateway looks for the delimiter in so much.
+MAX_PRELUDE_BYTES = 16 * 1024
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
+MAX_STREAM_BYTES = 200 * 1024 * 1024
+# How long a function may take to stop once its client has gone.
+STOP_S = 10.0
+
+
+class Stream:
+    """A streamed answer: read its `metadata`, then its pieces; close it when the client goes away.
+
+    A thread of its own takes what the environment says until that asks for its next invocation, and then calls
+    `released` with whether it can be used again. So a slow client holds no environment.
+    """
+
+    def __init__(self, api: RuntimeApi, id_: str, deadline: float, name: str) -> None:
+        """`deadline` is on the monotonic clock; `name` is the function's."""
+        self._api = api
+        self._id = id_
+        self._deadline = deadline
+        self._name = name
+        self._pieces: queue.SimpleQueue[bytes | FunctionError | None] = queue.SimpleQueue()
+        self._rest = b""
+        self._closed = False
+        self._bytes = 0
+
+    def start(self, released: Callable[[bool], None]) -> None:
+        """Begin to take pieces."""
+        threading.Thread(target=self._take, args=(released,), daemon=True).start()
+
+    def metadata(self) -> dict[str, Any]:
+        """Status and headers, as in a REST proxy answer; called once, first. Raises `FunctionError`."""
+        head = bytearray()
+        while DELIMITER not in head and len(head) <= MAX_PRELUDE_BYTES:
+            piece = self.next()
+            if piece is None:
+                break
+            head += piece
+        text, delimiter, self._rest = bytes(head).partition(DELIMITER)
+        try:
+            found = json.loads(text) if delimiter else None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            self.close()
+            raise FunctionRaised(
+                "Runtime.MalformedPrelude", "the stream has no status and headers before its body"
+            )
+        return found
+
+    def next(self) -> bytes | None:
+        """The next piece of the body; None at its end. Blocks. Raises `FunctionError`."""
+        if self._rest:
+            piece, self._rest = self._rest, b""
+            return piece
+        found = self._pieces.get()
+        if isinstance(found, FunctionError):
+            raise found
+        return found
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (piece := self.next()) is not None:
+            yield piece
+
+    def close(self) -> None:
+        """The client has gone away: hang up on the function, which has `STOP_S` seconds to notice."""
+        self._api.hang_up(self._id)
+
+    def _take(self, released: Callable[[bool], None]) -> None:
+        last: FunctionError | None = None
+        ended = False
+        while True:
+            happening = self._happening()
+            if getattr(happening, "id", self._id) != self._id:
+                continue  # late news of the invocation before
+            match happening:
+                case StreamPiece() if not self._closed:
+                    self._pass_on(happening.content)
+                case StreamEnded():
+                    ended = True
+                case Failure() if not (self._closed or ended):
+                    last = FunctionRaised(happening.type, happening.message)
+                case ClientGone() if not self._closed:
+                    self._closed = True
+                    self._deadline = min(self._deadline, time.monotonic() + STOP_S)
+                case Ready():
+                    released(True)  # noqa: FBT003 - what a callback is told
+                    break
+                case Exited() | None:
+                    released(False)  # noqa: FBT003
+                    last = None if ended else self._lost(happening)
+                    break
+        # The end of the answer is passed on when the environment is free again: who then calls at once finds it.
+        self._pieces.put(last)
+
+    def _pass_on(self, content: bytes) -> None:
+        self._bytes += len(content)
+        if self._bytes <= MAX_STREAM_BYTES:
+            self._pieces.put(content)
+        else:
+            self._pieces.put(FunctionRaised("Function.ResponseSizeTooLarge", "the stream is over 200 MB"))
+            self.close()
+
+    def _happening(self) -> Happening | None:
+        try:
+            return self._api.happenings.get(timeout=max(self._deadline - time.monotonic(), 0))
+        except queue.Empty:
+            return None
+
+    def _lost(self, happening: Exited | None) -> FunctionError:
+        if happening is None:
+            return FunctionTimedOut(f"{self._name} was at work for too long and was killed")
+        return FunctionCrashed(f"{self._name} ended with status {happening.status} in the middle of its answer")

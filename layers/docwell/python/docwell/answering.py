@@ -1,0 +1,218 @@
+"""One question over HTTP, and what its answer leaves behind: metrics, log line, cost, receipt, quota."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from threading import Event
+from typing import Any
+
+from docwell import api, costs, observability, wiring
+from docwell.cleaning import StreamCleaner
+from docwell.deadline import Deadline
+from docwell.errors import BadInput, DocwellError
+from docwell.models import Passage, Principal, Receipt, Turn
+from docwell.query import Listener, QueryReport, Question
+from docwell.receipts import Replay
+from docwell.streaming import Emit, stream_events
+
+logger = observability.logger
+
+# What is written down after an answer may not keep it from being sent.
+_AFTERWARDS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, whom it is for, and how it was made."""
+
+    principal: Principal
+    request: api.QueryRequest
+    response: api.QueryResponse
+    report: QueryReport
+
+
+def question_of(body: api.QueryRequest) -> Question:
+    """The question of a request within the limits of the settings. Raises `BadInput`."""
+    settings = wiring.query_settings()
+    if len(body.question) > settings.max_question_characters:
+        raise BadInput(f"the question is over {settings.max_question_characters:,} characters")
+    top_k = body.top_k or settings.top_k
+    if top_k > settings.max_top_k:
+        raise BadInput(f"top_k is over {settings.max_top_k}")
+    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
+    if len(history) > settings.max_history_turns:
+        raise BadInput(f"the history is over {settings.max_history_turns} turns: send the last ones")
+    if sum(len(turn.question) + len(turn.answer) for turn in history) > settings.max_history_characters:
+        raise BadInput(f"the history is over {settings.max_history_characters:,} characters: send the last turns")
+    return Question(
+        text=body.question,
+        collections=api.chosen_collections(body),
+        document=body.document,
+        top_k=top_k,
+        history=history,
+        fallback=body.fallback == "extractive",
+    )
+
+
+def answer(
+    principal: Principal,
+    body: api.QueryRequest,
+    request_id: str,
+    deadline: Deadline | None = None,
+    listener: Listener | None = None,
+    cancel: Event | None = None,
+) -> Answered:
+    """Ask. Raises what `docwell.query.Query.ask` does, and `BadInput`."""
+    started = time.perf_counter()
+    question = question_of(body)
+    prompt = wiring.prompts().choose(request_id)
+    report = wiring.query().ask(question, principal, prompt, deadline, listener, cancel)
+    cost = costs.cost(
+        wiring.prices(), report.model_host_s, time.perf_counter() - started, wiring.runtime_settings().memory_mb
+    )
+    response = api.answer_body(report.answer, cost, report.estimated_tokens, request_id)
+    return Answered(principal, body, response, report)
+
+
+def stream(principal: Principal, body: api.QueryRequest, request_id: str, deadline: Deadline) -> Generator[bytes]:
+    """The answer as server-sent events: `passages`, `token`…, `answer`, or `error`. Close it when done.
+
+    What goes wrong before the first event is raised here.
+    """
+    done: list[Answered] = []
+
+    def work(emit: Emit, cancel: Event) -> None:
+        listener = _Events(emit)
+        answered = answer(principal, body, request_id, deadline, listener, cancel)
+        done.append(answered)
+        listener.end()
+        emit("answer", answered.response.model_dump(mode="json"))
+
+    def failed(error: Exception) -> dict[str, Any]:
+        problem = (
+            observability.record_problem(error)
+            if isinstance(error, DocwellError)
+            else observability.record_bug(error)
+        )
+        return api.problem_body(problem, request_id)
+
+    events = stream_events(work, failed)
+
+    def finished() -> Generator[bytes]:
+        with closing(events), observability.flushed():
+            try:
+                yield b""
+                yield from events
+            finally:  # also when the client has left: what was made for it has been used up
+                for answered in done:
+                    finish(answered)
+
+    pieces = finished()
+    next(pieces)  # one that was never entered would not close the events
+    return pieces
+
+
+class _Events:
+    """A listener that passes everything on, cleaned."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._cleaner = StreamCleaner()
+
+    def passages(self, passages: Sequence[Passage], suspicious: frozenset[str]) -> None:
+        # What a passage that gives no orders names as an address may be named again.
+        self._cleaner = StreamCleaner([one.chunk.text for one in passages if one.id not in suspicious])
+        self._emit("passages", {"passages": api.passage_bodies(passages, suspicious)})
+
+    def token(self, text: str) -> None:
+        self._send(self._cleaner.feed(text))
+
+    def end(self) -> None:
+        self._send(self._cleaner.close())
+
+    def _send(self, text: str) -> None:
+        if text:
+            self._emit("token", {"text": text})
+
+
+def finish(answered: Answered) -> None:
+    """Leave behind what an answer does. Nothing here can lose the answer."""
+    report, response, principal = answered.report, answered.response, answered.principal
+    observability.record_query(report, response)
+    logger.info(
+        "answered",
+        extra={
+            "outcome": response.status.value,
+            "citations": len(response.citations),
+            "timings_ms": response.timings_ms.model_dump(),
+            "principal": principal.id,
+            "prompt_tokens": response.usage.prompt_tokens,
+            "completion_tokens": response.usage.completion_tokens,
+            "model_host_s": response.cost.model_host_s,
+            "function_s": response.cost.function_s,
+            "cost_amount": response.cost.amount,
+            "cost_currency": response.cost.currency,
+            "prompt_version": response.prompt_version,
+            "model": response.model,
+            "dropped_passages": response.dropped_passages,
+            "unsupported_sentences": sum(not sentence.supported for sentence in response.sentences),
+            "fallback_reason": response.fallback_reason,
+        },
+    )
+    try:
+        Deadline(_AFTERWARDS_S).within("afterwards", 1.0, lambda: _write_down(answered))
+    except DocwellError as error:
+        logger.warning("not written down", extra={"detail": error.detail})
+
+
+def _write_down(answered: Answered) -> None:
+    """Charge the tokens, keep the receipt, and what was learnt of the model's tokens."""
+    usage = answered.response.usage
+    if usage.prompt_tokens:
+        wiring.principals().charge(answered.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
+    lost = wiring.receipt_book().keep(receipt_of(answered))
+    if lost is not None:
+        logger.warning("receipt lost", extra={"detail": lost})
+    wiring.save_calibration()
+
+
+def receipt_of(answered: Answered) -> Receipt:
+    """What is kept of an answer."""
+    report, response = answered.report, answered.response
+    settings = wiring.query_settings()
+    return Receipt(
+        principal=answered.principal.id,
+        request_id=response.request_id,
+        created_at=time.time(),
+        request=answered.request.model_dump(mode="json"),
+        answer=response.model_dump(mode="json"),
+        passages=tuple((passage.id, passage.document, passage.version) for passage in report.prompted),
+        prompt_version=response.prompt_version,
+        model=response.model,
+        model_digest=report.model_digest,
+        options={**wiring.model().options, "min_score": settings.min_score, "min_support": settings.min_support},
+    )
+
+
+def replay(principal: Principal, request_id: str, new_request_id: str) -> api.ReplayResponse:
+    """Ask the question of a receipt again; the new answer is not kept. Raises `NotFound` and what asking does."""
+    made: list[Answered] = []
+
+    def ask(then: Receipt) -> Receipt:
+        made.append(answer(principal, api.QueryRequest.model_validate(then.request), new_request_id))
+        return receipt_of(made[0])
+
+    def live_versions(documents: Sequence[str]) -> dict[str, str | None]:
+        records = [record for key in documents if (record := wiring.catalogue().get(key))]
+        return {record.key: record.live_version for record in records if record.live_version}
+
+    replayed = Replay(wiring.receipt_book(), ask, live_versions)(principal, request_id)
+    return api.ReplayResponse(
+        request_id=request_id,
+        then=dict(replayed.then.answer),
+        now=made[0].response,
+        changes=[api.ChangeBody(**asdict(change)) for change in replayed.changes],
+    )

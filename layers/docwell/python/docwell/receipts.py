@@ -1,0 +1,169 @@
+"""Use case: answers that are kept, given verdicts, and made again to see what has changed since.
+
+A receipt is for the principal that asked, and only while it may read every document that the answer came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from docwell.errors import BadInput, DocwellError, NotFound
+from docwell.models import Principal, Receipt, collection_of
+from docwell.ports import Receipts
+
+VERDICTS = ("good", "bad")
+
+# The live version of each of the documents that has one.
+LiveVersions = Callable[[Sequence[str]], Mapping[str, str | None]]
+Ask = Callable[[Receipt], Receipt]
+
+# What an answer says, as against what it was made from.
+_OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs between two runs of a question. None where there was or is nothing.
+
+    `what` is `model`, `model_digest`, `prompt_version`, `option NAME`, `document KEY` (versions), `passages KEY`
+    (ids that only one run had), `order of passages`; of the answer itself `status`, `fallback_reason`,
+    `rewritten_question`, `answer` or `citations`.
+    """
+
+    what: str
+    then: Any
+    now: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The kept answer, the one of today, and what changed: first what they were made from, then themselves."""
+
+    then: Receipt
+    now: Receipt
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptBook:
+    """The receipts of whoever asks. A store of None keeps nothing."""
+
+    store: Receipts | None
+
+    def keep(self, receipt: Receipt) -> str | None:
+        """Store the receipt, its links left out. Gives why it could not be kept, fit for a log; else None.
+
+        It raises nothing: an answer is not lost because its receipt is.
+        """
+        if self.store is None:
+            return None
+        try:
+            self.store.keep(replace(receipt, answer=without_links(receipt.answer)))
+        except DocwellError as error:
+            return error.detail
+        return None
+
+    def get(self, principal: Principal, request_id: str) -> Receipt:
+        """The receipt. Raises `NotFound` alike for none, another's, and one of documents now out of reach."""
+        found = self.store.get(principal.id, request_id) if self.store else None
+        if found is None or not all(_may_read(principal, document) for _, document, _ in found.passages):
+            raise NotFound(f"no receipt of request {request_id!r} is kept")
+        return found
+
+    def judge(self, principal: Principal, request_id: str, verdict: str) -> bool:
+        """Attach a verdict; False where no receipt of the request is kept. Raises `BadInput`, `Unavailable`."""
+        if verdict not in VERDICTS:
+            raise BadInput(f"a verdict is one of: {', '.join(VERDICTS)}")
+        return self.store is not None and self.store.judge(principal.id, request_id, verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Asks a kept question again. `ask` gives the receipt of the new answer and need not store it."""
+
+    book: ReceiptBook
+    ask: Ask
+    live_versions: LiveVersions
+
+    def __call__(self, principal: Principal, request_id: str) -> Replayed:
+        """Raises `NotFound` and whatever asking raises."""
+        then = self.book.get(principal, request_id)
+        asked = self.ask(then)
+        now = replace(asked, answer=without_links(asked.answer))
+        documents = list(dict.fromkeys(document for _, document, _ in then.passages))
+        return Replayed(then, now, compare(then, now, self.live_versions(documents) if documents else {}))
+
+
+def compare(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> tuple[Change, ...]:
+    """What differs, causes first. `live` has the versions of today of the documents that `then` was made from.
+
+    Times, tokens and costs are left out: they differ each time. So does a link.
+    """
+    return (*_causes(then, now, live), *_outcomes(then.answer, now.answer))
+
+
+def without_links(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer without the links of its citations: they open documents, and end within minutes."""
+    citations = [{**citation, "link": None} for citation in answer.get("citations") or ()]
+    return {**answer, "citations": citations}
+
+
+def _may_read(principal: Principal, document: str) -> bool:
+    return principal.may_read(collection_of(document))
+
+
+def _causes(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> Iterable[Change]:
+    yield from _differing([("model", then.model, now.model)])
+    if then.model_digest and now.model_digest:  # a host that does not say it says nothing of a change
+        yield from _differing([("model_digest", then.model_digest, now.model_digest)])
+    yield from _differing([("prompt_version", then.prompt_version, now.prompt_version)])
+    names = sorted({*then.options, *now.options})
+    yield from _differing((f"option {name}", then.options.get(name), now.options.get(name)) for name in names)
+    documents = list(_documents(then, now, live))
+    yield from documents
+    passages = list(_passages(then, now, {change.what.removeprefix("document ") for change in documents}))
+    yield from passages
+    if not documents and not passages:
+        was, is_now = ([identifier for identifier, _, _ in receipt.passages] for receipt in (then, now))
+        yield from _differing([("order of passages", was, is_now)])
+
+
+def _documents(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> Iterable[Change]:
+    """Documents that were replaced or removed: by what the new run read, else by what is live."""
+    read_now = {document: version for _, document, version in now.passages}
+    read_then = {document: version for _, document, version in then.passages}
+    for document, version in read_then.items():
+        yield from _differing([(f"document {document}", version, read_now.get(document, live.get(document)))])
+
+
+def _passages(then: Receipt, now: Receipt, changed: set[str]) -> Iterable[Change]:
+    """For each document that is as it was: the ids of the passages that only one of the runs had."""
+    of_then, of_now = _by_document(then), _by_document(now)
+    for document in dict.fromkeys([*of_then, *of_now]):
+        if document not in changed:
+            gone = [one for one in of_then.get(document, ()) if one not in of_now.get(document, ())]
+            come = [one for one in of_now.get(document, ()) if one not in of_then.get(document, ())]
+            yield from _differing([(f"passages {document}", gone or None, come or None)])
+
+
+def _by_document(receipt: Receipt) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for identifier, document, _ in receipt.passages:
+        found.setdefault(document, []).append(identifier)
+    return found
+
+
+def _outcomes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[Change]:
+    yield from _differing((name, then.get(name), now.get(name)) for name in _OUTCOMES)
+    yield from _differing([("citations", _citations(then), _citations(now))])
+
+
+def _citations(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    wanted = ("marker", "document", "page", "quote")
+    return [{name: citation.get(name) for name in wanted} for citation in answer.get("citations") or ()]
+
+
+def _differing(pairs: Iterable[tuple[str, Any, Any]]) -> Iterable[Change]:
+    return (Change(what, then, now) for what, then, now in pairs if then != now)

@@ -1,0 +1,44 @@
+"""Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+CONTENT_TYPE = "text/event-stream"
+
+# Lone surrogates have no UTF-8; the others end a line for some clients, though not by the standard.
+_ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+
+
+def event(name: str, data: Mapping[str, Any]) -> bytes:
+    """One event; `data` is JSON on one line. Raises `ValueError` for what JSON cannot say (NaN, cycles)."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return f"event: {name}\ndata: {text}\n\n".encode()
+
+
+def comment(text: str) -> bytes:
+    """A line that clients skip: it keeps the connection alive and shows the server whether anybody is there."""
+    return f": {' '.join(text.split())}\n\n".encode()
+
+
+def read(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """The events of a stream, as (name, data), from its lines without their ends.
+
+    An event that the stream ends in is dropped, as the standard says. Raises `ValueError` where data is not JSON.
+    """
+    name, data = "message", list[str]()
+    for line in lines:
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
+        elif not line:
+            if data:
+                yield name, json.loads("\n".join(data))
+            name, data = "message", []

@@ -1,0 +1,297 @@
+"""Principals who must not know of each other, and the query function with AWS in process.
+
+Real: the handler, the routes, the ledger, principals and receipts on moto. In memory: vectors, the embedder,
+and a model that repeats every secret that it was given, so that a leak shows in the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from docwell import observability, sse, wiring
+from docwell.adapters import chroma, model_manifest, ollama, onnx_embedder
+from docwell.adapters.aws import client
+from docwell.adapters.dynamodb import DynamoLedger
+from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.models import Chunk, Completion, IndexRecord, Message, Status
+from functions.query.handler import handler
+from infra.local.names import TABLES
+from tests.unit.fakes import FakeEmbedder, FakeIndex
+
+DOCUMENTS_EACH = 6
+# What each collection is called; what it holds and its documents' names have a word that nothing else has.
+COLLECTIONS = ("amber", "birch", "cedar", "dahlia", "elder", "fjord")
+QUESTION = "what is the secret word of the vault"
+_SECRET = re.compile(r"secret-\w+")
+_CONTEXT = SimpleNamespace(
+    function_name="query",
+    memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:query",
+    aws_request_id="lambda-request",
+    get_remaining_time_in_millis=lambda: 29_000,
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """`context` is what the gateway says of them."""
+
+    name: str
+    context: dict[str, Any]
+    collections: frozenset[str]
+    receipts: list[str] = field(default_factory=list, compare=False, hash=False)
+    cursors: list[str] = field(default_factory=list, compare=False, hash=False)
+
+
+def _with_key(name: str, *collections: str) -> Person:
+    return Person(name, {"identity": {"apiKeyId": name, "apiKey": f"value-of-{name}"}}, frozenset(collections))
+
+
+PEOPLE = (
+    _with_key("one", "amber", "birch"),
+    _with_key("two", "cedar", "dahlia"),
+    # A member of two groups, with nothing of their own.
+    Person(
+        "three",
+        {"authorizer": {"claims": {"sub": "three", "cognito:groups": "elders,birches,no-such-group"}}},
+        frozenset({"elder", "birch"}),
+    ),
+    _with_key("nothing"),  # a principal, of no collection
+)
+# People whom no table knows, and people whom the gateway does not name.
+NOBODY: tuple[dict[str, Any], ...] = (
+    {"identity": {"apiKeyId": "revoked"}},
+    {"identity": {"apiKeyId": None}},
+    {"authorizer": {"claims": {"sub": "unknown", "cognito:groups": "nobodies"}}},
+    {"authorizer": {"claims": {}}, "identity": {"apiKeyId": "one"}},
+    {},
+)
+
+
+def word(collection: str, number: int) -> str:
+    return f"{collection}{number}kept"
+
+
+def key(collection: str, number: int) -> str:
+    return f"{collection}/{word(collection, number)} of {collection}.pdf"
+
+
+def forbidden(collections: frozenset[str]) -> list[str]:
+    """What must reach nobody who may read these collections alone: every such string has the collection's name."""
+    return [name for name in COLLECTIONS if name not in collections]
+
+
+class EchoModel:
+    """Says every secret of its prompt, each with the marker of the passage that has it."""
+
+    name = "echo"
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.prompts: list[str] = []
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        timeout_s: float,
+        on_token: Callable[[str], None] | None = None,
+        cancel: Any = None,
+    ) -> Completion:
+        prompt = "\n".join(message.content for message in messages)
+        self.prompts.append(prompt)
+        said = [
+            f"The secret word of the vault is {found} [{marker}]."
+            for marker, found in enumerate(_SECRET.findall(prompt), 1)
+        ]
+        text = " ".join(said) or QUESTION
+        if on_token:
+            on_token(text)
+        return Completion(text, len(prompt) // 4, 20, "stop", 1.0)
+
+    def check(self) -> None:
+        return None
+
+    def context_length(self) -> int:
+        return 8192
+
+    def digest(self) -> str | None:
+        return "sha256:0"
+
+    @property
+    def options(self) -> Mapping[str, int | float]:
+        return {"num_ctx": 8192}
+
+    def writing_at_most(self, num_predict: int) -> EchoModel:
+        return self
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`everything` is whatever came out beside the prompt: answer, headers, logs, metrics, opened cursors.
+
+    The body of a stream is the newest event of each name.
+    """
+
+    status: int
+    body: Any
+    headers: Mapping[str, Any]
+    everything: str
+    prompts: tuple[str, ...]
+
+    def told(self) -> tuple[int, str, str]:
+        """What a client can compare: all but the request's own id."""
+        return self.status, json.dumps(self.body, sort_keys=True), json.dumps(dict(self.headers), sort_keys=True)
+
+
+class World:
+    admin: PrincipalAdmin
+
+    def __init__(self, model: EchoModel, output: Callable[[], str]) -> None:
+        self._model = model
+        self._output = output
+        self._log = StringIO()
+        self._sent = 0
+        logs = logging.StreamHandler(self._log)
+        logs.setFormatter(observability.logger.registered_formatter)
+        self.log_handler = logs
+
+    def ask(
+        self, context: Mapping[str, Any], method: str, path: str, body: Any = None, **query: str | None
+    ) -> Reply:
+        """One request as the gateway passes it on. The id of each is as long as any other's."""
+        self._sent += 1
+        id_ = self.last_id()
+        parameters = {name: value for name, value in query.items() if value is not None} or None
+        headers = {"accept": "application/json", "content-type": "application/json"}
+        event = {
+            "resource": "/{proxy+}",
+            "path": path,
+            "httpMethod": method,
+            "headers": headers,
+            "multiValueHeaders": {name: [value] for name, value in headers.items()},
+            "queryStringParameters": parameters,
+            "multiValueQueryStringParameters": (
+                {name: [value] for name, value in parameters.items()} if parameters else None
+            ),
+            "requestContext": {"requestId": id_, "stage": "v1", "identity": {}, **context},
+            "body": body if isinstance(body, str) or body is None else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        self._model.prompts.clear()
+        self._log.seek(0)
+        self._log.truncate()
+        answer = handler(event, _CONTEXT)
+        raw = json.dumps(answer)
+        assert isinstance(answer, dict)
+        text = answer["body"].replace(id_, "REQUEST")
+        sent = answer.get("multiValueHeaders") or answer["headers"]
+        out = {name: value for name, value in sent.items() if name != "x-request-id"}
+        streamed = sse.CONTENT_TYPE in str(out)
+        found = dict(sse.read(text.splitlines())) if streamed else json.loads(text)
+        opened = _opened(found.get("cursor"))
+        return Reply(
+            answer["statusCode"],
+            found,
+            out,
+            f"{raw}\n{opened}\n{self._log.getvalue()}\n{self._output()}",
+            tuple(self._model.prompts),
+        )
+
+    def last_id(self) -> str:
+        """The id of the newest request."""
+        return f"request-{self._sent:08}"
+
+
+def _opened(cursor: Any) -> str:
+    return urlsafe_b64decode(cursor).decode() if isinstance(cursor, str) else ""
+
+
+def _fill(ledger: DynamoLedger, index: FakeIndex) -> None:
+    embedder = FakeEmbedder()
+    for collection in COLLECTIONS:
+        for number in range(DOCUMENTS_EACH):
+            name = key(collection, number)
+            text = f"The secret word of the vault is secret-{word(collection, number)}."
+            lease = ledger.acquire(name, "test")
+            assert lease is not None
+            fields = {"version": "v1", "live_version": "v1", "live_generation": "g", "chunks": 1, "pages": 1}
+            title = f"title {word(collection, number)}"
+            record = lease.record.__class__(name, Status.INDEXED, title=title, size=number, **fields)  # type: ignore[arg-type]
+            ledger.release(ledger.write(lease, record, fresh=True))
+            chunk = Chunk(text, 1, 1, 0, len(text), len(text.split()), label=word(collection, number))
+            vector = embedder.embed_passages([text])[0].tolist()
+            index.upsert(
+                collection, [IndexRecord(f"id-{word(collection, number)}", name, "g", "v1", chunk, vector)]
+            )
+
+
+def _let_in(admin: PrincipalAdmin) -> None:
+    for person in PEOPLE:
+        if "authorizer" not in person.context:
+            admin.add(Grant(f"key:{person.name}", person.collections, label=f"label of {person.name}"))
+    admin.add(Grant("group:elders", frozenset({"elder"})))
+    admin.add(Grant("group:birches", frozenset({"birch"})))
+    admin.add(Grant("group:two", None))  # a group whose name is a key's, and that sees all
+    admin.add(Grant("sub:one", None))  # a subject whose name is a key's
+
+
+def _forget() -> None:
+    for made in vars(wiring).values():
+        if hasattr(made, "cache_clear"):
+            made.cache_clear()
+
+
+@contextmanager
+def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callable[[], str]) -> Iterator[World]:
+    """The function with all its tables; `output` gives what was printed since it was last called."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "DOCWELL_BUCKET": "documents",
+        "DOCWELL_CHROMA_URL": "http://127.0.0.1:1",
+        "DOCWELL_OLLAMA_URL": "http://127.0.0.1:1",
+        "DOCWELL_MODEL_DIR": str(folder),
+        "DOCWELL_MODEL": EchoModel.name,
+        "DOCWELL_LEDGER_TABLE": "docwell-ledger",
+        "DOCWELL_PRINCIPALS_TABLE": "docwell-principals",
+        "DOCWELL_RECEIPTS_TABLE": "docwell-receipts",
+    }
+    for name in [name for name in os.environ if name.startswith(("DOCWELL_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    index, model = FakeIndex(), EchoModel()
+    monkeypatch.setattr(chroma, "ChromaIndex", lambda *_, **__: index)
+    monkeypatch.setattr(ollama, "OllamaModel", lambda *_, **__: model)
+    monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: FakeEmbedder())
+    monkeypatch.setattr(model_manifest.ModelManifest, "read", lambda _: FakeEmbedder())
+    _forget()
+    world = World(model, output)
+    observability.logger.addHandler(world.log_handler)
+    try:
+        with mock_aws():
+            for name, schema in TABLES.items():
+                boto3.client("dynamodb").create_table(TableName=name, **schema)
+            fingerprint = wiring.pipelines(wiring.query_settings())[0].fingerprint
+            _fill(DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index)
+            world.admin = PrincipalAdmin(client("dynamodb"), "docwell-principals")
+            _let_in(world.admin)
+            yield world
+    finally:
+        observability.logger.handlers.remove(world.log_handler)
+        _forget()

@@ -1,0 +1,121 @@
+"""Links to a page of a PDF: followed on moto's server, as a browser would."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+from docwell.adapters.aws import client
+from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore
+from docwell.errors import Unavailable
+
+pytestmark = pytest.mark.integration
+KEYS = ["a.pdf", "a+b%&c d/é日本 #1?.pdf", "x" * 1024]
+ETAG = "0cc175b9c0f1b6a831c399e269772661"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    yield f"http://{host}:{port}"
+    moto.stop()
+
+
+@pytest.fixture(params=["versioned", "plain"])
+def bucket(request: pytest.FixtureRequest, server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    bucket = boto3.resource("s3").create_bucket(Bucket=f"documents-{request.param}")
+    if request.param == "versioned":
+        bucket.Versioning().enable()
+    return bucket
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_link_gives_the_pdf_to_whoever_follows_it(bucket: Any, key: str) -> None:
+    # Whatever the uploader said that it is.
+    bucket.put_object(Key=key, Body=b"%PDF-1.7 content", ContentType="text/html")
+    head = S3ObjectStore(client("s3"), bucket.name).head(key)
+    assert head is not None
+    link = S3DocumentLinks(client("s3"), bucket.name, 300).link(key, head.version, 9)
+    assert link.endswith("#page=9")
+    answer = httpx.get(link)
+    assert answer.content == b"%PDF-1.7 content"
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-disposition"] == "inline"
+
+
+def test_a_link_opens_the_version_that_was_cited(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    bucket = boto3.resource("s3").create_bucket(Bucket="documents-replaced")
+    bucket.Versioning().enable()
+    bucket.put_object(Key="a", Body=b"old")
+    head = S3ObjectStore(client("s3"), bucket.name).head("a")
+    assert head is not None
+    bucket.put_object(Key="a", Body=b"new")
+    assert httpx.get(S3DocumentLinks(client("s3"), bucket.name, 300).link("a", head.version, 1)).content == b"old"
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo", True),
+        ("null", False),
+        (f'"{ETAG}"', False),
+        (f'"{ETAG}-12"', False),
+        (ETAG, False),
+        (f"{ETAG}-12", False),
+    ],
+)
+def test_only_a_version_id_goes_into_a_link(version: str, expected: bool) -> None:  # noqa: FBT001
+    query = query_of(S3DocumentLinks(client("s3"), "documents", 300).link("a", version, 1))
+    assert query.get("versionId") == ([version] if expected else None)
+
+
+def test_a_link_is_signed_the_new_way_for_as_long_as_it_was_told() -> None:
+    query = query_of(S3DocumentLinks(client("s3"), "documents", 120).link("a", "v", 1))
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Expires"] == ["120"]
+    assert query["X-Amz-Signature"][0]
+
+
+def test_a_link_names_the_region_of_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    link = urlsplit(S3DocumentLinks(client("s3"), "documents", 120).link("a b", "v", 1))
+    assert (link.hostname, link.path) == ("documents.s3.eu-central-1.amazonaws.com", "/a%20b")
+    assert "/eu-central-1/s3/aws4_request" in parse_qs(link.query)["X-Amz-Credential"][0]
+
+
+def test_without_credentials_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    links = S3DocumentLinks(client("s3"), "documents", 300)
+    with pytest.raises(Unavailable, match="s3"):
+        links.link("a", "v", 1)
+
+
+def test_a_link_takes_no_time_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
+    links = S3DocumentLinks(client("s3"), "documents", 300)
+    links.link("a", "v", 1)  # what boto3 makes once
+    began = time.process_time()
+    for page in range(100):
+        links.link("handbooks/é.pdf", "v", page)
+    assert time.process_time() - began < 0.1  # 1 ms each; about 0.2 is usual
+
+
+def query_of(link: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(link).query)

@@ -1,0 +1,159 @@
+"""Receipts on DynamoDB's own rules (moto, in process)."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from docwell.adapters.aws import client
+from docwell.adapters.receipts import DynamoReceipts
+from docwell.errors import BadInput, Corrupt, Unavailable
+from docwell.models import Receipt
+from infra.local.names import RECEIPTS_SCHEMA
+
+pytestmark = pytest.mark.integration
+TABLE = "receipts"
+DAY_S = 86_400
+RECEIPT = Receipt(
+    principal="key:a",
+    request_id="request-7",
+    created_at=1_000_000.123456,
+    request={"question": "Wann? 日本 \ud800", "top_k": 5, "history": []},
+    answer={"answer": "Zwei [1].", "citations": [{"marker": 1, "score": 0.1 + 0.2}], "cost": {"amount": 3e-9}},
+    passages=(("p1", "a/é.pdf", '"etag"'), ("p2", "a/b.pdf", "v2")),
+    prompt_version="prompt-1",
+    model="small",
+    model_digest=None,
+    options={"num_ctx": 4096, "temperature": 0.0},
+)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def table() -> Iterator[Any]:
+    with mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName=TABLE,
+            **RECEIPTS_SCHEMA,
+        )
+        yield boto3.resource("dynamodb").Table(TABLE)
+
+
+@pytest.fixture
+def receipts(table: Any, clock: Clock) -> DynamoReceipts:
+    return DynamoReceipts(client("dynamodb"), TABLE, days=2, clock=clock)
+
+
+@pytest.mark.parametrize("receipt", [RECEIPT, replace(RECEIPT, model_digest="sha256:1", verdict="good")])
+def test_a_receipt_comes_back_as_it_was_kept(receipts: DynamoReceipts, receipt: Receipt) -> None:
+    receipts.keep(receipt)
+    assert receipts.get("key:a", "request-7") == receipt
+
+
+def test_another_principals_receipt_is_none(receipts: DynamoReceipts) -> None:
+    receipts.keep(RECEIPT)
+    assert receipts.get("key:b", "request-7") is None
+    assert receipts.judge("key:b", "request-7", "bad") is False
+    assert receipts.get("key:a", "request-7") == RECEIPT
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 1025, "\ud800"])
+def test_an_id_that_can_be_no_key_has_no_receipt(receipts: DynamoReceipts, request_id: str) -> None:
+    assert receipts.get("key:a", request_id) is None
+    assert receipts.judge("key:a", request_id, "good") is False
+    with pytest.raises(BadInput):
+        receipts.keep(replace(RECEIPT, request_id=request_id))
+
+
+def test_an_expired_receipt_is_gone_before_dynamodb_removes_it(
+    receipts: DynamoReceipts, table: Any, clock: Clock
+) -> None:
+    receipts.keep(RECEIPT)
+    clock.now += 2 * DAY_S - 1
+    assert receipts.get("key:a", "request-7") is not None
+    clock.now += 2
+    assert receipts.get("key:a", "request-7") is None
+    assert receipts.judge("key:a", "request-7", "good") is False
+    (item,) = table.scan()["Items"]
+    assert item["expires_at"] == 1_000_000 + 2 * DAY_S
+    assert "verdict" not in item
+
+
+def test_a_verdict_is_kept_and_a_later_one_takes_its_place(receipts: DynamoReceipts) -> None:
+    assert receipts.judge("key:a", "request-7", "good") is False
+    receipts.keep(RECEIPT)
+    assert receipts.judge("key:a", "request-7", "good") is True
+    assert receipts.judge("key:a", "request-7", "bad") is True
+    assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
+
+
+def test_no_question_or_text_stands_in_the_open_in_the_table(receipts: DynamoReceipts, table: Any) -> None:
+    receipts.keep(RECEIPT)
+    (item,) = table.scan()["Items"]
+    assert {name for name, value in item.items() if isinstance(value, str)} == {
+        "principal",
+        "request_id",
+        "prompt_version",
+        "model",
+    }
+
+
+def test_an_answer_that_does_not_compress_under_the_limit_is_refused_and_a_long_one_is_not(
+    receipts: DynamoReceipts,
+) -> None:
+    receipts.keep(replace(RECEIPT, answer={"answer": "word " * 200_000}))
+    found = receipts.get("key:a", "request-7")
+    assert found is not None
+    assert len(found.answer["answer"]) == 1_000_000
+    noise = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=700_000))
+    with pytest.raises(BadInput, match="over DynamoDB's limit"):
+        receipts.keep(replace(RECEIPT, answer={"answer": noise}))
+    # One that is just under the limit is taken by DynamoDB too, with the longest names there can be.
+    longest = replace(
+        RECEIPT, principal="k" * 2048, request_id="r" * 1024, model="m" * 9000, model_digest="d" * 9000
+    )
+    receipts.keep(replace(longest, answer={"answer": noise[:520_000]}))
+    assert receipts.get("k" * 2048, "r" * 1024) is not None
+
+
+def test_a_damaged_receipt_is_corrupt_and_nothing_else(receipts: DynamoReceipts, table: Any) -> None:
+    receipts.keep(RECEIPT)
+    table.update_item(
+        Key={"principal": "key:a", "request_id": "request-7"},
+        UpdateExpression="SET body = :body",
+        ExpressionAttributeValues={":body": b"not zlib"},
+    )
+    with pytest.raises(Corrupt):
+        receipts.get("key:a", "request-7")
+
+
+def test_a_table_that_is_not_there_is_unavailable(receipts: DynamoReceipts, table: Any) -> None:
+    table.delete()
+    calls: list[Callable[[], object]] = [
+        lambda: receipts.keep(RECEIPT),
+        lambda: receipts.get("key:a", "request-7"),
+        lambda: receipts.judge("key:a", "request-7", "good"),
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable, match="receipts"):
+            call()

@@ -1,0 +1,154 @@
+"""`docwell principals`, against DynamoDB and API Gateway in process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import Result
+
+from docwell.adapters.principals import PrincipalAdmin
+from infra.local.names import PRINCIPALS_SCHEMA
+from tests.unit.cli.fake_api import FakeApi
+
+Run = Callable[..., Result]
+TABLE = "the-principals"
+
+
+class Cloud:
+    def __init__(self) -> None:
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(TableName=TABLE, **PRINCIPALS_SCHEMA)
+        self.gateway: Any = boto3.client("apigateway")
+        self.admin = PrincipalAdmin(dynamodb, TABLE)
+
+    def keys(self) -> dict[str, str]:
+        """Values by id."""
+        return {key["id"]: key["value"] for key in self.gateway.get_api_keys(includeValues=True)["items"]}
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("DOCWELL_PRINCIPALS_TABLE", TABLE),
+    ):
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield Cloud()
+
+
+def test_add_makes_a_key_and_shows_it_once(run: Run, cloud: Cloud) -> None:
+    result = run("principals", "add", "Finance", "--collections", "money, law", "--requests-per-day", "9")
+    assert result.exit_code == 0, result.output
+    ((id_, value),) = cloud.keys().items()
+    assert value in result.stdout
+    found = cloud.admin.get(f"key:{id_}")
+    assert found is not None
+    assert (found.collections, found.requests_per_day, found.label) == (frozenset({"money", "law"}), 9, "Finance")
+    listed = run("principals", "list")
+    assert f"key:{id_}" in listed.stdout
+    assert "0 of 9" in listed.stdout
+    assert value not in listed.output
+
+
+def test_add_puts_the_key_into_the_usage_plan(run: Run, cloud: Cloud) -> None:
+    plan = cloud.gateway.create_usage_plan(name="p")["id"]
+    result = run("principals", "add", "A", "--all", "--usage-plan", plan, "--json")
+    made = json.loads(result.stdout)
+    (key,) = cloud.gateway.get_usage_plan_keys(usagePlanId=plan)["items"]
+    assert made["id"] == f"key:{key['id']}"
+    assert (made["collections"], made["api_key"]) == (None, cloud.keys()[key["id"]])
+
+
+def test_a_key_that_cannot_get_its_grant_does_not_stay(run: Run, cloud: Cloud) -> None:
+    result = run("principals", "add", "A", "--all", "--table", "none")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert cloud.keys() == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "id_"),
+    [
+        ("--jwt-subject", "auth0|7", "sub:auth0|7"),
+        ("--jwt-group", "staff", "group:staff"),
+        ("--api-key-id", "k7", "key:k7"),
+    ],
+)
+def test_somebody_whom_the_gateway_knows_needs_no_new_key(
+    run: Run, cloud: Cloud, option: str, value: str, id_: str
+) -> None:
+    result = run("principals", "add", "A", "--collections", "a", option, value)
+    assert result.exit_code == 0, result.output
+    assert cloud.admin.get(id_) is not None
+    assert cloud.keys() == {}
+    again = run("principals", "add", "A", "--collections", "b", option, value)
+    assert again.exit_code == 1
+    assert "--replace" in again.stderr
+    assert run("principals", "add", "A", "--collections", "b", option, value, "--replace").exit_code == 0
+    changed = cloud.admin.get(id_)
+    assert changed is not None
+    assert changed.collections == frozenset({"b"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        ["--all", "--collections", "a"],
+        ["--collections", " , "],
+        ["--collections", "a/b"],
+        ["--all", "--jwt-subject", "s", "--jwt-group", "g"],
+        ["--all", "--jwt-group", "a,b"],
+        ["--all", "--jwt-subject", "a b"],
+        ["--all", "--requests-per-day", "-1"],
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, wrong: list[str]) -> None:
+    assert run("principals", "add", "A", *wrong).exit_code == 2
+    assert (cloud.keys(), cloud.admin.list()) == ({}, [])
+
+
+def test_revoke_deletes_the_key_that_add_made(run: Run, cloud: Cloud) -> None:
+    id_ = json.loads(run("principals", "add", "A", "--all", "--json").stdout)["id"]
+    result = run("principals", "revoke", id_)
+    assert result.exit_code == 0, result.output
+    assert (cloud.keys(), cloud.admin.list()) == ({}, [])
+    assert run("principals", "revoke", id_).exit_code == 1
+
+
+def test_revoke_leaves_a_key_that_was_there_before(run: Run, cloud: Cloud) -> None:
+    key = cloud.gateway.create_api_key(name="of another application", enabled=True)["id"]
+    assert run("principals", "revoke", f"key:{key}").exit_code == 1  # no principal of ours
+    run("principals", "add", "A", "--all", "--api-key-id", key)
+    assert run("principals", "revoke", f"key:{key}").exit_code == 0
+    assert list(cloud.keys()) == [key]
+
+
+def test_a_changed_grant_still_goes_with_its_key(run: Run, cloud: Cloud) -> None:
+    id_ = json.loads(run("principals", "add", "A", "--all", "--json").stdout)["id"]
+    change = ["--collections", "a", "--api-key-id", id_.removeprefix("key:"), "--replace"]
+    assert run("principals", "add", "A", *change).exit_code == 0
+    assert run("principals", "revoke", id_).exit_code == 0
+    assert cloud.keys() == {}
+
+
+def test_without_a_table_it_is_said_how_to_name_one(run: Run, api: FakeApi) -> None:
+    result = run("principals", "list", api=api)
+    assert result.exit_code == 2
+    assert "DOCWELL_PRINCIPALS_TABLE" in result.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_whoever_is_not_let_in_is_told_how_to_get_in(run: Run, api: FakeApi, status: int) -> None:
+    api.answer = (status, {"title": "Who is asking?"})
+    result = run("ask", "why?", api=api)
+    assert result.exit_code == 1
+    assert "DOCWELL_API_KEY" in result.stderr

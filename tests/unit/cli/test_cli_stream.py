@@ -1,0 +1,103 @@
+"""`docwell ask` in a terminal: the answer while it is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from typer.testing import Result
+
+from docwell import sse
+from docwell.cli.failure import Failure
+from docwell.cli.remote import Api
+from docwell.cli.settings import Settings
+from tests.unit.cli.fake_api import ANSWER, FakeApi
+
+Run = Callable[..., Result]
+
+TOKENS = [sse.event("token", {"text": text}) for text in ("Roll back ", "\x1b[2Jat once [9].")]
+WHOLE = [sse.event("passages", {"passages": []}), *TOKENS, sse.comment("waiting"), sse.event("answer", ANSWER)]
+PROBLEM = {
+    "type": "urn:docwell:problem:deadline-exceeded",
+    "title": "No answer within the time allowed",
+    "status": 504,
+    "detail": "the model was too slow",
+    "request_id": "request-9",
+}
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What rich reads to know that output goes to a terminal.
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_in_a_terminal_the_tokens_are_shown_and_then_the_checked_answer(run: Run, api: FakeApi) -> None:
+    api.stream = WHOLE
+    result = run("ask", "When?", api=api)
+    assert result.exit_code == 0
+    assert api.requests[-1][2] == {"question": "When?", "stream": True}
+    written, _, checked = result.stdout.partition("Roll back after five minutes [1].")
+    assert "at once [9]." in written
+    assert "at once" not in checked
+    assert "handbooks/é.pdf, page 9 (printed 6)" in checked
+    assert "\x1b[2J" not in result.stdout
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("flag", ["--no-stream", "--json"])
+def test_whoever_wants_no_stream_asks_for_none(run: Run, api: FakeApi, flag: str) -> None:
+    api.stream = WHOLE
+    assert run("ask", "When?", flag, api=api).exit_code == 0
+    assert api.requests[-1][2] == {"question": "When?"}
+
+
+def test_in_a_pipe_no_stream_is_asked_for(run: Run, api: FakeApi) -> None:
+    api.stream = WHOLE
+    assert "Roll back after five minutes [1]." in run("ask", "When?", api=api).stdout
+    assert api.requests[-1][2] == {"question": "When?"}
+
+
+@pytest.mark.usefixtures("terminal")
+def test_an_error_in_mid_stream_is_one_line_with_its_status(run: Run, api: FakeApi) -> None:
+    api.stream = [*TOKENS, sse.event("error", PROBLEM)]
+    result = run("ask", "When?", api=api)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "docwell: No answer within the time allowed: the model was too slow (HTTP 504, request request-9)\n"
+    )
+
+
+@pytest.mark.usefixtures("terminal")
+def test_an_api_that_sends_no_stream_is_shown_all_the_same(run: Run, api: FakeApi) -> None:
+    assert "Roll back after five minutes [1]." in run("ask", "When?", api=api).stdout
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_problem_before_the_stream_is_told_as_ever(run: Run, api: FakeApi) -> None:
+    api.answer = (504, PROBLEM)
+    result = run("ask", "When?", api=api)
+    assert result.exit_code == 1
+    assert "(HTTP 504, request request-9)" in result.stderr
+
+
+@pytest.mark.parametrize(("pieces", "says"), [(TOKENS, "broke off"), ([b"data: x\n\n"], "cannot ask")])
+def test_a_stream_that_is_cut_or_garbled_is_a_failure(api: FakeApi, pieces: list[bytes], says: str) -> None:
+    api.stream = pieces
+    with pytest.raises(Failure, match=says):
+        list(Api(Settings(endpoint=api.endpoint), 5).stream_query({"question": "When?"}))
+
+
+def comments() -> Iterator[bytes]:
+    for _ in range(20):
+        time.sleep(0.1)
+        yield sse.comment("waiting")
+
+
+def test_a_stream_ends_at_the_timeout_however_much_it_says(api: FakeApi) -> None:
+    api.stream = comments()
+    with pytest.raises(Failure, match="no answer from"):
+        list(Api(Settings(endpoint=api.endpoint), 0.5).stream_query({"question": "When?"}))

@@ -1,0 +1,53 @@
+"""The HTTP API on ports in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell import wiring
+from docwell.config import QuerySettings, RuntimeSettings
+from docwell.models import Principal
+from docwell.receipts import ReceiptBook
+from tests.unit.fakes import FakePrincipals, FakeReceipts
+from tests.unit.http_calls import KEY_OF_ALL
+from tests.unit.query_world import BOILER, EVERYTHING, World
+
+
+class HttpWorld(World):
+    """A world behind the routes: what the wiring gives is in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receipts = FakeReceipts()
+        self.principals = FakePrincipals(
+            {
+                f"key:{KEY_OF_ALL}": EVERYTHING,
+                "key:house": Principal("key:house", frozenset({"house"})),
+            }
+        )
+        self.runtime = RuntimeSettings()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
+    world = HttpWorld()
+    settings = QuerySettings(
+        bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"
+    )
+    replaced = {
+        "query_settings": lambda: settings,
+        "runtime_settings": lambda: world.runtime,
+        "query": lambda: world.query,
+        "model": lambda: world.model,
+        "catalogue": lambda: world.ledger,
+        "principals": lambda: world.principals,
+        "receipt_book": lambda: ReceiptBook(world.receipts),
+        "save_calibration": lambda: None,
+    }
+    for name, factory in replaced.items():
+        monkeypatch.setattr(wiring, name, factory)
+    wiring.prompts.cache_clear()
+    wiring.prices.cache_clear()
+    world.add("house/rules.pdf", BOILER, page=7)
+    world.model.says = "Every March [1]."
+    return world
