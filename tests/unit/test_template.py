@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +35,83 @@ def variables(template: dict[str, Any], function: str) -> dict[str, Any]:
     return {**shared, **properties(template, function)["Environment"]["Variables"]}
 
 
-@pytest.mark.parametrize(
-    ("function", "settings"),
-    [
-        ("IngestFunction", IngestSettings),
-        ("QueryFunction", QuerySettings),
-        ("ReconcileFunction", ReconcileSettings),
-    ],
-)
-def test_a_function_gets_each_setting_it_needs_and_none_that_it_would_not_read(
-    template: dict[str, Any], function: str, settings: type[IngestSettings | QuerySettings | ReconcileSettings]
+FUNCTIONS = [
+    ("IngestFunction", IngestSettings),
+    ("QueryFunction", QuerySettings),
+    ("ReconcileFunction", ReconcileSettings),
+]
+Settings = type[IngestSettings | QuerySettings | ReconcileSettings]
+
+
+def default_of(template: dict[str, Any], value: Any) -> Any:
+    """What a variable's value is when every parameter has its default; None where that is known in AWS alone."""
+    if isinstance(value, dict) and list(value) == ["Ref"]:
+        return template["Parameters"].get(value["Ref"], {}).get("Default")
+    return value if isinstance(value, str | int | float) else None
+
+
+@pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
+def test_a_function_is_told_each_setting_that_it_reads_and_no_other(
+    template: dict[str, Any], function: str, settings: Settings
 ) -> None:
     given = {name for name in variables(template, function) if name.startswith("DOCWELL_")}
-    known = {f"DOCWELL_{name.upper()}": field for name, field in settings.model_fields.items()}
-    assert given <= set(known)
-    assert {name for name, field in known.items() if field.is_required()} <= given
+    assert given == {f"DOCWELL_{name.upper()}" for name in settings.model_fields}
+
+
+@pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
+def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function: str, settings: Settings) -> None:
+    compared = 0
+    for name, field in settings.model_fields.items():
+        value = default_of(template, variables(template, function)[f"DOCWELL_{name.upper()}"])
+        if value in (None, "") or field.is_required() or field.default is None:
+            continue
+        if isinstance(field.default, str) and "table" in name:
+            continue  # the stack's tables have names that CloudFormation gives
+        assert type(field.default)(value) == field.default, name
+        compared += 1
+    assert compared > 5
+
+
+def test_everything_that_a_user_chooses_or_gets_is_explained(template: dict[str, Any]) -> None:
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        content, _ = decode(str(path))
+        assert isinstance(content, dict)
+        for part in ("Parameters", "Outputs"):
+            for name, one in content.get(part, {}).items():
+                assert len(one.get("Description", "")) > 5, f"{path.name}: {part}.{name}"
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+
+
+def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: dict[str, Any]) -> None:
+    stacks = {
+        name: one for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudFormation::Stack"
+    }
+    assert len(stacks) == 5
+    for name, stack in stacks.items():
+        content, _ = decode(str(ROOT / stack["Properties"]["TemplateURL"]))
+        assert isinstance(content, dict)
+        given = set(stack["Properties"]["Parameters"])
+        assert given <= set(content["Parameters"]), name
+        assert {key for key, one in content["Parameters"].items() if "Default" not in one} <= given, name
+        # What the main template says of a nested stack's outputs exists.
+        wanted = re.findall(rf"{name}\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text())
+        assert set(wanted) <= set(content["Outputs"]), name
+
+
+@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+def test_each_stage_of_samconfig_names_parameters_that_exist_and_values_that_they_allow(
+    template: dict[str, Any], stage: str
+) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config[stage]["deploy"]["parameters"]["parameter_overrides"]
+    for override in overrides:
+        name, _, value = override.partition("=")
+        parameter = template["Parameters"][name]
+        value = value.strip("'")
+        assert value in map(str, parameter.get("AllowedValues", [value]))
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
 
 
 def test_a_message_stays_hidden_for_six_times_the_functions_time_limit(template: dict[str, Any]) -> None:
@@ -67,14 +132,9 @@ def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None
     assert default == IngestSettings.model_fields["chunk_tokens"].default
 
 
-def test_who_writes_to_the_queue_knows_its_address_and_may(template: dict[str, Any]) -> None:
+def test_who_writes_to_the_queue_knows_its_address(template: dict[str, Any]) -> None:
     for function in ("IngestFunction", "ReconcileFunction"):
         assert variables(template, function)["DOCWELL_QUEUE_URL"] == {"Ref": "IngestQueue"}
-        statements = properties(template, function)["Policies"][0]["Statement"]
-        allowed = [
-            one["Action"] for one in statements if one["Resource"] == {"Fn::GetAtt": ["IngestQueue", "Arn"]}
-        ]
-        assert "sqs:SendMessage" in allowed[0]
 
 
 def test_nobody_is_stuck_while_the_ingest_function_may_still_work(template: dict[str, Any]) -> None:
@@ -97,5 +157,77 @@ def test_nothing_that_an_image_function_forbids_is_global(template: dict[str, An
     assert not {"Runtime", "Handler", "Layers", "PackageType"} & set(template["Globals"]["Function"])
 
 
-def test_the_api_is_closed_without_a_key(template: dict[str, Any]) -> None:
-    assert properties(template, "Api")["Auth"]["ApiKeyRequired"] is True
+OPEN = {"/v1/health", "/v1/openapi.json"}
+
+
+def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What stands for the one method of each path."""
+    paths = properties(template, "Api")["DefinitionBody"]["paths"]
+    found = {}
+    for path, item in paths.items():
+        (found[path],) = item.values()
+    return found
+
+
+def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(template: dict[str, Any]) -> None:
+    found = methods(template)
+    assert {path for path, method in found.items() if "security" not in method} == OPEN
+    for path in set(found) - OPEN:
+        assert found[path]["security"]["Fn::If"] == ["TakesTokens", [{"token": []}], [{"api_key": []}]]
+
+
+def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:
+    for path, method in methods(template).items():
+        integration = method["x-amazon-apigateway-integration"]
+        streams = integration.get("responseTransferMode") == "STREAM"
+        assert streams == (path == "/v1/query")
+        end = "/response-streaming-invocations" if streams else "/invocations"
+        assert integration["uri"]["Fn::Sub"].endswith("${QueryFunction.Arn}:live" + end)
+
+
+def test_the_streaming_route_waits_as_long_as_the_function_may_take(template: dict[str, Any]) -> None:
+    integration = methods(template)["/v1/query"]["x-amazon-apigateway-integration"]
+    assert integration["timeoutInMillis"] == properties(template, "QueryFunction")["Timeout"] * 1000
+
+
+def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:
+    schema = properties(template, "Api")["DefinitionBody"]["components"]["schemas"]["Question"]["properties"]
+    assert schema["question"]["maxLength"] >= template["Parameters"]["MaxQuestionCharacters"]["MaxValue"]
+    assert schema["history"]["maxItems"] >= QuerySettings.model_fields["max_history_turns"].default
+
+
+def test_the_access_log_holds_no_body_key_or_token(template: dict[str, Any]) -> None:
+    text = properties(template, "Api")["AccessLogSetting"]["Format"]
+    fields = set(re.findall(r"\$context\.([\w.]+)", text))
+    assert not {name for name in fields if "body" in name.lower() or name in ("identity.apiKey", "identity.user")}
+    assert json.loads(re.sub(r"\$context[\w.]+", "x", text))
+
+
+def test_what_holds_documents_outlives_the_stack_and_is_encrypted(template: dict[str, Any]) -> None:
+    for name in ("DocumentsBucket", "LedgerTable", "PrincipalsTable"):
+        resource = template["Resources"][name]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            assert resource["Properties"]["SSESpecification"]["SSEEnabled"] is True, name
+            assert resource["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+
+
+def test_no_log_is_kept_for_ever(template: dict[str, Any]) -> None:
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        content, _ = decode(str(path))
+        assert isinstance(content, dict)
+        for name, one in content["Resources"].items():
+            if one["Type"] == "AWS::Logs::LogGroup":
+                assert one["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
+
+
+def test_every_suppression_gives_its_reason(template: dict[str, Any]) -> None:
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        content, _ = decode(str(path))
+        assert isinstance(content, dict)
+        for name, one in content["Resources"].items():
+            metadata = one.get("Metadata", {})
+            reasons = [skip["comment"] for skip in metadata.get("checkov", {}).get("skip", [])]
+            reasons += [rule["reason"] for rule in metadata.get("cdk_nag", {}).get("rules_to_suppress", [])]
+            assert all(len(reason) > 20 for reason in reasons), f"{path.name}: {name}"

@@ -1,0 +1,47 @@
+// cdk-nag's rules over plain CloudFormation templates, without an account and without the network.
+// Usage: node nag.cjs TEMPLATE... with NODE_PATH at the folder of cdk-nag; prints findings as JSON lines.
+const path = require("node:path");
+const { App, Aspects, Stack } = require("aws-cdk-lib");
+const { CfnInclude } = require("aws-cdk-lib/cloudformation-include");
+const { AwsSolutionsChecks, NagReportFormat, ServerlessChecks } = require("cdk-nag");
+
+// Collects what the rules say in place of the CDK's own annotations.
+class Collector {
+  constructor(template) {
+    this.template = template;
+  }
+  print(kind, data) {
+    const resource = data.resource.node.id;
+    const finding = { template: this.template, rule: data.ruleId, resource, level: data.ruleLevel, kind };
+    console.log(JSON.stringify({ ...finding, text: data.ruleInfo, reason: data.suppressionReason || data.errorMessage }));
+  }
+  onCompliance() {}
+  onNotApplicable() {}
+  onNonCompliance(data) {
+    this.print("finding", data);
+  }
+  onSuppressed(data) {
+    this.print("suppressed", data);
+  }
+  onSuppressedError(data) {
+    this.print("suppressed", data);
+  }
+  onError(data) {
+    this.print("unreadable", data);
+  }
+}
+
+for (const file of process.argv.slice(2)) {
+  const app = new App({ outdir: path.join(path.dirname(file), "cdk.out"), analyticsReporting: false });
+  const stack = new Stack(app, path.basename(file).replace(/\W/g, "-"));
+  new CfnInclude(stack, "T", { templateFile: file });
+  const options = { additionalLoggers: [new Collector(path.basename(file))], reports: false, logIgnores: true };
+  Aspects.of(app).add(new AwsSolutionsChecks({ ...options, verbose: false }));
+  Aspects.of(app).add(new ServerlessChecks({ ...options, verbose: false }));
+  try {
+    app.synth();
+  } catch (error) {
+    // Findings are errors to the CDK too; they were collected.
+    if (!/Found errors/.test(error.message)) throw error;
+  }
+}

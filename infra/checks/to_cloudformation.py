@@ -1,0 +1,58 @@
+"""Write templates as plain CloudFormation, in JSON: `to_cloudformation.py FOLDER TEMPLATE...`.
+
+Run by the Python of the SAM CLI, whose own translator does it; nothing is asked of AWS. What SAM makes of a
+resource gets that resource's Metadata, so that a suppression beside the resource holds for all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-not-found] # in .venv-sam alone
+from samtranslator.parser.parser import Parser  # type: ignore[import-not-found] # in .venv-sam alone
+from samtranslator.translator.translator import Translator  # type: ignore[import-not-found] # in .venv-sam alone
+
+ARTIFACT = "s3://bucket/key"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
+
+
+def plain(template: dict[str, Any]) -> dict[str, Any]:
+    """The template as CloudFormation sees it after the transform."""
+    if "Transform" not in template:
+        return template
+    sources = {}
+    for name, resource in template["Resources"].items():
+        if resource["Type"].startswith("AWS::Serverless::"):
+            sources[name] = resource.get("Metadata", {})
+            properties = resource["Properties"]
+            # What `sam package` would put there.
+            for folder in ("CodeUri", "ContentUri"):
+                if folder in properties:
+                    properties[folder] = ARTIFACT
+            if properties.get("PackageType") == "Image":
+                properties["ImageUri"] = IMAGE
+    defaults = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
+    boto3.setup_default_session(region_name="us-east-1")
+    translated: dict[str, Any] = Translator({}, Parser()).translate(template, defaults)
+    for name, resource in translated["Resources"].items():
+        for source, metadata in sources.items():
+            if name.startswith(source) and metadata and "Metadata" not in resource:
+                resource["Metadata"] = {key: metadata[key] for key in ("cdk_nag",) if key in metadata}
+    return translated
+
+
+def main(folder: Path, templates: list[Path]) -> None:
+    """Write each template into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in templates:
+        content = plain(yaml_parse(path.read_text()))
+        # A date that YAML made of a version is a text to CloudFormation.
+        (folder / f"{path.stem}.template.json").write_text(json.dumps(content, indent=1, default=str))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])

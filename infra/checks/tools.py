@@ -1,0 +1,139 @@
+"""The checkers, each in an environment of its own, and what each of them finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from infra.container.sam import ROOT, SAM, StepError, variables
+
+TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
+CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
+
+_HERE = Path(__file__).parent
+_BUILD = ROOT / "build" / "infra"
+_NODE = _BUILD / "node"
+_BIN = Path(sys.executable).parent
+
+
+def prepare() -> None:
+    """Make sure of the SAM CLI, checkov and, where there is npm, cdk-nag. Raises `StepError`."""
+    environment(SAM.parents[1], ROOT / "requirements" / "sam.txt")
+    environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
+    if not has_node():
+        return
+    wanted = _HERE / "package-lock.json"
+    stamp = _NODE / "lock.sha256"
+    if _stamped(stamp, wanted):
+        return
+    _NODE.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(_HERE / name, _NODE / name)
+    done = _run(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], _NODE)
+    if done.returncode:
+        raise StepError(f"npm could not install cdk-nag:\n{_end(done)}")
+    stamp.write_text(_checksum(wanted))
+
+
+def environment(folder: Path, lock: Path) -> None:
+    """A Python environment that holds exactly the lock; quick when nothing changed. Raises `StepError`."""
+    stamp = folder / "lock.sha256"
+    if _stamped(stamp, lock):
+        return
+    uv = shutil.which("uv", path=f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        raise StepError("uv is missing: run `make test` once")
+    install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python", "--require-hashes"]
+    commands = (
+        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
+        [*install, "-r", str(lock)],
+    )
+    for command in commands:
+        done = _run(command)
+        if done.returncode:
+            raise StepError(f"{lock.name} could not be installed:\n{_end(done)}")
+    stamp.write_text(_checksum(lock))
+
+
+def has_node() -> bool:
+    """Whether cdk-nag, which is a JavaScript package, can run here."""
+    return shutil.which("node") is not None and shutil.which("npm") is not None
+
+
+def sam_validate() -> list[str]:
+    """What SAM finds in the main template; its lint has not all of the rules that `cfn_lint` asks for."""
+    done = _run([str(SAM), "validate", "--lint"])
+    return [_end(done)] if done.returncode else []
+
+
+def cfn_lint() -> list[str]:
+    """What cfn-lint finds in all templates, information included."""
+    command = [str(_BIN / "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--"]
+    done = _run([*command, *map(str, TEMPLATES)])
+    found = [line.removeprefix(f"{ROOT}/") for line in done.stdout.splitlines() if line.count(":") > 1]
+    if done.returncode and not found:
+        raise StepError(f"cfn-lint failed:\n{_end(done)}")
+    return found
+
+
+def checkov() -> list[str]:
+    """What checkov finds in all templates; what is suppressed beside its resource does not count."""
+    command = [str(CHECKOV), "--framework", "cloudformation", "--quiet", "--compact", "--output", "json"]
+    done = _run([*command, *(part for path in TEMPLATES for part in ("--file", str(path)))])
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        raise StepError(f"checkov failed:\n{_end(done)}") from None
+    if answer["summary"]["passed"] == 0:
+        raise StepError("checkov looked at nothing")
+    problems = answer["results"].get("failed_checks", [])
+    unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
+    return unread + [
+        f"{one['file_path'].lstrip('/')}:{one['file_line_range'][0]}: {one['resource']}: "
+        f"{one['check_id']} {one['check_name']}"
+        for one in problems
+    ]
+
+
+def cdk_nag() -> list[str]:
+    """What cdk-nag's AWS Solutions and Serverless rules find in all templates, after SAM's transform."""
+    folder = _BUILD / "cloudformation"
+    shutil.rmtree(folder, ignore_errors=True)
+    translate = [str(SAM.parent / "python"), str(_HERE / "to_cloudformation.py"), str(folder)]
+    done = _run([*translate, *map(str, TEMPLATES)])
+    if done.returncode:
+        raise StepError(f"SAM's transform failed:\n{_end(done)}")
+    paths = [str(path) for path in sorted(folder.glob("*.template.json"))]
+    done = _run(["node", str(_HERE / "nag.cjs"), *paths], NODE_PATH=str(_NODE / "node_modules"))
+    if done.returncode:
+        raise StepError(f"cdk-nag failed:\n{_end(done)}")
+    findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
+    if not any(one["kind"] == "suppressed" for one in findings):
+        raise StepError("cdk-nag looked at nothing")
+    return [
+        f"{one['template']}: {one['resource']}: {one['rule']} {one['text']}"
+        for one in findings
+        if one["kind"] == "finding"
+    ]
+
+
+def _run(command: list[str], folder: Path = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
+    environ = variables() | {"NO_COLOR": "1", "BC_ROOT_DIR": str(ROOT), "LOG_LEVEL": "CRITICAL"} | settings
+    return subprocess.run(command, cwd=folder, env=environ, text=True, capture_output=True, check=False)
+
+
+def _end(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stdout + done.stderr)[-3000:].strip()
+
+
+def _checksum(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _stamped(stamp: Path, lock: Path) -> bool:
+    return stamp.exists() and stamp.read_text() == _checksum(lock)

@@ -1,0 +1,68 @@
+"""`python -m infra.dashboards` writes dashboards and saved queries; with `--check` it only compares."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from infra.dashboards import cloudwatch, grafana, queries
+from infra.dashboards.contents import SECTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "infra" / "observability.yaml"
+GRAFANA = ROOT / "infra" / "grafana" / "docwell.json"
+
+_ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")
+
+
+def made() -> dict[Path, str]:
+    """Each file as the description makes it. Raises `ValueError` when the template's marks are missing."""
+    template = TEMPLATE.read_text()
+    before, begin, rest = template.partition(cloudwatch.BEGIN)
+    _, end, after = rest.partition(cloudwatch.END)
+    if not (begin and end):
+        raise ValueError(f"{TEMPLATE} must hold the two marks of infra/dashboards/cloudwatch.py")
+    by_hand = _decoded()
+    alarms = [
+        name for kind in _ALARMS for name, resource in by_hand["Resources"].items() if resource["Type"] == kind
+    ]
+    written = cloudwatch.resources(SECTIONS, queries.ALL, alarms)
+    page = grafana.dashboard(SECTIONS, {})
+    used = dict.fromkeys(re.findall(r"\$\{([A-Z]\w+)\}", page))
+    parameters = {name: by_hand["Parameters"][name]["Description"] for name in used}
+    return {
+        TEMPLATE: before + begin + written + end + after,
+        GRAFANA: grafana.dashboard(SECTIONS, parameters),
+    }
+
+
+def main() -> int:
+    """Exit status: 0 the files are as the description makes them, 1 `--check` found one that is not."""
+    parser = argparse.ArgumentParser(prog="python -m infra.dashboards", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args().check
+    old = [path for path, text in made().items() if not path.exists() or path.read_text() != text]
+    for path in old:
+        print(f"{'not current' if check else 'written'}: {path.relative_to(ROOT)}")
+    if check:
+        return 1 if old else 0
+    texts = made()
+    for path in old:
+        path.write_text(texts[path])
+    return 0
+
+
+def _decoded() -> dict[str, Any]:
+    content, problems = decode(str(TEMPLATE))
+    if problems or not isinstance(content, dict):
+        raise ValueError(f"{TEMPLATE} cannot be read: {problems}")
+    return content
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""What a dashboard is made of. Nothing here knows CloudWatch or Grafana."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+Dimensions = tuple[tuple[str, str], ...]
+
+DOCWELL = "Docwell"
+MINUTES_5 = 300
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as CloudWatch knows it. A value of `dimensions` may be a `${Parameter}`."""
+
+    namespace: str
+    name: str
+    dimensions: Dimensions
+
+
+def of_answers(name: str) -> Metric:
+    """A metric that docwell emits with each answer."""
+    return Metric(DOCWELL, name, (("service", "query"), ("model", "${ModelName}")))
+
+
+def of_service(service: str, name: str) -> Metric:
+    """A metric that docwell emits for one of its functions as a whole."""
+    return Metric(DOCWELL, name, (("service", service),))
+
+
+def of_function(function: str, name: str) -> Metric:
+    """A metric of Lambda. `function` is Query, Ingest or Reconcile."""
+    return Metric("AWS/Lambda", name, (("FunctionName", f"${{{function}FunctionName}}"),))
+
+
+def of_api(name: str) -> Metric:
+    """A metric of API Gateway, which knows a REST API by its name."""
+    return Metric("AWS/ApiGateway", name, (("ApiName", "${ApiName}"), ("Stage", "${ApiStage}")))
+
+
+def of_queue(queue: str, name: str) -> Metric:
+    """A metric of SQS. `queue` is Ingest or DeadLetter."""
+    return Metric("AWS/SQS", name, (("QueueName", f"${{{queue}QueueName}}"),))
+
+
+def of_table(table: str, name: str) -> Metric:
+    """A metric of DynamoDB. `table` is Ledger, Principals or Receipts."""
+    return Metric("AWS/DynamoDB", name, (("TableName", f"${{{table}TableName}}"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A metric on a graph. `statistic` is CloudWatch's name for it. A hidden one only feeds a formula."""
+
+    metric: Metric
+    label: str
+    statistic: str = "Sum"
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """Metric math over the lines before it, which are `m1`, `m2`… in their order."""
+
+    expression: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Lines over time. `unit` is count, milliseconds, seconds, percent or money; `period` is in seconds."""
+
+    title: str
+    lines: tuple[Line | Formula, ...]
+    unit: str = "count"
+    stacked: bool = False
+    period: int = MINUTES_5
+
+
+@dataclass(frozen=True, slots=True)
+class SavedQuery:
+    """A Logs Insights query over the log group of one function: Query, Ingest or Reconcile."""
+
+    name: str
+    function: str
+    text: str
+
+    @property
+    def log_group(self) -> str:
+        """The parameter with the log group's name."""
+        return f"${{{self.function}LogGroupName}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a saved query finds."""
+
+    title: str
+    query: SavedQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A question that the dashboard answers, and what to look at below it."""
+
+    question: str
+    explanation: str
+    panels: tuple[Graph | Table, ...]
+
+
+COLUMNS, PANEL_HEIGHT, PANELS_A_ROW = 24, 6, 3
+
+
+def places(panels: tuple[Graph | Table, ...], top: int) -> Iterator[tuple[Graph | Table, int, int, int]]:
+    """Each panel with its x, y and width on a grid of 24 columns, in rows of three from `top` downwards.
+
+    The last row's panels share its whole width.
+    """
+    for first in range(0, len(panels), PANELS_A_ROW):
+        row = panels[first : first + PANELS_A_ROW]
+        width = COLUMNS // len(row)
+        for number, panel in enumerate(row):
+            yield panel, number * width, top + first // PANELS_A_ROW * PANEL_HEIGHT, width

@@ -1,0 +1,55 @@
+"""What a function asks of AWS, recorded from boto3 as IAM actions on the template's resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from docwell.adapters import aws
+
+# (action, the logical id of the resource)
+Call = tuple[str, str]
+
+# Operations that IAM knows by another name. HEAD is a read; that a key is missing is told only to who may list.
+ACTIONS = {
+    "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
+    "s3:ListObjectsV2": ("s3:ListBucket",),
+    "sqs:SendMessageBatch": ("sqs:SendMessage",),
+}
+
+
+def actions_of(service: str, operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The actions that one call needs."""
+    if (service, operation) == ("s3", "GetObject") and "VersionId" in parameters:
+        return ("s3:GetObjectVersion",)
+    name = f"{service}:{operation}"
+    return ACTIONS.get(name, (name,))
+
+
+def resources_of(parameters: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    """The logical ids of what a call is about; `names` has them by the names that the call uses."""
+    if "RequestItems" in parameters:
+        return [names[table] for table in parameters["RequestItems"]]
+    index = "/index" if "IndexName" in parameters else ""
+    value = next(parameters[key] for key in ("TableName", "Bucket", "QueueUrl") if key in parameters)
+    return [names[value] + index]
+
+
+def record(patch: pytest.MonkeyPatch, names: Mapping[str, str]) -> set[Call]:
+    """The calls of every client that docwell makes from now on; signing a link counts as the call it allows."""
+    calls: set[Call] = set()
+    make = aws.client
+
+    def note(params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        actions = actions_of(model.service_model.service_name, model.name, params)
+        calls.update((action, resource) for resource in resources_of(params, names) for action in actions)
+
+    def client(service: Any, **options: Any) -> Any:
+        made = make(service, **options)
+        made.meta.events.register("before-parameter-build", note)
+        return made
+
+    patch.setattr(aws, "client", client)
+    return calls

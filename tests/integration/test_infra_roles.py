@@ -1,0 +1,247 @@
+"""Each function's role allows what its code calls, on moto and a real Chroma server, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch as patched
+
+import boto3
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+from fpdf import FPDF
+from moto import mock_aws
+
+from docwell import wiring
+from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.errors import Unavailable
+from docwell.models import Completion, Message
+from docwell.reindex import FORGET_AFTER_S
+from functions.ingest.handler import handler as ingest
+from functions.query.handler import handler as query
+from functions.reconcile.handler import handler as reconcile
+from layers.embedder import build_model
+from tests.integration.recorded_calls import Call, record
+from tests.unit import tiny_model
+from tests.unit.emissions import CONTEXT, Model
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[2]
+TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "receipts": "ReceiptsTable"}
+# What Lambda does in a function's name: the code never calls these.
+PLATFORM = {
+    ("sqs:ReceiveMessage", "IngestQueue"),
+    ("sqs:DeleteMessage", "IngestQueue"),
+    ("sqs:GetQueueAttributes", "IngestQueue"),
+}
+PLATFORM_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    content, problems = decode(str(ROOT / "template.yaml"))
+    assert not problems
+    assert isinstance(content, dict)
+    return content
+
+
+def statements(template: dict[str, Any], role: str) -> Iterator[dict[str, Any]]:
+    for policy in template["Resources"][role]["Properties"]["Policies"]:
+        for one in policy["PolicyDocument"]["Statement"]:
+            yield one["Fn::If"][1] if "Fn::If" in one else one
+
+
+def logical_id(resource: dict[str, Any]) -> str:
+    """`{"Fn::GetAtt": [ID, "Arn"]}` or `{"Fn::Sub": "${ID.Arn}/..."}`; an index has `/index` after its table."""
+    if "Fn::GetAtt" in resource:
+        return str(resource["Fn::GetAtt"][0])
+    name, _, rest = resource["Fn::Sub"].removeprefix("${").partition(".Arn}")
+    return str(name) + ("/index" if rest.startswith("/index/") else "")
+
+
+def granted(template: dict[str, Any], role: str) -> set[Call]:
+    found = set()
+    for one in statements(template, role):
+        assert one["Effect"] == "Allow"
+        actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
+        found |= {(action, logical_id(one["Resource"])) for action in actions}
+    return {(action, resource) for action, resource in found if action not in PLATFORM_LOGS}
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("model")
+    source, out = tiny_model.write(root / "source"), root / "built"
+    with patched("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
+        assert build_model.main() == 0
+    return out
+
+
+class Host(Model):
+    """The model host, which is no part of AWS."""
+
+    def writing_at_most(self, _tokens: int) -> Host:
+        return self
+
+    def chat(self, messages: Sequence[Message], *arguments: Any, **named: Any) -> Completion:
+        # About as many tokens as the prompt has: what is far off is not learnt from.
+        tokens = sum(len(one.content) for one in messages) // 4
+        return replace(super().chat(messages, *arguments, **named), prompt_tokens=tokens)
+
+
+class Aws:
+    """The template's tables, bucket and queue in moto, and the functions on them."""
+
+    def __init__(self, template: dict[str, Any], patch: pytest.MonkeyPatch, chroma: str, model: Path) -> None:
+        self.patch = patch
+        self.s3, self.sqs = boto3.client("s3"), boto3.client("sqs")
+        self.bucket = f"documents-{uuid.uuid4().hex[:8]}"
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.queue = self.sqs.create_queue(QueueName="ingest")["QueueUrl"]
+        for name, logical in TABLES.items():
+            properties = template["Resources"][logical]["Properties"]
+            kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+            wanted = {key: properties[key] for key in kept if key in properties}
+            boto3.client("dynamodb").create_table(TableName=name, **wanted)
+        settings = {
+            "BUCKET": self.bucket,
+            "QUEUE_URL": self.queue,
+            "LEDGER_TABLE": "ledger",
+            "PRINCIPALS_TABLE": "principals",
+            "RECEIPTS_TABLE": "receipts",
+            "CHROMA_URL": chroma,
+            "OLLAMA_URL": "http://ollama.invalid",
+            "MODEL": Model.name,
+            "MODEL_DIR": str(model),
+            "NEXT_CHUNK_TOKENS": "32",
+            "CHUNK_TOKENS": "16",
+            "RANGE_PAGES": "1",
+            "MIN_SCORE": "-1",
+        }
+        for name, value in settings.items():
+            patch.setenv(f"DOCWELL_{name}", value)
+        PrincipalAdmin(boto3.client("dynamodb"), "principals").add(Grant("key:known", collections=None, label="k"))
+
+    def record(self) -> set[Call]:
+        """Begin anew, as a function of its own does, and record what it calls."""
+        for part in vars(wiring).values():
+            if hasattr(part, "cache_clear"):
+                part.cache_clear()
+        names = {self.bucket: "DocumentsBucket", self.queue: "IngestQueue", **TABLES}
+        return record(self.patch, names)
+
+    def put(self, key: str, pages: int) -> None:
+        document = FPDF()
+        document.set_font("helvetica", size=12)
+        for number in range(pages):
+            document.add_page()
+            document.multi_cell(0, text=f"The pump of page {number} starts and the valve closes.")
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()))
+
+    def changed(self, key: str) -> None:
+        self.ingest(json.dumps({"Records": [{"s3": {"object": {"key": key}}}]}), "none")
+
+    def ingest(self, body: str, receipt: str) -> None:
+        attributes = {"ApproximateReceiveCount": "1"}
+        one = {"messageId": receipt[-40:], "receiptHandle": receipt, "body": body, "attributes": attributes}
+        ingest({"Records": [one | {"eventSource": "aws:sqs"}]}, CONTEXT)
+
+    def work(self) -> None:
+        while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
+            for one in messages:
+                self.ingest(one["Body"], one["ReceiptHandle"])
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=one["ReceiptHandle"])
+
+
+@pytest.fixture
+def aws(
+    template: dict[str, Any], chroma_url: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Aws]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield Aws(template, monkeypatch, chroma_url, model_dir)
+    for part in vars(wiring).values():
+        if hasattr(part, "cache_clear"):
+            part.cache_clear()
+
+
+def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
+    calls = aws.record()
+    for key, pages in (("a.pdf", 1), ("long.pdf", 3)):
+        aws.put(key, pages)
+        aws.changed(key)
+    # One range fails: its message comes again later.
+    with pytest.MonkeyPatch.context() as patch:
+        failing: Any = lambda *_args, **_named: (_ for _ in ()).throw(Unavailable("chroma", "chroma is away"))  # noqa: E731
+        patch.setattr(ChromaIndex, "upsert", failing)
+        (one,) = aws.sqs.receive_message(QueueUrl=aws.queue, MaxNumberOfMessages=1)["Messages"]
+        aws.ingest(one["Body"], one["ReceiptHandle"])
+    aws.sqs.change_message_visibility(QueueUrl=aws.queue, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0)
+    aws.work()
+    aws.s3.delete_object(Bucket=aws.bucket, Key="a.pdf")
+    aws.changed("a.pdf")
+    assert calls == granted(template, "IngestRole") - PLATFORM
+
+
+def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
+    aws.record()
+    aws.put("a.pdf", 1)
+    aws.changed("a.pdf")
+    calls = aws.record()
+    aws.patch.setattr(wiring, "model", Host)
+    aws.patch.setattr(wiring, "SAVE_EVERY", 1)
+
+    def ask(path: str, method: str = "GET", body: object = None, **parameters: str) -> dict[str, Any]:
+        context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}
+        event: dict[str, Any] = {"path": path, "httpMethod": method, "requestContext": context}
+        event |= {"queryStringParameters": parameters or None, "body": json.dumps(body) if body else None}
+        answer: Any = query(event, CONTEXT)
+        assert answer["statusCode"] == 200, answer["body"]
+        return dict(json.loads(answer["body"]))
+
+    answer = ask("/v1/query", "POST", {"question": "when does the pump start"})
+    assert answer["citations"][0]["link"]
+    ask("/v1/documents")
+    ask("/v1/documents", collection="default")
+    ask("/v1/documents/a.pdf")
+    ask("/v1/feedback", "POST", {"request_id": "request-1", "verdict": "good"})
+    ask("/v1/receipts/request-1")
+    # A bucket without versions is read without one; links into it are signed so too.
+    assert calls | {("s3:GetObject", "DocumentsBucket")} == granted(template, "QueryRole")
+
+
+def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
+    calls = aws.record()
+    aws.put("a.pdf", 1)
+    reconcile({"action": "reconcile"}, CONTEXT)
+    reconcile({"action": "reindex", "step": "start"}, CONTEXT)
+    ingest_calls = set(calls)
+    aws.work()
+    calls.clear()
+    calls.update(ingest_calls)
+    reconcile({"action": "reindex", "step": "abort"}, CONTEXT)
+    # Rows of a pipeline that was given up go after a while.
+    later = time.time() + FORGET_AFTER_S + 60
+    plain = wiring.reindex
+    aws.patch.setattr(wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
+    reconcile({"action": "reconcile"}, CONTEXT)
+    assert calls == granted(template, "ReconcileRole")
+
+
+def test_no_role_allows_every_action_of_a_service(template: dict[str, Any]) -> None:
+    for name, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        documents = [one["PolicyDocument"] for one in properties.get("Policies", []) if "PolicyDocument" in one]
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            documents.append(properties["PolicyDocument"])
+        for document in documents:
+            for one in document["Statement"]:
+                allowed = (one["Fn::If"][1] if "Fn::If" in one else one)["Action"]
+                assert "*" not in str(allowed), name
