@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,8 +12,10 @@ from typing import Protocol
 
 from docwell.chunking import chunk_pages
 from docwell.errors import Refused
-from docwell.models import DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
+from docwell.naming import document_name, embedded_texts, in_context
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.units import pack, split
 
 
 class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
@@ -35,11 +37,12 @@ class IngestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is being indexed: one version of one document, and the id of the chunks' generation."""
+    """What is being indexed: one version of one document, the id of the chunks' generation, the PDF's title."""
 
     ref: DocumentRef
     version: str
     id: str
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,38 @@ class RangeIndexer:
         with closing(self.reader.pages(path, first, last)) as pages:
             chunks = chunk_pages(self._counted(pages, tally, alive), self.embedder, self._chunk_tokens)
             while batch := list(islice(chunks, self.limits.upsert_batch)):
-                vectors = self.embedder.embed_passages([chunk.text for chunk in batch])
+                done = tally[0].chunks
+                records = self._records(generation, range_, done, batch)
                 alive()
-                ref, done = generation.ref, tally[0].chunks
-                ids = [ref.chunk_id(generation.id, range_, done + i) for i in range(len(batch))]
-                self.index.upsert(
-                    ref.collection,
-                    [
-                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist())
-                        for id_, chunk, vector in zip(ids, batch, vectors, strict=True)
-                    ],
-                )
+                self.index.upsert(generation.ref.collection, records)
                 tokens = sum(chunk.tokens for chunk in batch)
                 tally[0] = replace(tally[0], chunks=done + len(batch), tokens=tally[0].tokens + tokens)
         return tally[0]
+
+    def _records(
+        self, generation: Generation, range_: int, first: int, chunks: Sequence[Chunk]
+    ) -> list[IndexRecord]:
+        """The chunks of a batch, the first of them the range's `first`, with their vectors and their units'."""
+        ref, embedder = generation.ref, self.embedder
+        # As a query: a title of any length is cut, not refused.
+        (name,) = embedder.embed_queries([document_name(ref.key, generation.title)])
+        texts = embedded_texts(chunks, embedder, embedder.max_tokens)
+        vectors = in_context(embedder.embed_passages(texts), name)
+        spans = [split(chunk.text, embedder) for chunk in chunks]
+        parts = [
+            chunk.text[start:end] for chunk, of_chunk in zip(chunks, spans, strict=True) for start, end in of_chunk
+        ]
+        unit_vectors = embedder.embed_passages(parts)
+        records: list[IndexRecord] = []
+        for place, (chunk, of_chunk, vector) in enumerate(zip(chunks, spans, vectors, strict=True)):
+            own, unit_vectors = unit_vectors[: len(of_chunk)], unit_vectors[len(of_chunk) :]
+            id_ = ref.chunk_id(generation.id, range_, first + place)
+            records.append(
+                IndexRecord(
+                    id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), pack(of_chunk, own)
+                )
+            )
+        return records
 
     def _counted(
         self, pages: Iterator[Page], tally: list[RangeTally], alive: Callable[[], None]

@@ -224,7 +224,8 @@ class Ingest:
             else:
                 self._write(work, planned)
                 alive = self._alive(work)
-                tally = self.indexer.run(self._generation(key, head.version), path, 0, info.page_count, alive)
+                generation = self._generation(key, head.version, info.title)
+                tally = self.indexer.run(generation, path, 0, info.page_count, alive)
                 work.tally = tally
                 self._write(work, _with_progress(replace(planned, ranges=1), tally), fresh=True)
         self._go_on(work)
@@ -311,14 +312,14 @@ class Ingest:
 
     # --- ranges ---
 
-    def _generation(self, key: str, version: str) -> Generation:
+    def _generation(self, key: str, version: str, title: str | None = None) -> Generation:
         ref = DocumentRef(self.bucket, key)
-        return Generation(ref, version, ref.generation(version, self.fingerprint))
+        return Generation(ref, version, ref.generation(version, self.fingerprint), title)
 
     def _run_range(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
         with self.indexer.downloaded(task.key, head) as path:
-            generation = self._generation(task.key, task.version)
+            generation = self._generation(task.key, task.version, record.title)
             return self.indexer.run(
                 generation, path, task.range, record.pages or 0, lambda: self._in_time(remaining_s)
             )

@@ -245,7 +245,9 @@ class _Request:
 
         vector = self._stage("embed", _EMBED_SHARE, embed)
         passages = self._stage(
-            "retrieve", _RETRIEVE_SHARE, lambda: retrieval.search(scope, vector, question.top_k)
+            "retrieve",
+            _RETRIEVE_SHARE,
+            lambda: retrieval.search(scope, vector, question.top_k, rewritten.text),
         )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         return _Found(rewritten.text, tuple(passages), suspicious)
@@ -261,7 +263,8 @@ class _Request:
 
     def _is_hopeless(self, found: _Found) -> bool:
         """Whether the passages cannot answer, so that the model need not be tempted."""
-        if not found.passages or found.passages[0].score < self.query.limits.min_score:
+        nearest = max((passage.score for passage in found.passages), default=-1.0)
+        if nearest < self.query.limits.min_score:
             return True
         return bool(question_names_missing(found.text, found.passages))
 
