@@ -97,7 +97,7 @@ def _run(chosen: Plan, model: str, console: Console) -> list[Judged]:
         index = _index(chosen, doors, console)
         with _progress(console, "asking", len(chosen.questions)) as (progress, task):
             for question in chosen.questions:
-                body = {"question": question.text, "document": question.document}
+                body = {"question": question.text, "document": question.document, "stream": True}
                 seen = doors.ask({name: value for name, value in body.items() if value is not None})
                 judged.append(judge(question, seen, index))
                 lines.write(json.dumps(judged[-1].as_json(), ensure_ascii=False) + "\n")

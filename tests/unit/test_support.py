@@ -137,3 +137,18 @@ def test_questions_are_hardly_ever_kept_from_the_article_that_answers_them() -> 
     questions = json.loads((EVAL / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
     kept = [bool(question_names_missing(one["question"], [articles[one["doc"]]])) for one in questions[::3]]
     assert sum(kept) <= 0.02 * len(kept)
+
+
+def test_a_question_for_which_one_may_be_answered_in_its_own_words() -> None:
+    passages = [passage("The Amazon rainforest covers most of the Amazon basin of South America.")]
+    question = "Which rainforest covers most of the Amazon basin?"
+    told = support(
+        ground("The Amazon rainforest covers most of the Amazon basin [1].", passages, question), passages
+    )
+    assert is_answered(question, told)
+
+
+def test_a_century_in_letters_is_the_one_in_digits() -> None:
+    passages = [passage("Missionaries established church schools in the nineteenth century.")]
+    (sentence,) = support(ground("It was in the 19th century [1].", passages), passages)
+    assert (sentence.supported, sentence.missing) == (True, ())

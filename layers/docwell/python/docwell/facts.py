@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from docwell.language import FUNCTION_WORDS, SPELLED, fold, sentences
 
-# "One" and "two" are as often grammar as they are figures ("one of them", "the two").
-_STATED = frozenset(SPELLED) - {"one", "two"}
+# These are as often grammar as they are figures ("one of them", "the two", "at first", "a second look").
+_STATED = frozenset(SPELLED) - {"one", "two", "first", "second", "third"}
 _SCALES = {
     "hundred": 2, "thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9,
     "trillion": 12, "tn": 12,
@@ -69,7 +69,7 @@ class Name(NamedTuple):
 def figures(text: str) -> list[Figure]:
     """The figures of a text in its order.
 
-    A figure is digits with their separators, or a number from three to twelve in letters. Where a separator
+    A figure is digits with their separators, or a number in letters from three on. Where a separator
     may be of thousands or of decimals, or a scale word follows, the figure has both forms.
 
     >>> [sorted(figure.forms) for figure in figures("1,234.5 or $3.2 million in FY2022")]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from docwell.evidence import Evidence
 from docwell.facts import Figure, Known, Name, figures, names
 from docwell.grounding import GroundedAnswer
-from docwell.language import MARKER, content_words, script, sentences, windows
+from docwell.language import MARKER, content_words, script, sentences, windows, words
 from docwell.models import Passage, Sentence
 
 # Cosines of each of the first texts with each of the second.
@@ -20,6 +20,10 @@ _ASKED_WEIGHT = 0.3
 # with the answer to another question of the same article, which is not in the passage, 14% are.
 _UNRELATED = 0.45
 _SAME = 0.95
+# Every word is held.
+_WHOLLY = 0.999
+# What these ask for can be among the question's own words; a number, a time or a person cannot.
+_CHOOSING = frozenset({"what", "which"})
 
 _YEARS = range(1000, 2200)
 
@@ -66,10 +70,17 @@ def support(
 def is_answered(question: str, sentences_: Sequence[Sentence]) -> bool:
     """Whether an answer says something that its passages hold: a supported sentence that adds to the question.
 
-    "Yes" and "no" add something. When this is false, refusing is better than what the model wrote.
+    "Yes" and "no" add something. A question for what or which may be answered in its own words ("The Amazon
+    rainforest covers the Amazon basin") where the passages hold every word of that. When this is false, refusing
+    is better than what the model wrote.
     """
     asked = content_words(question)
-    return any(sentence.supported and _adds(MARKER.sub("", sentence.text), asked) for sentence in sentences_)
+    chooses = not _CHOOSING.isdisjoint(words(question))
+    return any(
+        sentence.supported
+        and ((chooses and sentence.support >= _WHOLLY) or _adds(MARKER.sub("", sentence.text), asked))
+        for sentence in sentences_
+    )
 
 
 def question_names_missing(question: str, passages: Sequence[Passage]) -> tuple[str, ...]:
