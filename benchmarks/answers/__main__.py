@@ -59,7 +59,8 @@ def main() -> int:
         return 2
     report = Report(NAME)
     console.print("choosing questions…")
-    chosen = plan(folder, options.n, options.n // 2 if options.absent is None else options.absent, options.seed)
+    absent = options.n // 2 if options.absent is None else options.absent
+    chosen = plan(folder, options.n, absent, options.seed, options.filings)
     judged = _run(chosen, options.model, console)
     add_figures(report, judged)
     status = report.finish()
@@ -76,6 +77,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
     parser.add_argument("--n", type=int, default=100, help="answerable questions")
     parser.add_argument("--absent", type=int, help="questions without an answer; half as many as the others")
+    parser.add_argument(
+        "--filings", type=int, help="how many of the answerable ones are of filings; else by chance"
+    )
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
     parser.add_argument(

@@ -275,6 +275,13 @@ def test_an_answer_that_reached_its_limit_says_so() -> None:
     assert world.ask().answer.cut_short
 
 
+def test_a_sentence_longer_than_the_embedder_reads_is_judged_all_the_same() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.model.says = f"The boiler is inspected every March and {'really ' * 400} so [1]."
+    assert world.ask().answer.status in {AnswerStatus.ANSWERED, AnswerStatus.REFUSED}
+
+
 class Recorder:
     def __init__(self) -> None:
         self.text, self.shown, self.suspicious = "", [""], frozenset[str]()

@@ -188,10 +188,12 @@ class Query:
         return _Request(self, question, principal, prompt, deadline, listener or _Silence(), cancel).run()
 
     def similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Cosines of each of the first texts with each of the second."""
-        cosines: list[list[float]] = (
-            self.embedder.embed_passages(one) @ self.embedder.embed_passages(other).T
-        ).tolist()
+        """Cosines of each of the first texts with each of the second.
+
+        Embedded as questions are, because a model may write a sentence that is longer than the embedder reads.
+        """
+        embed = self.embedder.embed_queries
+        cosines: list[list[float]] = (embed(one) @ embed(other).T).tolist()
         return cosines
 
 
@@ -251,6 +253,8 @@ class _Request:
         return _Found(rewritten.text, tuple(passages), suspicious)
 
     def _rewritten(self) -> Rewritten:
+        if not self.question.history:
+            return Rewritten(self.question.text)
         timeout_s = self.query.limits.deadline_s * _REWRITE_SHARE
         return self._watch.timed(
             "generate",
