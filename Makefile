@@ -79,6 +79,16 @@ redrive: local ## Show what ingest gave up and give it back; ARGS=--dry-run
 container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
 	$(PY) -m infra.container
 
+.PHONY: invoke-ingest invoke-query invoke-reconcile start-api
+invoke-ingest: dev embedder ## Give the built function an event under sam local, on the stack of make up; EVENT=put
+	$(PY) -m infra.container.on_stack invoke ingest $(or $(EVENT),put) $(ARGS)
+invoke-query: dev embedder ## The same for a question: EVENT=query, stream, health or a file (docs/develop.md)
+	$(PY) -m infra.container.on_stack invoke query $(or $(EVENT),query) $(ARGS)
+invoke-reconcile: dev embedder ## The same for the schedule
+	$(PY) -m infra.container.on_stack invoke reconcile $(or $(EVENT),schedule) $(ARGS)
+start-api: dev embedder ## Serve the API under sam local, on the stack of make up; ARGS="--port 3000"
+	$(PY) -m infra.container.on_stack start-api $(ARGS)
+
 .PHONY: infra
 infra: dev embedder ## Every check of the templates that needs no account: SAM, cfn-lint, checkov, cdk-nag, roles, dashboards
 	$(PY) -m infra.checks

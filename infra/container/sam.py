@@ -17,6 +17,7 @@ BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
 INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 
+_BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
 _LOCK = ROOT / "requirements" / "sam.txt"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
@@ -68,7 +69,34 @@ def validate() -> None:
 
 def build() -> None:
     """Build the image, the zip and the layers. Raises `StepError`."""
+    sources = _sources_digest()
+    _BUILT_FROM.unlink(missing_ok=True)
     _run([str(SAM), "build"])
+    _BUILT_FROM.write_text(sources)
+
+
+def build_if_changed() -> None:
+    """Build unless what is there was built from these very files. Raises `StepError`."""
+    built = _BUILT_FROM.exists() and _BUILT_FROM.read_text() == _sources_digest()
+    if not built or not BUILT_TEMPLATE.exists() or not has_image(INGEST_IMAGE):
+        build()
+
+
+def has_image(name: str) -> bool:
+    """Whether Docker has an image of that name."""
+    return not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
+
+
+def _sources_digest() -> str:
+    """Of what a build is made from: code, locks, scripts, templates and the model's manifest."""
+    folders = (ROOT / name for name in ("functions", "layers", "scripts"))
+    paths = {path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts}
+    paths -= {path for path in paths if path.is_relative_to(_MODEL.parent)}
+    paths |= {_MODEL, ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")}
+    total = sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        total.update(f"{path.relative_to(ROOT)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _run(command: list[str]) -> None:
