@@ -67,6 +67,10 @@ hard-pdfs: dev ## Read broken and hostile PDFs, beside pdfinfo, PDFium and pypdf
 eval-guard: dev embedder ## Attacks in documents: how many are marked, how many harmless ones; ARGS="--stack --n 50" asks
 	$(PY) -m benchmarks.guard $(ARGS)
 
+.PHONY: bench-gates
+bench-gates: dev embedder ## What is refused before the model is asked, rightly and wrongly, on the articles of the evaluation set
+	$(PY) -m benchmarks.gates
+
 .PHONY: dashboards
 dashboards: dev ## Write dashboards and saved queries again (infra/dashboards)
 	$(PY) -m infra.dashboards

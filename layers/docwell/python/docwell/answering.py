@@ -193,7 +193,12 @@ def receipt_of(answered: Answered) -> Receipt:
         prompt_version=response.prompt_version,
         model=response.model,
         model_digest=report.model_digest,
-        options={**wiring.model().options, "min_score": settings.min_score, "min_support": settings.min_support},
+        options={
+            **wiring.model().options,
+            "min_score": settings.min_score,
+            "min_relevance": settings.min_relevance,
+            "min_support": settings.min_support,
+        },
     )
 
 

@@ -20,6 +20,7 @@ _ASKED_WEIGHT = 0.3
 # with the answer to another question of the same article, which is not in the passage, 14% are.
 _UNRELATED = 0.45
 _SAME = 0.95
+_WORDS_WEIGHT = 0.5
 # Every word is held.
 _WHOLLY = 0.999
 # What these ask for can be among the question's own words; a number, a time or a person cannot.
@@ -80,6 +81,21 @@ def is_answered(question: str, sentences_: Sequence[Sentence]) -> bool:
         sentence.supported
         and ((chooses and sentence.support >= _WHOLLY) or _adds(MARKER.sub("", sentence.text), asked))
         for sentence in sentences_
+    )
+
+
+def relevance(question: str, passages: Sequence[Passage]) -> float:
+    """How well the best passage fits a question: its similarity, and half the share of its words that it has.
+
+    Similarity alone lets through what is only of the same topic; words alone know no paraphrase.
+    """
+    asked = content_words(question)
+    return max(
+        (
+            passage.score + _WORDS_WEIGHT * len(asked & content_words(passage.chunk.text)) / max(len(asked), 1)
+            for passage in passages
+        ),
+        default=-1.0,
     )
 
 

@@ -185,6 +185,7 @@ def _query(fingerprint: str) -> Query:
             num_ctx=settings.num_ctx,
             num_predict=settings.num_predict,
             min_score=settings.min_score,
+            min_relevance=settings.min_relevance,
             min_support=settings.min_support,
             deadline_s=settings.deadline_s,
         ),
