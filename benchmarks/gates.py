@@ -24,7 +24,7 @@ from docwell.chunking import chunk_pages
 from docwell.config import MIB
 from docwell.models import Chunk, Passage
 from docwell.query import QueryLimits
-from docwell.support import question_names_missing, relevance
+from docwell.support import CERTAIN_RELEVANCE, question_names_missing, relevance
 
 _CHUNK_TOKENS = 200
 _TOP_K = 5
@@ -85,7 +85,9 @@ def main() -> int:
     gates: dict[str, Gate] = {
         "similarity": lambda _, found: found[0].score < limits.min_score,
         "relevance": lambda question, found: relevance(question, found) < limits.min_relevance,
-        "names": lambda question, found: bool(question_names_missing(question, found)),
+        "names": lambda question, found: (
+            relevance(question, found) < CERTAIN_RELEVANCE and bool(question_names_missing(question, found))
+        ),
     }
     for name, gate in gates.items():
         report.add(f"{name}: answerable questions refused", _share(present, gate), "%")

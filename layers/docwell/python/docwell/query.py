@@ -30,7 +30,7 @@ from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
 from docwell.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
 from docwell.retrieval import Retrieval
 from docwell.safety import suspicion
-from docwell.support import is_answered, question_names_missing, relevance, support
+from docwell.support import CERTAIN_RELEVANCE, is_answered, question_names_missing, relevance, support
 from docwell.tokens import TokenCalibration
 
 _Result = TypeVar("_Result")
@@ -68,7 +68,7 @@ class QueryLimits:
     num_ctx: int = 4096
     num_predict: int = 400
     min_score: float = 0.28
-    min_relevance: float = 0.54
+    min_relevance: float = 0.5
     min_support: float = 0.5
     deadline_s: float = 28.0
 
@@ -269,8 +269,9 @@ class _Request:
         limits, passages = self.query.limits, found.passages
         if not passages or passages[0].score < limits.min_score:
             return True
-        return relevance(found.text, passages) < limits.min_relevance or bool(
-            question_names_missing(found.text, passages)
+        fit = relevance(found.text, passages)
+        return fit < limits.min_relevance or (
+            fit < CERTAIN_RELEVANCE and bool(question_names_missing(found.text, passages))
         )
 
     def _context(self) -> int:

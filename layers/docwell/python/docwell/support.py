@@ -21,6 +21,8 @@ _ASKED_WEIGHT = 0.3
 _UNRELATED = 0.45
 _SAME = 0.95
 _WORDS_WEIGHT = 0.5
+# Where a passage fits a question so well, a name that it lacks is more often misspelt than another's.
+CERTAIN_RELEVANCE = 0.9
 # Every word is held.
 _WHOLLY = 0.999
 # What these ask for can be among the question's own words; a number, a time or a person cannot.
