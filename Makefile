@@ -32,11 +32,14 @@ test-unit: dev embedder ## Unit tests alone: no network, some seconds
 	$(PY) -m pytest -q tests/unit $(ARGS)
 
 .PHONY: pr
-pr: dev embedder ## What a commit must pass: format, lint, types, unit tests
+pr: lint embedder ## What a commit must pass: format, lint, types, unit tests
+	$(PY) -m pytest -q tests/unit
+
+.PHONY: lint
+lint: dev ## Format, lint and types alone
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	$(PY) -m pytest -q tests/unit
 
 .PHONY: format
 format: dev ## Format the code and mend what lint can mend
