@@ -40,6 +40,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "query": lambda: world.query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
+        "index": lambda: world.index,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
         "save_calibration": lambda: None,

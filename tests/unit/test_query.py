@@ -199,6 +199,14 @@ def test_names_that_no_passage_has_are_refused_without_asking_the_model() -> Non
     assert world.model.asked == []
 
 
+def test_a_name_that_no_passage_has_is_refused_however_well_all_else_fits() -> None:
+    world = World()
+    world.add("house/rules.pdf", "The boiler of Ostra holds 250 litres of water and is inspected every March.")
+    question = "How often is the boiler of Kelvra, which holds 250 litres of water, inspected every March?"
+    assert world.ask(question).answer.status is AnswerStatus.REFUSED
+    assert world.model.asked == []
+
+
 def test_a_sentence_with_a_figure_from_nowhere_is_marked() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)

@@ -122,7 +122,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
-    # Under this share of its words, weighted by rarity, a sentence is marked as not supported.
+    # Under this support (`docwell.support`: words by rarity, and meaning) a sentence is marked as not supported.
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     # So many failures in a row give the model host a rest of so many seconds.

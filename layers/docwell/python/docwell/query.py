@@ -270,9 +270,8 @@ class _Request:
         if not passages or passages[0].score < limits.min_score:
             return True
         fit = relevance(found.text, passages)
-        return fit < limits.min_relevance or (
-            fit < CERTAIN_RELEVANCE and bool(question_names_missing(found.text, passages))
-        )
+        missing = question_names_missing(found.text, passages, years=fit < CERTAIN_RELEVANCE)
+        return fit < limits.min_relevance or bool(missing)
 
     def _context(self) -> int:
         """Tokens that the model really reads: what it is told to, unless it was made for less."""
@@ -318,6 +317,8 @@ class _Request:
         """What of the text stands in the passages; nothing when none of it does, or it is a refusal."""
         if is_refusal(text):
             return None, ()
+        # Before grounding too: what is taken out could else leave a marker behind that nobody has resolved.
+        text, _ = clean_answer(text, [passage.chunk.text for passage in built.passages])
         grounded = ground(text, built.passages, found.text)
         cited = [built.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
         cleaned, _ = clean_answer(grounded.text, cited)

@@ -21,7 +21,7 @@ _ASKED_WEIGHT = 0.3
 _UNRELATED = 0.45
 _SAME = 0.95
 _WORDS_WEIGHT = 0.5
-# Where a passage fits a question so well, a name that it lacks is more often misspelt than another's.
+# Where a passage fits a question so well, a year that it lacks is more often implied than another's.
 CERTAIN_RELEVANCE = 0.9
 # Every word is held.
 _WHOLLY = 0.999
@@ -101,14 +101,13 @@ def relevance(question: str, passages: Sequence[Passage]) -> float:
     )
 
 
-def question_names_missing(question: str, passages: Sequence[Passage]) -> tuple[str, ...]:
+def question_names_missing(question: str, passages: Sequence[Passage], *, years: bool = True) -> tuple[str, ...]:
     """The names and years of a question that stand in none of the passages, nor in their documents' keys.
 
     Then the passages are about something else, and the question is best refused without asking the model.
-    A name is missing when its last word is; a year where its neighbours are missing too, as seasons and fiscal
-    years differ from calendar years by one. An acronym may
-    be the asker's own, and is missing only where every other name is. Passages in another script than the
-    question's say nothing, so nothing is missing.
+    A name is missing when its last word is; a year, where `years` count, when its neighbours are missing too, as
+    seasons and fiscal years differ from calendar years by one. An acronym may be the asker's own, and is missing
+    only where every other name is. Passages in another script than the question's say nothing: nothing is missing.
     """
     if not passages or not _same_script(question, passages):
         return ()
@@ -120,7 +119,7 @@ def question_names_missing(question: str, passages: Sequence[Passage]) -> tuple[
     wrong = [
         figure.written
         for figure in figures(question)
-        if _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
+        if years and _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
     ]
     return tuple(dict.fromkeys([*(name.written for name in strange), *wrong]))
 

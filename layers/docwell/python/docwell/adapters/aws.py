@@ -14,9 +14,9 @@ from docwell.errors import Unavailable
 
 # One attempt may take 3 + 10 s; "standard" retries throttling and resets with jitter, three attempts in all.
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-# Left to itself boto3 signs links in some regions the old way, which S3 refuses for what KMS has encrypted.
 # For a function that somebody waits for: two attempts of 1 + 2 s.
 _QUICK = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
+# Left to itself boto3 signs links in some regions the old way, which S3 refuses for what KMS has encrypted.
 _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
 
 
