@@ -23,7 +23,7 @@ _NO_SENTENCE_END = re.compile(
 )
 _WORD = re.compile(r"\w+", re.UNICODE)
 # Kana, Chinese characters and Thai: words stand side by side without gaps.
-_NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
+NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
 
 # A quote longer than this is no quote; a shorter window of the passage is taken.
 MAX_QUOTE_CHARACTERS = 320
@@ -97,7 +97,7 @@ def words(text: str) -> set[str]:
     folded = unicodedata.normalize("NFKC", text).casefold()
     found: set[str] = set()
     for word in _WORD.findall(folded):
-        if _NO_WORD_GAPS.search(word) and len(word) > 1:
+        if NO_WORD_GAPS.search(word) and len(word) > 1:
             found.update(word[i : i + 2] for i in range(len(word) - 1))
         else:
             found.add(word)

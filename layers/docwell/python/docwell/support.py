@@ -49,14 +49,14 @@ def support(
     texts = sentences(grounded.text)
     evidence = Evidence(passages, question, content_words)
     known = Known(_readings(passages))
-    known_names = Known([*_readings(passages), question])
+    asked = Known([question])
     cited = [_cited(text, len(passages)) for text in texts]
     near = _nearest(texts, cited, evidence, similarity)
     checked: list[Sentence] = []
     for text, markers, closeness in zip(texts, cited, near, strict=True):
         bare = MARKER.sub("", text)
         wrong = [figure.written for figure in figures(bare) if not known.has_figure(figure)]
-        strange = [name.written for name in names(bare) if not known_names.has_name(name)]
+        strange = [name.written for name in names(bare) if not (known.has_name(name) or asked.has_name(name))]
         score = _score(bare, markers, evidence, question, closeness)
         checked.append(
             Sentence(
