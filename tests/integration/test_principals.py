@@ -14,8 +14,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
 from docwell.errors import QuotaExceeded, Unavailable
-from docwell.identity import MAX_GROUPS
-from docwell.models import Principal
+from docwell.identity import MAX_GROUPS, Principal
 from infra.local.names import PRINCIPALS_SCHEMA
 
 pytestmark = pytest.mark.integration

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.errors import BadInput, LeaseLost, NotFound, Refused
+from docwell.identity import Principal
 from docwell.models import (
     PROGRESS,
     Completion,
@@ -26,7 +27,6 @@ from docwell.models import (
     Page,
     Passage,
     PdfInfo,
-    Principal,
     RangeTally,
     RangeTask,
     Reason,

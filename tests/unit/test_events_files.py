@@ -11,7 +11,8 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 
 from docwell import sse, wiring
 from docwell.errors import Unavailable
-from docwell.models import ObjectVersion, Principal, Status
+from docwell.identity import Principal
+from docwell.models import ObjectVersion, Status
 from docwell.streaming import StreamedResponse
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query

@@ -9,7 +9,8 @@ from threading import Event
 import pytest
 
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
-from docwell.models import AnswerStatus, Passage, Principal, Turn
+from docwell.identity import Principal
+from docwell.models import AnswerStatus, Passage, Turn
 from docwell.query import REFUSAL, Question
 from tests.unit.query_world import BOILER, QUESTION, World
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.models import Principal, Receipt
+from docwell.identity import Principal
+from docwell.models import Receipt
 from docwell.receipts import Change, ReceiptBook, compare
 
 READER = Principal("key:a", frozenset({"handbooks"}))

@@ -11,7 +11,7 @@ import pytest
 from docwell import sse
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
-from docwell.models import Principal
+from docwell.identity import Principal
 from docwell.streaming import StreamedResponse
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld

@@ -13,7 +13,8 @@ from docwell import api, costs, observability, wiring
 from docwell.cleaning import StreamCleaner
 from docwell.deadline import Deadline
 from docwell.errors import BadInput, DocwellError
-from docwell.models import Passage, Principal, Receipt, Turn
+from docwell.identity import Principal
+from docwell.models import Passage, Receipt, Turn
 from docwell.query import Listener, QueryReport, Question
 from docwell.receipts import compare
 from docwell.streaming import Emit, stream_events

@@ -14,18 +14,8 @@ from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.extractive import extract
 from docwell.grounding import GroundedAnswer, ground
-from docwell.models import (
-    Answer,
-    AnswerStatus,
-    Citation,
-    Completion,
-    Passage,
-    Principal,
-    Sentence,
-    Timings,
-    Turn,
-    Usage,
-)
+from docwell.identity import Principal
+from docwell.models import Answer, AnswerStatus, Citation, Completion, Passage, Sentence, Timings, Turn, Usage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
 from docwell.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
 from docwell.retrieval import Retrieval

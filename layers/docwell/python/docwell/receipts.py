@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from docwell.errors import BadInput, DocwellError, NotFound
-from docwell.models import Principal, Receipt, collection_of
+from docwell.identity import Principal
+from docwell.models import Receipt, collection_of
 from docwell.ports import Receipts
 
 VERDICTS = ("good", "bad")

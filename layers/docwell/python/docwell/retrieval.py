@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from docwell.errors import NotFound
-from docwell.models import Passage, Principal, collection_of
+from docwell.identity import Principal
+from docwell.models import Passage, collection_of
 from docwell.ports import Catalogue, VectorIndex
 
 # A generation that is being replaced has hits that are dropped, so more are asked for than are needed.

@@ -18,8 +18,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from docwell import answering, api, observability, sse, wiring
 from docwell.deadline import Deadline
 from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
-from docwell.identity import SAM_LOCAL, identity_of
-from docwell.models import Principal, Status, collection_of
+from docwell.identity import SAM_LOCAL, Principal, identity_of
+from docwell.models import Status, collection_of
 from docwell.ports import Catalogue
 from docwell.retrieval import NO_COLLECTION, NO_DOCUMENT
 from docwell.streaming import StreamedResponse

@@ -19,8 +19,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, until_processed, vendor_errors
 from docwell.errors import QuotaExceeded
-from docwell.identity import GROUP, MAX_GROUPS
-from docwell.models import Principal
+from docwell.identity import GROUP, MAX_GROUPS, Principal
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _GRANT = "grant"
