@@ -5,18 +5,16 @@ Writes `build/reports/container.json`; exits 0 only when every goal holds.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from rich.console import Console
 
 from benchmarks.report import REPORTS, Report
-from infra.container import sam
+from infra.container import pytest_results, sam
 
 TEST_RESULTS = REPORTS / "container-tests.xml"
 MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
@@ -71,15 +69,10 @@ def add_sizes(report: Report) -> None:
 
 def add_tests(report: Report) -> None:
     """Run `tests/container`; properties that tests record as `metric (unit)` become rows. Raises `StepError`."""
-    TEST_RESULTS.unlink(missing_ok=True)
     # Properties of a test are not part of the newer schema.
-    pytest = [sys.executable, "-m", "pytest", "-q", "-o", "junit_family=xunit1", "tests/container"]
-    environment = os.environ | {"DOCWELL_CONTAINER": "1"}
-    subprocess.run([*pytest, f"--junitxml={TEST_RESULTS}"], cwd=sam.ROOT, env=environment, check=False)
-    # pytest wrote the file just now.
-    suite = ET.parse(TEST_RESULTS).getroot().find("testsuite") if TEST_RESULTS.exists() else None  # noqa: S314
-    if suite is None or not int(suite.get("tests", 0)):
-        raise sam.StepError("the container tests did not run")
+    arguments = ["-o", "junit_family=xunit1", "tests/container"]
+    environment = {"DOCWELL_CONTAINER": "1"}
+    suite = pytest_results.run("the container tests", arguments, TEST_RESULTS, environment=environment)
     counts = {name: int(suite.get(name, 0)) for name in ("tests", "errors", "failures", "skipped")}
     wanted = counts.pop("tests")
     report.add("container tests passed", wanted - sum(counts.values()), "tests", f"== {wanted}")

@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,7 @@ def _announce(port: int, server: subprocess.Popen[bytes]) -> None:
         try:
             httpx.get(url, timeout=2, trust_env=False)
         except httpx.HTTPError:
+            time.sleep(0.2)
             continue
         console.print("\nask, in another terminal (the first question starts the container):", style="bold")
         console.print(f'  curl {url}/v1/query -d \'{{"question": "…"}}\'\n')

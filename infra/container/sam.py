@@ -16,9 +16,10 @@ BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
 # `sam build` names an image after its function, in small letters.
 INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
+LOCK = ROOT / "requirements" / "sam.txt"
 
+_STAMP = "lock.sha256"
 _BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
-_LOCK = ROOT / "requirements" / "sam.txt"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 
@@ -48,18 +49,31 @@ def prepare() -> None:
     if not _MODEL.exists():
         raise StepError("there is no embedding model to pack: run `make model` first")
     _run([str(ROOT / "scripts" / "base-image")])
-    environment = SAM.parents[1]
-    stamp = environment / "lock.sha256"
-    wanted = sha256(_LOCK.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+    environment(SAM.parents[1], LOCK)
+
+
+def environment(folder: Path, lock: Path) -> None:
+    """A Python environment that holds exactly the lock; quick when nothing changed. Raises `StepError`."""
+    if is_current(folder, lock):
         return
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
         raise StepError("uv is missing: run `make test` once")
-    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)])
-    install = [uv, "pip", "install", "--quiet", "--python", f"{environment}/bin/python"]
-    _run([*install, "--require-hashes", "-r", str(_LOCK)])
-    stamp.write_text(wanted)
+    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
+    install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python"]
+    _run([*install, "--require-hashes", "-r", str(lock)])
+    mark_current(folder, lock)
+
+
+def is_current(folder: Path, lock: Path) -> bool:
+    """Whether the folder was filled from this very lock."""
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text() == sha256(lock.read_bytes()).hexdigest()
+
+
+def mark_current(folder: Path, lock: Path) -> None:
+    """Say that the folder has been filled from the lock."""
+    (folder / _STAMP).write_text(sha256(lock.read_bytes()).hexdigest())
 
 
 def validate() -> None:
