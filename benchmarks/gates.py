@@ -7,7 +7,6 @@ can be answered, and without, where it cannot. No model answers, so this takes a
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from benchmarks.report import ROOT, Report
+from benchmarks.reading import default_reader
+from benchmarks.report import EVALUATION, ROOT, Report
 from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.adapters.pdf import ChildPdfReader
 from docwell.chunking import chunk_pages
-from docwell.config import MIB
 from docwell.models import Chunk, Passage
 from docwell.query import QueryLimits
 from docwell.support import CERTAIN_RELEVANCE, question_names_missing, relevance
@@ -44,9 +42,7 @@ class Passages:
     def read(cls, folder: Path, documents: Sequence[str]) -> Passages:
         """Read, cut and embed the documents as ingest does."""
         embedder = OnnxEmbedder(ROOT / "layers" / "embedder" / "model")
-        reader = ChildPdfReader(
-            parse_timeout_s=30, parse_memory_bytes=800 * MIB, max_document_pages=1_000, max_page_characters=200_000
-        )
+        reader = default_reader()
         chunks: list[tuple[str, Chunk]] = []
         for name in track(documents, "reading"):
             path = folder / "pdf" / name
@@ -68,7 +64,7 @@ class Passages:
 
 def main() -> int:
     """Measure; gives the exit status."""
-    folder = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval")) / "xquad"
+    folder = EVALUATION / "xquad"
     if not folder.is_dir():
         print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2

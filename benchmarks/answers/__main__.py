@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from benchmarks.answers.judge import Indexed, Judged, judge
 from benchmarks.answers.questions import Plan, plan
 from benchmarks.answers.tracking import track
 from benchmarks.doors import Doors
-from benchmarks.report import REPORTS, ROOT, Report
+from benchmarks.report import EVALUATION, REPORTS, Report
 from infra.local.stack import DEADLINE_S
 from infra.local.supervisor import running_stack
 
@@ -53,14 +52,13 @@ def main() -> int:
         return _show(console, options.show)
     # Ended from outside, it cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval"))
-    if not (folder / "xquad").is_dir():
-        console.print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", style="red")
+    if not (EVALUATION / "xquad").is_dir():
+        console.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
     report = Report(NAME)
     console.print("choosing questions…")
     absent = options.n // 2 if options.absent is None else options.absent
-    chosen = plan(folder, options.n, absent, options.seed, options.filings)
+    chosen = plan(EVALUATION, options.n, absent, options.seed, options.filings)
     judged = _run(chosen, options.model, console)
     add_figures(report, judged)
     status = report.finish()

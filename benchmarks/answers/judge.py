@@ -14,7 +14,7 @@ from benchmarks.doors import Seen
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
-# The model read less than this share of what it was sent (DESIGN, section 8).
+# A host that read less than this share of what it was sent cut it (docs/answers.md, "The prompt fits").
 _READ_SHARE = 0.9
 _OK = 200
 
