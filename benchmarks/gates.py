@@ -81,8 +81,8 @@ def main() -> int:
     gates: dict[str, Gate] = {
         "similarity": lambda _, found: found[0].score < limits.min_score,
         "relevance": lambda question, found: relevance(question, found) < limits.min_relevance,
-        "names": lambda question, found: (
-            relevance(question, found) < CERTAIN_RELEVANCE and bool(question_names_missing(question, found))
+        "names": lambda question, found: bool(
+            question_names_missing(question, found, certain=relevance(question, found) >= CERTAIN_RELEVANCE)
         ),
     }
     for name, gate in gates.items():

@@ -37,6 +37,12 @@ _GERMAN_WORDS = """
 _GERMAN = frozenset(_GERMAN_WORDS.split())
 # Words that questions and sentences begin with, or that stand capitalised by habit, and that name nothing.
 _NO_NAMES = FUNCTION_WORDS | {"fy", "q", "q1", "q2", "q3", "q4", "mr", "mrs", "ms", "dr", "usd"}
+_DATES = """
+    january february march april may june july august september october november december
+    monday tuesday wednesday thursday friday saturday sunday
+"""
+# Names that say when, and not whom or what a text is about.
+DATES = frozenset(_DATES.split())
 
 # 1990s, 12th, FY2022 and FY2023Q1 are figures, whatever letters they have.
 _FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)

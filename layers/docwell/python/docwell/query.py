@@ -260,7 +260,7 @@ class _Request:
         if not passages or passages[0].score < limits.min_score:
             return True
         fit = relevance(found.text, passages)
-        missing = question_names_missing(found.text, passages, years=fit < CERTAIN_RELEVANCE)
+        missing = question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)
         return fit < limits.min_relevance or bool(missing)
 
     def _context(self) -> int:

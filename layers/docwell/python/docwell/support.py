@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from docwell.evidence import Evidence
-from docwell.facts import Figure, Known, Name, figures, names
+from docwell.facts import DATES, Figure, Known, Name, figures, names
 from docwell.grounding import GroundedAnswer
 from docwell.language import MARKER, content_words, script, sentences, windows, words
 from docwell.models import Passage, Sentence
@@ -21,7 +21,7 @@ _ASKED_WEIGHT = 0.3
 _UNRELATED = 0.45
 _SAME = 0.95
 _WORDS_WEIGHT = 0.5
-# Where a passage fits a question so well, a year that it lacks is more often implied than another's.
+# Where a passage fits a question so well, one name that it lacks is more often misspelt or implied than another's.
 CERTAIN_RELEVANCE = 0.9
 # Every word is held.
 _WHOLLY = 0.999
@@ -101,25 +101,31 @@ def relevance(question: str, passages: Sequence[Passage]) -> float:
     )
 
 
-def question_names_missing(question: str, passages: Sequence[Passage], *, years: bool = True) -> tuple[str, ...]:
+def question_names_missing(
+    question: str, passages: Sequence[Passage], *, certain: bool = False
+) -> tuple[str, ...]:
     """The names and years of a question that stand in none of the passages, nor in their documents' keys.
 
     Then the passages are about something else, and the question is best refused without asking the model.
-    A name is missing when its last word is; a year, where `years` count, when its neighbours are missing too, as
-    seasons and fiscal years differ from calendar years by one. An acronym may be the asker's own, and is missing
-    only where every other name is. Passages in another script than the question's say nothing: nothing is missing.
+    A name is missing when its last word is; a year when its neighbours are missing too, as seasons and fiscal
+    years differ from calendar years by one. An acronym may be the asker's own, and is missing only where every
+    other name is. Where all else of the question fits (`certain`), so may any name, and a year may be implied.
+    Passages in another script than the question's say nothing, so nothing is missing.
     """
     if not passages or not _same_script(question, passages):
         return ()
     known = Known([*_readings(passages), *(passage.document for passage in passages)])
     last_words = {_name_key(name): name for name in names(question)}
     strange = [name for name in last_words.values() if not known.has_name(name)]
-    if len(strange) < len(last_words):
+    standing = [name for name in last_words.values() if name not in strange]
+    if certain and any(name.written.lower() not in DATES for name in standing):
+        strange = []
+    elif standing:
         strange = [name for name in strange if not name.is_short]
     wrong = [
         figure.written
         for figure in figures(question)
-        if years and _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
+        if not certain and _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
     ]
     return tuple(dict.fromkeys([*(name.written for name in strange), *wrong]))
 
