@@ -32,11 +32,14 @@ test-unit: dev embedder ## Unit tests alone: no network, some seconds
 	$(PY) -m pytest -q tests/unit $(ARGS)
 
 .PHONY: pr
-pr: dev embedder ## What a commit must pass: format, lint, types, unit tests
+pr: lint embedder ## What a commit must pass: format, lint, types, unit tests
+	$(PY) -m pytest -q tests/unit
+
+.PHONY: lint
+lint: dev ## Format, lint and types alone
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	$(PY) -m pytest -q tests/unit
 
 .PHONY: format
 format: dev ## Format the code and mend what lint can mend
@@ -75,6 +78,10 @@ eval-retrieval: dev embedder ## Which passages questions find, with every goal: 
 eval-extraction: dev ## The text that docwell's reader gives, against a human's, beside other libraries: 2 minutes; N=3
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
 
+.PHONY: bench-gates
+bench-gates: dev embedder ## What is refused before the model is asked, rightly and wrongly, on the articles of the evaluation set
+	$(PY) -m benchmarks.gates
+
 .PHONY: dashboards
 dashboards: dev ## Write dashboards and saved queries again (infra/dashboards)
 	$(PY) -m infra.dashboards
@@ -86,6 +93,16 @@ redrive: local ## Show what ingest gave up and give it back; ARGS=--dry-run
 .PHONY: container
 container: dev embedder ## Template, image and functions under SAM (needs Docker; on Debian as root it is installed)
 	$(PY) -m infra.container
+
+.PHONY: invoke-ingest invoke-query invoke-reconcile start-api
+invoke-ingest: dev embedder ## Give the built function an event under sam local, on the stack of make up; EVENT=put
+	$(PY) -m infra.container.on_stack invoke ingest $(or $(EVENT),put) $(ARGS)
+invoke-query: dev embedder ## The same for a question: EVENT=query, stream, health or a file (docs/develop.md)
+	$(PY) -m infra.container.on_stack invoke query $(or $(EVENT),query) $(ARGS)
+invoke-reconcile: dev embedder ## The same for the schedule
+	$(PY) -m infra.container.on_stack invoke reconcile $(or $(EVENT),schedule) $(ARGS)
+start-api: dev embedder ## Serve the API under sam local, on the stack of make up; ARGS="--port 3000"
+	$(PY) -m infra.container.on_stack start-api $(ARGS)
 
 .PHONY: infra
 infra: dev embedder ## Every check of the templates that needs no account: SAM, cfn-lint, checkov, cdk-nag, roles, dashboards

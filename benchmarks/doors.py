@@ -15,9 +15,8 @@ from urllib.parse import quote
 import httpx
 
 from docwell.models import FINAL
+from docwell.sse import CONTENT_TYPE
 from infra.local.stack import Stack
-
-EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Doors:
         seconds = time.monotonic() - started
         kind = headers.get("content-type", "").partition(";")[0].strip()
         text = content.decode("utf-8", "replace")
-        is_stream = kind == EVENT_STREAM
+        is_stream = kind == CONTENT_TYPE
         return Seen(
             status=status,
             content_type=kind,
@@ -123,13 +122,15 @@ class Doors:
 
 
 def events_of(text: str) -> list[Event]:
-    r"""The server-sent events of a body; comments are left out.
+    r"""The server-sent events of a body; comments are left out, and an event that the body ends in.
 
     >>> events_of(": waiting\n\nevent: token\ndata: {\"text\": \"a\"}\n\n")
     [Event(name='token', data={'text': 'a'})]
+    >>> events_of("event: answer\ndata: {}")
+    []
     """
     found = []
-    for block in text.replace("\r\n", "\n").split("\n\n"):
+    for block in text.replace("\r\n", "\n").split("\n\n")[:-1]:
         name, data = "message", []
         for line in block.split("\n"):
             label, _, value = line.partition(":")

@@ -17,8 +17,9 @@ import pypdf
 from fpdf import FPDF
 from rich.console import Console
 
-from benchmarks.limits import MIB, ingest
+from benchmarks.limits import ingest
 from benchmarks.report import Report
+from docwell.config import MIB
 from infra.local.supervisor import running_stack
 
 FUNCTION_TIMEOUT_S = 60.0

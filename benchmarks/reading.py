@@ -69,12 +69,7 @@ def _read(path: Path) -> tuple[str, str | None, int, int]:
     limit, step = _default("max_document_characters"), _default("range_pages")
     if path.stat().st_size > _default("max_document_bytes"):
         raise Refused(Reason.TOO_LARGE, "too many bytes")
-    reader = ChildPdfReader(
-        parse_timeout_s=_default("parse_timeout_s"),
-        parse_memory_bytes=_default("parse_memory_bytes"),
-        max_document_pages=_default("max_document_pages"),
-        max_page_characters=_default("max_page_characters"),
-    )
+    reader = default_reader()
     count = reader.inspect(path).page_count
     characters = unreadable = 0
     text = False
@@ -90,6 +85,16 @@ def _read(path: Path) -> tuple[str, str | None, int, int]:
     if unreadable:
         raise Refused(Reason.UNREADABLE, "no page can be read")
     return Status.EMPTY, Reason.NO_TEXT, count, 0
+
+
+def default_reader() -> ChildPdfReader:
+    """The reader with the limits that `IngestSettings` has when nothing is set."""
+    return ChildPdfReader(
+        parse_timeout_s=_default("parse_timeout_s"),
+        parse_memory_bytes=_default("parse_memory_bytes"),
+        max_document_pages=_default("max_document_pages"),
+        max_page_characters=_default("max_page_characters"),
+    )
 
 
 def _default(name: str) -> int:

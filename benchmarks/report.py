@@ -20,6 +20,8 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
+# The evaluation material, which is no part of the repository: another folder by DOCWELL_EVAL.
+EVALUATION = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval"))
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from benchmarks.answers.judge import Indexed, Judged, judge
 from benchmarks.answers.questions import Plan, plan
 from benchmarks.answers.tracking import track
 from benchmarks.doors import Doors
-from benchmarks.report import REPORTS, ROOT, Report
+from benchmarks.report import EVALUATION, REPORTS, Report
 from infra.local.stack import DEADLINE_S
 from infra.local.supervisor import running_stack
 
@@ -53,13 +52,13 @@ def main() -> int:
         return _show(console, options.show)
     # Ended from outside, it cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval"))
-    if not (folder / "xquad").is_dir():
-        console.print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", style="red")
+    if not (EVALUATION / "xquad").is_dir():
+        console.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
     report = Report(NAME)
     console.print("choosing questions…")
-    chosen = plan(folder, options.n, options.n // 2 if options.absent is None else options.absent, options.seed)
+    absent = options.n // 2 if options.absent is None else options.absent
+    chosen = plan(EVALUATION, options.n, absent, options.seed, options.filings)
     judged = _run(chosen, options.model, console)
     add_figures(report, judged)
     status = report.finish()
@@ -76,6 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
     parser.add_argument("--n", type=int, default=100, help="answerable questions")
     parser.add_argument("--absent", type=int, help="questions without an answer; half as many as the others")
+    parser.add_argument(
+        "--filings", type=int, help="how many of the answerable ones are of filings; else by chance"
+    )
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
     parser.add_argument(
@@ -97,7 +99,7 @@ def _run(chosen: Plan, model: str, console: Console) -> list[Judged]:
         index = _index(chosen, doors, console)
         with _progress(console, "asking", len(chosen.questions)) as (progress, task):
             for question in chosen.questions:
-                body = {"question": question.text, "document": question.document}
+                body = {"question": question.text, "document": question.document, "stream": True}
                 seen = doors.ask({name: value for name, value in body.items() if value is not None})
                 judged.append(judge(question, seen, index))
                 lines.write(json.dumps(judged[-1].as_json(), ensure_ascii=False) + "\n")

@@ -11,6 +11,7 @@ from benchmarks.answers.questions import Kind
 from benchmarks.report import Report
 
 _Z = 1.96  # of a 95% interval
+_FEWEST = 30
 
 
 def wilson(hits: int, cases: int) -> tuple[float, float]:
@@ -29,9 +30,14 @@ def wilson(hits: int, cases: int) -> tuple[float, float]:
 
 
 def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
-    """A share in percent; its unit says of how many, and its interval. Of no cases it is 0: a goal is not met."""
+    """A share in percent; its unit says of how many, and its interval. Of no cases it is 0: a goal is not met.
+
+    Of fewer cases than `_FEWEST` only what must always hold is judged: one of six is no 10%.
+    """
     low, high = wilson(hits, cases)
     unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"
+    if goal is not None and cases < _FEWEST and not goal.endswith("100"):
+        goal, unit = None, f"{unit}; too few for the goal of {goal}"
     report.add(metric, 100 * hits / cases if cases else 0.0, unit, goal)
 
 

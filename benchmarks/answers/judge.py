@@ -14,7 +14,7 @@ from benchmarks.doors import Seen
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
-# The model read less than this share of what it was sent (DESIGN, section 8).
+# A host that read less than this share of what it was sent cut it (docs/answers.md, "The prompt fits").
 _READ_SHARE = 0.9
 _OK = 200
 
@@ -53,6 +53,8 @@ class Judged:
     completion_tokens: int = 0
     estimated_tokens: int | None = None
     faults: tuple[str, ...] = ()
+    # The model's text as it was streamed, before it was checked; empty where it refused.
+    model_text: str = ""
 
     @property
     def truncated(self) -> bool:
@@ -67,7 +69,7 @@ class Judged:
 
 def judge(question: Question, seen: Seen, index: Mapping[str, Indexed]) -> Judged:
     """Hold an answer against the pages and the truth."""
-    body = seen.body
+    body, said_first = _streamed(seen)
     if seen.status != _OK or not isinstance(body, dict):
         problem = body.get("type") if isinstance(body, dict) else seen.broken
         fault = f"failed: {seen.status} {problem}"
@@ -105,7 +107,16 @@ def judge(question: Question, seen: Seen, index: Mapping[str, Indexed]) -> Judge
         completion_tokens=usage["completion_tokens"],
         estimated_tokens=usage.get("estimated_prompt_tokens"),
         faults=tuple(what for what, wrong in checks.items() if wrong),
+        model_text=said_first,
     )
+
+
+def _streamed(seen: Seen) -> tuple[Any, str]:
+    """The whole answer of a stream, or its problem, and the tokens that came before; a body as it is."""
+    if not seen.events:
+        return seen.body, ""
+    tokens = "".join(event.data["text"] for event in seen.events if event.name == "token")
+    return seen.events[-1].data, tokens
 
 
 def _leads_somewhere(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> bool:

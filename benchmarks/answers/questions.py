@@ -26,8 +26,6 @@ _HELD_ARTICLES = 7
 _HELD_COMPANIES = 2
 # A company with more questions than this is not held out: they are few.
 _MOST_HELD = 3
-# Of the answerable ones; there are 37 in all.
-_FILINGS_SHARE = 0.37
 # Of the unanswerable ones.
 _OTHER_ARTICLE_SHARE = 0.3
 _ABSENT_FILING_SHARE = 0.15
@@ -70,8 +68,11 @@ class Plan:
     questions: list[Question]
 
 
-def plan(folder: Path, answerable: int, unanswerable: int, seed: int) -> Plan:
-    """A sample of so many questions at most. Raises `OSError` where the evaluation material is absent."""
+def plan(folder: Path, answerable: int, unanswerable: int, seed: int, filings_asked: int | None = None) -> Plan:
+    """A sample of so many questions at most. Raises `OSError` where the evaluation material is absent.
+
+    Each question of the two sets is equally likely, unless `filings_asked` says how many are of filings.
+    """
     chooser = random.Random(seed)  # noqa: S311 - a sample, not a secret
     articles = _load(folder / "xquad" / "questions_en_dev.json")
     filings = _load(folder / "financebench" / "questions_dev.json")
@@ -80,8 +81,10 @@ def plan(folder: Path, answerable: int, unanswerable: int, seed: int) -> Plan:
     present = [_filing(one) for one in filings if one["company"] not in companies]
     absent = [_filing(one, Kind.ABSENT_FILING) for one in filings if one["company"] in companies]
 
-    from_filings = _take(present, round(answerable * _FILINGS_SHARE), chooser)
     from_articles = [_article(one) for one in articles if one["doc"] not in held]
+    if filings_asked is None:
+        filings_asked = round(answerable * len(present) / (len(present) + len(from_articles)))
+    from_filings = _take(present, min(filings_asked, answerable), chooser)
     asked = from_filings + _spread(from_articles, answerable - len(from_filings), chooser)
     indexed = {_article(one).key for one in articles if one["doc"] not in held} | {one.key for one in from_filings}
     files = {key: path_of(folder, key) for key in sorted(indexed)}

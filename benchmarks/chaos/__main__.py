@@ -24,6 +24,7 @@ from benchmarks.report import Report
 
 _GRACE_S = 1.0  # what an answer may take over the deadline
 _RECOVERY_S = 5.0  # what a recovery may take over the breaker's rest
+_WARM_S = 30.0
 _STORM = 12
 _ATTEMPTS = 2
 
@@ -36,6 +37,9 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
     parser.add_argument("--row", action="append", help="only rows whose name holds this; may be repeated")
     options = parser.parse_args()
+    for part in options.row or ():
+        if not any(part in row.name for row in ROWS):
+            parser.error(f"no row's name holds {part!r}")
     # Ended from outside, it cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console, report = Console(highlight=False, stderr=True), Report("chaos-query")
@@ -57,7 +61,8 @@ def _run(
     results: dict[str, list[Result]] = {}
     limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
     patience_s = world.rest_s + _RECOVERY_S
-    world.recovery(30.0)  # both environments are warm
+    if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
+        raise RuntimeError(f"the function gave no answer within {_WARM_S:g} s, before anything was made to fail")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(rows))

@@ -7,8 +7,9 @@ import http.client
 import json
 import threading
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
+from benchmarks.listening import listen
 from infra.local.names import HOST
 
 _BACKEND_TIMEOUT_S = 60.0
@@ -38,7 +39,7 @@ class TroubledDoor:
         self.backend_port = 0
         self.trouble = Trouble.NONE
         self._over = threading.Event()
-        self._server = self._listen(0)
+        self._server = listen(0, self.handle)
         self.port = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
 
@@ -52,7 +53,7 @@ class TroubledDoor:
             self._server.shutdown()
             self._server.server_close()
         elif was_down and trouble is not Trouble.DOWN:
-            self._server = self._listen(self.port)
+            self._server = listen(self.port, self.handle)
 
     def close(self) -> None:
         """Answer no more."""
@@ -87,34 +88,6 @@ class TroubledDoor:
             connection.request(handler.command, handler.path, body or None, kept)
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
-
-    def _listen(self, port: int) -> ThreadingHTTPServer:
-        door = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def handle_any(self) -> None:
-                door.handle(self)
-
-            do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the base class's names
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        server = _Server((HOST, port), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        return server
-
-
-class _Server(ThreadingHTTPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_: object) -> None:
-        """A broken connection is what this server is for."""
 
 
 def _answer(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from benchmarks.chaos.door import Trouble
 from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig
-from benchmarks.doors import EVENT_STREAM, Seen
+from benchmarks.doors import Seen
 from docwell.errors import DocwellError, Unavailable
+from docwell.sse import CONTENT_TYPE
 
 PROBLEM_JSON = "application/problem+json"
 _PROBLEM_PREFIX = "urn:docwell:problem:"
@@ -82,8 +83,8 @@ def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
         return Verdict(f"{seen.status or 'no status'}, {seen.broken}", ok=False)
     answer, problem = _outcome(seen)
     if problem is not None:
-        fault = problem_fault(problem, None if seen.content_type == EVENT_STREAM else seen.status)
-        place = "error event" if seen.content_type == EVENT_STREAM else str(seen.status)
+        fault = problem_fault(problem, None if seen.content_type == CONTENT_TYPE else seen.status)
+        place = "error event" if seen.content_type == CONTENT_TYPE else str(seen.status)
         kind = str(problem.get("type", "no type")).removeprefix(_PROBLEM_PREFIX)
         allowed = promise is not Promise.ANSWER and not (promise is Promise.FALLBACK and mode == "extractive")
         return Verdict(f"{place} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None)
@@ -98,7 +99,7 @@ def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
 
 def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """(answer, problem) of a response or of the end of a stream; one or both are None."""
-    if seen.content_type == EVENT_STREAM:
+    if seen.content_type == CONTENT_TYPE:
         last = seen.events[-1] if seen.events else None
         if last is None or not isinstance(last.data, dict):
             return None, None

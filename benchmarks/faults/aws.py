@@ -1,7 +1,7 @@
 """S3 and DynamoDB for the suite: moto in a process of its own, one update at a time, and made to fail on demand.
 
 ``python -m benchmarks.faults.aws --port N``. A POST of `Rule`s, a JSON list, to
-`/faults` replaces those in force.
+`/faults` replaces those in force, and is told how many requests met one so far.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class FaultyAws:
         self._moto = moto
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self._rules: tuple[Rule, ...] = ()
+        self._faults = 0
+        self._counting = threading.Lock()
         # moto checks a condition and then writes, with nothing to hold others off in between; DynamoDB does.
         self._one_at_a_time = threading.Lock()
 
@@ -67,7 +69,7 @@ class FaultyAws:
         if environ["PATH_INFO"] == "/faults":
             length = int(environ.get("CONTENT_LENGTH") or 0)
             self._rules = tuple(Rule(**rule) for rule in json.loads(environ["wsgi.input"].read(length)))
-            return _answer(start_response, 200, b"{}")
+            return _answer(start_response, 200, json.dumps({"faults": self._faults}).encode())
         dynamodb = environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB")
         target = "dynamodb" if dynamodb else environ["REQUEST_METHOD"]
         by_worker = f"Credential={WORKER_KEY}/" in environ.get("HTTP_AUTHORIZATION", "")
@@ -94,6 +96,8 @@ class FaultyAws:
     def _drawn(self, target: str) -> Rule | None:
         for rule in self._rules:
             if rule.target == target and self._random.random() < rule.probability:
+                with self._counting:
+                    self._faults += 1
                 return rule
         return None
 

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import time
 from pathlib import Path
 
 from infra.local.names import HOST
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment
+from infra.local.stack import answers, base_environment, free_port
 
 _READY_S = 60.0
-
-
-def free_port() -> int:
-    """A port that nobody has just now."""
-    with socket.create_server((HOST, 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class ChromaServer:

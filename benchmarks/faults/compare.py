@@ -20,11 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import boto3
 import httpx
 
+from benchmarks.reading import default_reader
 from docwell.adapters.model_manifest import ModelManifest
 from docwell.adapters.onnx_embedder import OnnxEmbedder
 from docwell.adapters.pdf import ChildPdfReader
@@ -33,25 +34,8 @@ from docwell.errors import Refused
 from docwell.pipeline import CHUNKER_VERSION, TEXT_VERSION
 from infra.local.names import LEDGER_TABLE, ROOT
 
-
-class ReaderLimits(TypedDict):
-    """The limits of `ChildPdfReader`."""
-
-    parse_timeout_s: float
-    parse_memory_bytes: int
-    max_document_pages: int
-    max_page_characters: int
-
-
 KINDS = ("lost", "duplicate", "stale", "orphan", "stuck")
 _PAGE = 1000
-# As in docwell.config.IngestSettings.
-READER_LIMITS: ReaderLimits = {
-    "parse_timeout_s": 30.0,
-    "parse_memory_bytes": 1024**3,
-    "max_document_pages": 20_000,
-    "max_page_characters": 200_000,
-}
 _STATE = "#state"
 _FINAL = frozenset({"INDEXED", "EMPTY", "REJECTED", "DELETED"})
 
@@ -65,7 +49,7 @@ class PipelinePlace:
 
     @property
     def fingerprint(self) -> str:
-        """As DESIGN.md says: over the model's files, the chunker and the text extraction."""
+        """As `docwell.pipeline` makes it: over the model's files, the chunker and the text extraction."""
         model = ModelManifest.read(self.model_dir).fingerprint
         parts = (model, str(self.chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION))
         return sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -135,7 +119,7 @@ class Comparator:
     def __init__(self, places: Places, reader: ChildPdfReader | None = None) -> None:
         """Read the models. Raises `docwell.errors.Corrupt`."""
         self.places = places
-        self._reader = reader or ChildPdfReader(**READER_LIMITS)
+        self._reader = reader or default_reader()
         self._embedders = {one: OnnxEmbedder(one.model_dir, threads=1) for one in places.pipelines}
         self._cut: dict[tuple[str, int], list[list[str]]] = {}
         session = boto3.Session(places.access_key, places.secret_key, region_name=places.region)

@@ -138,10 +138,6 @@ class UnkindQueue:
                 message.visible_at = self._clock() + seconds * self._time_scale
             return message is not None
 
-    def return_now(self, receipt: str) -> None:
-        """Make the message of a dead worker visible, as its visibility time-out would."""
-        self.change_visibility(receipt, 0)
-
     def size(self) -> int:
         """Messages that are not done, those at work included, without the dead letters."""
         with self._lock:

@@ -11,8 +11,9 @@ import threading
 import time
 from collections import Counter
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
+from benchmarks.listening import listen
 from infra.local.names import HOST
 
 _BACKEND_TIMEOUT_S = 60.0
@@ -44,7 +45,7 @@ class FaultProxy:
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._at_work = 0
-        self._server = self._listen(0)
+        self._server = listen(0, self.handle)
         self.port = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
 
@@ -54,7 +55,7 @@ class FaultProxy:
         self._server.server_close()
         self.seen["connection refused"] += 1
         time.sleep(seconds)
-        self._server = self._listen(self.port)
+        self._server = listen(self.port, self.handle)
 
     def quiet(self, timeout_s: float = 30.0) -> None:
         """Wait until no request is under way: late writes are done then."""
@@ -123,34 +124,6 @@ class FaultProxy:
             connection.request(handler.command, handler.path, body or None, kept)
             answer = connection.getresponse()
             return answer.status, answer.read()
-
-    def _listen(self, port: int) -> ThreadingHTTPServer:
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def handle_any(self) -> None:
-                proxy.handle(self)
-
-            do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the base class's names
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        server = _Server((HOST, port), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        return server
-
-
-class _Server(ThreadingHTTPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_: object) -> None:
-        """A broken connection is what this server is for."""
 
 
 def _head(handler: BaseHTTPRequestHandler, status: int, length: int) -> None:

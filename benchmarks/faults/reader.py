@@ -15,7 +15,8 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.adapters.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
-from docwell.models import Passage, Principal, Status
+from docwell.identity import Principal
+from docwell.models import Passage, Status
 from docwell.pipeline import ACTIVE_PIPELINE
 from docwell.retrieval import Retrieval, Scope
 

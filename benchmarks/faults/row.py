@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -56,6 +54,11 @@ class Outcome:
         if messages:
             self.differences["stuck"] += messages
             self.examples.append(f"stuck: {messages} messages were not done in time")
+
+    def must_happen(self, fact: str, count: float, unit: str) -> None:
+        """A fact without which the row proves nothing: there must be one at least."""
+        self.facts[fact] = count
+        self.goals[fact] = (count, unit, ">= 1")
 
     def read(self, reader: Reader) -> None:
         """What a reader has seen."""
@@ -108,14 +111,6 @@ class Run:
         for number in range(count):
             yield number
             self.advance(1 / count)
-
-
-@contextmanager
-def pace(seconds: float) -> Iterator[None]:
-    """A block that takes at least so long."""
-    started = time.monotonic()
-    yield
-    time.sleep(max(0.0, seconds - (time.monotonic() - started)))
 
 
 def key_of(number: int) -> str:

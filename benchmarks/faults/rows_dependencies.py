@@ -76,7 +76,8 @@ def chroma_network(run: Run) -> Outcome:
             proxy.quiet()
             outcome.at_rest(world, workers, run)
             outcome.read(reader)
-            outcome.facts |= {"faults": sum(proxy.seen.values()) - proxy.seen[Fault.NONE.value]}
+            faults = sum(proxy.seen[fault.value] for fault in Fault if fault is not Fault.NONE)
+            outcome.must_happen("requests with a fault", faults, "requests")
     return outcome
 
 
@@ -93,7 +94,7 @@ _AWS_FAULTS: dict[str, tuple[Rule, ...]] = {
 def aws(run: Run) -> Outcome:
     """DynamoDB throttling and losing answers; S3 404, 403, slow-down, objects that change while they are read."""
     outcome = Outcome()
-    seconds = run.times(15, 2)
+    seconds, faults = run.times(15, 2), 0
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
         seed = f"{run.seed} {versioned}"
@@ -108,9 +109,10 @@ def aws(run: Run) -> Outcome:
                     world.fail(*rules)
                     time.sleep(seconds)
                     run.advance(1 / len(buckets) / len(_AWS_FAULTS))
-            world.fail()
+            faults += world.fail()
             outcome.at_rest(world, workers, run)
             outcome.read(reader)
+    outcome.must_happen("requests with a fault", faults, "requests")
     return outcome
 
 
@@ -133,7 +135,8 @@ def parser_killed(run: Run) -> Outcome:
             world.hint(key, rebuild=True)
         outcome.at_rest(world, workers, run)
         outcome.read(reader)
-        outcome.facts |= {"kills": done, "refused for it": refused.statuses["REJECTED"]}
+        outcome.must_happen("kills", done, "readers")
+        outcome.facts["refused for it"] = refused.statuses["REJECTED"]
     return outcome
 
 
@@ -154,7 +157,7 @@ def disk_full(run: Run) -> Outcome:
                     time.sleep(3)
             outcome.at_rest(world, workers, run)
             outcome.read(reader)
-            outcome.facts["messages that failed"] = workers.outcomes["failed"]
+            outcome.must_happen("messages that failed", workers.outcomes["failed"], "messages")
     return outcome
 
 

@@ -12,6 +12,7 @@ from benchmarks.faults.reader import Reader
 from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import TABLE, World
+from benchmarks.poison import poison_kinds
 
 # What a refused document may cost at most: the poison budget.
 BUDGET_S = 30.0
@@ -85,12 +86,8 @@ def _wait_until_begun(world: World, key: str) -> None:
     time.sleep(world.random.uniform(0, 0.3))
 
 
-def poison(run: Run) -> Outcome | str:
+def poison(run: Run) -> Outcome:
     """Every kind of poison PDF among 100 healthy ones, after the same healthy ones alone."""
-    try:
-        from benchmarks.poison import poison_kinds  # noqa: PLC0415 - written beside this suite
-    except ImportError as error:
-        return f"there are no poison kinds yet ({error})"
     kinds = poison_kinds()
     outcome = Outcome()
     with World(run.seed, faults=replace(DeliveryFaults(), late=0)) as world:

@@ -31,7 +31,7 @@ def kill_ingest(run: Run) -> Outcome:
                 time.sleep(0.01)
         outcome.at_rest(world, workers, run)
         outcome.read(reader)
-        outcome.facts["kills"] = workers.outcomes["crashed"]
+        outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
     return outcome
 
 
@@ -62,7 +62,8 @@ def kill_chroma(run: Run) -> Outcome:
             users.join(30)
         outcome.at_rest(world, workers, run)
         outcome.read(reader)
-        outcome.facts |= {"kills": kills, "reader: typed errors": reader.unavailable}
+        outcome.facts["kills"] = kills
+        outcome.must_happen("reader: typed errors", reader.unavailable, "questions")
     return outcome
 
 

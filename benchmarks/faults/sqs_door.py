@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from benchmarks.faults.delivery import UnkindQueue
+from benchmarks.listening import listen
 from infra.local.names import ACCOUNT, HOST
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A worker that was killed leaves its connection half-way."""
 
 
 class SqsDoor:
@@ -39,30 +32,21 @@ class SqsDoor:
             },
         }
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
+        def handle(request: BaseHTTPRequestHandler) -> None:
+            sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+            action = actions.get(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."))
+            answer = action(sent) if action else None
+            gone = {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid", "message": "gone"}
+            body = json.dumps(gone if answer is None else answer).encode()
+            request.send_response(400 if answer is None else 200)
+            request.send_header("Content-Type", "application/x-amz-json-1.0")
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
 
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                action = actions.get(self.headers["X-Amz-Target"].removeprefix("AmazonSQS."))
-                answer = action(request) if action else None
-                status = 400 if answer is None else 200
-                gone = {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid", "message": "gone"}
-                body = json.dumps(gone if answer is None else answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.0")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        self._server = _Server((HOST, 0), Handler)
+        self._server = listen(0, handle)
         self.endpoint = f"http://{HOST}:{self._server.server_port}"
         self.queue_url = f"{self.endpoint}/{ACCOUNT}/docwell-ingest"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
         """Answer no more."""

@@ -20,17 +20,17 @@ import httpx
 from botocore.config import Config
 
 from benchmarks.faults.aws import WORKER_KEY, Rule
-from benchmarks.faults.chroma import ChromaServer, free_port, temporary_root
+from benchmarks.faults.chroma import ChromaServer, temporary_root
 from benchmarks.faults.compare import Comparator, PipelinePlace, Places
 from benchmarks.faults.delivery import DeliveryFaults, UnkindQueue, notification
 from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, pdf, text_of
 from benchmarks.faults.sqs_door import SqsDoor
-from infra.local.names import HOST, REGION, ROOT, SECRET_ACCESS_KEY
+from infra.local.names import HOST, LEDGER_SCHEMA, LEDGER_TABLE, REGION, ROOT, SECRET_ACCESS_KEY
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment
+from infra.local.stack import answers, base_environment, free_port
 
 MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
-TABLE = "docwell-ledger"
+TABLE = LEDGER_TABLE
 # Longer than the slowest step of a document of some pages on a loaded machine.
 LEASE_S = 8.0
 _CREATED, _REMOVED, _MARKED = "ObjectCreated:Put", "ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"
@@ -104,21 +104,7 @@ class World:
         if self.versioned:
             enabled = {"Status": "Enabled"}
             self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=enabled)
-        names = ("document", "pipeline", "collection")
-        by_collection = [("collection", "HASH"), ("document", "RANGE")]
-        self.dynamodb.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=_key_schema([("document", "HASH"), ("pipeline", "RANGE")]),
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "by_collection",
-                    "KeySchema": _key_schema(by_collection),
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        self.dynamodb.create_table(TableName=TABLE, **LEDGER_SCHEMA)
 
     def __enter__(self) -> Self:
         return self
@@ -250,11 +236,8 @@ class World:
         """A message of docwell's own."""
         self.queue.send(json.dumps({"docwell": {"key": key, "rebuild": rebuild, "sweep": sweep}}))
 
-    def fail(self, *rules: Rule) -> None:
-        """The faults of S3 and DynamoDB from now on; none without rules."""
+    def fail(self, *rules: Rule) -> int:
+        """The faults of S3 and DynamoDB from now on; none without rules. Gives how many there were until now."""
         body = json.dumps([asdict(rule) for rule in rules])
-        httpx.post(f"{self.endpoint}/faults", content=body, timeout=10, trust_env=False).raise_for_status()
-
-
-def _key_schema(names: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"AttributeName": name, "KeyType": kind} for name, kind in names]
+        answer = httpx.post(f"{self.endpoint}/faults", content=body, timeout=10, trust_env=False)
+        return int(answer.raise_for_status().json()["faults"])

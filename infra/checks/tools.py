@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
-from infra.container.sam import ROOT, SAM, StepError, variables
+from infra.container.sam import LOCK, ROOT, SAM, StepError, environment, is_current, mark_current, variables
 
 TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
@@ -23,13 +21,12 @@ _BIN = Path(sys.executable).parent
 
 def prepare() -> None:
     """Make sure of the SAM CLI, checkov and, where there is npm, cdk-nag. Raises `StepError`."""
-    environment(SAM.parents[1], ROOT / "requirements" / "sam.txt")
+    environment(SAM.parents[1], LOCK)
     environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
     if not has_node():
         return
     wanted = _HERE / "package-lock.json"
-    stamp = _NODE / "lock.sha256"
-    if _stamped(stamp, wanted):
+    if is_current(_NODE, wanted):
         return
     _NODE.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
@@ -37,27 +34,7 @@ def prepare() -> None:
     done = _run(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], _NODE)
     if done.returncode:
         raise StepError(f"npm could not install cdk-nag:\n{_end(done)}")
-    stamp.write_text(_checksum(wanted))
-
-
-def environment(folder: Path, lock: Path) -> None:
-    """A Python environment that holds exactly the lock; quick when nothing changed. Raises `StepError`."""
-    stamp = folder / "lock.sha256"
-    if _stamped(stamp, lock):
-        return
-    uv = shutil.which("uv", path=f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}")
-    if uv is None:
-        raise StepError("uv is missing: run `make test` once")
-    install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python", "--require-hashes"]
-    commands = (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
-        [*install, "-r", str(lock)],
-    )
-    for command in commands:
-        done = _run(command)
-        if done.returncode:
-            raise StepError(f"{lock.name} could not be installed:\n{_end(done)}")
-    stamp.write_text(_checksum(lock))
+    mark_current(_NODE, wanted)
 
 
 def has_node() -> bool:
@@ -100,8 +77,11 @@ def checkov() -> list[str]:
     ]
 
 
-def cdk_nag() -> list[str]:
-    """What cdk-nag's AWS Solutions and Serverless rules find in all templates, after SAM's transform."""
+def cdk_nag(unreadable: list[str]) -> list[str]:
+    """What cdk-nag's AWS Solutions and Serverless rules find in all templates, after SAM's transform.
+
+    Rules that cannot judge a resource, since a value is known at deployment alone, are added to `unreadable`.
+    """
     folder = _BUILD / "cloudformation"
     shutil.rmtree(folder, ignore_errors=True)
     translate = [str(SAM.parent / "python"), str(_HERE / "to_cloudformation.py"), str(folder)]
@@ -115,11 +95,12 @@ def cdk_nag() -> list[str]:
     findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
     if not any(one["kind"] == "suppressed" for one in findings):
         raise StepError("cdk-nag looked at nothing")
-    return [
-        f"{one['template']}: {one['resource']}: {one['rule']} {one['text']}"
-        for one in findings
-        if one["kind"] == "finding"
-    ]
+    unreadable += [_told(one) for one in findings if one["kind"] == "unreadable"]
+    return [_told(one) for one in findings if one["kind"] == "finding"]
+
+
+def _told(finding: dict[str, str]) -> str:
+    return f"{finding['template']}: {finding['resource']}: {finding['rule']} {finding['text']}"
 
 
 def _run(command: list[str], folder: Path = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -129,11 +110,3 @@ def _run(command: list[str], folder: Path = ROOT, **settings: str) -> subprocess
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:
     return (done.stdout + done.stderr)[-3000:].strip()
-
-
-def _checksum(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
-
-
-def _stamped(stamp: Path, lock: Path) -> bool:
-    return stamp.exists() and stamp.read_text() == _checksum(lock)

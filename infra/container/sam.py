@@ -16,8 +16,10 @@ BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
 # `sam build` names an image after its function, in small letters.
 INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
+LOCK = ROOT / "requirements" / "sam.txt"
 
-_LOCK = ROOT / "requirements" / "sam.txt"
+_STAMP = "lock.sha256"
+_BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 
@@ -47,18 +49,31 @@ def prepare() -> None:
     if not _MODEL.exists():
         raise StepError("there is no embedding model to pack: run `make model` first")
     _run([str(ROOT / "scripts" / "base-image")])
-    environment = SAM.parents[1]
-    stamp = environment / "lock.sha256"
-    wanted = sha256(_LOCK.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+    environment(SAM.parents[1], LOCK)
+
+
+def environment(folder: Path, lock: Path) -> None:
+    """A Python environment that holds exactly the lock; quick when nothing changed. Raises `StepError`."""
+    if is_current(folder, lock):
         return
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
         raise StepError("uv is missing: run `make test` once")
-    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)])
-    install = [uv, "pip", "install", "--quiet", "--python", f"{environment}/bin/python"]
-    _run([*install, "--require-hashes", "-r", str(_LOCK)])
-    stamp.write_text(wanted)
+    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
+    install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python"]
+    _run([*install, "--require-hashes", "-r", str(lock)])
+    mark_current(folder, lock)
+
+
+def is_current(folder: Path, lock: Path) -> bool:
+    """Whether the folder was filled from this very lock."""
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text() == sha256(lock.read_bytes()).hexdigest()
+
+
+def mark_current(folder: Path, lock: Path) -> None:
+    """Say that the folder has been filled from the lock."""
+    (folder / _STAMP).write_text(sha256(lock.read_bytes()).hexdigest())
 
 
 def validate() -> None:
@@ -68,7 +83,34 @@ def validate() -> None:
 
 def build() -> None:
     """Build the image, the zip and the layers. Raises `StepError`."""
+    sources = _sources_digest()
+    _BUILT_FROM.unlink(missing_ok=True)
     _run([str(SAM), "build"])
+    _BUILT_FROM.write_text(sources)
+
+
+def build_if_changed() -> None:
+    """Build unless what is there was built from these very files. Raises `StepError`."""
+    built = _BUILT_FROM.exists() and _BUILT_FROM.read_text() == _sources_digest()
+    if not built or not BUILT_TEMPLATE.exists() or not has_image(INGEST_IMAGE):
+        build()
+
+
+def has_image(name: str) -> bool:
+    """Whether Docker has an image of that name."""
+    return not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
+
+
+def _sources_digest() -> str:
+    """Of what a build is made from: code, locks, scripts, templates and the model's manifest."""
+    folders = (ROOT / name for name in ("functions", "layers", "scripts"))
+    paths = {path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts}
+    paths -= {path for path in paths if path.is_relative_to(_MODEL.parent)}
+    paths |= {_MODEL, ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")}
+    total = sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        total.update(f"{path.relative_to(ROOT)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _run(command: list[str]) -> None:

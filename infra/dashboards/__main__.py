@@ -46,15 +46,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.dashboards", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    old = [path for path, text in made().items() if not path.exists() or path.read_text() != text]
-    for path in old:
+    old = {path: text for path, text in made().items() if not path.exists() or path.read_text() != text}
+    for path, text in old.items():
         print(f"{'not current' if check else 'written'}: {path.relative_to(ROOT)}")
-    if check:
-        return 1 if old else 0
-    texts = made()
-    for path in old:
-        path.write_text(texts[path])
-    return 0
+        if not check:
+            path.write_text(text)
+    return 1 if check and old else 0
 
 
 def _decoded() -> dict[str, Any]:

@@ -74,12 +74,16 @@ filter message = "answered" and ispresent(fallback_reason)
 | sort answers desc
 """,
 )
+# With SnapStart a start is a restored snapshot, and its line has no Init Duration:
+# https://docs.aws.amazon.com/lambda/latest/dg/snapstart-monitoring.html
 COLD_STARTS = SavedQuery(
     "cold-starts",
     "Query",
     """
 filter @type = "REPORT"
-| stats count(*) as calls, count(@initDuration) as cold, pct(@initDuration, 95) as cold_start_ms_p95,
+| parse @message /Restore Duration: (?<restored>[0-9.]+) ms/
+| stats count(*) as calls, count(@initDuration) + count(restored) as cold,
+    pct(coalesce(@initDuration, restored), 95) as cold_start_ms_p95,
     max(@maxMemoryUsed) / 1000000 as megabytes by bin(1h)
 """,
 )

@@ -43,23 +43,12 @@ class ExampleQuestion:
     page: int
 
 
-FALLBACK = (
-    ExampleQuestion(
-        "What should be logged for every request to a language model?",
-        "handbooks/mlops-llmops-handbook.pdf",
-        1,
-    ),
-)
-
-
 class DemoFailed(Exception):  # noqa: N818 - the demo is what failed
     """Something that must work did not."""
 
 
 def example_questions() -> list[ExampleQuestion]:
     """One for each document of examples/questions.json, up to `SHOWN`."""
-    if not QUESTIONS_FILE.exists():
-        return list(FALLBACK)
     entries = json.loads(QUESTIONS_FILE.read_text(encoding="utf-8"))
     first: dict[str, ExampleQuestion] = {}
     for one in entries:

@@ -36,6 +36,7 @@ from starlette.routing import Route
 
 from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
 from infra.local.api_keys import HEADER, ApiKeys
+from infra.local.disconnect import until_gone
 from infra.local.function_environment import function_environment
 from infra.local.functions_api import functions_route, scheduled
 from infra.local.lambda_runtime import (
@@ -56,7 +57,8 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 # The status in the log when nobody was there to be told one (nginx's word for it).
 CLIENT_GONE = 499
 STAGE = "local"
-# As in template.yaml.
+# As in template.yaml. An answer's cost grows with the memory.
+QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 # Answers by itself, so that the supervisor can see the gateway without waking the function.
@@ -204,7 +206,7 @@ class Gateway:
                 self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
             )
         )
-        leaving = asyncio.ensure_future(_left(request))
+        leaving = asyncio.ensure_future(until_gone(request.receive))
         await asyncio.wait({call, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if call.done():
             leaving.cancel()
@@ -262,12 +264,6 @@ class _RequestLine:
         return (time.perf_counter() - self._started) * 1000
 
 
-async def _left(request: Request) -> None:
-    """Returns when the client has gone away. The request's body has been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _hang_up(call: asyncio.Future[Response]) -> None:
     if not call.cancelled() and call.exception() is None and isinstance(response := call.result(), StreamedAnswer):
         response.hang_up()
@@ -296,7 +292,6 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--handler", default="functions.query.handler.handler")
     parser.add_argument("--timeout", type=float, default=130.0, help="seconds for one answer")
-    parser.add_argument("--concurrency", type=int, default=2, help="environments of the function")
     parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
@@ -304,11 +299,12 @@ def main() -> int:
         options.handler,
         function_environment(),
         timeout_s=options.timeout,
+        memory_mb=QUERY_MEMORY_MB,
         # As the template's wrapper does: the one that Lambda brings cannot stream.
         runtime="docwell.streaming_runtime",
     )
     # Behind a model that answers one question at a time, a waiting caller may need as long as an answer.
-    pool = FunctionPool(spec, options.concurrency, wait_s=options.timeout)
+    pool = FunctionPool(spec, wait_s=options.timeout)
     threading.Thread(target=_warm, args=(pool,), daemon=True).start()
     environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": RECONCILE_FUNCTION}
     reconcile = FunctionPool(

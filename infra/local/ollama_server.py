@@ -27,6 +27,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from infra.local.disconnect import until_gone
 from infra.local.ollama_engine import Engine
 from infra.local.ollama_gguf import GgufError
 from infra.local.ollama_protocol import (
@@ -70,7 +71,7 @@ class GenerationResponse(Response):
         """Answer and watch the connection, whichever ends first."""
         begun = time.perf_counter()
         work = asyncio.create_task(self._answer(send))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -134,11 +135,6 @@ class GenerationResponse(Response):
 async def _send(send: Send, body: bytes, *, more: bool) -> None:
     message = {"type": "http.response.body", "body": body, "more_body": more}
     await asyncio.wait_for(send(message), _SEND_TIMEOUT_S)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """The Lambda event source of the ingest queue: SQS messages in, ingest function calls out.
 
-``python -m infra.local.poller --queue-url URL``
+``python -m infra.local.poller``
 
 Like the real one it deletes what succeeded, honours `batchItemFailures`, and lets SQS move a message to
 the dead-letter queue once it has been received maxReceiveCount times. Unlike the real one it makes a
@@ -257,28 +257,30 @@ class LedgerLine:
         return "  ".join(words)
 
 
+def _queue_url(sqs: SQSClient) -> str:
+    """The URL of the ingest queue, once the stand-in is there."""
+    while True:
+        try:
+            return sqs.get_queue_url(QueueName=INGEST_QUEUE)["QueueUrl"]
+        except (BotoCoreError, ClientError):
+            time.sleep(0.5)
+
+
 def main() -> int:
     """Run until SIGTERM."""
     parser = argparse.ArgumentParser(description="Messages of the ingest queue to the ingest function.")
-    parser.add_argument("--queue-url")
     parser.add_argument("--handler", default="functions.ingest.handler.handler")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds for one batch")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--batch-size", type=int, default=1)
     options = parser.parse_args()
     # Endpoint and credentials come from AWS's own variables.
     config = Config(connect_timeout=5, read_timeout=WAIT_S + 20, retries={"total_max_attempts": 1})
     sqs = boto3.client("sqs", config=config)
-    while not options.queue_url:
-        try:
-            options.queue_url = sqs.get_queue_url(QueueName=INGEST_QUEUE)["QueueUrl"]
-        except (BotoCoreError, ClientError):
-            time.sleep(0.5)
+    queue_url = _queue_url(sqs)
     spec = FunctionSpec(options.handler, function_environment(), timeout_s=options.timeout)
     pool = FunctionPool(spec, concurrency=options.workers)
     describe = LedgerLine(boto3.client("dynamodb", config=config))
-    settings = PollerSettings(batch_size=options.batch_size, workers=options.workers)
-    poller = Poller(sqs, options.queue_url, pool, settings, describe)
+    poller = Poller(sqs, queue_url, pool, PollerSettings(workers=options.workers), describe)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

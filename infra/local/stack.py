@@ -58,7 +58,7 @@ class Stack:
     api_key: str = LOCAL_API_KEY
     principals_table: str = PRINCIPALS_TABLE
 
-    def client(self, service: Literal["s3", "sqs"]) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    def client(self, service: Literal["s3", "sqs", "dynamodb"]) -> Any:  # noqa: ANN401 - boto3 makes it at run time
         """A boto3 client of the AWS stand-in."""
         return boto3.client(
             service,
@@ -121,14 +121,14 @@ class StackOptions:
     # In the cloud a schedule of template.yaml's; 0 is never.
     reconcile_every_s: float = 300.0
     environment: Mapping[str, str] = field(default_factory=dict)
-    threads: int = os.cpu_count() or 1
     # Ranges of long documents are indexed side by side. More than two gain little: Chroma works beside them.
     ingest_workers: int = min(2, os.cpu_count() or 1)
     ingest_timeout_s: float = 900.0
 
 
-def free_port(wanted: int, taken: set[int]) -> int:
-    """The wanted port if nobody has it, else a free one. Adds it to `taken`."""
+def free_port(wanted: int = 0, taken: set[int] | None = None) -> int:
+    """The wanted port if nobody has it, else a free one; 0 wants any. Adds it to `taken`."""
+    taken = set() if taken is None else taken
     for port in (wanted, 0):
         if port and port in taken:
             continue
@@ -231,7 +231,7 @@ def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) ->
     )
     parts = [_aws(stack), _chroma(stack)]
     if ollama is None:
-        parts.append(_model(stack, gguf(), options.threads))
+        parts.append(_model(stack, gguf()))
     backends = frozenset({"aws", "chroma"})
     return stack, [*parts, _gateway(stack, options, backends), _poller(stack, options, backends)]
 
@@ -264,11 +264,11 @@ def _chroma(stack: Stack) -> Part:
     )
 
 
-def _model(stack: Stack, gguf: Path, threads: int) -> Part:
+def _model(stack: Stack, gguf: Path) -> Part:
     command = [sys.executable, "-m", "infra.local.ollama_server", "--model", f"{stack.model}={gguf}"]
     return Part(
         "model",
-        [*command, "--host", HOST, "--port", _port(stack.ollama), "--threads", str(threads)],
+        [*command, "--host", HOST, "--port", _port(stack.ollama)],
         base_environment({}),
         url=f"{stack.ollama}/",
         ready_timeout_s=180,

@@ -34,6 +34,8 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 # The pause before the first restart; it doubles with each within the window.
 FIRST_PAUSE_S = 0.25
+# Of a part that failed.
+SHOWN_LINES = 8
 # All parts together; what has not ended by then is killed.
 STOP_S = 8.0
 
@@ -53,7 +55,6 @@ class _Running:
         self.part = part
         self.child: Child | None = None
         self.restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
-        self.lines: deque[str] = deque(maxlen=8)
         self.announced = threading.Event()
 
     def ready(self) -> bool:
@@ -122,7 +123,6 @@ class Supervisor:
         name = running.part.name
 
         def on_line(line: str) -> None:
-            running.lines.append(line)
             if running.part.ready_line and running.part.ready_line in line:
                 running.announced.set()
             self._console.line(name, line)
@@ -147,7 +147,8 @@ class Supervisor:
 
     def _failure(self, running: _Running, what: str) -> StackFailed:
         part = running.part
-        lines = "\n".join(f"    {line}" for line in running.lines) or "    (it said nothing)"
+        last = list(running.child.last_lines)[-SHOWN_LINES:] if running.child else []
+        lines = "\n".join(f"    {line}" for line in last) or "    (it said nothing)"
         advice = f"\n  {part.advice}" if part.advice else ""
         return StackFailed(
             f"the part {part.name!r} {what}. Its last lines:\n{lines}\n"

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from infra.container import sam
+from infra.container import forwarder, machine_template, sam
 from tests.container import parts, stand_ins
 
 
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[parts.Cloud]:
-    address = stand_ins.bridge_address()
+    address = forwarder.bridge_address()
     moto = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     moto.start()
     folder = tmp_path_factory.mktemp("chroma")
@@ -43,8 +43,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[parts.Cloud]:
 
 
 @pytest.fixture(scope="session")
-def ingest(cloud: parts.Cloud) -> Iterator[parts.IngestContainer]:
-    with parts.container(cloud) as running:
+def ingest(cloud: parts.Cloud) -> Iterator[parts.Emulated]:
+    with parts.ingest_container(cloud) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def query(cloud: parts.Cloud) -> Iterator[parts.Emulated]:
+    with parts.query_container(cloud) as running:
         yield running
 
 
@@ -54,7 +60,7 @@ def api(cloud: parts.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     port = stand_ins.free_port("127.0.0.1")
     log = tmp_path_factory.mktemp("sam") / "start-api.log"
     options = ["--port", str(port), "--skip-pull-image", "--warm-containers", "LAZY"]
-    overrides = ["--parameter-overrides", f"ChromaUrl={cloud.chroma}", f"OllamaUrl={cloud.ollama}"]
+    overrides = machine_template.overrides(cloud.chroma, cloud.ollama)
     command = [
         str(sam.SAM),
         "local",

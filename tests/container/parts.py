@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +19,9 @@ import httpx
 import yaml  # type: ignore[import-untyped] # ships no types
 
 from docwell.adapters.principals import Grant, PrincipalAdmin
-from docwell.identity import SAM_LOCAL
-from infra.container import sam
+from docwell.identity import KEY, SAM_LOCAL
+from infra.container import machine_template, sam
+from infra.local.names import LOCAL_API_KEY_ID
 from tests.container import stand_ins
 
 BUCKET = "docwell-documents"
@@ -85,8 +91,9 @@ def make_resources(cloud: Cloud) -> None:
         table = resources[resource]["Properties"]
         described = {key: table[key] for key in wanted if key in table}
         cloud.client("dynamodb").create_table(TableName=name, **described)
-    # `sam local` calls no authorizer and knows no API keys, so this is who asks there.
-    PrincipalAdmin(cloud.client("dynamodb"), PRINCIPALS).add(Grant(SAM_LOCAL.id, None))
+    # `sam local` calls no authorizer and knows no API keys, so the first is who asks there.
+    for principal in (SAM_LOCAL.id, f"{KEY}{LOCAL_API_KEY_ID}"):
+        PrincipalAdmin(cloud.client("dynamodb"), PRINCIPALS).add(Grant(principal, None))
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -96,46 +103,117 @@ def make_resources(cloud: Cloud) -> None:
     cloud.client("sqs").purge_queue(QueueUrl=cloud.queue)  # S3 announces itself with an s3:TestEvent
 
 
-class IngestContainer:
-    """The ingest image behind the runtime emulator."""
+@dataclass(frozen=True)
+class Times:
+    """What the emulator reports, in milliseconds: the start before the first invocation, then each invocation."""
+
+    init: float
+    invocations: list[float]
+
+
+class Emulated:
+    """A function in a container behind the runtime emulator."""
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
         self._url = f"{url}/2015-03-31/functions/function/invocations"
 
+    def post(self, event: dict[str, Any]) -> bytes:
+        """What the function answers, as it stands."""
+        return httpx.post(self._url, json=event, timeout=120).content
+
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.post(self._url, json=event, timeout=120).json()
+        answer: dict[str, Any] = json.loads(self.post(event))
         return answer
 
     def logs(self) -> str:
         command = ["docker", "logs", self.name]
         return subprocess.run(command, check=True, text=True, stdout=-1, stderr=subprocess.STDOUT).stdout
 
+    def times(self, invocations: int) -> Times:
+        """Of so many invocations; the emulator writes of the last one when its answer is out."""
+        deadline = time.monotonic() + 10
+        while True:
+            logs = self.logs()
+            found = re.findall(r"INVOKE RTDONE\([^)]*duration: ([0-9.]+)ms\)", logs)
+            if len(found) == invocations:
+                (init,) = re.findall(r"INIT REPORT\(durationMs: ([0-9.]+)\)", logs)
+                return Times(float(init), [float(one) for one in found])
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(found)} of {invocations} invocations in the emulator's log:\n{logs}")
+            time.sleep(0.1)
+
 
 @contextmanager
-def container(cloud: Cloud) -> Iterator[IngestContainer]:
-    """Run the image as Lambda does: a user without rights, a read-only disk but /tmp, and no /dev/shm."""
+def container(image: str, variables: dict[str, str], memory_mb: int, *options: str) -> Iterator[Emulated]:
+    """Run as Lambda does: only /tmp to write on, 512 MB, no /dev/shm, the memory's share of a processor.
+
+    The last of `options` stands after the image.
+    """
     port = stand_ins.free_port("127.0.0.1")
-    limits = ["--user", "993:990", "--read-only", "--tmpfs", "/tmp:mode=1777", "--ipc", "none"]  # noqa: S108
-    limits += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "3008m"]
-    variables = ACCESS | cloud.settings() | {"POWERTOOLS_SERVICE_NAME": "ingest", "HOME": "/tmp"}  # noqa: S108
-    setting = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
-    command = ["docker", "run", "--detach", "--publish", f"127.0.0.1:{port}:8080", *limits, *setting]
-    name = subprocess.check_output([*command, sam.INGEST_IMAGE], text=True).strip()
+    limits = ["--read-only", "--tmpfs", "/tmp:mode=1777,size=512m", "--ipc", "none"]  # noqa: S108
+    limits += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{memory_mb}m"]
+    # A whole processor comes with 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+    limits += ["--memory-swap", f"{memory_mb}m", "--cpus", f"{memory_mb / 1769:.2f}"]
+    told = {"HOME": "/tmp", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb)}  # noqa: S108
+    setting = [
+        part for name, value in (ACCESS | variables | told).items() for part in ("--env", f"{name}={value}")
+    ]
+    *before, last = options or ("",)
+    command = [
+        "docker",
+        "run",
+        "--detach",
+        "--publish",
+        f"127.0.0.1:{port}:8080",
+        *limits,
+        *setting,
+        *before,
+        image,
+    ]
+    name = subprocess.check_output([*command, *([last] if last else [])], text=True).strip()
     try:
         stand_ins.wait_until_answers(f"http://127.0.0.1:{port}/")
-        yield IngestContainer(name, f"http://127.0.0.1:{port}")
+        yield Emulated(name, f"http://127.0.0.1:{port}")
     finally:
         subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
 
 
+def ingest_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
+    """The image, with the template's memory and the user that the image itself names."""
+    return container(sam.INGEST_IMAGE, cloud.settings() | {"POWERTOOLS_SERVICE_NAME": "ingest"}, 3008)
+
+
+def query_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
+    """The zip and its layers, where Lambda would unpack them, with the runtime that streams."""
+    variables = cloud.settings() | {
+        "POWERTOOLS_SERVICE_NAME": "query",
+        "AWS_LAMBDA_EXEC_WRAPPER": "/opt/docwell-stream",
+        "DOCWELL_MODEL_DIR": "/opt/embedder/model",
+        "DOCWELL_OLLAMA_URL": cloud.ollama,
+        "DOCWELL_MODEL": stand_ins.MODEL,
+    }
+    folders = (f"{sam.BUILD / 'QueryFunction'}:/var/task:ro", f"{unpacked_layers()}:/opt:ro")
+    options = [part for folder in folders for part in ("--volume", folder)]
+    return container(sam.BASE_IMAGE, variables, 1769, "--user", "993:990", *options, "handler.handler")
+
+
+def unpacked_layers() -> Path:
+    """Both layers in one folder, as Lambda unpacks them into /opt."""
+    opt = sam.ROOT / "build" / "container" / "opt"
+    shutil.rmtree(opt, ignore_errors=True)
+    for layer in ("DocwellLayer", "EmbedderLayer"):
+        shutil.copytree(sam.BUILD / layer, opt, copy_function=os.link, dirs_exist_ok=True)
+    return opt
+
+
+def question_event(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    """An event of tests/events that asks something else."""
+    event: dict[str, Any] = json.loads((sam.ROOT / "tests" / "events" / f"{name}.json").read_text())
+    return event | {"body": json.dumps(body)}
+
+
 def local_template(cloud: Cloud) -> Path:
-    """The built template with this machine's addresses: sam sets only variables that a template declares."""
-    template = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())
-    template["Globals"]["Function"].pop("VpcConfig")
-    query = template["Resources"]["QueryFunction"]["Properties"]
-    query["Environment"]["Variables"] |= cloud.settings()
-    query["Environment"]["Variables"] |= {"DOCWELL_OLLAMA_URL": cloud.ollama, "DOCWELL_MODEL": stand_ins.MODEL}
-    path = sam.BUILD / "template-on-this-machine.yaml"
-    path.write_text(yaml.safe_dump(template))
-    return path
+    """The built template with this machine's addresses."""
+    host = {"DOCWELL_OLLAMA_URL": cloud.ollama, "DOCWELL_MODEL": stand_ins.MODEL}
+    return machine_template.write({machine_template.QUERY: cloud.settings() | host})

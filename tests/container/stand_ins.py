@@ -19,13 +19,6 @@ MODEL = "scripted:1b"
 ANSWER = "Every 14 weeks [1]."
 
 
-def bridge_address() -> str:
-    """Where a container reaches this machine; 127.0.0.1 would be the container itself."""
-    template = "{{(index .IPAM.Config 0).Gateway}}"
-    command = ["docker", "network", "inspect", "bridge", "--format", template]
-    return subprocess.check_output(command, text=True).strip()
-
-
 def free_port(address: str) -> int:
     with socket.socket() as listener:
         listener.bind((address, 0))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import httpx
 import pytest
 from fpdf import FPDF
 
+from docwell import sse
 from infra.container import sam
-from tests.container.parts import BUCKET, Cloud, IngestContainer
+from tests.container.parts import (
+    BUCKET,
+    Cloud,
+    Emulated,
+    Times,
+    ingest_container,
+    query_container,
+    question_event,
+)
 from tests.container.stand_ins import ANSWER
 
 pytestmark = pytest.mark.container
@@ -23,7 +33,8 @@ PAGES = (
     "The boiler in the cellar has to be drained every 14 weeks. Close the main valve before you start.",
     "The garden has apple trees and a pond. The pond freezes in cold winters.",
 )
-QUESTION = "How often does the boiler have to be drained?"
+REQUEST = {"question": "How often does the boiler have to be drained?", "collection": "manuals"}
+COLD_STARTS, WARM_CALLS = 3, 5
 
 Record = Callable[[str, object], None]
 
@@ -48,45 +59,83 @@ def uploaded(cloud: Cloud, key: str, body: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def manual(cloud: Cloud, ingest: IngestContainer) -> float:
-    """The manual, indexed by the image. Gives the seconds that the first invocation took, the start included."""
-    event = uploaded(cloud, KEY, pdf(*PAGES))
-    before = time.monotonic()
-    answer = ingest.invoke(event)
-    seconds = time.monotonic() - before
+def manual(cloud: Cloud, ingest: Emulated) -> None:
+    """The manual, indexed by the image."""
+    answer = ingest.invoke(uploaded(cloud, KEY, pdf(*PAGES)))
     assert answer == {"batchItemFailures": []}, ingest.logs()
-    return seconds
 
 
-def test_the_image_indexes_an_uploaded_pdf(
-    cloud: Cloud, ingest: IngestContainer, manual: float, record_property: Record
-) -> None:
-    record_property("ingest image, first event: 3 pages, cold (s)", round(manual, 2))
+@pytest.mark.usefixtures("manual")
+def test_the_image_indexes_an_uploaded_pdf(cloud: Cloud, ingest: Emulated) -> None:
     assert status_of(cloud, KEY) == "INDEXED", ingest.logs()
 
 
-def test_the_image_rejects_what_is_no_pdf_and_goes_on(cloud: Cloud, ingest: IngestContainer) -> None:
+def test_the_image_rejects_what_is_no_pdf_and_goes_on(cloud: Cloud, ingest: Emulated) -> None:
     assert ingest.invoke(uploaded(cloud, "a.pdf", b"not a pdf")) == {"batchItemFailures": []}
     assert status_of(cloud, "a.pdf") == "REJECTED", ingest.logs()
 
 
-@pytest.mark.usefixtures("manual")
-def test_the_query_function_with_its_layers_answers_and_cites_the_page(
-    api: httpx.Client, record_property: Record
-) -> None:
-    request = {"question": QUESTION, "collection": "manuals"}
-    before = time.monotonic()
-    answer = api.post("/v1/query", json=request)
-    record_property(
-        "query function, first question, container start included (s)", round(time.monotonic() - before, 2)
-    )
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    assert (body["status"], body["answer"]) == ("answered", ANSWER)
+def is_the_answer(body: dict[str, Any]) -> bool:
     citation = body["citations"][0]
-    assert (citation["document"], citation["page"]) == (KEY, 2)
-    timings = api.post("/v1/query", json=request).json()["timings_ms"]
-    record_property("query function, warm, without the model's time (ms)", timings["total"] - timings["generate"])
+    return (body["answer"], citation["document"], citation["page"]) == (ANSWER, KEY, 2)
+
+
+@pytest.mark.usefixtures("manual")
+def test_under_sam_local_the_query_function_answers_and_cites_the_page(api: httpx.Client) -> None:
+    answer = api.post("/v1/query", json=REQUEST)
+    assert answer.status_code == 200, answer.text
+    assert is_the_answer(answer.json())
+
+
+@pytest.mark.usefixtures("manual")
+def test_as_lambda_runs_it_the_query_function_answers_and_cites_the_page(query: Emulated) -> None:
+    # The question's route is one that API Gateway reads as a stream, whole answers too.
+    prelude, _, body = query.post(question_event("query", REQUEST)).partition(bytes(8))
+    assert json.loads(prelude)["statusCode"] == 200, query.logs()
+    assert is_the_answer(json.loads(body))
+
+
+@pytest.mark.usefixtures("manual")
+def test_as_lambda_runs_it_an_answer_is_streamed(query: Emulated) -> None:
+    prelude, _, body = query.post(question_event("stream", REQUEST)).partition(bytes(8))
+    assert json.loads(prelude)["headers"]["Content-Type"] == sse.CONTENT_TYPE
+    events = list(sse.read(body.decode().splitlines()))
+    names = [name for name, _ in events]
+    assert list(dict.fromkeys(names)) == ["passages", "token", "answer"]
+    assert is_the_answer(events[-1][1])
+
+
+@pytest.mark.usefixtures("manual")
+def test_cold_and_warm_times_of_the_query_function(cloud: Cloud, record_property: Record) -> None:
+    """Without the model's own time: the one that answers here is scripted."""
+    colds = []
+    for _ in range(COLD_STARTS):
+        with query_container(cloud) as function:
+            for _ in range(WARM_CALLS + 1):
+                _, _, body = function.post(question_event("query", REQUEST)).partition(bytes(8))
+                assert is_the_answer(json.loads(body))
+            colds.append(function.times(WARM_CALLS + 1))
+    record_times("query function", colds, "a question", record_property)
+
+
+@pytest.mark.usefixtures("manual")
+def test_cold_and_warm_times_of_the_ingest_function(cloud: Cloud, record_property: Record) -> None:
+    colds = []
+    for start in range(COLD_STARTS):
+        with ingest_container(cloud) as function:
+            for call in range(WARM_CALLS + 1):
+                event = uploaded(cloud, "times/a.pdf", pdf(*PAGES, f"Version {start}.{call}"))
+                assert function.invoke(event) == {"batchItemFailures": []}
+            colds.append(function.times(WARM_CALLS + 1))
+    record_times("ingest image", colds, "4 pages", record_property)
+
+
+def record_times(name: str, starts: list[Times], work: str, record_property: Record) -> None:
+    warm = [one for times in starts for one in times.invocations[1:]]
+    record_property(f"{name}: start, median of {COLD_STARTS} (ms)", median(one.init for one in starts))
+    first = median(one.invocations[0] for one in starts)
+    record_property(f"{name}: {work}, the first after a start (ms)", first)
+    record_property(f"{name}: {work}, warm, median of {len(warm)} (ms)", median(warm))
 
 
 @pytest.mark.usefixtures("manual")
@@ -96,7 +145,7 @@ def test_the_query_function_reports_its_dependencies_well(api: httpx.Client) -> 
 
 
 @pytest.mark.usefixtures("manual")
-def test_a_document_event_logs_no_document_text(ingest: IngestContainer) -> None:
+def test_a_document_event_logs_no_document_text(ingest: Emulated) -> None:
     logs = ingest.logs()
     assert '"Docwell"' in logs  # the metrics are there
     assert "boiler in the cellar" not in logs

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pytest
 
+import benchmarks.doors
 from docwell.models import FINAL
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
@@ -26,6 +26,7 @@ class Doors:
     """The bucket and the API of a running stack."""
 
     stack: Stack
+    through: benchmarks.doors.Doors
     http: httpx.Client = field(init=False)
     s3: Any = field(init=False)
 
@@ -35,19 +36,13 @@ class Doors:
 
     def put(self, key: str, body: bytes | Path) -> str:
         """Upload; gives the version."""
-        content = body.read_bytes() if isinstance(body, Path) else body
-        version: str = self.s3.put_object(Bucket=self.stack.bucket, Key=key, Body=content)["VersionId"]
-        return version
+        return self.through.put(key, body)
 
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=self.stack.bucket, Key=key)
 
     def document(self, key: str) -> dict[str, Any] | None:
-        response = self.http.get(f"/v1/documents/{quote(key, safe='')}")
-        if response.status_code == 404:
-            return None
-        found: dict[str, Any] = response.raise_for_status().json()
-        return found
+        return self.through.document(key)
 
     def settled(self, key: str, version: str | None, timeout_s: float = 120) -> dict[str, Any]:
         """The document once it has a final status for that version (None: once it is deleted)."""
@@ -69,7 +64,10 @@ class Doors:
 
 @pytest.fixture(scope="session")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    with running_stack(tmp_path_factory.mktemp("stack"), MODEL) as stack:
-        doors = Doors(stack)
+    with (
+        running_stack(tmp_path_factory.mktemp("stack"), MODEL) as stack,
+        benchmarks.doors.Doors(stack, timeout_s=150) as through,
+    ):
+        doors = Doors(stack, through)
         yield doors
         doors.http.close()

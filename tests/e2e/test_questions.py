@@ -6,8 +6,10 @@ import concurrent.futures
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from docwell import sse
 from tests.e2e.conftest import MODEL, Doors
 from tests.e2e.test_documents import pdf
 
@@ -33,7 +35,7 @@ def test_an_answer_has_the_promised_shape_and_its_sources_are_retrieved_pages(
     answered = 0
     for example in examples:
         response = doors.ask(example["question"], document=example["document"])
-        assert response.status_code == 200
+        assert response.status_code == 200, response.text
         answer = response.json()
         assert answer["model"] == MODEL
         assert answer["usage"]["prompt_tokens"] > 100
@@ -52,7 +54,7 @@ def test_a_question_with_no_relevant_passage_is_refused_without_the_model(
 ) -> None:
     answer = doors.ask(OFF_TOPIC).json()
     assert (answer["status"], answer["citations"]) == ("refused", [])
-    assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
+    assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "estimated_prompt_tokens": 0}
     assert answer["timings_ms"]["generate"] == 0
 
 
@@ -65,8 +67,29 @@ def test_a_deleted_document_answers_nothing_any_more(doors: Doors) -> None:
     assert doors.ask(question, collection="gone").json()["status"] == "refused"
 
 
-def test_a_question_to_a_collection_that_does_not_exist_is_refused(doors: Doors) -> None:
-    assert doors.ask("Anything at all?", collection="nowhere").json()["status"] == "refused"
+def test_a_question_to_a_collection_that_does_not_exist_is_not_found(doors: Doors) -> None:
+    assert doors.ask("Anything at all?", collection="nowhere").status_code == 404
+
+
+def test_nobody_is_answered(doors: Doors) -> None:
+    response = httpx.post(f"{doors.stack.gateway}/v1/query", json={"question": "Who?"}, trust_env=False)
+    assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json")
+
+
+def test_an_answer_is_streamed_while_it_is_made(doors: Doors, examples: list[dict[str, str]]) -> None:
+    asked = {"question": examples[0]["question"], "document": examples[0]["document"], "stream": True}
+    with doors.http.stream("POST", "/v1/query", json=asked) as response:
+        assert response.headers["content-type"] == sse.CONTENT_TYPE
+        events = [name for name, _ in sse.read(response.iter_lines())]
+    assert (events[0], events[-1]) == ("passages", "answer")
+
+
+def test_a_client_that_goes_away_frees_the_model(doors: Doors, examples: list[dict[str, str]]) -> None:
+    asked = {"question": examples[0]["question"], "document": examples[0]["document"], "stream": True}
+    for _ in range(4):  # more than there are environments, so that none may be left at work
+        with doors.http.stream("POST", "/v1/query", json=asked) as response:
+            next(response.iter_lines())
+    assert doors.ask(OFF_TOPIC).status_code == 200
 
 
 def test_questions_at_once_all_get_their_own_answers(doors: Doors, examples: list[dict[str, str]]) -> None:

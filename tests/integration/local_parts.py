@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -14,13 +13,7 @@ import boto3
 from botocore.config import Config
 
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from infra.local.stack import answers, base_environment, free_port
 
 
 @contextmanager

@@ -21,15 +21,10 @@ from infra.local.api_keys import ApiKeys
 from infra.local.gateway import Gateway
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 
+from .waiting import Clock
+
 pytestmark = pytest.mark.integration
 VALUE = "a-value-of-twenty-characters"
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -47,7 +42,7 @@ def test_a_key_is_known_by_its_value_alone(client: Any) -> None:
 
 
 def test_a_disabled_or_deleted_key_stops_within_a_second(client: Any) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     id_ = client.create_api_key(name="k", value=VALUE, enabled=True)["id"]
     keys = ApiKeys(client, clock)
     assert keys.id_of(VALUE) == id_
@@ -78,7 +73,7 @@ class Counted:
 
 
 def test_guessing_keys_asks_no_more_than_ten_times_a_second(client: Any) -> None:
-    clock, counted = Clock(), Counted(client)
+    clock, counted = Clock(100.0), Counted(client)
     keys = ApiKeys(counted, clock)
     for number in range(200):
         clock.now += 0.01
@@ -87,7 +82,7 @@ def test_guessing_keys_asks_no_more_than_ten_times_a_second(client: Any) -> None
 
 
 def test_keys_are_still_known_while_they_cannot_be_asked_for(client: Any) -> None:
-    clock, counted = Clock(), Counted(client)
+    clock, counted = Clock(100.0), Counted(client)
     id_ = client.create_api_key(name="k", value=VALUE, enabled=True)["id"]
     keys = ApiKeys(counted, clock)
     assert keys.id_of(VALUE) == id_

@@ -17,19 +17,12 @@ from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
 from infra.local.names import LEDGER_SCHEMA
 
+from .waiting import Clock
+
 pytestmark = pytest.mark.integration
 TABLE = "ledger"
 PIPELINE = "f1"
 KEY = "handbooks/é 日本+%&.pdf"
-
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -293,7 +293,6 @@ def test_no_principal_ever_sees_what_is_not_theirs(world: World) -> None:
     while attack.sent < REQUESTS:
         person = attack.random.choice(PEOPLE)
         attack.random.choices(moves, weights)[0](attack, person)
-    assert attack.sent >= REQUESTS
     assert attack.logged  # or the search of the logs has found nothing in nothing
     if REQUESTS >= 1000:  # the run was one: every kind of request was sent, and people got answers
         assert len(attack.kinds) >= 13, attack.kinds

@@ -22,6 +22,8 @@ from infra.local.lambda_runtime import (
 )
 from infra.local.runtime_api import Result, RuntimeApi
 
+from .waiting import until
+
 pytestmark = pytest.mark.integration
 
 TOYS = {"PYTHONPATH": str(Path(__file__).parent)}
@@ -123,15 +125,15 @@ def test_an_environment_that_dies_idle_is_replaced(pools: Pools) -> None:
     assert pool.invoke({})["pid"] != first
 
 
-def test_a_caller_that_finds_the_line_full_is_told_so_at_once(pools: Pools) -> None:
-    pool = pools.make("sleeps", concurrency=1, max_waiting=0)
-    busy = threading.Thread(target=pool.invoke, args=({"seconds": 1},))
+def test_a_caller_that_finds_the_line_full_is_told_so_at_once(pools: Pools, tmp_path: Path) -> None:
+    pool = pools.make("sleeps", concurrency=1, max_waiting=0, wait_s=600)
+    pids = tmp_path / "pids"
+    busy = threading.Thread(target=pool.invoke, args=({"seconds": 2, "pids": str(pids)},))
     busy.start()
-    time.sleep(0.3)
-    started = time.monotonic()
+    until(pids.exists)
     with pytest.raises(FunctionBusy):
         pool.invoke({})
-    assert time.monotonic() - started < 0.3
+    assert busy.is_alive()  # nobody waited for its end, nor until the line's 600 s were over
     busy.join()
 
 

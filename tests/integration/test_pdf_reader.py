@@ -16,12 +16,12 @@ import pytest
 from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
+from benchmarks.report import EVALUATION
 from docwell.adapters.pdf import ChildPdfReader
 from docwell.errors import Refused
 from docwell.models import Page, PdfInfo, Reason
 
 MIB = 1024 * 1024
-EVAL = Path(os.environ.get("DOCWELL_EVAL", Path(__file__).parents[3] / "shared" / "eval"))
 
 
 def reader(**changes: Any) -> ChildPdfReader:
@@ -281,9 +281,9 @@ def test_the_time_that_the_caller_takes_is_not_counted(tmp_path: Path) -> None:
 
 
 def test_every_hard_pdf_ends_as_the_manifest_expects() -> None:
-    folder = EVAL / "hard_pdfs"
+    folder = EVALUATION / "hard_pdfs"
     if not folder.exists():
-        pytest.skip(f"the evaluation material is not at {EVAL}")
+        pytest.skip(f"the evaluation material is not at {EVALUATION}")
     wrong = []
     for row in list(csv.DictReader((folder / "manifest_dev.csv").open()))[::6]:
         found = outcome(folder / "pdf" / row["file"])

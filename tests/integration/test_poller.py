@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import pytest
 
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 from infra.local.poller import Poller, PollerSettings, failed_ids
+from infra.local.stack import free_port
 
-from .local_parts import Aws, aws_stand_in, free_port
+from .local_parts import Aws, aws_stand_in
+from .waiting import until
 
 pytestmark = pytest.mark.integration
+
+WITHIN_S = 15
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +70,6 @@ def polling(sqs: Any, queue_url: str, log: Path, **settings: Any) -> Iterator[li
     pool.close()
 
 
-def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.05)
-
-
 def records(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
@@ -80,7 +77,7 @@ def records(log: Path) -> list[dict[str, Any]]:
 def test_the_function_gets_a_lambda_sqs_event_and_its_message_is_deleted(queue: Queue, tmp_path: Path) -> None:
     queue.send("hello", kind={"DataType": "String", "StringValue": "range"})
     with polling(queue.sqs, queue.url, tmp_path / "log") as done:
-        until(lambda: done == ["hello"])
+        until(lambda: done == ["hello"], WITHIN_S)
     (record,) = records(tmp_path / "log")
     assert (record["body"], record["eventSource"], record["awsRegion"]) == ("hello", "aws:sqs", "us-east-1")
     assert record["eventSourceARN"] == f"arn:aws:sqs:us-east-1:123456789012:{queue.name}"
@@ -95,7 +92,7 @@ def test_only_the_failed_of_a_batch_come_again_and_end_in_the_dead_letter_queue(
     for body in ("good", "fail", "fine"):
         queue.send(body)
     with polling(queue.sqs, queue.url, tmp_path / "log", batch_size=10, back_off_s=0):
-        until(lambda: queue.held() == 0)
+        until(lambda: queue.held() == 0, WITHIN_S)
     assert Counter(record["body"] for record in records(tmp_path / "log")) == {"good": 1, "fail": 5, "fine": 1}
     dead = queue.sqs.receive_message(QueueUrl=queue.dead_letter_url, WaitTimeSeconds=1)["Messages"]
     assert [message["Body"] for message in dead] == ["fail"]
@@ -108,7 +105,7 @@ def test_a_message_whose_function_raises_comes_again_after_a_pause_that_doubles(
     queue.send("raise")
     log = tmp_path / "log"
     with polling(queue.sqs, queue.url, log):
-        until(lambda: len(records(log)) == 3)
+        until(lambda: len(records(log)) == 3, WITHIN_S)
     assert time.monotonic() - started >= 3  # 1 s, then 2 s
     counts = [record["attributes"]["ApproximateReceiveCount"] for record in records(log)]
     assert counts == ["1", "2", "3"]
@@ -119,7 +116,7 @@ def test_a_message_at_work_for_longer_than_its_visibility_is_not_given_out_twice
 ) -> None:
     queue.send("slow")
     with polling(queue.sqs, queue.url, tmp_path / "log", workers=2, visibility_s=2) as done:
-        until(lambda: done == ["slow"])
+        until(lambda: done == ["slow"], WITHIN_S)
     assert len(records(tmp_path / "log")) == 1
 
 
@@ -132,7 +129,7 @@ def test_the_poller_outlives_an_absence_of_the_queue(tmp_path: Path) -> None:
         time.sleep(0.5)
         with aws_stand_in(tmp_path / "aws", port) as second:
             second.sqs.send_message(QueueUrl=second.queue_url, MessageBody="after")
-            until(lambda: "after" in done)
+            until(lambda: "after" in done, WITHIN_S)
 
 
 @pytest.mark.parametrize(

@@ -14,25 +14,19 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
 from docwell.errors import QuotaExceeded, Unavailable
-from docwell.identity import MAX_GROUPS
-from docwell.models import Principal
+from docwell.identity import MAX_GROUPS, Principal
 from infra.local.names import PRINCIPALS_SCHEMA
+
+from .waiting import Clock
 
 pytestmark = pytest.mark.integration
 TABLE = "principals"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
 
 
-class Clock:
-    now = NOON
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture

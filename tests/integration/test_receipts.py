@@ -18,6 +18,8 @@ from docwell.errors import BadInput, Corrupt, Unavailable
 from docwell.models import Receipt
 from infra.local.names import RECEIPTS_SCHEMA
 
+from .waiting import Clock
+
 pytestmark = pytest.mark.integration
 TABLE = "receipts"
 DAY_S = 86_400
@@ -33,15 +35,6 @@ RECEIPT = Receipt(
     model_digest=None,
     options={"num_ctx": 4096, "temperature": 0.0},
 )
-
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -28,16 +28,11 @@ from docwell.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader
 
+from .waiting import Clock
+
 pytestmark = pytest.mark.integration
 KEYS = ["a.pdf", "handbooks/b.pdf", "handbooks/é 日本+%&.pdf", "//c.pdf"]
 TEXT = "the pump starts\fthe valve closes\fthe tank is full"
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

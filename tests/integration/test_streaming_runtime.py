@@ -79,15 +79,17 @@ def tokens(stream: Stream) -> list[dict[str, Any]]:
     return [data for _, data in sse.read(b"".join(stream).decode().splitlines())]
 
 
-def test_a_stream_arrives_piece_by_piece_while_it_is_made(toy: Toy) -> None:
-    stream = toy.stream(pieces=3, pause=0.3)
-    assert stream.metadata() == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream"}}
-    made = []
-    while (piece := stream.next()) is not None:
+def test_a_stream_arrives_piece_by_piece_while_it_is_made(toy: Toy, tmp_path: Path) -> None:
+    stream = toy.stream(pieces=3, gates=str(tmp_path))
+    for number in range(3):  # each is made when the one before has arrived, or never
+        (tmp_path / str(number)).touch()
+        if not number:
+            assert stream.metadata() == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream"}}
+        piece = stream.next()
+        assert piece is not None
         ((_, data),) = sse.read(piece.decode().splitlines())
-        assert time.time() - data["made"] < 0.2
-        made.append(data["made"])
-    assert made[2] - made[0] > 0.5
+        assert data["text"] == str(number)
+    assert stream.next() is None
 
 
 def test_pieces_of_many_megabytes_arrive_whole(toy: Toy) -> None:

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,9 @@ from infra.local.process import Child
 from infra.local.stack import Part, Stack, StackOptions, base_environment, free_port
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
 
+from .waiting import until
+
 pytestmark = pytest.mark.integration
-
-
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.05)
 
 
 def alive(process: psutil.Process) -> bool:

@@ -91,11 +91,16 @@ def _noted(text: str) -> None:
 
 
 def _pieces(event: Any) -> Generator[bytes]:
-    """As many as are asked for, so many seconds apart; a note says when each is made and how it ended."""
+    """As many as are asked for, so many seconds apart; a note says when each is made and how it ended.
+
+    With `gates`, a folder, each waits for the file there that has its number.
+    """
     try:
         for number in range(event.get("pieces", 3)):
             if number:
                 time.sleep(event.get("pause", 0))
+            while "gates" in event and not (Path(event["gates"]) / str(number)).exists():
+                time.sleep(0.01)
             _noted(f"made {number}")
             yield sse.event("token", {"text": str(number), "made": time.time(), "pid": os.getpid()})
         if event.get("fails"):

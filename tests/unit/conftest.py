@@ -6,7 +6,7 @@ import pytest
 
 from docwell import wiring
 from docwell.config import QuerySettings, RuntimeSettings
-from docwell.models import Principal
+from docwell.identity import Principal
 from docwell.receipts import ReceiptBook
 from tests.unit.fakes import FakePrincipals, FakeReceipts
 from tests.unit.http_calls import KEY_OF_ALL
@@ -40,6 +40,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "query": lambda: world.query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
+        "index": lambda: world.index,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
         "save_calibration": lambda: None,

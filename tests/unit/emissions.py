@@ -20,7 +20,8 @@ from docwell import wiring
 from docwell.config import QuerySettings
 from docwell.conversation import Conversation
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
-from docwell.models import Chunk, Completion, DocumentRecord, IndexRecord, Message, Principal, Status
+from docwell.identity import Principal
+from docwell.models import Chunk, Completion, DocumentRecord, IndexRecord, Message, Status
 from docwell.prompting import load_prompt
 from docwell.query import Query
 from docwell.retrieval import Retrieval

@@ -12,7 +12,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from docwell.errors import LeaseLost, NotFound, Refused
+from docwell.errors import BadInput, LeaseLost, NotFound, Refused
+from docwell.identity import Principal
 from docwell.models import (
     PROGRESS,
     Completion,
@@ -26,7 +27,6 @@ from docwell.models import (
     Page,
     Passage,
     PdfInfo,
-    Principal,
     RangeTally,
     RangeTask,
     Reason,
@@ -222,15 +222,17 @@ class FakeEmbedder:
         return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if any(len(tokens) > self.max_tokens for tokens in self.offsets(texts)):
+            raise BadInput("a passage is too long")
+        return self.embed_queries(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in re.findall(r"\w+", text.lower()):
                 row[crc32(word.encode()) % DIMENSION] += 1
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.embed_passages(texts)
 
 
 @dataclass

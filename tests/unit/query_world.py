@@ -7,7 +7,8 @@ from threading import Event
 from typing import Any
 
 from docwell.conversation import Conversation
-from docwell.models import Chunk, DocumentRecord, IndexRecord, Principal, Status, collection_of
+from docwell.identity import Principal
+from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.prompting import load_prompt
 from docwell.query import Listener, Query, QueryLimits, QueryReport, Question
 from docwell.retrieval import Retrieval

@@ -180,8 +180,8 @@ def test_grafana_shows_the_same_metrics(template: dict[str, Any]) -> None:
 
 # The words of the language that the queries use.
 WORDS = {
-    *("filter", "fields", "stats", "sort", "limit", "by", "as", "asc", "desc", "and", "or"),
-    *("ispresent", "count", "sum", "avg", "max", "pct", "latest", "bin"),
+    *("filter", "fields", "parse", "stats", "sort", "limit", "by", "as", "asc", "desc", "and", "or"),
+    *("ispresent", "coalesce", "count", "sum", "avg", "max", "pct", "latest", "bin"),
 }
 # What CloudWatch finds by itself in any line, and in the REPORT line that Lambda writes.
 BUILT_IN = frozenset({"@timestamp", "@message", "@type", "@initDuration", "@duration", "@maxMemoryUsed"})
@@ -191,7 +191,7 @@ def parsed(text: str) -> tuple[set[str], set[str]]:
     """The fields that a query reads and the messages that it asks for."""
     messages = set(re.findall(r'message = "([^"]+)"', text))
     bare = re.sub(r'"[^"]*"|/[^/\n]+/', " ", text)
-    aliases = set(re.findall(r"\bas (\w+)", bare))
+    aliases = set(re.findall(r"\bas (\w+)", bare)) | set(re.findall(r"\(\?<(\w+)>", text))
     words = set(re.findall(r"@?[A-Za-z_][\w.]*", bare.replace("bin(1h)", "bin()")))
     return words - aliases - WORDS, messages
 

@@ -9,7 +9,8 @@ from threading import Event
 import pytest
 
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
-from docwell.models import AnswerStatus, Passage, Principal, Turn
+from docwell.identity import Principal
+from docwell.models import AnswerStatus, Passage, Turn
 from docwell.query import REFUSAL, Question
 from tests.unit.query_world import BOILER, QUESTION, World
 
@@ -199,6 +200,14 @@ def test_names_that_no_passage_has_are_refused_without_asking_the_model() -> Non
     assert world.model.asked == []
 
 
+def test_a_name_that_no_passage_has_is_refused_however_well_all_else_fits() -> None:
+    world = World()
+    world.add("house/rules.pdf", "The boiler of Ostra holds 250 litres of water and is inspected every March.")
+    question = "How often is the boiler of Kelvra, which holds 250 litres of water, inspected every March?"
+    assert world.ask(question).answer.status is AnswerStatus.REFUSED
+    assert world.model.asked == []
+
+
 def test_a_sentence_with_a_figure_from_nowhere_is_marked() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
@@ -273,6 +282,13 @@ def test_an_answer_that_reached_its_limit_says_so() -> None:
     world.add("house/rules.pdf", BOILER)
     world.model.says, world.model.done_reason = "Every March [1].", "length"
     assert world.ask().answer.cut_short
+
+
+def test_a_sentence_longer_than_the_embedder_reads_is_judged_all_the_same() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.model.says = f"The boiler is inspected every March and {'really ' * 400} so [1]."
+    assert world.ask().answer.status in {AnswerStatus.ANSWERED, AnswerStatus.REFUSED}
 
 
 class Recorder:

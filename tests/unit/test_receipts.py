@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.models import Principal, Receipt
-from docwell.receipts import Change, ReceiptBook, Replay, compare
+from docwell.identity import Principal
+from docwell.models import Receipt
+from docwell.receipts import Change, ReceiptBook, compare
 
 READER = Principal("key:a", frozenset({"handbooks"}))
 ANSWER: dict[str, Any] = {
@@ -188,29 +189,6 @@ def test_a_verdict_goes_to_the_receipt_and_only_good_or_bad_is_one() -> None:
         book.judge(READER, "request-7", "so-so")
 
 
-def test_a_replay_asks_with_the_kept_receipt_and_looks_at_its_documents_once() -> None:
-    asked: list[Receipt] = []
-    looked: list[Sequence[str]] = []
-
-    def ask(receipt: Receipt) -> Receipt:
-        asked.append(receipt)
-        return replace(receipt, request_id="request-8", model="large")
-
-    def live_versions(documents: Sequence[str]) -> Mapping[str, str | None]:
-        looked.append(documents)
-        return LIVE
-
-    replayed = Replay(ReceiptBook(FakeReceipts(THEN)), ask, live_versions)(READER, "request-7")
-    assert asked == [THEN]
-    assert looked == [["handbooks/a.pdf", "handbooks/b.pdf"]]
-    assert replayed.then == THEN
-    assert replayed.now.request_id == "request-8"
-    assert replayed.changes == (Change("model", "small", "large"),)
-
-
-def test_nobody_can_replay_what_another_asked() -> None:
-    def ask(_: Receipt) -> Receipt:
-        raise AssertionError
-
+def test_nobody_can_get_what_another_asked_to_replay_it() -> None:
     with pytest.raises(NotFound):
-        Replay(ReceiptBook(FakeReceipts(THEN)), ask, lambda _: {})(Principal("key:b", None), "request-7")
+        ReceiptBook(FakeReceipts(THEN)).get(Principal("key:b", None), "request-7")

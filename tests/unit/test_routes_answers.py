@@ -11,7 +11,7 @@ import pytest
 from docwell import sse
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
-from docwell.models import Principal
+from docwell.identity import Principal
 from docwell.streaming import StreamedResponse
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
@@ -153,8 +153,12 @@ def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) ->
     status, receipt, _ = call("GET", "/v1/receipts/one")
     assert (status, receipt["verdict"], receipt["request"]["question"]) == (200, "bad", QUESTION)
     world.model.says = "The boiler is inspected every March [1]."
+    charged, kept = world.principals.tokens, dict(world.receipts.kept)
     status, replay, _ = call("POST", "/v1/receipts/one/replay")
     assert status == 200
+    assert world.principals.tokens > charged
+    assert world.receipts.kept == kept
+    assert replay["then"]["answer"] == "Every March [1]."
     assert "answer" in {change["what"] for change in replay["changes"]}
     assert replay["now"]["answer"] == world.model.says
 

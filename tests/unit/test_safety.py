@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-from pathlib import Path
 
 import pytest
 
+from benchmarks.report import EVALUATION
 from docwell.safety import strip_invisible, suspicion
-
-EVAL = Path(os.environ.get("DOCWELL_EVAL", Path(__file__).resolve().parents[2].parent / "shared" / "eval"))
 
 
 @pytest.mark.parametrize(
@@ -63,9 +60,9 @@ def test_line_breaks_and_tabs_stay() -> None:
     assert strip_invisible("a\tb\r\nc\rd\u2028e\x00") == "a\tb\nc\nd\ne"
 
 
-@pytest.mark.skipif(not (EVAL / "guard").is_dir(), reason="no evaluation material: DOCWELL_EVAL")
+@pytest.mark.skipif(not (EVALUATION / "guard").is_dir(), reason="no evaluation material: DOCWELL_EVAL")
 def test_most_planted_orders_are_marked_and_hardly_any_harmless_text() -> None:
-    lines = (EVAL / "guard" / "prompts_dev.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (EVALUATION / "guard" / "prompts_dev.jsonl").read_text(encoding="utf-8").splitlines()
     marked: dict[str, list[bool]] = {"attack": [], "benign": []}
     for row in map(json.loads, lines):
         marked[row["label"]].append(bool(suspicion(row["text"])))

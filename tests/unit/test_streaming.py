@@ -64,15 +64,22 @@ def test_work_without_events_is_an_empty_stream() -> None:
 
 
 def test_comments_are_sent_in_a_silence() -> None:
+    go_on = threading.Event()
+
     def work(emit: Emit, _: threading.Event) -> None:
         emit("token", {})
-        time.sleep(4.5 * SILENCE_S)
+        assert go_on.wait(5)
         emit("answer", {})
 
-    first, *comments, last = events(work)
-    assert (first, last) == (sse.event("token", {}), sse.event("answer", {}))
-    assert set(comments) == {b": waiting\n\n"}
-    assert 3 <= len(comments) <= 4
+    stream = events(work)
+    assert next(stream) == sse.event("token", {})
+    begun = time.monotonic()
+    comments = [next(stream) for _ in range(3)]
+    assert time.monotonic() - begun > 2.9 * SILENCE_S  # each after a silence of its own
+    go_on.set()
+    *more, last = stream
+    assert set(comments + more) == {b": waiting\n\n"}
+    assert last == sse.event("answer", {})
 
 
 @pytest.mark.parametrize("taken", [0, 1])

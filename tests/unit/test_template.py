@@ -13,6 +13,7 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
 from docwell.reindex import FORGET_AFTER_S
+from infra.local import gateway
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,10 +95,19 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: d
         assert isinstance(content, dict)
         given = set(stack["Properties"]["Parameters"])
         assert given <= set(content["Parameters"]), name
-        assert {key for key, one in content["Parameters"].items() if "Default" not in one} <= given, name
+        # AWS keeps the machine images current; all else is chosen in the main template or is no parameter.
+        assert set(content["Parameters"]) - given <= {"ImageId"}, name
         # What the main template says of a nested stack's outputs exists.
         wanted = re.findall(rf"{name}\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text())
         assert set(wanted) <= set(content["Outputs"]), name
+
+
+def test_an_existing_network_is_refused_unless_all_that_is_needed_of_it_is_named(template: dict[str, Any]) -> None:
+    assertions = [one["Assert"] for one in template["Rules"]["ExistingNetworkIsNamed"]["Assertions"]]
+    for name in ("VpcId", "ServerZone"):
+        assert f"[{{'Ref': '{name}'}}, '']" in str(assertions)
+    for name in ("SubnetIds", "SecurityGroupIds"):
+        assert {"Fn::Not": [{"Fn::EachMemberEquals": [{"Ref": name}, ""]}]} in assertions
 
 
 @pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
@@ -122,6 +132,10 @@ def test_a_message_stays_hidden_for_six_times_the_functions_time_limit(template:
 def test_the_worker_knows_which_receive_is_the_last(template: dict[str, Any]) -> None:
     receives = properties(template, "IngestQueue")["RedrivePolicy"]["maxReceiveCount"]
     assert int(variables(template, "IngestFunction")["DOCWELL_MAX_RECEIVES"]) == receives
+
+
+def test_a_question_on_this_machine_costs_as_much_memory_as_in_the_cloud(template: dict[str, Any]) -> None:
+    assert properties(template, "QueryFunction")["MemorySize"] == gateway.QUERY_MEMORY_MB
 
 
 def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:

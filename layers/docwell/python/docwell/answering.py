@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from threading import Event
@@ -13,9 +13,10 @@ from docwell import api, costs, observability, wiring
 from docwell.cleaning import StreamCleaner
 from docwell.deadline import Deadline
 from docwell.errors import BadInput, DocwellError
-from docwell.models import Passage, Principal, Receipt, Turn
+from docwell.identity import Principal
+from docwell.models import Passage, Receipt, Turn
 from docwell.query import Listener, QueryReport, Question
-from docwell.receipts import Replay
+from docwell.receipts import compare
 from docwell.streaming import Emit, stream_events
 
 logger = observability.logger
@@ -138,8 +139,8 @@ class _Events:
             self._emit("token", {"text": text})
 
 
-def finish(answered: Answered) -> None:
-    """Leave behind what an answer does. Nothing here can lose the answer."""
+def finish(answered: Answered, *, keep: bool = True) -> None:
+    """Leave behind what an answer does; a receipt unless `keep` is false. A service that fails loses no answer."""
     report, response, principal = answered.report, answered.response, answered.principal
     observability.record_query(report, response)
     logger.info(
@@ -163,20 +164,21 @@ def finish(answered: Answered) -> None:
         },
     )
     try:
-        Deadline(_AFTERWARDS_S).within("afterwards", 1.0, lambda: _write_down(answered))
+        Deadline(_AFTERWARDS_S).within("afterwards", 1.0, lambda: _write_down(answered, keep=keep))
     except DocwellError as error:
         logger.warning("not written down", extra={"detail": error.detail})
 
 
-def _write_down(answered: Answered) -> None:
+def _write_down(answered: Answered, *, keep: bool) -> None:
     """Charge the tokens, keep the receipt, and what was learnt of the model's tokens."""
     usage = answered.response.usage
     if usage.prompt_tokens:
         wiring.principals().charge(answered.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
-    lost = wiring.receipt_book().keep(receipt_of(answered))
+    lost = wiring.receipt_book().keep(receipt_of(answered)) if keep else None
     if lost is not None:
         logger.warning("receipt lost", extra={"detail": lost})
-    wiring.save_calibration()
+    if answered.report.first_token_ms is not None:
+        wiring.save_calibration()
 
 
 def receipt_of(answered: Answered) -> Receipt:
@@ -193,26 +195,35 @@ def receipt_of(answered: Answered) -> Receipt:
         prompt_version=response.prompt_version,
         model=response.model,
         model_digest=report.model_digest,
-        options={**wiring.model().options, "min_score": settings.min_score, "min_support": settings.min_support},
+        options={
+            **wiring.model().options,
+            "min_score": settings.min_score,
+            "min_relevance": settings.min_relevance,
+            "min_support": settings.min_support,
+        },
     )
 
 
-def replay(principal: Principal, request_id: str, new_request_id: str) -> api.ReplayResponse:
-    """Ask the question of a receipt again; the new answer is not kept. Raises `NotFound` and what asking does."""
-    made: list[Answered] = []
+def replay(principal: Principal, request_id: str, new_request_id: str, deadline: Deadline) -> api.ReplayResponse:
+    """Ask the question of a receipt again; the new answer is charged and not kept.
 
-    def ask(then: Receipt) -> Receipt:
-        made.append(answer(principal, api.QueryRequest.model_validate(then.request), new_request_id))
-        return receipt_of(made[0])
-
-    def live_versions(documents: Sequence[str]) -> dict[str, str | None]:
-        records = [record for key in documents if (record := wiring.catalogue().get(key))]
-        return {record.key: record.live_version for record in records if record.live_version}
-
-    replayed = Replay(wiring.receipt_book(), ask, live_versions)(principal, request_id)
+    Raises `NotFound` and what asking does.
+    """
+    then = wiring.receipt_book().get(principal, request_id)
+    answered = answer(principal, api.QueryRequest.model_validate(then.request), new_request_id, deadline)
+    finish(answered, keep=False)
+    documents = dict.fromkeys(document for _, document, _ in then.passages)
+    live = deadline.within("ledger", 1.0, lambda: _live_versions(documents))
+    changes = compare(then, receipt_of(answered), live)
     return api.ReplayResponse(
         request_id=request_id,
-        then=dict(replayed.then.answer),
-        now=made[0].response,
-        changes=[api.ChangeBody(**asdict(change)) for change in replayed.changes],
+        then=dict(then.answer),
+        now=answered.response,
+        changes=[api.ChangeBody(**asdict(change)) for change in changes],
     )
+
+
+def _live_versions(documents: Iterable[str]) -> dict[str, str | None]:
+    catalogue = wiring.catalogue()
+    records = [record for key in documents if (record := catalogue.get(key))]
+    return {record.key: record.live_version for record in records if record.live_version}

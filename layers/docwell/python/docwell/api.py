@@ -140,7 +140,7 @@ class QueryResponse(BaseModel):
     model: str
     prompt_version: str
     dropped_passages: int = Field(description="Passages left out of the prompt because they did not fit.")
-    suspicious_passages: int = Field(description="Passages in the prompt that give orders to their reader.")
+    suspicious_passages: int = Field(description="Passages found that give orders to their reader.")
     rewritten_question: str | None = Field(description="What was searched for, where it is not the question.")
     fallback_reason: str | None = Field(description="Why an extractive answer is not the model's.")
     cut_short: bool = Field(description="The answer ends where the limit of its tokens was reached.")
@@ -295,46 +295,30 @@ def request_id_of(client_value: str | None, gateway_value: str) -> str:
     return client_value if client_value and _REQUEST_ID.fullmatch(client_value) else gateway_value
 
 
-def problem(error: DocwellError, request_id: str) -> Response[str]:
-    """The problem document of an error, with `Retry-After` where trying again may help."""
+def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Response[str]:
+    """The problem document of an error as a response, with `Retry-After` where trying again may help."""
     headers: dict[str, str | list[str]] = {}
     if isinstance(error, Unavailable | QuotaExceeded) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "ApiKey"
-    return problem_response(error.status, error.problem, error.title, error.detail, request_id, headers=headers)
+    body = _problem(error, request_id, errors).model_dump_json(exclude_none=True)
+    return Response(error.status, PROBLEM_JSON, body, headers)
 
 
 def problem_body(error: DocwellError, request_id: str) -> dict[str, Any]:
     """The problem document alone, for where a response has begun already."""
-    kind = f"urn:docwell:problem:{error.problem}"
-    body = Problem(type=kind, title=error.title, status=error.status, detail=error.detail, request_id=request_id)
-    return body.model_dump(exclude_none=True)
+    return _problem(error, request_id).model_dump(exclude_none=True)
 
 
-def problem_response(
-    status: int,
-    type_: str,
-    title: str,
-    detail: str,
-    request_id: str,
-    errors: list[dict[str, Any]] | None = None,
-    headers: dict[str, str | list[str]] | None = None,
-) -> Response[str]:
-    """A problem document as a response."""
-    body = Problem(
-        type=f"urn:docwell:problem:{type_}",
-        title=title,
-        status=status,
-        detail=detail,
+def _problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+    return Problem(
+        type=f"urn:docwell:problem:{error.problem}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
         request_id=request_id,
         errors=errors,
-    )
-    return Response(
-        status_code=status,
-        content_type=PROBLEM_JSON,
-        body=body.model_dump_json(exclude_none=True),
-        headers=headers or {},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from docwell.language import NO_WORD_GAPS
 from docwell.safety import strip_invisible
 
 # What a stream holds back at most while a link, a tag or a word is open.
@@ -49,7 +50,6 @@ _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
 # Where a stream may end a piece beside blanks: after the stops of scripts without blanks, and after a single
 # character of one.
 _STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
-_NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
 _BLOCK_START = re.compile(r"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _BLOCK_END = re.compile(r"</(script|style)\s*>|-->", re.IGNORECASE)
 
@@ -103,7 +103,7 @@ class StreamCleaner:
         if block := _BLOCK_START.search(self._held):
             before, self._held, self._in_block = self._held[: block.start()], "", True
             return self._cleaned(before + " ")
-        if character.isspace() or character in _STOPS or _NO_WORD_GAPS.fullmatch(self._held):
+        if character.isspace() or character in _STOPS or NO_WORD_GAPS.fullmatch(self._held):
             return "" if _is_open(self._held) and len(self._held) < HELD_CHARACTERS else self._release()
         return self._release_early() if len(self._held) >= HELD_CHARACTERS else ""
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from docwell.language import FUNCTION_WORDS, SPELLED, fold, sentences
 
-# "One" and "two" are as often grammar as they are figures ("one of them", "the two").
-_STATED = frozenset(SPELLED) - {"one", "two"}
+# These are as often grammar as they are figures ("one of them", "the two", "at first", "a second look").
+_STATED = frozenset(SPELLED) - {"one", "two", "first", "second", "third"}
 _SCALES = {
     "hundred": 2, "thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9,
     "trillion": 12, "tn": 12,
@@ -37,6 +37,12 @@ _GERMAN_WORDS = """
 _GERMAN = frozenset(_GERMAN_WORDS.split())
 # Words that questions and sentences begin with, or that stand capitalised by habit, and that name nothing.
 _NO_NAMES = FUNCTION_WORDS | {"fy", "q", "q1", "q2", "q3", "q4", "mr", "mrs", "ms", "dr", "usd"}
+_DATES = """
+    january february march april may june july august september october november december
+    monday tuesday wednesday thursday friday saturday sunday
+"""
+# Names that say when, and not whom or what a text is about.
+DATES = frozenset(_DATES.split())
 
 # 1990s, 12th, FY2022 and FY2023Q1 are figures, whatever letters they have.
 _FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)
@@ -69,7 +75,7 @@ class Name(NamedTuple):
 def figures(text: str) -> list[Figure]:
     """The figures of a text in its order.
 
-    A figure is digits with their separators, or a number from three to twelve in letters. Where a separator
+    A figure is digits with their separators, or a number in letters from three on. Where a separator
     may be of thousands or of decimals, or a scale word follows, the figure has both forms.
 
     >>> [sorted(figure.forms) for figure in figures("1,234.5 or $3.2 million in FY2022")]

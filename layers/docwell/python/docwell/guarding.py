@@ -1,4 +1,4 @@
-"""What keeps a failing or busy model host from being given more to do. Pure: the clock is handed in.
+"""What keeps a failing or busy model host from being given more to do. Knows no host: the clock is handed in.
 
 `GuardedModel` puts three guards before a model: a breaker that lets a failing host rest, a budget that keeps
 retries a small share of all requests, and a cap on requests at work. Each guard may be shared by several
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from docwell.errors import Cancelled, DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
 from docwell.models import Completion, Message
-from docwell.ports import LanguageModel
+from docwell.ports import LanguageModel, ModelFacts
 
 _HOST = "ollama"
 # An attempt with less than this left would only load the host.
@@ -199,6 +199,28 @@ class GuardedModel:
             waited = self.clock() - started
             answer = request.attempt(max(timeout_s - waited, 0.0))
             return replace(answer, first_token_ms=answer.first_token_ms + waited * 1000)
+
+
+@dataclass(frozen=True)
+class GuardedFacts:
+    """`docwell.ports.ModelFacts`, not asked of a host that is given a rest: then `Overloaded`."""
+
+    facts: ModelFacts
+    breaker: CircuitBreaker
+
+    def context_length(self) -> int:
+        """As the host says. Raises as `LanguageModel.chat` does."""
+        self._check()
+        return self.facts.context_length()
+
+    def digest(self) -> str | None:
+        """As the host says. Raises as `LanguageModel.chat` does."""
+        self._check()
+        return self.facts.digest()
+
+    def _check(self) -> None:
+        if not self.breaker.closed:
+            raise Overloaded(_HOST, "the model host is given a rest", _FULL_RETRY_S)
 
 
 class _Request:

@@ -34,6 +34,24 @@ class Identity:
     groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `collections` None means all of them; a quota of None means no limit.
+
+    `id` is `key:<API key id>` or `sub:<JWT subject>`.
+    """
+
+    id: str
+    collections: frozenset[str] | None = frozenset()
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+    label: str = ""
+
+    def may_read(self, collection: str) -> bool:
+        """Whether this principal can see anything of the collection."""
+        return self.collections is None or collection in self.collections
+
+
 # Under `sam local` nobody finds out who asks: then it is this one, who has rights only where they were given.
 SAM_LOCAL = Identity(f"{KEY}sam-local")
 

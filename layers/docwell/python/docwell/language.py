@@ -23,7 +23,7 @@ _NO_SENTENCE_END = re.compile(
 )
 _WORD = re.compile(r"\w+", re.UNICODE)
 # Kana, Chinese characters and Thai: words stand side by side without gaps.
-_NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
+NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
 
 # A quote longer than this is no quote; a shorter window of the passage is taken.
 MAX_QUOTE_CHARACTERS = 320
@@ -38,9 +38,18 @@ _FUNCTION_WORDS = """
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
-_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-# Small numbers in letters, and the same in digits.
-SPELLED = {word: str(number) for number, word in enumerate(_NUMBERS, 1)}
+_NUMBERS = """
+    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty
+"""
+_ORDINALS = """
+    first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
+    fifteenth sixteenth seventeenth eighteenth nineteenth twentieth
+"""
+# Numbers in letters, and the same in digits.
+SPELLED = {
+    word: str(number) for names in (_NUMBERS, _ORDINALS) for number, word in enumerate(names.split(), 1)
+} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
 
 
 def sentences(text: str) -> list[str]:
@@ -88,7 +97,7 @@ def words(text: str) -> set[str]:
     folded = unicodedata.normalize("NFKC", text).casefold()
     found: set[str] = set()
     for word in _WORD.findall(folded):
-        if _NO_WORD_GAPS.search(word) and len(word) > 1:
+        if NO_WORD_GAPS.search(word) and len(word) > 1:
             found.update(word[i : i + 2] for i in range(len(word) - 1))
         else:
             found.add(word)
@@ -109,13 +118,15 @@ def stem(word: str) -> str:
 
     Crude on purpose: what is compared with it is stemmed the same way.
 
-    >>> [stem(word) for word in ("pages", "paged", "paging", "cities", "1990s", "is")]
-    ['pag', 'pag', 'pag', 'citi', '1990', 'is']
+    >>> [stem(word) for word in ("pages", "paged", "paging", "cities", "1990s", "19th", "is")]
+    ['pag', 'pag', 'pag', 'citi', '1990', '19', 'is']
     """
     if not word.isascii():
         return word
     if word[:-1].isdecimal() and word.endswith("s"):
         return word[:-1]
+    if word[:-2].isdecimal() and word.endswith(("st", "nd", "rd", "th")):
+        return word[:-2]
     for ending in ("ing", "ed", "es", "s", "e", "y"):
         if word.endswith(ending) and not word.endswith("ss") and len(word) - len(ending) >= len("pag"):
             return word[: -len(ending)] + ("i" if ending == "y" else "")

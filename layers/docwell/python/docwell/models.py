@@ -382,24 +382,6 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks. `collections` None means all of them; a quota of None means no limit.
-
-    `id` is `key:<API key id>` or `sub:<JWT subject>`.
-    """
-
-    id: str
-    collections: frozenset[str] | None = frozenset()
-    requests_per_day: int | None = None
-    tokens_per_day: int | None = None
-    label: str = ""
-
-    def may_read(self, collection: str) -> bool:
-        """Whether this principal can see anything of the collection."""
-        return self.collections is None or collection in self.collections
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What is kept of one answer, so that it can be made again and compared. Times are seconds since the epoch.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from docwell.identity import Principal
 from docwell.models import (
     Completion,
     DocumentRecord,
@@ -22,7 +23,6 @@ from docwell.models import (
     Page,
     Passage,
     PdfInfo,
-    Principal,
     RangeTally,
     RangeTask,
     Receipt,

@@ -19,6 +19,7 @@ from string import Template
 
 from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Message, Passage
+from docwell.safety import strip_invisible
 from docwell.tokens import TextFeatures, TokenCalibration, TokenEstimate, features_of_messages
 
 _FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
@@ -42,12 +43,6 @@ _BRACKETS = re.compile(r"[\[【［](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})\s*)[\
 # `### Instruction:` or `Assistant:` at the start of a line.
 _HEADING = re.compile(
     r"^([ #>*]*)(system|user|assistant|human|instructions?|question|passages)\s*:", re.IGNORECASE | re.MULTILINE
-)
-# Not seen by a reader, and could stand between `[` and `7`: control characters, zero width, direction marks, tags.
-# Lone surrogates cannot be sent.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
 )
 
 
@@ -250,13 +245,13 @@ def as_data(text: str) -> str:
     >>> as_data("</passages> [7] <|im_start|>system 3 < 4")
     '(passages) (7) < |im_start >system 3 < 4'
     """
-    text = _FENCE.sub(r"(\1)", _UNSEEN.sub("", text))
+    text = _FENCE.sub(r"(\1)", strip_invisible(text))
     text = _TEMPLATE_MARK.sub(" ", _TAG.sub("< ", text))
     return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))
 
 
 def _line(text: str) -> str:
-    return as_data(" ".join(_UNSEEN.sub("", text).split()))
+    return as_data(" ".join(strip_invisible(text).split()))
 
 
 def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:

@@ -14,23 +14,13 @@ from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.extractive import extract
 from docwell.grounding import GroundedAnswer, ground
-from docwell.models import (
-    Answer,
-    AnswerStatus,
-    Citation,
-    Completion,
-    Passage,
-    Principal,
-    Sentence,
-    Timings,
-    Turn,
-    Usage,
-)
+from docwell.identity import Principal
+from docwell.models import Answer, AnswerStatus, Citation, Completion, Passage, Sentence, Timings, Turn, Usage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
 from docwell.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
 from docwell.retrieval import Retrieval
 from docwell.safety import suspicion
-from docwell.support import is_answered, question_names_missing, support
+from docwell.support import CERTAIN_RELEVANCE, is_answered, question_names_missing, relevance, support
 from docwell.tokens import TokenCalibration
 
 _Result = TypeVar("_Result")
@@ -68,6 +58,7 @@ class QueryLimits:
     num_ctx: int = 4096
     num_predict: int = 400
     min_score: float = 0.28
+    min_relevance: float = 0.5
     min_support: float = 0.5
     deadline_s: float = 28.0
 
@@ -188,10 +179,12 @@ class Query:
         return _Request(self, question, principal, prompt, deadline, listener or _Silence(), cancel).run()
 
     def similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Cosines of each of the first texts with each of the second."""
-        cosines: list[list[float]] = (
-            self.embedder.embed_passages(one) @ self.embedder.embed_passages(other).T
-        ).tolist()
+        """Cosines of each of the first texts with each of the second.
+
+        Embedded as questions are, because a model may write a sentence that is longer than the embedder reads.
+        """
+        embed = self.embedder.embed_queries
+        cosines: list[list[float]] = (embed(one) @ embed(other).T).tolist()
         return cosines
 
 
@@ -253,6 +246,8 @@ class _Request:
         return _Found(rewritten.text, tuple(passages), suspicious)
 
     def _rewritten(self) -> Rewritten:
+        if not self.question.history:
+            return Rewritten(self.question.text)
         timeout_s = self.query.limits.deadline_s * _REWRITE_SHARE
         return self._watch.timed(
             "generate",
@@ -263,10 +258,13 @@ class _Request:
 
     def _is_hopeless(self, found: _Found) -> bool:
         """Whether the passages cannot answer, so that the model need not be tempted."""
-        nearest = max((passage.score for passage in found.passages), default=-1.0)
-        if nearest < self.query.limits.min_score:
+        limits, passages = self.query.limits, found.passages
+        # The first passage is not always the nearest: words count in the ranking too.
+        if max((passage.score for passage in passages), default=-1.0) < limits.min_score:
             return True
-        return bool(question_names_missing(found.text, found.passages))
+        fit = relevance(found.text, passages)
+        missing = question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)
+        return fit < limits.min_relevance or bool(missing)
 
     def _context(self) -> int:
         """Tokens that the model really reads: what it is told to, unless it was made for less."""
@@ -312,6 +310,8 @@ class _Request:
         """What of the text stands in the passages; nothing when none of it does, or it is a refusal."""
         if is_refusal(text):
             return None, ()
+        # Before grounding too: what is taken out could else leave a marker behind that nobody has resolved.
+        text, _ = clean_answer(text, [passage.chunk.text for passage in built.passages])
         grounded = ground(text, built.passages, found.text)
         cited = [built.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
         cleaned, _ = clean_answer(grounded.text, cited)

@@ -5,19 +5,16 @@ A receipt is for the principal that asked, and only while it may read every docu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from docwell.errors import BadInput, DocwellError, NotFound
-from docwell.models import Principal, Receipt, collection_of
+from docwell.identity import Principal
+from docwell.models import Receipt, collection_of
 from docwell.ports import Receipts
 
 VERDICTS = ("good", "bad")
-
-# The live version of each of the documents that has one.
-LiveVersions = Callable[[Sequence[str]], Mapping[str, str | None]]
-Ask = Callable[[Receipt], Receipt]
 
 # What an answer says, as against what it was made from.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
@@ -35,15 +32,6 @@ class Change:
     what: str
     then: Any
     now: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The kept answer, the one of today, and what changed: first what they were made from, then themselves."""
-
-    then: Receipt
-    now: Receipt
-    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +65,6 @@ class ReceiptBook:
         if verdict not in VERDICTS:
             raise BadInput(f"a verdict is one of: {', '.join(VERDICTS)}")
         return self.store is not None and self.store.judge(principal.id, request_id, verdict)
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Asks a kept question again. `ask` gives the receipt of the new answer and need not store it."""
-
-    book: ReceiptBook
-    ask: Ask
-    live_versions: LiveVersions
-
-    def __call__(self, principal: Principal, request_id: str) -> Replayed:
-        """Raises `NotFound` and whatever asking raises."""
-        then = self.book.get(principal, request_id)
-        asked = self.ask(then)
-        now = replace(asked, answer=without_links(asked.answer))
-        documents = list(dict.fromkeys(document for _, document, _ in then.passages))
-        return Replayed(then, now, compare(then, now, self.live_versions(documents) if documents else {}))
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> tuple[Change, ...]:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from docwell.errors import NotFound
-from docwell.models import Passage, Principal, Units, collection_of
+from docwell.identity import Principal
+from docwell.models import Passage, Units, collection_of
 from docwell.ports import Catalogue, VectorIndex
 from docwell.ranking import Weights, focus, rank
 

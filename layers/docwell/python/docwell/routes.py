@@ -1,4 +1,4 @@
-"""The routes of the HTTP API (DESIGN: `/v1/query`, `/v1/documents`, `/v1/health`, `/v1/openapi.json`)."""
+"""The routes of the HTTP API: questions, feedback, receipts, documents, health and the OpenAPI page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from docwell import answering, api, observability, sse, wiring
 from docwell.deadline import Deadline
 from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
-from docwell.identity import SAM_LOCAL, identity_of
-from docwell.models import Principal, Status, collection_of
+from docwell.identity import SAM_LOCAL, Principal, identity_of
+from docwell.models import Status, collection_of
+from docwell.ports import Catalogue
 from docwell.retrieval import NO_COLLECTION, NO_DOCUMENT
 from docwell.streaming import StreamedResponse
 
@@ -185,7 +186,8 @@ def receipt(id_: str) -> api.ReceiptBody:
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> api.ReplayResponse:
     """The answer then and now."""
-    return answering.replay(_charged(), id_, request_id())
+    deadline = Deadline(wiring.query_settings().deadline_s)
+    return answering.replay(_charged(deadline), id_, request_id(), deadline)
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
@@ -202,14 +204,14 @@ def documents(
         # Another's collection has no documents for this caller: then it ends as one that has none at all.
         readable = [collection] if principal.may_read(collection) else []
     records, following = catalogue.page(readable, status, cursor, limit)
-    if collection is not None and not records and following is None and _is_empty(readable):
+    if collection is not None and not records and following is None and _is_empty(catalogue, readable):
         raise NotFound(NO_COLLECTION)
     return api.DocumentsResponse(documents=[api.document_body(record) for record in records], cursor=following)
 
 
-def _is_empty(collections: Sequence[str] | None) -> bool:
+def _is_empty(catalogue: Catalogue, collections: Sequence[str] | None) -> bool:
     """Whether no document stands in any of them."""
-    records, following = wiring.catalogue().page(collections, None, None, 1)
+    records, following = catalogue.page(collections, None, None, 1)
     return not records and following is None
 
 
@@ -218,9 +220,10 @@ def document() -> api.DocumentBody:
     """One document."""
     principal = _charged()
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
+    catalogue = wiring.catalogue()
     # Gateways differ in whether they decode the path; a key with a literal percent sign is found either way.
     for key in dict.fromkeys((unquote(raw), raw)):
-        record = wiring.catalogue().get(key) if principal.may_read(collection_of(key)) else None
+        record = catalogue.get(key) if principal.may_read(collection_of(key)) else None
         if record is not None:
             return api.document_body(record)
     raise NotFound(NO_DOCUMENT)
@@ -231,7 +234,7 @@ def health() -> Response[api.HealthResponse]:
     """Ask each dependency."""
     checks: dict[str, Callable[[], object]] = {
         "ledger": lambda: wiring.catalogue().get("health"),
-        "chroma": _check_chroma,
+        "chroma": wiring.index().collections,
         "ollama": wiring.model().check,
     }
     found: dict[str, str] = {}
@@ -244,10 +247,6 @@ def health() -> Response[api.HealthResponse]:
     well = all(state == "ok" for state in found.values())
     body = api.HealthResponse(status="ok" if well else "degraded", dependencies=found, model=wiring.model().name)
     return Response(200 if well else 503, content_types.APPLICATION_JSON, body)
-
-
-def _check_chroma() -> None:
-    wiring.query().retrieval.index.collections()
 
 
 @app.get("/v1/openapi.json", include_in_schema=False)
@@ -300,7 +299,7 @@ def _invalid(error: RequestValidationError) -> Response[str]:
         for item in error.errors()
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
-    return api.problem_response(400, "bad-input", BadInput.title, detail, request_id(), errors)
+    return api.problem(BadInput(detail), request_id(), errors)
 
 
 @app.not_found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from docwell.evidence import Evidence
-from docwell.facts import Figure, Known, Name, figures, names
+from docwell.facts import DATES, Figure, Known, Name, figures, names
 from docwell.grounding import GroundedAnswer
-from docwell.language import MARKER, content_words, script, sentences, windows
+from docwell.language import MARKER, content_words, script, sentences, windows, words
 from docwell.models import Passage, Sentence
 
 # Cosines of each of the first texts with each of the second.
@@ -20,6 +20,13 @@ _ASKED_WEIGHT = 0.3
 # with the answer to another question of the same article, which is not in the passage, 14% are.
 _UNRELATED = 0.45
 _SAME = 0.95
+_WORDS_WEIGHT = 0.5
+# Where a passage fits a question so well, one name that it lacks is more often misspelt or implied than another's.
+CERTAIN_RELEVANCE = 0.9
+# Every word is held.
+_WHOLLY = 0.999
+# What these ask for can be among the question's own words; a number, a time or a person cannot.
+_CHOOSING = frozenset({"what", "which"})
 
 _YEARS = range(1000, 2200)
 
@@ -42,14 +49,14 @@ def support(
     texts = sentences(grounded.text)
     evidence = Evidence(passages, question, content_words)
     known = Known(_readings(passages))
-    known_names = Known([*_readings(passages), question])
+    asked = Known([question])
     cited = [_cited(text, len(passages)) for text in texts]
     near = _nearest(texts, cited, evidence, similarity)
     checked: list[Sentence] = []
     for text, markers, closeness in zip(texts, cited, near, strict=True):
         bare = MARKER.sub("", text)
         wrong = [figure.written for figure in figures(bare) if not known.has_figure(figure)]
-        strange = [name.written for name in names(bare) if not known_names.has_name(name)]
+        strange = [name.written for name in names(bare) if not (known.has_name(name) or asked.has_name(name))]
         score = _score(bare, markers, evidence, question, closeness)
         checked.append(
             Sentence(
@@ -66,32 +73,59 @@ def support(
 def is_answered(question: str, sentences_: Sequence[Sentence]) -> bool:
     """Whether an answer says something that its passages hold: a supported sentence that adds to the question.
 
-    "Yes" and "no" add something. When this is false, refusing is better than what the model wrote.
+    "Yes" and "no" add something. A question for what or which may be answered in its own words ("The Amazon
+    rainforest covers the Amazon basin") where the passages hold every word of that. When this is false, refusing
+    is better than what the model wrote.
     """
     asked = content_words(question)
-    return any(sentence.supported and _adds(MARKER.sub("", sentence.text), asked) for sentence in sentences_)
+    chooses = not _CHOOSING.isdisjoint(words(question))
+    return any(
+        sentence.supported
+        and ((chooses and sentence.support >= _WHOLLY) or _adds(MARKER.sub("", sentence.text), asked))
+        for sentence in sentences_
+    )
 
 
-def question_names_missing(question: str, passages: Sequence[Passage]) -> tuple[str, ...]:
+def relevance(question: str, passages: Sequence[Passage]) -> float:
+    """How well the best passage fits a question: its similarity, and half the share of its words that it has.
+
+    Similarity alone lets through what is only of the same topic; words alone know no paraphrase.
+    """
+    asked = content_words(question)
+    return max(
+        (
+            passage.score + _WORDS_WEIGHT * len(asked & content_words(passage.chunk.text)) / max(len(asked), 1)
+            for passage in passages
+        ),
+        default=-1.0,
+    )
+
+
+def question_names_missing(
+    question: str, passages: Sequence[Passage], *, certain: bool = False
+) -> tuple[str, ...]:
     """The names and years of a question that stand in none of the passages, nor in their documents' keys.
 
     Then the passages are about something else, and the question is best refused without asking the model.
-    A name is missing when its last word is; a year where its neighbours are missing too, as seasons and fiscal
-    years differ from calendar years by one. An acronym may
-    be the asker's own, and is missing only where every other name is. Passages in another script than the
-    question's say nothing, so nothing is missing.
+    A name is missing when its last word is; a year when its neighbours are missing too, as seasons and fiscal
+    years differ from calendar years by one. An acronym may be the asker's own, and is missing only where every
+    other name is. Where all else of the question fits (`certain`), so may any name, and a year may be implied.
+    Passages in another script than the question's say nothing, so nothing is missing.
     """
     if not passages or not _same_script(question, passages):
         return ()
     known = Known([*_readings(passages), *(passage.document for passage in passages)])
     last_words = {_name_key(name): name for name in names(question)}
     strange = [name for name in last_words.values() if not known.has_name(name)]
-    if len(strange) < len(last_words):
+    standing = [name for name in last_words.values() if name not in strange]
+    if certain and any(name.written.lower() not in DATES for name in standing):
+        strange = []
+    elif standing:
         strange = [name for name in strange if not name.is_short]
     wrong = [
         figure.written
         for figure in figures(question)
-        if _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
+        if not certain and _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
     ]
     return tuple(dict.fromkeys([*(name.written for name in strange), *wrong]))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from docwell import pipeline
 from docwell.config import (
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.onnx_embedder import OnnxEmbedder
     from docwell.adapters.principals import DynamoPrincipals
-    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.costs import Prices
-    from docwell.guarding import CircuitBreaker, GuardedModel, InFlight, RetryBudget
+    from docwell.guarding import CircuitBreaker, InFlight, RetryBudget
     from docwell.ingest import Ingest
     from docwell.prompting import PromptChoice
     from docwell.query import Query
@@ -73,6 +72,13 @@ def reconcile_settings() -> ReconcileSettings:
     return ReconcileSettings.read()
 
 
+class _Way(NamedTuple):
+    """From text to vectors: a model and a chunk size."""
+
+    model_dir: Path
+    chunk_tokens: int
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """One way from text to vectors. `fingerprint` names its index."""
@@ -83,18 +89,26 @@ class Pipeline:
 
 
 @cache
-def pipelines(settings: IngestSettings | QuerySettings) -> tuple[Pipeline, ...]:
+def pipelines(settings: IngestSettings) -> tuple[Pipeline, ...]:
     """The pipeline in use, and the next one where one is being built."""
-    found = [_pipeline(settings.model_dir, settings.chunk_tokens, settings.embed_threads)]
+    return tuple(
+        Pipeline(_embedder(way.model_dir, settings.embed_threads), way.chunk_tokens, fingerprint)
+        for fingerprint, way in _ways(settings).items()
+    )
+
+
+@cache
+def _ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, _Way]:
+    """By fingerprint, from the models' manifests alone: no model is loaded for it."""
+    from docwell.adapters.model_manifest import ModelManifest
+
+    ways = [_Way(settings.model_dir, settings.chunk_tokens)]
     if settings.next_model_dir or settings.next_chunk_tokens:
-        found.append(
-            _pipeline(
-                settings.next_model_dir or settings.model_dir,
-                settings.next_chunk_tokens or settings.chunk_tokens,
-                settings.embed_threads,
-            )
-        )
-    return tuple({one.fingerprint: one for one in found}.values())
+        following = settings.next_model_dir or settings.model_dir
+        ways.append(_Way(following, settings.next_chunk_tokens or settings.chunk_tokens))
+    return {
+        pipeline.fingerprint(ModelManifest.read(way.model_dir).fingerprint, way.chunk_tokens): way for way in ways
+    }
 
 
 def ingest() -> tuple[Ingest, ...]:
@@ -165,26 +179,31 @@ def query() -> Query:
 
 @cache
 def _query(fingerprint: str) -> Query:
+    from docwell.adapters.aws import client
+    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.conversation import Conversation
+    from docwell.guarding import GuardedFacts, GuardedModel
     from docwell.prompting import load_prompt
     from docwell.query import Query, QueryLimits
     from docwell.retrieval import Retrieval
 
     settings = query_settings()
-    pipeline = next(one for one in pipelines(settings) if one.fingerprint == fingerprint)
-    host = model()
+    host, guards = model(), _guards()
     return Query(
         retrieval=Retrieval(_ledger(settings, fingerprint), _index(settings, fingerprint)),
-        embedder=pipeline.embedder,
-        model=_guarded(host),
-        facts=host,
-        conversation=Conversation(_guarded(host.writing_at_most(REWRITE_TOKENS)), load_prompt("rewrite")),
+        embedder=_embedder(_ways(settings)[fingerprint].model_dir, settings.embed_threads),
+        model=GuardedModel(host, *guards),
+        facts=GuardedFacts(host, guards[0]),
+        conversation=Conversation(
+            GuardedModel(host.writing_at_most(REWRITE_TOKENS), *guards), load_prompt("rewrite")
+        ),
         calibration=_calibration()[1],
-        links=_links(),
+        links=S3DocumentLinks(client("s3"), settings.bucket, settings.link_s),
         limits=QueryLimits(
             num_ctx=settings.num_ctx,
             num_predict=settings.num_predict,
             min_score=settings.min_score,
+            min_relevance=settings.min_relevance,
             min_support=settings.min_support,
             deadline_s=settings.deadline_s,
         ),
@@ -206,12 +225,6 @@ def model() -> OllamaModel:
     )
 
 
-def _guarded(host: OllamaModel) -> GuardedModel:
-    from docwell.guarding import GuardedModel
-
-    return GuardedModel(host, *_guards())
-
-
 @cache
 def _guards() -> tuple[CircuitBreaker, InFlight, RetryBudget]:
     """One set for the one host."""
@@ -226,8 +239,8 @@ def _guards() -> tuple[CircuitBreaker, InFlight, RetryBudget]:
 
 
 @cache
-def _calibration() -> tuple[str, TokenCalibration]:
-    """What is known of the tokens of these very weights, and the name under which it is kept."""
+def _calibration() -> tuple[str | None, TokenCalibration]:
+    """What is known of the tokens of these very weights, and the name under which it is kept; None: it is not."""
     from docwell.tokens import TokenCalibration
 
     settings = query_settings()
@@ -237,14 +250,14 @@ def _calibration() -> tuple[str, TokenCalibration]:
         name = f"tokens#{settings.model}@{digest}"
         state = deadline.within("ledger", 1.0, lambda: state_store(settings).read(name))
     except DocwellError:  # it is learnt anew: no reason to fail
-        return f"tokens#{settings.model}", TokenCalibration()
+        return None, TokenCalibration()
     return name, TokenCalibration.from_state(state)
 
 
 def save_calibration() -> None:
     """Keep what was learnt of the model's tokens, now and then, for the environments to come."""
     name, calibration = _calibration()
-    if calibration.observations and calibration.observations % SAVE_EVERY == 0:
+    if name is not None and calibration.observations % SAVE_EVERY == 0:
         state_store(query_settings()).write(name, calibration.to_state())
 
 
@@ -287,31 +300,28 @@ def receipt_book() -> ReceiptBook:
     return ReceiptBook(DynamoReceipts(_dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
 
 
-@cache
-def _links() -> S3DocumentLinks:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3DocumentLinks
-
-    settings = query_settings()
-    return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s)
-
-
 def catalogue() -> DynamoLedger:
     """The ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
     return _ledger(settings, _active(settings))
 
 
+def index() -> ChromaIndex:
+    """The vectors of the active pipeline, to ask whether their server is there."""
+    settings = query_settings()
+    return _index(settings, _active(settings))
+
+
 def _active(settings: QuerySettings) -> str:
     """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
-    known = _fingerprints(settings)
+    known = tuple(_ways(settings))
     return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
 
 
 def reconcile() -> tuple[Reconcile, ...]:
     """The reconcile use case on real parts, once for each pipeline that is in use now."""
     settings = reconcile_settings()
-    known = _fingerprints(settings)
+    known = tuple(_ways(settings))
     return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
 
 
@@ -320,7 +330,7 @@ def reindex() -> Reindex:
     from docwell.reindex import Reindex
 
     settings = reconcile_settings()
-    return Reindex(known=_fingerprints(settings), state=state_store(settings), reconcile=_reconcile)
+    return Reindex(known=tuple(_ways(settings)), state=state_store(settings), reconcile=_reconcile)
 
 
 @cache
@@ -344,19 +354,6 @@ def _reconcile(fingerprint: str) -> Reconcile:
             pause_above=settings.pause_above,
         ),
     )
-
-
-@cache
-def _fingerprints(settings: QuerySettings | ReconcileSettings) -> tuple[str, ...]:
-    """As `pipelines` has them, from the models' manifests alone: no model is loaded for it."""
-    from docwell.adapters.model_manifest import ModelManifest
-
-    ways = [(settings.model_dir, settings.chunk_tokens)]
-    if settings.next_model_dir or settings.next_chunk_tokens:
-        following = settings.next_model_dir or settings.model_dir
-        ways.append((following, settings.next_chunk_tokens or settings.chunk_tokens))
-    found = [pipeline.fingerprint(ModelManifest.read(folder).fingerprint, tokens) for folder, tokens in ways]
-    return tuple(dict.fromkeys(found))
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
@@ -392,12 +389,6 @@ def _index(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
         token=settings.chroma_token,
         timeout_s=settings.chroma_timeout_s,
     )
-
-
-@cache
-def _pipeline(model_dir: Path, chunk_tokens: int, threads: int) -> Pipeline:
-    embedder = _embedder(model_dir, threads)
-    return Pipeline(embedder, chunk_tokens, pipeline.fingerprint(embedder.fingerprint, chunk_tokens))
 
 
 @cache

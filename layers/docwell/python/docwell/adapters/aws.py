@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -14,10 +15,13 @@ from docwell.errors import Unavailable
 
 # One attempt may take 3 + 10 s; "standard" retries throttling and resets with jitter, three attempts in all.
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-# Left to itself boto3 signs links in some regions the old way, which S3 refuses for what KMS has encrypted.
 # For a function that somebody waits for: two attempts of 1 + 2 s.
 _QUICK = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
+# Left to itself boto3 signs links in some regions the old way, which S3 refuses for what KMS has encrypted.
 _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
+
+# Before what a batch left over is asked for again; twice as long each time.
+_PAUSE_S = 0.05
 
 
 def client(service: Literal["s3", "dynamodb", "sqs"], *, quick: bool = False) -> Any:  # noqa: ANN401 - boto3's own
@@ -49,3 +53,22 @@ def vendor_errors(dependency: str) -> Iterator[None]:
         raise Unavailable(dependency, f"{dependency}: {error.operation_name} answered {code}") from error
     except BotoCoreError as error:
         raise Unavailable(dependency, f"{dependency} does not answer: {type(error).__name__}") from error
+
+
+def until_processed(
+    dependency: str, call: Callable[..., dict[str, Any]], request: dict[str, Any], left: str, attempts: int = 4
+) -> Iterator[dict[str, Any]]:
+    """The answers to a batch request of DynamoDB, whose part that was not processed is asked again.
+
+    `left` is what its answer calls that part. Raises `Unavailable` where some is left after `attempts`.
+    """
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(_PAUSE_S * 2 ** (attempt - 1))
+        with vendor_errors(dependency):
+            answer = call(RequestItems=request)
+        yield answer
+        request = answer.get(left) or {}
+        if not request:
+            return
+    raise Unavailable(dependency, f"{dependency}: {call.__name__} is throttled")

@@ -185,11 +185,6 @@ class ChromaIndex:
                     break
         return sorted(names)
 
-    def check(self) -> None:
-        """Returns when the server answers."""
-        with _vendor_errors():
-            self._server.heartbeat()
-
     def _again_if_gone(self, collection: str, *, create: bool, call: Any) -> Any:  # noqa: ANN401 - passes through
         """`call` with the Chroma collection; once more where what was known of it was out of date."""
         for last in (False, True):

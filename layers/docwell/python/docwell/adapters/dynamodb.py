@@ -9,7 +9,7 @@ Facts of the whole index are items under the pipeline `#state`, which no fingerp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from docwell.adapters.aws import error_code, vendor_errors
+from docwell.adapters.aws import error_code, until_processed, vendor_errors
 from docwell.adapters.ledger_pages import LedgerPages, decode_cursor, encode_cursor
 from docwell.errors import LeaseLost, Unavailable
 from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
@@ -26,7 +26,6 @@ from docwell.ports import Standing
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
 _BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
-_BATCH_ATTEMPTS = 4
 _ACQUIRE_ATTEMPTS = 5
 _FIELDS = {field.name for field in fields(DocumentRecord)} - {"key"}
 _STATE = "#state"
@@ -161,9 +160,17 @@ class DynamoLedger:
         found: dict[str, str] = {}
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH_GET_LIMIT):
-            for item in self._batch_get(wanted[start : start + _BATCH_GET_LIMIT]):
-                if "live_generation" in item:
-                    found[item["document"]["S"]] = item["live_generation"]["S"]
+            request = {
+                self._table: {
+                    "Keys": [self._key(key) for key in wanted[start : start + _BATCH_GET_LIMIT]],
+                    "ProjectionExpression": "document, live_generation",
+                    "ConsistentRead": True,
+                }
+            }
+            for answer in until_processed("ledger", self._client.batch_get_item, request, "UnprocessedKeys"):
+                for item in answer["Responses"].get(self._table, []):
+                    if "live_generation" in item:
+                        found[item["document"]["S"]] = item["live_generation"]["S"]
         return found
 
     def page(
@@ -182,25 +189,6 @@ class DynamoLedger:
             pages.every(cursor, limit) if collections is None else pages.of(collections, cursor, limit)
         )
         return [_record(_plain(item)) for item in found], following
-
-    def _batch_get(self, keys: list[str]) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        request: dict[str, Any] = {
-            self._table: {
-                "Keys": [self._key(key) for key in keys],
-                "ProjectionExpression": "document, live_generation",
-                "ConsistentRead": True,
-            }
-        }
-        for attempt in range(_BATCH_ATTEMPTS):
-            with vendor_errors("ledger"):
-                answer = self._client.batch_get_item(RequestItems=request)
-            items += answer["Responses"].get(self._table, [])
-            request = answer.get("UnprocessedKeys") or {}
-            if not request:
-                return items
-            time.sleep(0.05 * 2**attempt)
-        raise Unavailable("ledger", "ledger: BatchGetItem is throttled")
 
     def _held(self, lease: Lease, expression: str, values: dict[str, Any], names: dict[str, str]) -> Lease:
         holder = {":fence": lease.fence, ":owner": lease.owner, ":expires": self._clock() + self._lease_s}
@@ -261,7 +249,7 @@ class DynamoLedger:
         for start in range(0, len(wanted), _BATCH_GET_LIMIT):
             batch = [self._key(key) for key in wanted[start : start + _BATCH_GET_LIMIT]]
             request: dict[str, Any] = {self._table: {"Keys": batch, "ConsistentRead": True}}
-            for answer in _until_processed(self._client.batch_get_item, request, "UnprocessedKeys"):
+            for answer in until_processed("ledger", self._client.batch_get_item, request, "UnprocessedKeys"):
                 for item in answer["Responses"].get(self._table, []):
                     found[item["document"]["S"]] = _standing(_plain(item))
         return found
@@ -272,23 +260,9 @@ class DynamoLedger:
             deletes = [
                 {"DeleteRequest": {"Key": self._key(key)}} for key in keys[start : start + _BATCH_WRITE_LIMIT]
             ]
-            for _ in _until_processed(self._client.batch_write_item, {self._table: deletes}, "UnprocessedItems"):
+            call, request = self._client.batch_write_item, {self._table: deletes}
+            for _ in until_processed("ledger", call, request, "UnprocessedItems"):
                 pass
-
-
-def _until_processed(
-    call: Callable[..., dict[str, Any]], request: dict[str, Any], left: str
-) -> Iterator[dict[str, Any]]:
-    """The answers to a batch request, whose part that was not processed is asked again."""
-    for attempt in range(_BATCH_ATTEMPTS):
-        with vendor_errors("ledger"):
-            answer = call(RequestItems=request)
-        yield answer
-        request = answer.get(left) or {}
-        if not request:
-            return
-        time.sleep(0.05 * 2**attempt)
-    raise Unavailable("ledger", f"ledger: {call.__name__} is throttled")
 
 
 def _standing(item: Mapping[str, Any]) -> Standing:

@@ -113,11 +113,11 @@ class OllamaModel:
         """Tokens that the model was trained to read. Raises as `chat` does; `Corrupt` when it is not said."""
         if "context_length" not in self._facts:
             info = self._ask(lambda client: client.show(self._name)).modelinfo or {}
-            length = info.get(f"{info.get('general.architecture')}.context_length")
-            if not isinstance(length, int):
-                raise Corrupt(f"the model host does not say the context length of {self._name!r}")
-            self._facts["context_length"] = length
-        return int(self._facts["context_length"])
+            self._facts["context_length"] = info.get(f"{info.get('general.architecture')}.context_length")
+        length = self._facts["context_length"]
+        if not isinstance(length, int):
+            raise Corrupt(f"the model host does not say the context length of {self._name!r}")
+        return length
 
     def digest(self) -> str | None:
         """The digest of the model as its host lists it, None when it lists none. Raises as `chat` does."""

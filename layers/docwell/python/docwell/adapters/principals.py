@@ -17,10 +17,9 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from docwell.adapters.aws import error_code, vendor_errors
-from docwell.errors import QuotaExceeded, Unavailable
-from docwell.identity import GROUP, MAX_GROUPS
-from docwell.models import Principal
+from docwell.adapters.aws import error_code, until_processed, vendor_errors
+from docwell.errors import QuotaExceeded
+from docwell.identity import GROUP, MAX_GROUPS, Principal
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _GRANT = "grant"
@@ -29,7 +28,6 @@ _DAY_S = 86_400
 _USAGE_KEPT_S = 40 * _DAY_S
 # The client has tried each again already: a table that is still throttled makes nobody wait.
 _BATCH_ATTEMPTS = 2
-_PAUSE_S = 0.05
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -123,18 +121,12 @@ class DynamoPrincipals:
         found: dict[str, Grant] = {}
         keys = [_key(id_, _GRANT) for id_ in ids]
         request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        for attempt in range(_BATCH_ATTEMPTS):
-            if attempt:
-                time.sleep(_PAUSE_S)
-            with vendor_errors("principals"):
-                answer = self._client.batch_get_item(RequestItems=request)
+        call = self._client.batch_get_item
+        for answer in until_processed("principals", call, request, "UnprocessedKeys", _BATCH_ATTEMPTS):
             for item in answer["Responses"].get(self._table, []):
                 grant = _grant(item)
                 found[grant.id] = grant
-            request = answer.get("UnprocessedKeys") or {}
-            if not request:
-                return found
-        raise Unavailable("principals", "principals: BatchGetItem is throttled")
+        return found
 
 
 class PrincipalAdmin:

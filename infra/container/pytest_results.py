@@ -1,0 +1,44 @@
+"""Tests run by a command of this repository, and what became of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from infra.container.sam import ROOT, StepError
+
+
+def run(
+    what: str,
+    arguments: list[str],
+    results: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    quiet: bool = False,
+) -> ET.Element:
+    """Run pytest; gives the `testsuite` of its JUnit file, which is kept at `results`.
+
+    `what` names the tests for people; `environment` is added to this process's own.
+
+    Raises:
+        StepError: no test ran.
+    """
+    results.unlink(missing_ok=True)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *arguments, f"--junitxml={results}"],
+        cwd=ROOT,
+        env=os.environ | dict(environment or {}),
+        stdout=subprocess.DEVNULL if quiet else None,
+        stderr=subprocess.DEVNULL if quiet else None,
+        check=False,
+    )
+    # pytest wrote the file just now.
+    suite = ET.parse(results).getroot().find("testsuite") if results.exists() else None  # noqa: S314
+    if suite is None or not int(suite.get("tests", 0)):
+        raise StepError(f"{what} did not run")
+    return suite

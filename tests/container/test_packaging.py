@@ -1,0 +1,131 @@
+"""What is built: for Lambda's processor, twice the same, and with nothing in it that only a build needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, cast
+
+import pytest
+
+from infra.container import sam
+
+pytestmark = pytest.mark.container
+
+# Beside sam's own folder, on the same file system: a zip lists files as the file system does.
+AGAIN = sam.ROOT / "build" / "container" / "again"
+ZIPS = {
+    "QueryFunction": "functions/query",
+    "ReconcileFunction": "functions/reconcile",
+    "DocwellLayer": "layers/docwell",
+    "EmbedderLayer": "layers/embedder",
+}
+SECOND_IMAGE = "docwell-ingest-built-again:latest"
+# sam's own packer, as `sam deploy` uses it.
+ZIP = """
+import hashlib, sys
+from samcli.lib.package.utils import make_zip_with_lambda_permissions, zip_folder
+with zip_folder(sys.argv[1], make_zip_with_lambda_permissions) as (path, _):
+    print(hashlib.sha256(open(path, "rb").read()).hexdigest())
+"""
+AARCH64 = (
+    183  # e_machine in the header of an ELF file: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+)
+COMPILERS = {"cc", "gcc", "g++", "c++", "cc1", "clang", "ld", "make", "cargo", "rustc"}
+
+
+def zip_hash(folder: Path) -> str:
+    python = sam.SAM.with_name("python")
+    return subprocess.check_output([python, "-c", ZIP, folder], text=True, env=sam.variables()).strip()
+
+
+@contextmanager
+def exported(image: str) -> Iterator[tarfile.TarFile]:
+    """The whole file system of an image, as a stream."""
+    name = subprocess.check_output(["docker", "create", image, "x"], text=True).strip()
+    try:
+        with subprocess.Popen(["docker", "export", name], stdout=subprocess.PIPE) as export:
+            with tarfile.open(fileobj=cast("IO[bytes]", export.stdout), mode="r|") as tar:
+                yield tar
+            assert export.wait() == 0
+    finally:
+        subprocess.run(["docker", "rm", name], check=True, capture_output=True)
+
+
+def files(image: str) -> dict[str, tuple[object, ...]]:
+    """What each path of an image is: mode, owner, link and content."""
+    found: dict[str, tuple[object, ...]] = {}
+    with exported(image) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isreg() else None
+            digest = sha256(content.read()).hexdigest() if content else None
+            found[member.name] = (member.mode, member.uid, member.gid, member.linkname, digest)
+    return found
+
+
+@pytest.fixture(scope="module")
+def image() -> dict[str, tuple[object, ...]]:
+    return files(sam.INGEST_IMAGE)
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_building_again_gives_the_same_zip(name: str) -> None:
+    folder = AGAIN / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = ["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", f"build-{name}"]
+    subprocess.run(command, cwd=sam.ROOT, env=os.environ | {"ARTIFACTS_DIR": str(folder)}, check=True)
+    assert zip_hash(folder) == zip_hash(sam.BUILD / name)
+    shutil.rmtree(folder)
+
+
+def test_building_again_gives_the_same_image(image: dict[str, tuple[object, ...]]) -> None:
+    command = ["docker", "build", "--quiet", "--no-cache", "--file", "functions/ingest/Dockerfile"]
+    subprocess.run([*command, "--tag", SECOND_IMAGE, "."], cwd=sam.ROOT, check=True, capture_output=True)
+    again = files(SECOND_IMAGE)
+    subprocess.run(["docker", "rmi", SECOND_IMAGE], check=True, capture_output=True)
+    assert "var/task/docwell/__pycache__/ingest.cpython-313.pyc" in image
+    assert {path for path in image | again if image.get(path) != again.get(path)} == set()
+
+
+def test_the_image_adds_to_its_base_what_the_function_runs_and_nothing_else(
+    image: dict[str, tuple[object, ...]],
+) -> None:
+    base = files(sam.BASE_IMAGE)
+    changed = {path for path in image if image[path] != base.get(path)}
+    assert {path for path in changed if not path.startswith("var/task/")} == set()
+    names = {path.rsplit("/", 1)[-1] for path in changed}
+    assert not names & COMPILERS
+    assert not {name for name in names if name.endswith((".whl", ".a", ".h", ".c", ".pyx", ".lock", ".pyi"))}
+
+
+def test_neither_the_image_nor_its_base_has_a_compiler_or_pips_cache(image: dict[str, tuple[object, ...]]) -> None:
+    programs = {path.rsplit("/", 1)[-1] for path in image if "/bin/" in f"/{path}" or "/sbin/" in f"/{path}"}
+    assert "aws-lambda-rie" in programs
+    assert not programs & COMPILERS
+    assert not {path for path in image if "/.cache/" in f"/{path}"}
+
+
+def test_the_image_names_a_user_without_rights() -> None:
+    command = ["docker", "image", "inspect", "--format", "{{.Config.User}}", sam.INGEST_IMAGE]
+    user = subprocess.check_output(command, text=True).strip()
+    assert user.partition(":")[0].isdigit()
+    assert user.partition(":")[0] != "0"
+
+
+def test_the_embedder_layer_for_arm64_has_wheels_for_it_whatever_builds_it(tmp_path: Path) -> None:
+    command = ["scripts/install-for-lambda", "layers/embedder/requirements.txt", str(tmp_path / "python")]
+    subprocess.run(command, cwd=sam.ROOT, env=os.environ | {"DOCWELL_ARCH": "arm64"}, check=True)
+    libraries = [path for path in tmp_path.rglob("*") if ".so" in path.suffixes and path.is_file()]
+    assert {"onnxruntime", "numpy", "tokenizers"} <= {path.relative_to(tmp_path).parts[1] for path in libraries}
+    for path in libraries:
+        with path.open("rb") as file:
+            magic, machine = struct.unpack("<4s14xH", file.read(20))
+        assert (magic, machine) == (b"\x7fELF", AARCH64), path

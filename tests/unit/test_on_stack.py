@@ -1,0 +1,81 @@
+"""`make invoke-…` and `make start-api` where something is missing, and how containers reach the stack."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from infra.container import forwarder, machine_template, on_stack, sam
+
+ELSEWHERE = "127.0.0.2"  # another address of this machine, as the bridge's is
+
+
+def test_without_a_stack_it_says_to_run_make_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert on_stack.main(["invoke", "query", "health", "--data", str(tmp_path)]) == 1
+    assert "make up" in capsys.readouterr().err
+
+
+def test_an_unknown_event_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert on_stack.main(["invoke", "query", "nope"]) == 1
+    assert "health" in capsys.readouterr().err
+
+
+def test_an_event_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text("{}")
+    assert on_stack.event_file(str(own)) == own
+    assert on_stack.event_file("put") == on_stack.EVENTS / "put.json"
+
+
+def test_a_whole_exchange_passes_through_the_forwarder() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def echo_until_the_end() -> None:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as file:
+                connection.sendall(file.read()[::-1])
+
+        Thread(target=echo_until_the_end, daemon=True).start()
+        with (
+            forwarder.forwarded(ELSEWHERE, [port]),
+            socket.create_connection((ELSEWHERE, port), timeout=10) as client,
+        ):
+            client.sendall(b"abc" * 100_000)
+            client.shutdown(socket.SHUT_WR)  # what was sent is over, the answer still comes
+            with client.makefile("rb") as file:
+                assert file.read() == b"cba" * 100_000
+
+
+def test_a_forwarder_whose_block_has_ended_listens_no_more() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with forwarder.forwarded(ELSEWHERE, [port]):
+            socket.create_connection((ELSEWHERE, port), timeout=10).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((ELSEWHERE, port), timeout=10)
+
+
+def test_an_address_that_is_not_this_machines_is_refused_with_what_to_do() -> None:
+    with pytest.raises(sam.StepError, match="--address"), forwarder.forwarded("192.0.2.1", [4566]):
+        pass
+
+
+def test_the_template_of_this_machine_takes_variables_that_the_real_one_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = {"Properties": {"Timeout": 29, "Environment": {"Variables": {"KEPT": "1"}}}}
+    built = {"Globals": {"Function": {"VpcConfig": {}}}, "Resources": {machine_template.QUERY: function}}
+    monkeypatch.setattr(sam, "BUILD", tmp_path)
+    monkeypatch.setattr(sam, "BUILT_TEMPLATE", tmp_path / "template.yaml")
+    sam.BUILT_TEMPLATE.write_text(json.dumps(built))
+    path = machine_template.write({machine_template.QUERY: {"AWS_ENDPOINT_URL": "http://x"}}, timeout_s=180)
+    text = path.read_text()
+    assert "AWS_ENDPOINT_URL: http://x" in text
+    assert "KEPT: '1'" in text
+    assert "Timeout: 180" in text
+    assert "VpcConfig" not in text
