@@ -84,7 +84,17 @@ def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) ->
         marks = _marks(page.text, sections)
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start))
-            yield Chunk(page.text[start:end], page.number, page.number, start, end, tokens, page.label, heading)
+            yield Chunk(
+                page.text[start:end],
+                page.number,
+                page.number,
+                start,
+                end,
+                tokens,
+                page.label,
+                heading,
+                page.confidence,
+            )
 
 
 def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:

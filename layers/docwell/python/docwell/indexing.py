@@ -15,6 +15,7 @@ from docwell.errors import Refused
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
 from docwell.naming import document_name, embedded_texts, in_context
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.ranges import Span
 from docwell.units import pack, split
 
 
@@ -33,6 +34,9 @@ class IngestLimits:
     upsert_batch: int = 128
     lease_s: float = 90.0
     stop_before_s: float = 10.0
+    ocr_range_pages: int = 5
+    ocr_page_timeout_s: float = 90.0
+    ocr_min_confidence: float = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,17 @@ class Generation:
 
 @dataclass(frozen=True)
 class RangeIndexer:
-    """Reads pages of a document and writes their chunks. Doing a range twice gives the same chunks."""
+    """Reads pages of a document and writes their chunks. Doing a range twice gives the same chunks.
+
+    `recogniser` also reads pages that are pictures, where there is one.
+    """
 
     store: ObjectStore
     index: VectorIndex
     embedder: EmbedderWithTokenizer
     reader: PdfReader
     limits: IngestLimits
+    recogniser: PdfReader | None = None
 
     @contextmanager
     def downloaded(self, key: str, head: ObjectVersion) -> Iterator[Path]:
@@ -64,21 +72,20 @@ class RangeIndexer:
             yield path
 
     def run(
-        self, generation: Generation, path: Path, range_: int, last_page: int, alive: Callable[[], None]
+        self, generation: Generation, path: Path, range_: int, span: Span, alive: Callable[[], None]
     ) -> RangeTally:
-        """Index the range (numbered from 0) of the file; `last_page` is the document's.
+        """Index the pages of the range numbered `range_`.
 
         Args:
             generation: what the chunks belong to.
             path: the PDF.
             range_: the range's number.
-            last_page: how many pages the document has.
+            span: its pages.
             alive: called before each slow step and each write; raises to stop.
         """
-        size = self.limits.range_pages
-        first, last = range_ * size + 1, min((range_ + 1) * size, last_page)
+        reader = self.recogniser if span.recognise and self.recogniser else self.reader
         tally = [RangeTally()]
-        with closing(self.reader.pages(path, first, last)) as pages:
+        with closing(reader.pages(path, span.first, span.last)) as pages:
             chunks = chunk_pages(self._counted(pages, tally, alive), self.embedder, self._chunk_tokens)
             while batch := list(islice(chunks, self.limits.upsert_batch)):
                 done = tally[0].chunks
@@ -117,16 +124,20 @@ class RangeIndexer:
     def _counted(
         self, pages: Iterator[Page], tally: list[RangeTally], alive: Callable[[], None]
     ) -> Iterator[Page]:
-        """The pages as they come, counted and within the limit of characters."""
+        """The pages as they come, counted and within the limit of characters; without text that is doubtful."""
         limit = self.limits.max_document_characters
-        for page in pages:
+        for found in pages:
             alive()
+            doubtful = found.confidence is not None and found.confidence < self.limits.ocr_min_confidence
+            page = replace(found, text="", headings=()) if doubtful else found
             so_far = tally[0]
             tally[0] = replace(
                 so_far,
                 pages=so_far.pages + 1,
                 characters=so_far.characters + len(page.text),
                 unreadable_pages=so_far.unreadable_pages | (set() if page.readable else {page.number}),
+                textless_pages=so_far.textless_pages + (not page.text.strip()),
+                doubtful_pages=so_far.doubtful_pages | ({page.number} if doubtful else set()),
             )
             if tally[0].characters > limit:
                 raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")

@@ -4,7 +4,8 @@ An event is only a hint that something may have changed. Whatever it says, the k
 read, indexed as a generation of its own, made live in one write, and the generations before it are
 removed; then the key is looked at again. A document longer than a range is cut into ranges, which are
 messages of their own: whoever finishes the last one makes the generation live. Doing any of this twice,
-late, side by side or after a crash gives the same state.
+late, side by side or after a crash gives the same state. `docwell.ranges` says how pages without text are
+recognised after the others are live.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Protocol
 
+from docwell import ranges
 from docwell.errors import DeadlineExceeded, DocwellError, NotFound, Refused, Unavailable
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
@@ -36,7 +38,6 @@ logger = logging.getLogger(__name__)
 # Statuses that need no work while the object stays as it is. FAILED is not one: the next event tries again.
 _SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
 _DELETE_AT_ONCE = 500  # ids of one delete
-_PAGES_NAMED = 20  # of the unreadable ones, in the detail of a refusal
 
 
 class WholeLedger(Ledger, RangeLedger, Protocol):
@@ -68,7 +69,10 @@ class _Work:
 
 @dataclass(frozen=True)
 class Ingest:
-    """The use case for one pipeline. `fingerprint` is the pipeline's: model, chunker and text extraction."""
+    """The use case for one pipeline. `fingerprint` is the pipeline's: model, chunker and text extraction.
+
+    Ranges that are recognised go through `ocr_queue` where there is one: no other document waits behind them.
+    """
 
     bucket: str
     store: ObjectStore
@@ -77,6 +81,7 @@ class Ingest:
     queue: TaskQueue
     indexer: RangeIndexer
     fingerprint: str
+    ocr_queue: TaskQueue | None = None
 
     @property
     def limits(self) -> IngestLimits:
@@ -210,24 +215,24 @@ class Ingest:
             swept=False,
         )
         self._write(work, begun, fresh=True)
-        if tried:
-            self._remove(work, of=self._generation(key, head.version).id)
+        for id_ in self._generations(key, head.version) if tried else ():
+            self._remove(work, of=id_)
         if head.size > self.limits.max_document_bytes:
             limit = self.limits.max_document_bytes
             raise Refused(Reason.TOO_LARGE, f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)")
         with self.indexer.downloaded(key, head) as path:
             info = self.indexer.reader.inspect(path)
-            ranges = max(1, -(-info.page_count // self.limits.range_pages))
+            count = ranges.count_ranges(info.page_count, self.limits.range_pages)
             planned = replace(work.record, pages=info.page_count, title=info.title)
-            if ranges > 1:
-                self._write(work, replace(planned, ranges=ranges))
+            if count > 1:
+                self._write(work, replace(planned, ranges=count))
             else:
                 self._write(work, planned)
                 alive = self._alive(work)
-                generation = self._generation(key, head.version, info.title)
-                tally = self.indexer.run(generation, path, 0, info.page_count, alive)
-                work.tally = tally
-                self._write(work, _with_progress(replace(planned, ranges=1), tally), fresh=True)
+                id_ = self._generation_of(planned)
+                generation = Generation(DocumentRef(self.bucket, key), head.version, id_, info.title)
+                work.tally = self.indexer.run(generation, path, 0, self._span(planned, 0), alive)
+                self._write(work, ranges.with_progress(replace(planned, ranges=1), work.tally), fresh=True)
         self._go_on(work)
 
     def _go_on(self, work: _Work, *, again: bool = False) -> None:
@@ -242,27 +247,35 @@ class Ingest:
         elif again or not record.dispatched:
             missing = sorted(set(range(record.ranges)) - record.ranges_done)
             task = RangeTask(record.key, str(record.version), self.fingerprint, record.attempt, 0)
-            self.queue.send([replace(task, range=number) for number in missing])
+            queue = self.ocr_queue if self.ocr_queue and record.recognised_from is not None else self.queue
+            queue.send([replace(task, range=number) for number in missing])
             self._write(work, replace(record, dispatched=True))
 
     def _complete(self, work: _Work) -> None:
         """Every range is in the index: make the generation live, unless the object has changed meanwhile."""
         record = work.record
-        if record.chunks == 0 and record.unreadable_pages:
-            shown = sorted(record.unreadable_pages)[:_PAGES_NAMED]
-            more = len(record.unreadable_pages) - len(shown)
-            which = ", ".join(map(str, shown)) + (f" and {more} more" if more else "")
-            detail = f"the fonts do not say which characters they show on pages {which}"
-            raise Refused(Reason.UNREADABLE, detail)
-        if record.chunks == 0:
-            empty = replace(record, status=Status.EMPTY, reason=Reason.NO_TEXT.value)
-            self._settle(work, replace(empty, detail="no page has a text layer: most often a scan"))
-            return
         head = self.store.head(record.key)
-        if head is not None and head.version == record.version:
-            generation = self._generation(record.key, head.version).id
-            live = replace(record, status=Status.INDEXED, reason=None, detail=None)
-            self._settle(work, replace(live, live_generation=generation, live_version=head.version))
+        if head is None or head.version != record.version:
+            return
+        if self.indexer.recogniser is not None and ranges.needs_recognition(record):
+            self._recognise(work)
+            return
+        found = ranges.outcome(record)
+        if found.status is Status.INDEXED:
+            generation = self._generation_of(record, recognised=record.recognised_from is not None)
+            found = replace(found, live_generation=generation, live_version=record.version)
+        self._settle(work, found)
+
+    def _recognise(self, work: _Work) -> None:
+        """Let the text layers answer, and begin the generation in which the other pages are recognised."""
+        record = ranges.recognition(work.record, self.limits.ocr_range_pages)
+        if work.record.chunks:
+            generation = self._generation_of(record)
+            record = replace(record, live_generation=generation, live_version=record.version)
+        self._write(work, replace(record, swept=False), fresh=True)
+        # Now or when all is done, never in between: it takes what ranges have written for the next generation.
+        self._sweep(work)
+        self._go_on(work)
 
     def _settle_refused(self, work: _Work, head: ObjectVersion, refused: Refused) -> None:
         logger.info("refused", extra={"reason": refused.reason, "size": head.size})
@@ -306,22 +319,34 @@ class Ingest:
 
         return alive
 
-    def _in_time(self, remaining_s: Callable[[], float]) -> None:
-        if remaining_s() < self.limits.stop_before_s:
+    def _in_time(self, remaining_s: Callable[[], float], reserve_s: float = 0.0) -> None:
+        if remaining_s() < self.limits.stop_before_s + reserve_s:
             raise DeadlineExceeded("time", "no time is left here; the rest follows when the message comes again")
 
     # --- ranges ---
 
-    def _generation(self, key: str, version: str, title: str | None = None) -> Generation:
+    def _generations(self, key: str, version: str) -> list[str]:
+        """The ids of both generations of a version: from its text layers, and with what is recognised."""
         ref = DocumentRef(self.bucket, key)
-        return Generation(ref, version, ref.generation(version, self.fingerprint), title)
+        return [ref.generation(version, self.fingerprint + suffix) for suffix in ("", ranges.RECOGNISED)]
+
+    def _generation_of(self, record: DocumentRecord, *, recognised: bool = False) -> str:
+        return self._generations(record.key, str(record.version))[recognised]
+
+    def _span(self, record: DocumentRecord, number: int) -> ranges.Span:
+        return ranges.span(record, number, self.limits.range_pages, self.limits.ocr_range_pages)
 
     def _run_range(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
+        recognised = ranges.is_recognised(record, task.range)
+        reserve_s = self.limits.ocr_page_timeout_s if recognised else 0.0
+        self._in_time(remaining_s, reserve_s)
         with self.indexer.downloaded(task.key, head) as path:
-            generation = self._generation(task.key, task.version, record.title)
+            id_ = self._generation_of(record, recognised=recognised)
+            generation = Generation(DocumentRef(self.bucket, task.key), task.version, id_, record.title)
+            pages = self._span(record, task.range)
             return self.indexer.run(
-                generation, path, task.range, record.pages or 0, lambda: self._in_time(remaining_s)
+                generation, path, task.range, pages, lambda: self._in_time(remaining_s, reserve_s)
             )
 
     def _refuse_range(
@@ -353,10 +378,11 @@ class Ingest:
         """
 
         def remove(work: _Work) -> None:
-            record, generation = work.record, self._generation(task.key, task.version).id
+            record = work.record
             pending = record.status is Status.PENDING and record.version == task.version  # in a later attempt
-            if not pending and record.live_generation != generation:
-                self._remove(work, of=generation)
+            for generation in self._generations(task.key, task.version):
+                if not pending and record.live_generation != generation:
+                    self._remove(work, of=generation)
             self._match(work, Hint(task.key))
 
         if self._hold(task.key, owner, remaining_s, remove) is None:
@@ -367,14 +393,3 @@ def _wants(record: DocumentRecord, task: RangeTask) -> bool:
     """Whether the document is still being indexed from the task's version, in the task's attempt."""
     wanted = (Status.PENDING, task.version, task.attempt)
     return (record.status, record.version, record.attempt) == wanted
-
-
-def _with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
-    return replace(
-        record,
-        ranges_done=frozenset({0}),
-        pages_done=tally.pages,
-        chunks=tally.chunks,
-        characters=tally.characters,
-        unreadable_pages=tally.unreadable_pages,
-    )

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from docwell import pipeline
 from docwell.config import (
     IngestSettings,
+    Ocr,
     QuerySettings,
     ReconcileSettings,
     RuntimeSettings,
@@ -22,10 +22,12 @@ from docwell.config import (
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError
 from docwell.pipeline import Roles
+from docwell.ways import ways
 
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.dynamodb import DynamoLedger, DynamoState
+    from docwell.adapters.ocr import RecognisingReader
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.onnx_embedder import OnnxEmbedder
     from docwell.adapters.principals import DynamoPrincipals
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from docwell.costs import Prices
     from docwell.guarding import CircuitBreaker, InFlight, RetryBudget
     from docwell.ingest import Ingest
+    from docwell.ports import PdfReader
     from docwell.prompting import PromptChoice
     from docwell.query import Query
     from docwell.receipts import ReceiptBook
@@ -72,19 +75,13 @@ def reconcile_settings() -> ReconcileSettings:
     return ReconcileSettings.read()
 
 
-class _Way(NamedTuple):
-    """From text to vectors: a model and a chunk size."""
-
-    model_dir: Path
-    chunk_tokens: int
-
-
 @dataclass(frozen=True)
 class Pipeline:
     """One way from text to vectors. `fingerprint` names its index."""
 
     embedder: OnnxEmbedder
     chunk_tokens: int
+    ocr: Ocr
     fingerprint: str
 
 
@@ -92,23 +89,9 @@ class Pipeline:
 def pipelines(settings: IngestSettings) -> tuple[Pipeline, ...]:
     """The pipeline in use, and the next one where one is being built."""
     return tuple(
-        Pipeline(_embedder(way.model_dir, settings.embed_threads), way.chunk_tokens, fingerprint)
-        for fingerprint, way in _ways(settings).items()
+        Pipeline(_embedder(way.model_dir, settings.embed_threads), way.chunk_tokens, way.ocr, fingerprint)
+        for fingerprint, way in ways(settings).items()
     )
-
-
-@cache
-def _ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, _Way]:
-    """By fingerprint, from the models' manifests alone: no model is loaded for it."""
-    from docwell.adapters.model_manifest import ModelManifest
-
-    ways = [_Way(settings.model_dir, settings.chunk_tokens)]
-    if settings.next_model_dir or settings.next_chunk_tokens:
-        following = settings.next_model_dir or settings.model_dir
-        ways.append(_Way(following, settings.next_chunk_tokens or settings.chunk_tokens))
-    return {
-        pipeline.fingerprint(ModelManifest.read(way.model_dir).fingerprint, way.chunk_tokens): way for way in ways
-    }
 
 
 def ingest() -> tuple[Ingest, ...]:
@@ -149,23 +132,46 @@ def _ingest() -> tuple[Ingest, ...]:
             upsert_batch=settings.upsert_batch,
             lease_s=settings.lease_s,
             stop_before_s=settings.stop_before_s,
+            ocr_range_pages=settings.ocr_range_pages,
+            ocr_page_timeout_s=settings.ocr_page_timeout_s,
+            ocr_min_confidence=settings.ocr_min_confidence,
         )
+        recogniser = None if pipeline.ocr == "off" else _recogniser(settings, reader)
         return Ingest(
             bucket=settings.bucket,
             store=store,
             ledger=_ledger(settings, pipeline.fingerprint, settings.lease_s),
             index=index,
             queue=task_queue(settings.queue_url),
-            indexer=RangeIndexer(store, index, pipeline.embedder, reader, limits),
+            indexer=RangeIndexer(store, index, pipeline.embedder, reader, limits, recogniser),
             fingerprint=pipeline.fingerprint,
+            ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
         )
 
     return tuple(build(pipeline) for pipeline in pipelines(settings))
 
 
+def _recogniser(settings: IngestSettings, reader: PdfReader) -> RecognisingReader:
+    from docwell.adapters.ocr import RecognisingReader, check_installed
+
+    check_installed()
+    return RecognisingReader(
+        reader,
+        page_timeout_s=settings.ocr_page_timeout_s,
+        memory_bytes=settings.ocr_memory_bytes,
+        max_page_characters=settings.max_page_characters,
+    )
+
+
+def source_queue(arn: str) -> SqsTaskQueue:
+    """The queue, of those that ingest reads from, with that ARN."""
+    main, ocr = ingest_settings().queue_url, ingest_settings().ocr_queue_url
+    return task_queue(ocr if ocr and ocr.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1] else main)
+
+
 @cache
 def task_queue(url: str) -> SqsTaskQueue:
-    """The queue that ingest reads from."""
+    """A queue that ingest reads from."""
     from docwell.adapters.aws import client
     from docwell.adapters.sqs import SqsTaskQueue
 
@@ -191,7 +197,7 @@ def _query(fingerprint: str) -> Query:
     host, guards = model(), _guards()
     return Query(
         retrieval=Retrieval(_ledger(settings, fingerprint), _index(settings, fingerprint)),
-        embedder=_embedder(_ways(settings)[fingerprint].model_dir, settings.embed_threads),
+        embedder=_embedder(ways(settings)[fingerprint].model_dir, settings.embed_threads),
         model=GuardedModel(host, *guards),
         facts=GuardedFacts(host, guards[0]),
         conversation=Conversation(
@@ -314,14 +320,14 @@ def index() -> ChromaIndex:
 
 def _active(settings: QuerySettings) -> str:
     """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
-    known = tuple(_ways(settings))
+    known = tuple(ways(settings))
     return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
 
 
 def reconcile() -> tuple[Reconcile, ...]:
     """The reconcile use case on real parts, once for each pipeline that is in use now."""
     settings = reconcile_settings()
-    known = tuple(_ways(settings))
+    known = tuple(ways(settings))
     return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
 
 
@@ -330,7 +336,7 @@ def reindex() -> Reindex:
     from docwell.reindex import Reindex
 
     settings = reconcile_settings()
-    return Reindex(known=tuple(_ways(settings)), state=state_store(settings), reconcile=_reconcile)
+    return Reindex(known=tuple(ways(settings)), state=state_store(settings), reconcile=_reconcile)
 
 
 @cache

@@ -1,0 +1,36 @@
+"""The ways from a PDF to vectors that the settings name: the one in use, and the next where one is being built."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from docwell import pipeline
+from docwell.config import IngestSettings, Ocr, QuerySettings, ReconcileSettings
+
+
+class Way(NamedTuple):
+    """A model, a chunk size, and what recognises pages that are pictures."""
+
+    model_dir: Path
+    chunk_tokens: int
+    ocr: Ocr = "off"
+
+
+@cache
+def ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Way]:
+    """By fingerprint, from the models' manifests alone: no model is loaded for it."""
+    from docwell.adapters.model_manifest import ModelManifest  # noqa: PLC0415 - as in docwell.wiring
+
+    found = [Way(settings.model_dir, settings.chunk_tokens, settings.ocr)]
+    if settings.next_model_dir or settings.next_chunk_tokens or settings.next_ocr:
+        following = settings.next_model_dir or settings.model_dir
+        tokens = settings.next_chunk_tokens or settings.chunk_tokens
+        found.append(Way(following, tokens, settings.next_ocr or settings.ocr))
+    return {
+        pipeline.fingerprint(
+            ModelManifest.read(way.model_dir).fingerprint, way.chunk_tokens, way.ocr, settings.ocr_min_confidence
+        ): way
+        for way in found
+    }
