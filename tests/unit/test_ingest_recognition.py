@@ -42,7 +42,7 @@ def test_the_text_of_a_mixed_document_is_live_before_its_pictures_are_recognised
     assert live(world) == ["text of page one", "text of page three"]
     assert (record.live_version, record.detail) == (
         version,
-        "1 page without text: what they show is being recognised",
+        "being recognised: 1 page without text",
     )
 
 

@@ -83,7 +83,7 @@ def recognition(record: DocumentRecord, size: int) -> DocumentRecord:
         unreadable_pages=frozenset(),
         textless_pages=0,
         doubtful_pages=frozenset(),
-        detail=f"{_counted(pages)} without text: what they show is being recognised",
+        detail=f"being recognised: {pages} page{'' if pages == 1 else 's'} without text",
     )
 
 
@@ -109,7 +109,3 @@ def _named(numbers: Collection[int]) -> str:
     more = len(numbers) - _PAGES_NAMED
     shown = ", ".join(map(str, sorted(numbers)[:_PAGES_NAMED]))
     return ("page " if len(numbers) == 1 else "pages ") + shown + (f" and {more} more" if more > 0 else "")
-
-
-def _counted(pages: int) -> str:
-    return f"{pages} page{'' if pages == 1 else 's'}"
