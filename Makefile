@@ -113,10 +113,6 @@ $(BENCHES): bench-%: dev embedder
 bench-long: dev embedder ## 5,000 pages and 400 MB with functions of 60 s, by one worker and by two
 	$(PY) -m benchmarks.long_documents
 
-.PHONY: bench-limits
-bench-limits: dev embedder ## What the README promises of one machine: 300 pages, memory, import
-	$(PY) -m benchmarks.limits
-
 .PHONY: examples
 examples: dev ## Make the example PDFs again
 	$(PY) examples/make_examples.py

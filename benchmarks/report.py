@@ -98,7 +98,7 @@ class Report:
         """Print the table and write `folder/NAME.json`. Gives the command's exit status."""
         document = {
             "name": self.name,
-            "commit": _commit(),
+            "commit": commit(),
             "machine": machine(),
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
@@ -142,11 +142,11 @@ def machine() -> str:
     return f"{processor}, {os.cpu_count()} cores, {gigabytes:.0f} GB, {system}, Python {python}"
 
 
-def _commit() -> str:
+def commit() -> str:
     """The short commit, with `+` when the working tree differs from it; `unknown` outside git."""
     try:
-        commit = _git("rev-parse", "--short", "HEAD")
-        return commit + ("+" if _git("status", "--porcelain") else "")
+        short = _git("rev-parse", "--short", "HEAD")
+        return short + ("+" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -1,6 +1,7 @@
 """``python -m benchmarks.speed [NAME...]``: measure, judge, and write `build/reports/bench-NAME.json`.
 
-Exit status: 0 every goal holds, 1 one does not, 2 wrong usage, 3 the machine is too noisy to tell.
+With no name all are run, and docs/benchmarks.md is written from their reports. Exit status: 0 every goal holds,
+1 one does not, 2 wrong usage or something that a benchmark needs is missing, 3 the machine is too noisy to tell.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.peers import PeerError
 from benchmarks.report import Report
-from benchmarks.speed.options import Options
-from benchmarks.speed.quiet import TooNoisyError, check_quiet
-
-# Each is a module here with `measure(report, options)`. What is quick comes first.
-NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
+from benchmarks.speed import page
+from benchmarks.speed.one_run import NotOneRunError
+from benchmarks.speed.options import NAMES, Options
+from benchmarks.speed.quiet import TooNoisyError, Watch
+from infra.container.sam import StepError
 
 
 def main() -> int:
@@ -36,20 +38,26 @@ def main() -> int:
     )
     status = 0
     for name in [name for name in NAMES if name in (arguments.names or NAMES)]:
-        status = max(status, _run(name, options, noisy=arguments.noisy or arguments.short))
+        status = max(status, _run(name, options, watched=not (arguments.noisy or arguments.short)))
+    if not (arguments.short or arguments.names):
+        status = max(status, page.main())
     return status
 
 
-def _run(name: str, options: Options, *, noisy: bool) -> int:
+def _run(name: str, options: Options, *, watched: bool) -> int:
     options.console.rule(f"bench-{name}", align="left")
     report = Report(f"bench-{name}")
     try:
-        if not noisy:
-            report.add("noise before", check_quiet() * 100, "%")
+        watch = Watch() if watched else None
         import_module(f"benchmarks.speed.{name}").measure(report, options)
+        if watch is not None:
+            watch.note(report)
     except TooNoisyError as error:
-        options.console.print(f"[red]bench-{name}: {error}[/]")
+        options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
         return 3
+    except (NotOneRunError, PeerError, StepError) as error:
+        options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
+        return 2
     return report.finish()
 
 

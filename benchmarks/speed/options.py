@@ -10,6 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+# Each is a module here with `measure(report, options)`, and `make bench-NAME`. The last reads reports of others.
+NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
