@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from docwell.errors import NotFound
 from docwell.identity import Principal
+from docwell.merging import merge
 from docwell.models import Passage, Units, collection_of
 from docwell.ports import Catalogue, VectorIndex
 from docwell.ranking import Weights, focus, rank
@@ -34,8 +35,9 @@ class Scope:
 class Retrieval:
     """Live passages by meaning and by words.
 
-    The `candidates` nearest ones are ranked again: more find little more and cost time.
-    `focused` cuts each passage down to its part that answers: shorter prompts, and less around the answer.
+    The `candidates` nearest ones are ranked again: more find little more and cost time. Those that stand beside
+    each other on a page are given as one (`docwell.merging`). `focused` cuts each down to its part that answers
+    instead: shorter prompts, and less around the answer.
     """
 
     catalogue: Catalogue
@@ -66,8 +68,10 @@ class Retrieval:
         candidates = self._live(scope, vector, max(top_k, self.candidates if question else top_k))
         if question:
             ranked = rank(question, vector, candidates, self.weights)
-            focused = self.focused and focus(question, ranked, top_k, self.weights)
-            candidates = focused or [one.passage for one in ranked]
+            if self.focused:
+                candidates = focus(question, ranked, top_k, self.weights)
+            else:
+                candidates = merge([one.passage for one in ranked], top_k)
         # What they were ranked by has served.
         return [replace(one, units=Units()) for one in candidates[:top_k]]
 
