@@ -47,8 +47,8 @@ class Weights:
     is cut down (`focus`).
     """
 
-    unit: float = 0.3
-    words: float = 0.45
+    unit: float = 0.7
+    words: float = 0.5
     name: float = 1.0
     document: float = 0.05
     whole: float = 3.0
