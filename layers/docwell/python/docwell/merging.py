@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from docwell.models import Passage
 
-# A passage grows to this many tokens of the embedding model: two chunks. Three find a page more for one question of
-# a hundred, and make the language model read a fifth more.
+# A passage grows to this many tokens of the embedding model: two chunks. Three find a page more for one question
+# of a hundred, and make the language model read a fifth more.
 MERGED_TOKENS = 400
 # White space between two chunks of a page that follow each other. A chunk between them would be longer.
 _GAP_CHARACTERS = 8

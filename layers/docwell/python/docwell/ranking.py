@@ -102,9 +102,9 @@ def rank(
     # Words that even the best candidate lacks ("explain", "calculate") are about the asking: then all count less.
     lexical *= known.words * float(np.max(lexical))
     named = _named(question, {one.document for one in candidates})
+    parts = cosines([one.units for one in candidates], asked)
     ranked = []
-    for passage, gained in zip(candidates, lexical, strict=True):
-        near = cosines(passage.units, asked)
+    for passage, near, gained in zip(candidates, parts, lexical, strict=True):
         # A table's parts are figures that say little alone: no passage is further than it is as a whole.
         best = max(float(np.max(near, initial=-1.0)), passage.score)
         score = (1 - known.unit) * passage.score + known.unit * best + float(gained)
@@ -144,7 +144,7 @@ def _coverage(
 
     A word of more than half of the texts counts nothing: it tells none of them apart.
     """
-    counts = [Counter(text) for text in texts]
+    counts = [Counter(filter(question.__contains__, text)) for text in texts]
     lengths = np.array([len(text) for text in texts], dtype=np.float64)
     saturation = _K1 * (1 - _B + _B * lengths / max(float(np.mean(lengths)), 1.0))
     total, most = np.zeros(len(texts)), 0.0
