@@ -70,6 +70,14 @@ hard-pdfs: dev ## Read broken and hostile PDFs, beside pdfinfo, PDFium and pypdf
 eval-guard: dev embedder ## Attacks in documents: how many are marked, how many harmless ones; ARGS="--stack --n 50" asks
 	$(PY) -m benchmarks.guard $(ARGS)
 
+.PHONY: eval-retrieval
+eval-retrieval: dev embedder ## Which passages questions find, with every goal: 20 minutes, then 5; N=50; ARGS="--exact --show"
+	$(PY) -m benchmarks.retrieval $(if $(N),--n $(N)) $(ARGS)
+
+.PHONY: eval-extraction
+eval-extraction: dev ## The text that docwell's reader gives, against a human's, beside other libraries: 2 minutes; N=3
+	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
+
 .PHONY: bench-gates
 bench-gates: dev embedder ## What is refused before the model is asked, rightly and wrongly, on the articles of the evaluation set
 	$(PY) -m benchmarks.gates

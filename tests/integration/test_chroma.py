@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.errors import Unavailable
-from docwell.models import Chunk, IndexRecord
+from docwell.models import Chunk, IndexRecord, Units
 
 pytestmark = pytest.mark.integration
 KEY = "日本/é+%& a.pdf"
@@ -52,6 +53,16 @@ def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str
     assert (found[0].document, found[0].chunk, found[0].generation) == (KEY, written[3].chunk, "g1")
     assert found[0].score == pytest.approx(1.0, abs=1e-5)
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+
+
+def test_the_section_and_the_units_of_a_chunk_come_back_as_they_were(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    (plain,) = records(1)
+    units = Units(((0, 3), (4, 6)), bytes(range(256)) * 3)
+    written = replace(plain, chunk=replace(plain.chunk, heading="Results > 日本"), units=units)
+    chroma.upsert(collection, [written])
+    (found,) = chroma.search(collection, plain.vector, 5, None)
+    assert (found.chunk, found.units) == (written.chunk, units)
 
 
 def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(

@@ -13,9 +13,10 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from docwell.models import Chunk, Page
+from docwell.outline import Outline, Section, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,38 +61,82 @@ class _Units:
     cuts: list[Cut]  # at the start of each unit
 
 
-def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
-    """Chunks of at most `max_tokens` tokens, in order, each within one page.
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Where lines of the page end: headings, and what stands before one."""
+
+    after: set[int]
+    before: set[int]
+
+
+class CutPage(NamedTuple):
+    """A page and its chunks, in order."""
+
+    page: Page
+    chunks: tuple[Chunk, ...]
+
+
+def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[CutPage]:
+    """Each page with its chunks of at most `max_tokens` tokens.
 
     `chunk.text == page.text[chunk.start:chunk.end]`. Each character of a page that is not white space is in
     exactly one chunk; no chunk begins or ends with white space. Takes time in proportion to the text. Only
     a single character of more tokens than `max_tokens` is over the limit.
     """
+    outline = Outline()
     for page in pages:
+        above = outline.path
+        sections = outline.read(page)
         offsets = tokenizer.offsets([page.text])[0]
-        for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens):
-            yield Chunk(page.text[start:end], page.number, page.number, start, end, tokens, page.label)
+        marks = _marks(page.text, sections)
+        chunks = []
+        for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
+            heading = shown(_path(above, sections, start))
+            text = page.text[start:end]
+            chunks.append(Chunk(text, page.number, page.number, start, end, tokens, page.label, heading))
+        yield CutPage(page, tuple(chunks))
+
+
+def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
+    """The chunks of `cut_pages` alone."""
+    for cut in cut_pages(pages, tokenizer, max_tokens):
+        yield from cut.chunks
+
+
+def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:
+    """The headings over a place, but those that begin there and are text of the chunk itself."""
+    path = above
+    for section in sections:
+        if section.start > start:
+            break
+        path = section.path if section.start < start else section.path[:-1]
+    return path
 
 
 def _fit(
-    text: str, base: int, offsets: Sequence[tuple[int, int]], tokenizer: Tokenizer, max_tokens: int
+    text: str,
+    base: int,
+    offsets: Sequence[tuple[int, int]],
+    tokenizer: Tokenizer,
+    max_tokens: int,
+    marks: _Marks,
 ) -> Iterator[tuple[int, int, int]]:
     """(start, end, tokens) of each chunk; `base` is added to both ends.
 
     A cut within a word can make more tokens of its halves than the whole had: each piece is counted again,
     and one that is over the limit is cut again by its own tokens.
     """
-    spans = [span for span in _pack(text, offsets, max_tokens) if span[0] < span[1]]
+    units = _units(text, base, offsets, marks)
+    spans = [span for span in _pack(text, units, max_tokens) if span[0] < span[1]]
     for (start, end), own in zip(spans, tokenizer.offsets([text[a:b] for a, b in spans]), strict=True):
         if len(own) <= max_tokens or (start, end) == (0, len(text)):
             yield base + start, base + end, len(own)
         else:
-            yield from _fit(text[start:end], base + start, own, tokenizer, max_tokens)
+            yield from _fit(text[start:end], base + start, own, tokenizer, max_tokens, marks)
 
 
-def _pack(text: str, offsets: Sequence[tuple[int, int]], max_tokens: int) -> Iterator[tuple[int, int]]:
+def _pack(text: str, units: _Units, max_tokens: int) -> Iterator[tuple[int, int]]:
     """Spans that cover the text, white space at their ends left out."""
-    units = _units(text, offsets)
     start = first = 0
     while first < len(units.starts):
         last = _choose(units, first, max_tokens)
@@ -126,7 +171,7 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start + left, max(start + left, start + len(piece.rstrip()))
 
 
-def _units(text: str, offsets: Sequence[tuple[int, int]]) -> _Units:
+def _units(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Marks) -> _Units:
     starts: list[int] = []
     ends: list[int] = []
     before: list[int] = []
@@ -144,29 +189,33 @@ def _units(text: str, offsets: Sequence[tuple[int, int]]) -> _Units:
             count += 1
         ends[-1] = end
     before.append(count)
-    after_heading, before_heading = _headings(text)
     cuts = [Cut.PARAGRAPH] if starts else []
     for i, (_, start) in enumerate(pairwise(starts)):
-        cuts.append(_cut(text, ends[i], start, after_heading, before_heading))
+        cuts.append(_cut(text, base, ends[i], start, marks))
     return _Units(starts, before, cuts)
 
 
-def _cut(text: str, end: int, start: int, after_heading: set[int], before_heading: set[int]) -> Cut:
+def _cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
     """How good a cut is between a token that ends at `end` and one that begins at `start`."""
     gap = text[end:start]
     if "\n" in gap:
-        line_end = end + gap.index("\n")
-        if line_end in after_heading:
-            return Cut.HEADING
-        if line_end in before_heading or _BLANK_LINE.search(gap):
-            return Cut.PARAGRAPH
-        return Cut.SENTENCE_LINE if _ends_sentence(text, end, start) else Cut.LINE
+        return _line_cut(text, base, end, start, marks)
     if _ends_sentence(text, end, start):
         return Cut.SENTENCE
     between_words = any(character.isspace() for character in gap)
     if between_words or (_is_ideograph(text[start]) and _is_ideograph(text[end - 1])):
         return Cut.WORD
     return Cut.MARK if unicodedata.category(text[start]).startswith("M") else Cut.TOKEN
+
+
+def _line_cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
+    gap = text[end:start]
+    line_end = base + end + gap.index("\n")
+    if line_end in marks.after:
+        return Cut.HEADING
+    if line_end in marks.before or _BLANK_LINE.search(gap):
+        return Cut.PARAGRAPH
+    return Cut.SENTENCE_LINE if _ends_sentence(text, end, start) else Cut.LINE
 
 
 def _ends_sentence(text: str, end: int, start: int) -> bool:
@@ -181,6 +230,14 @@ def _ends_sentence(text: str, end: int, start: int) -> bool:
 
 def _is_ideograph(character: str) -> bool:
     return any(low <= ord(character) <= high for low, high in _IDEOGRAPHS)
+
+
+def _marks(text: str, sections: Sequence[Section]) -> _Marks:
+    """The headings that type sets off, and what looks like one."""
+    after, before = _headings(text)
+    return _Marks(
+        after | {section.end for section in sections}, before | {section.start - 1 for section in sections}
+    )
 
 
 def _headings(text: str) -> tuple[set[int], set[int]]:

@@ -14,12 +14,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
-from docwell.chunking import chunk_pages
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.chunking import CutPage, cut_pages
 from docwell.errors import Refused
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
+from docwell.naming import document_name, embedded_texts, in_context
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.units import pack, split
 
 # More than a range of the default size: it is read whole while its first pages are embedded, and the reader's
 # process has ended by then. Of full pages these are 0.3 MB; 13 to 50 MB where each has as many characters as
@@ -50,11 +55,12 @@ class IngestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is being indexed: one version of one document, and the id of the chunks' generation."""
+    """What is being indexed: one version of one document, the id of the chunks' generation, the PDF's title."""
 
     ref: DocumentRef
     version: str
     id: str
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,32 +98,48 @@ class RangeIndexer:
         size = self.limits.range_pages
         first, last = range_ * size + 1, min((range_ + 1) * size, last_page)
         ref, count = generation.ref, _Count(self.limits.max_document_characters)
+        # As a query: a title of any length is cut, not refused.
+        (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with (
             closing(_ahead(self._cut_pages(path, first, last), _PAGES_AHEAD)) as pages,
             _Writer(self.index, ref.collection, alive) as writer,
         ):
             for batch in self._batches(pages, count, alive):
-                vectors = self.embedder.embed_passages([chunk.text for chunk in batch])
                 done = count.tally.chunks
                 ids = [ref.chunk_id(generation.id, range_, done + i) for i in range(len(batch))]
                 writer.write(
                     [
-                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist())
-                        for id_, chunk, vector in zip(ids, batch, vectors, strict=True)
+                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), units)
+                        for id_, chunk, (vector, units) in zip(
+                            ids, batch, self._embedded(batch, name), strict=True
+                        )
                     ]
                 )
                 count.add_chunks(batch)
             writer.finish()
         return count.tally
 
-    def _cut_pages(self, path: Path, first: int, last: int) -> Generator[_CutPage]:
+    def _embedded(
+        self, chunks: Sequence[Chunk], name: NDArray[np.float32]
+    ) -> Iterator[tuple[NDArray[np.float32], Units]]:
+        """The vector of each chunk, and its units with theirs."""
+        spans = [split(chunk.text, self.embedder) for chunk in chunks]
+        parts = [chunk.text[start:end] for chunk, own in zip(chunks, spans, strict=True) for start, end in own]
+        texts = embedded_texts(chunks, self.embedder, self.embedder.max_tokens)
+        # Together, since texts of one length are embedded fastest.
+        vectors = self.embedder.embed_passages([*texts, *parts])
+        rest = vectors[len(chunks) :]
+        for own, vector in zip(spans, in_context(vectors[: len(chunks)], name), strict=True):
+            yield vector, pack(own, rest[: len(own)])
+            rest = rest[len(own) :]
+
+    def _cut_pages(self, path: Path, first: int, last: int) -> Generator[CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(self.reader.pages(path, first, last)) as pages:
-            for page in pages:
-                yield _CutPage(page, tuple(chunk_pages([page], self.embedder, chunk_tokens)))
+            yield from cut_pages(pages, self.embedder, chunk_tokens)
 
     def _batches(
-        self, pages: Iterator[_CutPage], count: _Count, alive: Callable[[], None]
+        self, pages: Iterator[CutPage], count: _Count, alive: Callable[[], None]
     ) -> Iterator[list[Chunk]]:
         """All chunks in order, as many at a time as are embedded and written together; pages are counted."""
         waiting: list[Chunk] = []
@@ -132,11 +154,6 @@ class RangeIndexer:
                 size = self.limits.upsert_batch
         if waiting:
             yield waiting
-
-
-class _CutPage(NamedTuple):
-    page: Page
-    chunks: tuple[Chunk, ...]
 
 
 @dataclass(slots=True)

@@ -228,7 +228,8 @@ class Ingest:
             planned = replace(work.record, pages=info.page_count, title=info.title, ranges=ranges)
             if ranges == 1:
                 work.ahead, alive = planned, self._alive(work)
-                work.tally = self.indexer.run(self._generation(key, head.version), path, 0, info.page_count, alive)
+                generation = self._generation(key, head.version, info.title)
+                work.tally = self.indexer.run(generation, path, 0, info.page_count, alive)
         if ranges == 1:
             # Stored once it is live, not before: a worker that dies in between does its one range again.
             work.ahead = _with_progress(planned, work.tally)
@@ -320,14 +321,14 @@ class Ingest:
 
     # --- ranges ---
 
-    def _generation(self, key: str, version: str) -> Generation:
+    def _generation(self, key: str, version: str, title: str | None = None) -> Generation:
         ref = DocumentRef(self.bucket, key)
-        return Generation(ref, version, ref.generation(version, self.fingerprint))
+        return Generation(ref, version, ref.generation(version, self.fingerprint), title)
 
     def _run_range(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
         with self.indexer.downloaded(task.key, head) as path:
-            generation = self._generation(task.key, task.version)
+            generation = self._generation(task.key, task.version, record.title)
             return self.indexer.run(
                 generation, path, task.range, record.pages or 0, lambda: self._in_time(remaining_s)
             )

@@ -6,7 +6,7 @@ Page numbers are 1-based positions in the file. Offsets are in characters of the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -111,23 +111,34 @@ class PdfInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """A line of a page that its type sets off. `size` ranks it among the document's: larger is higher."""
+
+    text: str
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
 
-    A page that has text which no one could read is not `readable`, and its `text` is empty.
+    A page that has text which no one could read is not `readable`, and its `text` is empty. `headings` are lines
+    of the text, in their order.
     """
 
     number: int
     text: str
     label: str | None = None
     readable: bool = True
+    headings: tuple[Heading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a document: `text` is exactly page text from `start` to `end` (on `page_start` when one page).
 
-    `tokens` counts the embedding model's tokens of `text`, its special tokens not included.
+    `tokens` counts the embedding model's tokens of `text`, its special tokens not included. `heading` is the path
+    of the section that the piece begins in ("Results > Methods"), or empty.
     """
 
     text: str
@@ -137,6 +148,18 @@ class Chunk:
     end: int
     tokens: int
     label: str | None = None
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Parts of a chunk with vectors of their own: see `docwell.units`, which makes and reads them.
+
+    `spans` are (start, end) in characters of the chunk's text. `vectors` are (units, dimension) int8, row by row.
+    """
+
+    spans: tuple[tuple[int, int], ...] = ()
+    vectors: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +172,15 @@ class IndexRecord:
     version: str
     chunk: Chunk
     vector: list[float]
+    units: Units = Units()
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that was found for a question. `score` is the cosine similarity to it, -1 to 1."""
+    """A chunk that was found for a question. `score` is the cosine similarity to it, -1 to 1.
+
+    Passages are ranked by more than their score (`docwell.ranking`): the first need not have the highest.
+    """
 
     id: str
     document: str
@@ -161,6 +188,7 @@ class Passage:
     version: str
     chunk: Chunk
     score: float
+    units: Units = Units()
 
 
 @dataclass(frozen=True, slots=True)

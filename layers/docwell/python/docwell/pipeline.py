@@ -13,16 +13,17 @@ from hashlib import sha256
 
 from docwell.ports import StateStore
 
-TEXT_VERSION = 1
-CHUNKER_VERSION = 1
+TEXT_VERSION = 2
+CHUNKER_VERSION = 2
+EMBEDDED_VERSION = 2  # what of a chunk is embedded: its header, its units
 
 # The state fact that says which pipeline answers and which one is being built.
 ACTIVE_PIPELINE = "active-pipeline"
 
 
 def fingerprint(embedder: str, chunk_tokens: int) -> str:
-    """32 hex digits over the embedding model, the chunker's settings and the text extraction."""
-    parts = (embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION))
+    """32 hex digits over the embedding model, the chunker's settings, the text extraction and what is embedded."""
+    parts = (embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -244,7 +244,9 @@ class _Request:
             begun = self._begin_embedding(text)
         vector = begun.result()
         passages = self._stage(
-            "retrieve", _RETRIEVE_SHARE, lambda: retrieval.search(scope, vector, question.top_k)
+            "retrieve",
+            _RETRIEVE_SHARE,
+            lambda: retrieval.search(scope, vector, question.top_k, text),
         )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         self.admitted()
@@ -272,7 +274,8 @@ class _Request:
     def _is_hopeless(self, found: _Found) -> bool:
         """Whether the passages cannot answer, so that the model need not be tempted."""
         limits, passages = self.query.limits, found.passages
-        if not passages or passages[0].score < limits.min_score:
+        # The first passage is not always the nearest: words count in the ranking too.
+        if max((passage.score for passage in passages), default=-1.0) < limits.min_score:
             return True
         fit = relevance(found.text, passages)
         missing = question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)

@@ -20,6 +20,7 @@ FEW = 20
 _HYPHEN = "\x02\ufffe"
 _CUT = re.compile(rf"[{_HYPHEN}]\n?|\u00ad\n")
 _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
+_REST_OF_WORD = re.compile(r"\A(\S+) (?=\S)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LONGEST_WORD = 64
 # A glyph without a Unicode value, as some PDF writers and readers spell it.
@@ -99,7 +100,8 @@ def _join_words(text: str) -> str:
         left, right = _last_word(before), _first_word(after)
         if left and right and _own_hyphen(left, right, words):
             joined.append("-")
-        joined.append(after)
+        # The line ends where the word does, so that lines stay as long as they were.
+        joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
     return "".join(joined)
 
 

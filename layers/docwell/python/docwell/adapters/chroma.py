@@ -6,6 +6,7 @@ characters in names, so the name is a hash and the real one stands in the metada
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ from chromadb.errors import (
 )
 
 from docwell.errors import Corrupt, Unavailable
-from docwell.models import Chunk, IndexRecord, Passage
+from docwell.models import Chunk, IndexRecord, Passage, Units
 
 _CONNECT_TIMEOUT_S = 3.0
 _COLLECTIONS_PAGE = 1000
@@ -239,7 +240,19 @@ def _metadata(record: IndexRecord) -> dict[str, str | int]:
     }
     if chunk.label is not None:  # Chroma has no null
         metadata["label"] = chunk.label
+    if chunk.heading:
+        metadata["heading"] = chunk.heading
+    if record.units.spans:
+        metadata["unit_spans"] = " ".join(str(place) for span in record.units.spans for place in span)
+        metadata["unit_vectors"] = b64encode(record.units.vectors).decode()
     return metadata
+
+
+def _units(metadata: dict[str, Any]) -> Units:
+    """The units of a record. Raises `ValueError` where they are damaged."""
+    places = [int(place) for place in metadata.get("unit_spans", "").split()]
+    vectors = b64decode(metadata.get("unit_vectors", ""), validate=True)
+    return Units(tuple(zip(places[::2], places[1::2], strict=True)), vectors)
 
 
 def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> Passage:
@@ -252,6 +265,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> 
             end=metadata["end"],
             tokens=metadata["tokens"],
             label=metadata.get("label"),
+            heading=metadata.get("heading", ""),
         )
         return Passage(
             id=id_,
@@ -260,8 +274,9 @@ def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> 
             version=metadata["version"],
             chunk=chunk,
             score=1.0 - distance,
+            units=_units(metadata),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"chunk {id_} was not written by docwell") from error
 
 

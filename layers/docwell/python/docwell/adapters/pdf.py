@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from docwell.errors import Refused
-from docwell.models import Page, PdfInfo, Reason
+from docwell.models import Heading, Page, PdfInfo, Reason
 from docwell.text_quality import is_unreadable, tidy, unreadable_share
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ TRAILER_WITHIN = 2048
 INSPECT_SHARE, PAGES_SHARE = 0.3, 0.65
 # The first reader's share of a call; pypdf needs seconds where PDFium needs tenths.
 FIRST_SHARE = 2 / 3
-# JSON spells one character with at most 12 bytes (an escaped surrogate pair); the rest is keys and labels.
+# JSON spells one character with at most 12 bytes (an escaped surrogate pair); headings and keys are the rest.
 BYTES_PER_CHARACTER = 12
-LINE_OVERHEAD = 16_384
+LINE_OVERHEAD = 131_072
 # Over this share of its memory limit, a child that died of a signal is taken to have died of it.
 NEAR_LIMIT = 0.7
 # Reasons that make a document dangerous rather than damaged.
@@ -125,7 +125,7 @@ class ChildPdfReader:
                     continue
                 readable = not is_unreadable(answer["text"])
                 text = tidy(answer["text"]) if readable else ""
-                yield Page(number, text, _one_line(answer["label"]), readable)
+                yield Page(number, text, _one_line(answer["label"]), readable, _headings(answer))
         if first == 1 and last >= readers.count and failed == last:
             raise _refused(Reason.CORRUPT)
 
@@ -147,6 +147,12 @@ def _check_content(path: Path) -> bool:
 
 def _one_line(text: str | None) -> str | None:
     return " ".join(tidy(text).split()) or None if text else None
+
+
+def _headings(answer: dict[str, Any]) -> tuple[Heading, ...]:
+    """The headings of a page's answer, as they stand in its tidied text."""
+    tidied = ((tidy(text).strip(), float(size)) for text, size in answer.get("headings", ()))
+    return tuple(Heading(text, size) for text, size in tidied if text)
 
 
 class _Readers:
@@ -369,5 +375,18 @@ def _well_formed(answer: dict[str, Any], asked: str) -> bool:
         return all(isinstance(answer.get(name, 0), str | None) for name in ("title", "author"))
     if kind == asked == "page":
         shapes = {"text": str, "label": str | None, "suspect": bool}
-        return all(isinstance(answer.get(name, 0), shape) for name, shape in shapes.items())
+        typed = all(isinstance(answer.get(name, 0), shape) for name, shape in shapes.items())
+        return typed and _are_headings(answer.get("headings", []))
     return kind == "failed" and asked == "page"
+
+
+def _are_headings(found: object) -> bool:
+    """Whether these are pairs of a text and a finite number."""
+    return isinstance(found, list) and all(
+        isinstance(pair, list)
+        and len(pair) == 2  # noqa: PLR2004 - a pair
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], int | float)
+        and math.isfinite(pair[1])
+        for pair in found
+    )

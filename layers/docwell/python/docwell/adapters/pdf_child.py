@@ -1,18 +1,20 @@
 """The program that opens a PDF: a process of its own that may hang, grow or die at no one else's cost.
 
 `docwell.adapters.pdf` runs this file by its path in a fresh interpreter with an almost empty environment,
-one process for one document and one reader (`pdfium` or `pypdf`). Of docwell it imports `pdf_sandbox` alone:
-once the library is loaded and the document is open, the process gives up all other files, the network, and
-starting programs, and only then parses.
+one process for one document and one reader (`pdfium` or `pypdf`). Of docwell it imports what lays out the text
+(`pdf_glyphs`, `pdf_layout`) and `pdf_sandbox`: once the library is loaded and the document is open, the process
+gives up all other files, the network, and starting programs, and only then parses.
 
 In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON object a line for each line in:
 
     {"kind": "info", "pages": 12, "title": "…", "author": null}
-    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false}
+    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]]}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` says that the reader found no text where there may be some. The end of stdin is the end.
+`suspect` says that the reader found no text where there may be some. `headings` are lines of the text that are set
+off by their type, with its size in points. What stands at the head or the foot of a page as it does two pages
+before, or one, is not in the text. The end of stdin is the end.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import json
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,6 @@ BASE_BYTES = 128 * 1024 * 1024
 OPEN_FILES = 64
 # A title over this is not one that anybody reads.
 MAX_TITLE = 500
-MUCH_MORE = 1.05
 # What pypdf imports only when a document needs it: too late once the process may open no file.
 LATE_MODULES = (
     "pypdf._codecs._codecs",
@@ -60,6 +61,15 @@ class Refusal(Exception):  # noqa: N818 - the name says what it is
         self.reason = reason
 
 
+class PageText(NamedTuple):
+    """What one page says. `headings`: lines of the text that are set off by their type, and its size in points."""
+
+    text: str
+    label: str | None
+    suspect: bool
+    headings: list[tuple[str, float]] = []  # noqa: RUF012 - a tuple's default, and never changed
+
+
 class Reader(Protocol):
     """One opened document."""
 
@@ -71,8 +81,8 @@ class Reader(Protocol):
         """Title and author."""
         ...
 
-    def page(self, index: int) -> tuple[str, str | None, bool]:
-        """Text, label and `suspect` of the page at a 0-based position. Raises whatever the library does."""
+    def page(self, index: int) -> PageText:
+        """What is on the page at a 0-based position. Raises whatever the library does."""
         ...
 
 
@@ -92,6 +102,11 @@ class Pdfium:
         with open(path, "rb") as file:  # noqa: PTH123 - one import less
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         codecs.lookup(PDFIUM_CODEC)
+        from docwell.adapters import pdf_glyphs, pdf_layout  # noqa: PLC0415 - found by the path that `main` sets
+
+        self._glyphs, self._layout = pdf_glyphs, pdf_layout
+        self._error = pypdfium2.PdfiumError
+        self._edges: dict[int, list[Any]] = {}
         close_doors()
         try:
             self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
@@ -105,22 +120,45 @@ class Pdfium:
     def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
         return {name.lower(): self._document.get_metadata_value(name) for name in ("Title", "Author")}
 
-    def page(self, index: int) -> tuple[str, str | None, bool]:  # noqa: D102 - the protocol says it
+    def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
+        for earlier in range(max(0, index - self._layout.PAGES_BACK), index):
+            if earlier not in self._edges:
+                self._edges[earlier] = []
+                # A page that cannot be read has nothing that another one repeats.
+                with contextlib.suppress(self._error):
+                    self._read(earlier)
+        return self._read(index)
+
+    def _read(self, index: int) -> PageText:
         page = self._document[index]
         try:
             text_page = page.get_textpage()
-            # Bounded breaks lines better and leaves out what stands off the page. It also leaves out glyphs
-            # without an extent: where that is much (odd fonts), the plain range has the text.
-            text, everything = text_page.get_text_bounded(), text_page.get_text_range()
-            if len(everything) > len(text) * MUCH_MORE:
-                text = everything
+            text = text_page.get_text_range()
+            glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
+            box = page.get_bbox()
+            # The whole text has what stands off the page, where no reader sees it. The bounded one has not, but it
+            # also leaves out the glyphs of odd fonts.
+            seen = text_page.get_text_bounded(*box)
+            on_page = (
+                text if len("".join(seen.split())) == len("".join(text.split())) else glyphs.within(text, box)
+            )
+            lines = glyphs.lines(on_page)
             text_page.close()
             suspect = not text.strip() and self._may_have_text(page)
         finally:
             page.close()
             # What was read of the file need not stay resident: it comes back from the file when it is asked for.
             self._mapped.madvise(self._dont_need)
-        return text, self._document.get_page_label(index) or None, suspect
+        label = self._document.get_page_label(index) or None
+        if not lines:
+            return PageText(text, label, suspect)
+        laid_out = self._layout.lay_out(lines, *glyphs.height(box), self._edges_before(index))
+        self._edges[index] = laid_out.edges
+        return PageText(laid_out.text, label, suspect, laid_out.headings)
+
+    def _edges_before(self, index: int) -> dict[int, list[Any]]:
+        """What stands at the edges of the last pages, by how far back they are."""
+        return {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
 
     def _may_have_text(self, page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
         """Text objects without text, or nothing at all where a reader gave up. A scan has only images."""
@@ -162,8 +200,8 @@ class Pypdf:
         found = self._reader.metadata
         return {"title": found.title, "author": found.author} if found else {}
 
-    def page(self, index: int) -> tuple[str, str | None, bool]:  # noqa: D102 - the protocol says it
-        return self._reader.pages[index].extract_text(), self._label(index), False
+    def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
+        return PageText(self._reader.pages[index].extract_text(), self._label(index), suspect=False)
 
     def _label(self, index: int) -> str | None:
         if self._labels is None:
@@ -215,14 +253,15 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
         number = int(request[1])
         if number > pages:
             return {"kind": "failed", "pages": pages}
-        text, label, suspect = reader.page(number - 1)
+        page = reader.page(number - 1)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - on damaged input these libraries raise anything
         return {"kind": "failed", "pages": pages}
     # One character more than allowed is enough for the parent to see that there is too much.
-    text = text[: max_characters + 1]
-    return {"kind": "page", "pages": pages, "text": text, "label": label and label[:100], "suspect": suspect}
+    text, label = page.text[: max_characters + 1], page.label and page.label[:100]
+    found = {"text": text, "label": label, "suspect": page.suspect, "headings": page.headings}
+    return {"kind": "page", "pages": pages, **found}
 
 
 def _metadata(reader: Reader) -> dict[str, str | None]:

@@ -1,0 +1,1 @@
+"""How well docwell finds the passage that answers: `make eval-retrieval`."""

@@ -1,0 +1,236 @@
+"""The documents of a set in an index, by docwell's own ingest; and its vectors, kept for the next run."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.report import ROOT
+from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.onnx_embedder import OnnxEmbedder
+from docwell.adapters.pdf import ChildPdfReader
+from docwell.config import IngestSettings
+from docwell.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.models import (
+    DocumentRecord,
+    DocumentRef,
+    IndexRecord,
+    ObjectSummary,
+    ObjectVersion,
+    Page,
+    Passage,
+    PdfInfo,
+    Status,
+)
+from infra.local.process import Child
+from infra.local.stack import answers, base_environment, free_port
+
+CACHE = ROOT / "build" / "retrieval-cache"
+_LOOKED_UP_AT_ONCE = 500
+_EMBEDDED_AT_ONCE = 256
+_CHROMA_STARTS_S = 30.0
+HOST = "127.0.0.1"
+
+
+class CachedEmbedder:
+    """The embedder of an ingest, that computes each text's vector once for all runs of this model."""
+
+    def __init__(self, embedder: OnnxEmbedder) -> None:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        self._embedder = embedder
+        self._rows = sqlite3.connect(CACHE / f"{embedder.fingerprint[:16]}.sqlite3", timeout=60)
+        self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
+        self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.fingerprint
+        self.offsets = embedder.offsets
+        self.embedded = 0
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `ports.Embedder` has it."""
+        return self._known("passage", texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `ports.Embedder` has it."""
+        return self._known("query", texts)
+
+    def _known(self, kind: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        keys = [sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).digest() for text in texts]
+        vectors = self._stored(keys)
+        absent = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+        work = self._embedder.embed_passages if kind == "passage" else self._embedder.embed_queries
+        order = list(absent)
+        for start in range(0, len(order), _EMBEDDED_AT_ONCE):
+            some = order[start : start + _EMBEDDED_AT_ONCE]
+            made = dict(zip(some, work([absent[key] for key in some]), strict=True))
+            rows = [(key, vector.tobytes()) for key, vector in made.items()]
+            self._rows.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            self._rows.commit()
+            self.embedded += len(rows)
+            vectors |= made
+        found = [vectors[key] for key in keys]
+        return np.stack(found) if found else np.empty((0, self._embedder.dimension), dtype=np.float32)
+
+    def _stored(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        found: dict[bytes, NDArray[np.float32]] = {}
+        for start in range(0, len(keys), _LOOKED_UP_AT_ONCE):
+            some = keys[start : start + _LOOKED_UP_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = self._rows.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)  # noqa: S608 - marks
+            found |= {key: np.frombuffer(vector, dtype=np.float32) for key, vector in rows}
+        return found
+
+
+@dataclass
+class ExactIndex:
+    """`ports.VectorIndex` in memory: compares a question with every chunk, so that no approximation loses one."""
+
+    records: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
+    _matrices: dict[str, tuple[list[IndexRecord], NDArray[np.float32]]] = field(default_factory=dict)
+
+    def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
+        """Keep records by id."""
+        self.records.setdefault(collection, {}).update({record.id: record for record in records})
+        self._matrices.pop(collection, None)
+
+    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
+        """The `k` nearest chunks by cosine, nearest first."""
+        if collection not in self._matrices:
+            rows = list(self.records.get(collection, {}).values())
+            self._matrices[collection] = rows, np.array([row.vector for row in rows], dtype=np.float32)
+        rows, matrix = self._matrices[collection]
+        cosines = matrix @ np.asarray(vector, dtype=np.float32)
+        if document is not None:
+            cosines = np.where([row.document == document for row in rows], cosines, -np.inf)
+        best = [place for place in np.argsort(-cosines)[:k] if np.isfinite(cosines[place])]
+        return [_passage(rows[place], float(cosines[place])) for place in best]
+
+    def ids(
+        self,
+        collection: str,  # noqa: ARG002
+        document: str,  # noqa: ARG002
+        *,
+        of: str | None = None,  # noqa: ARG002
+        but: str | None = None,  # noqa: ARG002
+        limit: int = 500,  # noqa: ARG002
+    ) -> list[str]:
+        """Nothing is replaced here."""
+        return []
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Nothing is replaced here."""
+
+    def collections(self) -> list[str]:
+        """The names of all collections."""
+        return sorted(self.records)
+
+
+def _passage(row: IndexRecord, cosine: float) -> Passage:
+    return Passage(row.id, row.document, row.generation, row.version, row.chunk, cosine, row.units)
+
+
+class TextOrPdfReader:
+    """Reads PDFs as ingest does, and a plain text as a document of one page."""
+
+    def __init__(self) -> None:
+        fields = IngestSettings.model_fields
+        self._pdfs = ChildPdfReader(
+            parse_timeout_s=fields["parse_timeout_s"].default,
+            parse_memory_bytes=fields["parse_memory_bytes"].default,
+            max_document_pages=fields["max_document_pages"].default,
+            max_page_characters=fields["max_page_characters"].default,
+        )
+
+    def inspect(self, path: Path) -> PdfInfo:
+        """As `ports.PdfReader` has it."""
+        return self._pdfs.inspect(path) if _is_pdf(path) else PdfInfo(1)
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        """As `ports.PdfReader` has it."""
+        if _is_pdf(path):
+            yield from self._pdfs.pages(path, first, last)
+        else:
+            yield Page(1, path.read_text(encoding="utf-8"))
+
+
+def _is_pdf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(5) == b"%PDF-"
+
+
+@dataclass
+class Bucket:
+    """`ports.ObjectStore` and `ports.Catalogue` over the files of a set: each is there, and live."""
+
+    files: Mapping[str, Path]
+    generations: dict[str, str] = field(default_factory=dict)
+
+    def head(self, key: str) -> ObjectVersion | None:
+        """The file as a version."""
+        return ObjectVersion("v1", self.files[key].stat().st_size) if key in self.files else None
+
+    def download(self, key: str, version: ObjectVersion, path: Path) -> None:  # noqa: ARG002 - one version
+        """Copy it."""
+        shutil.copyfile(self.files[key], path)
+
+    def get(self, key: str) -> DocumentRecord | None:
+        """The record of a document that was indexed."""
+        return DocumentRecord(key, Status.INDEXED) if key in self.generations else None
+
+    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Its only generation."""
+        return {key: self.generations[key] for key in keys if key in self.generations}
+
+    def page(
+        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+    ) -> tuple[list[DocumentRecord], str | None]:
+        """Nobody lists this catalogue."""
+        raise NotImplementedError
+
+    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
+        """Nobody lists this bucket."""
+        raise NotImplementedError
+
+
+def indexed(
+    files: Mapping[str, Path], index: ExactIndex | ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
+) -> tuple[Bucket, int]:
+    """Every file read, chunked, embedded and written by `docwell.indexing`; and the number of chunks."""
+    bucket = Bucket(files)
+    limits = IngestLimits(chunk_tokens=chunk_tokens)
+    indexer = RangeIndexer(bucket, index, embedder, TextOrPdfReader(), limits)
+    chunks = 0
+    for key, path in files.items():
+        info = indexer.reader.inspect(path)
+        ref = DocumentRef("evaluation", key)
+        generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
+        for range_ in range(-(-info.page_count // limits.range_pages)):
+            chunks += indexer.run(generation, path, range_, info.page_count, lambda: None).chunks
+        bucket.generations[key] = generation.id
+    return bucket, chunks
+
+
+@contextmanager
+def chroma_server(folder: Path) -> Iterator[str]:
+    """A Chroma server of this run's own; gives its URL. Raises `RuntimeError` when it does not start."""
+    port = free_port(0, set())
+    program = Path(sys.executable).with_name("chroma")
+    command = [str(program), "run", "--path", str(folder), "--host", HOST, "--port", str(port)]
+    child = Child(command, base_environment({}), lambda _: None, lambda _: None)
+    try:
+        until = time.monotonic() + _CHROMA_STARTS_S
+        while not answers(f"http://{HOST}:{port}/api/v2/heartbeat"):
+            if not child.running or time.monotonic() > until:
+                raise RuntimeError("the Chroma server does not start")
+            time.sleep(0.1)
+        yield f"http://{HOST}:{port}"
+    finally:
+        child.stop(5)

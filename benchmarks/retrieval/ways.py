@@ -1,0 +1,43 @@
+"""Ways to retrieve that are compared: what docwell does, and the same without one part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from docwell.models import Passage
+from docwell.ranking import Weights
+from docwell.retrieval import Retrieval, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One configuration of retrieval. Without `question` passages come by their vectors alone."""
+
+    name: str
+    weights: Weights = field(default_factory=Weights)
+    question: bool = True
+    focused: bool = False
+
+    def search(
+        self, retrieval: Retrieval, scope: Scope, vector: Sequence[float], top_k: int, question: str
+    ) -> list[Passage]:
+        """The passages that this way gives."""
+        configured = replace(retrieval, weights=self.weights, focused=self.focused)
+        return configured.search(scope, vector, top_k, question if self.question else "")
+
+
+NEAREST = Way("nearest", question=False)
+RANKED = Way("ranked")
+FOCUSED = Way("focused", focused=True)
+WAYS = {
+    way.name: way
+    for way in (
+        NEAREST,
+        RANKED,
+        FOCUSED,
+        Way("without-units", Weights(unit=0.0)),
+        Way("without-words", Weights(words=0.0)),
+        Way("without-name", Weights(name=0.0)),
+    )
+}

@@ -1,0 +1,220 @@
+"""What the places and sizes of a page's lines say: which belong to one row, to one paragraph, or to every page.
+
+`pdf_child.py` runs it beside PDFium, after the document is open: it imports only what is loaded by then. Lengths
+are in points; x grows to the right and y upward, as the reader of the page sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+# PDFium's mark for a hyphen that it took from a line's end; the word goes on in the next line.
+HYPHENS = ("\x02", "\ufffe")
+# All below are shares of the type size. A superscript is raised by a third, a numerator by two thirds.
+RAISED = 0.5
+OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
+WORD_GAP = 0.15
+# A gap between lines over this share of the page's usual one begins a paragraph.
+PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
+# Lines further apart than this are no neighbours.
+NEIGHBOURS = 3.0
+# A paragraph's first line is set in by this much, at least and at most.
+INDENT = (0.8, 4.0)
+# Running heads stand in this share of the page's height at either edge, its margin, and at the same height on each
+# page; of them, this many lines at most.
+EDGE_SHARE, SAME_HEIGHT, EDGE_LINES = 0.08, 3.0, 4
+# What sets them apart from the text: so many times the type size, where lines are 1.2 times it apart.
+APART = 1.6
+LARGER = 1.08
+# Left and right pages have running heads of their own.
+PAGES_BACK = 2
+HEADING_CHARACTERS = 150
+HEADINGS = 40
+BOLD_RANKS = 0.2
+
+# A line that ends so is a row of a table: a gap beside one begins no paragraph unless it is twice as wide.
+_ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
+ROW_GAP = 2.0
+_NUMBER = re.compile(r"\d+")
+
+
+class Line(NamedTuple):
+    """One line: its text, the origin of its first character, its right end, and of its largest type the rest.
+
+    A line that runs up or down the page is not `level`.
+    """
+
+    text: str
+    left: float
+    right: float
+    baseline: float
+    size: float
+    bold: bool = False
+    level: bool = True
+
+
+class LaidOut(NamedTuple):
+    """A page as text. `headings` with their type size in points, `edges` for the pages that follow."""
+
+    text: str
+    headings: list[tuple[str, float]]
+    edges: list[Line]
+
+
+def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int, Sequence[Line]]) -> LaidOut:
+    """The text of a page that reaches from `low` to `high`, without what pages before have said at the same place.
+
+    `earlier` has the edges of earlier pages by how many pages back they are.
+    """
+    found = rows(lines)
+    size = text_size(found)
+    own = edges(found, low, high)
+    repeated = running(own, earlier, size)
+    kept = [line for line in found if line not in repeated] or found
+    return LaidOut(paragraphs(kept), headings(kept, size), own)
+
+
+def edges(lines: Iterable[Line], low: float, high: float) -> list[Line]:
+    """The outermost lines at the foot and the head of a page from `low` to `high`, where a gap sets them apart."""
+    zone = EDGE_SHARE * (high - low)
+    ordered = sorted((line for line in lines if line.level), key=lambda line: line.baseline)
+    foot = [line for line in _set_apart(ordered[: EDGE_LINES + 1]) if line.baseline < low + zone]
+    head = [line for line in _set_apart(ordered[: -EDGE_LINES - 2 : -1]) if line.baseline > high - zone]
+    return foot + head
+
+
+def _set_apart(lines: Sequence[Line]) -> list[Line]:
+    """Those of the lines, the outermost first, that stand before the last gap between them."""
+    last = 0
+    for number, (line, following) in enumerate(pairwise(lines), 1):
+        if abs(line.baseline - following.baseline) > APART * max(line.size, following.size):
+            last = number
+    return list(lines[:last])
+
+
+def running(own: Sequence[Line], earlier: Mapping[int, Sequence[Line]], size: float) -> set[Line]:
+    """Of a page's edges, those that an earlier page has at the same height, but for what is set as headings are.
+
+    The words are the same, and the numbers are the same or have grown with the page.
+    """
+    return {
+        line
+        for line in own
+        if not _is_set_off(line, size)
+        and any(
+            abs(line.baseline - other.baseline) < SAME_HEIGHT and _repeats(line.text, other.text, back)
+            for back, others in earlier.items()
+            for other in others
+        )
+    }
+
+
+def _repeats(text: str, other: str, pages: int) -> bool:
+    if _NUMBER.sub("#", text) != _NUMBER.sub("#", other):
+        return False
+    numbers = zip(_NUMBER.findall(text), _NUMBER.findall(other), strict=True)
+    return all(int(now[-9:]) - int(then[-9:]) in {0, pages} for now, then in numbers)
+
+
+def rows(lines: Iterable[Line]) -> list[Line]:
+    """Lines that stand beside each other as one: a superscript goes with what it is raised from."""
+    found: list[Line] = []
+    for line in lines:
+        if found and _same_row(found[-1], line):
+            found[-1] = _joined(found[-1], line)
+        else:
+            found.append(line)
+    return found
+
+
+def _same_row(left: Line, right: Line) -> bool:
+    size = max(left.size, right.size)
+    if left.text.endswith(HYPHENS) or not (left.level and right.level):
+        return False
+    if abs(left.baseline - right.baseline) > RAISED * size:
+        return False
+    same = abs(left.size - right.size) < 0.1 * size and abs(left.baseline - right.baseline) < 0.1 * size
+    return -OVERLAP * size <= right.left - left.right <= (FAR if same else NEAR) * size
+
+
+def _joined(left: Line, right: Line) -> Line:
+    larger = max(left, right, key=lambda line: line.size)
+    apart = right.left - left.right > WORD_GAP * larger.size
+    space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
+    text = f"{left.text}{space}{right.text}"
+    return Line(text, left.left, right.right, larger.baseline, larger.size, left.bold and right.bold)
+
+
+def text_size(lines: Iterable[Line]) -> float:
+    """The type size that most of a page's characters have; 0 for a page without any."""
+    counts: dict[float, int] = {}
+    for line in lines:
+        size = round(line.size, 1)
+        counts[size] = counts.get(size, 0) + len(line.text)
+    return max(counts, key=lambda size: counts[size], default=0.0)
+
+
+def _is_set_off(line: Line, size: float) -> bool:
+    """Whether a line is in larger type than the page's own `size`, or in bold type that is not smaller."""
+    return line.size > LARGER * size or (line.bold and line.size > size / LARGER)
+
+
+def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
+    """The lines that are set as headings are, `size` being that of the page's text, with their own sizes."""
+    found: list[tuple[str, float]] = []
+    for line in lines:
+        text = line.text.strip()
+        if (
+            _is_set_off(line, size)
+            and len(text) <= HEADING_CHARACTERS
+            and any(character.isalpha() for character in text)
+        ):
+            # Of equal size, bold type ranks higher.
+            found.append((text, round(line.size + (BOLD_RANKS if line.bold else 0.0), 1)))
+    return found[:HEADINGS]
+
+
+def paragraphs(lines: Sequence[Line]) -> str:
+    """The lines as text, with a blank line before each that begins a paragraph."""
+    gaps = [
+        (above.baseline - below.baseline) / max(below.size, above.size, 0.1)
+        for above, below in pairwise(lines)
+        if 0 < above.baseline - below.baseline < NEIGHBOURS * max(below.size, above.size)
+    ]
+    usual = sorted(gaps)[(len(gaps) - 1) // 2] if gaps else USUAL_GAP
+    pieces: list[str] = []
+    for number, line in enumerate(lines):
+        if number:
+            above = lines[number - 1]
+            if above.text.endswith(HYPHENS):
+                if above.baseline - line.baseline > NEIGHBOURS * above.size:
+                    # The word goes on elsewhere: a figure or the page's foot stands between.
+                    pieces[-1] = f"{above.text[:-1]}-"
+                    pieces.append("\n\n")
+            else:
+                pieces.append("\n\n" if _begins(lines, number, usual) else "\n")
+        pieces.append(line.text)
+    return "".join(pieces)
+
+
+def _begins(lines: Sequence[Line], number: int, usual: float) -> bool:
+    above, line = lines[number - 1], lines[number]
+    drop = above.baseline - line.baseline
+    if drop <= 0 or not (above.level and line.level):
+        return False
+    in_table = _ROW.search(above.text) or _ROW.search(line.text)
+    if drop > (ROW_GAP if in_table else PARAGRAPH_GAP) * usual * min(above.size, line.size):
+        return True
+    return not in_table and _is_indented(lines, number)
+
+
+def _is_indented(lines: Sequence[Line], number: int) -> bool:
+    """Whether a line begins further in than both its neighbours do."""
+    line, low, high = lines[number], INDENT[0], INDENT[1]
+    if number + 1 == len(lines):
+        return False
+    neighbours = lines[number - 1], lines[number + 1]
+    return all(low * line.size < line.left - other.left < high * line.size for other in neighbours)

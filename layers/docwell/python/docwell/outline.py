@@ -1,0 +1,100 @@
+"""Which section a place of a document is in, as told by the lines that type sets off. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from docwell.models import Page
+
+# More lines of one kind running are no heading but text in large or bold type.
+LINES_RUNNING = 3
+# A path says where a passage is; what is longer than this says what it says.
+LEVELS, LEVEL_CHARACTERS = 3, 80
+# What stands over more pages than this is the document's title, or a heading that nothing of its size has ended.
+SECTION_PAGES = 10
+# A heading is mostly letters, and has no more numbers than this: rows of tables do.
+LETTERS_SHARE, NUMBERS = 0.6, 2
+
+_NUMBER = re.compile(r"\d[\d.,]*")
+# A bullet begins a line of a list.
+_FIRST = frozenset("\"'(\u201c\u2018\u00ab\u00a7")
+_NOT_LAST = frozenset(".,;-!…")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading of one page: its place in the page's text, and the path of what it begins, itself included."""
+
+    start: int
+    end: int
+    path: tuple[str, ...]
+
+
+class _Open(NamedTuple):
+    """A heading whose section goes on, and the page that it stands on."""
+
+    size: float
+    text: str
+    page: int
+
+
+class Outline:
+    """Reads page after page, and keeps the path of the section that a page ends in."""
+
+    def __init__(self) -> None:
+        self._open: list[_Open] = []
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The headings over the place that was reached, the highest first."""
+        return tuple(heading.text for heading in self._open)
+
+    def read(self, page: Page) -> list[Section]:
+        """The sections that begin on a page, in the order of its text."""
+        found: list[Section] = []
+        self._open = [heading for heading in self._open if page.number - heading.page < SECTION_PAGES]
+        for start, end, size, text in _titles(page):
+            while self._open and self._open[-1].size <= size:
+                self._open.pop()
+            self._open.append(_Open(size, text[:LEVEL_CHARACTERS], page.number))
+            found.append(Section(start, end, self.path))
+        return found
+
+
+def shown(path: Sequence[str]) -> str:
+    """A section's path as one line, with its last levels.
+
+    >>> shown(["Report", "Results", "Revenue", "Europe"])
+    'Results > Revenue > Europe'
+    """
+    return " > ".join(path[-LEVELS:])
+
+
+def _titles(page: Page) -> list[tuple[int, int, float, str]]:
+    """Start, end, size and text of the headings; lines of one size that follow each other are one heading."""
+    sizes = {heading.text: heading.size for heading in page.headings}
+    lines: list[tuple[float | None, int, str]] = []
+    position = 0
+    for line in page.text.split("\n") if sizes else ():
+        text = line.strip()
+        lines.append((sizes.get(text) if text else None, position, text))
+        position += len(line) + 1
+    found: list[tuple[int, int, float, str]] = []
+    for size, group in groupby(lines, key=lambda entry: entry[0]):
+        entries = list(group)
+        text = " ".join(entry[2] for entry in entries)
+        if size is not None and len(entries) <= LINES_RUNNING and _is_title(text):
+            found.append((entries[0][1], entries[-1][1] + len(entries[-1][2]), size, text))
+    return found
+
+
+def _is_title(text: str) -> bool:
+    begins = text[0].isalnum() or text[0] in _FIRST
+    if not begins or text[0].islower() or text[-1] in _NOT_LAST or len(_NUMBER.findall(text)) > NUMBERS:
+        return False
+    letters = sum(character.isalpha() for character in text)
+    return letters >= LETTERS_SHARE * sum(not character.isspace() for character in text)

@@ -1,0 +1,142 @@
+"""The text that `ChildPdfReader` gives of real pages: where things stand decides how they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pypdf
+import pytest
+from fpdf import FPDF
+
+from docwell.adapters.pdf import ChildPdfReader
+from docwell.models import Heading, Page
+
+
+def read(path: Path, first: int = 1, last: int = 1) -> list[Page]:
+    reader = ChildPdfReader(
+        parse_timeout_s=20.0,
+        parse_memory_bytes=512 * 1024 * 1024,
+        max_document_pages=100,
+        max_page_characters=200_000,
+    )
+    return list(reader.pages(path, first, last))
+
+
+def blank() -> FPDF:
+    pdf = FPDF(unit="pt", format=(600, 800))
+    pdf.set_auto_page_break(auto=False)
+    pdf.set_font("Helvetica", size=10)
+    return pdf
+
+
+def saved(pdf: FPDF, tmp_path: Path) -> Path:
+    path = tmp_path / "a.pdf"
+    pdf.output(str(path))
+    return path
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    """Six pages with a running head, a heading, two lines and the page's number."""
+    pdf = blank()
+    for number in range(1, 7):
+        pdf.add_page()
+        pdf.text(50, 40, "Annual report of the society")
+        pdf.set_font(style="B", size=16)
+        pdf.text(50, 100, f"Chapter {number}")
+        pdf.set_font(style="", size=10)
+        pdf.text(50, 130, f"What chapter {number} tells in its first line")
+        pdf.text(50, 142, "and in its second.")
+        pdf.text(280, 770, f"page {number} of 6")
+    return saved(pdf, tmp_path)
+
+
+def test_a_running_head_is_read_once_and_headings_are_known(report: Path) -> None:
+    pages = read(report, 1, 6)
+    assert pages[0].text == (
+        "Annual report of the society\n\nChapter 1\n\nWhat chapter 1 tells in its first line\nand in its second."
+        "\n\npage 1 of 6"
+    )
+    assert pages[4].text == "Chapter 5\n\nWhat chapter 5 tells in its first line\nand in its second."
+    assert pages[4].headings == (Heading("Chapter 5", 16.2),)
+
+
+def test_a_page_reads_the_same_in_whatever_range(report: Path) -> None:
+    assert [read(report, number, number)[0] for number in range(1, 7)] == read(report, 1, 6)
+
+
+def test_a_raised_figure_stays_in_its_line(tmp_path: Path) -> None:
+    pdf = blank()
+    pdf.add_page()
+    pdf.text(50, 100, "An area of 12 km")
+    end = 50 + pdf.get_string_width("An area of 12 km")
+    pdf.set_font(size=7)
+    pdf.text(end, 96, "2")
+    pdf.set_font(size=10)
+    pdf.text(end + 5, 100, "of land")
+    assert "".join(read(saved(pdf, tmp_path))[0].text.split()) == "Anareaof12km2ofland"
+    assert "\n" not in read(tmp_path / "a.pdf")[0].text
+
+
+@pytest.mark.parametrize(("letter", "shift", "expected"), [("e", 1, "Caf\u00e9"), ("s", 8, "Cafs\u00b4")])
+def test_an_accent_goes_onto_the_letter_it_stands_over(
+    tmp_path: Path, letter: str, shift: int, expected: str
+) -> None:
+    pdf = blank()
+    pdf.add_page()
+    pdf.text(50, 100, "Caf")
+    x = 50 + pdf.get_string_width("Caf")
+    pdf.text(x + shift, 100, "\u00b4")
+    pdf.text(x, 100, letter)
+    assert read(saved(pdf, tmp_path))[0].text.replace(" ", "") == expected
+
+
+def test_text_off_the_page_is_left_out(tmp_path: Path) -> None:
+    pdf = blank()
+    pdf.add_page()
+    pdf.text(50, 100, "On the page.")
+    pdf.text(700, 100, "Beside it.")
+    pdf.text(50, 900, "Below it.")
+    assert read(saved(pdf, tmp_path))[0].text == "On the page."
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_text_that_runs_up_or_down_the_page_is_not_lost(report: Path, rotation: int) -> None:
+    writer = pypdf.PdfWriter(clone_from=report)
+    for page in writer.pages:
+        page.rotation = rotation
+    turned = report.with_name("turned.pdf")
+    writer.write(turned)
+    lines = read(turned, 5, 5)[0].text.split("\n")
+    assert {"Chapter 5", "What chapter 5 tells in its first line", "and in its second."} <= set(lines)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_page_reads_as_it_is_seen(tmp_path: Path, rotation: int) -> None:
+    pdf = FPDF(unit="pt", format=(600, 600))
+    pdf.set_font("Helvetica", size=10)
+    for number in (1, 2):
+        pdf.add_page()
+        with pdf.rotation(rotation, 300, 300):
+            pdf.text(50, 40, "Running head")
+            pdf.text(50, 200, f"First line {number}")
+            pdf.text(50, 212, "second line")
+            pdf.text(50, 260, "Last line")
+    writer = pypdf.PdfWriter(clone_from=saved(pdf, tmp_path))
+    for page in writer.pages:
+        page.rotation = rotation
+    writer.write(tmp_path / "turned.pdf")
+    assert read(tmp_path / "turned.pdf", 2, 2)[0].text == "First line 2\nsecond line\n\nLast line"
+
+
+def test_letters_outside_the_basic_plane_do_not_move_what_follows(tmp_path: Path) -> None:
+    fonts = [path for path in Path("/usr/share/fonts").rglob("*.ttf") if "DejaVuSans.ttf" in path.name]
+    if not fonts:
+        pytest.skip("no font with mathematical letters is installed")
+    pdf = blank()
+    pdf.add_font("Wide", fname=fonts[0])
+    pdf.set_font("Wide", size=10)
+    pdf.add_page()
+    pdf.text(50, 100, "\U0001d538\U0001d539 are sets")
+    pdf.text(50, 112, "and so on.")
+    assert read(saved(pdf, tmp_path))[0].text == "\U0001d538\U0001d539 are sets\nand so on."

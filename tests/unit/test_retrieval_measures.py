@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.retrieval.measures import (
+    interval,
+    of_characters,
+    of_pages,
+    overlap,
+    paired,
+    precision_omega,
+)
+from benchmarks.retrieval.misses import CUT, NOT_EXTRACTED, OUT_RANKED, WRONG_DOCUMENT, cause
+from benchmarks.retrieval.sets import Asked
+from docwell.models import Chunk, Passage
+
+KEY = "set/a.pdf"
+
+
+def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Passage:
+    return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, page, start, start + len(text), 1), 0.5)
+
+
+def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:
+    asked = Asked("q", KEY, spans=((0, 10), (90, 100)))
+    values = of_characters(asked, [passage("x" * 20), passage("x" * 20), passage("x" * 20, key="set/b.pdf")])
+    assert values == {
+        "recall": 50.0,
+        "precision": pytest.approx(100 * 10 / 60),
+        "IoU": pytest.approx(100 * 10 / 70),
+    }
+
+
+def test_precision_omega_is_of_the_chunks_that_touch_a_reference() -> None:
+    asked = Asked("q", KEY, spans=((15, 25),))
+    assert precision_omega(asked, [(0, 10), (10, 20), (20, 30)]) == 50.0
+
+
+def test_overlaps_are_counted_once() -> None:
+    assert overlap([(0, 10), (5, 10)], [(5, 20)]) == 5
+
+
+def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
+    asked = Asked("q", KEY, frozenset({(KEY, 7)}), answer="Forty-two")
+    others = [passage("x", page=1), passage("the same page elsewhere", page=7, key="set/b.pdf")]
+    values = of_pages(asked, [*others, passage("it is forty two.", page=7)])
+    assert values == {
+        "page hit@1": 0.0,
+        "page hit@3": 100.0,
+        "page hit@5": 100.0,
+        "page hit@10": 100.0,
+        "answer text in 5": 100.0,
+    }
+    assert set(of_pages(asked, others).values()) == {0.0}
+
+
+def test_an_interval_holds_the_mean_and_a_difference_of_pairs_is_narrower_than_its_parts() -> None:
+    before = [float(i % 7 * 10) for i in range(100)]
+    after = [value + 1 for value in before]
+    low, high = interval(before)
+    assert low < sum(before) / 100 < high
+    assert paired(after, before) == pytest.approx((1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "found", "expected"),
+    [
+        ([passage("nothing", page=2)], [], NOT_EXTRACTED),
+        ([passage("it is forty", page=2), passage("two.", page=2, start=12)], [], CUT),
+        ([passage("forty two", page=2), passage("x")], [passage("x")], OUT_RANKED),
+        ([passage("forty two", page=2)], [passage("x", key="set/b.pdf")], WRONG_DOCUMENT),
+    ],
+)
+def test_a_miss_has_a_cause(chunks: list[Passage], found: list[Passage], expected: str) -> None:
+    asked = Asked("q", KEY, frozenset({(KEY, 2)}), answer="forty-two")
+    assert cause(asked, found, chunks) == expected
