@@ -201,7 +201,7 @@ def _notify_queue(endpoint: str) -> None:
                 {
                     "Id": "documents",
                     "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{INGEST_QUEUE}",
-                    "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+                    "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectTagging:*"],
                 }
             ]
         },

@@ -116,7 +116,7 @@ def test_chunks_are_paged_and_a_collection_is_dropped(chroma_url: str, collectio
 def test_a_search_in_one_document_finds_nothing_of_another(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
-    found = chroma.search(collection, records(1)[0].vector, 100, "another.pdf")
+    found = chroma.search(collection, records(1)[0].vector, 100, ["another.pdf"])
     assert {hit.document for hit in found} == {"another.pdf"}
     assert len(found) == 5
 

@@ -24,6 +24,8 @@ class World:
     """Bucket, ledger, index, queue and state in one, as far as reconcile sees them."""
 
     objects: dict[str, str] = field(default_factory=dict)  # key -> etag
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    tagged: dict[str, dict[str, str]] = field(default_factory=dict)
     rows: dict[str, Standing] = field(default_factory=dict)
     chunks: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> generation -> count
     sent: list[Hint | RangeTask] = field(default_factory=list)
@@ -46,7 +48,13 @@ class World:
 
     # ObjectStore
     def head(self, key: str) -> ObjectVersion | None:
-        return ObjectVersion("v1", 1, self.objects[key]) if key in self.objects else None
+        if key not in self.objects:
+            return None
+        tags = len(self.tagged.get(key, {}))
+        return ObjectVersion("v1", 1, self.objects[key], self.metadata.get(key, {}), tags)
+
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
+        return self.tagged.get(key, {})
 
     def download(self, key: str, version: ObjectVersion, path: object) -> None:
         raise AssertionError("reconcile reads no document")
