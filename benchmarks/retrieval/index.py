@@ -205,7 +205,12 @@ class Bucket:
         raise NotImplementedError
 
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         """Nobody lists this catalogue."""
         raise NotImplementedError

@@ -178,10 +178,15 @@ class FakeLedger:
         return self.described(keys[:limit]), len(keys) if len(keys) <= limit else None
 
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
-        return seen[:limit], None
+        return [r for r in seen if r.key.startswith(prefix)][:limit], None
 
 
 @dataclass
@@ -273,11 +278,15 @@ class FakeEmbedder:
 class FakeReader:
     """A "PDF" is text with form feeds between pages; `!reason` on its first line refuses it."""
 
+    title: str | None = "A title"
+    author: str | None = None
+    created: str | None = None
+
     def inspect(self, path: Path) -> PdfInfo:
         text = path.read_text()
         if text.startswith("!"):
             raise Refused(Reason(text[1:].strip()), "refused by the fake")
-        return PdfInfo(text.count("\f") + 1, title="A title")
+        return PdfInfo(text.count("\f") + 1, self.title, self.author, self.created)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from docwell.attributes import Attributes
 from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
@@ -135,6 +136,29 @@ def test_a_document_in_order_is_left_alone(world: World) -> None:
     world.add("gone.pdf", DocumentRecord("gone.pdf", Status.DELETED, updated_at=LONG_AGO))
     report = world.run()
     assert (drift(report), world.sent, report.complete) == ({}, [], True)
+
+
+def test_tags_and_metadata_that_are_not_what_the_ledger_has_are_stale_and_asked_to_be_looked_at(
+    world: World,
+) -> None:
+    said = Attributes(title="T", tags={"stage": "draft"}, metadata={"team": "heat"})
+    for key in ("same", "retagged", "untagged", "described", "newly tagged"):
+        world.indexed(key, live_attributes=None if key == "newly tagged" else said)
+        world.metadata[key], world.tagged[key] = {"team": "heat"}, {"stage": "draft"}
+    world.tagged["retagged"] = {"stage": "final"}
+    world.tagged["untagged"] = {}
+    world.metadata["described"] = {"team": "cold"}
+    world.metadata["newly tagged"] = {}
+    assert drift(world.run()) == {"stale": 4}
+    assert sorted(hint.key for hint in world.sent) == ["described", "newly tagged", "retagged", "untagged"]
+    assert world.sent == [Hint(hint.key) for hint in world.sent]
+
+
+def test_tags_are_asked_for_only_where_there_are_some(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "tags", lambda *_: pytest.fail("they were asked for"))
+    world.indexed("a.pdf")
+    world.indexed("b.pdf", live_attributes=Attributes(title="T"))
+    assert drift(world.run()) == {}
 
 
 @pytest.mark.parametrize(

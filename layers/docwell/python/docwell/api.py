@@ -26,8 +26,8 @@ PROBLEM_JSON = "application/problem+json"
 # S3's limit for a key; a collection, its first part, has no more.
 _KEY_BYTES = 1024
 _MAX_COLLECTIONS = 50
-# As many rows of the ledger as one request to it gives.
-_MAX_DOCUMENTS = 100
+# Of 1 KB each: the firewall blocks bodies over 64 KB.
+_MAX_DOCUMENTS = 50
 # Each of the server-sent events of a streamed answer.
 EVENT_SCHEMA = {
     "type": "object",
@@ -62,7 +62,7 @@ def _key(value: str) -> str:
 
 
 _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
-_Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), AfterValidator(_key)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), AfterValidator(_key)]
 
 
 class TurnBody(BaseModel):
@@ -84,8 +84,8 @@ class FilterBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prefix: _Key | None = Field(default=None, description="How their keys begin, such as `handbooks/2026/`.")
-    documents: Annotated[list[_Key], Field(min_length=1, max_length=_MAX_DOCUMENTS)] | None = Field(
+    prefix: Key | None = Field(default=None, description="How their keys begin, such as `handbooks/2026/`.")
+    documents: Annotated[list[Key], Field(min_length=1, max_length=_MAX_DOCUMENTS)] | None = Field(
         default=None, description="Their keys."
     )
     title: _Words | None = Field(default=None, description="Words of the PDF's title, in any case.")
@@ -106,10 +106,10 @@ class QueryRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: _Text = Field(description="In any language the embedding model knows.")
-    collection: _Key | None = None
-    collections: Annotated[list[_Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
+    collection: Key | None = None
+    collections: Annotated[list[Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
     top_k: int | None = Field(default=None, ge=1, description="How many passages the model is given.")
-    document: _Key | None = Field(default=None, description="Only this document: its key.")
+    document: Key | None = Field(default=None, description="Only this document: its key.")
     filter: FilterBody | None = Field(default=None, description="Only documents like these.")
     history: list[TurnBody] = Field(default=[], description="The conversation so far, oldest first.")
     stream: bool = Field(default=False, description="Answer as server-sent events.")

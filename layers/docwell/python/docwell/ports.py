@@ -130,12 +130,17 @@ class Catalogue(Protocol):
         ...
 
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         """Up to `limit` documents and a cursor for the next page, None at the end; a page may have none.
 
-        Of these collections alone, by collection and key; with None of all, in no order. DELETED ones only
-        when asked for. Raises `BadInput` for a cursor that leads out of the collections.
+        Their keys begin with `prefix`. Of these collections alone, by collection and key; with None of all, in
+        no order. DELETED ones only when asked for. Raises `BadInput` for a cursor that leads out of these.
         """
         ...
 

@@ -184,7 +184,12 @@ class DynamoLedger:
         return ledger_attributes.under(self._client, self._table, self._pipeline, (collection, prefix), limit)
 
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         """Documents of the collections by name and key (from their index, a moment behind); of all in no order."""
         values = {":status": (status or Status.DELETED).value, ":pipeline": self._pipeline}
@@ -194,6 +199,7 @@ class DynamoLedger:
             filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             names={"#status": "status"},
             values={name: _serialize(value) for name, value in values.items()},
+            prefix=prefix,
         )
         found, following = (
             pages.every(cursor, limit) if collections is None else pages.of(collections, cursor, limit)
