@@ -21,15 +21,7 @@ from time import time
 
 from docwell.attributes import Attributes
 from docwell.errors import NotFound
-from docwell.models import (
-    DocumentRecord,
-    Hint,
-    ObjectSummary,
-    ObjectVersion,
-    Reason,
-    Status,
-    collection_of,
-)
+from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
 
 logger = logging.getLogger(__name__)

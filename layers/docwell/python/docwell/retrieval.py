@@ -11,7 +11,7 @@ from docwell.errors import BadInput, NotFound
 from docwell.filters import ANY, Filter
 from docwell.identity import Principal
 from docwell.models import Passage, Units, collection_of
-from docwell.ports import Catalogue, LiveDocuments, VectorIndex
+from docwell.ports import Catalogue, LiveDocument, LiveDocuments, VectorIndex
 from docwell.ranking import Weights, focus, rank
 from docwell.selection import select
 
@@ -78,25 +78,16 @@ class Retrieval:
             homes = {collection_of(key) for key in named}
             if not all(principal.may_read(home) and (not collections or home in collections) for home in homes):
                 raise NotFound(NO_DOCUMENT)
-            if any(self.catalogue.get(key) is None for key in named):
+            live = self.catalogue.described(named) if wanted else {}
+            if any(key not in live and self.catalogue.get(key) is None for key in named):
                 raise NotFound(NO_DOCUMENT)
-            if not wanted:
-                return Scope(tuple(homes), document)
-            return self._among(named, wanted)
+            return _among(live, wanted) if wanted else Scope(tuple(homes), document)
         visible = [name for name in self.index.collections() if principal.may_read(name)]
         if not set(collections) <= set(visible):
             raise NotFound(NO_COLLECTION)
         scope = Scope(tuple(collections or visible), filter=wanted)
         found = select(self.catalogue, scope.collections, wanted) if wanted else None
         return scope if found is None else replace(scope, collections=tuple(found), documents=found)
-
-    def _among(self, named: Sequence[str], wanted: Filter) -> Scope:
-        """Those of the named documents that fit."""
-        found: dict[str, tuple[str, ...]] = {}
-        for key, one in self.catalogue.described(named).items():
-            if wanted.fits(key, one.attributes):
-                found[collection_of(key)] = (*found.get(collection_of(key), ()), key)
-        return Scope(tuple(found), filter=wanted, documents=found)
 
     def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
         """The `top_k` best live passages, best first (`docwell.ranking`); nearest first without a question.
@@ -143,3 +134,12 @@ class Retrieval:
             )
             hits = [hit for some in found for hit in some]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+
+def _among(live: Mapping[str, LiveDocument], wanted: Filter) -> Scope:
+    """Those of the documents that fit."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, one in live.items():
+        if wanted.fits(key, one.attributes):
+            found[collection_of(key)] = (*found.get(collection_of(key), ()), key)
+    return Scope(tuple(found), filter=wanted, documents=found)
