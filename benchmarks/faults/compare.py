@@ -49,7 +49,7 @@ class PipelinePlace:
 
     @property
     def fingerprint(self) -> str:
-        """As `docwell.pipeline` makes it: over the model's files, chunker, text extraction and what is embedded."""
+        """As `docwell.pipeline` makes it: of model, chunker, text extraction and what is embedded."""
         model = ModelManifest.read(self.model_dir).fingerprint
         parts = (model, str(self.chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
         return sha256("\0".join(parts).encode()).hexdigest()[:32]
