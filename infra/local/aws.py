@@ -100,6 +100,31 @@ class _Handler(MotoRequestHandler):
     # Without this, headers and body wait 40 ms for each other's acknowledgement.
     disable_nagle_algorithm = True
 
+    def run_wsgi(self) -> None:
+        """Keep connections to DynamoDB open, as the real one does: werkzeug closes each after its answer."""
+        length = self.headers.get("Content-Length")
+        if length is None or not self.headers.get("X-Amz-Target", "").startswith("DynamoDB"):
+            super().run_wsgi()
+            return
+        environ = self.make_environ()
+        environ["wsgi.input"] = BytesIO(self.rfile.read(int(length)))
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[..., object]:
+            begun.append((status, headers))
+            return print  # WSGI wants something to write by; nobody has used it since 2003
+
+        content = b"".join(self.server.app(environ, start_response))
+        status, headers = begun[-1]
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def log_request(self, code: Any = "-", size: Any = "-") -> None:  # noqa: ANN401, ARG002 - the base's
         """Only what failed on our side is worth a line."""
         if str(code).startswith("5"):
@@ -159,6 +184,10 @@ class Mirrored:
         changes = self._objects.update()
         announce(DELETE_MARKER, changes.removed)
         query = environ.get("QUERY_STRING", "").split("&")
+        if "tagging" in query or "tagging=" in query:
+            # Not left to moto, which would announce tags at every upload, be there some or none.
+            name = "ObjectTagging:Delete" if environ["REQUEST_METHOD"] == "DELETE" else "ObjectTagging:Put"
+            announce(name, self._objects.update_tags())
         if environ["REQUEST_METHOD"] == "DELETE" or "delete" in query or "delete=" in query:
             # The newest version was deleted by its id and an older one is current again.
             announce("ObjectRemoved:Delete", changes.written)

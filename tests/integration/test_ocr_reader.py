@@ -59,7 +59,7 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "for line in sys.stdin:\n"
         "    request = line.strip()\n"
         "    if request == 'info':\n"
-        "        say(kind='info', title=None, author=None)\n"
+        "        say(kind='info', title=None, author=None, created=None)\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
     limits = {"page_timeout_s": 5.0, "memory_bytes": 100 * MIB, "max_page_characters": 50}

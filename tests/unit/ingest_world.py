@@ -20,7 +20,7 @@ class World:
 
     def __init__(self, recogniser: PdfReader | None = None, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
-        self.queue, self.ocr_queue = FakeQueue(), FakeQueue()
+        self.queue, self.ocr_queue, self.reader = FakeQueue(), FakeQueue(), FakeReader()
         limits_ = replace(IngestLimits(chunk_tokens=16), **limits)
         self.ingest = Ingest(
             bucket="documents",
@@ -28,7 +28,7 @@ class World:
             ledger=self.ledger,
             index=self.index,
             queue=self.queue,
-            indexer=RangeIndexer(self.store, self.index, FakeEmbedder(), FakeReader(), limits_, recogniser),
+            indexer=RangeIndexer(self.store, self.index, FakeEmbedder(), self.reader, limits_, recogniser),
             fingerprint="pipeline",
             ocr_queue=self.ocr_queue,
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from docwell.attributes import Attributes
 from docwell.errors import DeadlineExceeded, Unavailable
 from docwell.models import Hint, RangeTask, Reason, Status
 from tests.unit.fakes import FakeRecogniser
@@ -247,3 +248,36 @@ def test_a_picture_is_not_begun_without_the_time_that_it_may_take() -> None:
     world.update()
     with pytest.raises(DeadlineExceeded):
         world.ingest.index_range(tasks(world)[0], "range", lambda: 99.0)
+
+
+def test_no_picture_is_begun_once_the_time_for_it_is_over() -> None:
+    left, begun = [900.0], list[float]()
+
+    def busy() -> None:
+        begun.append(left[0])
+        left[0] -= 801.0
+
+    world = World(FakeRecogniser(busy=busy), ocr_range_pages=3, ocr_page_timeout_s=90.0, stop_before_s=10.0)
+    world.store.put(KEY, "[0.9 first]\f[0.9 second]\f[0.9 third]")
+    world.update()
+    with pytest.raises(DeadlineExceeded):
+        world.ingest.index_range(tasks(world)[0], "range", lambda: left[0])
+    assert begun == [900.0]
+
+
+def test_what_is_said_of_a_document_comes_with_its_text_and_is_renewed_while_pictures_are_recognised() -> None:
+    world = scanning(range_pages=50)
+    world.reader.title = "One"
+    version = world.store.put(KEY, MIXED, tags={"stage": "draft"})
+    world.update()
+    waiting = tasks(world)
+    for stage in ("draft", "final"):
+        world.store.tagged[KEY] = {"stage": stage}
+        world.update(owner=stage)
+        record = world.ledger.records[KEY]
+        assert (record.status, record.live_version) == (Status.PENDING, version)
+        assert record.live_attributes == Attributes("One", tags={"stage": stage})
+    assert tasks(world) == []
+    world.ocr_queue.sent += waiting
+    world.work_off()
+    assert world.ledger.records[KEY].live_attributes == Attributes("One", tags={"stage": "final"})

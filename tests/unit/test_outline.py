@@ -42,11 +42,17 @@ def test_a_section_goes_on_over_the_page() -> None:
     assert paths(page(1, "Aims\na", Aims=SECTION), page(2, "b\nPart\nc", Part=PART))[-1] == ("Aims", "Part")
 
 
+def test_a_section_is_forgotten_after_ten_pages() -> None:
+    pages = [page(1, "Report\na", Report=TITLE), *(Page(number, "b") for number in range(2, 11))]
+    assert paths(*pages, page(10, "Part\nc", Part=PART))[-1] == ("Report", "Part")
+    assert paths(*pages, page(11, "Part\nc", Part=PART))[-1] == ("Part",)
+
+
 def test_a_heading_of_two_lines_is_one() -> None:
     assert paths(page(1, "On the\nMatter\ntext", On_the=TITLE, Matter=TITLE)) == [("On the Matter",)]
 
 
-@pytest.mark.parametrize("row", ["Net sales 10 12 13", "and so on", "It ends.", "$ 1,200 %"])
+@pytest.mark.parametrize("row", ["Net sales 10 12 13", "and so on", "It ends.", "$ 1,200 %", "• a risk"])
 def test_rows_and_sentences_are_no_headings(row: str) -> None:
     assert paths(Page(1, f"{row}\ntext", headings=(Heading(row, SECTION),))) == []
 

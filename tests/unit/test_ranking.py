@@ -66,6 +66,28 @@ def test_a_word_of_the_file_name_or_the_section_counts_as_a_word_of_the_passage(
     assert ids("cold day ACME", [passage("near", "a cold day", 0.5), *fillers(), named])[0] == "named"
 
 
+def test_a_passage_is_no_further_than_it_is_as_a_whole_whatever_its_parts_are() -> None:
+    table = passage("table", "1 2 3 4", 0.5, units=pack([(0, 3), (4, 7)], np.stack([FAR, FAR])))
+    assert ids("", [passage("prose", "a cold day", 0.45), table]) == ["table", "prose"]
+
+
+def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_names() -> None:
+    candidates = [
+        passage("old", "the sales rose", 0.50, key="a/ACME_2021_10K.pdf"),
+        passage("other", "the sales rose", 0.50, key="a/UMBRELLA_2022_10K.pdf"),
+        passage("asked", "the sales rose", 0.48, key="a/ACME_2022_10K.pdf"),
+    ]
+    assert ids("sales of Acme in FY2022", candidates)[0] == "asked"
+    assert ids("sales", candidates)[0] != "asked"
+    assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0, name=0.0))[0] != "asked"
+
+
+def test_what_all_file_names_have_tells_none_apart() -> None:
+    both = [passage(id_, "the sales rose", 0.5, key=f"a/{id_}_10K.pdf") for id_ in ("one", "two")]
+    plain = [one.score for one in rank("", ASKED.tolist(), both)]
+    assert [one.score for one in rank("10K", ASKED.tolist(), both)] == plain
+
+
 def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None:
     candidates = [passage("b", "x", 0.2), passage("a", "x", 0.9)]
     assert ids("", candidates) == ["a", "b"]
@@ -76,7 +98,7 @@ def test_a_focused_passage_is_its_part_that_answers_with_the_offsets_of_the_page
     text = "cold here. warm there. cold again."
     spans = [(0, 10), (11, 22), (23, 34)]
     one = passage("one", text, 0.8, units=pack(spans, np.stack([FAR, ASKED, FAR])))
-    other = passage("other", "cold", 0.7)
+    other = passage("other", "cold", 0.8)
     ranked = rank("", ASKED.tolist(), [one, other])
     (found,) = focus("", ranked, 1)
     assert (found.id, found.chunk.text) == ("one", "warm there.")

@@ -1,22 +1,40 @@
-"""From pages to chunks in the index: the part of ingest that reads, embeds and writes, and decides nothing."""
+"""From pages to chunks in the index: the part of ingest that reads, embeds and writes, and decides nothing.
+
+The three go on side by side, since embedding takes most of the time and is not to wait for the others: pages are
+read and cut in a thread ahead of it, and one batch is written in another while the next is embedded.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
-from docwell.chunking import chunk_pages
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.chunking import CutPage, cut_pages
 from docwell.errors import Refused
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.naming import document_name, embedded_texts, in_context
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.ranges import Span
 from docwell.units import pack, split
+
+# More than a range of the default size: it is read whole while its first pages are embedded, and the reader's
+# process has ended by then. Of full pages these are 0.3 MB; 13 to 50 MB where each has as many characters as
+# `max_page_characters` allows.
+_PAGES_AHEAD = 64
+# The first batch is small, so that embedding begins once two or three pages are read.
+_FIRST_BATCH = 16
+
+_Item = TypeVar("_Item")
 
 
 class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
@@ -76,73 +94,160 @@ class RangeIndexer:
     ) -> RangeTally:
         """Index the pages of the range numbered `range_`.
 
+        Nothing is being read or written any more when this returns or raises.
+
         Args:
             generation: what the chunks belong to.
             path: the PDF.
             range_: the range's number.
             span: its pages.
-            alive: called before each slow step and each write; raises to stop.
+            alive: called in this thread for each page and right before each write; raises to stop. Of pages
+                that are recognised none is begun before it has been called for the one before.
         """
-        reader = self.recogniser if span.recognise and self.recogniser else self.reader
-        tally = [RangeTally()]
-        with closing(reader.pages(path, span.first, span.last)) as pages:
-            chunks = chunk_pages(self._counted(pages, tally, alive), self.embedder, self._chunk_tokens)
-            while batch := list(islice(chunks, self.limits.upsert_batch)):
-                done = tally[0].chunks
-                records = self._records(generation, range_, done, batch)
-                alive()
-                self.index.upsert(generation.ref.collection, records)
-                tokens = sum(chunk.tokens for chunk in batch)
-                tally[0] = replace(tally[0], chunks=done + len(batch), tokens=tally[0].tokens + tokens)
-        return tally[0]
-
-    def _records(
-        self, generation: Generation, range_: int, first: int, chunks: Sequence[Chunk]
-    ) -> list[IndexRecord]:
-        """The chunks of a batch, the first of them the range's `first`, with their vectors and their units'."""
-        ref, embedder = generation.ref, self.embedder
+        ref, count = generation.ref, _Count(self.limits.max_document_characters, self.limits.ocr_min_confidence)
         # As a query: a title of any length is cut, not refused.
-        (name,) = embedder.embed_queries([document_name(ref.key, generation.title)])
-        texts = embedded_texts(chunks, embedder, embedder.max_tokens)
-        vectors = in_context(embedder.embed_passages(texts), name)
-        spans = [split(chunk.text, embedder) for chunk in chunks]
-        parts = [
-            chunk.text[start:end] for chunk, of_chunk in zip(chunks, spans, strict=True) for start, end in of_chunk
-        ]
-        unit_vectors = embedder.embed_passages(parts)
-        records: list[IndexRecord] = []
-        for place, (chunk, of_chunk, vector) in enumerate(zip(chunks, spans, vectors, strict=True)):
-            own, unit_vectors = unit_vectors[: len(of_chunk)], unit_vectors[len(of_chunk) :]
-            id_ = ref.chunk_id(generation.id, range_, first + place)
-            records.append(
-                IndexRecord(
-                    id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), pack(of_chunk, own)
+        (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
+        with (
+            closing(self._cut_pages(path, span, count)) as pages,
+            _Writer(self.index, ref.collection, alive) as writer,
+        ):
+            for batch in self._batches(pages, count, alive):
+                done = count.tally.chunks
+                ids = [ref.chunk_id(generation.id, range_, done + i) for i in range(len(batch))]
+                writer.write(
+                    [
+                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), units)
+                        for id_, chunk, (vector, units) in zip(
+                            ids, batch, self._embedded(batch, name), strict=True
+                        )
+                    ]
                 )
-            )
-        return records
+                count.add_chunks(batch)
+            writer.finish()
+        return count.tally
 
-    def _counted(
-        self, pages: Iterator[Page], tally: list[RangeTally], alive: Callable[[], None]
-    ) -> Iterator[Page]:
-        """The pages as they come, counted and within the limit of characters; without text that is doubtful."""
-        limit = self.limits.max_document_characters
-        for found in pages:
+    def _embedded(
+        self, chunks: Sequence[Chunk], name: NDArray[np.float32]
+    ) -> Iterator[tuple[NDArray[np.float32], Units]]:
+        """The vector of each chunk, and its units with theirs."""
+        spans = [split(chunk.text, self.embedder) for chunk in chunks]
+        parts = [chunk.text[start:end] for chunk, own in zip(chunks, spans, strict=True) for start, end in own]
+        texts = embedded_texts(chunks, self.embedder, self.embedder.max_tokens)
+        # Together, since texts of one length are embedded fastest.
+        vectors = self.embedder.embed_passages([*texts, *parts])
+        rest = vectors[len(chunks) :]
+        for own, vector in zip(spans, in_context(vectors[: len(chunks)], name), strict=True):
+            yield vector, pack(own, rest[: len(own)])
+            rest = rest[len(own) :]
+
+    def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
+        """The pages with their chunks, made ahead of whoever takes them unless they are recognised.
+
+        Of pictures nothing is gained by it, since they take far longer than their chunks, and one that is begun
+        cannot be stopped.
+        """
+        if span.recognise and self.recogniser is not None:
+            return self._cut(self.recogniser, path, span, count)
+        return _ahead(self._cut(self.reader, path, span, count), _PAGES_AHEAD)
+
+    def _cut(self, reader: PdfReader, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
+        chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
+        with closing(reader.pages(path, span.first, span.last)) as pages:
+            yield from cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens)
+
+    def _batches(
+        self, pages: Iterator[CutPage], count: _Count, alive: Callable[[], None]
+    ) -> Iterator[list[Chunk]]:
+        """All chunks in order, as many at a time as are embedded and written together; pages are counted."""
+        waiting: list[Chunk] = []
+        size = min(_FIRST_BATCH, self.limits.upsert_batch)
+        for page, chunks in pages:
             alive()
-            doubtful = found.confidence is not None and found.confidence < self.limits.ocr_min_confidence
-            page = replace(found, text="", headings=()) if doubtful else found
-            so_far = tally[0]
-            tally[0] = replace(
-                so_far,
-                pages=so_far.pages + 1,
-                characters=so_far.characters + len(page.text),
-                unreadable_pages=so_far.unreadable_pages | (set() if page.readable else {page.number}),
-                textless_pages=so_far.textless_pages + (not page.text.strip()),
-                doubtful_pages=so_far.doubtful_pages | ({page.number} if doubtful else set()),
-            )
-            if tally[0].characters > limit:
-                raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
-            yield page
+            count.add_page(page)
+            waiting += chunks
+            while len(waiting) >= size:
+                yield waiting[:size]
+                waiting = waiting[size:]
+                size = self.limits.upsert_batch
+        if waiting:
+            yield waiting
 
-    @property
-    def _chunk_tokens(self) -> int:
-        return min(self.limits.chunk_tokens, self.embedder.max_tokens)
+
+@dataclass(slots=True)
+class _Count:
+    """What a range has come to so far, within the limit of characters; and which pages' text is doubtful."""
+
+    most_characters: int
+    least_confidence: float
+    tally: RangeTally = field(default_factory=RangeTally)
+
+    def without_doubtful_text(self, page: Page) -> Page:
+        """The page, without text if that was recognised with too little confidence."""
+        return replace(page, text="", headings=()) if self._is_doubtful(page) else page
+
+    def add_page(self, page: Page) -> None:
+        """One page more was read. Raises `Refused` over the limit."""
+        tally = self.tally
+        self.tally = replace(
+            tally,
+            pages=tally.pages + 1,
+            characters=tally.characters + len(page.text),
+            unreadable_pages=tally.unreadable_pages | (set() if page.readable else {page.number}),
+            textless_pages=tally.textless_pages + (not page.text.strip()),
+            doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
+        )
+        if self.tally.characters > self.most_characters:
+            limit = f"over {self.most_characters:,} characters (max_document_characters)"
+            raise Refused(Reason.TOO_MUCH_TEXT, limit)
+
+    def add_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """These chunks were given to be written."""
+        tokens = self.tally.tokens + sum(chunk.tokens for chunk in chunks)
+        self.tally = replace(self.tally, chunks=self.tally.chunks + len(chunks), tokens=tokens)
+
+    def _is_doubtful(self, page: Page) -> bool:
+        return page.confidence is not None and page.confidence < self.least_confidence
+
+
+def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:
+    """The same items, made in a thread of their own up to `most` in advance. Close it: that closes `items`."""
+    pool = ThreadPoolExecutor(1, "read")
+    try:
+        waiting = deque(pool.submit(next, items, None) for _ in range(most))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, items, None))
+            yield item
+    finally:
+        pool.shutdown(cancel_futures=True)
+        items.close()
+
+
+class _Writer:
+    """Writes to the index in a thread of its own, one batch at a time. The end of the block waits for it."""
+
+    def __init__(self, index: VectorIndex, collection: str, alive: Callable[[], None]) -> None:
+        self._index = index
+        self._collection = collection
+        self._alive = alive
+        self._pool = ThreadPoolExecutor(1, "write")
+        self._begun: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+    def write(self, records: Sequence[IndexRecord]) -> None:
+        """Begin to write, once the batch before is written. Raises what became of that, or what `alive` does."""
+        self.finish()
+        # No batch waits in a queue: between this and the write another worker could take the document over.
+        self._alive()
+        self._begun = self._pool.submit(self._index.upsert, self._collection, records)
+
+    def finish(self) -> None:
+        """Wait until all is written. Raises what the index does."""
+        if self._begun is not None:
+            self._begun.result()

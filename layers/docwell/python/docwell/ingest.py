@@ -14,17 +14,17 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from time import monotonic, time
+from time import monotonic
 from typing import Protocol
 
 from docwell import ranges
-from docwell.errors import DeadlineExceeded, DocwellError, NotFound, Refused, Unavailable
+from docwell.attributes import Attributes
+from docwell.errors import DocwellError, NotFound, Refused, Unavailable
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
     DocumentRecord,
     DocumentRef,
     Hint,
-    Lease,
     ObjectVersion,
     RangeTally,
     RangeTask,
@@ -32,12 +32,12 @@ from docwell.models import (
     Status,
 )
 from docwell.ports import Ledger, ObjectStore, RangeLedger, TaskQueue, VectorIndex
+from docwell.work import Work, stay_in_time
 
 logger = logging.getLogger(__name__)
 
 # Statuses that need no work while the object stays as it is. FAILED is not one: the next event tries again.
 _SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
-_DELETE_AT_ONCE = 500  # ids of one delete
 
 
 class WholeLedger(Ledger, RangeLedger, Protocol):
@@ -52,19 +52,6 @@ class IngestReport:
     reason: str | None = None
     tally: RangeTally = field(default_factory=RangeTally)
     seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class _Work:
-    """The lease that is held, what was done under it, and how long this worker still has."""
-
-    lease: Lease
-    remaining_s: Callable[[], float]
-    tally: RangeTally = field(default_factory=RangeTally)
-
-    @property
-    def record(self) -> DocumentRecord:
-        return self.lease.record
 
 
 @dataclass(frozen=True)
@@ -128,7 +115,8 @@ class Ingest:
         if record is None or not _wants(record, task):
             self._remove_stale(task, owner, remaining_s)
             return IngestReport(status=None, tally=tally)
-        if len(record.ranges_done) == record.ranges:
+        # A worker may have died under this message before it sent the ranges of the next generation, or let go.
+        if ranges.is_generation_done(record, task.range):
             self.update(Hint(task.key), owner, remaining_s)
             record = self.ledger.get(task.key) or record
         return IngestReport(record.status, record.reason, tally, monotonic() - started)
@@ -139,26 +127,27 @@ class Ingest:
         A range of a document that moved on fails nothing but itself.
         """
 
-        def give_up(work: _Work) -> None:
+        def give_up(work: Work) -> None:
             if isinstance(message, RangeTask) and not _wants(work.record, message):
                 return
             failed = replace(work.record, status=Status.FAILED, reason=reason.value, detail=detail, swept=False)
-            self._write(work, replace(failed, live_generation=None, live_version=None))
+            work.write(replace(failed, live_generation=None, live_version=None, live_attributes=None))
             with suppress(DocwellError):  # what cannot be removed now, reconcile finds
-                self._sweep(work)
+                work.sweep()
 
         self._hold(message.key, owner, lambda: 0.0, give_up)
 
     # --- under the lease ---
 
     def _hold(
-        self, key: str, owner: str, remaining_s: Callable[[], float], action: Callable[[_Work], None]
-    ) -> _Work | None:
+        self, key: str, owner: str, remaining_s: Callable[[], float], action: Callable[[Work], None]
+    ) -> Work | None:
         """Do something under the document's lease, and look again as long as somebody asks for it."""
         lease = self.ledger.acquire(key, owner)
         if lease is None:
             return None
-        work = _Work(lease, remaining_s)
+        collection = DocumentRef(self.bucket, key).collection
+        work = Work(lease, self.ledger, self.index, collection, self.limits, remaining_s)
         try:
             action(work)
             while (again := self.ledger.release(work.lease)) is not None:
@@ -171,7 +160,7 @@ class Ingest:
             raise
         return work
 
-    def _match(self, work: _Work, hint: Hint) -> None:
+    def _match(self, work: Work, hint: Hint) -> None:
         """Look at the key until the ledger says of it what the bucket does, as far as it goes here."""
         while True:
             key, record = work.lease.key, work.record
@@ -180,13 +169,15 @@ class Ingest:
                 self._settle(work, DocumentRecord(key, Status.DELETED))
                 return
             trusted = record.version == head.version and not hint.rebuild
-            if trusted and record.status in _SETTLED:
-                if hint.sweep:
-                    self._write(work, replace(record, swept=False))
-                self._sweep(work)
-                return
             try:
+                if trusted and record.status in _SETTLED:
+                    self._describe(work, head)
+                    if hint.sweep:
+                        work.write(replace(work.record, swept=False))
+                    work.sweep()
+                    return
                 if trusted and record.status is Status.PENDING and record.ranges is not None:
+                    self._describe(work, head)
                     self._go_on(work, again=hint.sweep)
                 else:
                     self._start(work, head, rebuild=hint.rebuild)
@@ -198,11 +189,25 @@ class Ingest:
             if self.store.head(key) == head:
                 return
 
-    def _start(self, work: _Work, head: ObjectVersion, *, rebuild: bool) -> None:
+    def _describe(self, work: Work, head: ObjectVersion) -> None:
+        """Renew what is said of a live version: tags, and metadata without VersionIds, change by themselves."""
+        record = work.record
+        if record.live_version == head.version:
+            said = self._attributes(record, head)
+            if said != record.live_attributes:
+                work.write(replace(record, live_attributes=said))
+
+    def _attributes(self, record: DocumentRecord, head: ObjectVersion) -> Attributes:
+        tags = self.store.tags(record.key, head)
+        return Attributes(record.title, record.author, record.created, head.metadata, tags)
+
+    def _start(self, work: Work, head: ObjectVersion, *, rebuild: bool) -> None:
         key = work.lease.key
         # What is there under these ids is distrusted: an earlier try may have read more text, with the other
         # reader, and more chunks may be there than will be written.
         tried = rebuild or work.record.version == head.version
+        # Nothing is written for a document before this: of one that was never begun nothing can be there.
+        first = work.record.version is None and work.record.status is Status.PENDING
         begun = DocumentRecord(
             key=key,
             status=Status.PENDING,
@@ -212,30 +217,33 @@ class Ingest:
             attempt=work.lease.fence,
             live_generation=work.record.live_generation,
             live_version=work.record.live_version,
-            swept=False,
+            swept=first,
+            live_attributes=work.record.live_attributes,
         )
-        self._write(work, begun, fresh=True)
+        work.ahead = None
+        work.write(begun, fresh=True)
         for id_ in self._generations(key, head.version) if tried else ():
-            self._remove(work, of=id_)
+            work.remove(of=id_)
         if head.size > self.limits.max_document_bytes:
             limit = self.limits.max_document_bytes
             raise Refused(Reason.TOO_LARGE, f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)")
         with self.indexer.downloaded(key, head) as path:
             info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.limits.range_pages)
-            planned = replace(work.record, pages=info.page_count, title=info.title)
-            if count > 1:
-                self._write(work, replace(planned, ranges=count))
-            else:
-                self._write(work, planned)
-                alive = self._alive(work)
-                id_ = self._generation_of(planned)
-                generation = Generation(DocumentRef(self.bucket, key), head.version, id_, info.title)
-                work.tally = self.indexer.run(generation, path, 0, self._span(planned, 0), alive)
-                self._write(work, ranges.with_progress(replace(planned, ranges=1), work.tally), fresh=True)
-        self._go_on(work)
+            planned = replace(work.record, pages=info.page_count, title=info.title, ranges=count)
+            planned = replace(planned, author=info.author, created=info.created)
+            if count == 1:
+                work.ahead, generation = planned, self._generation(planned)
+                work.tally = self.indexer.run(generation, path, 0, self._span(planned, 0), work.alive)
+        if count == 1:
+            # Stored once it is live, not before: a worker that dies in between does its one range again.
+            work.ahead = ranges.with_progress(planned, work.tally)
+            self._complete(work, work.ahead)
+        else:
+            work.write(planned)
+            self._go_on(work)
 
-    def _go_on(self, work: _Work, *, again: bool = False) -> None:
+    def _go_on(self, work: Work, *, again: bool = False) -> None:
         """Send what was not sent, or make live what is complete; else the ranges' own messages go on.
 
         With `again` the messages are taken for lost, and those that are missing are sent once more.
@@ -243,85 +251,57 @@ class Ingest:
         record = work.record
         assert record.ranges is not None  # noqa: S101 - a plan comes first
         if len(record.ranges_done) == record.ranges:
-            self._complete(work)
+            self._complete(work, record)
         elif again or not record.dispatched:
             missing = sorted(set(range(record.ranges)) - record.ranges_done)
             task = RangeTask(record.key, str(record.version), self.fingerprint, record.attempt, 0)
             queue = self.ocr_queue if self.ocr_queue and record.recognised_from is not None else self.queue
             queue.send([replace(task, range=number) for number in missing])
-            self._write(work, replace(record, dispatched=True))
+            work.write(replace(record, dispatched=True))
 
-    def _complete(self, work: _Work) -> None:
+    def _complete(self, work: Work, record: DocumentRecord) -> None:
         """Every range is in the index: make the generation live, unless the object has changed meanwhile."""
-        record = work.record
         head = self.store.head(record.key)
         if head is None or head.version != record.version:
             return
         if self.indexer.recogniser is not None and ranges.needs_recognition(record):
-            self._recognise(work)
+            self._recognise(work, record, head)
             return
-        found = ranges.outcome(record)
+        found, recognised = ranges.outcome(record), record.recognised_from is not None
         if found.status is Status.INDEXED:
-            generation = self._generation_of(record, recognised=record.recognised_from is not None)
-            found = replace(found, live_generation=generation, live_version=record.version)
+            found = self._live(found, head, recognised=recognised)
+            # What the text layers gave is there beside it.
+            found = replace(found, swept=found.swept and not recognised)
         self._settle(work, found)
 
-    def _recognise(self, work: _Work) -> None:
+    def _recognise(self, work: Work, record: DocumentRecord, head: ObjectVersion) -> None:
         """Let the text layers answer, and begin the generation in which the other pages are recognised."""
-        record = ranges.recognition(work.record, self.limits.ocr_range_pages)
-        if work.record.chunks:
-            generation = self._generation_of(record)
-            record = replace(record, live_generation=generation, live_version=record.version)
-        self._write(work, replace(record, swept=False), fresh=True)
+        begun = ranges.recognition(record, self.limits.ocr_range_pages)
+        work.write(self._live(begun, head) if record.chunks else begun, fresh=True)
+        work.ahead = None
         # Now or when all is done, never in between: it takes what ranges have written for the next generation.
-        self._sweep(work)
+        work.sweep()
         self._go_on(work)
 
-    def _settle_refused(self, work: _Work, head: ObjectVersion, refused: Refused) -> None:
+    def _live(self, record: DocumentRecord, head: ObjectVersion, *, recognised: bool = False) -> DocumentRecord:
+        """The record with one of its generations as the one that answers."""
+        generation, said = self._generation(record, recognised=recognised), self._attributes(record, head)
+        return replace(record, live_generation=generation.id, live_version=head.version, live_attributes=said)
+
+    def _settle_refused(self, work: Work, head: ObjectVersion, refused: Refused) -> None:
         logger.info("refused", extra={"reason": refused.reason, "size": head.size})
-        record = replace(work.record, status=Status.REJECTED, reason=str(refused.reason), detail=refused.detail)
-        self._settle(work, replace(record, version=head.version, size=head.size, etag=head.etag))
+        known = replace(work.ahead or work.record, version=head.version, size=head.size, etag=head.etag)
+        rejected = replace(known, status=Status.REJECTED, reason=str(refused.reason), detail=refused.detail)
+        self._settle(work, rejected)
 
-    def _settle(self, work: _Work, record: DocumentRecord) -> None:
+    def _settle(self, work: Work, record: DocumentRecord) -> None:
         """Switch what is live in one write, then remove everything else of the document."""
-        indexed = record.status is Status.INDEXED
-        if not indexed:
-            record = replace(record, live_generation=None, live_version=None, chunks=0)
-        self._write(work, replace(record, swept=False), fresh=not indexed)
-        self._sweep(work)
-
-    def _sweep(self, work: _Work) -> None:
-        """Remove every chunk that is not of the live generation, page by page while the lease holds."""
-        record = work.record
-        if record.swept:
-            return
-        self._remove(work, but=record.live_generation)
-        self._write(work, replace(record, swept=True))
-
-    def _remove(self, work: _Work, *, of: str | None = None, but: str | None = None) -> None:
-        key = work.record.key
-        collection = DocumentRef(self.bucket, key).collection
-        while ids := self.index.ids(collection, key, of=of, but=but, limit=_DELETE_AT_ONCE):
-            work.lease = self.ledger.renew(work.lease)
-            self.index.delete(collection, ids)
-
-    def _write(self, work: _Work, record: DocumentRecord, *, fresh: bool = False) -> None:
-        work.lease = self.ledger.write(work.lease, record, fresh=fresh)
-
-    def _alive(self, work: _Work) -> Callable[[], None]:
-        """Raises when this worker must stop: its time is nearly over, or the lease is another's by now."""
-
-        def alive() -> None:
-            self._in_time(work.remaining_s)
-            # A third of the lease is gone: renew it.
-            if time() > work.lease.expires_at - self.limits.lease_s * 2 / 3:
-                work.lease = self.ledger.renew(work.lease)
-
-        return alive
-
-    def _in_time(self, remaining_s: Callable[[], float], reserve_s: float = 0.0) -> None:
-        if remaining_s() < self.limits.stop_before_s + reserve_s:
-            raise DeadlineExceeded("time", "no time is left here; the rest follows when the message comes again")
+        if record.status is Status.INDEXED:
+            work.write(record, fresh=record.ranges == 1)
+        else:
+            gone = replace(record, live_generation=None, live_version=None, live_attributes=None)
+            work.write(replace(gone, chunks=0, swept=False), fresh=True)
+        work.sweep()
 
     # --- ranges ---
 
@@ -330,8 +310,10 @@ class Ingest:
         ref = DocumentRef(self.bucket, key)
         return [ref.generation(version, self.fingerprint + suffix) for suffix in ("", ranges.RECOGNISED)]
 
-    def _generation_of(self, record: DocumentRecord, *, recognised: bool = False) -> str:
-        return self._generations(record.key, str(record.version))[recognised]
+    def _generation(self, record: DocumentRecord, *, recognised: bool = False) -> Generation:
+        version = str(record.version)
+        id_ = self._generations(record.key, version)[recognised]
+        return Generation(DocumentRef(self.bucket, record.key), version, id_, record.title)
 
     def _span(self, record: DocumentRecord, number: int) -> ranges.Span:
         return ranges.span(record, number, self.limits.range_pages, self.limits.ocr_range_pages)
@@ -339,22 +321,19 @@ class Ingest:
     def _run_range(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
         recognised = ranges.is_recognised(record, task.range)
-        reserve_s = self.limits.ocr_page_timeout_s if recognised else 0.0
-        self._in_time(remaining_s, reserve_s)
+        # A picture that is begun may take so much longer.
+        least_s = self.limits.stop_before_s + (self.limits.ocr_page_timeout_s if recognised else 0.0)
+        stay_in_time(remaining_s, least_s)
         with self.indexer.downloaded(task.key, head) as path:
-            id_ = self._generation_of(record, recognised=recognised)
-            generation = Generation(DocumentRef(self.bucket, task.key), task.version, id_, record.title)
-            pages = self._span(record, task.range)
-            return self.indexer.run(
-                generation, path, task.range, pages, lambda: self._in_time(remaining_s, reserve_s)
-            )
+            generation, span = self._generation(record, recognised=recognised), self._span(record, task.range)
+            return self.indexer.run(generation, path, task.range, span, lambda: stay_in_time(remaining_s, least_s))
 
     def _refuse_range(
         self, task: RangeTask, refused: Refused, owner: str, remaining_s: Callable[[], float]
     ) -> IngestReport:
         """One range cannot be read: the document is refused, and its other ranges find that out."""
 
-        def refuse(work: _Work) -> None:
+        def refuse(work: Work) -> None:
             if _wants(work.record, task):
                 head = ObjectVersion(task.version, work.record.size or 0, work.record.etag or "")
                 self._settle_refused(work, head, refused)
@@ -377,12 +356,12 @@ class Ingest:
         and nobody but its redelivery does.
         """
 
-        def remove(work: _Work) -> None:
+        def remove(work: Work) -> None:
             record = work.record
             pending = record.status is Status.PENDING and record.version == task.version  # in a later attempt
             for generation in self._generations(task.key, task.version):
                 if not pending and record.live_generation != generation:
-                    self._remove(work, of=generation)
+                    work.remove(of=generation)
             self._match(work, Hint(task.key))
 
         if self._hold(task.key, owner, remaining_s, remove) is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HEADING_TOKENS = 40
 # Tried from 0.1 to 1: more draws chunks to a document or a page whatever they say.
 NAME_WEIGHT = 0.3
-NEIGHBOUR_WEIGHT = 0.5
+NEIGHBOUR_WEIGHT = 1.0
 _TINY = 1e-12
 _SEPARATORS = re.compile(r"[\W_]+")
 # A title with no word in it is a number that some program gave.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from docwell.models import Page
 
@@ -13,10 +14,14 @@ from docwell.models import Page
 LINES_RUNNING = 3
 # A path says where a passage is; what is longer than this says what it says.
 LEVELS, LEVEL_CHARACTERS = 3, 80
+# What stands over more pages than this is the document's title, or a heading that nothing of its size has ended.
+SECTION_PAGES = 10
 # A heading is mostly letters, and has no more numbers than this: rows of tables do.
 LETTERS_SHARE, NUMBERS = 0.6, 2
 
 _NUMBER = re.compile(r"\d[\d.,]*")
+# A bullet begins a line of a list.
+_FIRST = frozenset("\"'(\u201c\u2018\u00ab\u00a7")
 _NOT_LAST = frozenset(".,;-!…")
 
 
@@ -29,24 +34,33 @@ class Section:
     path: tuple[str, ...]
 
 
+class _Open(NamedTuple):
+    """A heading whose section goes on, and the page that it stands on."""
+
+    size: float
+    text: str
+    page: int
+
+
 class Outline:
     """Reads page after page, and keeps the path of the section that a page ends in."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[float, str]] = []
+        self._open: list[_Open] = []
 
     @property
     def path(self) -> tuple[str, ...]:
         """The headings over the place that was reached, the highest first."""
-        return tuple(text for _, text in self._open)
+        return tuple(heading.text for heading in self._open)
 
     def read(self, page: Page) -> list[Section]:
         """The sections that begin on a page, in the order of its text."""
         found: list[Section] = []
+        self._open = [heading for heading in self._open if page.number - heading.page < SECTION_PAGES]
         for start, end, size, text in _titles(page):
-            while self._open and self._open[-1][0] <= size:
+            while self._open and self._open[-1].size <= size:
                 self._open.pop()
-            self._open.append((size, text[:LEVEL_CHARACTERS]))
+            self._open.append(_Open(size, text[:LEVEL_CHARACTERS], page.number))
             found.append(Section(start, end, self.path))
         return found
 
@@ -79,7 +93,8 @@ def _titles(page: Page) -> list[tuple[int, int, float, str]]:
 
 
 def _is_title(text: str) -> bool:
-    if text[0].islower() or text[-1] in _NOT_LAST or len(_NUMBER.findall(text)) > NUMBERS:
+    begins = text[0].isalnum() or text[0] in _FIRST
+    if not begins or text[0].islower() or text[-1] in _NOT_LAST or len(_NUMBER.findall(text)) > NUMBERS:
         return False
     letters = sum(character.isalpha() for character in text)
     return letters >= LETTERS_SHARE * sum(not character.isspace() for character in text)

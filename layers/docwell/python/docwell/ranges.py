@@ -39,6 +39,12 @@ def is_recognised(record: DocumentRecord, number: int) -> bool:
     return record.recognised_from is not None and number >= record.recognised_from
 
 
+def is_generation_done(record: DocumentRecord, number: int) -> bool:
+    """Whether every range is done of the generation that a range, by its number, is of."""
+    first = record.recognised_from is not None and number < record.recognised_from
+    return first or len(record.ranges_done) == record.ranges
+
+
 def span(record: DocumentRecord, number: int, size: int, recognised_size: int) -> Span:
     """The pages of a range, by its number."""
     recognise = is_recognised(record, number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -26,6 +26,8 @@ _WORD = re.compile(r"\w+")
 _BEGINNING = re.compile(rf"\b\w{{1,{_STEM}}}")
 # Scripts that do not put spaces between words: there a pair of characters is what a word is elsewhere.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
+# "FY2022" has the words "FY" and "2022" where documents' names are told apart.
+_APART = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
@@ -37,16 +39,19 @@ _FOCUS_CANDIDATES = 5
 class Weights:
     """How much each sign of a good passage counts beside the cosine of its own vector.
 
-    `unit`: the share of the cosine that is its best unit's. `words`: what a passage gains that has all the
+    `unit`: the share of the cosine that is its best part's. `words`: what a passage gains that has all the
     words of the question that are rare among the candidates. `name`: how often a word of the question that
     stands in the document's file name or in the section's path counts as standing in the passage.
-    `whole`: how much the passage's score counts beside a unit's own, where a passage is cut down (`focus`).
+    `document`: what a passage gains whose document's file name has all words of the question that tell the
+    candidates' documents apart. `whole`: how much the passage's score counts beside a unit's own, where a passage
+    is cut down (`focus`).
     """
 
-    unit: float = 0.3
-    words: float = 0.3
+    unit: float = 0.7
+    words: float = 0.5
     name: float = 1.0
-    whole: float = 3.25
+    document: float = 0.05
+    whole: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +99,36 @@ def rank(
     texts = [words(one.chunk.text) for one in candidates]
     names = [_name(one.document, one.chunk.heading) for one in candidates]
     lexical = _coverage(frozenset(words(question)), texts, names, known.name)
+    # Words that even the best candidate lacks ("explain", "calculate") are about the asking: then all count less.
+    lexical *= known.words * float(np.max(lexical))
+    named = _named(question, {one.document for one in candidates})
+    parts = cosines([one.units for one in candidates], asked)
     ranked = []
-    for passage, share in zip(candidates, lexical, strict=True):
-        near = cosines(passage.units, asked)
-        best = float(np.max(near)) if near.size else passage.score
-        score = (1 - known.unit) * passage.score + known.unit * best + known.words * float(share)
+    for passage, near, gained in zip(candidates, parts, lexical, strict=True):
+        # A table's parts are figures that say little alone: no passage is further than it is as a whole.
+        best = max(float(np.max(near, initial=-1.0)), passage.score)
+        score = (1 - known.unit) * passage.score + known.unit * best + float(gained)
+        score += known.document * named[passage.document]
         ranked.append(Ranked(passage, score, tuple(near.tolist())))
     return sorted(ranked, key=lambda one: -one.score)
+
+
+def _named(question: str, documents: Collection[str]) -> dict[str, float]:
+    """How far a question names each document, 0 to 1: the share, by rarity, of its words that are in file names.
+
+    A word that all the file names have tells none apart.
+    """
+    asked = frozenset(words(_APART.sub(" ", question)))
+    has = {document: asked & _file_name(document) for document in documents}
+    often = Counter(word for own in has.values() for word in own)
+    rarity = {word: math.log((len(has) + 1) / count) for word, count in often.items() if count < len(has)}
+    total = sum(rarity.values()) or 1.0
+    return {document: sum(rarity.get(word, 0.0) for word in own) / total for document, own in has.items()}
+
+
+@lru_cache(maxsize=4096)
+def _file_name(document: str) -> frozenset[str]:
+    return frozenset(words(_APART.sub(" ", file_words(document))))
 
 
 @lru_cache(maxsize=4096)
@@ -116,7 +144,7 @@ def _coverage(
 
     A word of more than half of the texts counts nothing: it tells none of them apart.
     """
-    counts = [Counter(text) for text in texts]
+    counts = [Counter(filter(question.__contains__, text)) for text in texts]
     lengths = np.array([len(text) for text in texts], dtype=np.float64)
     saturation = _K1 * (1 - _B + _B * lengths / max(float(np.mean(lengths)), 1.0))
     total, most = np.zeros(len(texts)), 0.0

@@ -39,10 +39,10 @@ def pack(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -> Unit
     return Units(tuple(spans), np.rint(vectors / largest * _LARGEST).astype(np.int8).tobytes())
 
 
-def cosines(units: Units, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) float32: how near each unit is to a vector of unit length; empty where there are no units."""
-    if not units.spans:
-        return np.empty(0, dtype=np.float32)
-    packed = np.frombuffer(units.vectors, dtype=np.int8).reshape(len(units.spans), -1).astype(np.float32)
+def cosines(units: Sequence[Units], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """For each chunk (n,) float32: how near its units are to a vector of unit length; (0,) where it has none."""
+    joined = np.frombuffer(b"".join(one.vectors for one in units), dtype=np.int8)
+    packed = joined.reshape(-1, len(vector)).astype(np.float32)
     near = packed @ vector / np.maximum(np.linalg.norm(packed, axis=1), 1.0)
-    return np.asarray(near, dtype=np.float32)
+    ends = np.cumsum([len(one.spans) for one in units])
+    return np.split(near, ends[:-1]) if units else []

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from docwell import pipeline
 from docwell.config import IngestSettings, Ocr, QuerySettings, ReconcileSettings
+
+if TYPE_CHECKING:
+    from docwell.adapters.ocr import RecognisingReader
+    from docwell.adapters.pdf import ChildPdfReader
+    from docwell.ports import PdfReader
 
 
 class Way(NamedTuple):
@@ -21,7 +26,7 @@ class Way(NamedTuple):
 @cache
 def ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Way]:
     """By fingerprint, from the models' manifests alone: no model is loaded for it."""
-    from docwell.adapters.model_manifest import ModelManifest  # noqa: PLC0415 - as in docwell.wiring
+    from docwell.adapters.model_manifest import ModelManifest
 
     found = [Way(settings.model_dir, settings.chunk_tokens, settings.ocr)]
     if settings.next_model_dir or settings.next_chunk_tokens or settings.next_ocr:
@@ -34,3 +39,28 @@ def ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[s
         ): way
         for way in found
     }
+
+
+def pdf_reader(settings: IngestSettings) -> ChildPdfReader:
+    """What reads the text of pages."""
+    from docwell.adapters.pdf import ChildPdfReader
+
+    return ChildPdfReader(
+        parse_timeout_s=settings.parse_timeout_s,
+        parse_memory_bytes=settings.parse_memory_bytes,
+        max_document_pages=settings.max_document_pages,
+        max_page_characters=settings.max_page_characters,
+    )
+
+
+def recogniser_of(settings: IngestSettings, reader: PdfReader) -> RecognisingReader:
+    """What reads also pages that are pictures. Raises `SettingsError` where it is not installed."""
+    from docwell.adapters.ocr import RecognisingReader, check_installed
+
+    check_installed()
+    return RecognisingReader(
+        reader,
+        page_timeout_s=settings.ocr_page_timeout_s,
+        memory_bytes=settings.ocr_memory_bytes,
+        max_page_characters=settings.max_page_characters,
+    )

@@ -1,14 +1,18 @@
-"""The only place that builds adapters. Factories are cached, so a warm invocation reuses what a cold one made.
+"""With `docwell.stores` and `docwell.ways` the only place that builds adapters.
 
-Adapters are imported inside the factories: query never loads a PDF library.
+Factories are cached, so a warm invocation reuses what a cold one made. Adapters are imported inside the factories:
+query never loads a PDF library.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docwell.config import (
     IngestSettings,
@@ -17,25 +21,24 @@ from docwell.config import (
     ReconcileSettings,
     RuntimeSettings,
     SettingsError,
-    StorageSettings,
 )
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError
 from docwell.pipeline import Roles
-from docwell.ways import ways
+from docwell.stores import dynamodb, ledger_of, state_store, vectors_of
+from docwell.ways import pdf_reader, recogniser_of, ways
 
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb import DynamoLedger, DynamoState
-    from docwell.adapters.ocr import RecognisingReader
+    from docwell.adapters.dynamodb import DynamoLedger
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.onnx_embedder import OnnxEmbedder
     from docwell.adapters.principals import DynamoPrincipals
+    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.costs import Prices
     from docwell.guarding import CircuitBreaker, InFlight, RetryBudget
     from docwell.ingest import Ingest
-    from docwell.ports import PdfReader
     from docwell.prompting import PromptChoice
     from docwell.query import Query
     from docwell.receipts import ReceiptBook
@@ -89,7 +92,7 @@ class Pipeline:
 def pipelines(settings: IngestSettings) -> tuple[Pipeline, ...]:
     """The pipeline in use, and the next one where one is being built."""
     return tuple(
-        Pipeline(_embedder(way.model_dir, settings.embed_threads), way.chunk_tokens, way.ocr, fingerprint)
+        Pipeline(_embedder(settings, way.model_dir), way.chunk_tokens, way.ocr, fingerprint)
         for fingerprint, way in ways(settings).items()
     )
 
@@ -108,22 +111,19 @@ def ingest() -> tuple[Ingest, ...]:
 @cache
 def _ingest() -> tuple[Ingest, ...]:
     from docwell.adapters.aws import client
-    from docwell.adapters.pdf import ChildPdfReader
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.indexing import IngestLimits, RangeIndexer
     from docwell.ingest import Ingest
 
     settings = ingest_settings()
-    store = S3ObjectStore(client("s3"), settings.bucket)
-    reader = ChildPdfReader(
-        parse_timeout_s=settings.parse_timeout_s,
-        parse_memory_bytes=settings.parse_memory_bytes,
-        max_document_pages=settings.max_document_pages,
-        max_page_characters=settings.max_page_characters,
-    )
+    with _model_loading(settings):
+        store, queue = S3ObjectStore(client("s3"), settings.bucket), task_queue(settings.queue_url)
+        ledger_of(settings, "")
+        vectors_of(settings, "")
+    reader = pdf_reader(settings)
 
     def build(pipeline: Pipeline) -> Ingest:
-        index = _index(settings, pipeline.fingerprint)
+        index = vectors_of(settings, pipeline.fingerprint)
         limits = IngestLimits(
             range_pages=settings.range_pages,
             max_document_bytes=settings.max_document_bytes,
@@ -136,31 +136,19 @@ def _ingest() -> tuple[Ingest, ...]:
             ocr_page_timeout_s=settings.ocr_page_timeout_s,
             ocr_min_confidence=settings.ocr_min_confidence,
         )
-        recogniser = None if pipeline.ocr == "off" else _recogniser(settings, reader)
+        recogniser = None if pipeline.ocr == "off" else recogniser_of(settings, reader)
         return Ingest(
             bucket=settings.bucket,
             store=store,
-            ledger=_ledger(settings, pipeline.fingerprint, settings.lease_s),
+            ledger=ledger_of(settings, pipeline.fingerprint, settings.lease_s),
             index=index,
-            queue=task_queue(settings.queue_url),
+            queue=queue,
             indexer=RangeIndexer(store, index, pipeline.embedder, reader, limits, recogniser),
             fingerprint=pipeline.fingerprint,
             ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
         )
 
     return tuple(build(pipeline) for pipeline in pipelines(settings))
-
-
-def _recogniser(settings: IngestSettings, reader: PdfReader) -> RecognisingReader:
-    from docwell.adapters.ocr import RecognisingReader, check_installed
-
-    check_installed()
-    return RecognisingReader(
-        reader,
-        page_timeout_s=settings.ocr_page_timeout_s,
-        memory_bytes=settings.ocr_memory_bytes,
-        max_page_characters=settings.max_page_characters,
-    )
 
 
 def source_queue(arn: str) -> SqsTaskQueue:
@@ -178,6 +166,30 @@ def task_queue(url: str) -> SqsTaskQueue:
     return SqsTaskQueue(client("sqs"), url)
 
 
+def prepare_query() -> None:
+    """Before any question, make what each one needs, so far as it asks nobody: SnapStart's snapshot has it.
+
+    Raises nothing: what fails here fails again, and is told, where it is needed.
+    """
+    with suppress(Exception):
+        settings = query_settings()
+        with _model_loading(settings):
+            principals(), receipt_book(), prices(), prompts(), _links(), model(), _guards()
+            vectors_of(settings, "")
+
+
+@contextmanager
+def _model_loading(settings: IngestSettings | QuerySettings) -> Iterator[None]:
+    """The pipeline's first model is being loaded meanwhile, and is there at the end. Raises what loading raises.
+
+    Half of loading is done by C++ and OpenSSL, outside Python: 0.24 s of processor time beside other imports.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(_embedder, settings, settings.model_dir)
+        yield
+        loading.result()
+
+
 def query() -> Query:
     """The query use case on the pipeline that is active now."""
     return _query(_active(query_settings()))
@@ -185,8 +197,6 @@ def query() -> Query:
 
 @cache
 def _query(fingerprint: str) -> Query:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3DocumentLinks
     from docwell.conversation import Conversation
     from docwell.guarding import GuardedFacts, GuardedModel
     from docwell.prompting import load_prompt
@@ -196,15 +206,15 @@ def _query(fingerprint: str) -> Query:
     settings = query_settings()
     host, guards = model(), _guards()
     return Query(
-        retrieval=Retrieval(_ledger(settings, fingerprint), _index(settings, fingerprint)),
-        embedder=_embedder(ways(settings)[fingerprint].model_dir, settings.embed_threads),
+        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
+        embedder=_embedder(settings, ways(settings)[fingerprint].model_dir),
         model=GuardedModel(host, *guards),
         facts=GuardedFacts(host, guards[0]),
         conversation=Conversation(
             GuardedModel(host.writing_at_most(REWRITE_TOKENS), *guards), load_prompt("rewrite")
         ),
         calibration=_calibration()[1],
-        links=S3DocumentLinks(client("s3"), settings.bucket, settings.link_s),
+        links=_links(),
         limits=QueryLimits(
             num_ctx=settings.num_ctx,
             num_predict=settings.num_predict,
@@ -214,6 +224,15 @@ def _query(fingerprint: str) -> Query:
             deadline_s=settings.deadline_s,
         ),
     )
+
+
+@cache
+def _links() -> S3DocumentLinks:
+    from docwell.adapters.aws import client
+    from docwell.adapters.s3 import S3DocumentLinks
+
+    settings = query_settings()
+    return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s)
 
 
 @cache
@@ -291,7 +310,7 @@ def principals() -> DynamoPrincipals:
     """Who may see what."""
     from docwell.adapters.principals import DynamoPrincipals
 
-    return DynamoPrincipals(_dynamodb(quick=True), query_settings().principals_table)
+    return DynamoPrincipals(dynamodb(quick=True), query_settings().principals_table)
 
 
 @cache
@@ -303,19 +322,19 @@ def receipt_book() -> ReceiptBook:
     settings = query_settings()
     if settings.receipts_table is None:
         return ReceiptBook(None)
-    return ReceiptBook(DynamoReceipts(_dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
+    return ReceiptBook(DynamoReceipts(dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
 
 
 def catalogue() -> DynamoLedger:
     """The ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
-    return _ledger(settings, _active(settings))
+    return ledger_of(settings, _active(settings))
 
 
 def index() -> ChromaIndex:
     """The vectors of the active pipeline, to ask whether their server is there."""
     settings = query_settings()
-    return _index(settings, _active(settings))
+    return vectors_of(settings, _active(settings))
 
 
 def _active(settings: QuerySettings) -> str:
@@ -349,8 +368,8 @@ def _reconcile(fingerprint: str) -> Reconcile:
     return Reconcile(
         fingerprint=fingerprint,
         store=S3ObjectStore(client("s3"), settings.bucket),
-        ledger=_ledger(settings, fingerprint),
-        index=_index(settings, fingerprint),
+        ledger=ledger_of(settings, fingerprint),
+        index=vectors_of(settings, fingerprint),
         queue=task_queue(settings.queue_url),
         state=state_store(settings),
         limits=ReconcileLimits(
@@ -362,43 +381,9 @@ def _reconcile(fingerprint: str) -> Reconcile:
     )
 
 
-def state_store(settings: StorageSettings) -> DynamoState:
-    """Small facts of the whole index."""
-    from docwell.adapters.dynamodb import DynamoState
-
-    return DynamoState(_dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
-
-
 @cache
-def _dynamodb(*, quick: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-    from docwell.adapters.aws import client
+def _embedder(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
+    from docwell.adapters.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 
-    return client("dynamodb", quick=quick)
-
-
-def _ledger(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
-    from docwell.adapters.dynamodb import DynamoLedger
-
-    return DynamoLedger(
-        _dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table, fingerprint, lease_s
-    )
-
-
-def _index(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
-    from docwell.adapters.chroma import ChromaIndex
-
-    return ChromaIndex(
-        str(settings.chroma_url),
-        fingerprint,
-        tenant=settings.chroma_tenant,
-        database=settings.chroma_database,
-        token=settings.chroma_token,
-        timeout_s=settings.chroma_timeout_s,
-    )
-
-
-@cache
-def _embedder(model_dir: Path, threads: int) -> OnnxEmbedder:
-    from docwell.adapters.onnx_embedder import OnnxEmbedder
-
-    return OnnxEmbedder(model_dir, threads)
+    threads = settings.embed_threads or threads_for(runtime_settings().memory_mb)
+    return OnnxEmbedder(model_dir, threads, session_opener(settings.embed_runtime))

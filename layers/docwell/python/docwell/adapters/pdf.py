@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from docwell.adapters.pdf_process import CHILD, Child, ChildLimits, Lost
+from docwell.attributes import day_of
 from docwell.errors import Refused
 from docwell.models import Heading, Page, PdfInfo, Reason
 from docwell.text_quality import is_unreadable, tidy, unreadable_share
@@ -75,7 +76,7 @@ class ChildPdfReader:
         )
 
     def inspect(self, path: Path) -> PdfInfo:
-        """How many pages there are, and title and author (tidied, None when empty).
+        """How many pages there are; title, author (tidied, None when empty) and the day it was made.
 
         Raises:
             Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or what a reader died of.
@@ -88,7 +89,8 @@ class ChildPdfReader:
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
-        return PdfInfo(info["pages"], one_line(info["title"]), one_line(info["author"]))
+        title, author = one_line(info["title"]), one_line(info["author"])
+        return PdfInfo(info["pages"], title, author, day_of(info["created"]))
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Pages `first` to `last` (both included, 1-based) in order, their text tidied.

@@ -183,7 +183,7 @@ def _well_formed(answer: dict[str, Any], asked: str) -> bool:
     if type(pages) is not int or pages < 0:
         return False
     if kind == asked == "info":
-        return all(isinstance(answer.get(name, 0), str | None) for name in ("title", "author"))
+        return all(isinstance(answer.get(name, 0), str | None) for name in ("title", "author", "created"))
     if kind == asked == "page":
         shapes = {"text": str, "label": str | None, "suspect": bool}
         typed = all(isinstance(answer.get(name, 0), shape) for name, shape in shapes.items())
