@@ -108,13 +108,18 @@ start-api: dev embedder ## Serve the API under sam local, on the stack of make u
 infra: dev embedder ## Every check of the templates that needs no account: SAM, cfn-lint, checkov, cdk-nag, roles, dashboards
 	$(PY) -m infra.checks
 
+.PHONY: bench
+bench: dev embedder ## Speed, size, memory and cost, beside other pipelines: an hour, 3 minutes with ARGS=--short
+	$(PY) -m benchmarks.speed $(ARGS)
+
+BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-cost
+.PHONY: $(BENCHES)
+$(BENCHES): bench-%: dev embedder
+	$(PY) -m benchmarks.speed $* $(ARGS)
+
 .PHONY: bench-long
 bench-long: dev embedder ## 5,000 pages and 400 MB with functions of 60 s, by one worker and by two
 	$(PY) -m benchmarks.long_documents
-
-.PHONY: bench-limits
-bench-limits: dev embedder ## What the README promises of one machine: 300 pages, memory, import
-	$(PY) -m benchmarks.limits
 
 .PHONY: examples
 examples: dev ## Make the example PDFs again

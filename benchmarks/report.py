@@ -18,6 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measuring import Spread
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
 # The evaluation material, which is no part of the repository: another folder by DOCWELL_EVAL.
@@ -42,6 +44,10 @@ class Row:
     unit: str
     goal: str | None
     ok: bool
+    # Of repeated measurements: quartiles, and how many there were.
+    low: float | None = None
+    high: float | None = None
+    repeats: int | None = None
 
 
 def meets(value: float, goal: str | None) -> bool:
@@ -76,6 +82,13 @@ class Report:
         self.rows.append(row)
         return row
 
+    def add_spread(self, metric: str, spread: Spread, unit: str, goal: str | None = None) -> Row:
+        """The median of repeats, held to its goal, with the quartiles. Raises as `add` does."""
+        value, low, high = (round(one, 3) for one in (spread.median, spread.low, spread.high))
+        row = Row(metric, value, unit, goal, meets(spread.median, goal), low, high, spread.repeats)
+        self.rows.append(row)
+        return row
+
     @property
     def ok(self) -> bool:
         """Whether there are figures and every goal holds."""
@@ -85,11 +98,11 @@ class Report:
         """Print the table and write `folder/NAME.json`. Gives the command's exit status."""
         document = {
             "name": self.name,
-            "commit": _commit(),
+            "commit": commit(),
             "machine": machine(),
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [{k: v for k, v in asdict(row).items() if v is not None or k == "goal"} for row in self.rows],
             "ok": self.ok,
         }
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,15 +114,18 @@ class Report:
         return 0 if self.ok else 1
 
     def _table(self) -> Table:
-        table = Table(title=self.name, title_justify="left", title_style="bold")
+        table = Table(title=f"{self.name}: {machine()}", title_justify="left", title_style="bold")
         table.add_column("figure")
         table.add_column("value", justify="right")
+        if spread := any(row.repeats for row in self.rows):
+            table.add_column("quartiles")
         table.add_column("unit")
         table.add_column("goal")
         table.add_column("")
         for row in self.rows:
             verdict = "" if row.goal is None else "[green]ok[/]" if row.ok else "[red]missed[/]"
-            table.add_row(row.metric, f"{row.value:,g}", row.unit, row.goal or "", verdict)
+            between = [f"{row.low:,g} to {row.high:,g}" if row.repeats else ""] if spread else []
+            table.add_row(row.metric, f"{row.value:,g}", *between, row.unit, row.goal or "", verdict)
         return table
 
 
@@ -126,11 +142,11 @@ def machine() -> str:
     return f"{processor}, {os.cpu_count()} cores, {gigabytes:.0f} GB, {system}, Python {python}"
 
 
-def _commit() -> str:
+def commit() -> str:
     """The short commit, with `+` when the working tree differs from it; `unknown` outside git."""
     try:
-        commit = _git("rev-parse", "--short", "HEAD")
-        return commit + ("+" if _git("status", "--porcelain") else "")
+        short = _git("rev-parse", "--short", "HEAD")
+        return short + ("+" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

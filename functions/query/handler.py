@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from docwell import wiring
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.routes import resolve
 from docwell.streaming import StreamedResponse
+
+# docwell.streaming_runtime calls it before the first event: what is made then is in SnapStart's snapshot.
+prepare = wiring.prepare_query
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -5,19 +5,15 @@ Writes `build/reports/container.json`; exits 0 only when every goal holds.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
-from collections import defaultdict
-from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.report import REPORTS, Report
-from infra.container import pytest_results, sam
+from infra.container import packages, pytest_results, sam
 
 TEST_RESULTS = REPORTS / "container-tests.xml"
-MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
 # Lambda allows 250 with everything; what is left is for a larger model.
 MOST_MEGABYTES = 200
 LARGEST = 8
@@ -25,45 +21,17 @@ LARGEST = 8
 console = Console()
 
 
-def folder_megabytes(folder: Path) -> float:
-    """The bytes of all files in a folder, as Lambda counts an unzipped package."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / MEGABYTE
-
-
-def image_megabytes(image: str) -> float:
-    """The size of a local image, base included."""
-    command = ["docker", "image", "inspect", "--format", "{{.Size}}", image]
-    return int(subprocess.check_output(command, text=True)) / MEGABYTE
-
-
-def packages_megabytes(folders: list[Path]) -> dict[str, float]:
-    """What each package weighs, the largest first; its record and its libraries (`numpy.libs`) count to it."""
-    found: dict[str, float] = defaultdict(float)
-    for entry in (entry for folder in folders for entry in folder.iterdir()):
-        size = folder_megabytes(entry) if entry.is_dir() else entry.stat().st_size / MEGABYTE
-        found[entry.name.split("-")[0].split(".")[0]] += size
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
 def add_sizes(report: Report) -> None:
     """What the zip with its layers and the image weigh."""
-    parts = {
-        name: folder_megabytes(sam.BUILD / name) for name in ("QueryFunction", "DocwellLayer", "EmbedderLayer")
-    }
+    parts = {name: packages.folder_megabytes(sam.BUILD / name) for name in packages.QUERY}
     limit = f"<= {MOST_MEGABYTES}"
     report.add("query function with its layers, unzipped", sum(parts.values()), "MB", limit)
     for name, size in parts.items():
         report.add(f"of which {name}", size, "MB")
-    layer = sam.BUILD / "EmbedderLayer"
-    folders = [
-        sam.BUILD / "QueryFunction",
-        sam.BUILD / "DocwellLayer" / "python",
-        layer / "python",
-        layer / "embedder",
-    ]
-    for name, size in list(packages_megabytes(folders).items())[:LARGEST]:
+    weights = packages.packages_megabytes(packages.package_folders(sam.BUILD))
+    for name, size in list(weights.items())[:LARGEST]:
         report.add(f"of which {name}", size, "MB")
-    added = image_megabytes(sam.INGEST_IMAGE) - image_megabytes(sam.BASE_IMAGE)
+    added = packages.image_megabytes(sam.INGEST_IMAGE) - packages.image_megabytes(sam.BASE_IMAGE)
     report.add("ingest image, added to its base", added, "MB", "<= 400")
 
 

@@ -99,6 +99,31 @@ class _Handler(MotoRequestHandler):
     # Without this, headers and body wait 40 ms for each other's acknowledgement.
     disable_nagle_algorithm = True
 
+    def run_wsgi(self) -> None:
+        """Keep connections to DynamoDB open, as the real one does: werkzeug closes each after its answer."""
+        length = self.headers.get("Content-Length")
+        if length is None or not self.headers.get("X-Amz-Target", "").startswith("DynamoDB"):
+            super().run_wsgi()
+            return
+        environ = self.make_environ()
+        environ["wsgi.input"] = BytesIO(self.rfile.read(int(length)))
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[..., object]:
+            begun.append((status, headers))
+            return print  # WSGI wants something to write by; nobody has used it since 2003
+
+        content = b"".join(self.server.app(environ, start_response))
+        status, headers = begun[-1]
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def log_request(self, code: Any = "-", size: Any = "-") -> None:  # noqa: ANN401, ARG002 - the base's
         """Only what failed on our side is worth a line."""
         if str(code).startswith("5"):

@@ -292,6 +292,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--handler", default="functions.query.handler.handler")
     parser.add_argument("--timeout", type=float, default=130.0, help="seconds for one answer")
+    parser.add_argument("--waiting", type=int, default=16, help="callers that may stand in line")
     parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
@@ -304,7 +305,7 @@ def main() -> int:
         runtime="docwell.streaming_runtime",
     )
     # Behind a model that answers one question at a time, a waiting caller may need as long as an answer.
-    pool = FunctionPool(spec, wait_s=options.timeout)
+    pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout)
     threading.Thread(target=_warm, args=(pool,), daemon=True).start()
     environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": RECONCILE_FUNCTION}
     reconcile = FunctionPool(

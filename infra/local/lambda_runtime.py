@@ -71,6 +71,8 @@ class FunctionSpec:
     memory_mb: int = 1024
     # The module that runs the handler: this one is what the managed runtime for Python runs.
     runtime: str = "awslambdaric"
+    # Another where the function has an environment of its own.
+    python: str = sys.executable
     on_line: Callable[[str], None] = _to_stdout
 
     @property
@@ -115,7 +117,7 @@ class Environment:
         self._api = RuntimeApi()
         self._ready = False
         self._child = Child(
-            [sys.executable, "-m", spec.runtime, spec.handler],
+            [spec.python, "-m", spec.runtime, spec.handler],
             spec.variables(self._api.address),
             spec.on_line,
             lambda status: self._api.happenings.put(Exited(status)),

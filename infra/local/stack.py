@@ -124,6 +124,8 @@ class StackOptions:
     # Ranges of long documents are indexed side by side. More than two gain little: Chroma works beside them.
     ingest_workers: int = min(2, os.cpu_count() or 1)
     ingest_timeout_s: float = 900.0
+    # Questions that may stand in line for an environment; the next one is told 429.
+    query_waiting: int = 16
 
 
 def free_port(wanted: int = 0, taken: set[int] | None = None) -> int:
@@ -285,6 +287,7 @@ def _gateway(stack: Stack, options: StackOptions, after: frozenset[str]) -> Part
             *("--handler", options.query_handler, "--timeout", str(DEADLINE_S + 10)),
             *("--reconcile-handler", options.reconcile_handler),
             *("--reconcile-every", str(options.reconcile_every_s)),
+            *("--waiting", str(options.query_waiting)),
         ],
         base_environment({**function_variables(stack, "docwell-query"), **options.environment}),
         url=f"{stack.gateway}{READY_PATH}",

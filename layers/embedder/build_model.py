@@ -25,6 +25,7 @@ from typing import Any
 from docwell.adapters.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from infra.models.catalogue import Model, catalogue
+from infra.models.environment import python_of
 from layers.embedder import sentence_config
 
 _HERE = Path(__file__).resolve().parent
@@ -32,8 +33,6 @@ _ROOT = _HERE.parent.parent
 _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
-# The versions of Python to try for the export: torch's CPU builds lag behind Python's newest.
-_EXPORT_PYTHONS = ("python3.11", "python3.12", sys.executable)
 _PARITY = 0.9999
 # What a model's files can be; a folder may hold others (a README, other formats), which change nothing.
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
@@ -182,7 +181,8 @@ def _copy_tokenizer(source: Path, target: Path, *, lower: bool) -> None:
 def _make_with_torch(
     request: _Request, made_from: dict[str, str], folder: Path | None, work: Path
 ) -> ModelManifest:
-    command = [str(_export_python()), str(_HERE / "export_torch.py"), str(folder or request.name), str(work)]
+    python = python_of(_EXPORT_ENVIRONMENT, _EXPORT_REQUIREMENTS, _say)
+    command = [str(python), str(_HERE / "export_torch.py"), str(folder or request.name), str(work)]
     command += ["--revision", request.revision] if request.revision and not folder else []
     _run(command, f"the export of {request.name} failed")
     settings: dict[str, Any] = json.loads((work / "settings.json").read_text())
@@ -208,31 +208,16 @@ def _check_parity(work: Path) -> None:
     import numpy as np  # noqa: PLC0415 - as above
 
     from docwell.adapters.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
+    from docwell.adapters.onnxruntime_session import OnnxruntimeSession  # noqa: PLC0415
 
     check = json.loads((work / "check.json").read_text())
-    embedder = OnnxEmbedder(work)
+    embedder = OnnxEmbedder(work, 0, OnnxruntimeSession)  # of single precision on every processor
     # As queries: a passage that is too long is refused, and one of the texts is.
     vectors = embedder.embed_queries(check["texts"])
     lowest = float(np.min(np.sum(vectors * np.asarray(check["vectors"], dtype=np.float32), axis=1)))
     if lowest < _PARITY:
         raise Corrupt(f"the exported model differs from sentence-transformers: cosine {lowest:.6f} < {_PARITY}")
     _say(f"compared with sentence-transformers on {len(vectors)} texts: lowest cosine {lowest:.7f}")
-
-
-def _export_python() -> Path:
-    """The Python of the export environment, made anew when its requirements have changed."""
-    python = _EXPORT_ENVIRONMENT / "bin" / "python"
-    stamp = _EXPORT_ENVIRONMENT / "requirements.sha256"
-    wanted = FileEntry.of(_EXPORT_REQUIREMENTS).sha256
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return python
-    base = next(found for name in _EXPORT_PYTHONS if (found := shutil.which(name)))
-    _say(f"making {_EXPORT_ENVIRONMENT.name} with {base}: torch is large, this takes a few minutes")
-    _run([base, "-m", "venv", "--clear", str(_EXPORT_ENVIRONMENT)], "no environment for the export")
-    install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(_EXPORT_REQUIREMENTS)]
-    _run(install, "the export's requirements could not be installed")
-    stamp.write_text(wanted)
-    return python
 
 
 def _run(command: list[str], failure: str) -> None:

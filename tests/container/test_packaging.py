@@ -15,18 +15,12 @@ from typing import IO, cast
 
 import pytest
 
-from infra.container import sam
+from infra.container import packages, sam
 
 pytestmark = pytest.mark.container
 
 # Beside sam's own folder, on the same file system: a zip lists files as the file system does.
 AGAIN = sam.ROOT / "build" / "container" / "again"
-ZIPS = {
-    "QueryFunction": "functions/query",
-    "ReconcileFunction": "functions/reconcile",
-    "DocwellLayer": "layers/docwell",
-    "EmbedderLayer": "layers/embedder",
-}
 SECOND_IMAGE = "docwell-ingest-built-again:latest"
 # sam's own packer, as `sam deploy` uses it.
 ZIP = """
@@ -75,13 +69,11 @@ def image() -> dict[str, tuple[object, ...]]:
     return files(sam.INGEST_IMAGE)
 
 
-@pytest.mark.parametrize("name", ZIPS)
+@pytest.mark.parametrize("name", packages.ZIPS)
 def test_building_again_gives_the_same_zip(name: str) -> None:
     folder = AGAIN / name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    command = ["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", f"build-{name}"]
-    subprocess.run(command, cwd=sam.ROOT, env=os.environ | {"ARTIFACTS_DIR": str(folder)}, check=True)
+    packages.build_zip(name, folder)
     assert zip_hash(folder) == zip_hash(sam.BUILD / name)
     shutil.rmtree(folder)
 

@@ -258,6 +258,33 @@ def test_a_stream_is_declared_as_one_and_begins_with_its_prelude(process: Proces
     assert process.next() == Ready()
 
 
+def test_what_a_handlers_module_prepares_is_there_before_its_first_event(tmp_path: Path) -> None:
+    (tmp_path / "prepared.py").write_text(
+        "made = []\ndef prepare():\n    made.append('the model')\ndef handler(event, context):\n    return made\n"
+    )
+    spec = FunctionSpec("prepared.handler", {"PYTHONPATH": str(tmp_path)}, on_line=lambda _: None, runtime=RUNTIME)
+    pool = FunctionPool(spec, concurrency=1, wait_s=5)
+    try:
+        assert [pool.invoke({}), pool.invoke({})] == [["the model"], ["the model"]]
+    finally:
+        pool.close()
+
+
+def test_what_fails_to_be_prepared_fails_the_start(tmp_path: Path) -> None:
+    (tmp_path / "unprepared.py").write_text(
+        "def prepare():\n    raise ValueError('no model')\ndef handler(event, context):\n    return None\n"
+    )
+    spec = FunctionSpec(
+        "unprepared.handler", {"PYTHONPATH": str(tmp_path)}, on_line=lambda _: None, runtime=RUNTIME
+    )
+    pool = FunctionPool(spec, concurrency=1, wait_s=5)
+    try:
+        with pytest.raises(FunctionInitFailed, match="ValueError: no model"):
+            pool.invoke({})
+    finally:
+        pool.close()
+
+
 def test_with_snapstart_the_hooks_run_around_the_snapshot(tmp_path: Path) -> None:
     hooks = tmp_path / "snapshot_restore_py.py"
     hooks.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -52,6 +53,7 @@ class World:
         principal: Principal = EVERYTHING,
         listener: Listener | None = None,
         cancel: Event | None = None,
+        admitted: Callable[[], object] = lambda: None,
     ) -> QueryReport:
         asked = Question(question) if isinstance(question, str) else question
-        return self.query.ask(asked, principal, ANSWER, listener=listener, cancel=cancel)
+        return self.query.ask(asked, principal, ANSWER, listener=listener, cancel=cancel, admitted=admitted)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from docwell.errors import DeadlineExceeded, LeaseLost
-from docwell.models import Hint, IndexRecord, Reason, Status
+from docwell.errors import DeadlineExceeded, LeaseLost, Unavailable
+from docwell.models import DocumentRecord, Hint, IndexRecord, Reason, Status
 from tests.unit.fakes import UNREADABLE
 from tests.unit.ingest_world import KEY, World
 
@@ -231,3 +231,40 @@ def test_a_second_try_that_reads_less_leaves_nothing_of_the_first() -> None:
     world.store.objects[KEY] = (version, b"one two")
     world.update(owner="message-2")
     assert world.texts() == "one two"
+
+
+def test_a_first_upload_costs_two_writes_of_its_record_and_no_search_for_older_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.store.put(KEY, "some text")
+    monkeypatch.setattr(world.index, "ids", lambda *_args, **_options: pytest.fail("the index was searched"))
+    world.update()
+    record = world.ledger.records[KEY]
+    assert (record.status, record.pages, record.chunks, record.swept) == (Status.INDEXED, 1, 1, True)
+    assert world.ledger.writes == 2
+
+
+def test_a_worker_that_dies_before_a_short_document_is_live_leaves_nothing_undone() -> None:
+    world = World()
+    world.store.put(KEY, "some text")
+
+    def die(record: DocumentRecord) -> None:
+        if record.status is Status.INDEXED:
+            raise Unavailable("ledger", "down")
+
+    world.ledger.before_write = die
+    with pytest.raises(Unavailable):
+        world.update()
+    assert world.ledger.records[KEY].live_generation is None
+    world.ledger.before_write = lambda _record: None
+    assert world.update().status is Status.INDEXED
+    assert world.texts() == "some text"
+
+
+def test_a_document_that_is_refused_while_it_is_read_keeps_its_title_and_pages() -> None:
+    world = World(max_document_characters=10)
+    world.store.put(KEY, "short\fa page that is much too long")
+    assert world.update().reason == Reason.TOO_MUCH_TEXT
+    record = world.ledger.records[KEY]
+    assert (record.status, record.pages, record.title, record.chunks) == (Status.REJECTED, 2, "A title", 0)

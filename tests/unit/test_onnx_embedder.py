@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from docwell.adapters.model_manifest import ModelManifest
-from docwell.adapters.onnx_embedder import OnnxEmbedder
+from docwell.adapters.onnx_embedder import OnnxEmbedder, SessionOpener, session_opener, threads_for
+from docwell.adapters.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import BadInput, Corrupt
 from layers.embedder import build_model
 from tests.unit import tiny_model
@@ -29,9 +34,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tiny_model.write(root / "source"), root / "built")
 
 
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def runtime(request: pytest.FixtureRequest) -> SessionOpener:
+    if request.param == "onnxruntime":
+        return OnnxruntimeSession
+    # In single precision, so that what is equal is seen to be equal.
+    return partial(openvino_session().OpenvinoSession, precision="f32")
+
+
+def openvino_session() -> Any:
+    return pytest.importorskip("docwell.adapters.openvino_session", reason="OpenVINO is not installed")
+
+
 @pytest.fixture(scope="module")
-def embedder(folder: Path) -> OnnxEmbedder:
-    return OnnxEmbedder(folder, threads=1)
+def embedder(folder: Path, runtime: SessionOpener) -> OnnxEmbedder:
+    return OnnxEmbedder(folder, 1, runtime)
 
 
 def copy_of(folder: Path, target: Path) -> Path:
@@ -67,6 +84,49 @@ def test_no_texts_give_no_vectors_of_the_right_dimension(embedder: OnnxEmbedder)
     assert embedder.offsets([]) == []
 
 
+def test_texts_that_are_embedded_at_the_same_time_in_threads_do_not_meet(embedder: OnnxEmbedder) -> None:
+    alone = [embedder.embed_passages([text]) for text in TEXTS]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda text: embedder.embed_passages([text]), TEXTS))
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_batches_have_the_shapes_that_their_runtime_wants_and_no_more_than_the_model_reads(
+    embedder: OnnxEmbedder,
+) -> None:
+    texts = ["pump " * tokens for tokens in (1, 2, 3, 4, 5, 9, 10)] * 5
+    feeds = embedder.feeds(texts)
+    shapes = [feed["input_ids"].shape for _, feed in feeds]
+    assert sorted(position for positions, _ in feeds for position in positions) == list(range(35))
+    step = embedder.session.length_step
+    assert step == 1 or {rows for rows, _ in shapes} <= {1, 2, 4, 8, 16}
+    assert max(rows for rows, _ in shapes) == embedder.session.most_rows
+    assert max(width for _, width in shapes) == 12
+    assert all(width % step == 0 or width == 12 for _, width in shapes)
+
+
+def test_openvino_runs_the_model_where_it_is_installed() -> None:
+    session = openvino_session().OpenvinoSession
+    assert session_opener("auto") is session
+    assert session_opener("openvino") is session
+
+
+def test_onnxruntime_runs_the_model_where_it_is_asked_for_or_alone() -> None:
+    assert session_opener("onnxruntime") is OnnxruntimeSession
+    with patch("docwell.adapters.onnx_embedder.find_spec", return_value=None):
+        assert session_opener("auto") is OnnxruntimeSession
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "threads"), [(None, 4), (128, 1), (1769, 1), (2048, 1), (3008, 2), (10_240, 4)]
+)
+def test_threads_are_the_whole_processors_that_the_memory_buys(
+    monkeypatch: pytest.MonkeyPatch, memory_mb: int | None, threads: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    assert threads_for(memory_mb) == threads
+
+
 def test_offsets_are_those_of_the_characters_and_nothing_is_cut_or_padded(embedder: OnnxEmbedder) -> None:
     long = "über restarts " * 10
     spans = embedder.offsets(["über restarts", long])
@@ -87,10 +147,12 @@ def test_a_question_that_is_too_long_is_cut_with_its_last_special_token_kept(emb
     np.testing.assert_allclose(cut, embedder.embed_queries(["pump " * 10]), atol=1e-6)
 
 
-def test_prompts_are_put_before_the_text_and_take_their_room(folder: Path, tmp_path: Path) -> None:
+def test_prompts_are_put_before_the_text_and_take_their_room(
+    folder: Path, tmp_path: Path, runtime: SessionOpener
+) -> None:
     prompted = copy_of(folder, tmp_path / "prompted")
     rewrite_manifest(prompted, prompts={"query": "query: ", "passage": "passage: "})
-    embedder, plain = OnnxEmbedder(prompted), OnnxEmbedder(folder)
+    embedder, plain = OnnxEmbedder(prompted, 1, runtime), OnnxEmbedder(folder, 1, runtime)
     assert embedder.max_tokens == 8
     np.testing.assert_allclose(embedder.embed_queries(["pump"]), plain.embed_passages(["query: pump"]), atol=1e-6)
     np.testing.assert_allclose(
@@ -152,9 +214,15 @@ def embedded(source: Path, ids: list[int]) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("cls", True), ("mean", False)])
-def test_pooling_is_what_the_model_says(tmp_path: Path, pooling: str, normalize: bool) -> None:  # noqa: FBT001
+def test_pooling_is_what_the_model_says(
+    tmp_path: Path,
+    runtime: SessionOpener,
+    pooling: str,
+    normalize: bool,  # noqa: FBT001
+) -> None:
     source = tiny_model.write(tmp_path / "source", layers=0, pooling=pooling, normalize=normalize)
-    vector = OnnxEmbedder(build(source, tmp_path / "built")).embed_passages(["valve", "pump valve"])[0]
+    embedder = OnnxEmbedder(build(source, tmp_path / "built"), 1, runtime)
+    vector = embedder.embed_passages(["valve", "pump valve"])[0]
     hidden = embedded(source, [2, 5, 3])  # [CLS] valve [SEP]
     expected = hidden.mean(axis=0) if pooling == "mean" else hidden[0]
     # Unit length in either case: the port promises it.

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
+from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.models import AnswerStatus, Passage, Turn
 from docwell.query import REFUSAL, Question
@@ -289,6 +289,32 @@ def test_a_sentence_longer_than_the_embedder_reads_is_judged_all_the_same() -> N
     world.add("house/rules.pdf", BOILER)
     world.model.says = f"The boiler is inspected every March and {'really ' * 400} so [1]."
     assert world.ask().answer.status in {AnswerStatus.ANSWERED, AnswerStatus.REFUSED}
+
+
+@pytest.mark.parametrize("history", [(), (Turn("Is the boiler inspected?", "Yes [1]."),)])
+def test_who_is_not_admitted_is_told_nothing_and_costs_no_model(history: tuple[Turn, ...]) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    listener = Recorder()
+
+    def used_up() -> None:
+        raise QuotaExceeded("today's requests are used up", 60.0)
+
+    with pytest.raises(QuotaExceeded):
+        world.ask(Question(QUESTION, history=history), listener=listener, admitted=used_up)
+    assert (world.model.asked, world.rewriter.asked) == ([], [])
+    assert (listener.shown, listener.text) == ([""], "")
+
+
+def test_who_is_not_admitted_is_not_told_either_that_nothing_was_found() -> None:
+    listener = Recorder()
+
+    def used_up() -> None:
+        raise QuotaExceeded("today's requests are used up", 60.0)
+
+    with pytest.raises(QuotaExceeded):
+        World().ask(listener=listener, admitted=used_up)
+    assert listener.shown == [""]
 
 
 class Recorder:

@@ -48,6 +48,36 @@ def test_a_used_up_quota_says_when_there_is_more(world: HttpWorld, method: str, 
     )
 
 
+@pytest.mark.parametrize(
+    "more", [{"collection": "none"}, {"document": "house/none.pdf"}, {"top_k": 10_000}, {"stream": True}]
+)
+def test_a_used_up_quota_goes_before_whatever_else_is_wrong(world: HttpWorld, more: dict[str, Any]) -> None:
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 3599.2)
+    status, _, _ = call("POST", "/v1/query", {"question": QUESTION, **more})
+    assert status == 429
+    assert world.model.asked == []
+
+
+def test_a_question_that_cannot_be_answered_is_counted_before_it_is_told(world: HttpWorld) -> None:
+    assert call("POST", "/v1/query", {"question": QUESTION, "collection": "none"})[0] == 404
+    assert world.principals.requests == 1
+
+
+def test_a_receipt_is_kept_although_its_tokens_cannot_be_charged(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge = world.principals.charge
+
+    def no_tokens(principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+        if tokens:
+            raise Unavailable("principals", "throttled")
+        charge(principal, requests=requests)
+
+    monkeypatch.setattr(world.principals, "charge", no_tokens)
+    assert call("POST", "/v1/query", {"question": QUESTION})[0] == 200
+    assert world.receipts.kept
+
+
 def test_an_answer_is_charged_to_whoever_asked(world: HttpWorld) -> None:
     _, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
     usage = answer["usage"]

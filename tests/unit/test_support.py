@@ -84,10 +84,23 @@ def test_each_window_is_embedded_once_and_only_cited_ones() -> None:
         seen.append((texts, windows))
         return [[1.0] * len(windows) for _ in texts]
 
-    checked("It is inspected every March [1]. Every March it is inspected [1].", similarity=similarity)
+    checked("It is examined every March [1]. Every March it is examined [1].", similarity=similarity)
     ((texts, windows),) = seen
     assert len(texts) == 2
     assert windows == ["The boiler of Ostra Works is inspected every March."]
+
+
+def test_a_sentence_whose_every_word_is_held_is_not_embedded() -> None:
+    seen: list[Sequence[str]] = []
+
+    def similarity(texts: Sequence[str], windows: Sequence[str]) -> list[list[float]]:
+        seen.append(texts)
+        return [[1.0] * len(windows) for _ in texts]
+
+    held, other = checked("It is inspected every March [1]. In March it is examined [1].", similarity=similarity)
+    assert seen == [["In March it is examined ."]]
+    assert (held.support, held.supported) == (1.0, True)
+    assert other.support < 1.0
 
 
 @pytest.mark.parametrize(

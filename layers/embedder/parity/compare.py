@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from docwell.adapters.onnx_embedder import OnnxEmbedder
 
 _HERE = Path(__file__).resolve().parent
-# The least cosine to sentence-transformers that a text may have.
+# The least cosine to sentence-transformers that a text may have: in bfloat16, and in single precision.
 GOAL = 0.9999
+GOAL_SINGLE = 0.999999
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from threading import Event
@@ -65,12 +65,13 @@ def answer(
     deadline: Deadline | None = None,
     listener: Listener | None = None,
     cancel: Event | None = None,
+    admitted: Callable[[], object] = lambda: None,
 ) -> Answered:
     """Ask. Raises what `docwell.query.Query.ask` does, and `BadInput`."""
     started = time.perf_counter()
     question = question_of(body)
     prompt = wiring.prompts().choose(request_id)
-    report = wiring.query().ask(question, principal, prompt, deadline, listener, cancel)
+    report = wiring.query().ask(question, principal, prompt, deadline, listener, cancel, admitted)
     cost = costs.cost(
         wiring.prices(), report.model_host_s, time.perf_counter() - started, wiring.runtime_settings().memory_mb
     )
@@ -78,7 +79,13 @@ def answer(
     return Answered(principal, body, response, report)
 
 
-def stream(principal: Principal, body: api.QueryRequest, request_id: str, deadline: Deadline) -> Generator[bytes]:
+def stream(
+    principal: Principal,
+    body: api.QueryRequest,
+    request_id: str,
+    deadline: Deadline,
+    admitted: Callable[[], object] = lambda: None,
+) -> Generator[bytes]:
     """The answer as server-sent events: `passages`, `token`…, `answer`, or `error`. Close it when done.
 
     What goes wrong before the first event is raised here.
@@ -87,7 +94,7 @@ def stream(principal: Principal, body: api.QueryRequest, request_id: str, deadli
 
     def work(emit: Emit, cancel: Event) -> None:
         listener = _Events(emit)
-        answered = answer(principal, body, request_id, deadline, listener, cancel)
+        answered = answer(principal, body, request_id, deadline, listener, cancel, admitted)
         done.append(answered)
         listener.end()
         emit("answer", answered.response.model_dump(mode="json"))
@@ -163,22 +170,28 @@ def finish(answered: Answered, *, keep: bool = True) -> None:
             "fallback_reason": response.fallback_reason,
         },
     )
-    try:
-        Deadline(_AFTERWARDS_S).within("afterwards", 1.0, lambda: _write_down(answered, keep=keep))
-    except DocwellError as error:
-        logger.warning("not written down", extra={"detail": error.detail})
+    works = [lambda: _write_down(answered), *([lambda: _keep(answered)] if keep else [])]
+    deadline = Deadline(_AFTERWARDS_S)
+    for pending in [deadline.begin("afterwards", 1.0, work) for work in works]:
+        try:
+            pending.result()
+        except DocwellError as error:
+            logger.warning("not written down", extra={"detail": error.detail})
 
 
-def _write_down(answered: Answered, *, keep: bool) -> None:
-    """Charge the tokens, keep the receipt, and what was learnt of the model's tokens."""
+def _write_down(answered: Answered) -> None:
+    """Charge the tokens, and keep what was learnt of the model's."""
     usage = answered.response.usage
     if usage.prompt_tokens:
         wiring.principals().charge(answered.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
-    lost = wiring.receipt_book().keep(receipt_of(answered)) if keep else None
-    if lost is not None:
-        logger.warning("receipt lost", extra={"detail": lost})
     if answered.report.first_token_ms is not None:
         wiring.save_calibration()
+
+
+def _keep(answered: Answered) -> None:
+    lost = wiring.receipt_book().keep(receipt_of(answered))
+    if lost is not None:
+        logger.warning("receipt lost", extra={"detail": lost})
 
 
 def receipt_of(answered: Answered) -> Receipt:

@@ -69,14 +69,17 @@ class _Marks:
     before: set[int]
 
 
-def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
+def chunk_pages(
+    pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int, outline: Outline | None = None
+) -> Iterator[Chunk]:
     """Chunks of at most `max_tokens` tokens, in order, each within one page.
 
     `chunk.text == page.text[chunk.start:chunk.end]`. Each character of a page that is not white space is in
     exactly one chunk; no chunk begins or ends with white space. Takes time in proportion to the text. Only
-    a single character of more tokens than `max_tokens` is over the limit.
+    a single character of more tokens than `max_tokens` is over the limit. `outline` knows the sections of the
+    pages before, where these are not the first.
     """
-    outline = Outline()
+    outline = outline or Outline()
     for page in pages:
         above = outline.path
         sections = outline.read(page)

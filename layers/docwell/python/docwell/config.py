@@ -7,12 +7,13 @@ credentials, `AWS_ENDPOINT_URL`) are boto3's to read.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 
 
 class SettingsError(Exception):
@@ -53,7 +54,9 @@ class EmbedderSettings(_Settings):
     """Where the embedding model is and how it runs."""
 
     model_dir: Path
-    # 0 lets onnxruntime take the cores that the function has.
+    # What runs it; auto is OpenVINO where it is installed.
+    embed_runtime: EmbedRuntime = "auto"
+    # 0: as many as the function has whole cores, and one at least.
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
     # Part of the pipeline fingerprint, so ingest and query must agree. all-MiniLM-L6-v2 reads 254 tokens of text.
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
@@ -98,6 +101,8 @@ class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
 class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     """The query function. Every limit bounds what one request can cost."""
 
+    # One question at a time: OpenVINO would save 2 ms of it, and cost the layer 60 MB.
+    embed_runtime: EmbedRuntime = "onnxruntime"
     ollama_url: HttpUrl
     model: str = "qwen2.5-coder:1.5b"
     # Another num_ctx reloads the model on its host, so each request sends this one value.

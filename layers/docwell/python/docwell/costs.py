@@ -10,7 +10,7 @@ import math
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -46,8 +46,24 @@ class FunctionPrice(_Part):
     per_request: Price
 
 
+class ListPrice(_Part):
+    """One price, by the title of the page that it stands on, and how it is known.
+
+    `price page`: read there; `quoted`: read where others quote that page; `memory`: neither, so check it first.
+    """
+
+    amount: Price
+    per: Name
+    page: Name
+    known: Literal["price page", "quoted", "memory"]
+
+
 class Prices(_Part):
-    """A price file: prices in `currency` as they were on the day `as_of`, from the pages in `source`."""
+    """A price file: prices in `currency` as they were on the day `as_of`, from the pages in `source`.
+
+    An answer costs its model host, its function and its call of the API. `services` are what the rest of the
+    system costs: no answer counts them, `make bench-cost` does.
+    """
 
     name: Name
     currency: Name
@@ -56,6 +72,7 @@ class Prices(_Part):
     model_host: ModelHostPrice
     function: FunctionPrice
     api_request: Price
+    services: dict[Name, ListPrice] = Field(default_factory=dict)
 
 
 def load_prices(path: Path | None = None) -> Prices:

@@ -27,6 +27,8 @@ _FIGURE = re.compile(
 _FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
 _SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(SPELLED)})\b", re.IGNORECASE)
 
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
+_SEPARATORS = {"\u066b": ".", "\u066c": ","}
 _NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|[^\W_]+(?:[&.'\u2019][^\W_]+)*")
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
 # Where each noun has a capital, capitals mark no names: these words tell such a text.
@@ -126,17 +128,20 @@ class Known:
         self._figures = {form for _, figure in _numbers(whole) for form in (*figure.forms, *figure.parts)}
         self._figures |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(whole))}
         self._figures |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(whole)}
-        tokens = [_POSSESSIVE.sub("", token) for token in _NAME_WORD.findall(whole.replace("_", " "))]
-        self._words = {
-            fold(piece) for token in tokens for piece in (token, token.replace(".", ""), *_pieces(token))
-        }
+        tokens = [
+            token if token.isalnum() else _POSSESSIVE.sub("", token)
+            for token in _NAME_WORD.findall(whole.replace("_", " "))
+        ]
+        folded = [fold(token) for token in tokens]
+        pieces = [fold(piece) for token in tokens for piece in _pieces(token)]
+        self._words = {*folded, *pieces, *(fold(token.replace(".", "")) for token in tokens if "." in token)}
         # "Superbowl" is there where "Super Bowl" is.
-        self._joined = "".join(fold(token) for token in tokens)
-        self._initials = "".join(fold(piece)[:1] for token in tokens for piece in _pieces(token))
+        self._joined = "".join(folded)
+        self._initials = "".join(piece[:1] for piece in pieces)
         self._capitals = "".join(
-            fold(token)[:1] if token[:1].isupper() else " "
-            for token in tokens
-            if fold(token) not in FUNCTION_WORDS
+            word[:1] if token[:1].isupper() else " "
+            for token, word in zip(tokens, folded, strict=True)
+            if word not in FUNCTION_WORDS
         )
 
     def has_figure(self, figure: Figure) -> bool:
@@ -217,14 +222,7 @@ def _shifted(value: str, places: int) -> str:
 
 def _plain_digits(text: str) -> str:
     """Digits of every script as 0 to 9, the Arabic separators as full stop and comma; same length."""
-    return "".join(
-        character
-        if character.isascii()
-        else str(unicodedata.decimal(character))
-        if character.isdecimal()
-        else {"\u066b": ".", "\u066c": ","}.get(character, character)
-        for character in text
-    )
+    return _OTHER_DIGIT.sub(lambda found: _SEPARATORS.get(found[0]) or str(unicodedata.decimal(found[0])), text)
 
 
 def _runs(sentence: str) -> Iterator[list[tuple[int, str]]]:
@@ -269,6 +267,8 @@ def _capitals_mean_nothing(text: str) -> bool:
 
 
 def _pieces(word: str) -> list[str]:
+    if word.isalnum():
+        return [word]
     return [piece for piece in re.split(r"[&.'\u2019-]", word) if piece]
 
 

@@ -55,11 +55,15 @@ class IngestReport:
 
 @dataclass(slots=True)
 class _Work:
-    """The lease that is held, what was done under it, and how long this worker still has."""
+    """The lease that is held, what was done under it, and how long this worker still has.
+
+    `ahead` is the record of a document of one range while that is more than the ledger knows yet.
+    """
 
     lease: Lease
     remaining_s: Callable[[], float]
     tally: RangeTally = field(default_factory=RangeTally)
+    ahead: DocumentRecord | None = None
 
     @property
     def record(self) -> DocumentRecord:
@@ -198,6 +202,8 @@ class Ingest:
         # What is there under these ids is distrusted: an earlier try may have read more text, with the other
         # reader, and more chunks may be there than will be written.
         tried = rebuild or work.record.version == head.version
+        # Nothing is written for a document before this: of one that was never begun nothing can be there.
+        first = work.record.version is None and work.record.status is Status.PENDING
         begun = DocumentRecord(
             key=key,
             status=Status.PENDING,
@@ -207,8 +213,9 @@ class Ingest:
             attempt=work.lease.fence,
             live_generation=work.record.live_generation,
             live_version=work.record.live_version,
-            swept=False,
+            swept=first,
         )
+        work.ahead = None
         self._write(work, begun, fresh=True)
         if tried:
             self._remove(work, of=self._generation(key, head.version).id)
@@ -218,17 +225,18 @@ class Ingest:
         with self.indexer.downloaded(key, head) as path:
             info = self.indexer.reader.inspect(path)
             ranges = max(1, -(-info.page_count // self.limits.range_pages))
-            planned = replace(work.record, pages=info.page_count, title=info.title)
-            if ranges > 1:
-                self._write(work, replace(planned, ranges=ranges))
-            else:
-                self._write(work, planned)
-                alive = self._alive(work)
+            planned = replace(work.record, pages=info.page_count, title=info.title, ranges=ranges)
+            if ranges == 1:
+                work.ahead, alive = planned, self._alive(work)
                 generation = self._generation(key, head.version, info.title)
-                tally = self.indexer.run(generation, path, 0, info.page_count, alive)
-                work.tally = tally
-                self._write(work, _with_progress(replace(planned, ranges=1), tally), fresh=True)
-        self._go_on(work)
+                work.tally = self.indexer.run(generation, path, 0, info.page_count, alive)
+        if ranges == 1:
+            # Stored once it is live, not before: a worker that dies in between does its one range again.
+            work.ahead = _with_progress(planned, work.tally)
+            self._complete(work, work.ahead)
+        else:
+            self._write(work, planned)
+            self._go_on(work)
 
     def _go_on(self, work: _Work, *, again: bool = False) -> None:
         """Send what was not sent, or make live what is complete; else the ranges' own messages go on.
@@ -238,16 +246,15 @@ class Ingest:
         record = work.record
         assert record.ranges is not None  # noqa: S101 - a plan comes first
         if len(record.ranges_done) == record.ranges:
-            self._complete(work)
+            self._complete(work, record)
         elif again or not record.dispatched:
             missing = sorted(set(range(record.ranges)) - record.ranges_done)
             task = RangeTask(record.key, str(record.version), self.fingerprint, record.attempt, 0)
             self.queue.send([replace(task, range=number) for number in missing])
             self._write(work, replace(record, dispatched=True))
 
-    def _complete(self, work: _Work) -> None:
+    def _complete(self, work: _Work, record: DocumentRecord) -> None:
         """Every range is in the index: make the generation live, unless the object has changed meanwhile."""
-        record = work.record
         if record.chunks == 0 and record.unreadable_pages:
             shown = sorted(record.unreadable_pages)[:_PAGES_NAMED]
             more = len(record.unreadable_pages) - len(shown)
@@ -266,15 +273,17 @@ class Ingest:
 
     def _settle_refused(self, work: _Work, head: ObjectVersion, refused: Refused) -> None:
         logger.info("refused", extra={"reason": refused.reason, "size": head.size})
-        record = replace(work.record, status=Status.REJECTED, reason=str(refused.reason), detail=refused.detail)
-        self._settle(work, replace(record, version=head.version, size=head.size, etag=head.etag))
+        known = replace(work.ahead or work.record, version=head.version, size=head.size, etag=head.etag)
+        rejected = replace(known, status=Status.REJECTED, reason=str(refused.reason), detail=refused.detail)
+        self._settle(work, rejected)
 
     def _settle(self, work: _Work, record: DocumentRecord) -> None:
         """Switch what is live in one write, then remove everything else of the document."""
-        indexed = record.status is Status.INDEXED
-        if not indexed:
-            record = replace(record, live_generation=None, live_version=None, chunks=0)
-        self._write(work, replace(record, swept=False), fresh=not indexed)
+        if record.status is Status.INDEXED:
+            self._write(work, record, fresh=record.ranges == 1)
+        else:
+            gone = replace(record, live_generation=None, live_version=None, chunks=0, swept=False)
+            self._write(work, gone, fresh=True)
         self._sweep(work)
 
     def _sweep(self, work: _Work) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
 
 # A citation marker of an answer, `[3]` or `[1, 2]`.
@@ -24,6 +25,9 @@ _NO_SENTENCE_END = re.compile(
 _WORD = re.compile(r"\w+", re.UNICODE)
 # Kana, Chinese characters and Thai: words stand side by side without gaps.
 NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
+
+# Most words of a text are among some thousand that stand in every text.
+_WORDS_KEPT = 8192
 
 # A quote longer than this is no quote; a shorter window of the passage is taken.
 MAX_QUOTE_CHARACTERS = 320
@@ -113,6 +117,7 @@ def content_words(text: str) -> set[str]:
     return {SPELLED.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS}
 
 
+@lru_cache(_WORDS_KEPT)
 def stem(word: str) -> str:
     """An English word without its ending, so that inflected forms compare alike; any other word as it is.
 
@@ -133,12 +138,15 @@ def stem(word: str) -> str:
     return word
 
 
+@lru_cache(_WORDS_KEPT)
 def fold(text: str) -> str:
     """Lower case without accents on Latin letters, for comparing names as people type them.
 
     >>> fold("Avilés"), fold("ΠΑΡΊΣΙ")
     ('aviles', 'παρισι')
     """
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
@@ -148,7 +156,7 @@ def script(text: str) -> str:
     counts: dict[str, int] = {}
     # The names of characters are slow to look up, and some hundred letters tell the script.
     for character in [character for character in text if character.isalpha()][:400]:
-        name = unicodedata.name(character, "").partition(" ")[0]
+        name = "LATIN" if character.isascii() else unicodedata.name(character, "").partition(" ")[0]
         counts[name] = counts.get(name, 0) + 1
     return max(counts, key=counts.__getitem__, default="")
 

@@ -9,8 +9,8 @@ from time import perf_counter
 from typing import Protocol, TypeVar
 
 from docwell.cleaning import clean_answer
-from docwell.conversation import Conversation, Rewritten
-from docwell.deadline import Deadline
+from docwell.conversation import Conversation
+from docwell.deadline import Deadline, Pending
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.extractive import extract
 from docwell.grounding import GroundedAnswer, ground
@@ -107,7 +107,7 @@ class _Found:
 
 
 class _Watch:
-    """Adds up the seconds of each stage."""
+    """Adds up the seconds of each stage; two may go on side by side."""
 
     def __init__(self) -> None:
         self._started = perf_counter()
@@ -165,8 +165,12 @@ class Query:
         deadline: Deadline | None = None,
         listener: Listener | None = None,
         cancel: Event | None = None,
+        admitted: Callable[[], object] = lambda: None,
     ) -> QueryReport:
         """Embed, retrieve, drop what is not live, fill the prompt, generate, check what was said.
+
+        `admitted` is called before the model is asked and before anything that was found is told: what it
+        raises, ends the question.
 
         Raises:
             NotFound: a collection or document that is not there, or not the principal's.
@@ -176,15 +180,16 @@ class Query:
             Cancelled: `cancel` was set.
         """
         deadline = deadline or Deadline(self.limits.deadline_s)
-        return _Request(self, question, principal, prompt, deadline, listener or _Silence(), cancel).run()
+        request = _Request(self, question, principal, prompt, deadline, listener or _Silence(), cancel, admitted)
+        return request.run()
 
     def similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
         """Cosines of each of the first texts with each of the second.
 
         Embedded as questions are, because a model may write a sentence that is longer than the embedder reads.
         """
-        embed = self.embedder.embed_queries
-        cosines: list[list[float]] = (embed(one) @ embed(other).T).tolist()
+        vectors = self.embedder.embed_queries([*one, *other])
+        cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
         return cosines
 
 
@@ -199,6 +204,7 @@ class _Request:
     deadline: Deadline
     listener: Listener
     cancel: Event | None
+    admitted: Callable[[], object]
 
     def __post_init__(self) -> None:
         self._watch = _Watch()
@@ -224,37 +230,46 @@ class _Request:
     def _find(self) -> _Found:
         """The question by itself, and what it finds."""
         question, retrieval = self.question, self.query.retrieval
+        # A question that stands by itself is embedded while its collections are looked for.
+        begun = None if question.history else self._begin_embedding(question.text)
         scope = self._stage(
             "retrieve",
             _RETRIEVE_SHARE,
             lambda: retrieval.scope(self.principal, question.collections, question.document),
         )
-        rewritten = self._rewritten()
-        self._usage = rewritten.usage
-
-        def embed() -> list[float]:
-            vector: list[float] = self.query.embedder.embed_queries([rewritten.text])[0].tolist()
-            return vector
-
-        vector = self._stage("embed", _EMBED_SHARE, embed)
+        text = question.text
+        if begun is None:
+            self.admitted()
+            text = self._rewritten()
+            begun = self._begin_embedding(text)
+        vector = begun.result()
         passages = self._stage(
             "retrieve",
             _RETRIEVE_SHARE,
-            lambda: retrieval.search(scope, vector, question.top_k, rewritten.text),
+            lambda: retrieval.search(scope, vector, question.top_k, text),
         )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-        return _Found(rewritten.text, tuple(passages), suspicious)
+        self.admitted()
+        return _Found(text, tuple(passages), suspicious)
 
-    def _rewritten(self) -> Rewritten:
-        if not self.question.history:
-            return Rewritten(self.question.text)
+    def _begin_embedding(self, text: str) -> Pending[list[float]]:
+        def embed() -> list[float]:
+            vector: list[float] = self.query.embedder.embed_queries([text])[0].tolist()
+            return vector
+
+        return self.deadline.begin("embed", _EMBED_SHARE, lambda: self._watch.timed("embed", embed))
+
+    def _rewritten(self) -> str:
+        """The question by itself, where it follows others."""
         timeout_s = self.query.limits.deadline_s * _REWRITE_SHARE
-        return self._watch.timed(
+        rewritten = self._watch.timed(
             "generate",
             lambda: self.query.conversation.standalone(
                 self.question.history, self.question.text, timeout_s, self.cancel
             ),
         )
+        self._usage = rewritten.usage
+        return rewritten.text
 
     def _is_hopeless(self, found: _Found) -> bool:
         """Whether the passages cannot answer, so that the model need not be tempted."""

@@ -16,7 +16,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
 from docwell import answering, api, observability, sse, wiring
-from docwell.deadline import Deadline
+from docwell.deadline import Deadline, Pending
 from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
@@ -115,19 +115,30 @@ def request_id() -> str:
 
 def _charged(deadline: Deadline | None = None) -> Principal:
     """Who asks, with this request counted. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
+    principal, charge = _being_charged(deadline or Deadline(wiring.query_settings().deadline_s))
+    charge.result()
+    return principal
+
+
+def _being_charged(deadline: Deadline) -> tuple[Principal, Pending[None]]:
+    """Who asks, while this request is being counted: that raises `QuotaExceeded`, and may not be left behind.
+
+    Raises `Unauthenticated`, `Unavailable`.
+    """
     identity = SAM_LOCAL if wiring.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
 
     def known() -> Principal:
         principal = wiring.principals().find(identity.id, identity.groups)
         if principal is None:
             raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
-        wiring.principals().charge(principal, requests=1)
         return principal
 
-    deadline = deadline or Deadline(wiring.query_settings().deadline_s)
     principal = deadline.within("principals", _PRINCIPALS_SHARE, known)
     logger.append_keys(principal=principal.id)
-    return principal
+    charge = deadline.begin(
+        "principals", _PRINCIPALS_SHARE, lambda: wiring.principals().charge(principal, requests=1)
+    )
+    return principal, charge
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -158,11 +169,13 @@ app.use([_with_request_id])
 def query(body: Annotated[api.QueryRequest, Body()]) -> Response[Any]:
     """One question, one answer."""
     deadline = Deadline(wiring.query_settings().deadline_s)
-    principal = _charged(deadline)
-    if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-        _stream.set(answering.stream(principal, body, request_id(), deadline))
-        return Response(200, sse.CONTENT_TYPE)
-    answered = answering.answer(principal, body, request_id(), deadline)
+    principal, charge = _being_charged(deadline)
+    # Searching may go on while the request is counted; telling what was found, and asking the model, may not.
+    with charge:
+        if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
+            _stream.set(answering.stream(principal, body, request_id(), deadline, charge.result))
+            return Response(200, sse.CONTENT_TYPE)
+        answered = answering.answer(principal, body, request_id(), deadline, admitted=charge.result)
     answering.finish(answered)
     return Response(200, content_types.APPLICATION_JSON, answered.response)
 

@@ -123,10 +123,15 @@ class Runtime:
         self._address = address
 
     def load(self, name: str) -> Handler:
-        """Import `module.function`. What that raises is reported, and ends the process with status 1."""
+        """Import `module.function`; where the module has a `prepare`, call it before any event and snapshot.
+
+        What either raises is reported, and ends the process with status 1.
+        """
         try:
-            module, _, function = name.rpartition(".")
-            handler: Handler = getattr(importlib.import_module(module.replace("/", ".")), function)
+            module_name, _, function = name.rpartition(".")
+            module = importlib.import_module(module_name.replace("/", "."))
+            handler: Handler = getattr(module, function)
+            getattr(module, "prepare", lambda: None)()
         except BaseException as error:  # noqa: BLE001 - whatever it is, Lambda must be told
             self._init_failed(error, 1)
         return handler

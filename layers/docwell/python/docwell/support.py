@@ -25,6 +25,8 @@ _WORDS_WEIGHT = 0.5
 CERTAIN_RELEVANCE = 0.9
 # Every word is held.
 _WHOLLY = 0.999
+# The same, but for the order of a sum.
+_CERTAIN = 1 - 1e-9
 # What these ask for can be among the question's own words; a number, a time or a person cannot.
 _CHOOSING = frozenset({"what", "which"})
 
@@ -51,13 +53,19 @@ def support(
     known = Known(_readings(passages))
     asked = Known([question])
     cited = [_cited(text, len(passages)) for text in texts]
-    near = _nearest(texts, cited, evidence, similarity)
+    held = [
+        _held(MARKER.sub("", text), markers, evidence, question)
+        for text, markers in zip(texts, cited, strict=True)
+    ]
+    # Meaning adds nothing to a sentence whose every word is held, and embedding takes longer than all else here.
+    compared = [() if share > _CERTAIN else markers for share, markers in zip(held, cited, strict=True)]
+    near = _nearest(texts, compared, evidence, similarity)
     checked: list[Sentence] = []
-    for text, markers, closeness in zip(texts, cited, near, strict=True):
+    for text, markers, share, closeness in zip(texts, cited, held, near, strict=True):
         bare = MARKER.sub("", text)
         wrong = [figure.written for figure in figures(bare) if not known.has_figure(figure)]
         strange = [name.written for name in names(bare) if not (known.has_name(name) or asked.has_name(name))]
-        score = _score(bare, markers, evidence, question, closeness)
+        score = _score(share, closeness)
         checked.append(
             Sentence(
                 text=text,
@@ -139,7 +147,8 @@ def _cited(sentence: str, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(number for number in numbers if 1 <= number <= count))
 
 
-def _score(bare: str, markers: Sequence[int], evidence: Evidence, question: str, closeness: float | None) -> float:
+def _held(bare: str, markers: Sequence[int], evidence: Evidence, question: str) -> float:
+    """The share of a sentence's words, by rarity, that the passages it cites have."""
     if not markers:
         return 0.0
     known = set[str]().union(*(content_words(evidence.passages[marker - 1].chunk.text) for marker in markers))
@@ -147,7 +156,10 @@ def _score(bare: str, markers: Sequence[int], evidence: Evidence, question: str,
     said = content_words(bare)
     total = evidence.weight(said - asked) + _ASKED_WEIGHT * evidence.weight(said & asked)
     held = evidence.weight((said - asked) & known) + _ASKED_WEIGHT * evidence.weight(said & asked & known)
-    lexical = held / total if total else 0.0
+    return held / total if total else 0.0
+
+
+def _score(lexical: float, closeness: float | None) -> float:
     if closeness is None:
         return lexical
     meaning = min(1.0, max(0.0, (closeness - _UNRELATED) / (_SAME - _UNRELATED)))
@@ -168,11 +180,12 @@ def _nearest(
         [_window(text, evidence, marker) for marker in markers] for text, markers in zip(bare, cited, strict=True)
     ]
     unique = list(dict.fromkeys(piece for some in pieces for piece in some))
-    rows = similarity(bare, unique)
-    return [
-        max((float(row[unique.index(piece)]) for piece in some), default=None)
-        for row, some in zip(rows, pieces, strict=True)
-    ]
+    rows = iter(similarity([text for text, some in zip(bare, pieces, strict=True) if some], unique))
+    return [_most(next(rows), [unique.index(piece) for piece in some]) if some else None for some in pieces]
+
+
+def _most(row: Sequence[float], places: Sequence[int]) -> float:
+    return max(float(row[place]) for place in places)
 
 
 def _window(sentence: str, evidence: Evidence, marker: int) -> str:

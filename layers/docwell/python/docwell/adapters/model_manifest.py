@@ -14,6 +14,8 @@ from pathlib import Path
 from docwell.errors import Corrupt
 
 MODEL_FILE = "model.onnx"
+# What the model's file gives: (rows, dimension).
+OUTPUT = "sentence_embedding"
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
 # Raised when the meaning of a field changes: an older manifest is then refused, not misread.

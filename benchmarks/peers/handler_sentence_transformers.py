@@ -1,0 +1,40 @@
+"""The query function as people write it: a question to an answer with sentence-transformers, Chroma and Ollama.
+
+Everything is loaded while the module is imported, as
+https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html#python-best-practices says.
+Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), OLLAMA_HOST, LANGUAGE_MODEL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import chromadb
+import ollama
+from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
+
+PROMPT = "Answer the question from these passages, and cite them.\n\n<passages>\n{}\n</passages>\n\nQuestion: {}"
+
+embedder = SentenceTransformer(os.environ["EMBEDDING_MODEL"])
+chroma = chromadb.HttpClient(host=os.environ["CHROMA_HOST"], port=int(os.environ["CHROMA_PORT"]))
+collection = chroma.get_collection(os.environ["COLLECTION"])
+language_model = ollama.Client(host=os.environ["OLLAMA_HOST"])
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """One question of API Gateway."""
+    question = json.loads(event["body"])["question"]
+    vector = embedder.encode(question).tolist()
+    found = collection.query(query_embeddings=[vector], n_results=5)
+    texts = (found["documents"] or [[]])[0]
+    passages = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
+    parts = language_model.chat(
+        model=os.environ["LANGUAGE_MODEL"],
+        messages=[{"role": "user", "content": PROMPT.format(passages, question)}],
+        stream=True,
+    )
+    answer = "".join(part.message.content or "" for part in parts)
+    body = {"answer": answer, "sources": (found["metadatas"] or [[]])[0]}
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}

@@ -1,0 +1,206 @@
+"""PDFs into a Chroma server by LangChain or LlamaIndex, each as its documentation shows, with its defaults.
+
+LangChain: https://docs.langchain.com/oss/python/langchain/knowledge-base and
+https://docs.langchain.com/oss/python/integrations/vectorstores/chroma. LlamaIndex:
+https://developers.llamaindex.ai/python/framework/module_guides/loading/ingestion_pipeline/ and
+https://developers.llamaindex.ai/python/examples/vector_stores/chromaindexdemo/.
+
+In: `framework` (langchain or llamaindex), `pdfs` (paths), `chroma_host`, `chroma_port`, `collection` (a new one),
+`model` (a folder), `threads`; optional `chunk_size` and `chunk_overlap` (characters for LangChain, tokens for
+LlamaIndex). Out: `seconds` from the first document to the last one stored, by stages too (`parse`, `split`,
+`store`, where embedding is part of `store`), `import_seconds`, `load_seconds`, `pages`, `chunks`, `failed`
+(documents that it cannot read), `characters` of the extracted text, and `characters_read`: how many of these
+stand in a vector, each counted once. The model reads 256 tokens: what a chunk has more is stored, and not read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class _Chunk(NamedTuple):
+    """What was embedded: `embedded` ends with `text`, which begins at `start` of the source (None: unknown)."""
+
+    source: int
+    start: int | None
+    text: str
+    embedded: str
+
+
+class _Framework(NamedTuple):
+    """One framework: pages of a PDF, chunks of pages, chunks into the index, and what a chunk is."""
+
+    load: Callable[[str], Sequence[Any]]
+    split: Callable[[Sequence[Any]], Sequence[Any]]
+    store: Callable[[Sequence[Any]], object]
+    text: Callable[[Any], str]
+    chunks: Callable[[Sequence[Any], Sequence[Any]], Iterable[_Chunk]]
+    warm_up: Callable[[], object]
+
+
+def langchain(asked: dict[str, Any]) -> Callable[[], _Framework]:
+    """LangChain, imported; call it to load its model and open the index."""
+    import chromadb  # noqa: PLC0415 - timed, as are all in here
+    from langchain_chroma import Chroma  # type: ignore[import-not-found] # noqa: PLC0415
+    from langchain_community.document_loaders import PyPDFLoader  # type: ignore[import-not-found] # noqa: PLC0415
+    from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found] # noqa: PLC0415
+    from langchain_text_splitters import (  # type: ignore[import-not-found] # noqa: PLC0415
+        RecursiveCharacterTextSplitter,
+    )
+
+    def make() -> _Framework:
+        embeddings = HuggingFaceEmbeddings(model_name=asked["model"])
+        store = Chroma(
+            client=chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"]),
+            collection_name=asked["collection"],
+            embedding_function=embeddings,
+        )
+        splitter = RecursiveCharacterTextSplitter(
+            # As its tutorial has it.
+            chunk_size=asked.get("chunk_size") or 1000,
+            chunk_overlap=200 if asked.get("chunk_overlap") is None else asked["chunk_overlap"],
+            add_start_index=True,
+        )
+
+        def chunks(pages: Sequence[Any], splits: Sequence[Any]) -> Iterable[_Chunk]:
+            numbers = {page.metadata["page"]: number for number, page in enumerate(pages)}
+            for split in splits:
+                start = split.metadata["start_index"]
+                text = split.page_content
+                yield _Chunk(numbers[split.metadata["page"]], None if start < 0 else start, text, text)
+
+        return _Framework(
+            load=lambda path: PyPDFLoader(path).load(),
+            split=splitter.split_documents,
+            store=lambda splits: store.add_documents(documents=splits),
+            text=lambda page: str(page.page_content),
+            chunks=chunks,
+            warm_up=lambda: embeddings.embed_documents(["warm up"] * 8),
+        )
+
+    return make
+
+
+def llamaindex(asked: dict[str, Any]) -> Callable[[], _Framework]:
+    """LlamaIndex, likewise."""
+    import chromadb  # noqa: PLC0415 - timed, as are all in here
+    from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found] # noqa: PLC0415
+        HuggingFaceEmbedding,
+    )
+    from llama_index.readers.file import PDFReader  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found] # noqa: PLC0415
+
+    def make() -> _Framework:
+        client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
+        store = ChromaVectorStore(chroma_collection=client.get_or_create_collection(asked["collection"]))
+        embedding = HuggingFaceEmbedding(model_name=asked["model"])
+        given = {name: asked[name] for name in ("chunk_size", "chunk_overlap") if asked.get(name) is not None}
+        splitter, reader = SentenceSplitter(**given), PDFReader()
+        # Its pipeline would do both steps; apart they can be timed.
+        pipeline = IngestionPipeline(transformations=[embedding], vector_store=store)
+
+        def chunks(pages: Sequence[Any], nodes: Sequence[Any]) -> Iterable[_Chunk]:
+            numbers = {page.id_: number for number, page in enumerate(pages)}
+            for node in nodes:
+                embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
+                yield _Chunk(numbers[node.ref_doc_id], node.start_char_idx, node.text, embedded)
+
+        return _Framework(
+            load=lambda path: reader.load_data(file=Path(path)),
+            split=splitter.get_nodes_from_documents,
+            store=lambda nodes: pipeline.run(nodes=nodes),
+            text=lambda page: str(page.text),
+            chunks=chunks,
+            warm_up=lambda: embedding.get_text_embedding_batch(["warm up"] * 8),
+        )
+
+    return make
+
+
+def _read_characters(chunks: Iterable[_Chunk], model: str) -> int:
+    """How many characters of the sources stand in a vector: the union of what the model reads of each chunk."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - after what is timed
+
+    tokenizer = Tokenizer.from_file(str(Path(model) / "tokenizer.json"))
+    tokenizer.no_padding()
+    longest = json.loads((Path(model) / "sentence_bert_config.json").read_text())["max_seq_length"]
+    tokenizer.enable_truncation(longest)
+    spans: dict[int, list[tuple[int, int]]] = {}
+    apart = 0
+    for chunk in chunks:
+        ends = [end for _, end in tokenizer.encode(chunk.embedded).offsets]
+        read = max(0, max(ends) - (len(chunk.embedded) - len(chunk.text)))
+        if chunk.start is None:
+            apart += read
+        else:
+            spans.setdefault(chunk.source, []).append((chunk.start, chunk.start + read))
+    return apart + sum(map(_union, spans.values()))
+
+
+def _union(spans: list[tuple[int, int]]) -> int:
+    total = reached = 0
+    for start, end in sorted(spans):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def main() -> None:
+    """Index what the argument says."""
+    asked = json.loads(sys.argv[1])
+    began = time.perf_counter()
+    import torch  # type: ignore[import-not-found] # noqa: PLC0415 - timed
+
+    torch.set_num_threads(asked["threads"])
+    make = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)
+    imported = time.perf_counter()
+    framework = make()
+    framework.warm_up()
+    loaded = time.perf_counter()
+    stages = {"parse": 0.0, "split": 0.0, "store": 0.0}
+    everything: list[tuple[Sequence[Any], Sequence[Any]]] = []
+    failed = []
+    for path in asked["pdfs"]:
+        marks = [time.perf_counter()]
+        try:
+            pages = framework.load(path)
+        except Exception as error:  # noqa: BLE001 - pypdf raises anything for a PDF that it cannot read
+            failed.append(f"{Path(path).name}: {type(error).__name__}")
+            stages["parse"] += time.perf_counter() - marks[0]
+            continue
+        marks.append(time.perf_counter())
+        chunks = framework.split(pages)
+        marks.append(time.perf_counter())
+        if chunks:
+            framework.store(chunks)
+        marks.append(time.perf_counter())
+        for stage, start, end in zip(stages, marks, marks[1:], strict=False):
+            stages[stage] += end - start
+        everything.append((pages, chunks))
+    seconds = time.perf_counter() - loaded
+    answer = {
+        "seconds": seconds,
+        "stages": stages,
+        "import_seconds": imported - began,
+        "load_seconds": loaded - imported,
+        "pages": sum(len(pages) for pages, _ in everything),
+        "chunks": sum(len(chunks) for _, chunks in everything),
+        "characters": sum(len(framework.text(page)) for pages, _ in everything for page in pages),
+        "characters_read": sum(
+            _read_characters(framework.chunks(pages, chunks), asked["model"]) for pages, chunks in everything
+        ),
+        "failed": failed,
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

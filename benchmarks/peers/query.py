@@ -1,0 +1,89 @@
+"""Passages for questions by LangChain's or LlamaIndex's retriever over a Chroma collection that is filled already.
+
+As https://docs.langchain.com/oss/python/langchain/knowledge-base#4-retrievers and
+https://developers.llamaindex.ai/python/examples/vector_stores/chromaindexdemo/ show.
+
+In: `framework` (langchain or llamaindex), `chroma_host`, `chroma_port`, `collection`, `model` (a folder),
+`threads`, `questions`, `k`, `warm_up` (how many of the questions are asked once before, not counted).
+Out: `seconds` of each question, `found` passages of the last one, `import_seconds`, `load_seconds`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Retriever = Callable[[str], Sequence[Any]]
+
+
+def langchain(asked: dict[str, Any]) -> Callable[[], Retriever]:
+    """LangChain, imported; call it to load its model and open the index."""
+    import chromadb  # noqa: PLC0415 - timed, as are all in here
+    from langchain_chroma import Chroma  # type: ignore[import-not-found] # noqa: PLC0415
+    from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found] # noqa: PLC0415
+
+    def make() -> Retriever:
+        store = Chroma(
+            client=chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"]),
+            collection_name=asked["collection"],
+            embedding_function=HuggingFaceEmbeddings(model_name=asked["model"]),
+        )
+        retriever = store.as_retriever(search_type="similarity", search_kwargs={"k": asked["k"]})
+        return lambda question: list(retriever.invoke(question))
+
+    return make
+
+
+def llamaindex(asked: dict[str, Any]) -> Callable[[], Retriever]:
+    """LlamaIndex, likewise."""
+    import chromadb  # noqa: PLC0415 - timed, as are all in here
+    from llama_index.core import VectorStoreIndex  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found] # noqa: PLC0415
+        HuggingFaceEmbedding,
+    )
+    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found] # noqa: PLC0415
+
+    def make() -> Retriever:
+        client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
+        store = ChromaVectorStore(chroma_collection=client.get_or_create_collection(asked["collection"]))
+        embedding = HuggingFaceEmbedding(model_name=asked["model"])
+        index = VectorStoreIndex.from_vector_store(store, embed_model=embedding)
+        retriever = index.as_retriever(similarity_top_k=asked["k"])
+        return lambda question: list(retriever.retrieve(question))
+
+    return make
+
+
+def main() -> None:
+    """Ask what the argument says."""
+    asked = json.loads(sys.argv[1])
+    began = time.perf_counter()
+    import torch  # type: ignore[import-not-found] # noqa: PLC0415 - timed
+
+    torch.set_num_threads(asked["threads"])
+    make = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)
+    imported = time.perf_counter()
+    retrieve = make()
+    loaded = time.perf_counter()
+    for question in asked["questions"][: asked["warm_up"]]:
+        retrieve(question)
+    seconds: list[float] = []
+    found: Sequence[Any] = ()
+    for question in asked["questions"]:
+        started = time.perf_counter()
+        found = retrieve(question)
+        seconds.append(time.perf_counter() - started)
+    answer = {
+        "seconds": seconds,
+        "found": len(found),
+        "import_seconds": imported - began,
+        "load_seconds": loaded - imported,
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

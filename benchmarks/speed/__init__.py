@@ -1,0 +1,1 @@
+"""How fast, small and cheap docwell is, beside what people would use instead: ``make bench``."""

@@ -1,0 +1,65 @@
+"""``python -m benchmarks.speed [NAME...]``: measure, judge, and write `build/reports/bench-NAME.json`.
+
+With no name all are run, and docs/benchmarks.md is written from their reports. Exit status: 0 every goal holds,
+1 one does not, 2 wrong usage or something that a benchmark needs is missing, 3 the machine is too noisy to tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.peers import PeerError
+from benchmarks.report import Report
+from benchmarks.speed import page
+from benchmarks.speed.one_run import NotOneRunError
+from benchmarks.speed.options import NAMES, Options
+from benchmarks.speed.quiet import TooNoisyError, Watch
+from infra.container.sam import StepError
+
+
+def main() -> int:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (default: all)")
+    parser.add_argument("--short", action="store_true", help="fewer and smaller, no peers, no timing is judged")
+    parser.add_argument("--no-peers", action="store_true", help="docwell alone: no environment is made for others")
+    parser.add_argument("--pdfs", type=Path, action="append", help="a folder of PDFs to use; may be repeated")
+    parser.add_argument("--noisy", action="store_true", help="measure even where other work takes the processor")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    options = Options(
+        short=arguments.short,
+        peers=not (arguments.short or arguments.no_peers),
+        pdfs=tuple(arguments.pdfs or ()),
+    )
+    status = 0
+    for name in [name for name in NAMES if name in (arguments.names or NAMES)]:
+        status = max(status, _run(name, options, watched=not (arguments.noisy or arguments.short)))
+    if not (arguments.short or arguments.names):
+        status = max(status, page.main())
+    return status
+
+
+def _run(name: str, options: Options, *, watched: bool) -> int:
+    options.console.rule(f"bench-{name}", align="left")
+    report = Report(f"bench-{name}")
+    try:
+        watch = Watch() if watched else None
+        import_module(f"benchmarks.speed.{name}").measure(report, options)
+        if watch is not None:
+            watch.note(report)
+    except TooNoisyError as error:
+        options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
+        return 3
+    except (NotOneRunError, PeerError, StepError) as error:
+        options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
+        return 2
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

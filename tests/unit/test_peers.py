@@ -1,0 +1,99 @@
+"""How the peers are run, and how what they read is counted: no peer is needed for it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from benchmarks import peers
+from benchmarks.peers import ingest
+from infra.models import environment
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A model that reads the first four words."""
+    tokenizer = Tokenizer(models.WordLevel({"word": 0, "?": 1}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 4}))
+    return str(tmp_path)
+
+
+def _chunk(start: int | None, text: str, before: str = "", source: int = 0) -> ingest._Chunk:
+    return ingest._Chunk(source, start, text, before + text)
+
+
+def test_what_a_chunk_has_beyond_what_the_model_reads_is_not_counted(model: str) -> None:
+    assert ingest._read_characters([_chunk(0, "aa bb cc dd ee ff")], model) == len("aa bb cc dd")
+
+
+def test_what_two_chunks_share_is_counted_once(model: str) -> None:
+    assert ingest._read_characters([_chunk(0, "aa bb cc"), _chunk(3, "bb cc dd")], model) == len("aa bb cc dd")
+
+
+def test_the_same_places_of_two_pages_are_counted_twice(model: str) -> None:
+    chunks = [_chunk(0, "aa bb"), _chunk(0, "cc dd", source=1)]
+    assert ingest._read_characters(chunks, model) == len("aa bb") + len("cc dd")
+
+
+def test_what_is_put_before_a_text_takes_its_room_and_is_not_counted(model: str) -> None:
+    assert ingest._read_characters([_chunk(0, "aa bb cc dd", before="page 1 ")], model) == len("aa bb")
+    assert ingest._read_characters([_chunk(0, "aa", before="the page is the first ")], model) == 0
+
+
+def test_a_chunk_of_unknown_place_is_counted_by_itself(model: str) -> None:
+    assert ingest._read_characters([_chunk(0, "aa bb"), _chunk(None, "aa bb")], model) == 2 * len("aa bb")
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A script named `peer`, run by this Python."""
+    monkeypatch.setattr(peers, "FOLDER", tmp_path)
+    monkeypatch.setattr(peers, "python", lambda: Path(sys.executable))
+    return tmp_path / "peer.py"
+
+
+def test_a_peer_gets_its_arguments_and_its_threads(script: Path) -> None:
+    script.write_text(
+        "import json, os, sys\nprint('loading')\n"
+        "print(json.dumps(json.loads(sys.argv[1]) | {'openmp': os.environ['OMP_NUM_THREADS']}))\n"
+    )
+    assert peers.run("peer", threads=3, k=5) == {"threads": 3, "k": 5, "openmp": "3"}
+
+
+def test_a_peer_that_fails_says_why(script: Path) -> None:
+    script.write_text("raise SystemExit('the collection is not there')\n")
+    with pytest.raises(peers.PeerError, match="peer: the collection is not there"):
+        peers.run("peer")
+
+
+def test_a_peer_that_does_not_end_is_ended(script: Path) -> None:
+    script.write_text("import time\ntime.sleep(60)\n")
+    with pytest.raises(peers.PeerError, match="not done within"):
+        peers.run("peer", timeout_s=0.2)
+
+
+def test_an_environment_is_made_anew_only_when_its_requirements_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[str]] = []
+
+    def run(command: list[str], folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        made.append(command)
+
+    monkeypatch.setattr(environment, "_run", run)
+    requirements, folder = tmp_path / "requirements.txt", tmp_path / "environment"
+
+    def made_for(pins: str) -> int:
+        requirements.write_text(pins)
+        before = len(made)
+        assert environment.python_of(folder, requirements, lambda _: None) == folder / "bin" / "python"
+        return len(made) - before
+
+    assert [made_for(pins) for pins in ("torch==1", "torch==1", "torch==2")] == [2, 0, 2]
