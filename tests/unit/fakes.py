@@ -184,7 +184,7 @@ class FakeIndex:
         self.before_search()
         records = [r for r in self.chunks.get(collection, {}).values() if document in (None, r.document)]
         hits = [
-            Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)))
+            Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)), r.units)
             for r in records
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
