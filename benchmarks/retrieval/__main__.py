@@ -61,9 +61,8 @@ def main() -> int:
         for name in options.sets:
             material = SETS[name](folder).sample(options.n)
             run = _Run(material, options, index, embedder, console)
-            scores, before = run.measure(WAYS[options.way]), None
-            if options.against:
-                before = run.measure(WAYS[options.against])
+            before = run.measure(WAYS[options.against]) if options.against else None
+            scores = run.measure(WAYS[options.way])
             _report(report, material, scores, before, whole=options.n is None)
             report.add(f"{material.title}: chunks in the index", run.chunks, "chunks")
             goal = None if options.exact else ADDED_GOAL

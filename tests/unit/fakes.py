@@ -225,7 +225,7 @@ class FakeIndex:
             r for r in self.chunks.get(collection, {}).values() if documents is None or r.document in documents
         ]
         hits = [
-            Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)))
+            Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)), r.units)
             for r in records
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]

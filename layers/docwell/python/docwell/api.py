@@ -130,7 +130,7 @@ class CitationBody(BaseModel):
     quote: str
     start: int = Field(description="First character of the quote in the page's text.")
     end: int = Field(description="One past its last character.")
-    score: float = Field(description="Cosine similarity of passage and question.")
+    score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
     suspicious: bool = Field(description="The passage gives orders to its reader: it may be an attack.")
     link: str | None = Field(description="Opens the PDF at that page, for a short time.")
     ocr_confidence: float | None = Field(

@@ -187,9 +187,10 @@ class IndexRecord:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that was found for a question. `score` is the cosine similarity to it, -1 to 1.
+    """A chunk that was found for a question, or some that follow each other on a page.
 
-    Passages are ranked by more than their score (`docwell.ranking`): the first need not have the highest.
+    `score` is the cosine similarity to the question, -1 to 1, of the chunk or of its nearest unit. Passages are
+    ranked by more than their score (`docwell.ranking`): the first need not have the highest.
     """
 
     id: str

@@ -59,8 +59,8 @@ class QueryLimits:
 
     num_ctx: int = 4096
     num_predict: int = 400
-    min_score: float = 0.28
-    min_relevance: float = 0.5
+    min_score: float = 0.35
+    min_relevance: float = 0.57
     min_support: float = 0.5
     deadline_s: float = 28.0
 

@@ -56,7 +56,10 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate and what it was ranked by. `units` has the score of each of its units, in order."""
+    """A candidate, its score now that of its nearest part, and what it was ranked by.
+
+    `units` has the cosine of each of its units, in order.
+    """
 
     passage: Passage
     score: float
@@ -109,7 +112,7 @@ def rank(
         best = max(float(np.max(near, initial=-1.0)), passage.score)
         score = (1 - known.unit) * passage.score + known.unit * best + float(gained)
         score += known.document * named[passage.document]
-        ranked.append(Ranked(passage, score, tuple(near.tolist())))
+        ranked.append(Ranked(replace(passage, score=best), score, tuple(near.tolist())))
     return sorted(ranked, key=lambda one: -one.score)
 
 
