@@ -6,7 +6,7 @@ alone says less than they do together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from docwell.models import Passage
@@ -18,12 +18,12 @@ MERGED_TOKENS = 400
 _GAP_CHARACTERS = 8
 
 
-def merge(ranked: Sequence[Passage], top_k: int) -> list[Passage]:
+def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
     """The first `top_k` passages, best first, each with those that follow it or that it follows on its page.
 
     A passage comes to a better one as long as no passage more than `top_k` is begun before it. Text and offsets
     are then those of both, up to the white space between; id and version are the better one's, and the score is
-    the nearest one's.
+    the nearest one's. No more of `ranked` are taken than that needs.
     """
     kept: list[Passage] = []
     for passage in ranked:

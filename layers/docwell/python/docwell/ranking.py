@@ -63,7 +63,12 @@ class Ranked:
 
     passage: Passage
     score: float
-    units: tuple[float, ...]
+    units: tuple[float, ...] = ()
+
+    @classmethod
+    def by_cosine(cls, passage: Passage) -> Ranked:
+        """As it was found."""
+        return cls(passage, passage.score)
 
 
 def words(text: str) -> list[str]:

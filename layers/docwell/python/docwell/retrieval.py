@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Protocol
 
 from docwell.errors import BadInput, NotFound
@@ -13,7 +15,7 @@ from docwell.identity import Principal
 from docwell.merging import merge
 from docwell.models import Passage, Units, collection_of
 from docwell.ports import Catalogue, LiveDocument, LiveDocuments, VectorIndex
-from docwell.ranking import Weights, focus, rank
+from docwell.ranking import Ranked, Weights, focus, rank
 from docwell.selection import select
 
 # A generation that is being replaced has hits that are dropped, so more are asked for than are needed.
@@ -96,31 +98,29 @@ class Retrieval:
 
         Raises `BadInput` for a filter that leaves less than that of more documents than can be looked through.
         """
-        candidates = self._live(scope, vector, max(top_k, self.candidates if question else top_k), top_k)
-        if question:
-            ranked = rank(question, vector, candidates, self.weights)
-            if self.focused:
-                candidates = focus(question, ranked, top_k, self.weights)
-            else:
-                candidates = merge([one.passage for one in ranked], top_k)
-        # What they were ranked by has served.
-        return [replace(one, units=Units()) for one in candidates[:top_k]]
-
-    def _live(self, scope: Scope, vector: Sequence[float], count: int, least: int) -> list[Passage]:
-        """The `count` nearest live passages, nearest first; `least` of them must not be lost to a filter."""
-        wanted = count + _SPARE_HITS
+        wanted = max(top_k, self.candidates if question else top_k) + _SPARE_HITS
         while True:
             hits = self._hits(scope, vector, wanted)
-            live = self._live_generations(scope, [hit.document for hit in hits])
-            kept = [hit for hit in hits if live.get(hit.document) == hit.generation]
+            ranked = rank(question, vector, hits, self.weights) if question else list(map(Ranked.by_cosine, hits))
+            live = _Live(ranked, lambda keys: self._live_generations(scope, keys), top_k)
+            found = self._best(question, live, top_k)
             # Hits that are not live can crowd out those that are: then look deeper, as deep as there is.
-            if len(kept) >= count or len(kept) == len(hits) or len(hits) < wanted:
-                return kept[:count]
+            if len(found) >= top_k or not live.dropped or len(hits) < wanted:
+                break
             wanted *= 4
             if scope.filter and scope.documents is None and wanted > DEEPEST:
-                if len(kept) < least:
+                if live.kept < top_k:
                     raise BadInput(TOO_FEW_FIT)
-                return kept
+                break
+        # What they were ranked by has served.
+        return [replace(one, units=Units()) for one in found]
+
+    def _best(self, question: str, live: Iterator[Ranked], top_k: int) -> list[Passage]:
+        if not question:
+            return [one.passage for one in islice(live, top_k)]
+        if self.focused:
+            return focus(question, list(live), top_k, self.weights)
+        return merge((one.passage for one in live), top_k)
 
     def _live_generations(self, scope: Scope, keys: Sequence[str]) -> Mapping[str, str]:
         """The live generation of each of the documents that has one and fits the filter, read consistently."""
@@ -138,6 +138,43 @@ class Retrieval:
             )
             hits = [hit for some in found for hit in some]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+
+class _Live(Iterator[Ranked]):
+    """Those of the ranked whose generation is the live one. The ledger is asked for as many as are taken.
+
+    Asked once for each document, so that one answer has one generation of it: of the first `2 * top_k` documents,
+    and then of twice as many each time. `kept` and `dropped` count what was looked at.
+    """
+
+    def __init__(
+        self, ranked: Sequence[Ranked], generations: Callable[[Sequence[str]], Mapping[str, str]], top_k: int
+    ) -> None:
+        self._left = deque(ranked)
+        self._generations = generations
+        self._known: dict[str, str | None] = {}
+        self._documents = 2 * top_k
+        self.kept = self.dropped = 0
+
+    def __next__(self) -> Ranked:
+        while self._left:
+            one = self._left.popleft()
+            document, generation = one.passage.document, one.passage.generation
+            if document not in self._known:
+                self._ask(document)
+            if self._known[document] == generation:
+                self.kept += 1
+                return one
+            self.dropped += 1
+        raise StopIteration
+
+    def _ask(self, document: str) -> None:
+        coming = (one.passage.document for one in self._left)
+        unknown = dict.fromkeys(key for key in chain((document,), coming) if key not in self._known)
+        keys = list(islice(unknown, self._documents))
+        live = self._generations(keys)
+        self._known |= {key: live.get(key) for key in keys}
+        self._documents *= 2
 
 
 def _among(live: Mapping[str, LiveDocument], wanted: Filter) -> Scope:

@@ -50,14 +50,23 @@ _NO_ORDER = (
 )
 
 
+# The beginning or end of a line in a pattern: not escaped, and not the first in a class.
+_LINE_ENDS = re.compile(r"(?<![\[\\])[\^$]")
+
+
 class _Signal(NamedTuple):
+    """`by_line`: the text must be searched as its lines are too, not only with its lines joined."""
+
     name: str
     weight: float
     pattern: re.Pattern[str]
+    by_line: bool
 
 
 def _signal(name: str, weight: float, *patterns: str) -> _Signal:
-    return _Signal(name, weight, re.compile("|".join(patterns), re.IGNORECASE | re.MULTILINE))
+    pattern = "|".join(patterns)
+    flags = re.IGNORECASE | re.MULTILINE
+    return _Signal(name, weight, re.compile(pattern, flags), bool(_LINE_ENDS.search(pattern)))
 
 
 _SIGNALS = (
@@ -200,7 +209,7 @@ def _weights(text: str) -> dict[str, float]:
     joined = " ".join(plain.split())
     found: dict[str, float] = {}
     for signal in _SIGNALS:
-        if signal.pattern.search(joined) or signal.pattern.search(plain):
+        if signal.pattern.search(joined) or (signal.by_line and signal.pattern.search(plain)):
             found[signal.name] = found.get(signal.name, 0.0) + signal.weight
     return found
 
