@@ -39,6 +39,9 @@ _NAME = re.compile(r"\w{1,40}")
 app = APIGatewayRestResolver(enable_validation=True)
 
 
+# A cursor is a key and its collection in base64: of 1,024 bytes each at most, about 3,000 characters.
+_CURSOR_CHARACTERS = 4096
+
 # The body of the answer at hand, where that is streamed: Powertools knows whole answers alone.
 _stream: ContextVar[Generator[bytes] | None] = ContextVar("stream", default=None)
 
@@ -207,7 +210,7 @@ def replay(id_: str) -> api.ReplayResponse:
 def documents(
     collection: Annotated[str | None, Query(min_length=1, max_length=1024)] = None,
     status: Annotated[Status | None, Query()] = None,
-    cursor: Annotated[str | None, Query(max_length=8192)] = None,
+    cursor: Annotated[str | None, Query(max_length=_CURSOR_CHARACTERS, pattern="^[A-Za-z0-9_=-]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
     prefix: Annotated[api.Key | None, Query(description="How their keys begin.")] = None,
 ) -> api.DocumentsResponse:

@@ -115,7 +115,7 @@ class LedgerPages:
 
 def encode_cursor(place: Place | None) -> str | None:
     """A place as text that fits a URL."""
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode() if place else None
+    return base64.urlsafe_b64encode(json.dumps(place, ensure_ascii=False).encode("utf-8", "surrogatepass")).decode() if place else None
 
 
 def decode_cursor(cursor: str | None) -> dict[str, Any] | None:
