@@ -115,7 +115,10 @@ class LedgerPages:
 
 def encode_cursor(place: Place | None) -> str | None:
     """A place as text that fits a URL."""
-    return base64.urlsafe_b64encode(json.dumps(place, ensure_ascii=False).encode("utf-8", "surrogatepass")).decode() if place else None
+    if place is None:
+        return None
+    text = json.dumps(place, ensure_ascii=False)  # a letter that is not ASCII would else take six
+    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode()
 
 
 def decode_cursor(cursor: str | None) -> dict[str, Any] | None:
