@@ -31,7 +31,7 @@ from docwell.adapters.onnx_embedder import OnnxEmbedder
 from docwell.adapters.pdf import ChildPdfReader
 from docwell.chunking import chunk_pages
 from docwell.errors import Refused
-from docwell.pipeline import CHUNKER_VERSION, TEXT_VERSION
+from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
 from infra.local.names import LEDGER_TABLE, ROOT
 
 KINDS = ("lost", "duplicate", "stale", "orphan", "stuck")
@@ -49,9 +49,9 @@ class PipelinePlace:
 
     @property
     def fingerprint(self) -> str:
-        """As `docwell.pipeline` makes it: over the model's files, the chunker and the text extraction."""
+        """As `docwell.pipeline` makes it: of model, chunker, text extraction and what is embedded."""
         model = ModelManifest.read(self.model_dir).fingerprint
-        parts = (model, str(self.chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION))
+        parts = (model, str(self.chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
         return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

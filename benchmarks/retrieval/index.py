@@ -32,6 +32,7 @@ from docwell.models import (
     PdfInfo,
     Status,
 )
+from docwell.ports import LiveDocument
 from infra.local.process import Child
 from infra.local.stack import answers, base_environment, free_port
 
@@ -101,15 +102,17 @@ class ExactIndex:
         self.records.setdefault(collection, {}).update({record.id: record for record in records})
         self._matrices.pop(collection, None)
 
-    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
+    def search(
+        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
+    ) -> list[Passage]:
         """The `k` nearest chunks by cosine, nearest first."""
         if collection not in self._matrices:
             rows = list(self.records.get(collection, {}).values())
             self._matrices[collection] = rows, np.array([row.vector for row in rows], dtype=np.float32)
         rows, matrix = self._matrices[collection]
         cosines = matrix @ np.asarray(vector, dtype=np.float32)
-        if document is not None:
-            cosines = np.where([row.document == document for row in rows], cosines, -np.inf)
+        if documents is not None:
+            cosines = np.where([row.document in documents for row in rows], cosines, -np.inf)
         best = [place for place in np.argsort(-cosines)[:k] if np.isfinite(cosines[place])]
         return [_passage(rows[place], float(cosines[place])) for place in best]
 
@@ -168,7 +171,7 @@ def _is_pdf(path: Path) -> bool:
 
 @dataclass
 class Bucket:
-    """`ports.ObjectStore` and `ports.Catalogue` over the files of a set: each is there, and live."""
+    """`ports.ObjectStore` and the catalogue of questions over the files of a set: each is there, and live."""
 
     files: Mapping[str, Path]
     generations: dict[str, str] = field(default_factory=dict)
@@ -189,8 +192,25 @@ class Bucket:
         """Its only generation."""
         return {key: self.generations[key] for key in keys if key in self.generations}
 
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:  # noqa: ARG002 - there are none
+        """Files have none."""
+        return {}
+
+    def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
+        """Nobody filters these documents."""
+        raise NotImplementedError
+
+    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
+        """Nobody filters these documents."""
+        raise NotImplementedError
+
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         """Nobody lists this catalogue."""
         raise NotImplementedError

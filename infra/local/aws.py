@@ -183,6 +183,10 @@ class Mirrored:
         changes = self._objects.update()
         announce(DELETE_MARKER, changes.removed)
         query = environ.get("QUERY_STRING", "").split("&")
+        if "tagging" in query or "tagging=" in query:
+            # Not left to moto, which would announce tags at every upload, be there some or none.
+            name = "ObjectTagging:Delete" if environ["REQUEST_METHOD"] == "DELETE" else "ObjectTagging:Put"
+            announce(name, self._objects.update_tags())
         if environ["REQUEST_METHOD"] == "DELETE" or "delete" in query or "delete=" in query:
             # The newest version was deleted by its id and an older one is current again.
             announce("ObjectRemoved:Delete", changes.written)

@@ -15,7 +15,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from moto.s3.models import FakeKey
+from moto.s3.models import FakeKey, s3_backends
 
 from infra.local.aws_tables import write_atomically
 from infra.local.names import ACCOUNT, BUCKET, REGION
@@ -34,6 +34,7 @@ class StoredObject:
     size: int
     modified: str
     metadata: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class ObjectMirror:
         self._bucket = bucket
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}  # key -> version id
+        self._tags: dict[str, dict[str, str]] = {}  # of keys that have some
         folder.mkdir(parents=True, exist_ok=True)
 
     def restore(self) -> list[StoredObject]:
@@ -95,6 +97,8 @@ class ObjectMirror:
             wanted.update((path, data))
             self._bucket.keys.setlist(one.key, [_moto_key(one, data)])
             self._known[one.key] = one.version
+            if one.tags:
+                self._tag(one)
             stored.append(one)
         for path in set(self._folder.iterdir()) - wanted:
             path.unlink()
@@ -116,9 +120,28 @@ class ObjectMirror:
                 removed.append(key)
         return Changes(written, sorted(removed))
 
+    def update_tags(self) -> list[str]:
+        """Bring the tags on disk up to date, which change without a new version. The keys that had others.
+
+        Safe from many threads.
+        """
+        changed = []
+        with self._lock:
+            for key, found in list(self._bucket.keys.items()):
+                same = isinstance(found, FakeKey) and self._known.get(key) == found.version_id
+                if same and _tags_of(found) != self._tags.get(key, {}):
+                    self._write_index(found)
+                    changed.append(key)
+        return changed
+
+    def _tag(self, one: StoredObject) -> None:
+        key = self._bucket.keys[one.key]
+        tagger = _tagger()
+        tagger.tag_resource(key.arn, tagger.convert_dict_to_tags_input(one.tags))
+        self._tags[one.key] = one.tags
+
     def _write(self, found: Any) -> None:  # noqa: ANN401
         data = self._data_path(found.name, found.version_id)
-        etag = found.etag.strip('"')
         temporary = data.with_suffix(".tmp")
         with found.lock:
             source = found._value_buffer  # noqa: SLF001 - moto has no public way to stream an object's bytes
@@ -132,13 +155,19 @@ class ObjectMirror:
         if found.multipart:  # else the parts stay in memory: the document a second time
             found.multipart.dispose()
             found.multipart = None
+        self._write_index(found)
+
+    def _write_index(self, found: Any) -> None:  # noqa: ANN401
+        tags = _tags_of(found)
+        self._tags[found.name] = tags
         one = StoredObject(
             found.name,
             found.version_id,
-            etag,
-            data.stat().st_size,
+            found.etag.strip('"'),
+            self._data_path(found.name, found.version_id).stat().st_size,
             found.last_modified.isoformat(),
             dict(found.metadata),
+            tags,
         )
         write_atomically(self._index_path(found.name), json.dumps(asdict(one)))
 
@@ -147,6 +176,14 @@ class ObjectMirror:
 
     def _data_path(self, key: str, version: str) -> Path:
         return self._folder / f"{_hashed(key)}.{version}.bin"
+
+
+def _tagger() -> Any:  # noqa: ANN401
+    return s3_backends[ACCOUNT]["aws"].tagger
+
+
+def _tags_of(found: Any) -> dict[str, str]:  # noqa: ANN401
+    return dict(_tagger().get_tag_dict_for_resource(found.arn))
 
 
 def _hashed(key: str) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from fpdf import FPDF
 
 from docwell import sse
 from tests.e2e.conftest import MODEL, Doors
@@ -65,6 +69,37 @@ def test_a_deleted_document_answers_nothing_any_more(doors: Doors) -> None:
     doors.delete(key)
     doors.settled(key, None)
     assert doors.ask(question, collection="gone").json()["status"] == "refused"
+
+
+def test_a_filter_sees_what_pdf_and_bucket_say_and_new_tags_within_seconds(doors: Doors) -> None:
+    key, question = "filtered/ferry.pdf", "When does the island ferry leave?"
+    document = FPDF()
+    document.set_title("Timetable of the island")
+    document.set_creation_date(datetime(2026, 3, 1, tzinfo=UTC))
+    document.set_font("helvetica", size=12)
+    document.add_page()
+    document.multi_cell(0, 6, "The island ferry leaves at a quarter past nine.")
+    answer = doors.s3.put_object(
+        Bucket=doors.stack.bucket, Key=key, Body=bytes(document.output()), Metadata={"team": "harbour"}
+    )
+    doors.settled(key, answer["VersionId"])
+
+    def asks_the_model(**wanted: Any) -> bool:
+        response = doors.ask(question, filter={"prefix": "filtered/", **wanted})
+        assert response.status_code == 200, response.text
+        return bool(response.json()["usage"]["prompt_tokens"])
+
+    assert asks_the_model(title="timetable", created_to="2026-03-01", metadata={"team": "harbour"})
+    assert not asks_the_model(created_from="2026-03-02")
+    assert not asks_the_model(tags={"stage": "final"})
+    doors.s3.put_object_tagging(
+        Bucket=doors.stack.bucket, Key=key, Tagging={"TagSet": [{"Key": "stage", "Value": "final"}]}
+    )
+    deadline = time.monotonic() + 60
+    while not (doors.document(key) or {}).get("tags"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert asks_the_model(tags={"stage": "final"})
 
 
 def test_a_question_to_a_collection_that_does_not_exist_is_not_found(doors: Doors) -> None:

@@ -28,6 +28,7 @@ from docwell.adapters import chroma, model_manifest, ollama, onnx_embedder
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb import DynamoLedger
 from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.attributes import Attributes
 from docwell.models import Chunk, Completion, IndexRecord, Message, Status
 from functions.query.handler import handler
 from infra.local.names import TABLES
@@ -89,6 +90,18 @@ def word(collection: str, number: int) -> str:
 
 def key(collection: str, number: int) -> str:
     return f"{collection}/{word(collection, number)} of {collection}.pdf"
+
+
+def said_of(collection: str, number: int) -> Attributes:
+    """What filters see: some of it each collection has alike, and some has a word that nothing else has."""
+    own = word(collection, number)
+    return Attributes(
+        title=f"title {own}",
+        author=f"author of {collection}",
+        created=f"2026-01-{number + 1:02}",
+        metadata={"owner": collection, "number": str(number)},
+        tags={"secret": own, "stage": "final"},
+    )
 
 
 def forbidden(collections: frozenset[str]) -> list[str]:
@@ -229,8 +242,14 @@ def _fill(ledger: DynamoLedger, index: FakeIndex) -> None:
             lease = ledger.acquire(name, "test")
             assert lease is not None
             fields = {"version": "v1", "live_version": "v1", "live_generation": "g", "chunks": 1, "pages": 1}
-            title = f"title {word(collection, number)}"
-            record = lease.record.__class__(name, Status.INDEXED, title=title, size=number, **fields)  # type: ignore[arg-type]
+            record = lease.record.__class__(
+                name,
+                Status.INDEXED,
+                title=f"title {word(collection, number)}",
+                size=number,
+                live_attributes=said_of(collection, number),
+                **fields,  # type: ignore[arg-type]
+            )
             ledger.release(ledger.write(lease, record, fresh=True))
             chunk = Chunk(text, 1, 1, 0, len(text), len(text.split()), label=word(collection, number))
             vector = embedder.embed_passages([text])[0].tolist()

@@ -12,9 +12,10 @@ from docwell.adapters import aws
 # (action, the logical id of the resource)
 Call = tuple[str, str]
 
-# Operations that IAM knows by another name. HEAD is a read; that a key is missing is told only to who may list.
+# Operations that IAM knows by another name. HEAD is a read; that a key is missing is told only to who may list,
+# and how many tags an object has only to who may read them.
 ACTIONS = {
-    "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
+    "s3:HeadObject": ("s3:GetObject", "s3:ListBucket", "s3:GetObjectTagging"),
     "s3:ListObjectsV2": ("s3:ListBucket",),
     "sqs:SendMessageBatch": ("sqs:SendMessage",),
 }
@@ -22,8 +23,8 @@ ACTIONS = {
 
 def actions_of(service: str, operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """The actions that one call needs."""
-    if (service, operation) == ("s3", "GetObject") and "VersionId" in parameters:
-        return ("s3:GetObjectVersion",)
+    if service == "s3" and operation.startswith("GetObject") and "VersionId" in parameters:
+        return (f"s3:{operation.replace('GetObject', 'GetObjectVersion')}",)
     name = f"{service}:{operation}"
     return ACTIONS.get(name, (name,))
 

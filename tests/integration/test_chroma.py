@@ -15,6 +15,7 @@ import pytest
 from docwell.adapters.chroma import ChromaIndex
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Units
+from docwell.selection import MOST_ROWS
 
 pytestmark = pytest.mark.integration
 KEY = "日本/é+%& a.pdf"
@@ -116,9 +117,19 @@ def test_chunks_are_paged_and_a_collection_is_dropped(chroma_url: str, collectio
 def test_a_search_in_one_document_finds_nothing_of_another(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
-    found = chroma.search(collection, records(1)[0].vector, 100, "another.pdf")
+    found = chroma.search(collection, records(1)[0].vector, 100, ["another.pdf"])
     assert {hit.document for hit in found} == {"another.pdf"}
     assert len(found) == 5
+
+
+def test_a_search_in_thousands_of_documents_finds_nothing_of_others(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
+    absent = [f"handbooks/2026/absent-{number}.pdf" for number in range(MOST_ROWS - 1)]
+    found = chroma.search(collection, records(1)[0].vector, 100, [*absent, "another.pdf"])
+    assert len(found) == 5
+    assert {hit.document for hit in found} == {"another.pdf"}
+    assert chroma.search(collection, records(1)[0].vector, 100, absent) == []
 
 
 def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(

@@ -13,8 +13,10 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.adapters.ledger_pages import encode_cursor
+from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
+from docwell.ports import LiveDocument
 from infra.local.names import LEDGER_SCHEMA
 
 from .waiting import Clock
@@ -59,13 +61,14 @@ def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Cloc
         title="T",
         live_generation="g",
         live_version="v",
+        live_attributes=Attributes("T", None, "2026-03-01", {"team": "é"}, {"stage": "", "Stage": "x"}),
         swept=False,
         updated_at=clock.now,
     )
     lease = ledger.write(taken(ledger), record, fresh=True)
     assert lease.record == record
     assert ledger.get(KEY) == record
-    emptied = replace(record, reason=None, live_generation=None, title=None)
+    emptied = replace(record, reason=None, live_generation=None, live_attributes=None, title=None)
     ledger.write(lease, emptied)
     assert ledger.get(KEY) == emptied
 
@@ -275,3 +278,68 @@ def test_a_cursor_with_a_name_that_no_row_can_have_is_bad_input(ledger: DynamoLe
 def test_a_missing_table_is_unavailable_and_named(ledger: DynamoLedger) -> None:
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
         DynamoLedger(client("dynamodb"), "none", PIPELINE).get(KEY)
+
+
+def described(ledger: DynamoLedger, key: str, said: Attributes | None = None, live: str | None = "g") -> None:
+    lease = taken(ledger, key=key)
+    record = replace(lease.record, status=Status.INDEXED, live_generation=live, live_attributes=said)
+    ledger.release(ledger.write(lease, record))
+
+
+def test_what_is_said_of_live_documents_is_found_by_key_and_by_prefix(ledger: DynamoLedger) -> None:
+    said = Attributes("T", tags={"stage": "final"})
+    described(ledger, "c/2026/é+.pdf", said)
+    described(ledger, "c/2026/b.pdf")
+    described(ledger, "c/2026/gone.pdf", said, live=None)
+    described(ledger, "c/2025/a.pdf", said)
+    described(ledger, "d/2026/a.pdf", said)
+    described(DynamoLedger(client("dynamodb"), TABLE, "f2"), "c/2026/other.pdf", said)
+    both = {"c/2026/é+.pdf": LiveDocument("g", said), "c/2026/b.pdf": LiveDocument("g", Attributes())}
+    found, looked_at = ledger.under("c", "c/2026/", 100)
+    assert (found, looked_at) == (both, 4)
+    assert set(ledger.under("c", "", 100)[0]) == {*both, "c/2025/a.pdf"}
+    assert ledger.under("e", "", 100) == ({}, 0)
+    assert ledger.described([*both, "c/2026/gone.pdf", "c/2026/other.pdf", "never.pdf"]) == both
+
+
+def test_more_rows_than_may_be_looked_at_are_said_to_be_too_many(ledger: DynamoLedger) -> None:
+    for number in range(5):
+        described(ledger, f"c/{number}")
+    assert ledger.under("c", "c/", 4)[1] is None
+    assert len(ledger.under("c", "c/", 6)[0]) == 5
+
+
+def test_what_another_release_says_of_a_document_is_read_as_far_as_it_is_known(ledger: DynamoLedger) -> None:
+    described(ledger, "c/a")
+    row = {"later": {"S": "x"}, "title": {"S": "T"}}
+    boto3.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key={"document": {"S": "c/a"}, "pipeline": {"S": PIPELINE}},
+        UpdateExpression="SET live_attributes = :row",
+        ExpressionAttributeValues={":row": {"M": row}},
+    )
+    assert ledger.described(["c/a"]) == {"c/a": LiveDocument("g", Attributes("T"))}
+
+
+@pytest.mark.parametrize("collections", [None, ["c", "d"]])
+def test_documents_are_paged_by_how_their_keys_begin(ledger: DynamoLedger, collections: list[str] | None) -> None:
+    keys = ["c/2026/a", "c/2026/b", "c/2026/c"]
+    for key in [*keys, "c/2025/a", "d/2026/a"]:
+        described(ledger, key)
+    seen: list[str] = []
+    cursor = None
+    for _ in range(20):
+        page, cursor = ledger.page(collections, None, cursor, 2, "c/2026/")
+        seen += [record.key for record in page]
+        if cursor is None:
+            break
+    assert sorted(seen) == keys
+
+
+def test_a_cursor_that_leads_out_of_the_prefix_is_refused(ledger: DynamoLedger) -> None:
+    for key in ("c/2025/a", "c/2025/b", "c/2026/a"):
+        described(ledger, key)
+    _, cursor = ledger.page(["c"], None, None, 1, "c/2025/")
+    assert cursor is not None
+    with pytest.raises(BadInput, match="cursor"):
+        ledger.page(["c"], None, cursor, 1, "c/2026/")

@@ -227,6 +227,7 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     calls.clear()
     calls.update(ingest_calls)
     reconcile({"action": "reindex", "step": "abort"}, CONTEXT)
+    aws.s3.put_object_tagging(Bucket=aws.bucket, Key="a.pdf", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
     # Rows of a pipeline that was given up go after a while.
     later = time.time() + FORGET_AFTER_S + 60
     plain = wiring.reindex

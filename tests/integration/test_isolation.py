@@ -32,6 +32,7 @@ from .isolation_world import (
     forbidden,
     isolated_world,
     key,
+    word,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -115,6 +116,76 @@ class Attack:
             assert answer["citations"]
         if "history" not in body:  # whose receipt would rightly repeat the name that was put in
             person.receipts.append(self.world.last_id())
+
+    def asks_with_a_filter(self, person: Person) -> None:
+        number = self.random.randrange(DOCUMENTS_EACH)
+        everywhere = self.random.choice(
+            [
+                {"title": "title"},
+                {"author": "author of"},
+                {"created_from": "2026-01-01"},
+                {"tags": {"stage": "final"}},
+                {"metadata": {"number": str(number)}},
+            ]
+        )
+        body = {"question": QUESTION, "top_k": 20, "filter": everywhere}
+        reply = self.send(person, "ask with a filter", "POST", "/v1/query", body)
+        assert reply.status == 200, reply.body
+        assert reply.body["status"] == ("answered" if person.collections else "refused"), reply.body
+        own = self.own(person)
+        if own:
+            mine = self.random.choice(
+                [
+                    {"prefix": f"{own}/"},
+                    {"documents": [key(own, number)]},
+                    {"title": word(own, number)},
+                    {"tags": {"secret": word(own, number)}},
+                    {"metadata": {"Owner": own}},
+                ]
+            )
+            reply = self.send(person, "ask with a filter", "POST", "/v1/query", {**body, "filter": mine})
+            assert reply.status == 200, reply.body
+            assert {one["document"].split("/")[0] for one in reply.body["citations"]} == {own}
+
+    def asks_for_others_with_a_filter(self, person: Person) -> None:
+        number = self.random.randrange(DOCUMENTS_EACH)
+        # What is wanted stands in the request's receipt, so that only what comes back is looked at.
+        wanted: list[tuple[Callable[[str], dict[str, Any]], int]] = [
+            (lambda name: {"prefix": f"{name}/"}, 200),
+            (lambda name: {"prefix": name}, 200),
+            (lambda name: {"prefix": key(name, number)}, 200),
+            (lambda name: {"title": word(name, number)}, 200),
+            (lambda name: {"author": name}, 200),
+            (lambda name: {"tags": {"secret": word(name, number)}}, 200),
+            (lambda name: {"metadata": {"owner": name}}, 200),
+            (lambda name: {"documents": [key(name, number)]}, 404),
+            (lambda name: {"documents": [key(self.own(person) or name, 0), key(name, number)]}, 404),
+        ]
+        of, status = self.random.choice(wanted)
+        told = []
+        for name in (self.foreign(person), self.random.choice(ABSENT)):
+            body = {"question": QUESTION, "filter": of(name)}
+            reply = self.send(person, "filter for others", "POST", "/v1/query", body)
+            assert reply.status == status, reply.body
+            if status == 200:
+                assert (reply.body["status"], reply.body["citations"], reply.prompts) == ("refused", [], ())
+                reply.body.pop("timings_ms")
+                reply.body.pop("cost")
+            told.append(reply.told())
+        assert told[0] == told[1]
+
+    def lists_by_prefix(self, person: Person) -> None:
+        own = self.own(person)
+        if own:
+            reply = self.send(person, "list by prefix", "GET", "/v1/documents", prefix=f"{own}/")
+            names = [row["document"] for row in reply.body["documents"]]
+            assert names == [key(own, number) for number in range(DOCUMENTS_EACH)]
+        self.alike(
+            person,
+            "list of others by prefix",
+            lambda name: ("GET", "/v1/documents", None, {"prefix": self.random.choice((f"{name}/", name))}),
+            200,
+        )
 
     def asks_of_others(self, person: Person) -> None:
         own, number = self.own(person), self.random.randrange(DOCUMENTS_EACH)
@@ -274,6 +345,9 @@ class Attack:
 MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (Attack.asks, 8),
     (Attack.asks_of_others, 12),
+    (Attack.asks_with_a_filter, 4),
+    (Attack.asks_for_others_with_a_filter, 8),
+    (Attack.lists_by_prefix, 4),
     (Attack.asks_in_other_words, 4),
     (Attack.lists, 4),
     (Attack.lists_of_others, 8),

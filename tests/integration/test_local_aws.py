@@ -139,6 +139,31 @@ def test_objects_and_ledger_survive_a_kill_and_are_announced_again(tmp_path: Pat
         assert sum(RESTORE_PRINCIPAL in body for body in bodies) == 3
 
 
+def test_tags_send_a_notification_and_survive_a_kill(tmp_path: Path) -> None:
+    def tag(aws: Aws, key: str, value: str) -> None:
+        tagging = {"TagSet": [{"Key": "stage", "Value": value}]}
+        aws.s3.put_object_tagging(Bucket=BUCKET, Key=key, Tagging=tagging)
+
+    def stage(aws: Aws, key: str) -> list[str]:
+        return [tag["Value"] for tag in aws.s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]]
+
+    with aws_stand_in(tmp_path) as first:
+        for key in (AWKWARD, "untagged.pdf", "retagged.pdf"):
+            first.s3.put_object(Bucket=BUCKET, Key=key, Body=b"1", Tagging="stage=draft")
+        first.receive_all()
+        tag(first, "retagged.pdf", "final")
+        assert events(first.receive_all()) == [("ObjectTagging:Put", "retagged.pdf")]
+        first.s3.delete_object_tagging(Bucket=BUCKET, Key="untagged.pdf")
+        assert events(first.receive_all()) == [("ObjectTagging:Delete", "untagged.pdf")]
+        first.child.kill()
+    with aws_stand_in(tmp_path) as second:
+        assert [stage(second, key) for key in (AWKWARD, "untagged.pdf", "retagged.pdf")] == [
+            ["draft"],
+            [],
+            ["final"],
+        ]
+
+
 def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_always_there(tmp_path: Path) -> None:
     rows: dict[str, dict[str, Any]] = {
         "docwell-principals": {"principal": {"S": "key:k"}, "item": {"S": "grant"}, "collections": {"SS": ["a"]}},

@@ -7,6 +7,7 @@ import os
 import textwrap
 import time
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def text_pdf(path: Path, pages: list[str]) -> Path:
     pdf = FPDF()
     pdf.set_title("A title")
     pdf.set_author("An author")
+    pdf.set_creation_date(datetime(2026, 3, 1, 23, 59, tzinfo=UTC))
     pdf.set_font("Helvetica", size=12)
     for text in pages:
         pdf.add_page()
@@ -114,7 +116,7 @@ def _no_process_is_left() -> Any:
 
 def test_text_title_author_and_page_numbers_come_out(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
-    assert reader().inspect(path) == PdfInfo(2, "A title", "An author")
+    assert reader().inspect(path) == PdfInfo(2, "A title", "An author", "2026-03-01")
     assert list(reader().pages(path, 1, 2)) == [Page(1, "First page."), Page(2, "Second page.")]
 
 
@@ -191,7 +193,7 @@ def test_what_pdfium_cannot_open_pypdf_reads(tmp_path: Path) -> None:
     )
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
     found = reader(child=fallen)
-    assert found.inspect(path) == PdfInfo(2, "A title", "An author")
+    assert found.inspect(path) == PdfInfo(2, "A title", "An author", "2026-03-01")
     assert [page.text.strip() for page in found.pages(path, 1, 2)] == ["First page.", "Second page."]
 
 
@@ -255,7 +257,8 @@ def test_a_killed_child_gives_a_reason(tmp_path: Path, sign: str, reason: Reason
 def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
     monkeypatch.setenv("PYTHONSTARTUP", "nowhere.py")
-    body = "say(json.dumps({'kind': 'info', 'pages': 1, 'title': ' '.join(os.environ), 'author': None}))"
+    told = "'kind': 'info', 'pages': 1, 'title': ' '.join(os.environ), 'author': None, 'created': None"
+    body = f"say(json.dumps({{{told}}}))"
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     info = reader(child=child_program(tmp_path, body)).inspect(path)
     assert info.title is not None

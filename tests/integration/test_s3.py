@@ -8,10 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3ObjectStore
+from docwell.attributes import MAX_TAGS
 from docwell.errors import NotFound, Unavailable
 
 pytestmark = pytest.mark.integration
@@ -95,3 +97,80 @@ def test_a_listing_goes_on_after_a_key_and_ends(bucket: Any) -> None:
     assert head is not None
     assert (first[0].etag, first[0].size) == (head.etag, 4)
     assert store.list("b/é", 2) == []
+
+
+def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:
+    store = S3ObjectStore(client("s3"), "documents")
+    bucket.put_object(Key=KEYS[0], Body=b"1", Metadata={"Team": "heat"}, Tagging="stage=draft&year=2026")
+    head = store.head(KEYS[0])
+    assert head is not None
+    assert (head.metadata, head.tags) == ({"team": "heat"}, 2)
+    assert store.tags(KEYS[0], head) == {"stage": "draft", "year": "2026"}
+    bucket.put_object(Key=KEYS[0], Body=b"2")
+    newer = store.head(KEYS[0])
+    assert newer is not None
+    assert (newer.metadata, newer.tags, store.tags(KEYS[0], newer)) == ({}, 0, {})
+    if not head.version.startswith('"'):  # without versions the old one is gone
+        assert store.tags(KEYS[0], head) == {"stage": "draft", "year": "2026"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("=?UTF-8?B?TcO8bGxlcg==?=", "Müller"),  # as S3 gives back what is no ASCII
+        ("=?UTF-8?Q?M=C3=BCller?= & Co", "Müller & Co"),
+        ("=?no-such-code?B?TcO8bGxlcg==?=", "=?no-such-code?B?TcO8bGxlcg==?="),
+        ("a=?b", "a=?b"),
+    ],
+)
+def test_metadata_that_is_no_ascii_is_read_as_it_was_meant(bucket: Any, sent: str, read: str) -> None:
+    bucket.put_object(Key="a", Body=b"1", Metadata={"who": sent})
+    head = S3ObjectStore(client("s3"), "documents").head("a")
+    assert head is not None
+    assert head.metadata == {"who": read}
+
+
+def test_metadata_over_the_limit_is_left_out(bucket: Any) -> None:
+    bucket.put_object(Key="a", Body=b"1", Metadata={"b": "kept", "c": "x" * 1900, "d": "y" * 200})
+    head = S3ObjectStore(client("s3"), "documents").head("a")
+    assert head is not None
+    assert head.metadata == {"b": "kept", "c": "x" * 1900}
+
+
+def test_tags_of_an_object_that_is_gone_are_told_as_such(bucket: Any) -> None:
+    store = S3ObjectStore(client("s3"), "documents")
+    bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
+    head = store.head("a")
+    assert head is not None
+    bucket.object_versions.filter(Prefix="a").delete()
+    with pytest.raises(NotFound):
+        store.tags("a", head)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented"])
+def test_where_tags_may_not_be_read_there_are_none_and_that_is_said_once(
+    bucket: Any, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
+    s3 = client("s3")
+    store = S3ObjectStore(s3, "documents")
+    head = store.head("a")
+    assert head is not None
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code}}, "GetObjectTagging")
+
+    s3.meta.events.register("before-call.s3.GetObjectTagging", refuse)
+    assert store.tags("a", head) == store.tags("a", head) == {}
+    assert [record.message for record in caplog.records] == ["object tags cannot be read: no document has any"]
+
+
+def test_more_tags_than_s3_allows_are_not_kept(bucket: Any) -> None:
+    s3 = client("s3")
+    store = S3ObjectStore(s3, "documents")
+    bucket.put_object(Key="a", Body=b"1")
+    head = store.head("a")
+    assert head is not None
+    tags = [{"Key": f"{number:02}", "Value": ""} for number in range(50)]
+    s3.meta.events.register("after-call.s3.GetObjectTagging", lambda parsed, **_: parsed.update(TagSet=tags))
+    assert list(store.tags("a", head)) == [f"{number:02}" for number in range(MAX_TAGS)]

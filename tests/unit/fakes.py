@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, NotFound, Refused
 from docwell.identity import Principal
 from docwell.models import (
@@ -34,6 +35,7 @@ from docwell.models import (
     Status,
     collection_of,
 )
+from docwell.ports import LiveDocument
 from docwell.tokens import count_tokens
 
 DIMENSION = 64
@@ -47,10 +49,19 @@ class FakeStore:
     objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     before_download: Callable[[], None] = lambda: None
     versions: int = 0
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    tagged: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def put(self, key: str, body: str | bytes) -> str:
+    def put(
+        self,
+        key: str,
+        body: str | bytes,
+        metadata: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> str:
         self.versions += 1
         version = f"v{self.versions}"
+        self.metadata[key], self.tagged[key] = metadata or {}, tags or {}
         self.objects[key] = (version, body.encode() if isinstance(body, str) else body)
         return version
 
@@ -61,7 +72,14 @@ class FakeStore:
         if key not in self.objects:
             return None
         version, body = self.objects[key]
-        return ObjectVersion(version, len(body), f'"{crc32(body):x}"')
+        return ObjectVersion(
+            version, len(body), f'"{crc32(body):x}"', self.metadata.get(key, {}), len(self.tagged.get(key, {}))
+        )
+
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
+        if self.objects.get(key, ("",))[0] != version.version:
+            raise NotFound("changed")
+        return self.tagged.get(key, {})
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
         keys = sorted(key for key in self.objects if after is None or key > after)[:limit]
@@ -147,11 +165,28 @@ class FakeLedger:
         found = {key: self.records[key].live_generation for key in keys if key in self.records}
         return {key: generation for key, generation in found.items() if generation}
 
+    def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
+        records = (self.records[key] for key in keys if key in self.records)
+        return {
+            one.key: LiveDocument(one.live_generation, one.live_attributes or Attributes())
+            for one in records
+            if one.live_generation
+        }
+
+    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
+        keys = [key for key in sorted(self.records) if collection_of(key) == collection and key.startswith(prefix)]
+        return self.described(keys[:limit]), len(keys) if len(keys) <= limit else None
+
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
-        return seen[:limit], None
+        return [r for r in seen if r.key.startswith(prefix)][:limit], None
 
 
 @dataclass
@@ -180,9 +215,13 @@ class FakeIndex:
         self.upserts += 1
         self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
 
-    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
+    def search(
+        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
+    ) -> list[Passage]:
         self.before_search()
-        records = [r for r in self.chunks.get(collection, {}).values() if document in (None, r.document)]
+        records = [
+            r for r in self.chunks.get(collection, {}).values() if documents is None or r.document in documents
+        ]
         hits = [
             Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)), r.units)
             for r in records
@@ -239,11 +278,15 @@ class FakeEmbedder:
 class FakeReader:
     """A "PDF" is text with form feeds between pages; `!reason` on its first line refuses it."""
 
+    title: str | None = "A title"
+    author: str | None = None
+    created: str | None = None
+
     def inspect(self, path: Path) -> PdfInfo:
         text = path.read_text()
         if text.startswith("!"):
             raise Refused(Reason(text[1:].strip()), "refused by the fake")
-        return PdfInfo(text.count("\f") + 1, title="A title")
+        return PdfInfo(text.count("\f") + 1, self.title, self.author, self.created)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):

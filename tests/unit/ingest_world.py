@@ -19,7 +19,7 @@ class World:
 
     def __init__(self, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
-        self.queue = FakeQueue()
+        self.queue, self.reader = FakeQueue(), FakeReader()
         limits_ = replace(IngestLimits(chunk_tokens=16), **limits)
         self.ingest = Ingest(
             bucket="documents",
@@ -27,7 +27,7 @@ class World:
             ledger=self.ledger,
             index=self.index,
             queue=self.queue,
-            indexer=RangeIndexer(self.store, self.index, FakeEmbedder(), FakeReader(), limits_),
+            indexer=RangeIndexer(self.store, self.index, FakeEmbedder(), self.reader, limits_),
             fingerprint="pipeline",
         )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
+from docwell.attributes import Attributes
 from docwell.conversation import Conversation
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
@@ -39,13 +40,19 @@ class World:
             limits=replace(QueryLimits(), **limits),
         )
 
-    def add(self, key: str, text: str, *, page: int = 1, live: bool = True) -> None:
+    def add(self, key: str, text: str, *, page: int = 1, live: bool = True, **said: Any) -> None:
         generation = "live" if live else "old"
         vector = self.embedder.embed_passages([text])[0].tolist()
         chunk = Chunk(text, page, page, 0, len(text), len(text.split()), label="iv")
         id_ = f"{key}-{page}-{generation}"
         self.index.upsert(collection_of(key), [IndexRecord(id_, key, generation, "v1", chunk, vector)])
-        self.ledger.records[key] = DocumentRecord(key, Status.INDEXED, live_generation="live", live_version="v1")
+        self.ledger.records[key] = DocumentRecord(
+            key,
+            Status.INDEXED,
+            live_generation="live",
+            live_version="v1",
+            live_attributes=Attributes(**said),
+        )
 
     def ask(
         self,

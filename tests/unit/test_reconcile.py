@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from docwell.attributes import Attributes
 from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
@@ -24,6 +25,8 @@ class World:
     """Bucket, ledger, index, queue and state in one, as far as reconcile sees them."""
 
     objects: dict[str, str] = field(default_factory=dict)  # key -> etag
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    tagged: dict[str, dict[str, str]] = field(default_factory=dict)
     rows: dict[str, Standing] = field(default_factory=dict)
     chunks: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> generation -> count
     sent: list[Hint | RangeTask] = field(default_factory=list)
@@ -46,7 +49,13 @@ class World:
 
     # ObjectStore
     def head(self, key: str) -> ObjectVersion | None:
-        return ObjectVersion("v1", 1, self.objects[key]) if key in self.objects else None
+        if key not in self.objects:
+            return None
+        tags = len(self.tagged.get(key, {}))
+        return ObjectVersion("v1", 1, self.objects[key], self.metadata.get(key, {}), tags)
+
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
+        return self.tagged.get(key, {})
 
     def download(self, key: str, version: ObjectVersion, path: object) -> None:
         raise AssertionError("reconcile reads no document")
@@ -127,6 +136,29 @@ def test_a_document_in_order_is_left_alone(world: World) -> None:
     world.add("gone.pdf", DocumentRecord("gone.pdf", Status.DELETED, updated_at=LONG_AGO))
     report = world.run()
     assert (drift(report), world.sent, report.complete) == ({}, [], True)
+
+
+def test_tags_and_metadata_that_are_not_what_the_ledger_has_are_stale_and_asked_to_be_looked_at(
+    world: World,
+) -> None:
+    said = Attributes(title="T", tags={"stage": "draft"}, metadata={"team": "heat"})
+    for key in ("same", "retagged", "untagged", "described", "newly tagged"):
+        world.indexed(key, live_attributes=None if key == "newly tagged" else said)
+        world.metadata[key], world.tagged[key] = {"team": "heat"}, {"stage": "draft"}
+    world.tagged["retagged"] = {"stage": "final"}
+    world.tagged["untagged"] = {}
+    world.metadata["described"] = {"team": "cold"}
+    world.metadata["newly tagged"] = {}
+    assert drift(world.run()) == {"stale": 4}
+    assert sorted(hint.key for hint in world.sent) == ["described", "newly tagged", "retagged", "untagged"]
+    assert world.sent == [Hint(hint.key) for hint in world.sent]
+
+
+def test_tags_are_asked_for_only_where_there_are_some(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "tags", lambda *_: pytest.fail("they were asked for"))
+    world.indexed("a.pdf")
+    world.indexed("b.pdf", live_attributes=Attributes(title="T"))
+    assert drift(world.run()) == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
 from docwell.models import DocumentRecord, Status
 from tests.unit.conftest import HttpWorld
 from tests.unit.http_calls import call
-from tests.unit.query_world import QUESTION
+from tests.unit.query_world import BOILER, QUESTION
 
 
 def test_a_question_gets_an_answer_with_everything_the_interface_promises(world: HttpWorld) -> None:
@@ -64,6 +64,18 @@ def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: HttpWorl
         {"question": "q", "history": [{"question": "a", "answer": "b" * 9_000}]},
         {"question": "q", "collection": "a", "collections": ["b"]},
         {"question": "q", "collections": ["c"] * 51},
+        {"question": "q", "filter": {"colour": "red"}},
+        {"question": "q", "filter": {"prefix": ""}},
+        {"question": "q", "filter": {"prefix": "é" * 600}},
+        {"question": "q", "filter": {"documents": []}},
+        {"question": "q", "filter": {"documents": ["a.pdf"] * 51}},
+        {"question": "q", "filter": {"documents": ["a.pdf"]}, "document": "a.pdf"},
+        {"question": "q", "filter": {"title": " "}},
+        {"question": "q", "filter": {"created_from": "yesterday"}},
+        {"question": "q", "filter": {"created_from": "2026-03-02", "created_to": "2026-03-01"}},
+        {"question": "q", "filter": {"tags": {"year": 2026}}},
+        {"question": "q", "filter": {"tags": {str(number): "" for number in range(11)}}},
+        '{"question": "q", "filter": {"metadata": {"a": "\\ud800"}}}',
         '{"question": "\\ud800"}',
         {"question": "\x00", "document": ""},
     ],
@@ -186,3 +198,64 @@ def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
     assert sorted(dimensions) == ["model", "service"]
     assert metrics["request_id"] == "gateway-request"
     assert "boiler" not in out.lower()
+
+
+WANTED = {
+    "prefix": "house/",
+    "title": "rules",
+    "author": "ada",
+    "created_from": "2026-01-01",
+    "created_to": "2026-12-31",
+    "tags": {"stage": "final"},
+    "metadata": {"Team": "heat"},
+}
+
+
+def test_a_question_about_documents_like_these_is_answered_from_them_alone(world: HttpWorld) -> None:
+    world.add(
+        "house/rules.pdf",
+        BOILER,
+        page=7,
+        title="House rules",
+        author="Ada",
+        created="2026-03-01",
+        tags={"stage": "final"},
+        metadata={"team": "heat"},
+    )
+    world.add("house/other.pdf", BOILER)
+    status, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "filter": WANTED})
+    assert (status, answer["status"]) == (200, "answered")
+    assert {one["document"] for one in answer["citations"]} == {"house/rules.pdf"}
+    for name, value in {"title": "bridge", "created_to": "2026-02-28", "tags": {"stage": "draft"}}.items():
+        _, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "filter": WANTED | {name: value}})
+        assert (answer["status"], answer["citations"]) == ("refused", [])
+
+
+def test_a_kept_question_is_asked_again_with_its_filter(world: HttpWorld) -> None:
+    world.add("house/rules.pdf", BOILER, page=7, created="2026-03-01")
+    body = {"question": QUESTION, "filter": {"created_from": "2026-03-01"}}
+    _, answer, _ = call("POST", "/v1/query", body)
+    world.add("house/rules.pdf", BOILER, page=7, created="2026-02-01")
+    status, again, _ = call("POST", f"/v1/receipts/{answer['request_id']}/replay")
+    assert (status, again["now"]["status"]) == (200, "refused")
+
+
+def test_what_is_said_of_a_document_is_told_with_where_it_stands(world: HttpWorld) -> None:
+    world.add("house/rules.pdf", BOILER, tags={"stage": "final"}, metadata={"team": "heat"})
+    _, found, _ = call("GET", "/v1/documents/house%2Frules.pdf")
+    assert (found["tags"], found["metadata"]) == ({"stage": "final"}, {"team": "heat"})
+
+
+def test_documents_are_listed_by_how_their_keys_begin(world: HttpWorld) -> None:
+    world.add("house/2026/a.pdf", BOILER)
+    world.add("garden/2026/b.pdf", BOILER)
+
+    def listed(query: str, key: str = "all") -> list[str]:
+        status, found, _ = call("GET", f"/v1/documents?{query}", key=key)
+        assert status == 200
+        return [one["document"] for one in found["documents"]]
+
+    assert listed("prefix=house/2026/") == ["house/2026/a.pdf"]
+    assert listed("prefix=house/2026/&collection=garden") == []
+    assert listed("prefix=g") == ["garden/2026/b.pdf"]
+    assert listed("prefix=garden/", "house") == listed("prefix=attic/", "house") == []

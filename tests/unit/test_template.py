@@ -124,6 +124,16 @@ def test_each_stage_of_samconfig_names_parameters_that_exist_and_values_that_the
         assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
 
 
+def test_every_change_of_a_document_that_a_filter_can_see_reaches_the_queue(template: dict[str, Any]) -> None:
+    said = properties(template, "DocumentsBucket")["NotificationConfiguration"]["QueueConfigurations"]
+    assert {one["Event"] for one in said} == {
+        "s3:ObjectCreated:*",
+        "s3:ObjectRemoved:*",
+        "s3:LifecycleExpiration:*",
+        "s3:ObjectTagging:*",
+    }
+
+
 def test_a_message_stays_hidden_for_six_times_the_functions_time_limit(template: dict[str, Any]) -> None:
     timeout = properties(template, "IngestFunction")["Timeout"]
     assert properties(template, "IngestQueue")["VisibilityTimeout"] >= 6 * timeout

@@ -88,3 +88,51 @@ def test_a_document_cannot_drive_the_terminal(run: Run, api: FakeApi) -> None:
     assert "\x1b" not in result.stdout
     assert "\x07" not in result.stdout
     assert "[bold]not markup[/bold]" in result.stdout
+
+
+def test_flags_that_say_which_documents_become_the_filter(run: Run, api: FakeApi) -> None:
+    flags = [
+        "--prefix",
+        "a/2026/",
+        "--title",
+        "flood",
+        "--author",
+        "ada",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-12-31",
+    ]
+    more = [
+        "--tag",
+        "stage=final",
+        "--tag",
+        "formula=a=b",
+        "--metadata",
+        "team=",
+        "--document",
+        "a/x",
+        "--document",
+        "a/y",
+    ]
+    assert run("ask", "When?", *flags, *more, api=api).exit_code == 0
+    assert api.requests[-1][2] == {
+        "question": "When?",
+        "filter": {
+            "prefix": "a/2026/",
+            "documents": ["a/x", "a/y"],
+            "title": "flood",
+            "author": "ada",
+            "created_from": "2026-01-01",
+            "created_to": "2026-12-31",
+            "tags": {"stage": "final", "formula": "a=b"},
+            "metadata": {"team": ""},
+        },
+    }
+
+
+@pytest.mark.parametrize("flags", [("--tag", "final"), ("--metadata", "=x"), ("--from", "yesterday")])
+def test_a_flag_that_says_nothing_is_wrong_usage(run: Run, api: FakeApi, flags: tuple[str, str]) -> None:
+    result = run("ask", "When?", *flags, api=api)
+    assert result.exit_code == 2
+    assert api.requests == []

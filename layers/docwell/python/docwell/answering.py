@@ -52,6 +52,7 @@ def question_of(body: api.QueryRequest) -> Question:
         text=body.question,
         collections=api.chosen_collections(body),
         document=body.document,
+        filter=api.chosen_documents(body),
         top_k=top_k,
         history=history,
         fallback=body.fallback == "extractive",

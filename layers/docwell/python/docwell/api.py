@@ -9,20 +9,25 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput, DocwellError, QuotaExceeded, Unavailable
+from docwell.filters import ANY, Filter
 from docwell.models import Answer, AnswerStatus, Cost, DocumentRecord, Passage, Receipt, Status, collection_of
 
 PROBLEM_JSON = "application/problem+json"
 
-# S3 keys have at most 1,024 bytes, so a collection, their first part, has no more.
-_Key = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+# S3's limit for a key; a collection, its first part, has no more.
+_KEY_BYTES = 1024
 _MAX_COLLECTIONS = 50
+# Of 1 KB each: the firewall blocks bodies over 64 KB.
+_MAX_DOCUMENTS = 50
 # Each of the server-sent events of a streamed answer.
 EVENT_SCHEMA = {
     "type": "object",
@@ -35,16 +40,29 @@ EVENT_SCHEMA = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
-def _text(value: str) -> str:
-    """Text that says something and can be encoded."""
-    if not value.strip():
-        raise ValueError("it is blank")
+def _encodable(value: str) -> str:
+    """Text that can be encoded."""
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("it is not valid Unicode text")
     return value
 
 
+def _text(value: str) -> str:
+    """Text that says something and can be encoded."""
+    if not value.strip():
+        raise ValueError("it is blank")
+    return _encodable(value)
+
+
+def _key(value: str) -> str:
+    """What can be a key, or begin one."""
+    if len(_encodable(value).encode()) > _KEY_BYTES:
+        raise ValueError(f"it is over {_KEY_BYTES:,} bytes")
+    return value
+
+
 _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), AfterValidator(_key)]
 
 
 class TurnBody(BaseModel):
@@ -56,16 +74,43 @@ class TurnBody(BaseModel):
     answer: _Text
 
 
+# A tag's name has 128 characters at most and its value 256; all metadata of an object has 2 KB.
+_Pair = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_encodable)]
+_Words = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_text)]
+
+
+class FilterBody(BaseModel):
+    """Which documents are meant: those for which all of this holds, by what the ledger knows of them now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prefix: Key | None = Field(default=None, description="How their keys begin, such as `handbooks/2026/`.")
+    documents: Annotated[list[Key], Field(min_length=1, max_length=_MAX_DOCUMENTS)] | None = Field(
+        default=None, description="Their keys."
+    )
+    title: _Words | None = Field(default=None, description="Words of the PDF's title, in any case.")
+    author: _Words | None = Field(default=None, description="Words of the PDF's author, in any case.")
+    created_from: date | None = Field(default=None, description="The first day that the PDF may be of.")
+    created_to: date | None = Field(default=None, description="The last one.")
+    tags: Annotated[dict[_Pair, _Pair], Field(max_length=MAX_TAGS)] = Field(
+        default={}, description="S3 object tags with these values."
+    )
+    metadata: Annotated[dict[_Pair, _Pair], Field(max_length=MAX_METADATA)] = Field(
+        default={}, description="S3 user metadata (x-amz-meta-...) with these values."
+    )
+
+
 class QueryRequest(BaseModel):
     """A question. Without `collection` and `collections` all that the caller may read are searched."""
 
     model_config = ConfigDict(extra="forbid")
 
     question: _Text = Field(description="In any language the embedding model knows.")
-    collection: _Key | None = None
-    collections: Annotated[list[_Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
+    collection: Key | None = None
+    collections: Annotated[list[Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
     top_k: int | None = Field(default=None, ge=1, description="How many passages the model is given.")
-    document: _Key | None = Field(default=None, description="Only this document: its key.")
+    document: Key | None = Field(default=None, description="Only this document: its key.")
+    filter: FilterBody | None = Field(default=None, description="Only documents like these.")
     history: list[TurnBody] = Field(default=[], description="The conversation so far, oldest first.")
     stream: bool = Field(default=False, description="Answer as server-sent events.")
     fallback: Literal["none", "extractive"] = Field(
@@ -224,6 +269,10 @@ class DocumentBody(BaseModel):
     unreadable_pages: list[int] = Field(description="Pages with text that no one could read; not searched.")
     chunks: int
     title: str | None
+    author: str | None
+    created: str | None = Field(description="The day that the PDF says it was created on.")
+    metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
+    tags: dict[str, str] = Field(description="S3 object tags of the live version.")
     updated_at: float = Field(description="Seconds since the epoch.")
 
 
@@ -286,6 +335,8 @@ def document_body(record: DocumentRecord) -> DocumentBody:
     """The response for what the ledger knows of a document."""
     fields = asdict(record)
     fields |= {"document": record.key, "collection": collection_of(record.key)}
+    said = record.live_attributes or Attributes()
+    fields |= {"metadata": said.metadata, "tags": said.tags}
     fields["unreadable_pages"] = sorted(record.unreadable_pages)
     return DocumentBody.model_validate(fields, extra="ignore")
 
@@ -329,3 +380,24 @@ def chosen_collections(request: QueryRequest) -> tuple[str, ...]:
     if request.collection is not None:
         return (request.collection,)
     return tuple(dict.fromkeys(request.collections or ()))
+
+
+def chosen_documents(request: QueryRequest) -> Filter:
+    """The filter of a request. Raises `BadInput` when it contradicts itself."""
+    body = request.filter
+    if body is None:
+        return ANY
+    if body.documents is not None and request.document is not None:
+        raise BadInput("give document or filter.documents, not both")
+    if body.created_from is not None and body.created_to is not None and body.created_from > body.created_to:
+        raise BadInput("filter.created_from is after filter.created_to")
+    return Filter(
+        prefix=body.prefix or "",
+        documents=tuple(dict.fromkeys(body.documents or ())),
+        title=body.title or "",
+        author=body.author or "",
+        created_from=body.created_from.isoformat() if body.created_from else "",
+        created_to=body.created_to.isoformat() if body.created_to else "",
+        tags=body.tags,
+        metadata=body.metadata,
+    )

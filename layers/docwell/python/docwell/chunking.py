@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from docwell.models import Chunk, Page
 from docwell.outline import Outline, Section, shown
@@ -69,25 +69,38 @@ class _Marks:
     before: set[int]
 
 
-def chunk_pages(
-    pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int, outline: Outline | None = None
-) -> Iterator[Chunk]:
-    """Chunks of at most `max_tokens` tokens, in order, each within one page.
+class CutPage(NamedTuple):
+    """A page and its chunks, in order."""
+
+    page: Page
+    chunks: tuple[Chunk, ...]
+
+
+def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[CutPage]:
+    """Each page with its chunks of at most `max_tokens` tokens.
 
     `chunk.text == page.text[chunk.start:chunk.end]`. Each character of a page that is not white space is in
     exactly one chunk; no chunk begins or ends with white space. Takes time in proportion to the text. Only
-    a single character of more tokens than `max_tokens` is over the limit. `outline` knows the sections of the
-    pages before, where these are not the first.
+    a single character of more tokens than `max_tokens` is over the limit.
     """
-    outline = outline or Outline()
+    outline = Outline()
     for page in pages:
         above = outline.path
         sections = outline.read(page)
         offsets = tokenizer.offsets([page.text])[0]
         marks = _marks(page.text, sections)
+        chunks = []
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start))
-            yield Chunk(page.text[start:end], page.number, page.number, start, end, tokens, page.label, heading)
+            text = page.text[start:end]
+            chunks.append(Chunk(text, page.number, page.number, start, end, tokens, page.label, heading))
+        yield CutPage(page, tuple(chunks))
+
+
+def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
+    """The chunks of `cut_pages` alone."""
+    for cut in cut_pages(pages, tokenizer, max_tokens):
+        yield from cut.chunks
 
 
 def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:

@@ -14,13 +14,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
-from docwell.chunking import chunk_pages
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.chunking import CutPage, cut_pages
 from docwell.errors import Refused
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.naming import document_name, embedded_texts, in_context
-from docwell.outline import Outline
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.units import pack, split
 
@@ -95,51 +97,49 @@ class RangeIndexer:
         """
         size = self.limits.range_pages
         first, last = range_ * size + 1, min((range_ + 1) * size, last_page)
-        count = _Count(self.limits.max_document_characters)
+        ref, count = generation.ref, _Count(self.limits.max_document_characters)
+        # As a query: a title of any length is cut, not refused.
+        (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with (
             closing(_ahead(self._cut_pages(path, first, last), _PAGES_AHEAD)) as pages,
-            _Writer(self.index, generation.ref.collection, alive) as writer,
+            _Writer(self.index, ref.collection, alive) as writer,
         ):
             for batch in self._batches(pages, count, alive):
-                writer.write(self._records(generation, range_, count.tally.chunks, batch))
+                done = count.tally.chunks
+                ids = [ref.chunk_id(generation.id, range_, done + i) for i in range(len(batch))]
+                writer.write(
+                    [
+                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), units)
+                        for id_, chunk, (vector, units) in zip(
+                            ids, batch, self._embedded(batch, name), strict=True
+                        )
+                    ]
+                )
                 count.add_chunks(batch)
             writer.finish()
         return count.tally
 
-    def _records(
-        self, generation: Generation, range_: int, first: int, chunks: Sequence[Chunk]
-    ) -> list[IndexRecord]:
-        """The chunks of a batch, the first of them the range's `first`, with their vectors and their units'."""
-        ref, embedder = generation.ref, self.embedder
-        # As a query: a title of any length is cut, not refused.
-        (name,) = embedder.embed_queries([document_name(ref.key, generation.title)])
-        texts = embedded_texts(chunks, embedder, embedder.max_tokens)
-        spans = [split(chunk.text, embedder) for chunk in chunks]
-        parts = [
-            chunk.text[start:end] for chunk, of_chunk in zip(chunks, spans, strict=True) for start, end in of_chunk
-        ]
-        embedded = embedder.embed_passages([*texts, *parts])
-        vectors, unit_vectors = in_context(embedded[: len(texts)], name), embedded[len(texts) :]
-        records: list[IndexRecord] = []
-        for place, (chunk, of_chunk, vector) in enumerate(zip(chunks, spans, vectors, strict=True)):
-            own, unit_vectors = unit_vectors[: len(of_chunk)], unit_vectors[len(of_chunk) :]
-            id_ = ref.chunk_id(generation.id, range_, first + place)
-            records.append(
-                IndexRecord(
-                    id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), pack(of_chunk, own)
-                )
-            )
-        return records
+    def _embedded(
+        self, chunks: Sequence[Chunk], name: NDArray[np.float32]
+    ) -> Iterator[tuple[NDArray[np.float32], Units]]:
+        """The vector of each chunk, and its units with theirs."""
+        spans = [split(chunk.text, self.embedder) for chunk in chunks]
+        parts = [chunk.text[start:end] for chunk, own in zip(chunks, spans, strict=True) for start, end in own]
+        texts = embedded_texts(chunks, self.embedder, self.embedder.max_tokens)
+        # Together, since texts of one length are embedded fastest.
+        vectors = self.embedder.embed_passages([*texts, *parts])
+        rest = vectors[len(chunks) :]
+        for own, vector in zip(spans, in_context(vectors[: len(chunks)], name), strict=True):
+            yield vector, pack(own, rest[: len(own)])
+            rest = rest[len(own) :]
 
-    def _cut_pages(self, path: Path, first: int, last: int) -> Generator[_CutPage]:
-        outline = Outline()
+    def _cut_pages(self, path: Path, first: int, last: int) -> Generator[CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(self.reader.pages(path, first, last)) as pages:
-            for page in pages:
-                yield _CutPage(page, tuple(chunk_pages([page], self.embedder, chunk_tokens, outline)))
+            yield from cut_pages(pages, self.embedder, chunk_tokens)
 
     def _batches(
-        self, pages: Iterator[_CutPage], count: _Count, alive: Callable[[], None]
+        self, pages: Iterator[CutPage], count: _Count, alive: Callable[[], None]
     ) -> Iterator[list[Chunk]]:
         """All chunks in order, as many at a time as are embedded and written together; pages are counted."""
         waiting: list[Chunk] = []
@@ -154,11 +154,6 @@ class RangeIndexer:
                 size = self.limits.upsert_batch
         if waiting:
             yield waiting
-
-
-class _CutPage(NamedTuple):
-    page: Page
-    chunks: tuple[Chunk, ...]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Protocol
 
+from docwell.attributes import Attributes
 from docwell.errors import DeadlineExceeded, DocwellError, NotFound, Refused, Unavailable
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
@@ -142,7 +143,7 @@ class Ingest:
             if isinstance(message, RangeTask) and not _wants(work.record, message):
                 return
             failed = replace(work.record, status=Status.FAILED, reason=reason.value, detail=detail, swept=False)
-            self._write(work, replace(failed, live_generation=None, live_version=None))
+            self._write(work, replace(failed, live_generation=None, live_version=None, live_attributes=None))
             with suppress(DocwellError):  # what cannot be removed now, reconcile finds
                 self._sweep(work)
 
@@ -179,12 +180,13 @@ class Ingest:
                 self._settle(work, DocumentRecord(key, Status.DELETED))
                 return
             trusted = record.version == head.version and not hint.rebuild
-            if trusted and record.status in _SETTLED:
-                if hint.sweep:
-                    self._write(work, replace(record, swept=False))
-                self._sweep(work)
-                return
             try:
+                if trusted and record.status in _SETTLED:
+                    self._describe(work, head)
+                    if hint.sweep:
+                        self._write(work, replace(work.record, swept=False))
+                    self._sweep(work)
+                    return
                 if trusted and record.status is Status.PENDING and record.ranges is not None:
                     self._go_on(work, again=hint.sweep)
                 else:
@@ -196,6 +198,18 @@ class Ingest:
             hint = Hint(key)
             if self.store.head(key) == head:
                 return
+
+    def _describe(self, work: _Work, head: ObjectVersion) -> None:
+        """Renew what is said of a live document: tags, and metadata without VersionIds, change by themselves."""
+        record = work.record
+        if record.live_generation is not None:
+            said = self._attributes(record, head)
+            if said != record.live_attributes:
+                self._write(work, replace(record, live_attributes=said))
+
+    def _attributes(self, record: DocumentRecord, head: ObjectVersion) -> Attributes:
+        tags = self.store.tags(record.key, head)
+        return Attributes(record.title, record.author, record.created, head.metadata, tags)
 
     def _start(self, work: _Work, head: ObjectVersion, *, rebuild: bool) -> None:
         key = work.lease.key
@@ -214,6 +228,7 @@ class Ingest:
             live_generation=work.record.live_generation,
             live_version=work.record.live_version,
             swept=first,
+            live_attributes=work.record.live_attributes,
         )
         work.ahead = None
         self._write(work, begun, fresh=True)
@@ -226,6 +241,7 @@ class Ingest:
             info = self.indexer.reader.inspect(path)
             ranges = max(1, -(-info.page_count // self.limits.range_pages))
             planned = replace(work.record, pages=info.page_count, title=info.title, ranges=ranges)
+            planned = replace(planned, author=info.author, created=info.created)
             if ranges == 1:
                 work.ahead, alive = planned, self._alive(work)
                 generation = self._generation(key, head.version, info.title)
@@ -268,7 +284,8 @@ class Ingest:
         head = self.store.head(record.key)
         if head is not None and head.version == record.version:
             generation = self._generation(record.key, head.version).id
-            live = replace(record, status=Status.INDEXED, reason=None, detail=None)
+            said = self._attributes(record, head)
+            live = replace(record, status=Status.INDEXED, reason=None, detail=None, live_attributes=said)
             self._settle(work, replace(live, live_generation=generation, live_version=head.version))
 
     def _settle_refused(self, work: _Work, head: ObjectVersion, refused: Refused) -> None:
@@ -282,8 +299,8 @@ class Ingest:
         if record.status is Status.INDEXED:
             self._write(work, record, fresh=record.ranges == 1)
         else:
-            gone = replace(record, live_generation=None, live_version=None, chunks=0, swept=False)
-            self._write(work, gone, fresh=True)
+            gone = replace(record, live_generation=None, live_version=None, live_attributes=None)
+            self._write(work, replace(gone, chunks=0, swept=False), fresh=True)
         self._sweep(work)
 
     def _sweep(self, work: _Work) -> None:

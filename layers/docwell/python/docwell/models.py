@@ -11,6 +11,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from docwell.attributes import Attributes
+
 DEFAULT_COLLECTION = "default"
 
 
@@ -59,11 +61,16 @@ def collection_of(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
-    """One version of one object: what a HEAD says. `version` is the VersionId, or the ETag without versioning."""
+    """One version of one object: what a HEAD says. `version` is the VersionId, or the ETag without versioning.
+
+    `tags` counts its tags; 0 also where the store does not tell.
+    """
 
     version: str
     size: int
     etag: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +110,12 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PdfInfo:
-    """What a PDF says of itself."""
+    """What a PDF says of itself. `created` is a day, such as 2026-03-01."""
 
     page_count: int
     title: str | None = None
     author: str | None = None
+    created: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +205,7 @@ class DocumentRecord:
     """What the ledger knows of one document.
 
     `version`, `status`, `reason`, `pages`… speak of the newest version that was looked at;
-    `live_generation` and `live_version` of what queries may see, None when nothing may be.
+    `live_generation`, `live_version` and `live_attributes` of what queries may see, None when nothing may be.
     `attempt` is the fence of the worker that last began from nothing.
     A document longer than a range has `ranges` of them, numbered from 0; `ranges_done` says which are in the
     index, and `dispatched` that each has been sent as a message of its own. `pages_done`, `chunks`,
@@ -223,8 +231,11 @@ class DocumentRecord:
     characters: int = 0
     unreadable_pages: frozenset[int] = frozenset()
     title: str | None = None
+    author: str | None = None
+    created: str | None = None
     live_generation: str | None = None
     live_version: str | None = None
+    live_attributes: Attributes | None = None
     swept: bool = True
     updated_at: float = 0.0
 

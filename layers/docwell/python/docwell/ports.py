@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from docwell.attributes import Attributes
 from docwell.identity import Principal
 from docwell.models import (
     Completion,
@@ -43,6 +44,10 @@ class ObjectStore(Protocol):
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         """Write exactly that version to `path`. Raises `NotFound` when it is gone."""
+        ...
+
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
+        """The tags of that version, none where they may not be read. Raises `NotFound` when it is gone."""
         ...
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
@@ -125,12 +130,39 @@ class Catalogue(Protocol):
         ...
 
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         """Up to `limit` documents and a cursor for the next page, None at the end; a page may have none.
 
-        Of these collections alone, by collection and key; with None of all, in no order. DELETED ones only
-        when asked for. Raises `BadInput` for a cursor that leads out of the collections.
+        Their keys begin with `prefix`. Of these collections alone, by collection and key; with None of all, in
+        no order. DELETED ones only when asked for. Raises `BadInput` for a cursor that leads out of these.
+        """
+        ...
+
+
+class LiveDocument(NamedTuple):
+    """What queries may see of a document, and what is said of it."""
+
+    generation: str
+    attributes: Attributes
+
+
+class LiveDocuments(Protocol):
+    """The ledger of one pipeline as filters read it."""
+
+    def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
+        """Those of the documents that are live, read consistently."""
+        ...
+
+    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
+        """The live documents of a collection whose keys begin with the prefix, from an index a moment behind.
+
+        And how many rows were looked at; None when these were more than `limit` and some were left out.
         """
         ...
 
@@ -142,8 +174,13 @@ class VectorIndex(Protocol):
         """Write records; the same ids twice are one. When this raises, some may have been written."""
         ...
 
-    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
-        """The `k` nearest chunks by cosine, nearest first; none where the collection does not exist."""
+    def search(
+        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
+    ) -> list[Passage]:
+        """The `k` nearest chunks by cosine, nearest first; none where the collection does not exist.
+
+        With `documents` (at least one) of these alone.
+        """
         ...
 
     def ids(
@@ -323,7 +360,7 @@ class PdfReader(Protocol):
     """PDF to text. Raises `Refused` with a reason for what cannot be read."""
 
     def inspect(self, path: Path) -> PdfInfo:
-        """How many pages there are, and the title. Raises `Refused`."""
+        """How many pages there are, and what the file says of itself. Raises `Refused`."""
         ...
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:

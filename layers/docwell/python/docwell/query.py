@@ -13,6 +13,7 @@ from docwell.conversation import Conversation
 from docwell.deadline import Deadline, Pending
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.extractive import extract
+from docwell.filters import ANY, Filter
 from docwell.grounding import GroundedAnswer, ground
 from docwell.identity import Principal
 from docwell.models import Answer, AnswerStatus, Citation, Completion, Passage, Sentence, Timings, Turn, Usage
@@ -38,7 +39,7 @@ _RESERVE_S = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and where. No collections means all of them; `document` narrows to one key.
+    """What is asked, and where. No collections means all of them; `document` narrows to one key, `filter` to some.
 
     `fallback` allows an extractive answer when the model host fails.
     """
@@ -46,6 +47,7 @@ class Question:
     text: str
     collections: tuple[str, ...] = ()
     document: str | None = None
+    filter: Filter = ANY
     top_k: int = 5
     history: tuple[Turn, ...] = ()
     fallback: bool = False
@@ -235,7 +237,7 @@ class _Request:
         scope = self._stage(
             "retrieve",
             _RETRIEVE_SHARE,
-            lambda: retrieval.scope(self.principal, question.collections, question.document),
+            lambda: retrieval.scope(self.principal, question.collections, question.document, question.filter),
         )
         text = question.text
         if begun is None:

@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from time import time
 
-from docwell.models import DocumentRecord, Hint, ObjectSummary, Reason, Status, collection_of
+from docwell.attributes import Attributes
+from docwell.errors import NotFound
+from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Drift(StrEnum):
     """How bucket, ledger and index can disagree."""
 
     MISSING = "missing"  # an object that the ledger does not know, or that could not be indexed for a while
-    STALE = "stale"  # the row is of other content, or chunks of another generation are left
+    STALE = "stale"  # the row is of other content or tags, or chunks of another generation are left
     ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
     DUPLICATE = "duplicate"  # more chunks of the live generation than were written
     LOST = "lost"  # fewer
@@ -288,13 +290,16 @@ class Reconcile:
         now = self.clock()
         idle = [row for row in rows if not self._is_at_work(row, now)]
         records = [row.record for row in idle]
-        gone = self._gone([record.key for record in records if record.status is not Status.DELETED])
+        heads = self._heads([record.key for record in records if record.status is not Status.DELETED])
+        told = self._told_otherwise(records, heads)
         chunks = self._generations([record.key for record in records])
         found: dict[str, Finding] = {}
         for record, leased_until in idle:
             deleted = record.status is Status.DELETED
-            missing = deleted or record.key in gone
+            missing = deleted or heads[record.key] is None
             finding = _judge_row(record, chunks.get(record.key, {}), deleted=deleted, missing=missing)
+            if finding is None and record.key in told:
+                finding = Finding(Drift.STALE, Hint(record.key))
             if finding is None and leased_until > 0:
                 finding = Finding(Drift.STUCK, Hint(record.key))
             if finding is not None:
@@ -306,11 +311,32 @@ class Reconcile:
         old = now - self.limits.stuck_after_s
         return row.leased_until > old or (row.record.status is Status.PENDING and row.record.updated_at > old)
 
-    def _gone(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that are not in the bucket."""
+    def _heads(self, keys: Sequence[str]) -> dict[str, ObjectVersion | None]:
+        """What the bucket has of the keys."""
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            heads = pool.map(self.store.head, keys)
-            return {key for key, head in zip(keys, heads, strict=True) if head is None}
+            return dict(zip(keys, pool.map(self.store.head, keys), strict=True))
+
+    def _told_otherwise(
+        self, records: Sequence[DocumentRecord], heads: Mapping[str, ObjectVersion | None]
+    ) -> set[str]:
+        """The keys of live documents whose tags or metadata are no more what the ledger has."""
+
+        def differs(record: DocumentRecord) -> bool:
+            head, known = heads.get(record.key), record.live_attributes or Attributes()
+            if record.live_generation is None or head is None:
+                return False
+            if head.metadata != known.metadata:
+                return True
+            if head.tags == 0 and not known.tags:  # then asking for them tells nothing
+                return False
+            try:
+                return self.store.tags(record.key, head) != known.tags
+            except NotFound:  # replaced just now
+                return False
+
+        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+            found = zip(records, pool.map(differs, records), strict=True)
+            return {record.key for record, other in found if other}
 
     def _generations(self, keys: Sequence[str]) -> dict[str, Mapping[str, int]]:
         collections = defaultdict[str, list[str]](list)
@@ -339,7 +365,8 @@ class Reconcile:
         else:
             now.go_on(json.dumps([names[1], 0]) if len(names) > 1 else None)
         # A key that is in the bucket has no row because it is missing, which the first walk sees.
-        return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in sorted(self._gone(strangers))]
+        gone = sorted(key for key, head in self._heads(strangers).items() if head is None)
+        return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 
     # --- where it is ---
 

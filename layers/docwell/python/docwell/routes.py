@@ -209,6 +209,7 @@ def documents(
     status: Annotated[Status | None, Query()] = None,
     cursor: Annotated[str | None, Query(max_length=8192)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
+    prefix: Annotated[api.Key | None, Query(description="How their keys begin.")] = None,
 ) -> api.DocumentsResponse:
     """One page of documents."""
     principal, catalogue = _charged(), wiring.catalogue()
@@ -216,7 +217,11 @@ def documents(
     if collection is not None:
         # Another's collection has no documents for this caller: then it ends as one that has none at all.
         readable = [collection] if principal.may_read(collection) else []
-    records, following = catalogue.page(readable, status, cursor, limit)
+    within = readable
+    if prefix is not None and "/" in prefix:  # then all of them are in one collection
+        home = collection_of(prefix)
+        within = [home] if principal.may_read(home) and collection in (None, home) else []
+    records, following = catalogue.page(within, status, cursor, limit, prefix or "")
     if collection is not None and not records and following is None and _is_empty(catalogue, readable):
         raise NotFound(NO_COLLECTION)
     return api.DocumentsResponse(documents=[api.document_body(record) for record in records], cursor=following)

@@ -84,8 +84,13 @@ class ChromaIndex:
                 ),
             )
 
-    def search(self, collection: str, vector: Sequence[float], k: int, document: str | None) -> list[Passage]:
-        """The `k` nearest chunks, nearest first; none where the collection does not exist."""
+    def search(
+        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
+    ) -> list[Passage]:
+        """The `k` nearest chunks (of these documents), nearest first; none where the collection does not exist."""
+        condition: Any = None
+        if documents is not None:
+            condition = {"document": documents[0] if len(documents) == 1 else {"$in": list(documents)}}
         with _vendor_errors():
             answer = self._again_if_gone(
                 collection,
@@ -93,7 +98,7 @@ class ChromaIndex:
                 call=lambda chroma: chroma.query(
                     query_embeddings=np.asarray([vector], dtype=np.float32),
                     n_results=k,
-                    where={"document": document} if document is not None else None,
+                    where=condition,
                     include=["documents", "metadatas", "distances"],
                 ),
             )

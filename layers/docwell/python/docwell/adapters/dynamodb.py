@@ -17,11 +17,13 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from docwell.adapters import ledger_attributes
 from docwell.adapters.aws import error_code, until_processed, vendor_errors
 from docwell.adapters.ledger_pages import LedgerPages, decode_cursor, encode_cursor
+from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
 from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
-from docwell.ports import Standing
+from docwell.ports import LiveDocument, Standing
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
@@ -36,7 +38,7 @@ _deserialize = TypeDeserializer().deserialize
 
 
 class DynamoLedger:
-    """`docwell.ports.Ledger`, `RangeLedger`, `Catalogue` and `LedgerRows` of one pipeline over one table."""
+    """`docwell.ports.Ledger`, `RangeLedger`, `Catalogue`, `LiveDocuments` and `LedgerRows` of one pipeline."""
 
     def __init__(
         self,
@@ -173,8 +175,21 @@ class DynamoLedger:
                         found[item["document"]["S"]] = item["live_generation"]["S"]
         return found
 
+    def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
+        """The live ones of the documents with what is said of them, read consistently."""
+        return ledger_attributes.described(self._client, self._table, self._pipeline, keys)
+
+    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
+        """The live documents under a prefix, from the collections' index; and how many rows were looked at."""
+        return ledger_attributes.under(self._client, self._table, self._pipeline, (collection, prefix), limit)
+
     def page(
-        self, collections: Sequence[str] | None, status: Status | None, cursor: str | None, limit: int
+        self,
+        collections: Sequence[str] | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+        prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
         """Documents of the collections by name and key (from their index, a moment behind); of all in no order."""
         values = {":status": (status or Status.DELETED).value, ":pipeline": self._pipeline}
@@ -184,6 +199,7 @@ class DynamoLedger:
             filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             names={"#status": "status"},
             values={name: _serialize(value) for name, value in values.items()},
+            prefix=prefix,
         )
         found, following = (
             pages.every(cursor, limit) if collections is None else pages.of(collections, cursor, limit)
@@ -270,9 +286,11 @@ def _standing(item: Mapping[str, Any]) -> Standing:
 
 
 def _number(value: object) -> object:
-    """DynamoDB's serialiser takes Decimal, not float, and set, not frozenset."""
+    """DynamoDB's serialiser takes Decimal, not float, set, not frozenset, and dict."""
     if isinstance(value, float):
         return Decimal(str(value))
+    if isinstance(value, Attributes):
+        return ledger_attributes.stored(value)
     return set(value) if isinstance(value, frozenset) else value
 
 
@@ -297,6 +315,8 @@ def _record(item: Mapping[str, Any]) -> DocumentRecord:
             values[name] = float(value) if name == "updated_at" else int(value)
         elif isinstance(value, set):
             values[name] = frozenset(int(number) for number in value)
+        elif isinstance(value, dict):
+            values[name] = ledger_attributes.attributes_of(value)
     values["status"] = Status(values.get("status", Status.PENDING))
     return DocumentRecord(key=item["document"], **values)
 

@@ -30,13 +30,17 @@ _READS = 50
 
 @dataclass(frozen=True, slots=True)
 class LedgerPages:
-    """Rows of one table that pass `filter`, a DynamoDB expression over `names` and `values`."""
+    """Rows of one table that pass `filter`, a DynamoDB expression over `names` and `values`.
+
+    Their documents begin with `prefix`.
+    """
 
     client: Any
     table: str
     filter: str
     names: Mapping[str, str]
     values: Mapping[str, Any]
+    prefix: str = ""
 
     def every(self, cursor: str | None, limit: int) -> tuple[list[Item], str | None]:
         """Up to `limit` rows of all collections, in no order. Raises `BadInput` for a cursor not given here."""
@@ -45,7 +49,7 @@ class LedgerPages:
             raise _wrong_cursor()
         found: list[Item] = []
         for _ in range(_READS):
-            place = self._read(self.client.scan, found, limit, place)
+            place = self._read(self._scan, found, limit, place)
             if place is None or len(found) >= limit:
                 break
         return found, encode_cursor(place)
@@ -59,6 +63,8 @@ class LedgerPages:
         place: Place | None = decode_cursor(cursor)
         if place is not None:
             left = left[_index(left, place) :]
+            if not place.get("document", {"S": self.prefix})["S"].startswith(self.prefix):
+                raise _wrong_cursor()
         found: list[Item] = []
         for _ in range(_READS):
             if not left or len(found) >= limit:
@@ -71,11 +77,20 @@ class LedgerPages:
             place = {"collection": {"S": left[0]}}
         return found, encode_cursor(place)
 
+    def _scan(self, **request: Any) -> Any:  # noqa: ANN401 - boto3's own
+        if self.prefix:
+            request["FilterExpression"] += " AND begins_with(document, :prefix)"
+            request["ExpressionAttributeValues"] |= {":prefix": {"S": self.prefix}}
+        return self.client.scan(**request)
+
     def _query(self, collection: str) -> Callable[..., Any]:
         def read(**request: Any) -> Any:  # noqa: ANN401 - boto3's own
             request["ExpressionAttributeNames"] |= {"#collection": "collection"}
             request["ExpressionAttributeValues"] |= {":collection": {"S": collection}}
             condition = "#collection = :collection"
+            if self.prefix:  # DynamoDB takes no empty one
+                request["ExpressionAttributeValues"] |= {":prefix": {"S": self.prefix}}
+                condition += " AND begins_with(document, :prefix)"
             return self.client.query(IndexName="by_collection", KeyConditionExpression=condition, **request)
 
         return read

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from docwell.attributes import day_of
 from docwell.errors import Refused
 from docwell.models import Heading, Page, PdfInfo, Reason
 from docwell.text_quality import is_unreadable, tidy, unreadable_share
@@ -87,7 +88,7 @@ class ChildPdfReader:
         self.child = child
 
     def inspect(self, path: Path) -> PdfInfo:
-        """How many pages there are, and title and author (tidied, None when empty).
+        """How many pages there are; title, author (tidied, None when empty) and the day it was made.
 
         Raises:
             Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or what a reader died of.
@@ -100,7 +101,8 @@ class ChildPdfReader:
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
-        return PdfInfo(info["pages"], _one_line(info["title"]), _one_line(info["author"]))
+        title, author = _one_line(info["title"]), _one_line(info["author"])
+        return PdfInfo(info["pages"], title, author, day_of(info["created"]))
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Pages `first` to `last` (both included, 1-based) in order, their text tidied.
@@ -372,7 +374,7 @@ def _well_formed(answer: dict[str, Any], asked: str) -> bool:
     if type(pages) is not int or pages < 0:
         return False
     if kind == asked == "info":
-        return all(isinstance(answer.get(name, 0), str | None) for name in ("title", "author"))
+        return all(isinstance(answer.get(name, 0), str | None) for name in ("title", "author", "created"))
     if kind == asked == "page":
         shapes = {"text": str, "label": str | None, "suspect": bool}
         typed = all(isinstance(answer.get(name, 0), shape) for name, shape in shapes.items())

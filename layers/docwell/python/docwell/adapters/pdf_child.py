@@ -7,7 +7,7 @@ gives up all other files, the network, and starting programs, and only then pars
 
 In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON object a line for each line in:
 
-    {"kind": "info", "pages": 12, "title": "…", "author": null}
+    {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]]}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
@@ -78,7 +78,7 @@ class Reader(Protocol):
         ...
 
     def metadata(self) -> dict[str, str | None]:
-        """Title and author."""
+        """Title, author, and when it was created, as the file has it."""
         ...
 
     def page(self, index: int) -> PageText:
@@ -118,7 +118,8 @@ class Pdfium:
         return len(self._document)
 
     def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
-        return {name.lower(): self._document.get_metadata_value(name) for name in ("Title", "Author")}
+        names = {"title": "Title", "author": "Author", "created": "CreationDate"}
+        return {name: self._document.get_metadata_value(of_pdf) for name, of_pdf in names.items()}
 
     def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
         for earlier in range(max(0, index - self._layout.PAGES_BACK), index):
@@ -198,7 +199,9 @@ class Pypdf:
 
     def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
         found = self._reader.metadata
-        return {"title": found.title, "author": found.author} if found else {}
+        if not found:
+            return {}
+        return {"title": found.title, "author": found.author, "created": found.creation_date_raw}
 
     def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
         return PageText(self._reader.pages[index].extract_text(), self._label(index), suspect=False)
@@ -268,7 +271,7 @@ def _metadata(reader: Reader) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     with contextlib.suppress(Exception):  # a document with broken metadata is still a document
         found = reader.metadata()
-    texts = {name: found.get(name) for name in ("title", "author")}
+    texts = {name: found.get(name) for name in ("title", "author", "created")}
     return {name: text[:MAX_TITLE] if isinstance(text, str) else None for name, text in texts.items()}
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
+from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
 from docwell.errors import NotFound
 from docwell.models import ObjectSummary, ObjectVersion
 
+logger = logging.getLogger(__name__)
+
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
 _CHANGED = frozenset({"412", "PreconditionFailed"})
+# Nobody has tags here: this function may not read them, or the store knows none.
+_NO_TAGS = frozenset({"AccessDenied", "403", "NotImplemented", "501"})
 _BLOCK = 1024 * 1024
 # An ETag as S3 makes it, its quotation marks lost or not; "null" is the version of a bucket without versions.
 # A VersionId is 32 characters of a larger alphabet, so one in 10^19 looks like an ETag.
@@ -28,6 +35,7 @@ class S3ObjectStore:
     def __init__(self, client: Any, bucket: str) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
         self._client = client
         self._bucket = bucket
+        self._told = False
 
     def head(self, key: str) -> ObjectVersion | None:
         """The current version, None where the key is absent or its newest version is a delete marker."""
@@ -41,7 +49,37 @@ class S3ObjectStore:
         version = answer.get("VersionId")
         if version in (None, "null"):  # "null" names the one version of a bucket whose versioning is off
             version = answer["ETag"]
-        return ObjectVersion(version=version, size=answer["ContentLength"], etag=answer["ETag"])
+        return ObjectVersion(
+            version=version,
+            size=answer["ContentLength"],
+            etag=answer["ETag"],
+            metadata=_metadata(answer.get("Metadata", {})),
+            tags=answer.get("TagCount", 0),
+        )
+
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
+        """The tags of exactly that version, where the bucket has versions; `MAX_TAGS` at most.
+
+        None at all where this function may not read them, which is logged once. Raises `NotFound` when it is gone.
+        """
+        which = {} if _NO_VERSION_ID.fullmatch(version.version) else {"VersionId": version.version}
+        with vendor_errors("s3"):
+            try:
+                answer = self._client.get_object_tagging(Bucket=self._bucket, Key=key, **which)
+            except ClientError as error:
+                code = error_code(error)
+                if code in _NO_TAGS:
+                    self._tell_once(code)
+                    return {}
+                if code in _GONE:
+                    raise NotFound(f"{key!r} changed while its tags were being read") from error
+                raise
+        return bounded({tag["Key"]: tag["Value"] for tag in answer["TagSet"]}, MAX_TAGS, MAX_TAGS_BYTES)
+
+    def _tell_once(self, code: str) -> None:
+        if not self._told:
+            logger.warning("object tags cannot be read: no document has any", extra={"code": code})
+            self._told = True
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         """Write exactly that version to `path`. Raises `NotFound` when the key has another one by now."""
@@ -64,6 +102,17 @@ class S3ObjectStore:
         with vendor_errors("s3"):
             answer = self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=limit, **start)
         return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in answer.get("Contents", ())]
+
+
+def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
+    """User metadata with lower-case names. What is no ASCII comes as RFC 2047 has it, "=?UTF-8?B?...?="."""
+    found: dict[str, str] = {}
+    for name, value in sent.items():
+        try:
+            found[name.lower()] = str(make_header(decode_header(value)))
+        except (ValueError, LookupError):  # it only looks so
+            found[name.lower()] = value
+    return bounded(found, MAX_METADATA, MAX_METADATA_BYTES)
 
 
 class S3DocumentLinks:

@@ -19,7 +19,7 @@ import typer
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from docwell.cli import display, principals, prompts, receipts
+from docwell.cli import display, filters, principals, prompts, receipts
 from docwell.cli.command import DryRunFlag, JsonFlag, TimeoutOption, connected, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.operations import DeadLetters, ReconcileFunction, known_documents
@@ -146,7 +146,14 @@ def ask(  # noqa: PLR0913 - each is a flag
     collection: Annotated[
         list[str] | None, typer.Option(help="Ask only this collection; give it again for more.")
     ] = None,
-    document: Annotated[str | None, typer.Option(metavar="KEY", help="Ask only this document.")] = None,
+    document: filters.DocumentOption = None,
+    prefix: filters.PrefixOption = None,
+    title: filters.TitleOption = None,
+    author: filters.AuthorOption = None,
+    day_from: filters.FromOption = None,
+    day_to: filters.ToOption = None,
+    tag: filters.TagOption = None,
+    metadata: filters.MetadataOption = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="How many passages to look at.")] = None,
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
@@ -155,7 +162,20 @@ def ask(  # noqa: PLR0913 - each is a flag
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
-    body: Json = {"question": question, "document": document, "top_k": top_k}
+    documents = document or []
+    body: Json = {"question": question, "top_k": top_k}
+    if len(documents) == 1:
+        body["document"] = documents[0]
+    body["filter"] = filters.filter_of(
+        prefix=prefix,
+        documents=documents if len(documents) > 1 else (),
+        title=title,
+        author=author,
+        day_from=day_from,
+        day_to=day_to,
+        tags=tag or (),
+        metadata=metadata or (),
+    )
     if collection and len(collection) > 1:
         body["collections"] = collection
     elif collection:
