@@ -18,8 +18,8 @@ demo: local ## Start the local stack, upload the example PDFs, ask, print cited 
 	$(PY) -m infra.local demo --model "$(LLM)"
 
 .PHONY: up
-up: local ## Start the local stack and keep it running (Ctrl-C stops it); ARGS="--port 8080"
-	$(PY) -m infra.local up --model "$(LLM)" $(ARGS)
+up: local $(if $(OCR),ocr) ## Start the local stack and keep it running (Ctrl-C stops it); OCR=1 reads scans; ARGS="--port 8080"
+	$(if $(OCR),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(ARGS)
 
 .PHONY: test
 test: dev embedder ## All tests: unit, integration, end to end; reports coverage
@@ -136,10 +136,12 @@ clean: ## Stop the local stack; remove its data, reports and built files
 
 # --- what the doors above need; each is quick when there is nothing to do ---
 
-.PHONY: local dev embedder
+.PHONY: local dev embedder ocr
 local:
 	@scripts/setup local
 dev:
 	@scripts/setup dev
 embedder:
 	@$(PY) layers/embedder/build_model.py
+ocr: local
+	@.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r functions/ingest/requirements-ocr.txt

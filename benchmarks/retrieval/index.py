@@ -33,6 +33,7 @@ from docwell.models import (
     Status,
 )
 from docwell.ports import LiveDocument
+from docwell.ranges import Span
 from infra.local.process import Child
 from infra.local.stack import answers, base_environment, free_port
 
@@ -233,7 +234,9 @@ def indexed(
         ref = DocumentRef("evaluation", key)
         generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
         for range_ in range(-(-info.page_count // limits.range_pages)):
-            chunks += indexer.run(generation, path, range_, info.page_count, lambda: None).chunks
+            first = range_ * limits.range_pages + 1
+            pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
+            chunks += indexer.run(generation, path, range_, pages, lambda: None).chunks
         bucket.generations[key] = generation.id
     return bucket, chunks
 

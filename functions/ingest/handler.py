@@ -21,10 +21,10 @@ def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: 
     """Process a batch; what failed is reported by message id and comes again, the rest is done."""
     record_cold_start()
     settings, pipelines = wiring.ingest_settings(), wiring.ingest()
-    delay = wiring.task_queue(settings.queue_url).delay
 
     def process(record: Any) -> None:  # noqa: ANN401 - Powertools passes its own class
         remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used
+        delay = wiring.source_queue(record.event_source_arn).delay
         handle_record(pipelines, record, settings.max_receives, remaining_s, delay)
 
     return process_partial_response(event, process, processor, context=context)

@@ -48,6 +48,7 @@ from infra.local.names import (
     INGEST_QUEUE,
     LEDGER_TABLE,
     MAX_RECEIVES,
+    OCR_QUEUE,
     PRINCIPALS_TABLE,
     RECEIPTS_TABLE,
     REGION,
@@ -202,10 +203,10 @@ def _set_up(endpoint: str) -> None:
     sqs.create_queue(QueueName=DEAD_LETTER_QUEUE, Attributes={"MessageRetentionPeriod": "1209600"})
     dead_letters = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEAD_LETTER_QUEUE}"
     redrive = {"deadLetterTargetArn": dead_letters, "maxReceiveCount": MAX_RECEIVES}
-    sqs.create_queue(
-        QueueName=INGEST_QUEUE,
-        Attributes={"VisibilityTimeout": "900", "RedrivePolicy": json.dumps(redrive)},
-    )
+    for queue in (INGEST_QUEUE, OCR_QUEUE):
+        sqs.create_queue(
+            QueueName=queue, Attributes={"VisibilityTimeout": "900", "RedrivePolicy": json.dumps(redrive)}
+        )
     dynamodb = session.client("dynamodb", endpoint_url=endpoint)
     for name, schema in TABLES.items():
         dynamodb.create_table(TableName=name, **schema)

@@ -67,6 +67,7 @@ LOCAL_API_KEY = "docwell-local-development-key"
 LOCAL_API_KEY_ID = "local"
 
 INGEST_QUEUE = "docwell-ingest"
+OCR_QUEUE = "docwell-ocr"
 DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
 RECONCILE_FUNCTION = "docwell-reconcile"
 # As in template.yaml and `docwell.config.IngestSettings.max_receives`.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import sys
@@ -25,6 +26,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from docwell.adapters.ocr import check_installed
+from docwell.config import SettingsError
 from infra.local.function_environment import function_environment
 from infra.local.lambda_runtime import FunctionBusy, FunctionError, FunctionPool, FunctionSpec
 from infra.local.names import (
@@ -33,6 +36,7 @@ from infra.local.names import (
     INGEST_QUEUE,
     LEDGER_TABLE,
     NOTICE,
+    OCR_QUEUE,
     REGION,
     RESTORE_PRINCIPAL,
     WARNING,
@@ -257,11 +261,11 @@ class LedgerLine:
         return "  ".join(words)
 
 
-def _queue_url(sqs: SQSClient) -> str:
-    """The URL of the ingest queue, once the stand-in is there."""
+def _queue_url(sqs: SQSClient, name: str) -> str:
+    """The URL of a queue, once the stand-in is there."""
     while True:
         try:
-            return sqs.get_queue_url(QueueName=INGEST_QUEUE)["QueueUrl"]
+            return sqs.get_queue_url(QueueName=name)["QueueUrl"]
         except (BotoCoreError, ClientError):
             time.sleep(0.5)
 
@@ -273,21 +277,34 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds for one batch")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    recognises = "rapidocr" in (os.environ.get("DOCWELL_OCR"), os.environ.get("DOCWELL_NEXT_OCR"))
+    if recognises:
+        try:
+            check_installed()
+        except SettingsError as error:
+            print(f"{ERROR}{error}", flush=True)
+            return 1
     # Endpoint and credentials come from AWS's own variables.
     config = Config(connect_timeout=5, read_timeout=WAIT_S + 20, retries={"total_max_attempts": 1})
     sqs = boto3.client("sqs", config=config)
-    queue_url = _queue_url(sqs)
     spec = FunctionSpec(options.handler, function_environment(), timeout_s=options.timeout)
-    pool = FunctionPool(spec, concurrency=options.workers)
+    # Beside the workers that index, one that recognises: it never holds them up.
+    workers = {INGEST_QUEUE: options.workers, OCR_QUEUE: int(recognises)}
+    pool = FunctionPool(spec, concurrency=sum(workers.values()))
     describe = LedgerLine(boto3.client("dynamodb", config=config))
-    poller = Poller(sqs, queue_url, pool, PollerSettings(workers=options.workers), describe)
+    pollers = [
+        Poller(sqs, _queue_url(sqs, name), pool, PollerSettings(workers=count), describe)
+        for name, count in workers.items()
+    ]
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    poller.start()
+    for poller in pollers:
+        poller.start()
     print("waiting for documents", flush=True)
     stopped.wait()
-    poller.stop()
+    for poller in pollers:
+        poller.stop()
     pool.close()
     return 0
 

@@ -56,6 +56,15 @@ def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
 
 
+def test_the_confidence_of_a_recognised_chunk_comes_back(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    plain, recognised = records(2)
+    recognised = replace(recognised, chunk=replace(recognised.chunk, confidence=0.934))
+    chroma.upsert(collection, [plain, recognised])
+    found = {hit.id: hit.chunk.confidence for hit in chroma.search(collection, plain.vector, 2, None)}
+    assert found == {plain.id: None, recognised.id: 0.934}
+
+
 def test_the_section_and_the_units_of_a_chunk_come_back_as_they_were(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     (plain,) = records(1)

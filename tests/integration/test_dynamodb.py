@@ -135,7 +135,14 @@ def planned(ledger: DynamoLedger) -> Lease:
 
 def test_a_range_is_noted_once_and_adds_up(ledger: DynamoLedger) -> None:
     planned(ledger)
-    tally = RangeTally(pages=50, chunks=7, characters=900, unreadable_pages=frozenset({3}))
+    tally = RangeTally(
+        pages=50,
+        chunks=7,
+        characters=900,
+        unreadable_pages=frozenset({3}),
+        textless_pages=2,
+        doubtful_pages=frozenset({4}),
+    )
     ledger.finish_range(task(0), tally)
     ledger.finish_range(task(2), tally)
     record = ledger.finish_range(task(0), tally)
@@ -147,6 +154,7 @@ def test_a_range_is_noted_once_and_adds_up(ledger: DynamoLedger) -> None:
         1800,
         frozenset({3}),
     )
+    assert (record.textless_pages, record.doubtful_pages) == (4, frozenset({4}))
 
 
 def test_a_range_of_a_document_that_moved_on_is_not_noted(ledger: DynamoLedger) -> None:

@@ -18,6 +18,7 @@ from fpdf import FPDF
 from moto import mock_aws
 
 from docwell import wiring
+from docwell.adapters import ocr
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.principals import Grant, PrincipalAdmin
 from docwell.errors import Unavailable
@@ -39,6 +40,9 @@ PLATFORM = {
     ("sqs:ReceiveMessage", "IngestQueue"),
     ("sqs:DeleteMessage", "IngestQueue"),
     ("sqs:GetQueueAttributes", "IngestQueue"),
+    ("sqs:ReceiveMessage", "OcrQueue"),
+    ("sqs:DeleteMessage", "OcrQueue"),
+    ("sqs:GetQueueAttributes", "OcrQueue"),
 }
 PLATFORM_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
@@ -105,6 +109,7 @@ class Aws:
         self.s3.create_bucket(Bucket=self.bucket)
         self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
         self.queue = self.sqs.create_queue(QueueName="ingest")["QueueUrl"]
+        self.ocr_queue = self.sqs.create_queue(QueueName="ocr")["QueueUrl"]
         for name, logical in TABLES.items():
             properties = template["Resources"][logical]["Properties"]
             kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
@@ -123,10 +128,15 @@ class Aws:
             "NEXT_CHUNK_TOKENS": "32",
             "CHUNK_TOKENS": "16",
             "RANGE_PAGES": "1",
+            "OCR": "rapidocr",
+            "OCR_QUEUE_URL": self.ocr_queue,
             "MIN_SCORE": "-1",
         }
         for name, value in settings.items():
             patch.setenv(f"DOCWELL_{name}", value)
+        # A recogniser that recognises nothing.
+        patch.setattr(ocr, "check_installed", lambda: None)
+        patch.setattr(ocr.RecognisingReader, "pages", lambda self, *which: self.reader.pages(*which))
         PrincipalAdmin(boto3.client("dynamodb"), "principals").add(Grant("key:known", collections=None, label="k"))
 
     def record(self) -> set[Call]:
@@ -134,24 +144,27 @@ class Aws:
         for part in vars(wiring).values():
             if hasattr(part, "cache_clear"):
                 part.cache_clear()
-        names = {self.bucket: "DocumentsBucket", self.queue: "IngestQueue", **TABLES}
+        names = {self.bucket: "DocumentsBucket", self.queue: "IngestQueue", self.ocr_queue: "OcrQueue", **TABLES}
         return record(self.patch, names)
 
-    def put(self, key: str, pages: int) -> None:
+    def put(self, key: str, pages: int, without_text: int = 0) -> None:
         document = FPDF()
         document.set_font("helvetica", size=12)
         for number in range(pages):
             document.add_page()
             document.multi_cell(0, text=f"The pump of page {number} starts and the valve closes.")
+        for _ in range(without_text):
+            document.add_page()
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()))
 
     def changed(self, key: str) -> None:
         self.ingest(json.dumps({"Records": [{"s3": {"object": {"key": key}}}]}), "none")
 
-    def ingest(self, body: str, receipt: str) -> None:
+    def ingest(self, body: str, receipt: str, queue: str = "ingest") -> None:
         attributes = {"ApproximateReceiveCount": "1"}
         one = {"messageId": receipt[-40:], "receiptHandle": receipt, "body": body, "attributes": attributes}
-        ingest({"Records": [one | {"eventSource": "aws:sqs"}]}, CONTEXT)
+        source = {"eventSource": "aws:sqs", "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{queue}"}
+        ingest({"Records": [one | source]}, CONTEXT)
 
     def work(self) -> None:
         while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
@@ -174,8 +187,8 @@ def aws(
 
 def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     calls = aws.record()
-    for key, pages in (("a.pdf", 1), ("long.pdf", 3)):
-        aws.put(key, pages)
+    for key, pages, scanned in (("a.pdf", 1, 0), ("long.pdf", 3, 0), ("scan.pdf", 1, 1)):
+        aws.put(key, pages, scanned)
         aws.changed(key)
     # One range fails: its message comes again later.
     with pytest.MonkeyPatch.context() as patch:
@@ -185,6 +198,10 @@ def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
         aws.ingest(one["Body"], one["ReceiptHandle"])
     aws.sqs.change_message_visibility(QueueUrl=aws.queue, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0)
     aws.work()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChromaIndex, "upsert", failing)
+        (scan,) = aws.sqs.receive_message(QueueUrl=aws.ocr_queue, MaxNumberOfMessages=1)["Messages"]
+        aws.ingest(scan["Body"], scan["ReceiptHandle"], "ocr")
     aws.s3.delete_object(Bucket=aws.bucket, Key="a.pdf")
     aws.changed("a.pdf")
     assert calls == granted(template, "IngestRole") - PLATFORM

@@ -262,7 +262,7 @@ def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch:
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     info = reader(child=child_program(tmp_path, body)).inspect(path)
     assert info.title is not None
-    assert set(info.title.split()) <= {"LANG", "LC_CTYPE", "LD_LIBRARY_PATH"}
+    assert set(info.title.split()) <= {"LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS"}
 
 
 def test_an_iterator_closed_early_leaves_no_process(tmp_path: Path) -> None:

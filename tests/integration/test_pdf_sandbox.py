@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from benchmarks.poison import healthy
-from docwell.adapters.pdf import CHILD, ChildPdfReader
+from docwell.adapters.pdf import ChildPdfReader
+from docwell.adapters.pdf_process import CHILD
 from docwell.adapters.pdf_sandbox import _program
 
 # Runs what an attacker would; `attempts()` gives the names of those that worked.

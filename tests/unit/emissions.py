@@ -44,13 +44,17 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
 
     world = ingest_world.World(range_pages=1)
     patch.setattr(wiring, "ingest", lambda: (world.ingest,))
-    patch.setattr(wiring, "ingest_settings", lambda: SimpleNamespace(max_receives=5, queue_url="queue"))
+    settings = SimpleNamespace(max_receives=5, queue_url="queue", ocr_queue_url=None)
+    patch.setattr(wiring, "ingest_settings", lambda: settings)
     patch.setattr(wiring, "task_queue", lambda _url: SimpleNamespace(delay=lambda _receipt, _seconds: None))
 
     def send(body: object) -> None:
         attributes = {"ApproximateReceiveCount": "1"}
         record = {"messageId": "m", "receiptHandle": "r", "body": json.dumps(body), "attributes": attributes}
-        handler({"Records": [record | {"eventSource": "aws:sqs"}]}, CONTEXT)
+        handler(
+            {"Records": [record | {"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:here:me:queue"}]},
+            CONTEXT,
+        )
 
     world.store.put("a.pdf", "the pump starts")
     world.store.put("b.pdf", "!encrypted")

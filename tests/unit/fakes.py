@@ -150,6 +150,8 @@ class FakeLedger:
                 chunks=record.chunks + tally.chunks,
                 characters=record.characters + tally.characters,
                 unreadable_pages=record.unreadable_pages | tally.unreadable_pages,
+                textless_pages=record.textless_pages + tally.textless_pages,
+                doubtful_pages=record.doubtful_pages | tally.doubtful_pages,
             )
             self.records[task.key] = record
         return record
@@ -291,7 +293,32 @@ class FakeReader:
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):
             if first <= number <= last:
-                yield Page(number, "", readable=False) if text == UNREADABLE else Page(number, text)
+                shown = "" if text.startswith("[") else text  # a picture: see FakeRecogniser
+                yield Page(number, "", readable=False) if text == UNREADABLE else Page(number, shown)
+
+
+@dataclass
+class FakeRecogniser(FakeReader):
+    """Reads also what stands on a page between square brackets: `[0.9 a picture's text]`, confidence first.
+
+    `[!]` is a picture that cannot be recognised. `busy` runs before each page.
+    """
+
+    busy: Callable[[], None] = lambda: None
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        for number, text in enumerate(path.read_text().split("\f"), 1):
+            if first <= number <= last:
+                self.busy()
+                yield self._read(number, text)
+
+    def _read(self, number: int, text: str) -> Page:
+        picture = re.fullmatch(r"\[(\S+) ?(.*)\]", text)
+        if picture is None:
+            return Page(number, text)
+        if picture[1] == "!":
+            return Page(number, "", readable=False)
+        return Page(number, picture[2], confidence=float(picture[1]))
 
 
 @dataclass

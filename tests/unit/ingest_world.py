@@ -9,6 +9,7 @@ from typing import Any
 from docwell.indexing import IngestLimits, RangeIndexer
 from docwell.ingest import Ingest, IngestReport
 from docwell.models import Hint, RangeTask
+from docwell.ports import PdfReader
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger, FakeQueue, FakeReader, FakeStore
 
 KEY = "handbooks/a.pdf"
@@ -17,9 +18,9 @@ KEY = "handbooks/a.pdf"
 class World:
     """One bucket, one ledger, one index and a worker on them."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, recogniser: PdfReader | None = None, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
-        self.queue, self.reader = FakeQueue(), FakeReader()
+        self.queue, self.ocr_queue, self.reader = FakeQueue(), FakeQueue(), FakeReader()
         limits_ = replace(IngestLimits(chunk_tokens=16), **limits)
         self.ingest = Ingest(
             bucket="documents",
@@ -27,8 +28,9 @@ class World:
             ledger=self.ledger,
             index=self.index,
             queue=self.queue,
-            indexer=RangeIndexer(self.store, self.index, FakeEmbedder(), self.reader, limits_),
+            indexer=RangeIndexer(self.store, self.index, FakeEmbedder(), self.reader, limits_, recogniser),
             fingerprint="pipeline",
+            ocr_queue=self.ocr_queue,
         )
 
     def update(self, key: str = KEY, owner: str = "message-1", remaining_s: float = 900.0) -> IngestReport:
@@ -36,8 +38,9 @@ class World:
 
     def work_off(self, *, shuffle: int | None = None, twice: bool = False) -> None:
         """Do every range that was sent, as other workers would."""
-        while self.queue.sent:
-            sent, self.queue.sent = self.queue.sent * (2 if twice else 1), []
+        while self.queue.sent or self.ocr_queue.sent:
+            queue = self.queue if self.queue.sent else self.ocr_queue
+            sent, queue.sent = queue.sent * (2 if twice else 1), []
             if shuffle is not None:
                 random.Random(shuffle).shuffle(sent)
             for number, message in enumerate(sent):

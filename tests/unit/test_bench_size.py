@@ -56,6 +56,7 @@ def test_the_image_is_made_of_what_its_size_is_measured_of() -> None:
     }
     assert copied == {
         "functions/ingest/requirements.txt",
+        "functions/ingest/requirements-ocr.txt",  # installed only where it is asked for
         "functions/ingest/handler.py",
         "layers/docwell/python/docwell",
         "layers/embedder/model",
@@ -70,6 +71,7 @@ def test_the_image_is_made_of_what_its_size_is_measured_of() -> None:
     assert [" ".join(program.split()[:3]) for program in programs] == [
         "pip install --quiet",
         "python3 /build/trim-packages /packages",
+        'case "$OCR" in',
         "python3 -m compileall",
         "python3 /build/settle /packages",
         "python3 -m compileall",

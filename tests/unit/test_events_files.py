@@ -39,7 +39,9 @@ def documents(monkeypatch: pytest.MonkeyPatch) -> ingest_world.World:
     """The ingest function on ports in memory."""
     world = ingest_world.World()
     monkeypatch.setattr(wiring, "ingest", lambda: [world.ingest])
-    monkeypatch.setattr(wiring, "ingest_settings", lambda: SimpleNamespace(queue_url="q", max_receives=5))
+    monkeypatch.setattr(
+        wiring, "ingest_settings", lambda: SimpleNamespace(queue_url="q", ocr_queue_url=None, max_receives=5)
+    )
     monkeypatch.setattr(wiring, "task_queue", lambda _: SimpleNamespace(delay=lambda *_: None))
     return world
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 
 from docwell.ingest import Ingest
 from docwell.models import Hint, RangeTask, Status
+from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest_world import KEY, World
 
 # More calls than a worker makes for one message of these documents.
@@ -61,6 +63,7 @@ def mortal(ingest: Ingest, life: Life) -> Ingest:
         ledger=of(ingest.ledger),
         index=of(ingest.index),
         queue=of(ingest.queue),
+        ocr_queue=of(ingest.ocr_queue),
         indexer=indexer,
     )
 
@@ -87,29 +90,46 @@ def deliver(world: World, message: Hint | RangeTask, owner: str, calls: int) -> 
 def test_a_worker_that_is_killed_at_any_call_leaves_what_its_redelivery_mends(
     before: str | None, text: str | None
 ) -> None:
-    killed = 0
-    for calls in range(MOST_CALLS):
-        world = World(range_pages=2, upsert_batch=1)
-        if before is not None:
-            world.store.put(KEY, before)
-            world.update(owner="message-0")
-            world.work_off()
-        if text is None:
-            world.store.delete(KEY)
-        else:
-            world.store.put(KEY, text)
-        killed += deliver(world, Hint(KEY), "message-1", calls)
-        number = 0
-        while world.queue.sent:
-            number += 1
-            killed += deliver(world, world.queue.sent.pop(0), f"range-{number}", calls)
-        record = world.ledger.records[KEY]
-        live = [chunk.generation for chunk in world.index.of(KEY)]
-        words = " ".join(sorted(chunk.chunk.text for chunk in world.index.of(KEY)))
-        is_text = text is not None and text.strip() != "" and not text.startswith("!")
-        assert words == (" ".join(sorted((text or "").split("\f"))) if is_text else ""), calls
-        assert set(live) == ({record.live_generation} if is_text else set()), calls
-        assert record.status in {Status.INDEXED, Status.EMPTY, Status.REJECTED, Status.DELETED}, calls
-        assert (record.status is Status.INDEXED, record.chunks) == (is_text, len(live)), calls
-        assert world.ledger.holders == {}, calls
-    assert killed > 3
+    is_text = text is not None and text.strip() != "" and not text.startswith("!")
+    words = " ".join(sorted((text or "").split("\f"))) if is_text else ""
+    assert (
+        sum(mends(World(range_pages=2, upsert_batch=1), before, text, words, calls) for calls in range(MOST_CALLS))
+        > 3
+    )
+
+
+@pytest.mark.parametrize("before", [None, "old words on a page", "old words\f[0.9 in a picture]"])
+@pytest.mark.parametrize("text", ["first\f[0.9 second]", "first\f[0.9 second]\fthird", "[0.9 first]\f[0.2 noise]"])
+def test_a_worker_that_is_killed_while_pictures_are_recognised_leaves_what_its_redelivery_mends(
+    before: str | None, text: str
+) -> None:
+    words = " ".join(sorted(re.findall("first|second|third", text)))
+
+    def world() -> World:
+        return World(FakeRecogniser(), range_pages=2, ocr_range_pages=1, upsert_batch=1)
+
+    assert sum(mends(world(), before, text, words, calls) for calls in range(MOST_CALLS)) > 3
+
+
+def mends(world: World, before: str | None, text: str | None, words: str, calls: int) -> int:
+    """How many workers were killed after so many calls until the index has these words and all is as it should."""
+    if before is not None:
+        world.store.put(KEY, before)
+        world.update(owner="message-0")
+        world.work_off()
+    if text is None:
+        world.store.delete(KEY)
+    else:
+        world.store.put(KEY, text)
+    killed, number = int(deliver(world, Hint(KEY), "message-1", calls)), 0
+    while sent := world.queue.sent or world.ocr_queue.sent:
+        number += 1
+        killed += deliver(world, sent.pop(0), f"range-{number}", calls)
+    record = world.ledger.records[KEY]
+    live = [chunk.generation for chunk in world.index.of(KEY)]
+    assert " ".join(sorted(chunk.chunk.text for chunk in world.index.of(KEY))) == words, calls
+    assert set(live) == ({record.live_generation} if words else set()), calls
+    assert record.status in {Status.INDEXED, Status.EMPTY, Status.REJECTED, Status.DELETED}, calls
+    assert (record.status is Status.INDEXED, record.chunks) == (words != "", len(live)), calls
+    assert world.ledger.holders == {}, calls
+    return killed

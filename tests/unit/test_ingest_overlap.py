@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from docwell.errors import LeaseLost, Refused, Unavailable
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import DocumentRef, IndexRecord, Page, RangeTally, Reason
+from docwell.ranges import Span
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeReader, FakeStore
 
 WAIT_S = 20.0
@@ -66,7 +67,7 @@ class Line:
         self.alive: Callable[[], None] = lambda: None
 
     def run(self) -> RangeTally:
-        return self.indexer.run(GENERATION, self.path, 0, self.count, self.alive)
+        return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.alive)
 
     def written(self) -> list[IndexRecord]:
         return self.index.of(GENERATION.ref.key)

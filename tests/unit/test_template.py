@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
+from docwell.adapters.ocr import START_S
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
 from docwell.reindex import FORGET_AFTER_S
 from infra.local import gateway
@@ -136,12 +137,24 @@ def test_every_change_of_a_document_that_a_filter_can_see_reaches_the_queue(temp
 
 def test_a_message_stays_hidden_for_six_times_the_functions_time_limit(template: dict[str, Any]) -> None:
     timeout = properties(template, "IngestFunction")["Timeout"]
-    assert properties(template, "IngestQueue")["VisibilityTimeout"] >= 6 * timeout
+    for queue in ("IngestQueue", "OcrQueue"):
+        assert properties(template, queue)["VisibilityTimeout"] >= 6 * timeout
 
 
 def test_the_worker_knows_which_receive_is_the_last(template: dict[str, Any]) -> None:
-    receives = properties(template, "IngestQueue")["RedrivePolicy"]["maxReceiveCount"]
-    assert int(variables(template, "IngestFunction")["DOCWELL_MAX_RECEIVES"]) == receives
+    for queue in ("IngestQueue", "OcrQueue"):
+        receives = properties(template, queue)["RedrivePolicy"]["maxReceiveCount"]
+        assert int(variables(template, "IngestFunction")["DOCWELL_MAX_RECEIVES"]) == receives
+
+
+def test_a_range_whose_pages_all_take_their_time_is_done_in_time(
+    template: dict[str, Any],
+) -> None:
+    limits, timeout = IngestSettings.model_fields, properties(template, "IngestFunction")["Timeout"]
+    pages = limits["ocr_range_pages"].default * limits["ocr_page_timeout_s"].default
+    # The last page begins with its own time left, and the text is read before.
+    last = limits["ocr_page_timeout_s"].default + limits["parse_timeout_s"].default + START_S
+    assert pages + last + limits["stop_before_s"].default < timeout
 
 
 def test_a_question_on_this_machine_costs_as_much_memory_as_in_the_cloud(template: dict[str, Any]) -> None:
@@ -149,7 +162,7 @@ def test_a_question_on_this_machine_costs_as_much_memory_as_in_the_cloud(templat
 
 
 def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:
-    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_NEXT_CHUNK_TOKENS")
+    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_NEXT_CHUNK_TOKENS", "DOCWELL_OCR", "DOCWELL_NEXT_OCR")
     functions = ("IngestFunction", "QueryFunction", "ReconcileFunction")
     assert len({str([variables(template, one).get(name) for name in names]) for one in functions}) == 1
     default = template["Parameters"]["ChunkTokens"]["Default"]

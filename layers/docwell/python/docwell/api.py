@@ -133,6 +133,9 @@ class CitationBody(BaseModel):
     score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
     suspicious: bool = Field(description="The passage gives orders to its reader: it may be an attack.")
     link: str | None = Field(description="Opens the PDF at that page, for a short time.")
+    ocr_confidence: float | None = Field(
+        default=None, description="The page is a picture: how sure its text was recognised, 0 to 1."
+    )
 
 
 class SentenceBody(BaseModel):

@@ -92,8 +92,8 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
         chunks = []
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start))
-            text = page.text[start:end]
-            chunks.append(Chunk(text, page.number, page.number, start, end, tokens, page.label, heading))
+            text, number = page.text[start:end], page.number
+            chunks.append(Chunk(text, number, number, start, end, tokens, page.label, heading, page.confidence))
         yield CutPage(page, tuple(chunks))
 
 

@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MIB = 1024 * 1024
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 
+Ocr = Literal["off", "rapidocr"]
+
 
 class SettingsError(Exception):
     """A variable is missing or wrong; the message names each of them."""
@@ -60,6 +62,10 @@ class EmbedderSettings(_Settings):
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
     # Part of the pipeline fingerprint, so ingest and query must agree. all-MiniLM-L6-v2 reads 254 tokens of text.
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
+    # What recognises pages that are pictures, and the confidence from which its text is taken: a good scan has
+    # 0.95 and more, text on its head 0.60 to 0.74. Part of the fingerprint too; ingest alone has the program.
+    ocr: Ocr = "off"
+    ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
 
 
 class NextPipelineSettings(_Settings):
@@ -67,6 +73,7 @@ class NextPipelineSettings(_Settings):
 
     next_model_dir: Path | None = None
     next_chunk_tokens: Annotated[int, Field(ge=0, le=8192)] = 0
+    next_ocr: Ocr | None = None
 
 
 class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
@@ -88,6 +95,15 @@ class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     # PDFium dies at 4 GB on decompression bombs; the 306 hard files stay under 90 MB. With the 128 MiB that
     # Python and a library map by themselves, a reader stays under 1 GB.
     parse_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
+    # Ranges that are recognised go here, so that no other document waits behind them; None: to queue_url.
+    ocr_queue_url: str | None = None
+    # A page takes 6 to 9 s on two processors. All pages of a range at their limit, which here is 450 s, must be
+    # done within the function's time.
+    ocr_range_pages: Annotated[int, Field(ge=1, le=100)] = 5
+    ocr_page_timeout_s: Annotated[float, Field(gt=0, le=600)] = 90.0
+    # What the recogniser may write to, besides 128 MiB for Python: 500 MiB are too few for a page of 2000 by 1415
+    # pixels, 600 enough. It runs when the reader of text is idle.
+    ocr_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
     # 50-250 records a call are fastest with Chroma.
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
     # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.

@@ -107,6 +107,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         start=chunk.start + start,
         end=chunk.start + end,
         score=round(passage.score, 4),
+        ocr_confidence=chunk.confidence,
     )
 
 

@@ -24,6 +24,7 @@ from docwell.errors import Refused
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.naming import document_name, embedded_texts, in_context
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.ranges import Span
 from docwell.units import pack, split
 
 # More than a range of the default size: it is read whole while its first pages are embedded, and the reader's
@@ -51,6 +52,9 @@ class IngestLimits:
     upsert_batch: int = 128
     lease_s: float = 90.0
     stop_before_s: float = 10.0
+    ocr_range_pages: int = 5
+    ocr_page_timeout_s: float = 90.0
+    ocr_min_confidence: float = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,17 @@ class Generation:
 
 @dataclass(frozen=True)
 class RangeIndexer:
-    """Reads pages of a document and writes their chunks. Doing a range twice gives the same chunks."""
+    """Reads pages of a document and writes their chunks. Doing a range twice gives the same chunks.
+
+    `recogniser` also reads pages that are pictures, where there is one.
+    """
 
     store: ObjectStore
     index: VectorIndex
     embedder: EmbedderWithTokenizer
     reader: PdfReader
     limits: IngestLimits
+    recogniser: PdfReader | None = None
 
     @contextmanager
     def downloaded(self, key: str, head: ObjectVersion) -> Iterator[Path]:
@@ -82,9 +90,9 @@ class RangeIndexer:
             yield path
 
     def run(
-        self, generation: Generation, path: Path, range_: int, last_page: int, alive: Callable[[], None]
+        self, generation: Generation, path: Path, range_: int, span: Span, alive: Callable[[], None]
     ) -> RangeTally:
-        """Index the range (numbered from 0) of the file; `last_page` is the document's.
+        """Index the pages of the range numbered `range_`.
 
         Nothing is being read or written any more when this returns or raises.
 
@@ -92,16 +100,15 @@ class RangeIndexer:
             generation: what the chunks belong to.
             path: the PDF.
             range_: the range's number.
-            last_page: how many pages the document has.
-            alive: called in this thread for each page and right before each write; raises to stop.
+            span: its pages.
+            alive: called in this thread for each page and right before each write; raises to stop. Of pages
+                that are recognised none is begun before it has been called for the one before.
         """
-        size = self.limits.range_pages
-        first, last = range_ * size + 1, min((range_ + 1) * size, last_page)
-        ref, count = generation.ref, _Count(self.limits.max_document_characters)
+        ref, count = generation.ref, _Count(self.limits.max_document_characters, self.limits.ocr_min_confidence)
         # As a query: a title of any length is cut, not refused.
         (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with (
-            closing(_ahead(self._cut_pages(path, first, last), _PAGES_AHEAD)) as pages,
+            closing(self._cut_pages(path, span, count)) as pages,
             _Writer(self.index, ref.collection, alive) as writer,
         ):
             for batch in self._batches(pages, count, alive):
@@ -133,10 +140,20 @@ class RangeIndexer:
             yield vector, pack(own, rest[: len(own)])
             rest = rest[len(own) :]
 
-    def _cut_pages(self, path: Path, first: int, last: int) -> Generator[CutPage]:
+    def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
+        """The pages with their chunks, made ahead of whoever takes them unless they are recognised.
+
+        Of pictures nothing is gained by it, since they take far longer than their chunks, and one that is begun
+        cannot be stopped.
+        """
+        if span.recognise and self.recogniser is not None:
+            return self._cut(self.recogniser, path, span, count)
+        return _ahead(self._cut(self.reader, path, span, count), _PAGES_AHEAD)
+
+    def _cut(self, reader: PdfReader, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
-        with closing(self.reader.pages(path, first, last)) as pages:
-            yield from cut_pages(pages, self.embedder, chunk_tokens)
+        with closing(reader.pages(path, span.first, span.last)) as pages:
+            yield from cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens)
 
     def _batches(
         self, pages: Iterator[CutPage], count: _Count, alive: Callable[[], None]
@@ -158,10 +175,15 @@ class RangeIndexer:
 
 @dataclass(slots=True)
 class _Count:
-    """What a range has come to so far, within the limit of characters."""
+    """What a range has come to so far, within the limit of characters; and which pages' text is doubtful."""
 
     most_characters: int
+    least_confidence: float
     tally: RangeTally = field(default_factory=RangeTally)
+
+    def without_doubtful_text(self, page: Page) -> Page:
+        """The page, without text if that was recognised with too little confidence."""
+        return replace(page, text="", headings=()) if self._is_doubtful(page) else page
 
     def add_page(self, page: Page) -> None:
         """One page more was read. Raises `Refused` over the limit."""
@@ -171,6 +193,8 @@ class _Count:
             pages=tally.pages + 1,
             characters=tally.characters + len(page.text),
             unreadable_pages=tally.unreadable_pages | (set() if page.readable else {page.number}),
+            textless_pages=tally.textless_pages + (not page.text.strip()),
+            doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
         )
         if self.tally.characters > self.most_characters:
             limit = f"over {self.most_characters:,} characters (max_document_characters)"
@@ -180,6 +204,9 @@ class _Count:
         """These chunks were given to be written."""
         tokens = self.tally.tokens + sum(chunk.tokens for chunk in chunks)
         self.tally = replace(self.tally, chunks=self.tally.chunks + len(chunks), tokens=tokens)
+
+    def _is_doubtful(self, page: Page) -> bool:
+        return page.confidence is not None and page.confidence < self.least_confidence
 
 
 def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:

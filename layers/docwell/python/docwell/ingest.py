@@ -4,7 +4,8 @@ An event is only a hint that something may have changed. Whatever it says, the k
 read, indexed as a generation of its own, made live in one write, and the generations before it are
 removed; then the key is looked at again. A document longer than a range is cut into ranges, which are
 messages of their own: whoever finishes the last one makes the generation live. Doing any of this twice,
-late, side by side or after a crash gives the same state.
+late, side by side or after a crash gives the same state. `docwell.ranges` says how pages without text are
+recognised after the others are live.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from time import monotonic, time
+from time import monotonic
 from typing import Protocol
 
+from docwell import ranges
 from docwell.attributes import Attributes
-from docwell.errors import DeadlineExceeded, DocwellError, NotFound, Refused, Unavailable
+from docwell.errors import DocwellError, NotFound, Refused, Unavailable
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
     DocumentRecord,
     DocumentRef,
     Hint,
-    Lease,
     ObjectVersion,
     RangeTally,
     RangeTask,
@@ -31,13 +32,12 @@ from docwell.models import (
     Status,
 )
 from docwell.ports import Ledger, ObjectStore, RangeLedger, TaskQueue, VectorIndex
+from docwell.work import Work, stay_in_time
 
 logger = logging.getLogger(__name__)
 
 # Statuses that need no work while the object stays as it is. FAILED is not one: the next event tries again.
 _SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
-_DELETE_AT_ONCE = 500  # ids of one delete
-_PAGES_NAMED = 20  # of the unreadable ones, in the detail of a refusal
 
 
 class WholeLedger(Ledger, RangeLedger, Protocol):
@@ -54,26 +54,12 @@ class IngestReport:
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Work:
-    """The lease that is held, what was done under it, and how long this worker still has.
-
-    `ahead` is the record of a document of one range while that is more than the ledger knows yet.
-    """
-
-    lease: Lease
-    remaining_s: Callable[[], float]
-    tally: RangeTally = field(default_factory=RangeTally)
-    ahead: DocumentRecord | None = None
-
-    @property
-    def record(self) -> DocumentRecord:
-        return self.lease.record
-
-
 @dataclass(frozen=True)
 class Ingest:
-    """The use case for one pipeline. `fingerprint` is the pipeline's: model, chunker and text extraction."""
+    """The use case for one pipeline. `fingerprint` is the pipeline's: model, chunker and text extraction.
+
+    Ranges that are recognised go through `ocr_queue` where there is one: no other document waits behind them.
+    """
 
     bucket: str
     store: ObjectStore
@@ -82,6 +68,7 @@ class Ingest:
     queue: TaskQueue
     indexer: RangeIndexer
     fingerprint: str
+    ocr_queue: TaskQueue | None = None
 
     @property
     def limits(self) -> IngestLimits:
@@ -128,7 +115,8 @@ class Ingest:
         if record is None or not _wants(record, task):
             self._remove_stale(task, owner, remaining_s)
             return IngestReport(status=None, tally=tally)
-        if len(record.ranges_done) == record.ranges:
+        # A worker may have died under this message before it sent the ranges of the next generation, or let go.
+        if ranges.is_generation_done(record, task.range):
             self.update(Hint(task.key), owner, remaining_s)
             record = self.ledger.get(task.key) or record
         return IngestReport(record.status, record.reason, tally, monotonic() - started)
@@ -139,26 +127,27 @@ class Ingest:
         A range of a document that moved on fails nothing but itself.
         """
 
-        def give_up(work: _Work) -> None:
+        def give_up(work: Work) -> None:
             if isinstance(message, RangeTask) and not _wants(work.record, message):
                 return
             failed = replace(work.record, status=Status.FAILED, reason=reason.value, detail=detail, swept=False)
-            self._write(work, replace(failed, live_generation=None, live_version=None, live_attributes=None))
+            work.write(replace(failed, live_generation=None, live_version=None, live_attributes=None))
             with suppress(DocwellError):  # what cannot be removed now, reconcile finds
-                self._sweep(work)
+                work.sweep()
 
         self._hold(message.key, owner, lambda: 0.0, give_up)
 
     # --- under the lease ---
 
     def _hold(
-        self, key: str, owner: str, remaining_s: Callable[[], float], action: Callable[[_Work], None]
-    ) -> _Work | None:
+        self, key: str, owner: str, remaining_s: Callable[[], float], action: Callable[[Work], None]
+    ) -> Work | None:
         """Do something under the document's lease, and look again as long as somebody asks for it."""
         lease = self.ledger.acquire(key, owner)
         if lease is None:
             return None
-        work = _Work(lease, remaining_s)
+        collection = DocumentRef(self.bucket, key).collection
+        work = Work(lease, self.ledger, self.index, collection, self.limits, remaining_s)
         try:
             action(work)
             while (again := self.ledger.release(work.lease)) is not None:
@@ -171,7 +160,7 @@ class Ingest:
             raise
         return work
 
-    def _match(self, work: _Work, hint: Hint) -> None:
+    def _match(self, work: Work, hint: Hint) -> None:
         """Look at the key until the ledger says of it what the bucket does, as far as it goes here."""
         while True:
             key, record = work.lease.key, work.record
@@ -184,10 +173,11 @@ class Ingest:
                 if trusted and record.status in _SETTLED:
                     self._describe(work, head)
                     if hint.sweep:
-                        self._write(work, replace(work.record, swept=False))
-                    self._sweep(work)
+                        work.write(replace(work.record, swept=False))
+                    work.sweep()
                     return
                 if trusted and record.status is Status.PENDING and record.ranges is not None:
+                    self._describe(work, head)
                     self._go_on(work, again=hint.sweep)
                 else:
                     self._start(work, head, rebuild=hint.rebuild)
@@ -199,19 +189,19 @@ class Ingest:
             if self.store.head(key) == head:
                 return
 
-    def _describe(self, work: _Work, head: ObjectVersion) -> None:
-        """Renew what is said of a live document: tags, and metadata without VersionIds, change by themselves."""
+    def _describe(self, work: Work, head: ObjectVersion) -> None:
+        """Renew what is said of a live version: tags, and metadata without VersionIds, change by themselves."""
         record = work.record
-        if record.live_generation is not None:
+        if record.live_version == head.version:
             said = self._attributes(record, head)
             if said != record.live_attributes:
-                self._write(work, replace(record, live_attributes=said))
+                work.write(replace(record, live_attributes=said))
 
     def _attributes(self, record: DocumentRecord, head: ObjectVersion) -> Attributes:
         tags = self.store.tags(record.key, head)
         return Attributes(record.title, record.author, record.created, head.metadata, tags)
 
-    def _start(self, work: _Work, head: ObjectVersion, *, rebuild: bool) -> None:
+    def _start(self, work: Work, head: ObjectVersion, *, rebuild: bool) -> None:
         key = work.lease.key
         # What is there under these ids is distrusted: an earlier try may have read more text, with the other
         # reader, and more chunks may be there than will be written.
@@ -231,30 +221,29 @@ class Ingest:
             live_attributes=work.record.live_attributes,
         )
         work.ahead = None
-        self._write(work, begun, fresh=True)
-        if tried:
-            self._remove(work, of=self._generation(key, head.version).id)
+        work.write(begun, fresh=True)
+        for id_ in self._generations(key, head.version) if tried else ():
+            work.remove(of=id_)
         if head.size > self.limits.max_document_bytes:
             limit = self.limits.max_document_bytes
             raise Refused(Reason.TOO_LARGE, f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)")
         with self.indexer.downloaded(key, head) as path:
             info = self.indexer.reader.inspect(path)
-            ranges = max(1, -(-info.page_count // self.limits.range_pages))
-            planned = replace(work.record, pages=info.page_count, title=info.title, ranges=ranges)
+            count = ranges.count_ranges(info.page_count, self.limits.range_pages)
+            planned = replace(work.record, pages=info.page_count, title=info.title, ranges=count)
             planned = replace(planned, author=info.author, created=info.created)
-            if ranges == 1:
-                work.ahead, alive = planned, self._alive(work)
-                generation = self._generation(key, head.version, info.title)
-                work.tally = self.indexer.run(generation, path, 0, info.page_count, alive)
-        if ranges == 1:
+            if count == 1:
+                work.ahead, generation = planned, self._generation(planned)
+                work.tally = self.indexer.run(generation, path, 0, self._span(planned, 0), work.alive)
+        if count == 1:
             # Stored once it is live, not before: a worker that dies in between does its one range again.
-            work.ahead = _with_progress(planned, work.tally)
+            work.ahead = ranges.with_progress(planned, work.tally)
             self._complete(work, work.ahead)
         else:
-            self._write(work, planned)
+            work.write(planned)
             self._go_on(work)
 
-    def _go_on(self, work: _Work, *, again: bool = False) -> None:
+    def _go_on(self, work: Work, *, again: bool = False) -> None:
         """Send what was not sent, or make live what is complete; else the ranges' own messages go on.
 
         With `again` the messages are taken for lost, and those that are missing are sent once more.
@@ -266,96 +255,85 @@ class Ingest:
         elif again or not record.dispatched:
             missing = sorted(set(range(record.ranges)) - record.ranges_done)
             task = RangeTask(record.key, str(record.version), self.fingerprint, record.attempt, 0)
-            self.queue.send([replace(task, range=number) for number in missing])
-            self._write(work, replace(record, dispatched=True))
+            queue = self.ocr_queue if self.ocr_queue and record.recognised_from is not None else self.queue
+            queue.send([replace(task, range=number) for number in missing])
+            work.write(replace(record, dispatched=True))
 
-    def _complete(self, work: _Work, record: DocumentRecord) -> None:
+    def _complete(self, work: Work, record: DocumentRecord) -> None:
         """Every range is in the index: make the generation live, unless the object has changed meanwhile."""
-        if record.chunks == 0 and record.unreadable_pages:
-            shown = sorted(record.unreadable_pages)[:_PAGES_NAMED]
-            more = len(record.unreadable_pages) - len(shown)
-            which = ", ".join(map(str, shown)) + (f" and {more} more" if more else "")
-            detail = f"the fonts do not say which characters they show on pages {which}"
-            raise Refused(Reason.UNREADABLE, detail)
-        if record.chunks == 0:
-            empty = replace(record, status=Status.EMPTY, reason=Reason.NO_TEXT.value)
-            self._settle(work, replace(empty, detail="no page has a text layer: most often a scan"))
-            return
         head = self.store.head(record.key)
-        if head is not None and head.version == record.version:
-            generation = self._generation(record.key, head.version).id
-            said = self._attributes(record, head)
-            live = replace(record, status=Status.INDEXED, reason=None, detail=None, live_attributes=said)
-            self._settle(work, replace(live, live_generation=generation, live_version=head.version))
+        if head is None or head.version != record.version:
+            return
+        if self.indexer.recogniser is not None and ranges.needs_recognition(record):
+            self._recognise(work, record, head)
+            return
+        found, recognised = ranges.outcome(record), record.recognised_from is not None
+        if found.status is Status.INDEXED:
+            found = self._live(found, head, recognised=recognised)
+            # What the text layers gave is there beside it.
+            found = replace(found, swept=found.swept and not recognised)
+        self._settle(work, found)
 
-    def _settle_refused(self, work: _Work, head: ObjectVersion, refused: Refused) -> None:
+    def _recognise(self, work: Work, record: DocumentRecord, head: ObjectVersion) -> None:
+        """Let the text layers answer, and begin the generation in which the other pages are recognised."""
+        begun = ranges.recognition(record, self.limits.ocr_range_pages)
+        work.write(self._live(begun, head) if record.chunks else begun, fresh=True)
+        work.ahead = None
+        # Now or when all is done, never in between: it takes what ranges have written for the next generation.
+        work.sweep()
+        self._go_on(work)
+
+    def _live(self, record: DocumentRecord, head: ObjectVersion, *, recognised: bool = False) -> DocumentRecord:
+        """The record with one of its generations as the one that answers."""
+        generation, said = self._generation(record, recognised=recognised), self._attributes(record, head)
+        return replace(record, live_generation=generation.id, live_version=head.version, live_attributes=said)
+
+    def _settle_refused(self, work: Work, head: ObjectVersion, refused: Refused) -> None:
         logger.info("refused", extra={"reason": refused.reason, "size": head.size})
         known = replace(work.ahead or work.record, version=head.version, size=head.size, etag=head.etag)
         rejected = replace(known, status=Status.REJECTED, reason=str(refused.reason), detail=refused.detail)
         self._settle(work, rejected)
 
-    def _settle(self, work: _Work, record: DocumentRecord) -> None:
+    def _settle(self, work: Work, record: DocumentRecord) -> None:
         """Switch what is live in one write, then remove everything else of the document."""
         if record.status is Status.INDEXED:
-            self._write(work, record, fresh=record.ranges == 1)
+            work.write(record, fresh=record.ranges == 1)
         else:
             gone = replace(record, live_generation=None, live_version=None, live_attributes=None)
-            self._write(work, replace(gone, chunks=0, swept=False), fresh=True)
-        self._sweep(work)
-
-    def _sweep(self, work: _Work) -> None:
-        """Remove every chunk that is not of the live generation, page by page while the lease holds."""
-        record = work.record
-        if record.swept:
-            return
-        self._remove(work, but=record.live_generation)
-        self._write(work, replace(record, swept=True))
-
-    def _remove(self, work: _Work, *, of: str | None = None, but: str | None = None) -> None:
-        key = work.record.key
-        collection = DocumentRef(self.bucket, key).collection
-        while ids := self.index.ids(collection, key, of=of, but=but, limit=_DELETE_AT_ONCE):
-            work.lease = self.ledger.renew(work.lease)
-            self.index.delete(collection, ids)
-
-    def _write(self, work: _Work, record: DocumentRecord, *, fresh: bool = False) -> None:
-        work.lease = self.ledger.write(work.lease, record, fresh=fresh)
-
-    def _alive(self, work: _Work) -> Callable[[], None]:
-        """Raises when this worker must stop: its time is nearly over, or the lease is another's by now."""
-
-        def alive() -> None:
-            self._in_time(work.remaining_s)
-            # A third of the lease is gone: renew it.
-            if time() > work.lease.expires_at - self.limits.lease_s * 2 / 3:
-                work.lease = self.ledger.renew(work.lease)
-
-        return alive
-
-    def _in_time(self, remaining_s: Callable[[], float]) -> None:
-        if remaining_s() < self.limits.stop_before_s:
-            raise DeadlineExceeded("time", "no time is left here; the rest follows when the message comes again")
+            work.write(replace(gone, chunks=0, swept=False), fresh=True)
+        work.sweep()
 
     # --- ranges ---
 
-    def _generation(self, key: str, version: str, title: str | None = None) -> Generation:
+    def _generations(self, key: str, version: str) -> list[str]:
+        """The ids of both generations of a version: from its text layers, and with what is recognised."""
         ref = DocumentRef(self.bucket, key)
-        return Generation(ref, version, ref.generation(version, self.fingerprint), title)
+        return [ref.generation(version, self.fingerprint + suffix) for suffix in ("", ranges.RECOGNISED)]
+
+    def _generation(self, record: DocumentRecord, *, recognised: bool = False) -> Generation:
+        version = str(record.version)
+        id_ = self._generations(record.key, version)[recognised]
+        return Generation(DocumentRef(self.bucket, record.key), version, id_, record.title)
+
+    def _span(self, record: DocumentRecord, number: int) -> ranges.Span:
+        return ranges.span(record, number, self.limits.range_pages, self.limits.ocr_range_pages)
 
     def _run_range(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
+        recognised = ranges.is_recognised(record, task.range)
+        # A picture that is begun may take so much longer.
+        least_s = self.limits.stop_before_s + (self.limits.ocr_page_timeout_s if recognised else 0.0)
+        stay_in_time(remaining_s, least_s)
         with self.indexer.downloaded(task.key, head) as path:
-            generation = self._generation(task.key, task.version, record.title)
-            return self.indexer.run(
-                generation, path, task.range, record.pages or 0, lambda: self._in_time(remaining_s)
-            )
+            generation, span = self._generation(record, recognised=recognised), self._span(record, task.range)
+            return self.indexer.run(generation, path, task.range, span, lambda: stay_in_time(remaining_s, least_s))
 
     def _refuse_range(
         self, task: RangeTask, refused: Refused, owner: str, remaining_s: Callable[[], float]
     ) -> IngestReport:
         """One range cannot be read: the document is refused, and its other ranges find that out."""
 
-        def refuse(work: _Work) -> None:
+        def refuse(work: Work) -> None:
             if _wants(work.record, task):
                 head = ObjectVersion(task.version, work.record.size or 0, work.record.etag or "")
                 self._settle_refused(work, head, refused)
@@ -378,11 +356,12 @@ class Ingest:
         and nobody but its redelivery does.
         """
 
-        def remove(work: _Work) -> None:
-            record, generation = work.record, self._generation(task.key, task.version).id
+        def remove(work: Work) -> None:
+            record = work.record
             pending = record.status is Status.PENDING and record.version == task.version  # in a later attempt
-            if not pending and record.live_generation != generation:
-                self._remove(work, of=generation)
+            for generation in self._generations(task.key, task.version):
+                if not pending and record.live_generation != generation:
+                    work.remove(of=generation)
             self._match(work, Hint(task.key))
 
         if self._hold(task.key, owner, remaining_s, remove) is None:
@@ -393,14 +372,3 @@ def _wants(record: DocumentRecord, task: RangeTask) -> bool:
     """Whether the document is still being indexed from the task's version, in the task's attempt."""
     wanted = (Status.PENDING, task.version, task.attempt)
     return (record.status, record.version, record.attempt) == wanted
-
-
-def _with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
-    return replace(
-        record,
-        ranges_done=frozenset({0}),
-        pages_done=tally.pages,
-        chunks=tally.chunks,
-        characters=tally.characters,
-        unreadable_pages=tally.unreadable_pages,
-    )

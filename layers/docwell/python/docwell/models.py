@@ -131,7 +131,7 @@ class Page:
     """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
 
     A page that has text which no one could read is not `readable`, and its `text` is empty. `headings` are lines
-    of the text, in their order.
+    of the text, in their order. `confidence` (0 to 1) is the recogniser's where the page is a picture.
     """
 
     number: int
@@ -139,6 +139,7 @@ class Page:
     label: str | None = None
     readable: bool = True
     headings: tuple[Heading, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Chunk:
     """A piece of a document: `text` is exactly page text from `start` to `end` (on `page_start` when one page).
 
     `tokens` counts the embedding model's tokens of `text`, its special tokens not included. `heading` is the path
-    of the section that the piece begins in ("Results > Methods"), or empty.
+    of the section that the piece begins in ("Results > Methods"), or empty. `confidence` is its page's.
     """
 
     text: str
@@ -157,6 +158,7 @@ class Chunk:
     tokens: int
     label: str | None = None
     heading: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,9 @@ class DocumentRecord:
     `attempt` is the fence of the worker that last began from nothing.
     A document longer than a range has `ranges` of them, numbered from 0; `ranges_done` says which are in the
     index, and `dispatched` that each has been sent as a message of its own. `pages_done`, `chunks`,
-    `characters` and `unreadable_pages` grow with each range.
+    `characters`, `unreadable_pages`, `textless_pages` (a count, unreadable ones too) and `doubtful_pages`
+    (recognised with too little confidence) grow with each range. From the range `recognised_from` on, pictures of
+    text are recognised; see `docwell.ranges`.
     `swept` is false while chunks of other generations may remain in the index.
     `updated_at` is in seconds since the epoch.
     """
@@ -230,6 +234,9 @@ class DocumentRecord:
     chunks: int = 0
     characters: int = 0
     unreadable_pages: frozenset[int] = frozenset()
+    textless_pages: int = 0
+    doubtful_pages: frozenset[int] = frozenset()
+    recognised_from: int | None = None
     title: str | None = None
     author: str | None = None
     created: str | None = None
@@ -241,7 +248,17 @@ class DocumentRecord:
 
 
 # What grows while ranges are indexed side by side: only a fresh start sets these, see `docwell.ports.Ledger`.
-PROGRESS = frozenset({"ranges_done", "pages_done", "chunks", "characters", "unreadable_pages"})
+PROGRESS = frozenset(
+    {
+        "ranges_done",
+        "pages_done",
+        "chunks",
+        "characters",
+        "unreadable_pages",
+        "textless_pages",
+        "doubtful_pages",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +269,8 @@ class RangeTally:
     chunks: int = 0
     characters: int = 0
     unreadable_pages: frozenset[int] = frozenset()
+    textless_pages: int = 0
+    doubtful_pages: frozenset[int] = frozenset()
     tokens: int = 0
 
 
@@ -348,7 +367,8 @@ class Sentence:
 class Citation:
     """One `[marker]` of the answer, resolved: `quote` stands verbatim on `page` of `document`.
 
-    `link` opens the PDF at that page for a short time. `suspicious` marks a passage that gives orders.
+    `link` opens the PDF at that page for a short time. `suspicious` marks a passage that gives orders. With an
+    `ocr_confidence` (0 to 1) the page is a picture, and `quote` stands in what was recognised on it.
     """
 
     marker: int
@@ -362,6 +382,7 @@ class Citation:
     score: float
     suspicious: bool = False
     link: str | None = None
+    ocr_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,22 @@ from docwell.ports import StateStore
 TEXT_VERSION = 2
 CHUNKER_VERSION = 2
 EMBEDDED_VERSION = 2  # what of a chunk is embedded: its header, its units
+OCR_VERSION = 1  # how a picture of a page becomes lines in an order
+# The models are in the package: another release of it gives other text.
+RAPIDOCR_VERSION = "3.10.0"
 
 # The state fact that says which pipeline answers and which one is being built.
 ACTIVE_PIPELINE = "active-pipeline"
 
 
-def fingerprint(embedder: str, chunk_tokens: int) -> str:
-    """32 hex digits over the embedding model, the chunker's settings, the text extraction and what is embedded."""
-    parts = (embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
+def fingerprint(embedder: str, chunk_tokens: int, ocr: str = "off", min_confidence: float = 0.0) -> str:
+    """32 hex digits over the embedding model, the chunker's settings, the text extraction and what is embedded.
+
+    With `ocr` also over the recogniser and the confidence from which its text is taken.
+    """
+    parts = [embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION)]
+    if ocr != "off":
+        parts += [ocr, RAPIDOCR_VERSION, str(OCR_VERSION), str(min_confidence)]
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

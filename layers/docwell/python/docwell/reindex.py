@@ -126,7 +126,8 @@ class Reindex:
         following = self.known[-1]
         if len(self.known) == 1:
             raise BadInput(
-                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR or DOCWELL_NEXT_CHUNK_TOKENS"
+                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS or "
+                "DOCWELL_NEXT_OCR"
             )
         if following == self._roles().active:
             raise BadInput("the next pipeline answers already: make it the first in the settings, and unset NEXT")

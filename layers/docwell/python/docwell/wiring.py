@@ -1,6 +1,7 @@
-"""The only place that builds adapters. Factories are cached, so a warm invocation reuses what a cold one made.
+"""With `docwell.stores` and `docwell.ways` the only place that builds adapters.
 
-Adapters are imported inside the factories: query never loads a PDF library.
+Factories are cached, so a warm invocation reuses what a cold one made. Adapters are imported inside the factories:
+query never loads a PDF library.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from docwell import pipeline
 from docwell.config import (
     IngestSettings,
+    Ocr,
     QuerySettings,
     ReconcileSettings,
     RuntimeSettings,
     SettingsError,
-    StorageSettings,
 )
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError
 from docwell.pipeline import Roles
+from docwell.stores import dynamodb, ledger_of, state_store, vectors_of
+from docwell.ways import pdf_reader, recogniser_of, ways
 
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb import DynamoLedger, DynamoState
+    from docwell.adapters.dynamodb import DynamoLedger
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.onnx_embedder import OnnxEmbedder
     from docwell.adapters.principals import DynamoPrincipals
@@ -76,19 +78,13 @@ def reconcile_settings() -> ReconcileSettings:
     return ReconcileSettings.read()
 
 
-class _Way(NamedTuple):
-    """From text to vectors: a model and a chunk size."""
-
-    model_dir: Path
-    chunk_tokens: int
-
-
 @dataclass(frozen=True)
 class Pipeline:
     """One way from text to vectors. `fingerprint` names its index."""
 
     embedder: OnnxEmbedder
     chunk_tokens: int
+    ocr: Ocr
     fingerprint: str
 
 
@@ -96,23 +92,9 @@ class Pipeline:
 def pipelines(settings: IngestSettings) -> tuple[Pipeline, ...]:
     """The pipeline in use, and the next one where one is being built."""
     return tuple(
-        Pipeline(_embedder(settings, way.model_dir), way.chunk_tokens, fingerprint)
-        for fingerprint, way in _ways(settings).items()
+        Pipeline(_embedder(settings, way.model_dir), way.chunk_tokens, way.ocr, fingerprint)
+        for fingerprint, way in ways(settings).items()
     )
-
-
-@cache
-def _ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, _Way]:
-    """By fingerprint, from the models' manifests alone: no model is loaded for it."""
-    from docwell.adapters.model_manifest import ModelManifest
-
-    ways = [_Way(settings.model_dir, settings.chunk_tokens)]
-    if settings.next_model_dir or settings.next_chunk_tokens:
-        following = settings.next_model_dir or settings.model_dir
-        ways.append(_Way(following, settings.next_chunk_tokens or settings.chunk_tokens))
-    return {
-        pipeline.fingerprint(ModelManifest.read(way.model_dir).fingerprint, way.chunk_tokens): way for way in ways
-    }
 
 
 def ingest() -> tuple[Ingest, ...]:
@@ -129,7 +111,6 @@ def ingest() -> tuple[Ingest, ...]:
 @cache
 def _ingest() -> tuple[Ingest, ...]:
     from docwell.adapters.aws import client
-    from docwell.adapters.pdf import ChildPdfReader
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.indexing import IngestLimits, RangeIndexer
     from docwell.ingest import Ingest
@@ -137,17 +118,12 @@ def _ingest() -> tuple[Ingest, ...]:
     settings = ingest_settings()
     with _model_loading(settings):
         store, queue = S3ObjectStore(client("s3"), settings.bucket), task_queue(settings.queue_url)
-        _ledger(settings, "")
-        _index(settings, "")
-    reader = ChildPdfReader(
-        parse_timeout_s=settings.parse_timeout_s,
-        parse_memory_bytes=settings.parse_memory_bytes,
-        max_document_pages=settings.max_document_pages,
-        max_page_characters=settings.max_page_characters,
-    )
+        ledger_of(settings, "")
+        vectors_of(settings, "")
+    reader = pdf_reader(settings)
 
     def build(pipeline: Pipeline) -> Ingest:
-        index = _index(settings, pipeline.fingerprint)
+        index = vectors_of(settings, pipeline.fingerprint)
         limits = IngestLimits(
             range_pages=settings.range_pages,
             max_document_bytes=settings.max_document_bytes,
@@ -156,23 +132,34 @@ def _ingest() -> tuple[Ingest, ...]:
             upsert_batch=settings.upsert_batch,
             lease_s=settings.lease_s,
             stop_before_s=settings.stop_before_s,
+            ocr_range_pages=settings.ocr_range_pages,
+            ocr_page_timeout_s=settings.ocr_page_timeout_s,
+            ocr_min_confidence=settings.ocr_min_confidence,
         )
+        recogniser = None if pipeline.ocr == "off" else recogniser_of(settings, reader)
         return Ingest(
             bucket=settings.bucket,
             store=store,
-            ledger=_ledger(settings, pipeline.fingerprint, settings.lease_s),
+            ledger=ledger_of(settings, pipeline.fingerprint, settings.lease_s),
             index=index,
             queue=queue,
-            indexer=RangeIndexer(store, index, pipeline.embedder, reader, limits),
+            indexer=RangeIndexer(store, index, pipeline.embedder, reader, limits, recogniser),
             fingerprint=pipeline.fingerprint,
+            ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
         )
 
     return tuple(build(pipeline) for pipeline in pipelines(settings))
 
 
+def source_queue(arn: str) -> SqsTaskQueue:
+    """The queue, of those that ingest reads from, with that ARN."""
+    main, ocr = ingest_settings().queue_url, ingest_settings().ocr_queue_url
+    return task_queue(ocr if ocr and ocr.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1] else main)
+
+
 @cache
 def task_queue(url: str) -> SqsTaskQueue:
-    """The queue that ingest reads from."""
+    """A queue that ingest reads from."""
     from docwell.adapters.aws import client
     from docwell.adapters.sqs import SqsTaskQueue
 
@@ -188,7 +175,7 @@ def prepare_query() -> None:
         settings = query_settings()
         with _model_loading(settings):
             principals(), receipt_book(), prices(), prompts(), _links(), model(), _guards()
-            _index(settings, "")
+            vectors_of(settings, "")
 
 
 @contextmanager
@@ -219,8 +206,8 @@ def _query(fingerprint: str) -> Query:
     settings = query_settings()
     host, guards = model(), _guards()
     return Query(
-        retrieval=Retrieval(_ledger(settings, fingerprint), _index(settings, fingerprint)),
-        embedder=_embedder(settings, _ways(settings)[fingerprint].model_dir),
+        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
+        embedder=_embedder(settings, ways(settings)[fingerprint].model_dir),
         model=GuardedModel(host, *guards),
         facts=GuardedFacts(host, guards[0]),
         conversation=Conversation(
@@ -323,7 +310,7 @@ def principals() -> DynamoPrincipals:
     """Who may see what."""
     from docwell.adapters.principals import DynamoPrincipals
 
-    return DynamoPrincipals(_dynamodb(quick=True), query_settings().principals_table)
+    return DynamoPrincipals(dynamodb(quick=True), query_settings().principals_table)
 
 
 @cache
@@ -335,31 +322,31 @@ def receipt_book() -> ReceiptBook:
     settings = query_settings()
     if settings.receipts_table is None:
         return ReceiptBook(None)
-    return ReceiptBook(DynamoReceipts(_dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
+    return ReceiptBook(DynamoReceipts(dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
 
 
 def catalogue() -> DynamoLedger:
     """The ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
-    return _ledger(settings, _active(settings))
+    return ledger_of(settings, _active(settings))
 
 
 def index() -> ChromaIndex:
     """The vectors of the active pipeline, to ask whether their server is there."""
     settings = query_settings()
-    return _index(settings, _active(settings))
+    return vectors_of(settings, _active(settings))
 
 
 def _active(settings: QuerySettings) -> str:
     """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
-    known = tuple(_ways(settings))
+    known = tuple(ways(settings))
     return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
 
 
 def reconcile() -> tuple[Reconcile, ...]:
     """The reconcile use case on real parts, once for each pipeline that is in use now."""
     settings = reconcile_settings()
-    known = tuple(_ways(settings))
+    known = tuple(ways(settings))
     return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
 
 
@@ -368,7 +355,7 @@ def reindex() -> Reindex:
     from docwell.reindex import Reindex
 
     settings = reconcile_settings()
-    return Reindex(known=tuple(_ways(settings)), state=state_store(settings), reconcile=_reconcile)
+    return Reindex(known=tuple(ways(settings)), state=state_store(settings), reconcile=_reconcile)
 
 
 @cache
@@ -381,8 +368,8 @@ def _reconcile(fingerprint: str) -> Reconcile:
     return Reconcile(
         fingerprint=fingerprint,
         store=S3ObjectStore(client("s3"), settings.bucket),
-        ledger=_ledger(settings, fingerprint),
-        index=_index(settings, fingerprint),
+        ledger=ledger_of(settings, fingerprint),
+        index=vectors_of(settings, fingerprint),
         queue=task_queue(settings.queue_url),
         state=state_store(settings),
         limits=ReconcileLimits(
@@ -391,41 +378,6 @@ def _reconcile(fingerprint: str) -> Reconcile:
             begin_below=settings.begin_below,
             pause_above=settings.pause_above,
         ),
-    )
-
-
-def state_store(settings: StorageSettings) -> DynamoState:
-    """Small facts of the whole index."""
-    from docwell.adapters.dynamodb import DynamoState
-
-    return DynamoState(_dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
-
-
-@cache
-def _dynamodb(*, quick: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-    from docwell.adapters.aws import client
-
-    return client("dynamodb", quick=quick)
-
-
-def _ledger(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
-    from docwell.adapters.dynamodb import DynamoLedger
-
-    return DynamoLedger(
-        _dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table, fingerprint, lease_s
-    )
-
-
-def _index(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
-    from docwell.adapters.chroma import ChromaIndex
-
-    return ChromaIndex(
-        str(settings.chroma_url),
-        fingerprint,
-        tenant=settings.chroma_tenant,
-        database=settings.chroma_database,
-        token=settings.chroma_token,
-        timeout_s=settings.chroma_timeout_s,
     )
 
 

@@ -234,9 +234,9 @@ class ChromaIndex:
         return self._known[collection]
 
 
-def _metadata(record: IndexRecord) -> dict[str, str | int]:
+def _metadata(record: IndexRecord) -> dict[str, str | int | float]:
     chunk = record.chunk
-    metadata: dict[str, str | int] = {
+    metadata: dict[str, str | int | float] = {
         "document": record.document,
         "generation": record.generation,
         "version": record.version,
@@ -250,6 +250,8 @@ def _metadata(record: IndexRecord) -> dict[str, str | int]:
         metadata["label"] = chunk.label
     if chunk.heading:
         metadata["heading"] = chunk.heading
+    if chunk.confidence is not None:
+        metadata["ocr_confidence"] = round(chunk.confidence, 3)
     if record.units.spans:
         metadata["unit_spans"] = " ".join(str(place) for span in record.units.spans for place in span)
         metadata["unit_vectors"] = b64encode(record.units.vectors).decode()
@@ -274,6 +276,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> 
             tokens=metadata["tokens"],
             label=metadata.get("label"),
             heading=metadata.get("heading", ""),
+            confidence=metadata.get("ocr_confidence"),
         )
         return Passage(
             id=id_,

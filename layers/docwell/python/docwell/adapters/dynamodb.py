@@ -125,9 +125,11 @@ class DynamoLedger:
             "pages_done": tally.pages,
             "chunks": tally.chunks,
             "characters": tally.characters,
+            "textless_pages": tally.textless_pages,
         }
-        if tally.unreadable_pages:  # DynamoDB has no empty set
-            grown["unreadable_pages"] = tally.unreadable_pages
+        # DynamoDB has no empty set.
+        sets = {"unreadable_pages": tally.unreadable_pages, "doubtful_pages": tally.doubtful_pages}
+        grown |= {name: numbers for name, numbers in sets.items() if numbers}
         item = self._update(
             task.key,
             f"SET updated_at = :now ADD {', '.join(f'{name} :{name}' for name in grown)}",

@@ -1,20 +1,22 @@
 """The program that opens a PDF: a process of its own that may hang, grow or die at no one else's cost.
 
 `docwell.adapters.pdf` runs this file by its path in a fresh interpreter with an almost empty environment,
-one process for one document and one reader (`pdfium` or `pypdf`). Of docwell it imports what lays out the text
-(`pdf_glyphs`, `pdf_layout`) and `pdf_sandbox`: once the library is loaded and the document is open, the process
-gives up all other files, the network, and starting programs, and only then parses.
+one process for one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are pictures). Of
+docwell it imports what lays out the text (`pdf_glyphs`, `pdf_layout`, `ocr_…`) and `pdf_sandbox`: once the
+library is loaded and the document is open, the process gives up all other files, the network, and starting
+programs, and only then parses.
 
 In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON object a line for each line in:
 
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
-    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]]}
+    {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
+     "confidence": null}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
 `suspect` says that the reader found no text where there may be some. `headings` are lines of the text that are set
-off by their type, with its size in points. What stands at the head or the foot of a page as it does two pages
-before, or one, is not in the text. The end of stdin is the end.
+off by their type, with its size in points. `confidence` (0 to 1) is that of recognised text. What stands at the
+head or the foot of a page as it does two pages before, or one, is not in the text. The end of stdin is the end.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class PageText(NamedTuple):
     label: str | None
     suspect: bool
     headings: list[tuple[str, float]] = []  # noqa: RUF012 - a tuple's default, and never changed
+    confidence: float | None = None  # of recognised text
 
 
 class Reader(Protocol):
@@ -216,20 +219,56 @@ class Pypdf:
         return (self._labels[index] or None) if index < len(self._labels) else None
 
 
-READERS: dict[str, Callable[[str, Callable[[], object]], Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf}
+class Rapidocr(Pdfium):
+    """Draws a page with PDFium and recognises the text on the picture, in a process that has both."""
+
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        from docwell.adapters import ocr_engine, ocr_layout  # noqa: PLC0415 - found by the path that `main` sets
+
+        self._engine, self._ocr = ocr_engine.Engine(), ocr_layout
+        self._longest = ocr_engine.LONGEST_SIDE
+        # Its threads are there by now.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        super().__init__(path, close_doors)
+
+    def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
+        page = self._document[index]
+        try:
+            scale = self._longest / max(*page.get_size(), 1.0)
+            boxes, height = self._engine.read(page.render(scale=scale, may_draw_forms=False).to_numpy())
+        finally:
+            page.close()
+            self._mapped.madvise(self._dont_need)
+        label = self._document.get_page_label(index) or None
+        # Nothing is taken for a running head: the pages before may be no pictures.
+        found = self._layout.lay_out(self._ocr.lines(boxes, height, scale), 0.0, height / scale, {})
+        return PageText(found.text, label, False, found.headings, self._ocr.confidence(boxes))  # noqa: FBT003
 
 
-def confine(memory_bytes: int, cpu_s: int) -> None:
-    """Bound what this process can take. Nothing that parses has been imported yet."""
+READERS: dict[str, Callable[[str, Callable[[], object]], Reader]] = {
+    "pdfium": Pdfium,
+    "pypdf": Pypdf,
+    "rapidocr": Rapidocr,
+}
+
+
+def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
+    """Bound what this process can take. Nothing that parses has been imported yet.
+
+    A recogniser's libraries map far more than they use, so of its memory what it may write to is counted; and it
+    starts threads first.
+    """
     _leave_network()
     limits = {
-        resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
+        resource.RLIMIT_DATA if recognises else resource.RLIMIT_AS: memory_bytes + BASE_BYTES,
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_NOFILE: OPEN_FILES,
     }
+    if not recognises:
+        limits[resource.RLIMIT_NPROC] = 0
     for kind, value in limits.items():
         # A hard limit that is lower already stands; macOS refuses some kinds.
         with contextlib.suppress(ValueError, OSError):
@@ -264,7 +303,7 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
     # One character more than allowed is enough for the parent to see that there is too much.
     text, label = page.text[: max_characters + 1], page.label and page.label[:100]
     found = {"text": text, "label": label, "suspect": page.suspect, "headings": page.headings}
-    return {"kind": "page", "pages": pages, **found}
+    return {"kind": "page", "pages": pages, **found, "confidence": page.confidence}
 
 
 def _metadata(reader: Reader) -> dict[str, str | None]:
@@ -302,7 +341,8 @@ def main() -> None:
     """Run with one argument: the settings that `docwell.adapters.pdf` makes, as a JSON object."""
     settings = json.loads(sys.argv[1])
     # The document is mapped, which counts as address space and takes no memory.
-    confine(settings["memory_bytes"] + os.path.getsize(settings["path"]), settings["cpu_s"])  # noqa: PTH202
+    memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])  # noqa: PTH202
+    confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
     sys.path[:] = settings["sys_path"]
     # A library that prints must not be able to spoil an answer.
     out = os.fdopen(os.dup(1), "wb")

@@ -59,7 +59,8 @@ _TGKILL = (234, 131)
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 # linux/prctl.h, linux/seccomp.h, linux/bpf_common.h
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
+_PR_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _ALL_THREADS = 38, 1, 1
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _KILL, _ERRNO, _ALLOW = 0x8000_0000, 0x0005_0000, 0x7FFF_0000
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 # Offsets in struct seccomp_data; of the first argument the lower half (both machines are little-endian).
@@ -75,16 +76,20 @@ def close_doors() -> bool:
         return False
     import ctypes  # noqa: PLC0415 - 3 ms that only this needs
 
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
-    prctl(_PR_SET_NO_NEW_PRIVS, 1, None, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     program = _program(platform.machine(), os.getpid())
     if program is None:
         return False
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a count, then (after padding) where the instructions are.
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions)))
-    return int(prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header), 0, 0)) == 0
+    libc.syscall.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p]
+    libc.syscall.restype = ctypes.c_long
+    # For every thread that a library has started by now.
+    number = _SECCOMP[platform.machine()]
+    return int(libc.syscall(number, _SET_MODE_FILTER, _ALL_THREADS, ctypes.addressof(header))) == 0
 
 
 def _program(machine: str, pid: int) -> bytes | None:

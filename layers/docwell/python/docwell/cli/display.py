@@ -210,6 +210,8 @@ def _show_citation(out: Console, citation: Json, position: int) -> None:
     printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
     line = Text(f"[{citation.get('marker', position)}] ", style="bold")
     line.append(f"{clean(citation.get('document'))}, page {page}{printed}", style="bold")
+    if isinstance(sure := citation.get("ocr_confidence"), int | float):
+        line.append(f" (scanned, recognised with {sure:.0%} confidence)", style="dim")
     out.print(line, soft_wrap=True)
     quote = " ".join(clean(citation.get("quote") or "").split())
     if quote:

@@ -1,0 +1,66 @@
+"""The ways from a PDF to vectors that the settings name: the one in use, and the next where one is being built."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from docwell import pipeline
+from docwell.config import IngestSettings, Ocr, QuerySettings, ReconcileSettings
+
+if TYPE_CHECKING:
+    from docwell.adapters.ocr import RecognisingReader
+    from docwell.adapters.pdf import ChildPdfReader
+    from docwell.ports import PdfReader
+
+
+class Way(NamedTuple):
+    """A model, a chunk size, and what recognises pages that are pictures."""
+
+    model_dir: Path
+    chunk_tokens: int
+    ocr: Ocr = "off"
+
+
+@cache
+def ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Way]:
+    """By fingerprint, from the models' manifests alone: no model is loaded for it."""
+    from docwell.adapters.model_manifest import ModelManifest
+
+    found = [Way(settings.model_dir, settings.chunk_tokens, settings.ocr)]
+    if settings.next_model_dir or settings.next_chunk_tokens or settings.next_ocr:
+        following = settings.next_model_dir or settings.model_dir
+        tokens = settings.next_chunk_tokens or settings.chunk_tokens
+        found.append(Way(following, tokens, settings.next_ocr or settings.ocr))
+    return {
+        pipeline.fingerprint(
+            ModelManifest.read(way.model_dir).fingerprint, way.chunk_tokens, way.ocr, settings.ocr_min_confidence
+        ): way
+        for way in found
+    }
+
+
+def pdf_reader(settings: IngestSettings) -> ChildPdfReader:
+    """What reads the text of pages."""
+    from docwell.adapters.pdf import ChildPdfReader
+
+    return ChildPdfReader(
+        parse_timeout_s=settings.parse_timeout_s,
+        parse_memory_bytes=settings.parse_memory_bytes,
+        max_document_pages=settings.max_document_pages,
+        max_page_characters=settings.max_page_characters,
+    )
+
+
+def recogniser_of(settings: IngestSettings, reader: PdfReader) -> RecognisingReader:
+    """What reads also pages that are pictures. Raises `SettingsError` where it is not installed."""
+    from docwell.adapters.ocr import RecognisingReader, check_installed
+
+    check_installed()
+    return RecognisingReader(
+        reader,
+        page_timeout_s=settings.ocr_page_timeout_s,
+        memory_bytes=settings.ocr_memory_bytes,
+        max_page_characters=settings.max_page_characters,
+    )

@@ -1,0 +1,222 @@
+"""`RecognisingReader`: on a recogniser that misbehaves, and on RapidOCR itself where it is installed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator
+from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+import pytest
+from fpdf import FPDF
+
+from docwell.adapters import ocr
+from docwell.adapters.ocr import RecognisingReader, check_installed
+from docwell.adapters.pdf import ChildPdfReader
+from docwell.config import SettingsError
+from docwell.errors import Unavailable
+from docwell.models import Page, PdfInfo
+from docwell.pipeline import RAPIDOCR_VERSION
+
+MIB = 1024 * 1024
+
+
+def is_installed() -> bool:
+    try:
+        return version("rapidocr") == RAPIDOCR_VERSION
+    except PackageNotFoundError:
+        return False
+
+
+with_rapidocr = pytest.mark.skipif(not is_installed(), reason="rapidocr is not installed: make ocr")
+
+
+class ThreePages:
+    """A reader of a document of three pages, of which the first has text."""
+
+    def inspect(self, path: Path) -> PdfInfo:
+        return PdfInfo(3)
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        for number in range(first, last + 1):
+            yield Page(number, "text" if number == 1 else "", label=str(number))
+
+
+def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReader:
+    """One whose child does what the Python lines `answers` say for each `request`."""
+    program = tmp_path / "child.py"
+    program.write_text(
+        "import json, os, sys, time\n"
+        "def say(**answer): print(json.dumps({'pages': 3, **answer}), flush=True)\n"
+        "def page(text, confidence): say(kind='page', text=text, label=None, suspect=False, headings=[],"
+        " confidence=confidence)\n"
+        f"started = {str(tmp_path / 'started')!r}\n"
+        "open(started, 'a').write('x')\n"
+        "for line in sys.stdin:\n"
+        "    request = line.strip()\n"
+        "    if request == 'info':\n"
+        "        say(kind='info', title=None, author=None, created=None)\n"
+        "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
+    )
+    limits = {"page_timeout_s": 5.0, "memory_bytes": 100 * MIB, "max_page_characters": 50}
+    return RecognisingReader(ThreePages(), **(limits | changes), child=program)
+
+
+def pages(reader: RecognisingReader, tmp_path: Path) -> list[Page]:
+    path = tmp_path / "document.pdf"
+    path.write_bytes(b"%PDF-1.7")
+    return list(reader.pages(path, 1, 3))
+
+
+def children(tmp_path: Path) -> int:
+    started = tmp_path / "started"
+    return len(started.read_text()) if started.exists() else 0
+
+
+def test_only_pages_without_text_are_recognised_and_they_keep_their_labels(tmp_path: Path) -> None:
+    found = pages(recogniser(tmp_path, "page('seen on ' + request, 0.9)"), tmp_path)
+    assert [(one.text, one.confidence, one.label) for one in found] == [
+        ("text", None, "1"),
+        ("seen on page 2", 0.9, "2"),
+        ("seen on page 3", 0.9, "3"),
+    ]
+    assert children(tmp_path) == 1
+
+
+def test_a_document_with_text_on_each_page_starts_no_recogniser(tmp_path: Path) -> None:
+    reader = recogniser(tmp_path, "page('seen', 0.9)")
+    path = tmp_path / "document.pdf"
+    path.write_bytes(b"%PDF-1.7")
+    assert [one.text for one in reader.pages(path, 1, 1)] == ["text"]
+    assert children(tmp_path) == 0
+
+
+def test_a_page_on_which_nothing_is_seen_is_blank_and_not_unreadable(tmp_path: Path) -> None:
+    found = pages(recogniser(tmp_path, "page('', None)"), tmp_path)
+    assert [(one.text, one.readable, one.confidence) for one in found[1:]] == [("", True, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "misbehaviour",
+    [
+        "os._exit(1)",
+        "time.sleep(60)",
+        "print('nonsense', flush=True)",
+        "page('sure', 7.5)",
+        "page('x' * 51, 0.9)",
+        "say(kind='failed')",
+    ],
+    ids=["dies", "hangs", "talks nonsense", "boasts", "says too much", "fails"],
+)
+def test_a_page_that_cannot_be_recognised_costs_itself_alone(tmp_path: Path, misbehaviour: str) -> None:
+    answers = f"if request == 'page 2':\n    {misbehaviour}\nelse:\n    page('seen', 0.9)"
+    started = time.monotonic()
+    found = pages(recogniser(tmp_path, answers, page_timeout_s=1.0), tmp_path)
+    assert [(one.text, one.readable) for one in found] == [("text", True), ("", False), ("seen", True)]
+    assert time.monotonic() - started < 30
+
+
+def test_a_recogniser_that_does_not_start_is_no_fault_of_the_document(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text("raise SystemExit(1)")
+    reader = RecognisingReader(
+        ThreePages(), page_timeout_s=1.0, memory_bytes=MIB, max_page_characters=50, child=program
+    )
+    with pytest.raises(Unavailable):
+        pages(reader, tmp_path)
+
+
+def test_a_recogniser_that_is_not_installed_is_named_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(_name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(ocr, "version", missing)
+    with pytest.raises(SettingsError, match=r"DOCWELL_OCR=rapidocr needs rapidocr .*make ocr"):
+        check_installed()
+
+
+def test_another_release_of_the_recogniser_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ocr, "version", lambda _name: "1.0.0")
+    with pytest.raises(SettingsError, match=re.escape("rapidocr 1.0.0 is installed")):
+        check_installed()
+
+
+# --- RapidOCR itself ---
+
+SENTENCES = [
+    "The pump of the north station was replaced in March.",
+    "Its warranty of 36 months ends when the seal is broken.",
+    "Invoice 4711 over 12,850 euros was paid on the ninth of May.",
+    "Nobody may enter the tank before the valve is locked.",
+]
+
+
+def page_of_text() -> FPDF:
+    document = FPDF()
+    document.set_font("helvetica", size=14)
+    document.add_page()
+    document.multi_cell(0, 9, "\n".join(SENTENCES))
+    return document
+
+
+def scan(*turns: int) -> bytes:
+    """A PDF: a page of text, then for each of `turns` (degrees) a picture of it, turned, without a text layer."""
+    drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
+    document = page_of_text()
+    for turn in turns:
+        document.add_page()
+        picture = BytesIO()
+        drawn.rotate(turn, expand=True).save(picture, "PNG")
+        picture.seek(0)
+        document.image(picture, 10, 10, 190, 134 if turn % 180 else 269)
+    return bytes(document.output())
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+def real(**changes: Any) -> RecognisingReader:
+    reader = ChildPdfReader(
+        parse_timeout_s=60, parse_memory_bytes=800 * MIB, max_document_pages=10, max_page_characters=9_999
+    )
+    limits = {"page_timeout_s": 200.0, "memory_bytes": 800 * MIB, "max_page_characters": 9_999}
+    return RecognisingReader(reader, **(limits | changes))
+
+
+@with_rapidocr
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_a_scanned_page_reads_as_the_page_that_was_scanned_whichever_way_round_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(scan(0, 180, 90))
+    printed, upright, on_its_head, on_its_side = real().pages(path, 1, 4)
+    assert printed.confidence is None
+    for page in (upright, on_its_head, on_its_side):
+        assert page.confidence is not None
+        assert page.confidence > 0.9
+        missed = words(printed.text) - words(page.text)
+        assert len(missed) <= 0.05 * len(words(printed.text)), missed
+    positions = [upright.text.index(sentence[:8]) for sentence in SENTENCES]
+    assert positions == sorted(positions)
+
+
+@with_rapidocr
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+def test_a_recogniser_with_too_little_memory_never_gives_text_of_its_own_making(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(scan(0))
+    try:
+        found = list(real(memory_bytes=250 * MIB).pages(path, 2, 2))
+    except Unavailable:
+        return
+    assert [(one.text, one.readable) for one in found] == [("", False)]
