@@ -134,7 +134,7 @@ class RangeIndexer:
     def _embedded(
         self, batches: Iterator[list[Chunk]], name: NDArray[np.float32]
     ) -> Iterator[list[tuple[Chunk, NDArray[np.float32], Units]]]:
-        """The chunks with vectors and units. The last of a batch waits for the next one, as it leans to that too."""
+        """The chunks with vectors and units. The last of a batch waits for the next, as it leans to that too."""
         context = InContext(name)
         waiting: list[tuple[Chunk, Units]] = []
         for batch in batches:
