@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from docwell.models import Chunk
-from docwell.naming import HEADING_TOKENS, document_name, embedded_texts, file_words, in_context
+from docwell.naming import HEADING_TOKENS, InContext, document_name, embedded_texts, file_words
 from tests.unit.fakes import FakeEmbedder
 
 
@@ -54,9 +54,25 @@ def test_a_long_path_is_cut() -> None:
     assert text == " ".join(["word"] * HEADING_TOKENS) + "\nx"
 
 
+def moved(*batches: np.ndarray) -> np.ndarray:
+    """The vectors of all batches in the context of each other and of a name."""
+    context = InContext(np.eye(4, dtype=np.float32)[3])
+    return np.concatenate([*(context.add(batch) for batch in batches), context.last()])
+
+
+@pytest.mark.parametrize("cuts", [[1], [2], [1, 2], [1, 2, 3, 4], [4]])
+def test_vectors_do_not_depend_on_how_the_chunks_come_in_batches(cuts: list[int]) -> None:
+    vectors = np.random.default_rng(5).normal(size=(5, 4)).astype(np.float32)
+    assert moved(*np.split(vectors, cuts)) == pytest.approx(moved(vectors))
+
+
+def test_of_no_chunks_there_are_no_vectors() -> None:
+    assert moved().shape == (0, 4)
+
+
 def test_vectors_lean_to_their_neighbours_and_to_the_name() -> None:
     vectors = np.eye(4, dtype=np.float32)[:3]
-    leaning = in_context(vectors, np.eye(4, dtype=np.float32)[3])
+    leaning = moved(vectors)
     assert np.linalg.norm(leaning, axis=1) == pytest.approx([1, 1, 1])
     assert leaning.argmax(axis=1).tolist() == [0, 1, 2]  # each is still itself first
     assert leaning[0, 1] > leaning[0, 2] == 0  # the second is its neighbour, the third is not

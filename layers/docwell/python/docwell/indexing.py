@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from docwell.chunking import CutPage, cut_pages
 from docwell.errors import Refused
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
-from docwell.naming import document_name, embedded_texts, in_context
+from docwell.naming import InContext, document_name, embedded_texts
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.ranges import Span
 from docwell.units import pack, split
@@ -111,34 +111,48 @@ class RangeIndexer:
             closing(self._cut_pages(path, span, count)) as pages,
             _Writer(self.index, ref.collection, alive) as writer,
         ):
-            for batch in self._batches(pages, count, alive):
-                done = count.tally.chunks
-                ids = [ref.chunk_id(generation.id, range_, done + i) for i in range(len(batch))]
+            for finished in self._embedded(self._batches(pages, count, alive), name):
+                first = count.tally.chunks
                 writer.write(
                     [
-                        IndexRecord(id_, ref.key, generation.id, generation.version, chunk, vector.tolist(), units)
-                        for id_, chunk, (vector, units) in zip(
-                            ids, batch, self._embedded(batch, name), strict=True
+                        IndexRecord(
+                            ref.chunk_id(generation.id, range_, number),
+                            ref.key,
+                            generation.id,
+                            generation.version,
+                            chunk,
+                            vector.tolist(),
+                            units,
                         )
+                        for number, (chunk, vector, units) in enumerate(finished, first)
                     ]
                 )
-                count.add_chunks(batch)
+                count.add_chunks([chunk for chunk, _, _ in finished])
             writer.finish()
         return count.tally
 
     def _embedded(
-        self, chunks: Sequence[Chunk], name: NDArray[np.float32]
-    ) -> Iterator[tuple[NDArray[np.float32], Units]]:
-        """The vector of each chunk, and its units with theirs."""
-        spans = [split(chunk.text, self.embedder) for chunk in chunks]
-        parts = [chunk.text[start:end] for chunk, own in zip(chunks, spans, strict=True) for start, end in own]
-        texts = embedded_texts(chunks, self.embedder, self.embedder.max_tokens)
-        # Together, since texts of one length are embedded fastest.
-        vectors = self.embedder.embed_passages([*texts, *parts])
-        rest = vectors[len(chunks) :]
-        for own, vector in zip(spans, in_context(vectors[: len(chunks)], name), strict=True):
-            yield vector, pack(own, rest[: len(own)])
-            rest = rest[len(own) :]
+        self, batches: Iterator[list[Chunk]], name: NDArray[np.float32]
+    ) -> Iterator[list[tuple[Chunk, NDArray[np.float32], Units]]]:
+        """The chunks with vectors and units. The last of a batch waits for the next, as it leans to that too."""
+        context = InContext(name)
+        waiting: list[tuple[Chunk, Units]] = []
+        for batch in batches:
+            spans = [split(chunk.text, self.embedder) for chunk in batch]
+            parts = [chunk.text[start:end] for chunk, own in zip(batch, spans, strict=True) for start, end in own]
+            texts = embedded_texts(batch, self.embedder, self.embedder.max_tokens)
+            # Together, since texts of one length are embedded fastest.
+            vectors = self.embedder.embed_passages([*texts, *parts])
+            rest = vectors[len(batch) :]
+            for chunk, own in zip(batch, spans, strict=True):
+                waiting.append((chunk, pack(own, rest[: len(own)])))
+                rest = rest[len(own) :]
+            ready = context.add(vectors[: len(batch)])
+            if len(ready):
+                yield _joined(waiting, ready)
+                del waiting[: len(ready)]
+        if waiting:
+            yield _joined(waiting, context.last())
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
         """The pages with their chunks, made ahead of whoever takes them unless they are recognised.
@@ -171,6 +185,13 @@ class RangeIndexer:
                 size = self.limits.upsert_batch
         if waiting:
             yield waiting
+
+
+def _joined(
+    chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]
+) -> list[tuple[Chunk, NDArray[np.float32], Units]]:
+    """The first of the chunks with these vectors."""
+    return [(chunk, vector, units) for (chunk, units), vector in zip(chunks, vectors, strict=False)]
 
 
 @dataclass(slots=True)

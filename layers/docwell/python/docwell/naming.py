@@ -64,15 +64,35 @@ def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: in
     return texts
 
 
-def in_context(vectors: NDArray[np.float32], name: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, dimension) float32 of unit length: each vector moved towards its neighbours and its document's name.
+class InContext:
+    """Moves the vectors of a document's chunks towards their neighbours and the document's `name`, in their order.
 
-    `vectors` are of chunks in the document's order. The name is not embedded with the text: that made the chunks
-    of a document alike, and the right one harder to tell from the others, while the vector of the name alone takes
-    the question to the document. A chunk beside one that is near to the question is more often right than not.
+    The name is not embedded with the text: that made the chunks of a document alike, and the right one harder to
+    tell from the others, while the vector of the name alone takes the question to the document. A chunk beside one
+    that is near to the question is more often right than not. However the chunks come in batches, the vectors are
+    the same.
     """
-    padded = np.concatenate([vectors[:1], vectors, vectors[-1:]])
-    around = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-    leaning = vectors + NEIGHBOUR_WEIGHT * around + NAME_WEIGHT * name
-    unit: NDArray[np.float32] = leaning / np.maximum(np.linalg.norm(leaning, axis=1, keepdims=True), _TINY)
-    return unit.astype(np.float32)
+
+    def __init__(self, name: NDArray[np.float32]) -> None:
+        self._name = name
+        # The last chunk, which waits for the one that follows it, behind the one before it.
+        self._held = np.empty((0, len(name)), dtype=np.float32)
+
+    def add(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, dimension) float32 of unit length: of the chunks whose neighbours are known, all but the last."""
+        known = np.concatenate([self._held, vectors])
+        # The very first chunk has none before it, and stands for that itself.
+        before = known if len(self._held) > 1 else np.concatenate([known[:1], known])
+        self._held = before[-2:]
+        return self._moved(before)
+
+    def last(self) -> NDArray[np.float32]:
+        """(1, dimension): of the last chunk, which has none behind it; (0, dimension) where there was no chunk."""
+        return self._moved(np.concatenate([self._held, self._held[-1:]]))
+
+    def _moved(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Those that have one on either side."""
+        around = (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
+        leaning = vectors[1:-1] + NEIGHBOUR_WEIGHT * around + NAME_WEIGHT * self._name
+        unit: NDArray[np.float32] = leaning / np.maximum(np.linalg.norm(leaning, axis=1, keepdims=True), _TINY)
+        return unit.astype(np.float32)
