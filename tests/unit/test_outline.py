@@ -48,12 +48,6 @@ def test_a_section_is_forgotten_after_ten_pages() -> None:
     assert paths(*pages, page(11, "Part\nc", Part=PART))[-1] == ("Part",)
 
 
-def test_a_section_is_forgotten_after_ten_pages() -> None:
-    pages = [page(1, "Report\na", Report=TITLE), *(Page(number, "b") for number in range(2, 11))]
-    assert paths(*pages, page(10, "Part\nc", Part=PART))[-1] == ("Report", "Part")
-    assert paths(*pages, page(11, "Part\nc", Part=PART))[-1] == ("Part",)
-
-
 def test_a_heading_of_two_lines_is_one() -> None:
     assert paths(page(1, "On the\nMatter\ntext", On_the=TITLE, Matter=TITLE)) == [("On the Matter",)]
 

@@ -88,28 +88,6 @@ def test_what_all_file_names_have_tells_none_apart() -> None:
     assert [one.score for one in rank("10K", ASKED.tolist(), both)] == plain
 
 
-def test_a_passage_is_no_further_than_it_is_as_a_whole_whatever_its_parts_are() -> None:
-    table = passage("table", "1 2 3 4", 0.5, units=pack([(0, 3), (4, 7)], np.stack([FAR, FAR])))
-    assert ids("", [passage("prose", "a cold day", 0.45), table]) == ["table", "prose"]
-
-
-def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_names() -> None:
-    candidates = [
-        passage("old", "the sales rose", 0.50, key="a/ACME_2021_10K.pdf"),
-        passage("other", "the sales rose", 0.50, key="a/UMBRELLA_2022_10K.pdf"),
-        passage("asked", "the sales rose", 0.48, key="a/ACME_2022_10K.pdf"),
-    ]
-    assert ids("sales of Acme in FY2022", candidates)[0] == "asked"
-    assert ids("sales", candidates)[0] != "asked"
-    assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0, name=0.0))[0] != "asked"
-
-
-def test_what_all_file_names_have_tells_none_apart() -> None:
-    both = [passage(id_, "the sales rose", 0.5, key=f"a/{id_}_10K.pdf") for id_ in ("one", "two")]
-    plain = [one.score for one in rank("", ASKED.tolist(), both)]
-    assert [one.score for one in rank("10K", ASKED.tolist(), both)] == plain
-
-
 def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None:
     candidates = [passage("b", "x", 0.2), passage("a", "x", 0.9)]
     assert ids("", candidates) == ["a", "b"]
