@@ -13,6 +13,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from docwell.needed_text import needed
+
 # Signals that add up to this mark a text.
 THRESHOLD = 1.0
 
@@ -52,21 +54,41 @@ _NO_ORDER = (
 
 # The beginning or end of a line in a pattern: not escaped, and not the first in a class.
 _LINE_ENDS = re.compile(r"(?<![\[\\])[\^$]")
+# Letters that a search in any case takes for these, though their small ones are others.
+_AS_WRITTEN = str.maketrans({"\u0131": "i", "\u0307": "", "\u017f": "s", "\u03c2": "\u03c3"})
+
+
+class _Pattern(NamedTuple):
+    """`by_line`: the text must be searched as its lines are too, not only with its lines joined.
+
+    One of `needs` stands in the small letters of every text that matches. To look for them first takes a fraction
+    of the time; where there are none, the expression is searched for at once.
+    """
+
+    expression: re.Pattern[str]
+    by_line: bool
+    needs: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> _Pattern:
+        flags = re.IGNORECASE | re.MULTILINE
+        return cls(re.compile(text, flags), bool(_LINE_ENDS.search(text)), needed(text))
+
+    def is_in(self, plain: str, joined: str, small: str) -> bool:
+        """Whether a text matches: as it is, with its lines joined, and that in small letters."""
+        if self.needs and not any(need in small for need in self.needs):
+            return False
+        return bool(self.expression.search(joined) or (self.by_line and self.expression.search(plain)))
 
 
 class _Signal(NamedTuple):
-    """`by_line`: the text must be searched as its lines are too, not only with its lines joined."""
-
     name: str
     weight: float
-    pattern: re.Pattern[str]
-    by_line: bool
+    patterns: tuple[_Pattern, ...]
 
 
 def _signal(name: str, weight: float, *patterns: str) -> _Signal:
-    pattern = "|".join(patterns)
-    flags = re.IGNORECASE | re.MULTILINE
-    return _Signal(name, weight, re.compile(pattern, flags), bool(_LINE_ENDS.search(pattern)))
+    return _Signal(name, weight, tuple(map(_Pattern.of, patterns)))
 
 
 _SIGNALS = (
@@ -207,9 +229,10 @@ def _weights(text: str) -> dict[str, float]:
     """The weight of each signal that is there; lines are also read joined, as a PDF breaks them anywhere."""
     plain = unicodedata.normalize("NFKC", text)
     joined = " ".join(plain.split())
+    small = joined.lower().translate(_AS_WRITTEN)
     found: dict[str, float] = {}
     for signal in _SIGNALS:
-        if signal.pattern.search(joined) or (signal.by_line and signal.pattern.search(plain)):
+        if any(pattern.is_in(plain, joined, small) for pattern in signal.patterns):
             found[signal.name] = found.get(signal.name, 0.0) + signal.weight
     return found
 
