@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.peers import PeerError
-from benchmarks.report import Report
+from benchmarks.report import REPORTS, Report
 from benchmarks.speed import page
 from benchmarks.speed.one_run import NotOneRunError
 from benchmarks.speed.options import NAMES, Options
@@ -47,6 +47,8 @@ def main() -> int:
 def _run(name: str, options: Options, *, watched: bool) -> int:
     options.console.rule(f"bench-{name}", align="left")
     report = Report(f"bench-{name}")
+    # What was measured before is not of this run.
+    (REPORTS / f"bench-{name}.json").unlink(missing_ok=True)
     try:
         watch = Watch() if watched else None
         import_module(f"benchmarks.speed.{name}").measure(report, options)
@@ -57,6 +59,9 @@ def _run(name: str, options: Options, *, watched: bool) -> int:
         return 3
     except (NotOneRunError, PeerError, StepError) as error:
         options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
+        return 2
+    except Exception:  # noqa: BLE001 - the others are still to be measured
+        options.console.print_exception()
         return 2
     return report.finish()
 

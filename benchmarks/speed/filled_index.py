@@ -1,6 +1,7 @@
 """A collection of as many chunks as are wanted, written straight into Chroma and the ledger.
 
-The first chunks are real ones, read, cut and embedded as ingest does it. Those that follow repeat their texts,
+The first chunks are real ones, read and cut as ingest does it, with their units; only the lean to neighbours and to
+the document's name is left out. Those that follow repeat their texts,
 with vectors at a cosine of about 0.78 from theirs, so that a search has near neighbours to choose between.
 """
 
@@ -24,7 +25,8 @@ from docwell.adapters.model_manifest import ModelManifest
 from docwell.adapters.onnx_embedder import OnnxEmbedder
 from docwell.chunking import chunk_pages
 from docwell.language import sentences
-from docwell.models import Chunk, IndexRecord
+from docwell.models import Chunk, IndexRecord, Units
+from docwell.units import pack, split
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
 
@@ -42,10 +44,11 @@ _SEED = 7
 
 @dataclass(frozen=True)
 class Texts:
-    """Real chunks with their vectors, (n, 384) float32, and questions that they answer."""
+    """Real chunks with their vectors, (n, 384) float32, and units, and questions that they answer."""
 
     chunks: Sequence[Chunk]
     vectors: NDArray[np.float32]
+    units: Sequence[Units]
     questions: Sequence[str]
 
     @classmethod
@@ -56,7 +59,10 @@ class Texts:
         if not chunks:
             raise RuntimeError(f"no text in any PDF of {', '.join(map(str, folders))}")
         questions = [question for chunk in chunks if (question := _question(chunk.text))]
-        return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), questions)
+        spans = [split(chunk.text, embedder) for chunk in chunks]
+        parts = [[chunk.text[start:end] for start, end in own] for chunk, own in zip(chunks, spans, strict=True)]
+        units = [pack(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
+        return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
 
 
 def folders(pdfs: Sequence[Path]) -> tuple[Sequence[Path], str]:
@@ -106,8 +112,8 @@ class FilledCollection:
             away = self._random.standard_normal(len(vector), dtype=np.float32)
             vector = vector + away * (_NOISE / np.linalg.norm(away))
             vector /= np.linalg.norm(vector)
-        chunk = self._texts.chunks[which]
-        return IndexRecord(f"{number:032x}", self._key(number), "live", "v1", chunk, vector.tolist())
+        chunk, units = self._texts.chunks[which], self._texts.units[which]
+        return IndexRecord(f"{number:032x}", self._key(number), "live", "v1", chunk, vector.tolist(), units)
 
     def _key(self, number: int) -> str:
         return f"{self.name}/{number // _CHUNKS_PER_DOCUMENT:05}.pdf"

@@ -29,7 +29,9 @@ def grow(options: Options) -> tuple[float, float]:
     with asked_stack() as asked, options.progress("query, requests", many // FEW) as tick:
         collection = FilledCollection(asked.stack, texts, _CHUNKS)
         collection.fill()
-        questions = cycle(texts.questions)
+        first = asked.in_a_row(texts.questions, collection.name)
+        # A refused question never comes to the model: it would be half of one.
+        questions = cycle([question for question, one in zip(texts.questions, first, strict=True) if one.answered])
         sizes = []
         for _ in range(many // FEW):
             answers = asked.in_a_row(list(islice(questions, FEW)), collection.name)
