@@ -25,7 +25,7 @@ from benchmarks.report import ROOT, Report
 from docwell.adapters.pdf import ChildPdfReader
 from docwell.config import IngestSettings
 
-# Issue 7: what PDFium alone reaches is 97.8 with the mending that others give it.
+# PDFium alone reaches 97.8 with the mending that others give it.
 GOAL = ">= 98.5"
 DOCWELL = "docwell"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +89,6 @@ def xquad(folder: Path) -> EvaluationSet:
         for row in rows
     )
     return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), asked)
-
-
-def translations(files: Sequence[str], key: str) -> list[str]:
-    """The keys of the translations of an English article: `xq00.pdf` has `xq00_de.pdf`."""
-    return [other for other in files if other.startswith(f"{key.removesuffix('.pdf')}_")]
 
 
 SETS = {"chunking": chunking, "financebench": financebench, "xquad": xquad}

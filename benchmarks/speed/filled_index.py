@@ -1,8 +1,8 @@
 """A collection of as many chunks as are wanted, written straight into Chroma and the ledger.
 
-The first chunks are real ones, read and cut as ingest does it, with their units; only the lean to neighbours and to
-the document's name is left out. Those that follow repeat their texts,
-with vectors at a cosine of about 0.78 from theirs, so that a search has near neighbours to choose between.
+The first chunks are real ones, read and cut as ingest does it, with their units; only the lean to neighbours and
+to the document's name is left out. Those that follow repeat their texts, with vectors at a cosine of about 0.78
+from theirs, so that a search has near neighbours to choose between.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ Measured with commit {commit} on {machine}, on {day}.
 
 What is compared was measured in one run, in turns, and repeated; figures are medians, with their quartiles where
 there are repeats. Each peer has an environment of its own (`requirements/peers.txt`), is used as its documentation
-shows, and gets the same PDFs, model files, Chroma server and number of threads. Peers run on Python 3.11 where there is one;
-their torch should be the build for CPUs, as that for CUDA is larger and starts later.
+shows, and gets the same PDFs, model files, Chroma server and number of threads. Peers run on Python 3.11 where
+there is one; their torch should be the build for CPUs, as that for CUDA is larger and starts later.
 
 Run again: `make bench` measures all of it in an hour and writes this page; `make bench-NAME` measures one part,
 and `ARGS="--pdfs DIR"` takes other documents. A machine on which other work takes the processor

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import zlib
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -230,7 +231,7 @@ class World:
 
 
 def _opened(cursor: Any) -> str:
-    return urlsafe_b64decode(cursor).decode() if isinstance(cursor, str) else ""
+    return zlib.decompress(urlsafe_b64decode(cursor)).decode() if isinstance(cursor, str) else ""
 
 
 def _fill(ledger: DynamoLedger, index: FakeIndex) -> None:

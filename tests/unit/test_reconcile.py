@@ -188,6 +188,14 @@ def test_pending_for_long_with_nobody_at_work_is_stuck(world: World, leased_unti
     assert world.sent == [Hint("a.pdf", sweep=True)]
 
 
+@pytest.mark.parametrize(("waits_s", "found"), [(3600, {}), (25 * 3600, {Drift.STUCK: 1})])
+def test_scans_may_wait_a_day_for_their_turn(world: World, waits_s: float, found: dict[Drift, int]) -> None:
+    world.objects["a.pdf"] = "e1"
+    waiting = DocumentRecord("a.pdf", version="v1", etag="e1", updated_at=NOW - waits_s, recognised_from=1)
+    world.add("a.pdf", waiting)
+    assert drift(world.run()) == found
+
+
 def test_a_lease_that_nobody_gave_back_is_stuck(world: World) -> None:
     world.indexed("a.pdf")
     world.add("a.pdf", world.rows["a.pdf"].record, leased_until=LONG_AGO)

@@ -58,7 +58,7 @@ class EmbedderSettings(_Settings):
     model_dir: Path
     # What runs it; auto is OpenVINO where it is installed.
     embed_runtime: EmbedRuntime = "auto"
-    # 0: as many as the function has whole cores, and one at least.
+    # 0: as many as the function has cores, rounded, and one at least.
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
     # Part of the pipeline fingerprint, so ingest and query must agree. all-MiniLM-L6-v2 reads 254 tokens of text.
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
@@ -179,6 +179,8 @@ class ReconcileSettings(StorageSettings, EmbedderSettings, NextPipelineSettings)
     queue_url: str
     # A document that is PENDING this long with nobody working on it is stuck: longer than the function's time-out.
     stuck_after_s: Annotated[float, Field(gt=0)] = 1800.0
+    # One whose scans are being recognised may wait for its turn: a page takes seconds, 10,000 of them a day.
+    ocr_stuck_after_s: Annotated[float, Field(gt=0)] = 86_400.0
     # Stop this long before the deadline; the next run goes on where this one stopped.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 15.0
     # A pass begins only while fewer messages than this wait: what waits would be found, and sent, again.

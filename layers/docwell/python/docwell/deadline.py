@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 
 
 class Pending(Generic[_Result]):
-    """Work that goes on in a thread of its own while others do theirs. As a context it is over at the end."""
+    """Work in a thread of its own while others do theirs. As a context it is waited for at the end."""
 
     def __init__(self, stage: str, seconds: float, work: Callable[[], _Result]) -> None:
         """Begins now; `result` waits until `seconds` from now at most."""
@@ -30,7 +30,7 @@ class Pending(Generic[_Result]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the end; what the work raised goes before what was raised meanwhile."""
+        """Wait for the result, or until its time is over; what it raises goes before what was raised meanwhile."""
         self.result()
 
     def result(self) -> _Result:

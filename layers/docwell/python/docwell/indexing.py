@@ -28,8 +28,8 @@ from docwell.ranges import Span
 from docwell.units import pack, split
 
 # More than a range of the default size: it is read whole while its first pages are embedded, and the reader's
-# process has ended by then. Of full pages these are 0.3 MB; 13 to 50 MB where each has as many characters as
-# `max_page_characters` allows.
+# process has ended by then. With their chunks, full pages are 0.6 MB; 26 to 100 MB where each has as many
+# characters as `max_page_characters` allows.
 _PAGES_AHEAD = 64
 # The first batch is small, so that embedding begins once two or three pages are read.
 _FIRST_BATCH = 16

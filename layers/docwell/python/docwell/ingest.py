@@ -206,7 +206,8 @@ class Ingest:
         # What is there under these ids is distrusted: an earlier try may have read more text, with the other
         # reader, and more chunks may be there than will be written.
         tried = rebuild or work.record.version == head.version
-        # Nothing is written for a document before this: of one that was never begun nothing can be there.
+        # Nothing is written for a document before this, so of one that was never begun nothing is there, unless
+        # the ledger was lost and the index was not: then reconcile finds what is too much.
         first = work.record.version is None and work.record.status is Status.PENDING
         begun = DocumentRecord(
             key=key,

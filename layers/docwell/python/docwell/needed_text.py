@@ -15,7 +15,7 @@ _SHORTEST = 2
 def needed(pattern: str) -> frozenset[str]:
     r"""Pieces in small letters without white space, of which every text that matches in any case has one.
 
-    None where there is no such set, or one of them would be too short to tell texts apart.
+    Empty where there is no such set, or one of them would be too short to tell texts apart.
 
     >>> sorted(needed(r"\b(?:ignore|forget)\s+all")), needed(r"\d+|ignore")
     (['forget', 'ignore'], frozenset())

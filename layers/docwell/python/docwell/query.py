@@ -171,8 +171,8 @@ class Query:
     ) -> QueryReport:
         """Embed, retrieve, drop what is not live, fill the prompt, generate, check what was said.
 
-        `admitted` is called before the model is asked and before anything that was found is told: what it
-        raises, ends the question.
+        `admitted` is called before anything is searched for and before the model is asked: what it raises,
+        ends the question.
 
         Raises:
             NotFound: a collection or document that is not there, or not the principal's.
@@ -245,13 +245,14 @@ class _Request:
             text = self._rewritten()
             begun = self._begin_embedding(text)
         vector = begun.result()
+        # Nobody over the quota is searched for. It was asked for a while ago: hardly anything is waited for.
+        self.admitted()
         passages = self._stage(
             "retrieve",
             _RETRIEVE_SHARE,
             lambda: retrieval.search(scope, vector, question.top_k, text),
         )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-        self.admitted()
         return _Found(text, tuple(passages), suspicious)
 
     def _begin_embedding(self, text: str) -> Pending[list[float]]:

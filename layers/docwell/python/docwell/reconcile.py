@@ -64,6 +64,7 @@ class ReconcileLimits:
     """See `docwell.config.ReconcileSettings`, where each has its reason."""
 
     stuck_after_s: float = 1800.0
+    ocr_stuck_after_s: float = 86_400.0
     stop_before_s: float = 15.0
     begin_below: int = 100
     pause_above: int = 100_000
@@ -308,8 +309,9 @@ class Reconcile:
 
     def _is_at_work(self, row: Standing, now: float) -> bool:
         """Whether somebody works on it, or may be about to: such a document is left alone."""
-        old = now - self.limits.stuck_after_s
-        return row.leased_until > old or (row.record.status is Status.PENDING and row.record.updated_at > old)
+        record, old = row.record, now - self.limits.stuck_after_s
+        waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
+        return row.leased_until > old or (record.status is Status.PENDING and record.updated_at > now - waits)
 
     def _heads(self, keys: Sequence[str]) -> dict[str, ObjectVersion | None]:
         """What the bucket has of the keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from docwell.selection import select
 _SPARE_HITS = 10
 CANDIDATES = 100
 _SEARCHES_AT_ONCE = 8
-# Where a filter could only be applied to hits, so many are looked at (of about 4 KB each) and no more.
+# So many hits are looked at (of about 4 KB each) and no more, however many are not live or do not fit a filter.
 DEEPEST = 2000
 
 # Said alike of what does not exist and of what is somebody else's.
@@ -107,11 +108,11 @@ class Retrieval:
             # Hits that are not live can crowd out those that are: then look deeper, as deep as there is.
             if len(found) >= top_k or not live.dropped or len(hits) < wanted:
                 break
-            wanted *= 4
-            if scope.filter and scope.documents is None and wanted > DEEPEST:
-                if live.kept < top_k:
+            if wanted >= DEEPEST:
+                if scope.filter and scope.documents is None and live.kept < top_k:
                     raise BadInput(TOO_FEW_FIT)
                 break
+            wanted = min(wanted * 4, DEEPEST)
         # What they were ranked by has served.
         return [replace(one, units=Units()) for one in found]
 
@@ -136,8 +137,7 @@ class Retrieval:
             found = pool.map(
                 lambda name: self.index.search(name, vector, k, scope.within(name)), scope.collections
             )
-            hits = [hit for some in found for hit in some]
-        return sorted(hits, key=lambda hit: -hit.score)[:k]
+            return heapq.nlargest(k, chain.from_iterable(found), key=lambda hit: hit.score)
 
 
 class _Live(Iterator[Ranked]):

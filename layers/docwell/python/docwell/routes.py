@@ -39,7 +39,7 @@ _NAME = re.compile(r"\w{1,40}")
 app = APIGatewayRestResolver(enable_validation=True)
 
 
-# A cursor is a key and its collection in base64: of 1,024 bytes each at most, about 3,000 characters.
+# A cursor is a key and its collection, packed and in base64: of 1,024 bytes each at most, under 3,000 characters.
 _CURSOR_CHARACTERS = 4096
 
 # The body of the answer at hand, where that is streamed: Powertools knows whole answers alone.

@@ -15,6 +15,7 @@ import base64
 import importlib
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -143,6 +144,7 @@ class Runtime:
             for function, arguments, named in reversed(hooks.get_before_snapshot() if hooks else []):
                 function(*arguments, **named)
             self._call("GET", "/restore/next")
+            random.seed()  # else every environment that is restored would wait alike before it tries again
         except BaseException as error:  # noqa: BLE001 - as above
             self._init_failed(error, _EXIT_BEFORE_SNAPSHOT)
         try:

@@ -175,7 +175,9 @@ def prepare_query() -> None:
         settings = query_settings()
         with _model_loading(settings):
             principals(), receipt_book(), prices(), prompts(), _links(), model(), _guards()
-            vectors_of(settings, "")
+            ways(settings)
+            # For what they import: which pipeline answers is asked at the first question.
+            vectors_of(settings, ""), ledger_of(settings, "")
 
 
 @contextmanager
@@ -374,6 +376,7 @@ def _reconcile(fingerprint: str) -> Reconcile:
         state=state_store(settings),
         limits=ReconcileLimits(
             stuck_after_s=settings.stuck_after_s,
+            ocr_stuck_after_s=settings.ocr_stuck_after_s,
             stop_before_s=settings.stop_before_s,
             begin_below=settings.begin_below,
             pause_above=settings.pause_above,

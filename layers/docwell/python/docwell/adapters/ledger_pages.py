@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from docwell.models import collection_of
 Item = dict[str, Any]
 Place = Mapping[str, Any]  # in DynamoDB's notation, as ExclusiveStartKey has it
 
+# Two keys of 1,024 bytes with the most that JSON makes of them, and names.
+_LONGEST_PLACE = 16 * 1024
 _COLLECTION = {"collection"}
 _ROW = {"document", "pipeline"}
 # DynamoDB's limit for a sort key, which a document is in the index, and S3's for a key.
@@ -117,8 +120,8 @@ def encode_cursor(place: Place | None) -> str | None:
     """A place as text that fits a URL."""
     if place is None:
         return None
-    text = json.dumps(place, ensure_ascii=False)  # a letter that is not ASCII would else take six
-    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode()
+    # A key can be twice as long in JSON, and stands in it twice.
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(place).encode())).decode()
 
 
 def decode_cursor(cursor: str | None) -> dict[str, Any] | None:
@@ -126,8 +129,9 @@ def decode_cursor(cursor: str | None) -> dict[str, Any] | None:
     if cursor is None:
         return None
     try:
-        place = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, RecursionError, binascii.Error) as error:
+        text = zlib.decompressobj().decompress(base64.urlsafe_b64decode(cursor.encode()), _LONGEST_PLACE)
+        place = json.loads(text)
+    except (ValueError, RecursionError, binascii.Error, zlib.error) as error:
         raise _wrong_cursor() from error
     kinds = (_ROW, _COLLECTION, _ROW | _COLLECTION)
     if not isinstance(place, dict) or set(place) not in kinds:

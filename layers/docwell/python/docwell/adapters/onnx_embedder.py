@@ -65,7 +65,7 @@ def session_opener(runtime: EmbedRuntime) -> SessionOpener:
 
 
 def threads_for(memory_mb: int | None) -> int:
-    """As many as there are whole processors for this process; `memory_mb` is the Lambda function's, if it is one.
+    """As many as this process has processors, rounded; `memory_mb` is the Lambda function's, if it is one.
 
     A thread more would stand still for a part of each 0.1 s, and the others would wait for it.
     """
