@@ -6,6 +6,7 @@ characters in names, so the name is a hash and the real one stands in the metada
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -234,58 +235,48 @@ class ChromaIndex:
         return self._known[collection]
 
 
-def _metadata(record: IndexRecord) -> dict[str, str | int | float]:
-    chunk = record.chunk
-    metadata: dict[str, str | int | float] = {
-        "document": record.document,
-        "generation": record.generation,
+def _metadata(record: IndexRecord) -> dict[str, str]:
+    """What Chroma looks for, and the rest in one value: it keeps and reads each value as a row of its own."""
+    chunk, units = record.chunk, record.units
+    rest = {
         "version": record.version,
         "page_start": chunk.page_start,
         "page_end": chunk.page_end,
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
+        "label": chunk.label,
+        "heading": chunk.heading,
+        "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
+        "unit_spans": units.spans,
+        "unit_vectors": b64encode(units.vectors).decode(),
     }
-    if chunk.label is not None:  # Chroma has no null
-        metadata["label"] = chunk.label
-    if chunk.heading:
-        metadata["heading"] = chunk.heading
-    if chunk.confidence is not None:
-        metadata["ocr_confidence"] = round(chunk.confidence, 3)
-    if record.units.spans:
-        metadata["unit_spans"] = " ".join(str(place) for span in record.units.spans for place in span)
-        metadata["unit_vectors"] = b64encode(record.units.vectors).decode()
-    return metadata
-
-
-def _units(metadata: dict[str, Any]) -> Units:
-    """The units of a record. Raises `ValueError` where they are damaged."""
-    places = [int(place) for place in metadata.get("unit_spans", "").split()]
-    vectors = b64decode(metadata.get("unit_vectors", ""), validate=True)
-    return Units(tuple(zip(places[::2], places[1::2], strict=True)), vectors)
+    return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
 
 
 def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> Passage:
     try:
+        rest = json.loads(metadata["chunk"])
+        spans = tuple((start, end) for start, end in rest["unit_spans"])
         chunk = Chunk(
             text=text,
-            page_start=metadata["page_start"],
-            page_end=metadata["page_end"],
-            start=metadata["start"],
-            end=metadata["end"],
-            tokens=metadata["tokens"],
-            label=metadata.get("label"),
-            heading=metadata.get("heading", ""),
-            confidence=metadata.get("ocr_confidence"),
+            page_start=rest["page_start"],
+            page_end=rest["page_end"],
+            start=rest["start"],
+            end=rest["end"],
+            tokens=rest["tokens"],
+            label=rest["label"],
+            heading=rest["heading"],
+            confidence=rest["confidence"],
         )
         return Passage(
             id=id_,
             document=metadata["document"],
             generation=metadata["generation"],
-            version=metadata["version"],
+            version=rest["version"],
             chunk=chunk,
             score=1.0 - distance,
-            units=_units(metadata),
+            units=Units(spans, b64decode(rest["unit_vectors"], validate=True)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"chunk {id_} was not written by docwell") from error
