@@ -70,7 +70,7 @@ def chunks_in_chroma(doors: Doors, key: str) -> list[dict[str, Any]]:
             trust_env=False,
         ).json()
         found += [
-            {"text": text, **metadata}
+            {"text": text, **metadata, **json.loads(metadata["chunk"])}
             for text, metadata in zip(answer["documents"], answer["metadatas"], strict=True)
         ]
     return found
