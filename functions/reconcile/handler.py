@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from docwell import wiring
+from docwell.drift import Drift
 from docwell.observability import logger, metrics, record_cold_start, record_documents, record_drift, tracer
-from docwell.reconcile import Drift
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -29,8 +29,9 @@ from docwell.adapters import chroma, model_manifest, ollama, onnx_embedder
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb import DynamoLedger
 from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.answers import Completion, Message
 from docwell.attributes import Attributes
-from docwell.models import Chunk, Completion, IndexRecord, Message, Status
+from docwell.models import Chunk, IndexRecord, Status
 from functions.query.handler import handler
 from infra.local.names import TABLES
 from tests.unit.fakes import FakeEmbedder, FakeIndex

@@ -20,12 +20,13 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
+from docwell.drift import Drift
 from docwell.filters import Filter
 from docwell.identity import Principal
 from docwell.indexing import IngestLimits, RangeIndexer
 from docwell.ingest import Ingest
 from docwell.models import Hint
-from docwell.reconcile import Drift, Reconcile, ReconcileLimits
+from docwell.reconcile import Reconcile, ReconcileLimits
 from docwell.retrieval import Retrieval
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader

@@ -21,8 +21,8 @@ from docwell import wiring
 from docwell.adapters import ocr
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
-from docwell.models import Completion, Message
 from docwell.reindex import FORGET_AFTER_S
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query

@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 from docwell.adapters.ollama import OllamaModel
+from docwell.answers import Message
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing
-from docwell.models import Message
 from infra.models.fetch import fetch
 
 from .waiting import until

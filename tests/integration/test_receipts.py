@@ -14,8 +14,8 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.receipts import DynamoReceipts
+from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt, Unavailable
-from docwell.models import Receipt
 from infra.local.names import RECEIPTS_SCHEMA
 
 from .waiting import Clock

@@ -17,13 +17,14 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
+from docwell.drift import Drift
 from docwell.errors import BadInput
 from docwell.events import handle_record
 from docwell.indexing import IngestLimits, RangeIndexer
 from docwell.ingest import Ingest
 from docwell.models import Chunk, DocumentRecord, DocumentRef, Hint, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
-from docwell.reconcile import Drift, Reconcile, ReconcileLimits, ReconcileReport
+from docwell.reconcile import Reconcile, ReconcileLimits, ReconcileReport
 from docwell.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader

@@ -8,8 +8,8 @@ from docwell import wiring
 from docwell.config import QuerySettings, RuntimeSettings
 from docwell.identity import Principal
 from docwell.receipts import ReceiptBook
-from tests.unit.fakes import FakePrincipals, FakeReceipts
 from tests.unit.http_calls import KEY_OF_ALL
+from tests.unit.query_fakes import FakePrincipals, FakeReceipts
 from tests.unit.query_world import BOILER, EVERYTHING, World
 
 

@@ -17,11 +17,12 @@ from types import SimpleNamespace
 import pytest
 
 from docwell import wiring
+from docwell.answers import Completion, Message
 from docwell.config import QuerySettings
 from docwell.conversation import Conversation
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
-from docwell.models import Chunk, Completion, DocumentRecord, IndexRecord, Message, Status
+from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
 from docwell.prompting import load_prompt
 from docwell.query import Query
 from docwell.retrieval import Retrieval

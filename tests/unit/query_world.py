@@ -15,7 +15,8 @@ from docwell.prompting import load_prompt
 from docwell.query import Listener, Query, QueryLimits, QueryReport, Question
 from docwell.retrieval import Retrieval
 from docwell.tokens import TokenCalibration
-from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger, FakeLinks, FakeModel
+from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
+from tests.unit.query_fakes import FakeLinks, FakeModel
 
 QUESTION = "how often is the boiler inspected"
 BOILER = "The boiler is inspected every March."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from docwell.answers import Completion, Message
 from docwell.errors import (
     BadInput,
     Cancelled,
@@ -19,7 +20,6 @@ from docwell.errors import (
     Unavailable,
 )
 from docwell.guarding import CircuitBreaker, GuardedModel, InFlight, Outcome, RetryBudget
-from docwell.models import Completion, Message
 
 ASK = [Message("user", "why?")]
 DOWN = Unavailable("ollama", "down")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docwell.adapters.ollama import OllamaModel
+from docwell.answers import Message
 from docwell.errors import Cancelled, Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
-from docwell.models import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,10 @@ from threading import Event
 
 import pytest
 
+from docwell.answers import AnswerStatus, Turn
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, QuotaExceeded, Unavailable
 from docwell.identity import Principal
-from docwell.models import AnswerStatus, Passage, Turn
+from docwell.models import Passage
 from docwell.query import REFUSAL, Question
 from tests.unit.query_world import BOILER, QUESTION, World
 

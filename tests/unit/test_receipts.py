@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from docwell.answers import Receipt
 from docwell.errors import BadInput, NotFound, Unavailable
 from docwell.identity import Principal
-from docwell.models import Receipt
 from docwell.receipts import Change, ReceiptBook, compare
 
 READER = Principal("key:a", frozenset({"handbooks"}))

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from docwell.attributes import Attributes
+from docwell.drift import Drift
 from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
 from docwell.ports import Standing
-from docwell.reconcile import Drift, Reconcile, ReconcileLimits, ReconcileReport
+from docwell.reconcile import Reconcile, ReconcileLimits, ReconcileReport
 from docwell.reindex import Reindex
 
 NOW = 1_000_000.0

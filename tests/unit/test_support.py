@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report import EVALUATION
+from docwell.answers import Sentence
 from docwell.grounding import ground
-from docwell.models import Chunk, Passage, Sentence
+from docwell.models import Chunk, Passage
 from docwell.support import Similarity, is_answered, question_names_missing, support
 
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from docwell.models import Message
+from docwell.answers import Message
 from docwell.tokens import (
     TextFeatures,
     TokenCalibration,

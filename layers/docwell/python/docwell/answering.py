@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from threading import Event
 from typing import Any
 
-from docwell import api, costs, observability, wiring
+from docwell import api, costs, observability, problems, wiring
+from docwell.answers import Receipt, Turn
 from docwell.cleaning import StreamCleaner
 from docwell.deadline import Deadline
 from docwell.errors import BadInput, DocwellError
 from docwell.identity import Principal
-from docwell.models import Passage, Receipt, Turn
+from docwell.models import Passage
 from docwell.query import Listener, QueryReport, Question
 from docwell.receipts import compare
 from docwell.streaming import Emit, stream_events
@@ -106,7 +107,7 @@ def stream(
             if isinstance(error, DocwellError)
             else observability.record_bug(error)
         )
-        return api.problem_body(problem, request_id)
+        return problems.problem_body(problem, request_id)
 
     events = stream_events(work, failed)
 

@@ -1,27 +1,23 @@
-"""The HTTP API: what requests and answers look like, and how errors become problem documents (RFC 9457).
+"""The HTTP API: what requests and answers look like.
 
 The OpenAPI page comes from the models below.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from aws_lambda_powertools.event_handler import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from docwell.answers import Answer, AnswerStatus, Cost, Receipt
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
-from docwell.errors import BadInput, DocwellError, QuotaExceeded, Unavailable
+from docwell.errors import BadInput
 from docwell.filters import ANY, Filter
-from docwell.models import Answer, AnswerStatus, Cost, DocumentRecord, Passage, Receipt, Status, collection_of
-
-PROBLEM_JSON = "application/problem+json"
+from docwell.models import DocumentRecord, Passage, Status, collection_of
 
 # S3's limit for a key; a collection, its first part, has no more.
 _KEY_BYTES = 1024
@@ -294,17 +290,6 @@ class HealthResponse(BaseModel):
     model: str
 
 
-class Problem(BaseModel):
-    """A problem document (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[dict[str, Any]] | None = None
-
-
 def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:
     """The response for an answer."""
     fields = asdict(answer) | {"cost": asdict(cost), "request_id": request_id}
@@ -347,33 +332,6 @@ def document_body(record: DocumentRecord) -> DocumentBody:
 def request_id_of(client_value: str | None, gateway_value: str) -> str:
     """The id that the client sent, where it is fit for logs and headers; else the gateway's."""
     return client_value if client_value and _REQUEST_ID.fullmatch(client_value) else gateway_value
-
-
-def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Response[str]:
-    """The problem document of an error as a response, with `Retry-After` where trying again may help."""
-    headers: dict[str, str | list[str]] = {}
-    if isinstance(error, Unavailable | QuotaExceeded) and error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "ApiKey"
-    body = _problem(error, request_id, errors).model_dump_json(exclude_none=True)
-    return Response(error.status, PROBLEM_JSON, body, headers)
-
-
-def problem_body(error: DocwellError, request_id: str) -> dict[str, Any]:
-    """The problem document alone, for where a response has begun already."""
-    return _problem(error, request_id).model_dump(exclude_none=True)
-
-
-def _problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
-    return Problem(
-        type=f"urn:docwell:problem:{error.problem}",
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        request_id=request_id,
-        errors=errors,
-    )
 
 
 def chosen_collections(request: QueryRequest) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 from threading import Event
 
+from docwell.answers import Turn, Usage
 from docwell.errors import Unavailable
-from docwell.models import Turn, Usage
 from docwell.ports import LanguageModel
 from docwell.prompting import Prompt, fill
 

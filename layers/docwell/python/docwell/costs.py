@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from docwell.answers import Cost
 from docwell.config import SettingsError
-from docwell.models import Cost
 
 _MB_IN_GB = 1024  # as Lambda counts
 _SECONDS_IN_HOUR = 3600

@@ -10,9 +10,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from docwell.answers import Citation
 from docwell.evidence import Evidence
 from docwell.language import MARKER, MAX_QUOTE_CHARACTERS, sentences, windows, words
-from docwell.models import Citation, Passage
+from docwell.models import Passage
 
 __all__ = ["MAX_QUOTE_CHARACTERS", "GroundedAnswer", "cite", "ground", "quote_stands", "sentences", "words"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from docwell.answers import Completion, Message
 from docwell.errors import Cancelled, DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
-from docwell.models import Completion, Message
 from docwell.ports import LanguageModel, ModelFacts
 
 _HOST = "ollama"

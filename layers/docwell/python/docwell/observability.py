@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from docwell.answers import AnswerStatus
 from docwell.config import SettingsError
 from docwell.errors import DocwellError, Overloaded, QuotaExceeded, Unauthenticated
-from docwell.models import AnswerStatus, Status
+from docwell.models import Status
 
 if TYPE_CHECKING:  # each function loads its own use case alone
     from docwell.api import QueryResponse

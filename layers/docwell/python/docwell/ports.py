@@ -10,15 +10,14 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from docwell.answers import Completion, Message, Receipt
 from docwell.attributes import Attributes
 from docwell.identity import Principal
 from docwell.models import (
-    Completion,
     DocumentRecord,
     Hint,
     IndexRecord,
     Lease,
-    Message,
     ObjectSummary,
     ObjectVersion,
     Page,
@@ -26,7 +25,6 @@ from docwell.models import (
     PdfInfo,
     RangeTally,
     RangeTask,
-    Receipt,
     Status,
 )
 

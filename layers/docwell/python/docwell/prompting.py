@@ -17,8 +17,9 @@ from hashlib import sha256
 from importlib.resources import files
 from string import Template
 
+from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
-from docwell.models import Message, Passage
+from docwell.models import Passage
 from docwell.safety import strip_invisible
 from docwell.tokens import TextFeatures, TokenCalibration, TokenEstimate, features_of_messages
 

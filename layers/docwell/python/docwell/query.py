@@ -8,6 +8,7 @@ from threading import Event
 from time import perf_counter
 from typing import Protocol, TypeVar
 
+from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Turn, Usage
 from docwell.cleaning import clean_answer
 from docwell.conversation import Conversation
 from docwell.deadline import Deadline, Pending
@@ -16,7 +17,7 @@ from docwell.extractive import extract
 from docwell.filters import ANY, Filter
 from docwell.grounding import GroundedAnswer, ground
 from docwell.identity import Principal
-from docwell.models import Answer, AnswerStatus, Citation, Completion, Passage, Sentence, Timings, Turn, Usage
+from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
 from docwell.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
 from docwell.retrieval import Retrieval

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from docwell.answers import Receipt
 from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.identity import Principal
-from docwell.models import Receipt, collection_of
+from docwell.models import collection_of
 from docwell.ports import Receipts
 
 VERDICTS = ("good", "bad")

@@ -20,13 +20,13 @@ from enum import StrEnum
 from time import time
 
 from docwell.attributes import Attributes
+from docwell.drift import Drift, Finding, is_settled, judge_row
 from docwell.errors import NotFound
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
 
 logger = logging.getLogger(__name__)
 
-_SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
 _INDEX_PAGE = 1000
@@ -34,17 +34,6 @@ _HEADS_AT_ONCE = 8
 _EXAMPLES = 100  # findings that a report names
 # An unforeseen error is most often one of the document or of docwell itself: trying each hour would be a storm.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
-
-
-class Drift(StrEnum):
-    """How bucket, ledger and index can disagree."""
-
-    MISSING = "missing"  # an object that the ledger does not know, or that could not be indexed for a while
-    STALE = "stale"  # the row is of other content or tags, or chunks of another generation are left
-    ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
-    DUPLICATE = "duplicate"  # more chunks of the live generation than were written
-    LOST = "lost"  # fewer
-    STUCK = "stuck"  # PENDING, or leased, and nobody is at work on it
 
 
 class Phase(StrEnum):
@@ -68,14 +57,6 @@ class ReconcileLimits:
     stop_before_s: float = 15.0
     begin_below: int = 100
     pause_above: int = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One disagreement and the hint that mends it."""
-
-    kind: Drift
-    hint: Hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +200,9 @@ class Reconcile:
             page = self.store.list(after, _LIST_PAGE)
             rows = self.ledger.standings([one.key for one in page])
             keys += len(page)
-            waiting = [one for one in page if not _is_settled(rows.get(one.key), one)]
+            waiting = [one for one in page if not is_settled(rows.get(one.key), one)]
             beside = active.standings([one.key for one in waiting])
-            settled += len(page) - sum(_is_settled(beside.get(one.key), one) for one in waiting)
+            settled += len(page) - sum(is_settled(beside.get(one.key), one) for one in waiting)
             failed += sum(row.record.status is Status.FAILED for row in rows.values())
             if len(page) < _LIST_PAGE:
                 return Progress(keys, settled, failed, counted_all=True)
@@ -271,7 +252,7 @@ class Reconcile:
             return Drift.MISSING if again else None
         if record.status is Status.DELETED:
             return Drift.MISSING
-        return None if _is_settled(row, one) else Drift.STALE
+        return None if is_settled(row, one) else Drift.STALE
 
     def _rows(self, now: _Pass) -> list[Finding]:
         """Rows that are not true, or whose chunks are not as the row says."""
@@ -298,7 +279,7 @@ class Reconcile:
         for record, leased_until in idle:
             deleted = record.status is Status.DELETED
             missing = deleted or heads[record.key] is None
-            finding = _judge_row(record, chunks.get(record.key, {}), deleted=deleted, missing=missing)
+            finding = judge_row(record, chunks.get(record.key, {}), deleted=deleted, missing=missing)
             if finding is None and record.key in told:
                 finding = Finding(Drift.STALE, Hint(record.key))
             if finding is None and leased_until > 0:
@@ -379,26 +360,3 @@ class Reconcile:
         """How many messages wait, where that is too many to begin a pass or to go on with it."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None
-
-
-def _is_settled(row: Standing | None, one: ObjectSummary) -> bool:
-    """Whether the row is a final one of the object's content."""
-    return row is not None and row.record.status in _SETTLED and row.record.etag in (None, one.etag)
-
-
-def _judge_row(
-    record: DocumentRecord, chunks: Mapping[str, int], *, deleted: bool, missing: bool
-) -> Finding | None:
-    """What is wrong with a row that nobody works on. `chunks` counts its chunks by generation."""
-    key, live = record.key, record.live_generation
-    if missing:
-        return None if deleted and not chunks else Finding(Drift.ORPHAN, Hint(key, sweep=True))
-    if record.status is Status.PENDING:
-        return Finding(Drift.STUCK, Hint(key, sweep=True))  # what is missing of it is sent again
-    there = chunks.get(live, 0) if live else 0
-    expected = record.chunks if live else 0
-    if there != expected:
-        return Finding(Drift.LOST if there < expected else Drift.DUPLICATE, Hint(key, rebuild=True))
-    if set(chunks) - {live}:
-        return Finding(Drift.STALE, Hint(key, sweep=True))
-    return None

@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
-from docwell import answering, api, observability, sse, wiring
+from docwell import answering, api, observability, problems, sse, wiring
 from docwell.deadline import Deadline, Pending
 from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
 from docwell.identity import SAM_LOCAL, Principal, identity_of
@@ -61,7 +61,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        answer = _as_event_answer(api.problem(observability.record_problem(error), request_id_of(event)))
+        answer = _as_event_answer(problems.problem(observability.record_problem(error), request_id_of(event)))
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     body = _stream.get()
@@ -290,13 +290,13 @@ def openapi_page() -> dict[str, Any]:
     key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     item["get"]["parameters"] = [key]
     paths[f"{_DOCUMENTS}/{{key}}"] = item
-    schema["components"]["schemas"]["Problem"] = api.Problem.model_json_schema()
+    schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
     problem = {"$ref": "#/components/schemas/Problem"}
     for operation in (operation for path in paths.values() for operation in path.values()):
         operation["responses"].pop("422", None)
         operation["responses"]["default"] = {
             "description": "A problem document",
-            "content": {api.PROBLEM_JSON: {"schema": problem}},
+            "content": {problems.PROBLEM_JSON: {"schema": problem}},
         }
     for unused in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(unused, None)
@@ -306,7 +306,7 @@ def openapi_page() -> dict[str, Any]:
 @app.exception_handler(DocwellError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _docwell_error(error: DocwellError) -> Response[str]:
     observability.record_problem(error)
-    return api.problem(error, request_id())
+    return problems.problem(error, request_id())
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so
@@ -320,14 +320,14 @@ def _invalid(error: RequestValidationError) -> Response[str]:
         for item in error.errors()
     ]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
-    return api.problem(BadInput(detail), request_id(), errors)
+    return problems.problem(BadInput(detail), request_id(), errors)
 
 
 @app.not_found
 def _no_route(_error: NotFoundError) -> Response[str]:
-    return api.problem(NotFound("no such route: see /v1/openapi.json"), request_id())
+    return problems.problem(NotFound("no such route: see /v1/openapi.json"), request_id())
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _bug(error: Exception) -> Response[str]:
-    return api.problem(observability.record_bug(error), request_id())
+    return problems.problem(observability.record_bug(error), request_id())

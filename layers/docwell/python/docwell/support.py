@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from docwell.answers import Sentence
 from docwell.evidence import Evidence
 from docwell.facts import DATES, Figure, Known, Name, figures, names
 from docwell.grounding import GroundedAnswer
 from docwell.language import MARKER, content_words, script, sentences, windows, words
-from docwell.models import Passage, Sentence
+from docwell.models import Passage
 
 # Cosines of each of the first texts with each of the second.
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[float]]]

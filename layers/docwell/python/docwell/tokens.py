@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple, Self
 
-from docwell.models import Message
+from docwell.answers import Message
 
 # What a text is cut into for counting: up to 4 letters of a Latin word, 2 of a Cyrillic or Arabic one, a digit,
 # a run of white space, or any other character by itself.

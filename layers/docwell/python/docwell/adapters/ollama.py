@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 from ollama import Client, ResponseError
 
+from docwell.answers import Completion
 from docwell.errors import Cancelled, Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
-from docwell.models import Completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ollama import ChatResponse
 
-    from docwell.models import Message
+    from docwell.answers import Message
 
 _NAME = "ollama"
 _CONNECT_TIMEOUT_S = 3.0

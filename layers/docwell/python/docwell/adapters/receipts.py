@@ -17,8 +17,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
+from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt
-from docwell.models import Receipt
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _DAY_S = 86_400

@@ -19,6 +19,7 @@ import typer
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from docwell.answers import AnswerStatus
 from docwell.cli import display, filters, principals, prompts, receipts
 from docwell.cli.command import DryRunFlag, JsonFlag, TimeoutOption, connected, group
 from docwell.cli.failure import ExitCode, Failure
@@ -26,7 +27,7 @@ from docwell.cli.operations import DeadLetters, ReconcileFunction, known_documen
 from docwell.cli.remote import Api, Bucket, Json
 from docwell.cli.settings import Settings
 from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
-from docwell.models import AnswerStatus, Status
+from docwell.models import Status
 
 _WATCH_S = 2.0
 

@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from docwell.models import AnswerStatus, Status
+from docwell.answers import AnswerStatus
+from docwell.models import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
