@@ -109,7 +109,7 @@ infra: dev embedder ## Every check of the templates that needs no account: SAM, 
 	$(PY) -m infra.checks
 
 .PHONY: bench
-bench: dev embedder ## Speed, size, memory and cost, beside other pipelines: an hour, 3 minutes with ARGS=--short
+bench: dev embedder ## Speed, size, memory and cost, beside other pipelines: an hour, 3 minutes with ARGS=--short; or bench-size, -encode, -coldstart, -stream, -query, -memory, -ingest, -scale, -cost
 	$(PY) -m benchmarks.speed $(ARGS)
 
 BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-cost
@@ -143,5 +143,5 @@ dev:
 	@scripts/setup dev
 embedder:
 	@$(PY) layers/embedder/build_model.py
-ocr: local
+ocr: local ## Install the recogniser of scanned pages, for DOCWELL_OCR=rapidocr
 	@.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r functions/ingest/requirements-ocr.txt

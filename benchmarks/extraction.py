@@ -21,11 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.report import ROOT, Report
-from docwell.adapters.pdf import ChildPdfReader
-from docwell.config import IngestSettings
+from benchmarks.reading import default_reader
+from benchmarks.report import EVALUATION, Report
 
-# PDFium alone reaches 97.8 with the mending that others give it.
 GOAL = ">= 98.5"
 DOCWELL = "docwell"
 
@@ -35,8 +33,7 @@ Reader = Callable[[Path], list[str]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read every file with every reader, print the table, write the report. Gives the exit status."""
     options = _options(arguments)
-    evaluation = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval")) / "extraction"
-    folder = options.folder or evaluation
+    folder = options.folder or EVALUATION / "extraction"
     paths = sorted((folder / "pdf").glob("*.pdf"))[: options.n]
     if not paths:
         print(f"No PDFs in {folder / 'pdf'}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
@@ -108,11 +105,7 @@ def _readers() -> dict[str, Reader]:
 
 
 def _docwell(path: Path) -> list[str]:
-    limits = {
-        name: IngestSettings.model_fields[name].default
-        for name in ("parse_timeout_s", "parse_memory_bytes", "max_document_pages", "max_page_characters")
-    }
-    reader = ChildPdfReader(**limits)
+    reader = default_reader()
     return [page.text for page in reader.pages(path, 1, reader.inspect(path).page_count)]
 
 

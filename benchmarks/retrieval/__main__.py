@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.answers.tracking import track
-from benchmarks.report import REPORTS, ROOT, Report
+from benchmarks.report import EVALUATION, REPORTS, Report
 from benchmarks.retrieval.board import GOALS, Entry, write_board
 from benchmarks.retrieval.index import CachedEmbedder, ExactIndex, chroma_server, indexed
 from benchmarks.retrieval.measures import interval, of_characters, of_pages, paired, precision_omega, rank_of_page
@@ -32,15 +31,15 @@ from benchmarks.retrieval.sets import SETS, Asked, EvaluationSet
 from benchmarks.retrieval.ways import WAYS, Way
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.onnx_embedder import OnnxEmbedder
+from docwell.indexing import IngestLimits
 from docwell.models import Passage
 from docwell.retrieval import Retrieval, Scope
+from infra.local.stack import MODEL_DIR
 
 NAME = "retrieval"
-MODEL = ROOT / "layers" / "embedder" / "model"
 MISSES = REPORTS / "retrieval" / "misses.jsonl"
 TOP_K = 10
 FIRST = 5  # what a question gets, and what the set's own measures are of
-_EVERYTHING = 1_000_000
 # What ranking adds to a question at p50, on a Chroma server.
 ADDED_GOAL = "<= 15"
 
@@ -51,7 +50,7 @@ def main() -> int:
     """Measure every set; gives the exit status."""
     options = _arguments()
     console = Console(highlight=False, stderr=True)
-    folder = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval"))
+    folder = EVALUATION
     if not all((folder / name).is_dir() for name in options.sets):
         console.print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", style="red")
         return 2
@@ -91,8 +90,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS))
     parser.add_argument("--way", choices=tuple(WAYS), default="ranked")
     parser.add_argument("--against", choices=tuple(WAYS), help="a second way, compared question by question")
-    parser.add_argument("--chunk-tokens", type=int, default=200)
-    parser.add_argument("--model", type=Path, default=MODEL, help="a folder that `make model` wrote")
+    parser.add_argument("--chunk-tokens", type=int, default=IngestLimits().chunk_tokens)
+    parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
     parser.add_argument("--exact", action="store_true", help="an index in memory in place of Chroma")
     parser.add_argument("--board", action="store_true", help="write the figures into docs/retrieval.md")
     parser.add_argument("--show", action="store_true", help="print each miss with its passages")
@@ -124,7 +123,7 @@ class _Run:
         bucket, self.chunks = indexed(material.files, index, embedder, options.chunk_tokens)
         self._retrieval = Retrieval(bucket, index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
-        everything = index.search(material.name, self._vectors[0].tolist(), min(self.chunks, _EVERYTHING), None)
+        everything = index.search(material.name, self._vectors[0].tolist(), self.chunks, None)
         self._all = everything
         self._spans: dict[str, list[tuple[int, int]]] = {}
         for one in everything:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import sys
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.faults.chroma import ChromaServer
+from benchmarks.reading import default_reader
 from benchmarks.report import ROOT
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.adapters.pdf import ChildPdfReader
-from docwell.config import IngestSettings
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
     DocumentRecord,
@@ -34,14 +32,10 @@ from docwell.models import (
 )
 from docwell.ports import LiveDocument
 from docwell.ranges import Span
-from infra.local.process import Child
-from infra.local.stack import answers, base_environment, free_port
 
 CACHE = ROOT / "build" / "retrieval-cache"
 _LOOKED_UP_AT_ONCE = 500
 _EMBEDDED_AT_ONCE = 256
-_CHROMA_STARTS_S = 30.0
-HOST = "127.0.0.1"
 
 
 class CachedEmbedder:
@@ -54,7 +48,6 @@ class CachedEmbedder:
         self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
         self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.fingerprint
         self.offsets = embedder.offsets
-        self.embedded = 0
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `ports.Embedder` has it."""
@@ -76,7 +69,6 @@ class CachedEmbedder:
             rows = [(key, vector.tobytes()) for key, vector in made.items()]
             self._rows.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
             self._rows.commit()
-            self.embedded += len(rows)
             vectors |= made
         found = [vectors[key] for key in keys]
         return np.stack(found) if found else np.empty((0, self._embedder.dimension), dtype=np.float32)
@@ -145,13 +137,7 @@ class TextOrPdfReader:
     """Reads PDFs as ingest does, and a plain text as a document of one page."""
 
     def __init__(self) -> None:
-        fields = IngestSettings.model_fields
-        self._pdfs = ChildPdfReader(
-            parse_timeout_s=fields["parse_timeout_s"].default,
-            parse_memory_bytes=fields["parse_memory_bytes"].default,
-            max_document_pages=fields["max_document_pages"].default,
-            max_page_characters=fields["max_page_characters"].default,
-        )
+        self._pdfs = default_reader()
 
     def inspect(self, path: Path) -> PdfInfo:
         """As `ports.PdfReader` has it."""
@@ -244,16 +230,9 @@ def indexed(
 @contextmanager
 def chroma_server(folder: Path) -> Iterator[str]:
     """A Chroma server of this run's own; gives its URL. Raises `RuntimeError` when it does not start."""
-    port = free_port(0, set())
-    program = Path(sys.executable).with_name("chroma")
-    command = [str(program), "run", "--path", str(folder), "--host", HOST, "--port", str(port)]
-    child = Child(command, base_environment({}), lambda _: None, lambda _: None)
+    server = ChromaServer(folder)
     try:
-        until = time.monotonic() + _CHROMA_STARTS_S
-        while not answers(f"http://{HOST}:{port}/api/v2/heartbeat"):
-            if not child.running or time.monotonic() > until:
-                raise RuntimeError("the Chroma server does not start")
-            time.sleep(0.1)
-        yield f"http://{HOST}:{port}"
+        server.start()
+        yield server.url
     finally:
-        child.stop(5)
+        server.kill()

@@ -15,7 +15,7 @@ from benchmarks.peers import PeerError
 from benchmarks.report import REPORTS, Report
 from benchmarks.speed import page
 from benchmarks.speed.one_run import NotOneRunError
-from benchmarks.speed.options import NAMES, Options
+from benchmarks.speed.options import NAMES, SHORT, Options
 from benchmarks.speed.quiet import TooNoisyError, Watch
 from infra.container.sam import StepError
 
@@ -52,6 +52,8 @@ def _run(name: str, options: Options, *, watched: bool) -> int:
     try:
         watch = Watch() if watched else None
         import_module(f"benchmarks.speed.{name}").measure(report, options)
+        if options.short:
+            report.add(SHORT, 1, "1: yes")
         if watch is not None:
             watch.note(report)
     except TooNoisyError as error:

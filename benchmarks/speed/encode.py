@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.measuring import Spread, in_turns, ratios
 from benchmarks.reading import default_reader
-from benchmarks.report import EVALUATION, ROOT, Report
+from benchmarks.report import Report
+from benchmarks.speed.filled_index import folders
 from benchmarks.speed.options import Options
 from benchmarks.speed.processor_peak import peak_flops, work_of
 from benchmarks.speed.raw_sessions import Feed, raw_onnxruntime, raw_openvino
@@ -27,10 +28,9 @@ from docwell.adapters.model_manifest import MODEL_FILE
 from docwell.adapters.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 from docwell.chunking import chunk_pages
 from docwell.config import EmbedderSettings, EmbedRuntime, IngestSettings
+from infra.local.stack import MODEL_DIR
 
-MODEL = ROOT / "layers" / "embedder" / "model"
-FOLDERS = (EVALUATION / "financebench" / "pdf", EVALUATION / "xquad" / "pdf")
-EXAMPLES = ROOT / "examples"
+SETS = ("financebench", "xquad")
 # As many at a time as ingest embeds.
 BATCH = int(IngestSettings.model_fields["upsert_batch"].default)
 CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
@@ -49,7 +49,7 @@ def measure(report: Report, options: Options) -> None:
     """Load all that is there, then encode in turns."""
     threads = threads_for(None)
     embedders: dict[str, OnnxEmbedder] = {
-        name: OnnxEmbedder(MODEL, threads, session_opener(name)) for name in RUNTIMES
+        name: OnnxEmbedder(MODEL_DIR, threads, session_opener(name)) for name in RUNTIMES
     }
     texts = _texts(embedders[BEST], options)
     ways: dict[str, Callable[[], float]] = {}
@@ -87,15 +87,13 @@ def _precision() -> str:
 
 def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     """Chunks of the PDFs given, else of the evaluation set's, else of the examples, some of each PDF."""
-    folders = options.pdfs or [folder for folder in FOLDERS if folder.is_dir()]
-    if not folders:
-        options.console.print(f"[yellow]{EVALUATION} is not there: the example PDFs are used[/]")
-        folders = [EXAMPLES]
+    where, called = folders(options.pdfs, SETS)
+    options.console.print(f"texts: {called}")
     wanted = SHORT_CHUNKS if options.short else BATCHES * BATCH
-    paths = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
+    paths = sorted(path for folder in where for path in folder.rglob("*.pdf"))
     found = list(islice((text for path in paths for text in _chunks(embedder, path)), wanted))
     if not found:
-        raise FileNotFoundError(f"no PDF with text in {', '.join(map(str, folders))}")
+        raise FileNotFoundError(f"no PDF with text in {', '.join(map(str, where))}")
     # Of few PDFs all is repeated: other words would take as long.
     return (found * -(-wanted // len(found)))[:wanted]
 
@@ -130,7 +128,7 @@ def _embedding(embedder: OnnxEmbedder, texts: Sequence[str]) -> Callable[[], Non
 def _raw(runtime: str, embedder: OnnxEmbedder, texts: Sequence[str], threads: int) -> Callable[[], None]:
     """The runtime itself on the arrays that the embedder would make: no text is read, no vector is moved."""
     feeds = [feed for _, feed in _feeds(embedder, texts)]
-    run = (raw_openvino if runtime == "openvino" else raw_onnxruntime)(MODEL / MODEL_FILE, threads)
+    run = (raw_openvino if runtime == "openvino" else raw_onnxruntime)(MODEL_DIR / MODEL_FILE, threads)
 
     def encode() -> None:
         for feed in feeds:
@@ -162,9 +160,8 @@ def _peers(folder: Path, texts: Sequence[str], threads: int) -> dict[str, Callab
                 texts_file=str(texts_file),
                 threads=threads,
                 backend=backend,
-                repeats=1,
             )
-            return float(answer["seconds"][0])
+            return float(answer["seconds"])
 
         return one
 
@@ -190,7 +187,7 @@ def _add_comparison(report: Report, options: Options, seconds: dict[str, list[fl
 def _add_share_of_peak(
     report: Report, lengths: Sequence[int], seconds: float, threads: int, precision: str
 ) -> None:
-    done = work_of(MODEL / MODEL_FILE, lengths) / seconds
+    done = work_of(MODEL_DIR / MODEL_FILE, lengths) / seconds
     peak = peak_flops(precision, threads)
     report.add("docwell: products of matrices", done / 1e9, "GFLOP/s")
     report.add(f"the processor's most, measured, {precision}", peak / 1e9, "GFLOP/s")

@@ -65,14 +65,12 @@ class Texts:
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
 
 
-def folders(pdfs: Sequence[Path]) -> tuple[Sequence[Path], str]:
-    """Where the PDFs are, and what they are called: those given, else the evaluation set's, else the examples."""
+def folders(pdfs: Sequence[Path], sets: Sequence[str] = ("xquad",)) -> tuple[Sequence[Path], str]:
+    """Where the PDFs are, and what they are called: those given, else the evaluation sets', else the examples."""
     if pdfs:
         return pdfs, "the PDFs given"
-    articles = EVALUATION / "xquad" / "pdf"
-    if articles.is_dir():
-        return [articles], "the articles of the evaluation set"
-    return [ROOT / "examples"], "the example PDFs"
+    found = [folder for name in sets if (folder := EVALUATION / name / "pdf").is_dir()]
+    return (found, f"the evaluation set's {', '.join(sets)}") if found else ([ROOT / "examples"], "the examples")
 
 
 class FilledCollection:

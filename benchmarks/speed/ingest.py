@@ -21,7 +21,8 @@ import pypdf
 from benchmarks import peers
 from benchmarks.measuring import Spread, in_turns, ratios
 from benchmarks.peers.environment import model
-from benchmarks.report import EVALUATION, ROOT, Report
+from benchmarks.report import ROOT, Report
+from benchmarks.speed.filled_index import folders
 from benchmarks.speed.ingest_profile import profile
 from benchmarks.speed.options import Options
 from benchmarks.speed.uploads import MODEL, Uploads
@@ -29,7 +30,7 @@ from docwell.indexing import IngestLimits
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
 
-FOLDERS = (EVALUATION / "financebench" / "pdf", EVALUATION / "xquad" / "pdf")
+SETS = ("financebench", "xquad")
 EXAMPLES = ROOT / "examples"
 PEERS = ("langchain", "llamaindex")
 SLICES = 3
@@ -172,13 +173,11 @@ def _pdfs(options: Options) -> list[Path]:
     if options.short and not options.pdfs:
         options.console.print("short: some of the example PDFs")
         return sorted(EXAMPLES.rglob("*.pdf"))[:SHORT_PDFS]
-    folders = options.pdfs or [folder for folder in FOLDERS if folder.is_dir()]
-    if not folders:
-        options.console.print(f"[yellow]{EVALUATION} is not there: the example PDFs are used[/]")
-        folders = [EXAMPLES]
-    found = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
+    where, called = folders(options.pdfs, SETS)
+    options.console.print(f"texts: {called}")
+    found = sorted(path for folder in where for path in folder.rglob("*.pdf"))
     if not found:
-        raise FileNotFoundError(f"no PDF in {', '.join(map(str, folders))}")
+        raise FileNotFoundError(f"no PDF in {', '.join(map(str, where))}")
     return found
 
 

@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 # Each is a module here with `measure(report, options)`, and `make bench-NAME`. The last reads reports of others.
 NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
 
+# The row by which a report of the short form is known.
+SHORT = "short form"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

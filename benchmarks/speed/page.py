@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.report import REPORTS, ROOT, Row
 from benchmarks.speed.comparisons import Comparison, Miss, Verdict, compare, missed
 from benchmarks.speed.one_run import Bench, NotOneRunError, read
-from benchmarks.speed.options import NAMES
+from benchmarks.speed.options import NAMES, SHORT
 from benchmarks.speed.quiet import MOST_BUSY
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -37,8 +37,8 @@ Measured with commit {commit} on {machine}, on {day}.
 
 What is compared was measured in one run, in turns, and repeated; figures are medians, with their quartiles where
 there are repeats. Each peer has an environment of its own (`requirements/peers.txt`), is used as its documentation
-shows, and gets the same PDFs, model files, Chroma server and number of threads. Peers run on Python 3.11 where
-there is one; their torch should be the build for CPUs, as that for CUDA is larger and starts later.
+shows, and gets the same PDFs, model files and Chroma server. Peers run on Python 3.11 where there is one; their
+torch should be the build for CPUs, as that for CUDA is larger and starts later.
 
 Run again: `make bench` measures all of it in an hour and writes this page; `make bench-NAME` measures one part,
 and `ARGS="--pdfs DIR"` takes other documents. A machine on which other work takes the processor
@@ -52,6 +52,8 @@ def render(run: dict[str, Bench]) -> str:
     """The page, of reports of one commit and machine by name. Raises `NotOneRunError` where there are none."""
     if not run:
         raise NotOneRunError("there are no reports: run `make bench` first")
+    if short := [name for name, bench in run.items() if bench.has(SHORT)]:
+        raise NotOneRunError(f"measured in the short form: {', '.join(short)}: run `make bench` again")
     first = next(iter(run.values()))
     commit = first.commit.rstrip("+") + (" with changes not committed" if first.commit.endswith("+") else "")
     parts = [_HEAD.format(commit=commit, machine=first.machine, day=first.started[:10])]

@@ -3,6 +3,10 @@
 The model answers at once, with a sentence of the first passage, so that every question goes the whole way: who
 asks and what is used up, the embedding, the search, what of it is live, the prompt, the model, the check of what
 it said, and the receipt. With one client, what the model server held a question is taken off.
+
+A search brings 110 candidates with the vectors of their parts, so that they can be ranked again; the processor
+time of each part of the stack stands among the figures. docwell's function embeds with the one thread that its
+memory brings, the retrievers beside it with two.
 """
 
 from __future__ import annotations

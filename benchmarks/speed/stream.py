@@ -22,6 +22,7 @@ from benchmarks.report import Report
 from benchmarks.speed.asking import AskedStack, Client, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts, folders
 from benchmarks.speed.options import Options
+from docwell import sse
 
 _CHUNKS, _SHORT_CHUNKS, _REAL_CHUNKS = 1_000, 200, 60
 _SHORT_TOKENS = 60
@@ -177,13 +178,9 @@ def _listen(began: float, pieces: Iterator[tuple[str, dict[str, Any]]]) -> tuple
 
 def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
     """The text of each `token` event, and the data of any."""
-    name = ""
-    for line in iter(response.readline, b""):
-        if line.startswith(b"event: "):
-            name = line[7:].strip().decode()
-        elif line.startswith(b"data: "):
-            document = json.loads(line[6:])
-            yield (document["text"] if name == "token" else ""), document
+    lines = (line.decode().rstrip("\r\n") for line in iter(response.readline, b""))
+    for name, document in sse.read(lines):
+        yield (document["text"] if name == "token" else ""), document
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
