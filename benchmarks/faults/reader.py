@@ -119,7 +119,7 @@ class Reader:
         collection = key.partition("/")[0]
         match self._random.randrange(3):
             case 0:
-                return Scope((collection,), key), 50
+                return Scope((collection,), documents={collection: (key,)}), 50
             case 1:
                 return Scope((collection,)), 20
             case _:

@@ -153,7 +153,8 @@ class _Run:
         return scores
 
     def _search(self, way: Way, asked: Asked, vector: Sequence[float], document: str | None) -> list[Passage]:
-        scope = Scope((self.material.name,), document)
+        name = self.material.name
+        scope = Scope((name,), documents=None if document is None else {name: (document,)})
         top_k = FIRST if asked.spans else TOP_K
         return way.search(self._retrieval, scope, vector, top_k, asked.text)
 

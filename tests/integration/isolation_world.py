@@ -32,6 +32,7 @@ from docwell.adapters.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.attributes import Attributes
 from docwell.models import Chunk, IndexRecord, Status
+from docwell.pipelines import pipelines
 from functions.query.handler import handler
 from infra.local.names import TABLES
 from tests.unit.fakes import FakeEmbedder, FakeIndex
@@ -308,7 +309,7 @@ def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callab
         with mock_aws():
             for name, schema in TABLES.items():
                 boto3.client("dynamodb").create_table(TableName=name, **schema)
-            fingerprint = wiring.pipelines(wiring.query_settings())[0].fingerprint
+            fingerprint = next(iter(pipelines(wiring.query_settings())))
             _fill(DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index)
             world.admin = PrincipalAdmin(client("dynamodb"), "docwell-principals")
             _let_in(world.admin)

@@ -28,6 +28,10 @@ class Evidence:
         self._known = [split(passage.chunk.text) for passage in passages]
         self._question = split(question)
 
+    def known(self, index: int) -> set[str]:
+        """The words of a passage."""
+        return self._known[index]
+
     def weight(self, wanted: set[str]) -> float:
         """The words' weights added up."""
         return sum(

@@ -19,7 +19,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from docwell.chunking import CutPage, cut_pages
+from docwell.chunking import cut_pages
 from docwell.errors import Refused
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.naming import InContext, document_name, embedded_texts
@@ -35,6 +35,9 @@ _PAGES_AHEAD = 64
 _FIRST_BATCH = 16
 
 _Item = TypeVar("_Item")
+# A chunk, and where its units begin and end; a page with its chunks.
+_CutChunk = tuple[Chunk, list[tuple[int, int]]]
+_CutPage = tuple[Page, list[_CutChunk]]
 
 
 class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
@@ -132,21 +135,20 @@ class RangeIndexer:
         return count.tally
 
     def _embedded(
-        self, batches: Iterator[list[Chunk]], name: NDArray[np.float32]
+        self, batches: Iterator[list[_CutChunk]], name: NDArray[np.float32]
     ) -> Iterator[list[tuple[Chunk, NDArray[np.float32], Units]]]:
         """The chunks with vectors and units. The last of a batch waits for the next, as it leans to that too."""
         context = InContext(name)
         waiting: list[tuple[Chunk, Units]] = []
         for batch in batches:
-            spans = [split(chunk.text, self.embedder) for chunk in batch]
-            parts = [chunk.text[start:end] for chunk, own in zip(batch, spans, strict=True) for start, end in own]
-            texts = embedded_texts(batch, self.embedder, self.embedder.max_tokens)
+            parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
+            texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
             # Together, since texts of one length are embedded fastest.
             vectors = self.embedder.embed_passages([*texts, *parts])
             rest = vectors[len(batch) :]
-            for chunk, own in zip(batch, spans, strict=True):
-                waiting.append((chunk, pack(own, rest[: len(own)])))
-                rest = rest[len(own) :]
+            for chunk, spans in batch:
+                waiting.append((chunk, pack(spans, rest[: len(spans)])))
+                rest = rest[len(spans) :]
             ready = context.add(vectors[: len(batch)])
             if len(ready):
                 yield _joined(waiting, ready)
@@ -154,7 +156,7 @@ class RangeIndexer:
         if waiting:
             yield _joined(waiting, context.last())
 
-    def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
+    def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         """The pages with their chunks, made ahead of whoever takes them unless they are recognised.
 
         Of pictures nothing is gained by it, since they take far longer than their chunks, and one that is begun
@@ -164,16 +166,17 @@ class RangeIndexer:
             return self._cut(self.recogniser, path, span, count)
         return _ahead(self._cut(self.reader, path, span, count), _PAGES_AHEAD)
 
-    def _cut(self, reader: PdfReader, path: Path, span: Span, count: _Count) -> Generator[CutPage]:
+    def _cut(self, reader: PdfReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
-            yield from cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens)
+            for page, chunks in cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens):
+                yield page, [(chunk, split(chunk.text, self.embedder)) for chunk in chunks]
 
     def _batches(
-        self, pages: Iterator[CutPage], count: _Count, alive: Callable[[], None]
-    ) -> Iterator[list[Chunk]]:
+        self, pages: Iterator[_CutPage], count: _Count, alive: Callable[[], None]
+    ) -> Iterator[list[_CutChunk]]:
         """All chunks in order, as many at a time as are embedded and written together; pages are counted."""
-        waiting: list[Chunk] = []
+        waiting: list[_CutChunk] = []
         size = min(_FIRST_BATCH, self.limits.upsert_batch)
         for page, chunks in pages:
             alive()

@@ -282,8 +282,9 @@ class _Request:
         if max((passage.score for passage in passages), default=-1.0) < limits.min_score:
             return True
         fit = relevance(found.text, passages)
-        missing = question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)
-        return fit < limits.min_relevance or bool(missing)
+        return fit < limits.min_relevance or bool(
+            question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)
+        )
 
     def _context(self) -> int:
         """Tokens that the model really reads: what it is told to, unless it was made for less."""

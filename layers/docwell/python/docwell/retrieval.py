@@ -38,20 +38,17 @@ class FilteredCatalogue(Catalogue, LiveDocuments, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to search: collections that exist and that the caller may read, or one document of one of them.
+    """Where to search: collections that exist and that the caller may read, or some documents of them.
 
     Every hit must fit the `filter`. `documents` has by collection those that did; None where they are not known.
     """
 
     collections: tuple[str, ...]
-    document: str | None = None
     filter: Filter = ANY
     documents: Mapping[str, tuple[str, ...]] | None = None
 
     def within(self, collection: str) -> tuple[str, ...] | None:
         """The documents of a collection to search in; None: all of them."""
-        if self.document is not None:
-            return (self.document,)
         return self.documents[collection] if self.documents is not None else None
 
 
@@ -86,7 +83,11 @@ class Retrieval:
             live = self.catalogue.described(named) if wanted else {}
             if any(key not in live and self.catalogue.get(key) is None for key in named):
                 raise NotFound(NO_DOCUMENT)
-            return _among(live, wanted) if wanted else Scope(tuple(homes), document)
+            return (
+                _among(live, wanted)
+                if wanted
+                else Scope(tuple(homes), documents=dict.fromkeys(homes, tuple(named)))
+            )
         visible = [name for name in self.index.collections() if principal.may_read(name)]
         if not set(collections) <= set(visible):
             raise NotFound(NO_COLLECTION)

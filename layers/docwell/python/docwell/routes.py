@@ -223,7 +223,7 @@ def documents(
     within = readable
     if prefix is not None and "/" in prefix:  # then all of them are in one collection
         home = collection_of(prefix)
-        within = [home] if principal.may_read(home) and collection in (None, home) else []
+        within = [home] if readable is None or home in readable else []
     records, following = catalogue.page(within, status, cursor, limit, prefix or "")
     if collection is not None and not records and following is None and _is_empty(catalogue, readable):
         raise NotFound(NO_COLLECTION)

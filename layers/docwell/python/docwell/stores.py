@@ -39,6 +39,7 @@ def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0
     )
 
 
+@cache
 def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
     """The vectors of one pipeline."""
     from docwell.adapters.chroma import ChromaIndex

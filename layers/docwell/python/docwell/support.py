@@ -152,7 +152,7 @@ def _held(bare: str, markers: Sequence[int], evidence: Evidence, question: str) 
     """The share of a sentence's words, by rarity, that the passages it cites have."""
     if not markers:
         return 0.0
-    known = set[str]().union(*(content_words(evidence.passages[marker - 1].chunk.text) for marker in markers))
+    known = set[str]().union(*(evidence.known(marker - 1) for marker in markers))
     asked = content_words(question)
     said = content_words(bare)
     total = evidence.weight(said - asked) + _ASKED_WEIGHT * evidence.weight(said & asked)

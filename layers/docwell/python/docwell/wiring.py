@@ -1,4 +1,4 @@
-"""With `docwell.stores` and `docwell.ways` the only place that builds adapters.
+"""With `docwell.stores` and `docwell.pipelines` the only place that builds adapters.
 
 Factories are cached, so a warm invocation reuses what a cold one made. Adapters are imported inside the factories:
 query never loads a PDF library.
@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docwell.config import (
     IngestSettings,
-    Ocr,
     QuerySettings,
     ReconcileSettings,
     RuntimeSettings,
@@ -25,8 +23,8 @@ from docwell.config import (
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError
 from docwell.pipeline import Roles
+from docwell.pipelines import Pipeline, pdf_reader, pipelines, recogniser_of
 from docwell.stores import dynamodb, ledger_of, state_store, vectors_of
-from docwell.ways import pdf_reader, recogniser_of, ways
 
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
@@ -78,25 +76,6 @@ def reconcile_settings() -> ReconcileSettings:
     return ReconcileSettings.read()
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """One way from text to vectors. `fingerprint` names its index."""
-
-    embedder: OnnxEmbedder
-    chunk_tokens: int
-    ocr: Ocr
-    fingerprint: str
-
-
-@cache
-def pipelines(settings: IngestSettings) -> tuple[Pipeline, ...]:
-    """The pipeline in use, and the next one where one is being built."""
-    return tuple(
-        Pipeline(_embedder(settings, way.model_dir), way.chunk_tokens, way.ocr, fingerprint)
-        for fingerprint, way in ways(settings).items()
-    )
-
-
 def ingest() -> tuple[Ingest, ...]:
     """The ingest use case on real parts, once for each pipeline that is in use now."""
     built = _ingest()
@@ -118,12 +97,12 @@ def _ingest() -> tuple[Ingest, ...]:
     settings = ingest_settings()
     with _model_loading(settings):
         store, queue = S3ObjectStore(client("s3"), settings.bucket), task_queue(settings.queue_url)
-        ledger_of(settings, "")
-        vectors_of(settings, "")
+        for fingerprint in pipelines(settings):
+            ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
     reader = pdf_reader(settings)
 
-    def build(pipeline: Pipeline) -> Ingest:
-        index = vectors_of(settings, pipeline.fingerprint)
+    def build(fingerprint: str, pipeline: Pipeline) -> Ingest:
+        index, embedder = vectors_of(settings, fingerprint), _embedder(settings, pipeline.model_dir)
         limits = IngestLimits(
             range_pages=settings.range_pages,
             max_document_bytes=settings.max_document_bytes,
@@ -140,15 +119,15 @@ def _ingest() -> tuple[Ingest, ...]:
         return Ingest(
             bucket=settings.bucket,
             store=store,
-            ledger=ledger_of(settings, pipeline.fingerprint, settings.lease_s),
+            ledger=ledger_of(settings, fingerprint, settings.lease_s),
             index=index,
             queue=queue,
-            indexer=RangeIndexer(store, index, pipeline.embedder, reader, limits, recogniser),
-            fingerprint=pipeline.fingerprint,
+            indexer=RangeIndexer(store, index, embedder, reader, limits, recogniser),
+            fingerprint=fingerprint,
             ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
         )
 
-    return tuple(build(pipeline) for pipeline in pipelines(settings))
+    return tuple(build(fingerprint, pipeline) for fingerprint, pipeline in pipelines(settings).items())
 
 
 def source_queue(arn: str) -> SqsTaskQueue:
@@ -175,9 +154,9 @@ def prepare_query() -> None:
         settings = query_settings()
         with _model_loading(settings):
             principals(), receipt_book(), prices(), prompts(), _links(), model(), _guards()
-            ways(settings)
-            # For what they import: which pipeline answers is asked at the first question.
-            vectors_of(settings, ""), ledger_of(settings, "")
+            # Of each pipeline: which one answers is asked at the first question.
+            for fingerprint in pipelines(settings):
+                vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
 
 
 @contextmanager
@@ -209,7 +188,7 @@ def _query(fingerprint: str) -> Query:
     host, guards = model(), _guards()
     return Query(
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
-        embedder=_embedder(settings, ways(settings)[fingerprint].model_dir),
+        embedder=_embedder(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, *guards),
         facts=GuardedFacts(host, guards[0]),
         conversation=Conversation(
@@ -341,14 +320,14 @@ def index() -> ChromaIndex:
 
 def _active(settings: QuerySettings) -> str:
     """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
-    known = tuple(ways(settings))
+    known = tuple(pipelines(settings))
     return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
 
 
 def reconcile() -> tuple[Reconcile, ...]:
     """The reconcile use case on real parts, once for each pipeline that is in use now."""
     settings = reconcile_settings()
-    known = tuple(ways(settings))
+    known = tuple(pipelines(settings))
     return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
 
 
@@ -357,7 +336,7 @@ def reindex() -> Reindex:
     from docwell.reindex import Reindex
 
     settings = reconcile_settings()
-    return Reindex(known=tuple(ways(settings)), state=state_store(settings), reconcile=_reconcile)
+    return Reindex(known=tuple(pipelines(settings)), state=state_store(settings), reconcile=_reconcile)
 
 
 @cache

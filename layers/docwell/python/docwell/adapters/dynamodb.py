@@ -26,7 +26,6 @@ from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTas
 from docwell.ports import LiveDocument, Standing
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
-_BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
 _BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
 _ACQUIRE_ATTEMPTS = 5
 _FIELDS = {field.name for field in fields(DocumentRecord)} - {"key"}
@@ -161,21 +160,10 @@ class DynamoLedger:
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
         """The live generation of each key that has one, read consistently."""
-        found: dict[str, str] = {}
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), _BATCH_GET_LIMIT):
-            request = {
-                self._table: {
-                    "Keys": [self._key(key) for key in wanted[start : start + _BATCH_GET_LIMIT]],
-                    "ProjectionExpression": "document, live_generation",
-                    "ConsistentRead": True,
-                }
-            }
-            for answer in until_processed("ledger", self._client.batch_get_item, request, "UnprocessedKeys"):
-                for item in answer["Responses"].get(self._table, []):
-                    if "live_generation" in item:
-                        found[item["document"]["S"]] = item["live_generation"]["S"]
-        return found
+        found = ledger_attributes.rows(
+            self._client, self._table, self._pipeline, keys, "document, live_generation"
+        )
+        return {item["document"]["S"]: item["live_generation"]["S"] for item in found if "live_generation" in item}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """The live ones of the documents with what is said of them, read consistently."""
@@ -216,7 +204,7 @@ class DynamoLedger:
         return _lease(item)
 
     def _key(self, document: str) -> dict[str, Any]:
-        return {"document": {"S": document}, "pipeline": {"S": self._pipeline}}
+        return ledger_attributes.row_key(document, self._pipeline)
 
     def _update(
         self,
@@ -262,15 +250,8 @@ class DynamoLedger:
 
     def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
         """The rows of those of the keys that have one."""
-        found: dict[str, Standing] = {}
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), _BATCH_GET_LIMIT):
-            batch = [self._key(key) for key in wanted[start : start + _BATCH_GET_LIMIT]]
-            request: dict[str, Any] = {self._table: {"Keys": batch, "ConsistentRead": True}}
-            for answer in until_processed("ledger", self._client.batch_get_item, request, "UnprocessedKeys"):
-                for item in answer["Responses"].get(self._table, []):
-                    found[item["document"]["S"]] = _standing(_plain(item))
-        return found
+        found = ledger_attributes.rows(self._client, self._table, self._pipeline, keys)
+        return {item["document"]["S"]: _standing(_plain(item)) for item in found}
 
     def forget(self, keys: Sequence[str]) -> None:
         """Remove rows, whatever their leases; rows that are not there are no error."""

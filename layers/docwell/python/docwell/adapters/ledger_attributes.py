@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -28,21 +28,30 @@ def attributes_of(row: Mapping[str, Any]) -> Attributes:
     return Attributes(**{name: value for name, value in row.items() if name in _NAMES})
 
 
-def described(
+def rows(
     client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
+    table: str,
+    pipeline: str,
+    keys: Sequence[str],
+    only: str = "",
+) -> Iterator[Mapping[str, Any]]:
+    """The rows of those of the keys that have one, read consistently; with `only`, these attributes of them."""
+    wanted, projection = list(dict.fromkeys(keys)), {"ProjectionExpression": only} if only else {}
+    for start in range(0, len(wanted), _BATCH_GET_LIMIT):
+        batch = [row_key(key, pipeline) for key in wanted[start : start + _BATCH_GET_LIMIT]]
+        request: dict[str, Any] = {table: {"Keys": batch, "ConsistentRead": True, **projection}}
+        for answer in until_processed("ledger", client.batch_get_item, request, "UnprocessedKeys"):
+            yield from answer["Responses"].get(table, [])
+
+
+def described(
+    client: Any,  # noqa: ANN401 - as above
     table: str,
     pipeline: str,
     keys: Sequence[str],
 ) -> Mapping[str, LiveDocument]:
     """`docwell.ports.LiveDocuments.described`."""
-    found: dict[str, LiveDocument] = {}
-    wanted = list(dict.fromkeys(keys))
-    for start in range(0, len(wanted), _BATCH_GET_LIMIT):
-        batch = [_row_key(key, pipeline) for key in wanted[start : start + _BATCH_GET_LIMIT]]
-        request: dict[str, Any] = {table: {"Keys": batch, "ProjectionExpression": _NEEDED, "ConsistentRead": True}}
-        for answer in until_processed("ledger", client.batch_get_item, request, "UnprocessedKeys"):
-            found |= _live(answer["Responses"].get(table, []))
-    return found
+    return _live(rows(client, table, pipeline, keys, _NEEDED))
 
 
 def under(
@@ -80,7 +89,7 @@ def under(
     return found, None
 
 
-def _live(items: Sequence[Mapping[str, Any]]) -> dict[str, LiveDocument]:
+def _live(items: Iterable[Mapping[str, Any]]) -> dict[str, LiveDocument]:
     return {
         item["document"]["S"]: LiveDocument(
             item["live_generation"]["S"],
@@ -91,5 +100,6 @@ def _live(items: Sequence[Mapping[str, Any]]) -> dict[str, LiveDocument]:
     }
 
 
-def _row_key(document: str, pipeline: str) -> dict[str, Any]:
+def row_key(document: str, pipeline: str) -> dict[str, Any]:
+    """The key of a document's row for one pipeline."""
     return {"document": {"S": document}, "pipeline": {"S": pipeline}}

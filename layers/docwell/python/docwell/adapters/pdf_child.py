@@ -1,6 +1,6 @@
 """The program that opens a PDF: a process of its own that may hang, grow or die at no one else's cost.
 
-`docwell.adapters.pdf` runs this file by its path in a fresh interpreter with an almost empty environment,
+`docwell.adapters.pdf_process` runs this file by its path in a fresh interpreter with an almost empty environment,
 one process for one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are pictures). Of
 docwell it imports what lays out the text (`pdf_glyphs`, `pdf_layout`, `ocr_…`) and `pdf_sandbox`: once the
 library is loaded and the document is open, the process gives up all other files, the network, and starting
@@ -127,13 +127,13 @@ class Pdfium:
     def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
         for earlier in range(max(0, index - self._layout.PAGES_BACK), index):
             if earlier not in self._edges:
-                self._edges[earlier] = []
                 # A page that cannot be read has nothing that another one repeats.
                 with contextlib.suppress(self._error):
                     self._read(earlier)
         return self._read(index)
 
     def _read(self, index: int) -> PageText:
+        self._edges[index] = []  # read once, whatever comes of it
         page = self._document[index]
         try:
             text_page = page.get_textpage()
@@ -338,7 +338,7 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run with one argument: the settings that `docwell.adapters.pdf` makes, as a JSON object."""
+    """Run with one argument: the settings that `docwell.adapters.pdf_process` makes, as a JSON object."""
     settings = json.loads(sys.argv[1])
     # The document is mapped, which counts as address space and takes no memory.
     memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])  # noqa: PTH202

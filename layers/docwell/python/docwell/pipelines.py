@@ -1,4 +1,4 @@
-"""The ways from a PDF to vectors that the settings name: the one in use, and the next where one is being built."""
+"""The pipelines from a PDF to vectors that the settings name: the one in use, and a next one being built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from docwell.ports import PdfReader
 
 
-class Way(NamedTuple):
+class Pipeline(NamedTuple):
     """A model, a chunk size, and what recognises pages that are pictures."""
 
     model_dir: Path
@@ -24,20 +24,20 @@ class Way(NamedTuple):
 
 
 @cache
-def ways(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Way]:
+def pipelines(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Pipeline]:
     """By fingerprint, from the models' manifests alone: no model is loaded for it."""
     from docwell.adapters.model_manifest import ModelManifest
 
-    found = [Way(settings.model_dir, settings.chunk_tokens, settings.ocr)]
+    found = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr)]
     if settings.next_model_dir or settings.next_chunk_tokens or settings.next_ocr:
         following = settings.next_model_dir or settings.model_dir
         tokens = settings.next_chunk_tokens or settings.chunk_tokens
-        found.append(Way(following, tokens, settings.next_ocr or settings.ocr))
+        found.append(Pipeline(following, tokens, settings.next_ocr or settings.ocr))
     return {
         pipeline.fingerprint(
-            ModelManifest.read(way.model_dir).fingerprint, way.chunk_tokens, way.ocr, settings.ocr_min_confidence
-        ): way
-        for way in found
+            ModelManifest.read(one.model_dir).fingerprint, one.chunk_tokens, one.ocr, settings.ocr_min_confidence
+        ): one
+        for one in found
     }
 
 
