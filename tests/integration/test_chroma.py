@@ -21,8 +21,15 @@ pytestmark = pytest.mark.integration
 KEY = "日本/é+%& a.pdf"
 
 
-def index(url: str, fingerprint: str = "f" * 32, timeout_s: float = 10.0) -> ChromaIndex:
-    return ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=timeout_s)
+def index(url: str, fingerprint: str = "f" * 32, timeout_s: float = 10.0, kept_passages: int = 0) -> ChromaIndex:
+    return ChromaIndex(
+        url,
+        fingerprint,
+        tenant="default_tenant",
+        database="default_database",
+        timeout_s=timeout_s,
+        kept_passages=kept_passages,
+    )
 
 
 def records(count: int, generation: str = "g1", document: str = KEY) -> list[IndexRecord]:
@@ -79,16 +86,52 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
     chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chroma = index(chroma_url)
-    chroma.upsert(collection, records(2))
+    written = records(2)
+    chroma.upsert(collection, written)
     real: Any = chroma._known[collection].query
 
-    def half_gone(**arguments: Any) -> Any:
+    def then_removed(**arguments: Any) -> Any:
         answer = real(**arguments)
-        answer["metadatas"][0][0] = answer["documents"][0][0] = None
+        chroma.delete(collection, [written[0].id])
         return answer
 
-    monkeypatch.setattr(chroma._known[collection], "query", half_gone)
-    assert len(chroma.search(collection, records(1)[0].vector, 5, None)) == 1
+    monkeypatch.setattr(chroma._known[collection], "query", then_removed)
+    assert [hit.id for hit in chroma.search(collection, written[0].vector, 5, None)] == [written[1].id]
+
+
+def test_what_was_read_once_is_not_read_again(
+    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma = index(chroma_url, kept_passages=15)
+    written = records(20)
+    chroma.upsert(collection, written)
+    first = chroma.search(collection, written[3].vector, 10, None)
+    read: list[list[str]] = []
+    real: Any = chroma._known[collection].get
+
+    def watched(**wanted: Any) -> Any:
+        read.append(wanted["ids"])
+        return real(**wanted)
+
+    monkeypatch.setattr(chroma._known[collection], "get", watched)
+    assert chroma.search(collection, written[3].vector, 10, None) == first
+    assert read == []
+    assert len(chroma.search(collection, written[3].vector, 20, None)) == 20
+    assert len(read[0]) == 10
+    # Only 15 are kept, and which of them an equal id of another collection means is never mixed up.
+    chroma.upsert(f"{collection}/other", [replace(written[3], document="other.pdf")])
+    assert [hit.document for hit in chroma.search(f"{collection}/other", written[3].vector, 5, None)] == [
+        "other.pdf"
+    ]
+
+
+def test_a_kept_passage_that_was_removed_is_no_hit(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url, kept_passages=100)
+    written = records(3)
+    chroma.upsert(collection, written)
+    chroma.search(collection, written[0].vector, 3, None)
+    index(chroma_url).delete(collection, [written[0].id])
+    assert written[0].id not in [hit.id for hit in chroma.search(collection, written[0].vector, 3, None)]
 
 
 def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None:

@@ -27,8 +27,8 @@ def fillers() -> list[Passage]:
 
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
-    assert words("Requirements REQUIRED") == ["requir", "requir"]
-    assert words("日本語 x") == ["日本", "本語", "x"]
+    assert words("Requirements REQUIRED") == ("requir", "requir")
+    assert words("日本語 x") == ("日本", "本語", "x")
 
 
 def test_a_rare_word_of_the_question_brings_a_passage_forward() -> None:

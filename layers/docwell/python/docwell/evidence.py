@@ -21,18 +21,18 @@ class Evidence:
     """
 
     def __init__(
-        self, passages: Sequence[Passage], question: str, split: Callable[[str], set[str]] = words
+        self, passages: Sequence[Passage], question: str, split: Callable[[str], frozenset[str]] = words
     ) -> None:
         self.passages = passages
         self._split = split
         self._known = [split(passage.chunk.text) for passage in passages]
         self._question = split(question)
 
-    def known(self, index: int) -> set[str]:
+    def known(self, index: int) -> frozenset[str]:
         """The words of a passage."""
         return self._known[index]
 
-    def weight(self, wanted: set[str]) -> float:
+    def weight(self, wanted: frozenset[str]) -> float:
         """The words' weights added up."""
         return sum(
             math.log(1 + len(self._known) / (1 + sum(word in known for known in self._known)))
@@ -40,15 +40,15 @@ class Evidence:
             for word in wanted
         )
 
-    def support(self, said: set[str], index: int) -> float:
+    def support(self, said: frozenset[str], index: int) -> float:
         """The share (0 to 1) of what was said that stands in the passage."""
         return self.share(said, self._known[index])
 
-    def share(self, said: set[str], known: set[str]) -> float:
+    def share(self, said: frozenset[str], known: frozenset[str]) -> float:
         """The share (0 to 1), by weight, of what was said that is among known words."""
         return self.weight(said & known) / (self.weight(said) or 1.0)
 
-    def best(self, said: set[str]) -> int:
+    def best(self, said: frozenset[str]) -> int:
         """The passage that supports it most; of equals, the one nearer to the question, then the higher rank."""
 
         def merit(index: int) -> float:
@@ -56,7 +56,7 @@ class Evidence:
 
         return max(range(len(self._known)), key=merit)
 
-    def relevance(self, said: set[str], text: str) -> float:
+    def relevance(self, said: frozenset[str], text: str) -> float:
         """How well a piece of a passage shows what was said; of two as good the shorter one wins."""
         have = self._split(text)
         asked = self._question - said

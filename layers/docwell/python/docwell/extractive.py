@@ -67,10 +67,10 @@ def _candidates(question: str, passages: Sequence[Passage]) -> list[_Candidate]:
             continue
         for start, end in segments(text):
             sentence = " ".join(strip_invisible(text[start:end]).split())
-            said = frozenset(content_words(sentence))
+            said = content_words(sentence)
             if len(said) < _FEWEST_WORDS or MARKER.search(sentence) or clean_answer(sentence, [sentence])[1]:
                 continue
-            merit = evidence.share(asked, set(said)) + _SCORE_WEIGHT * passage.score
+            merit = evidence.share(asked, said) + _SCORE_WEIGHT * passage.score
             found.append(_Candidate(merit, marker, start, end, sentence, said))
     return found
 

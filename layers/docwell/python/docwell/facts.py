@@ -6,9 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import NamedTuple
 
-from docwell.language import FUNCTION_WORDS, SPELLED, fold, sentences
+from docwell.language import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, fold, sentences
 
 # These are as often grammar as they are figures ("one of them", "the two", "at first", "a second look").
 _STATED = frozenset(SPELLED) - {"one", "two", "first", "second", "third"}
@@ -124,25 +125,12 @@ class Known:
     """What some texts state, asked for figures and names. Rather too much is known than too little."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        whole = "\n".join(texts)
-        self._figures = {form for _, figure in _numbers(whole) for form in (*figure.forms, *figure.parts)}
-        self._figures |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(whole))}
-        self._figures |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(whole)}
-        tokens = [
-            token if token.isalnum() else _POSSESSIVE.sub("", token)
-            for token in _NAME_WORD.findall(whole.replace("_", " "))
-        ]
-        folded = [fold(token) for token in tokens]
-        pieces = [fold(piece) for token in tokens for piece in _pieces(token)]
-        self._words = {*folded, *pieces, *(fold(token.replace(".", "")) for token in tokens if "." in token)}
-        # "Superbowl" is there where "Super Bowl" is.
-        self._joined = "".join(folded)
-        self._initials = "".join(piece[:1] for piece in pieces)
-        self._capitals = "".join(
-            word[:1] if token[:1].isupper() else " "
-            for token, word in zip(tokens, folded, strict=True)
-            if word not in FUNCTION_WORDS
-        )
+        stated = [_stated(text) for text in texts]
+        self._figures = frozenset[str]().union(*(one.figures for one in stated))
+        self._words = frozenset[str]().union(*(one.words for one in stated))
+        self._joined = " ".join(one.joined for one in stated)
+        self._initials = " ".join(one.initials for one in stated)
+        self._capitals = " ".join(one.capitals for one in stated)
 
     def has_figure(self, figure: Figure) -> bool:
         """Whether a figure stands there in one of its forms."""
@@ -177,6 +165,40 @@ class Known:
             return False
         # Two initials stand side by side by chance in any text, so they have to be capitals.
         return capitals in self._capitals or (len(capitals) > len("EU") and capitals in self._initials)
+
+
+class _Stated(NamedTuple):
+    """What one text states. "Superbowl" is `joined` where "Super Bowl" stands."""
+
+    figures: frozenset[str]
+    words: frozenset[str]
+    joined: str
+    initials: str
+    capitals: str
+
+
+@lru_cache(TEXTS_KEPT)
+def _stated(text: str) -> _Stated:
+    found = {form for _, figure in _numbers(text) for form in (*figure.forms, *figure.parts)}
+    found |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text))}
+    found |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(text)}
+    tokens = [
+        token if token.isalnum() else _POSSESSIVE.sub("", token)
+        for token in _NAME_WORD.findall(text.replace("_", " "))
+    ]
+    folded = [fold(token) for token in tokens]
+    pieces = [fold(piece) for token in tokens for piece in _pieces(token)]
+    return _Stated(
+        figures=frozenset(found),
+        words=frozenset({*folded, *pieces, *(fold(token.replace(".", "")) for token in tokens if "." in token)}),
+        joined="".join(folded),
+        initials="".join(piece[:1] for piece in pieces),
+        capitals="".join(
+            word[:1] if token[:1].isupper() else " "
+            for token, word in zip(tokens, folded, strict=True)
+            if word not in FUNCTION_WORDS
+        ),
+    )
 
 
 def _numbers(text: str) -> Iterator[tuple[re.Match[str], Figure]]:

@@ -47,18 +47,18 @@ def ground(text: str, passages: Sequence[Passage], question: str = "") -> Ground
         return GroundedAnswer(text, ())
     evidence = Evidence(passages, question)
     attribute_all = not MARKER.search(text)
-    said: dict[int, set[str]] = {}
+    said: dict[int, frozenset[str]] = {}
     pieces: list[str] = []
     for sentence in sentences(text):
         checked, markers, content = _checked(sentence, evidence, attribute=attribute_all)
         pieces.append(checked)
         for marker in markers:
-            said.setdefault(marker, set()).update(content)
+            said[marker] = said.get(marker, frozenset()) | content
     citations = tuple(_cite(marker, evidence, content) for marker, content in said.items())
     return GroundedAnswer(" ".join(pieces), citations)
 
 
-def _checked(sentence: str, evidence: Evidence, *, attribute: bool) -> tuple[str, list[int], set[str]]:
+def _checked(sentence: str, evidence: Evidence, *, attribute: bool) -> tuple[str, list[int], frozenset[str]]:
     """The sentence with the markers it should have, these markers, and its words."""
     content = words(MARKER.sub("", sentence))
     named = list(dict.fromkeys(int(number) for number in MARKER.findall(sentence)))
@@ -89,7 +89,7 @@ def _marked(sentence: str, marker: int) -> str:
     return f"{body.rstrip()} [{marker}]{sentence.rstrip()[len(body) :]}"
 
 
-def _cite(marker: int, evidence: Evidence, said: set[str]) -> Citation:
+def _cite(marker: int, evidence: Evidence, said: frozenset[str]) -> Citation:
     text = evidence.passages[marker - 1].chunk.text
     start, end = max(windows(text), key=lambda window: evidence.relevance(said, text[window[0] : window[1]]))
     return cite(marker, evidence.passages[marker - 1], start, end)

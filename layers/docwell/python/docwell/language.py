@@ -28,6 +28,9 @@ NO_WORD_GAPS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7
 
 # Most words of a text are among some thousand that stand in every text.
 _WORDS_KEPT = 8192
+# What was made of so many texts is remembered: a question looks at its passages several times, and the next one
+# at some of the same. Each is of a chunk's length, so a cache of them is of a few MB.
+TEXTS_KEPT = 1024
 
 # A quote longer than this is no quote; a shorter window of the passage is taken.
 MAX_QUOTE_CHARACTERS = 320
@@ -96,7 +99,8 @@ def windows(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, i
     return [*spans, *pairs]
 
 
-def words(text: str) -> set[str]:
+@lru_cache(TEXTS_KEPT)
+def words(text: str) -> frozenset[str]:
     """Lower-case words for comparing; scripts without gaps between words give pairs of characters."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     found: set[str] = set()
@@ -105,16 +109,17 @@ def words(text: str) -> set[str]:
             found.update(word[i : i + 2] for i in range(len(word) - 1))
         else:
             found.add(word)
-    return found
+    return frozenset(found)
 
 
-def content_words(text: str) -> set[str]:
+@lru_cache(TEXTS_KEPT)
+def content_words(text: str) -> frozenset[str]:
     """The stems of the words that say what a text is about: no function words, small numbers in digits.
 
     >>> sorted(content_words("The boilers were inspected"))
     ['boiler', 'inspect']
     """
-    return {SPELLED.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS}
+    return frozenset(SPELLED.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
 @lru_cache(_WORDS_KEPT)

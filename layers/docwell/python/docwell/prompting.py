@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from string import Template
 
 from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
+from docwell.language import TEXTS_KEPT
 from docwell.models import Passage
 from docwell.safety import strip_invisible
 from docwell.tokens import TextFeatures, TokenCalibration, TokenEstimate, features_of_messages
@@ -251,6 +253,7 @@ def as_data(text: str) -> str:
     return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))
 
 
+@lru_cache(TEXTS_KEPT)
 def _line(text: str) -> str:
     return as_data(" ".join(strip_invisible(text).split()))
 

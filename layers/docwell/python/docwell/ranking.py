@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from sys import intern
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ _APART = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
+# The words of as many texts are remembered as the passages that a function keeps (`docwell.config`): 1.5 KB each.
+_TEXTS_KEPT = 8192
 # Units of this many passages for each that is wanted are looked at to cut passages down.
 _FOCUS_CANDIDATES = 5
 
@@ -71,22 +74,23 @@ class Ranked:
         return cls(passage, passage.score)
 
 
-def words(text: str) -> list[str]:
+@lru_cache(_TEXTS_KEPT)
+def words(text: str) -> tuple[str, ...]:
     """The words of a text as they are compared.
 
     >>> words("Requirements, required: 日本語")
-    ['requir', 'requir', '日本', '本語']
+    ('requir', 'requir', '日本', '本語')
     """
     folded = text.casefold()
     if folded.isascii() or not _UNSPACED.search(folded):
-        return _BEGINNING.findall(folded)
+        return tuple(map(intern, _BEGINNING.findall(folded)))
     found: list[str] = []
     for word in _WORD.findall(folded):
         if _UNSPACED.search(word):
             found += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
         else:
             found.append(word[:_STEM])
-    return found
+    return tuple(map(intern, found))
 
 
 def rank(

@@ -11,8 +11,10 @@ import base64
 import binascii
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
+from docwell.language import TEXTS_KEPT
 from docwell.needed_text import needed
 
 # Signals that add up to this mark a text.
@@ -191,6 +193,7 @@ _ENCODED = re.compile(r"(?<![\w+/=])(?:[A-Za-z0-9+/]{40,}={0,2}|(?:[0-9a-fA-F]{2
 _PRINTABLE_SHARE = 0.9
 
 
+@lru_cache(TEXTS_KEPT)
 def suspicion(text: str) -> tuple[str, ...]:
     """The signals by which a text gives orders to its reader or hides some; () while they are too weak.
 

@@ -51,4 +51,5 @@ def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
         database=settings.chroma_database,
         token=settings.chroma_token,
         timeout_s=settings.chroma_timeout_s,
+        kept_passages=settings.kept_passages if isinstance(settings, QuerySettings) else 0,
     )

@@ -196,7 +196,7 @@ def _window(sentence: str, evidence: Evidence, marker: int) -> str:
     return " ".join(text[start:end].split())
 
 
-def _adds(bare: str, asked: set[str]) -> bool:
+def _adds(bare: str, asked: frozenset[str]) -> bool:
     first = bare.strip().partition(" ")[0].strip(",.!:").casefold()
     return first in {"yes", "no"} or bool(content_words(bare) - asked)
 

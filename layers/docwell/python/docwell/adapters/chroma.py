@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from hashlib import sha256
 from itertools import count
 from typing import Any
@@ -27,6 +28,7 @@ from chromadb.errors import (
     NotFoundError,
 )
 
+from docwell.adapters.kept_passages import KeptPassages
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage, Units
 
@@ -50,8 +52,12 @@ class ChromaIndex:
         database: str,
         token: str | None = None,
         timeout_s: float = 10.0,
+        kept_passages: int = 0,
     ) -> None:
-        """Connects at the first call, not here. `token` is sent as a bearer token."""
+        """Connects at the first call, not here.
+
+        `token` is sent as a bearer token. `kept_passages` that were read stay in memory for the next searches.
+        """
         parsed = httpx.URL(url)
         settings = Settings(
             chroma_api_impl="chromadb.api.fastapi.FastAPI",
@@ -68,6 +74,7 @@ class ChromaIndex:
         self._where = {"tenant": tenant, "database": database}
         self._fingerprint = fingerprint[:16]
         self._known: dict[str, Collection] = {}
+        self._kept = KeptPassages(kept_passages)
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. When this raises, some may have been written: write them again."""
@@ -100,20 +107,34 @@ class ChromaIndex:
                     query_embeddings=np.asarray([vector], dtype=np.float32),
                     n_results=k,
                     where=condition,
-                    include=["documents", "metadatas", "distances"],
+                    include=["distances"],
                 ),
             )
         if answer is None:
             return []
-        rows = zip(
-            answer["ids"][0],
-            answer["documents"][0],
-            answer["metadatas"][0],
-            answer["distances"][0],
-            strict=True,
-        )
-        # A chunk that is removed while Chroma answers comes with its id and distance, and with nothing else.
-        return [_passage(id_, text, row, far) for id_, text, row, far in rows if row and text is not None]
+        found = self._read(collection, answer["ids"][0])
+        near = zip(answer["ids"][0], answer["distances"][0], strict=True)
+        # A chunk that is removed while Chroma answers has an id and a distance, and nothing that could be read.
+        return [replace(found[id_], score=1.0 - distance) for id_, distance in near if id_ in found]
+
+    def _read(self, collection: str, ids: Sequence[str]) -> dict[str, Passage]:
+        """The chunks by id, out of memory or from the server; those that are gone are left out."""
+        found = self._kept.find(collection, ids)
+        missing = [id_ for id_ in ids if id_ not in found]
+        if not missing:
+            return found
+        with _vendor_errors():
+            answer = self._again_if_gone(
+                collection,
+                create=False,
+                call=lambda chroma: chroma.get(ids=missing, include=["documents", "metadatas"]),
+            )
+        if answer is None:
+            return found
+        rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
+        read = [_passage(id_, text, row) for id_, text, row in rows if row and text is not None]
+        self._kept.keep(collection, read)
+        return found | {passage.id: passage for passage in read}
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
@@ -254,7 +275,8 @@ def _metadata(record: IndexRecord) -> dict[str, str]:
     return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
 
 
-def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> Passage:
+def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
+    """A chunk as it was written; its score is the search's to say."""
     try:
         rest = json.loads(metadata["chunk"])
         spans = tuple((start, end) for start, end in rest["unit_spans"])
@@ -275,7 +297,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any], distance: float) -> 
             generation=metadata["generation"],
             version=rest["version"],
             chunk=chunk,
-            score=1.0 - distance,
+            score=0.0,
             units=Units(spans, b64decode(rest["unit_vectors"], validate=True)),
         )
     except (KeyError, TypeError, ValueError) as error:

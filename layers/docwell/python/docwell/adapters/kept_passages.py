@@ -1,0 +1,42 @@
+"""Passages that a search has read once, kept in memory for the questions that follow."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from threading import Lock
+
+from docwell.models import Passage
+
+
+class KeptPassages:
+    """The last `most` passages read, by collection and chunk id; safe for threads.
+
+    What a chunk holds never changes: its id is made of its document's version and of all that cuts and embeds it.
+    Whether it is still there and live, the index and the ledger say at each question.
+    """
+
+    def __init__(self, most: int) -> None:
+        """With `most` 0 none is kept."""
+        self._most = most
+        self._passages: OrderedDict[tuple[str, str], Passage] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, collection: str, ids: Iterable[str]) -> dict[str, Passage]:
+        """Those of the chunks that are kept, by id."""
+        found: dict[str, Passage] = {}
+        with self._lock:
+            for id_ in ids:
+                passage = self._passages.get((collection, id_))
+                if passage is not None:
+                    found[id_] = passage
+                    self._passages.move_to_end((collection, id_))
+        return found
+
+    def keep(self, collection: str, passages: Iterable[Passage]) -> None:
+        """Keep these; the ones that nobody asked for the longest go."""
+        with self._lock:
+            for passage in passages:
+                self._passages[collection, passage.id] = passage
+            while len(self._passages) > self._most:
+                self._passages.popitem(last=False)
