@@ -104,7 +104,7 @@ class QueryReport:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The passages of a question. `text` is the question that they were found for, `refusal` what is said without."""
+    """The passages of a question: `text` as it was searched for, and `refusal`, what is said without an answer."""
 
     text: str
     passages: tuple[Passage, ...]
