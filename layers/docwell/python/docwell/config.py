@@ -139,7 +139,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     # Nor under this sum of a passage's similarity and half the share of the question's words that it has
     # (make bench-gates). Both thresholds belong to the embedding model.
     min_relevance: Annotated[float, Field(ge=-1, le=2)] = 0.57
-    # Cut each passage down to its part that answers: half the text to read. What that does to answers is unmeasured.
+    # Cut each passage down to its part that answers: half the text to read. What it does to answers is unmeasured.
     focused_passages: bool = False
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
