@@ -8,18 +8,20 @@ MODEL ?= sentence-transformers/all-MiniLM-L6-v2
 LLM ?= qwen2.5-coder:1.5b
 # The smallest model that obeys the protocol: tests judge structure and sources, not prose.
 TEST_LLM ?= smollm2:135m
+# OCR=0 and OCR=off ask for none.
+OCR_ON = $(filter 1 yes true rapidocr,$(OCR))
 
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 .PHONY: demo
 demo: local ## Start the local stack, upload the example PDFs, ask, print cited answers, stop
 	$(PY) -m infra.local demo --model "$(LLM)"
 
 .PHONY: up
-up: local $(if $(OCR),ocr) ## Start the local stack and keep it running (Ctrl-C stops it); OCR=1 reads scans; ARGS="--port 8080"
-	$(if $(OCR),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(ARGS)
+up: local $(if $(OCR_ON),ocr) ## Start the local stack and keep it running (Ctrl-C stops it); OCR=1 reads scans; ARGS="--port 8080"
+	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(ARGS)
 
 .PHONY: test
 test: dev embedder ## All tests: unit, integration, end to end; reports coverage
@@ -132,7 +134,7 @@ lock: dev ## Write the hash-pinned locks again; ARGS=--upgrade renews versions
 .PHONY: clean
 clean: ## Stop the local stack; remove its data, reports and built files
 	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi
-	rm -rf .docwell build .venv-export .venv-sam .venv-infra layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .docwell build .venv-export .venv-infra .venv-peers .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 # --- what the doors above need; each is quick when there is nothing to do ---
 

@@ -34,4 +34,4 @@ def model() -> Path:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text} (ARGS=--no-peers does without it)", file=sys.stderr, flush=True)

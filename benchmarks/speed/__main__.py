@@ -15,7 +15,7 @@ from benchmarks.peers import PeerError
 from benchmarks.report import REPORTS, Report
 from benchmarks.speed import page
 from benchmarks.speed.one_run import NotOneRunError
-from benchmarks.speed.options import NAMES, SHORT, Options
+from benchmarks.speed.options import NAMES, SHORT, UNTIMED, Options, TooFewPdfsError
 from benchmarks.speed.quiet import TooNoisyError, Watch
 from infra.container.sam import StepError
 
@@ -31,6 +31,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    if missing := [str(folder) for folder in arguments.pdfs or () if not folder.is_dir()]:
+        parser.error(f"--pdfs: no folder is at {', '.join(missing)}")
     options = Options(
         short=arguments.short,
         peers=not (arguments.short or arguments.no_peers),
@@ -38,7 +40,8 @@ def main() -> int:
     )
     status = 0
     for name in [name for name in NAMES if name in (arguments.names or NAMES)]:
-        status = max(status, _run(name, options, watched=not (arguments.noisy or arguments.short)))
+        watched = name not in UNTIMED and not (arguments.noisy or arguments.short)
+        status = max(status, _run(name, options, watched=watched))
     if not (arguments.short or arguments.names):
         status = max(status, page.main())
     return status
@@ -59,7 +62,7 @@ def _run(name: str, options: Options, *, watched: bool) -> int:
     except TooNoisyError as error:
         options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
         return 3
-    except (NotOneRunError, PeerError, StepError) as error:
+    except (NotOneRunError, PeerError, StepError, TooFewPdfsError) as error:
         options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
         return 2
     except Exception:  # noqa: BLE001 - the others are still to be measured

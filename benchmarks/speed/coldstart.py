@@ -22,7 +22,7 @@ from benchmarks.reading import default_reader
 from benchmarks.report import Report
 from benchmarks.speed.filled_index import Texts, folders
 from benchmarks.speed.fresh_functions import Backends, Started, asked, backends, import_seconds, start
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import Options, TooFewPdfsError
 from infra.local.lambda_runtime import FunctionError, FunctionSpec
 
 # What the functions run on; no other can use what is deployed.
@@ -74,13 +74,13 @@ def measure(report: Report, options: Options) -> None:
 
 
 def _document(options: Options) -> Path:
-    """A PDF of a few pages with text. Raises `RuntimeError`."""
+    """A PDF of a few pages with text. Raises `TooFewPdfsError`."""
     reader = default_reader()
     for path in (path for folder in folders(options.pdfs)[0] for path in sorted(folder.rglob("*.pdf"))):
         pages = reader.inspect(path).page_count
         if pages <= _MOST_PAGES and any(page.text.strip() for page in reader.pages(path, 1, pages)):
             return path
-    raise RuntimeError(f"no PDF of 1 to {_MOST_PAGES} pages with text")
+    raise TooFewPdfsError(f"no PDF of 1 to {_MOST_PAGES} pages with text")
 
 
 def _ways(behind: Backends, document: Path, options: Options) -> dict[str, _Way]:

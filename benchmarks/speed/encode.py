@@ -21,7 +21,7 @@ from benchmarks.measuring import Spread, in_turns, ratios
 from benchmarks.reading import default_reader
 from benchmarks.report import Report
 from benchmarks.speed.filled_index import folders
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.processor_peak import peak_flops, work_of
 from benchmarks.speed.raw_sessions import Feed, raw_onnxruntime, raw_openvino
 from docwell.adapters.model_manifest import MODEL_FILE
@@ -93,7 +93,7 @@ def _texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
     paths = sorted(path for folder in where for path in folder.rglob("*.pdf"))
     found = list(islice((text for path in paths for text in _chunks(embedder, path)), wanted))
     if not found:
-        raise FileNotFoundError(f"no PDF with text in {', '.join(map(str, where))}")
+        raise TooFewPdfsError(f"no text in any PDF of {', '.join(map(str, where))}")
     # Of few PDFs all is repeated: other words would take as long.
     return (found * -(-wanted // len(found)))[:wanted]
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.reading import default_reader
 from benchmarks.report import EVALUATION, ROOT
+from benchmarks.speed.options import TooFewPdfsError
 from docwell import pipeline
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.model_manifest import ModelManifest
@@ -53,11 +54,11 @@ class Texts:
 
     @classmethod
     def read(cls, folders: Sequence[Path], most: int) -> Texts:
-        """Up to `most` chunks of the PDFs in the folders. Raises `RuntimeError` where there are none."""
+        """Up to `most` chunks of the PDFs in the folders. Raises `TooFewPdfsError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
         chunks = list(islice(_chunks(folders, embedder), most))
         if not chunks:
-            raise RuntimeError(f"no text in any PDF of {', '.join(map(str, folders))}")
+            raise TooFewPdfsError(f"no text in any PDF of {', '.join(map(str, folders))}")
         questions = [question for chunk in chunks if (question := _question(chunk.text))]
         spans = [split(chunk.text, embedder) for chunk in chunks]
         parts = [[chunk.text[start:end] for start, end in own] for chunk, own in zip(chunks, spans, strict=True)]

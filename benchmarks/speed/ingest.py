@@ -5,7 +5,10 @@ the ledger says of the last one that it is live. The others are scripts as their
 threads; their imports, the loading of the model and a first batch are not counted. The PDFs are cut into three
 slices of about as many pages; each slice is indexed by all of them in turns, into a collection of its own each.
 Text that is indexed is text that the model has read, each character once: what a chunk has beyond the model's 256
-tokens is in no vector. Last, one long document is indexed by one worker with a clock at each of its stages.
+tokens is in no vector.
+
+Last, one long document is indexed by one worker with a clock at each of its stages. These overlap, as pages are
+read and cut while others are encoded: their shares of the time are more than 100 % together.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from benchmarks.peers.environment import model
 from benchmarks.report import ROOT, Report
 from benchmarks.speed.filled_index import folders
 from benchmarks.speed.ingest_profile import profile
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.uploads import MODEL, Uploads
 from docwell.indexing import IngestLimits
 from infra.local.stack import Stack
@@ -177,7 +180,7 @@ def _pdfs(options: Options) -> list[Path]:
     options.console.print(f"texts: {called}")
     found = sorted(path for folder in where for path in folder.rglob("*.pdf"))
     if not found:
-        raise FileNotFoundError(f"no PDF in {', '.join(map(str, where))}")
+        raise TooFewPdfsError(f"no PDF in {', '.join(map(str, where))}")
     return found
 
 

@@ -13,8 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 # Each is a module here with `measure(report, options)`, and `make bench-NAME`. The last reads reports of others.
 NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
 
+# No time is measured in these, so they need no quiet machine.
+UNTIMED = ("size", "cost")
+
 # The row by which a report of the short form is known.
 SHORT = "short form"
+
+
+class TooFewPdfsError(Exception):
+    """The PDFs have too little text to measure with; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.report import REPORTS, ROOT, Row
 from benchmarks.speed.comparisons import Comparison, Miss, Verdict, compare, missed
 from benchmarks.speed.one_run import Bench, NotOneRunError, read
-from benchmarks.speed.options import NAMES, SHORT
+from benchmarks.speed.options import NAMES, SHORT, UNTIMED
 from benchmarks.speed.quiet import MOST_BUSY
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -101,6 +101,8 @@ def _prose(name: str) -> str:
 def _noise(bench: Bench) -> str:
     took = f"It took {bench.seconds / 60:.1f} minutes"
     if not bench.has(_NOISE[0]):
+        if bench.name in UNTIMED:
+            return f"{took}; nothing in it is timed."
         return f"{took}. Whether the machine was quiet was not looked at (`--noisy` or `--short`)."
     shares = {metric: bench.figure(metric) for metric in _NOISE if bench.has(metric)}
     said = ", ".join(f"{metric} {share:.0f} %" for metric, share in shares.items())

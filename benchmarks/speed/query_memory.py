@@ -9,7 +9,7 @@ import psutil
 
 from benchmarks.speed.asking import AskedStack, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts, folders
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import Options, TooFewPdfsError
 
 FEW, MANY = 100, 1_000
 _SHORT_MANY = 200
@@ -21,7 +21,7 @@ _MIB = 1024 * 1024
 def grow(options: Options) -> tuple[float, float]:
     """Resident memory in MiB of the environment that answers, after 100 and after 1,000 questions (short: 200).
 
-    Raises `RuntimeError` where a question is not answered by HTTP 200.
+    Raises `RuntimeError` where a question is not answered by HTTP 200, `TooFewPdfsError` where none can be asked.
     """
     where, _ = folders(options.pdfs)
     texts = Texts.read(where, _REAL_CHUNKS)
@@ -31,7 +31,10 @@ def grow(options: Options) -> tuple[float, float]:
         collection.fill()
         first = asked.in_a_row(texts.questions, collection.name)
         # A refused question never comes to the model: it would be half of one.
-        questions = cycle([question for question, one in zip(texts.questions, first, strict=True) if one.answered])
+        kept = [question for question, one in zip(texts.questions, first, strict=True) if one.answered]
+        if not kept:
+            raise TooFewPdfsError("no question made from the PDFs is answered: take PDFs with more text")
+        questions = cycle(kept)
         sizes = []
         for _ in range(many // FEW):
             answers = asked.in_a_row(list(islice(questions, FEW)), collection.name)

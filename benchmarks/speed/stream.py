@@ -21,7 +21,7 @@ from benchmarks.measuring import Spread, ratios
 from benchmarks.report import Report
 from benchmarks.speed.asking import AskedStack, Client, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts, folders
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import Options, TooFewPdfsError
 from docwell import sse
 
 _CHUNKS, _SHORT_CHUNKS, _REAL_CHUNKS = 1_000, 200, 60
@@ -81,7 +81,7 @@ def _answered(asked: AskedStack, possible: Sequence[str], collection: FilledColl
     answers = asked.in_a_row(possible, collection.name)
     kept = [question for question, answer in zip(possible, answers, strict=True) if answer.answered]
     if not kept:
-        raise RuntimeError("no question is answered")
+        raise TooFewPdfsError("no question made from the PDFs is answered: take PDFs with more text")
     return kept
 
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.container.sam import LOCK, ROOT, SAM, StepError, environment, is_current, mark_current, variables
+from infra.container.sam import LOCK, ROOT, SAM, StepError, environment, variables
+from infra.models.environment import is_current, mark_current
 
 TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"

@@ -9,6 +9,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+from infra.models.environment import is_current, mark_current
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".aws-sam" / "build"
 BUILT_TEMPLATE = BUILD / "template.yaml"
@@ -18,7 +20,6 @@ INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LOCK = ROOT / "requirements" / "sam.txt"
 
-_STAMP = "lock.sha256"
 _BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
@@ -63,17 +64,6 @@ def environment(folder: Path, lock: Path) -> None:
     install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python"]
     _run([*install, "--require-hashes", "-r", str(lock)])
     mark_current(folder, lock)
-
-
-def is_current(folder: Path, lock: Path) -> bool:
-    """Whether the folder was filled from this very lock."""
-    stamp = folder / _STAMP
-    return stamp.exists() and stamp.read_text() == sha256(lock.read_bytes()).hexdigest()
-
-
-def mark_current(folder: Path, lock: Path) -> None:
-    """Say that the folder has been filled from the lock."""
-    (folder / _STAMP).write_text(sha256(lock.read_bytes()).hexdigest())
 
 
 def validate() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,19 @@ from rich.table import Table
 
 from infra.local.console import StackConsole
 from infra.local.names import ROOT
-from infra.local.stack import Stack, StackOptions
+from infra.local.stack import Stack, StackOptions, wrong_settings
 from infra.local.supervisor import StackFailed, supervised
 
 DEFAULT_DATA = ROOT / ".docwell"
 DEFAULT_MODEL = StackOptions.model
+
+
+def _called(program: str) -> str:
+    """How one calls a program of this environment from here: by its name where the PATH leads to it."""
+    path = Path(sys.executable).with_name(program)
+    if shutil.which(program) == str(path):
+        return program
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _addresses(stack: Stack) -> None:
@@ -32,20 +41,31 @@ def _addresses(stack: Stack) -> None:
     table.add_row(stack.model, stack.ollama)
     table.add_row("data and logs", stack.data)
     console.print(table)
+    docwell = _called("docwell")
     console.print("\nput documents in, in another terminal:", style="bold")
-    console.print("  docwell put FILE.pdf")
+    console.print(f"  {docwell} put FILE.pdf")
     console.print(
         f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "
         f"AWS_DEFAULT_REGION={stack.region} \\\n"
         f"    aws s3 cp FILE.pdf s3://{stack.bucket}/ --endpoint-url {stack.aws_endpoint}"
     )
     console.print("and ask:", style="bold")
-    console.print('  docwell ask "What does it say about …?"')
+    console.print(f'  {docwell} ask "What does it say about …?"')
     console.print(f"  curl {stack.gateway}/v1/query -H 'x-api-key: {stack.api_key}' -d '{{\"question\": \"…\"}}'")
+
+
+def _refused(options: argparse.Namespace) -> bool:
+    """Whether a setting is wrong: said at once, since a stack would be up and its functions fail."""
+    wrong = wrong_settings(StackOptions(options.data, options.model))
+    for problem in wrong:
+        print(f"wrong setting: {problem}", file=sys.stderr)
+    return bool(wrong)
 
 
 def _up(options: argparse.Namespace) -> int:
     data: Path = options.data
+    if _refused(options):
+        return 2
     if options.no_follow:
         return _up_in_background(options)
     # Before anything is started, so that no Ctrl-C comes too early to stop it.
@@ -95,7 +115,8 @@ def _up_in_background(options: argparse.Namespace) -> int:
         stack = Stack.read(data)
         if stack is not None and stack.pid == process.pid:
             _addresses(stack)
-            print("\nstop it: python -m infra.local down", flush=True)
+            where = "" if data == DEFAULT_DATA else f" --data {data}"
+            print(f"\nstop it: {_called('python')} -m infra.local down{where}", flush=True)
             return 0
         time.sleep(0.2)
     print((logs / "supervisor.log").read_text(encoding="utf-8"), flush=True)
@@ -132,11 +153,13 @@ def _exists(pid: int) -> bool:
 def _demo(options: argparse.Namespace) -> int:
     from infra.local.demo import demo  # noqa: PLC0415 - `up` needs none of it
 
+    if _refused(options):
+        return 2
     return demo(options.data, options.model)
 
 
 def main() -> int:
-    """Run one command; gives the exit status."""
+    """Run one command; gives the exit status: 1 when it failed, 2 for wrong usage or a wrong setting."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="docwell on one machine")
     commands = parser.add_subparsers(required=True)
     shared = argparse.ArgumentParser(add_help=False)

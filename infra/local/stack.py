@@ -15,6 +15,7 @@ from typing import Any, Literal
 import boto3
 import httpx
 
+from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, SettingsError
 from infra.local.gateway import READY_PATH
 from infra.local.names import (
     ACCESS_KEY_ID,
@@ -218,9 +219,37 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
 
 def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) -> tuple[Stack, list[Part]]:
     """Addresses and parts, in the order in which they start. `gguf` is asked when no Ollama is given."""
+    stack = _place(options, ollama)
+    parts = [_aws(stack), _chroma(stack)]
+    if ollama is None:
+        parts.append(_model(stack, gguf()))
+    backends = frozenset({"aws", "chroma"})
+    return stack, [*parts, _gateway(stack, options, backends), _poller(stack, options, backends)]
+
+
+def wrong_settings(options: StackOptions) -> list[str]:
+    """What the functions would refuse of this process's variables: one problem each, with the variable's name.
+
+    Variables that the stack sets itself are not looked at.
+    """
+    own = {
+        name.removeprefix("DOCWELL_").lower(): value
+        for name, value in function_variables(_place(options, None), "").items()
+        if name.startswith("DOCWELL_")
+    }
+    wrong: dict[str, None] = {}
+    for settings in (IngestSettings, QuerySettings, ReconcileSettings):
+        try:
+            settings.read(**own)
+        except SettingsError as error:
+            wrong |= dict.fromkeys(error.args)
+    return list(wrong)
+
+
+def _place(options: StackOptions, ollama: str | None) -> Stack:
     taken: set[int] = set()
     port = free_port(options.port, taken)
-    stack = Stack(
+    return Stack(
         pid=os.getpid(),
         gateway=f"http://{HOST}:{port}",
         aws_endpoint=f"http://{HOST}:{free_port(4566, taken)}",
@@ -233,11 +262,6 @@ def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) ->
         model=options.model,
         data=str(options.data.resolve()),
     )
-    parts = [_aws(stack), _chroma(stack)]
-    if ollama is None:
-        parts.append(_model(stack, gguf()))
-    backends = frozenset({"aws", "chroma"})
-    return stack, [*parts, _gateway(stack, options, backends), _poller(stack, options, backends)]
 
 
 def _port(url: str) -> str:

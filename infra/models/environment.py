@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from hashlib import file_digest
+from hashlib import sha256
 from pathlib import Path
 
 from docwell.errors import Unavailable
 
 # The versions of Python to try: torch's CPU builds lag behind Python's newest.
 _PYTHONS = ("python3.11", "python3.12", sys.executable)
+# In a folder that was filled from a lock: the lock's digest.
+_STAMP = "lock.sha256"
 
 
 def python_of(environment: Path, requirements: Path, say: Callable[[str], None]) -> Path:
@@ -22,17 +24,29 @@ def python_of(environment: Path, requirements: Path, say: Callable[[str], None])
     machine's configuration. Raises `Unavailable` with the end of what failed.
     """
     python = environment / "bin" / "python"
-    stamp = environment / "requirements.sha256"
-    with requirements.open("rb") as content:
-        wanted = file_digest(content, "sha256").hexdigest()
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+    if is_current(environment, requirements):
         return python
     base = next(found for name in _PYTHONS if (found := shutil.which(name)))
-    say(f"making {environment.name} with {base}: torch is large, this takes a few minutes")
+    say(f"making {environment.name} with {base}: torch is large, this takes about 2 GB and a few minutes")
     _run([base, "-m", "venv", "--clear", str(environment)], environment)
     _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], environment)
-    stamp.write_text(wanted, encoding="utf-8")
+    mark_current(environment, requirements)
     return python
+
+
+def is_current(folder: Path, lock: Path) -> bool:
+    """Whether the folder was filled from this very lock."""
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == _digest(lock)
+
+
+def mark_current(folder: Path, lock: Path) -> None:
+    """Say that the folder has been filled from the lock."""
+    (folder / _STAMP).write_text(_digest(lock), encoding="utf-8")
+
+
+def _digest(lock: Path) -> str:
+    return sha256(lock.read_bytes()).hexdigest()
 
 
 def _run(command: list[str], environment: Path) -> None:

@@ -21,6 +21,7 @@ from docwell.adapters.dynamodb import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.drift import Drift
+from docwell.errors import NotFound
 from docwell.filters import Filter
 from docwell.identity import Principal
 from docwell.indexing import IngestLimits, RangeIndexer
@@ -120,7 +121,8 @@ def test_a_deleted_document_is_found_by_no_filter(world: World) -> None:
     world.put("a/x.pdf", "the pump starts early", tags="stage=final")
     world.delete("a/x.pdf")
     assert world.found(tags={"stage": "final"}) == world.found(prefix="a/") == set()
-    assert world.found(documents=("a/x.pdf",)) == set()
+    with pytest.raises(NotFound):
+        world.found(documents=("a/x.pdf",))
 
 
 def test_new_tags_count_from_the_moment_that_their_notification_is_handled(world: World) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from docwell.answers import AnswerStatus, Turn
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, QuotaExceeded, Unavailable
+from docwell.filters import Filter
 from docwell.identity import Principal
-from docwell.models import Passage
-from docwell.query import REFUSAL, Question
+from docwell.models import DocumentRecord, Passage, Status
+from docwell.query import NOTHING_FITS, REFUSAL, Question
 from tests.unit.query_world import BOILER, QUESTION, World
 
 
@@ -91,6 +92,48 @@ def test_what_is_anothers_is_refused_like_what_does_not_exist(question: Question
     with pytest.raises(NotFound) as told:
         world.ask(question, Principal("key:house", frozenset({"house"})))
     assert "cellar" not in told.value.detail
+    assert world.model.asked == []
+
+
+def test_a_question_to_a_deleted_document_is_told_what_one_to_a_key_that_never_was_is() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.DELETED)
+    told = []
+    for key in ("house/rules.pdf", "house/none.pdf"):
+        for question in (Question(QUESTION, document=key), Question(QUESTION, filter=Filter(documents=(key,)))):
+            with pytest.raises(NotFound) as found:
+                world.ask(question)
+            told.append(found.value.detail)
+    assert len(set(told)) == 1
+
+
+def test_a_document_that_is_still_to_be_indexed_is_refused_and_not_denied() -> None:
+    world = World()
+    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
+    answer = world.ask(Question(QUESTION, document="house/rules.pdf")).answer
+    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, REFUSAL)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        (Filter(tags={"stage": "final"}), NOTHING_FITS),
+        (Filter(documents=("house/rules.pdf",), title="garden"), NOTHING_FITS),
+        (Filter(prefix="cellar/"), NOTHING_FITS),
+        (Filter(prefix="house/"), REFUSAL),
+        (Filter(), REFUSAL),
+    ],
+)
+def test_a_filter_that_leaves_nothing_to_answer_from_is_told_from_a_question_without_an_answer(
+    wanted: Filter, says: str
+) -> None:
+    world = World()
+    world.add("house/rules.pdf", "Bicycles stand outside.")
+    world.add("cellar/rules.pdf", BOILER)
+    reader = Principal("key:house", frozenset({"house"}))
+    answer = world.ask(Question("quarterly revenue", filter=wanted), reader).answer
+    assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, says, ())
     assert world.model.asked == []
 
 

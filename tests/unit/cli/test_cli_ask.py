@@ -36,6 +36,34 @@ def test_a_refused_answer_is_shown_and_exits_4(run: Run, api: FakeApi) -> None:
     assert "Nothing relevant." in result.stdout
 
 
+def test_each_sentence_that_is_not_supported_stands_under_the_answer(run: Run, api: FakeApi) -> None:
+    sentences = [
+        {"text": "Roll back\nafter nine minutes [1].", "supported": False, "missing": ["nine", "9"]},
+        {"text": "Tell the owner [1].", "supported": True, "missing": []},
+        {"text": "Then rest\x1b [1].", "supported": False, "missing": []},
+    ]
+    api.answer = (200, api.answer[1] | {"sentences": sentences})
+    shown = run("ask", "When?", api=api).stdout
+    assert "passages; nowhere in them: nine, 9: “Roll back after nine minutes [1].”\n" in shown
+    assert "Not borne out by the passages: “Then rest [1].”\n" in shown
+    assert "Tell the owner" not in shown
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_an_answer_that_was_cut_short_says_so(run: Run, api: FakeApi, cut: bool) -> None:  # noqa: FBT001
+    api.answer = (200, api.answer[1] | {"cut_short": cut})
+    assert ("cut short" in run("ask", "When?", api=api).stdout) is cut
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.996, "99%"), (0.29, "29%"), (1.0, "100%")])
+def test_the_confidence_of_a_scanned_page_is_not_rounded_up(
+    run: Run, api: FakeApi, confidence: float, shown: str
+) -> None:
+    citation = api.answer[1]["citations"][0] | {"ocr_confidence": confidence}
+    api.answer = (200, api.answer[1] | {"citations": [citation]})
+    assert f"recognised with {shown} confidence" in run("ask", "When?", api=api).stdout
+
+
 def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
     result = run("ask", "When?", "--json", api=api)
     assert json.loads(result.stdout) == api.answer[1]

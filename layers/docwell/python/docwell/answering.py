@@ -215,6 +215,8 @@ def receipt_of(answered: Answered) -> Receipt:
             "min_score": settings.min_score,
             "min_relevance": settings.min_relevance,
             "min_support": settings.min_support,
+            # None as in receipts of before there was such a setting.
+            "focused_passages": settings.focused_passages or None,
         },
     )
 

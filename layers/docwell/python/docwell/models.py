@@ -62,14 +62,14 @@ def collection_of(key: str) -> str:
 class ObjectVersion:
     """One version of one object: what a HEAD says. `version` is the VersionId, or the ETag without versioning.
 
-    `tags` counts its tags; 0 also where the store does not tell.
+    `tag_count` is 0 also where the store does not tell.
     """
 
     version: str
     size: int
     etag: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    tags: int = 0
+    tag_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

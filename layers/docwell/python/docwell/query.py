@@ -28,6 +28,8 @@ from docwell.tokens import TokenCalibration
 _Result = TypeVar("_Result")
 
 REFUSAL = "The documents do not answer this question."
+# Another thing to mend: the filter, and not the question.
+NOTHING_FITS = "No document that you may read fits this filter."
 
 # The stages' shares of the deadline. What embedding and retrieval leave is the model's.
 _EMBED_SHARE = 0.2
@@ -102,11 +104,12 @@ class QueryReport:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The passages of a question. `text` is the question that they were found for."""
+    """The passages of a question: `text` as it was searched for, and `refusal`, what is said without an answer."""
 
     text: str
     passages: tuple[Passage, ...]
     suspicious: frozenset[str]
+    refusal: str
 
 
 class _Watch:
@@ -254,7 +257,8 @@ class _Request:
             lambda: retrieval.search(scope, vector, question.top_k, text),
         )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-        return _Found(text, tuple(passages), suspicious)
+        refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
+        return _Found(text, tuple(passages), suspicious, refusal)
 
     def _begin_embedding(self, text: str) -> Pending[list[float]]:
         def embed() -> list[float]:
@@ -358,7 +362,7 @@ class _Request:
             grounded = None
         asked = self.question.text
         return Answer(
-            answer=grounded.text if grounded else REFUSAL,
+            answer=grounded.text if grounded else found.refusal,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
             citations=tuple(self._cited(one, found) for one in grounded.citations) if grounded else (),
             usage=self._usage,

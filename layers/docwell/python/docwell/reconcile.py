@@ -310,7 +310,7 @@ class Reconcile:
                 return False
             if head.metadata != known.metadata:
                 return True
-            if head.tags == 0 and not known.tags:  # then asking for them tells nothing
+            if head.tag_count == 0 and not known.tags:  # then asking for them tells nothing
                 return False
             try:
                 return self.store.tags(record.key, head) != known.tags

@@ -14,7 +14,7 @@ from docwell.errors import BadInput, NotFound
 from docwell.filters import ANY, Filter
 from docwell.identity import Principal
 from docwell.merging import merge
-from docwell.models import Passage, Units, collection_of
+from docwell.models import Passage, Status, Units, collection_of
 from docwell.ports import Catalogue, LiveDocument, LiveDocuments, VectorIndex
 from docwell.ranking import Ranked, Weights, focus, rank
 from docwell.selection import select
@@ -81,7 +81,7 @@ class Retrieval:
             if not all(principal.may_read(home) and (not collections or home in collections) for home in homes):
                 raise NotFound(NO_DOCUMENT)
             live = self.catalogue.described(named) if wanted else {}
-            if any(key not in live and self.catalogue.get(key) is None for key in named):
+            if any(key not in live and not self._is_there(key) for key in named):
                 raise NotFound(NO_DOCUMENT)
             return (
                 _among(live, wanted)
@@ -116,6 +116,11 @@ class Retrieval:
             wanted = min(wanted * 4, DEEPEST)
         # What they were ranked by has served.
         return [replace(one, units=Units()) for one in found]
+
+    def _is_there(self, key: str) -> bool:
+        # The row of a deleted document stays; its key names as little as one that never was.
+        record = self.catalogue.get(key)
+        return record is not None and record.status is not Status.DELETED
 
     def _best(self, question: str, live: Iterator[Ranked], top_k: int) -> list[Passage]:
         if not question:

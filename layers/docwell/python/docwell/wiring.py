@@ -187,7 +187,11 @@ def _query(fingerprint: str) -> Query:
     settings = query_settings()
     host, guards = model(), _guards()
     return Query(
-        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
+        retrieval=Retrieval(
+            ledger_of(settings, fingerprint),
+            vectors_of(settings, fingerprint),
+            focused=settings.focused_passages,
+        ),
         embedder=_embedder(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, *guards),
         facts=GuardedFacts(host, guards[0]),

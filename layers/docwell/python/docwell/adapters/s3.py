@@ -54,7 +54,7 @@ class S3ObjectStore:
             size=answer["ContentLength"],
             etag=answer["ETag"],
             metadata=_metadata(answer.get("Metadata", {})),
-            tags=answer.get("TagCount", 0),
+            tag_count=answer.get("TagCount", 0),
         )
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:

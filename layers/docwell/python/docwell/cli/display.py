@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import unicodedata
 from contextlib import contextmanager
@@ -188,7 +189,7 @@ def growing_answer() -> Iterator[Callable[[str], None]]:
 
 
 def show_answer(answer: Json) -> None:
-    """The answer, what it rests on, and a line on how it came about."""
+    """The answer, what of it to doubt, what it rests on, and a line on how it came about."""
     out = console()
     status = answer.get("status")
     if status == AnswerStatus.REFUSED:
@@ -197,6 +198,9 @@ def show_answer(answer: Json) -> None:
         note = "The language model did not answer; these passages are the nearest:"
         out.print(Text(note, style="yellow"), soft_wrap=True)
     out.print(Text(clean(answer.get("answer", "")).strip()), soft_wrap=not out.is_terminal)
+    for sentence in answer.get("sentences") or []:
+        if not sentence.get("supported", True):
+            out.print(Text(_doubt(sentence), style="yellow"), soft_wrap=True)
     citations = answer.get("citations") or []
     if citations:
         out.print()
@@ -206,13 +210,21 @@ def show_answer(answer: Json) -> None:
     out.print(Text(_how(answer), style="dim"), soft_wrap=True)
 
 
+def _doubt(sentence: Json) -> str:
+    missing = ", ".join(clean(part) for part in sentence.get("missing") or [])
+    nowhere = f"; nowhere in them: {missing}" if missing else ""
+    return f"Not borne out by the passages{nowhere}: “{' '.join(clean(sentence.get('text', '')).split())}”"
+
+
 def _show_citation(out: Console, citation: Json, position: int) -> None:
     label, page = citation.get("page_label"), citation.get("page")
     printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
     line = Text(f"[{citation.get('marker', position)}] ", style="bold")
     line.append(f"{clean(citation.get('document'))}, page {page}{printed}", style="bold")
     if isinstance(sure := citation.get("ocr_confidence"), int | float):
-        line.append(f" (scanned, recognised with {sure:.0%} confidence)", style="dim")
+        # Down, so that only certainty is shown as such; 0.29 * 100 is a little under 29.
+        percent = math.floor(round(sure * 100, 6))
+        line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
     out.print(line, soft_wrap=True)
     quote = " ".join(clean(citation.get("quote") or "").split())
     if quote:
@@ -233,6 +245,8 @@ def _how(answer: Json) -> str:
         parts.append(f"{cost.get('amount', 0):.6f} {clean(cost.get('currency', ''))}")
     if dropped := answer.get("dropped_passages"):
         parts.append(f"{dropped} passages did not fit")
+    if answer.get("cut_short"):
+        parts.append("cut short")
     if request_id := answer.get("request_id"):
         parts.append(f"request {clean(request_id)}")
     return " · ".join(parts)
