@@ -55,6 +55,11 @@ __all__ = [
 ]
 
 
+# A caller who was answered just now and calls again waits this long for the environment that answered: what that
+# still does takes milliseconds, which in the cloud the network takes too, and to start another takes a second.
+_ENDING_S = 0.05
+
+
 def _to_stdout(line: str) -> None:
     print(line, flush=True)
 
@@ -215,6 +220,7 @@ class FunctionPool:
         self._condition = threading.Condition()
         self._idle: list[Environment] = []
         self._busy: set[Environment] = set()
+        self._ending: set[Environment] = set()
         self._waiting = 0
         self._closed = False
 
@@ -241,7 +247,10 @@ class FunctionPool:
             if not isinstance(answer, Stream):
                 self._give_back(environment, usable=usable)
         if isinstance(answer, Stream):
-            answer.start(lambda usable: self._give_back(environment, usable=usable))
+            answer.start(
+                lambda usable: self._give_back(environment, usable=usable),
+                lambda: self._ending.add(environment),
+            )
             return answer
         try:
             return json.loads(answer)
@@ -271,6 +280,7 @@ class FunctionPool:
     def _take(self) -> Environment:
         with self._condition:
             deadline = time.monotonic() + self._wait_s
+            soon = time.monotonic() + _ENDING_S
             while True:
                 if self._closed:
                     raise FunctionCrashed(f"{self._spec.name} is being stopped")
@@ -279,6 +289,9 @@ class FunctionPool:
                     environment = self._idle.pop()  # the last one used: its caches are warm
                     self._busy.add(environment)
                     return environment
+                if self._ending and time.monotonic() < soon:
+                    self._condition.wait(soon - time.monotonic())
+                    continue
                 if len(self._busy) < self._concurrency:
                     environment = Environment(self._spec)
                     self._busy.add(environment)
@@ -305,6 +318,7 @@ class FunctionPool:
             environment.kill()
         with self._condition:
             self._busy.discard(environment)
+            self._ending.discard(environment)
             if usable and not self._closed:
                 self._idle.append(environment)
             self._condition.notify()

@@ -35,7 +35,8 @@ class Stream:
     """A streamed answer: read its `metadata`, then its pieces; close it when the client goes away.
 
     A thread of its own takes what the environment says until that asks for its next invocation, and then calls
-    `released` with whether it can be used again. So a slow client holds no environment.
+    `released` with whether it can be used again. So a slow client holds no environment. `ending` is called before
+    the client sees the end of the answer: what the function does after that, the client does not wait for.
     """
 
     def __init__(self, api: RuntimeApi, id_: str, deadline: float, name: str) -> None:
@@ -49,9 +50,9 @@ class Stream:
         self._closed = False
         self._bytes = 0
 
-    def start(self, released: Callable[[bool], None]) -> None:
+    def start(self, released: Callable[[bool], None], ending: Callable[[], None] = lambda: None) -> None:
         """Begin to take pieces."""
-        threading.Thread(target=self._take, args=(released,), daemon=True).start()
+        threading.Thread(target=self._take, args=(released, ending), daemon=True).start()
 
     def metadata(self) -> dict[str, Any]:
         """Status and headers, as in a REST proxy answer; called once, first. Raises `FunctionError`."""
@@ -91,7 +92,7 @@ class Stream:
         """The client has gone away: hang up on the function, which has `STOP_S` seconds to notice."""
         self._api.hang_up(self._id)
 
-    def _take(self, released: Callable[[bool], None]) -> None:
+    def _take(self, released: Callable[[bool], None], ending: Callable[[], None]) -> None:
         last: FunctionError | None = None
         ended = False
         while True:
@@ -103,6 +104,8 @@ class Stream:
                     self._pass_on(happening.content)
                 case StreamEnded():
                     ended = True
+                    ending()
+                    self._pieces.put(last)
                 case Failure() if not (self._closed or ended):
                     last = FunctionRaised(happening.type, happening.message)
                 case ClientGone() if not self._closed:
@@ -113,10 +116,10 @@ class Stream:
                     break
                 case Exited() | None:
                     released(False)  # noqa: FBT003
-                    last = None if ended else self._lost(happening)
+                    last = self._lost(happening)
                     break
-        # The end of the answer is passed on when the environment is free again: who then calls at once finds it.
-        self._pieces.put(last)
+        if not ended:
+            self._pieces.put(last)
 
     def _pass_on(self, content: bytes) -> None:
         self._bytes += len(content)

@@ -161,6 +161,20 @@ def test_calls_one_after_the_other_find_the_environment_free(toy: Toy) -> None:
     assert toy.notes().count("whole") == 5
 
 
+def test_nobody_waits_for_what_is_done_after_an_answer_and_the_next_call_finds_it_done(toy: Toy) -> None:
+    stream = toy.stream(pieces=1, lingers=0.5)
+    stream.metadata()
+    assert len(tokens(stream)) == 1
+    assert "afterwards" not in toy.notes()
+    toy.pool.invoke({"plain": True})
+    assert "afterwards" in toy.notes()
+
+
+def test_what_comes_after_an_answer_is_done_when_the_client_has_left_too(toy: Toy) -> None:
+    toy.stream(pieces=100, pause=0.2).close()
+    assert toy.noted("afterwards", within_s=3)
+
+
 def test_an_environment_is_at_work_until_its_stream_ends(toy: Toy) -> None:
     stream = toy.stream(pieces=3, pause=0.3)
     started = time.monotonic()

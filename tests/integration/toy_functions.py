@@ -127,4 +127,10 @@ def streams(event: Any, context: Any) -> Any:
     if "megabytes" in event:
         body = (bytes([97 + number % 26]) * 1024 * 1024 for number in range(event["megabytes"]))
         return StreamedResponse(200, {"Content-Type": "text/plain"}, body)
-    return StreamedResponse(event.get("status", 200), {"Content-Type": sse.CONTENT_TYPE}, _pieces(event))
+
+    def afterwards() -> None:
+        time.sleep(event.get("lingers", 0))
+        _noted("afterwards")
+
+    headers = {"Content-Type": sse.CONTENT_TYPE}
+    return StreamedResponse(event.get("status", 200), headers, _pieces(event), afterwards)

@@ -64,4 +64,6 @@ class World:
         admitted: Callable[[], object] = lambda: None,
     ) -> QueryReport:
         asked = Question(question) if isinstance(question, str) else question
-        return self.query.ask(asked, principal, ANSWER, listener=listener, cancel=cancel, admitted=admitted)
+        return self.query.ask(
+            asked, lambda: principal, ANSWER, listener=listener, cancel=cancel, admitted=admitted
+        )

@@ -189,6 +189,14 @@ def test_a_verdict_goes_to_the_receipt_and_only_good_or_bad_is_one() -> None:
         book.judge(READER, "request-7", "so-so")
 
 
+def test_a_receipt_that_is_being_written_is_waited_for() -> None:
+    store = FakeReceipts()
+    book = ReceiptBook(store, pause=lambda: store.keep(THEN))
+    assert book.get(READER, "request-7") == THEN
+    store.receipts.clear()
+    assert book.judge(READER, "request-7", "good") is True
+
+
 def test_nobody_can_get_what_another_asked_to_replay_it() -> None:
     with pytest.raises(NotFound):
         ReceiptBook(FakeReceipts(THEN)).get(Principal("key:b", None), "request-7")

@@ -114,8 +114,8 @@ def streamed(world: HttpWorld, body: dict[str, Any], **headers: str) -> tuple[in
     world.runtime = RuntimeSettings(can_stream=True)
     answer = handler(event_of("POST", "/v1/query", body, **headers), CONTEXT)
     assert isinstance(answer, StreamedResponse)
-    with closing(answer.body) as pieces:
-        text = b"".join(pieces).decode()
+    with closing(answer):
+        text = b"".join(answer.body).decode()
     return answer.status, list(sse.read(text.split("\n")))
 
 
@@ -160,6 +160,16 @@ def test_an_answer_without_events_goes_to_a_streaming_route_as_one_piece(world: 
     answer = handler(event_of("POST", "/v1/query", {"question": QUESTION}), CONTEXT)
     assert isinstance(answer, StreamedResponse)
     assert json.loads(b"".join(answer.body))["status"] == "answered"
+
+
+def test_an_answer_is_written_down_after_it_was_sent_where_the_runtime_can_stream(world: HttpWorld) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    assert list(answer.body)
+    assert not world.receipts.kept
+    answer.close()
+    assert world.receipts.kept
 
 
 def test_a_streamed_answer_leaves_metrics_and_a_receipt(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from threading import Event
 from typing import Any
@@ -61,7 +60,7 @@ def question_of(body: api.QueryRequest) -> Question:
 
 
 def answer(
-    principal: Principal,
+    asker: Callable[[], Principal],
     body: api.QueryRequest,
     request_id: str,
     deadline: Deadline | None = None,
@@ -73,30 +72,31 @@ def answer(
     started = time.perf_counter()
     question = question_of(body)
     prompt = wiring.prompts().choose(request_id)
-    report = wiring.query().ask(question, principal, prompt, deadline, listener, cancel, admitted)
+    report = wiring.query().ask(question, asker, prompt, deadline, listener, cancel, admitted)
     cost = costs.cost(
         wiring.prices(), report.model_host_s, time.perf_counter() - started, wiring.runtime_settings().memory_mb
     )
     response = api.answer_body(report.answer, cost, report.estimated_tokens, request_id)
-    return Answered(principal, body, response, report)
+    return Answered(asker(), body, response, report)
 
 
 def stream(
-    principal: Principal,
+    asker: Callable[[], Principal],
     body: api.QueryRequest,
     request_id: str,
     deadline: Deadline,
     admitted: Callable[[], object] = lambda: None,
-) -> Generator[bytes]:
+) -> tuple[Generator[bytes], Callable[[], None]]:
     """The answer as server-sent events: `passages`, `token`…, `answer`, or `error`. Close it when done.
 
-    What goes wrong before the first event is raised here.
+    And what to do then, also when the client has left: what was made for it has been used up. What goes wrong
+    before the first event is raised here.
     """
     done: list[Answered] = []
 
     def work(emit: Emit, cancel: Event) -> None:
         listener = _Events(emit)
-        answered = answer(principal, body, request_id, deadline, listener, cancel, admitted)
+        answered = answer(asker, body, request_id, deadline, listener, cancel, admitted)
         done.append(answered)
         listener.end()
         emit("answer", answered.response.model_dump(mode="json"))
@@ -109,20 +109,11 @@ def stream(
         )
         return problems.problem_body(problem, request_id)
 
-    events = stream_events(work, failed)
+    def afterwards() -> None:
+        for answered in done:
+            finish(answered)
 
-    def finished() -> Generator[bytes]:
-        with closing(events), observability.flushed():
-            try:
-                yield b""
-                yield from events
-            finally:  # also when the client has left: what was made for it has been used up
-                for answered in done:
-                    finish(answered)
-
-    pieces = finished()
-    next(pieces)  # one that was never entered would not close the events
-    return pieces
+    return stream_events(work, failed), afterwards
 
 
 class _Events:
@@ -150,15 +141,29 @@ class _Events:
 
 def finish(answered: Answered, *, keep: bool = True) -> None:
     """Leave behind what an answer does; a receipt unless `keep` is false. A service that fails loses no answer."""
-    report, response, principal = answered.report, answered.response, answered.principal
-    observability.record_query(report, response)
+    with observability.flushed():
+        observability.record_query(answered.report, answered.response)
+    _log(answered)
+    works = [lambda: _write_down(answered), *([lambda: _keep(answered)] if keep else [])]
+    deadline = Deadline(_AFTERWARDS_S)
+    for pending in [deadline.begin("afterwards", 1.0, work) for work in works]:
+        try:
+            pending.result()
+        except DocwellError as error:
+            logger.warning("not written down", extra={"detail": error.detail})
+        except Exception as error:  # noqa: BLE001 - the answer has been given
+            observability.record_bug(error)
+
+
+def _log(answered: Answered) -> None:
+    response = answered.response
     logger.info(
         "answered",
         extra={
             "outcome": response.status.value,
             "citations": len(response.citations),
             "timings_ms": response.timings_ms.model_dump(),
-            "principal": principal.id,
+            "principal": answered.principal.id,
             "prompt_tokens": response.usage.prompt_tokens,
             "completion_tokens": response.usage.completion_tokens,
             "model_host_s": response.cost.model_host_s,
@@ -172,13 +177,6 @@ def finish(answered: Answered, *, keep: bool = True) -> None:
             "fallback_reason": response.fallback_reason,
         },
     )
-    works = [lambda: _write_down(answered), *([lambda: _keep(answered)] if keep else [])]
-    deadline = Deadline(_AFTERWARDS_S)
-    for pending in [deadline.begin("afterwards", 1.0, work) for work in works]:
-        try:
-            pending.result()
-        except DocwellError as error:
-            logger.warning("not written down", extra={"detail": error.detail})
 
 
 def _write_down(answered: Answered) -> None:
@@ -227,7 +225,7 @@ def replay(principal: Principal, request_id: str, new_request_id: str, deadline:
     Raises `NotFound` and what asking does.
     """
     then = wiring.receipt_book().get(principal, request_id)
-    answered = answer(principal, api.QueryRequest.model_validate(then.request), new_request_id, deadline)
+    answered = answer(lambda: principal, api.QueryRequest.model_validate(then.request), new_request_id, deadline)
     finish(answered, keep=False)
     documents = dict.fromkeys(document for _, document, _ in then.passages)
     live = deadline.within("ledger", 1.0, lambda: _live_versions(documents))

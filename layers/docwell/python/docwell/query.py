@@ -166,7 +166,7 @@ class Query:
     def ask(
         self,
         question: Question,
-        principal: Principal,
+        asker: Callable[[], Principal],
         prompt: Prompt,
         deadline: Deadline | None = None,
         listener: Listener | None = None,
@@ -175,8 +175,8 @@ class Query:
     ) -> QueryReport:
         """Embed, retrieve, drop what is not live, fill the prompt, generate, check what was said.
 
-        `admitted` is called before anything is searched for and before the model is asked: what it raises,
-        ends the question.
+        `asker` says who asks, and may take its time: the question is embedded meanwhile. `admitted` is called
+        before anything is searched for and before the model is asked. What either raises, ends the question.
 
         Raises:
             NotFound: a collection or document that is not there, or not the principal's.
@@ -186,7 +186,7 @@ class Query:
             Cancelled: `cancel` was set.
         """
         deadline = deadline or Deadline(self.limits.deadline_s)
-        request = _Request(self, question, principal, prompt, deadline, listener or _Silence(), cancel, admitted)
+        request = _Request(self, question, asker, prompt, deadline, listener or _Silence(), cancel, admitted)
         return request.run()
 
     def similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
@@ -205,7 +205,7 @@ class _Request:
 
     query: Query
     question: Question
-    principal: Principal
+    asker: Callable[[], Principal]
     prompt: Prompt
     deadline: Deadline
     listener: Listener
@@ -236,12 +236,12 @@ class _Request:
     def _find(self) -> _Found:
         """The question by itself, and what it finds."""
         question, retrieval = self.question, self.query.retrieval
-        # A question that stands by itself is embedded while its collections are looked for.
+        # A question that stands by itself is embedded while its asker and its collections are looked for.
         begun = None if question.history else self._begin_embedding(question.text)
         scope = self._stage(
             "retrieve",
             _RETRIEVE_SHARE,
-            lambda: retrieval.scope(self.principal, question.collections, question.document, question.filter),
+            lambda: retrieval.scope(self.asker(), question.collections, question.document, question.filter),
         )
         text = question.text
         if begun is None:

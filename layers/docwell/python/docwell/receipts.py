@@ -5,7 +5,8 @@ A receipt is for the principal that asked, and only while it may read every docu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,9 @@ from docwell.models import collection_of
 from docwell.ports import Receipts
 
 VERDICTS = ("good", "bad")
+
+# To write a receipt takes some milliseconds.
+_JUST_SENT_S = 0.2
 
 # What an answer says, as against what it was made from.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
@@ -37,9 +41,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptBook:
-    """The receipts of whoever asks. A store of None keeps nothing."""
+    """The receipts of whoever asks. A store of None keeps nothing.
+
+    An answer is sent before its receipt is written: one that is not there is looked for again after `pause`.
+    """
 
     store: Receipts | None
+    pause: Callable[[], None] = lambda: time.sleep(_JUST_SENT_S)
 
     def keep(self, receipt: Receipt) -> str | None:
         """Store the receipt, its links left out. Gives why it could not be kept, fit for a log; else None.
@@ -57,6 +65,9 @@ class ReceiptBook:
     def get(self, principal: Principal, request_id: str) -> Receipt:
         """The receipt. Raises `NotFound` alike for none, another's, and one of documents now out of reach."""
         found = self.store.get(principal.id, request_id) if self.store else None
+        if found is None and self.store:
+            self.pause()
+            found = self.store.get(principal.id, request_id)
         if found is None or not all(_may_read(principal, document) for _, document, _ in found.passages):
             raise NotFound(f"no receipt of request {request_id!r} is kept")
         return found
@@ -65,7 +76,12 @@ class ReceiptBook:
         """Attach a verdict; False where no receipt of the request is kept. Raises `BadInput`, `Unavailable`."""
         if verdict not in VERDICTS:
             raise BadInput(f"a verdict is one of: {', '.join(VERDICTS)}")
-        return self.store is not None and self.store.judge(principal.id, request_id, verdict)
+        if self.store is None:
+            return False
+        if self.store.judge(principal.id, request_id, verdict):
+            return True
+        self.pause()
+        return self.store.judge(principal.id, request_id, verdict)
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> tuple[Change, ...]:

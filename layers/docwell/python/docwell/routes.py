@@ -44,6 +44,8 @@ _CURSOR_CHARACTERS = 4096
 
 # The body of the answer at hand, where that is streamed: Powertools knows whole answers alone.
 _stream: ContextVar[Generator[bytes] | None] = ContextVar("stream", default=None)
+# What is left to do when it has been sent.
+_afterwards: ContextVar[Callable[[], None]] = ContextVar("afterwards", default=lambda: None)
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:  # noqa: ANN401 - Lambda's
@@ -58,6 +60,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     headers["headers"]["content-type"] = content_types.APPLICATION_JSON
     headers["multiValueHeaders"]["content-type"] = [content_types.APPLICATION_JSON]
     _stream.set(None)
+    _afterwards.set(lambda: None)
     try:
         body_text = _json_object(event)
     except BadInput as error:
@@ -67,10 +70,11 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     body = _stream.get()
     can_stream = wiring.runtime_settings().can_stream
     if body is None and not (can_stream and (event.get("httpMethod"), event.get("path")) == _STREAMED_ROUTE):
+        _afterwards.get()()
         return answer
     whole = (piece for piece in ((answer["body"] or "").encode(),))
     names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
-    response = StreamedResponse(answer["statusCode"], names, body or whole)
+    response = StreamedResponse(answer["statusCode"], names, body or whole, _afterwards.get())
     return response if can_stream else response.buffered()
 
 
@@ -118,15 +122,15 @@ def request_id() -> str:
 
 def _charged(deadline: Deadline | None = None) -> Principal:
     """Who asks, with this request counted. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
-    principal, charge = _being_charged(deadline or Deadline(wiring.query_settings().deadline_s))
+    asker, charge = _being_charged(deadline or Deadline(wiring.query_settings().deadline_s))
     charge.result()
-    return principal
+    return asker()
 
 
-def _being_charged(deadline: Deadline) -> tuple[Principal, Pending[None]]:
-    """Who asks, while this request is being counted: that raises `QuotaExceeded`, and may not be left behind.
+def _being_charged(deadline: Deadline) -> tuple[Callable[[], Principal], Pending[None]]:
+    """Who asks, once that is known, and this request's being counted, which may not be left behind.
 
-    Raises `Unauthenticated`, `Unavailable`.
+    The first raises `Unauthenticated` and `Unavailable`, the second those and `QuotaExceeded`.
     """
     identity = SAM_LOCAL if wiring.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
 
@@ -134,14 +138,14 @@ def _being_charged(deadline: Deadline) -> tuple[Principal, Pending[None]]:
         principal = wiring.principals().find(identity.id, identity.groups)
         if principal is None:
             raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
+        logger.append_keys(principal=principal.id)
         return principal
 
-    principal = deadline.within("principals", _PRINCIPALS_SHARE, known)
-    logger.append_keys(principal=principal.id)
+    found = deadline.begin("principals", _PRINCIPALS_SHARE, known)
     charge = deadline.begin(
-        "principals", _PRINCIPALS_SHARE, lambda: wiring.principals().charge(principal, requests=1)
+        "principals", 2 * _PRINCIPALS_SHARE, lambda: wiring.principals().charge(found.result(), requests=1)
     )
-    return principal, charge
+    return found.result, charge
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -172,14 +176,16 @@ app.use([_with_request_id])
 def query(body: Annotated[api.QueryRequest, Body()]) -> Response[Any]:
     """One question, one answer."""
     deadline = Deadline(wiring.query_settings().deadline_s)
-    principal, charge = _being_charged(deadline)
-    # Searching may go on while the request is counted; telling what was found, and asking the model, may not.
+    asker, charge = _being_charged(deadline)
+    # Embedding may go on while the asker is looked up and the request counted; searching may not.
     with charge:
         if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-            _stream.set(answering.stream(principal, body, request_id(), deadline, charge.result))
+            pieces, afterwards = answering.stream(asker, body, request_id(), deadline, charge.result)
+            _stream.set(pieces)
+            _afterwards.set(afterwards)
             return Response(200, sse.CONTENT_TYPE)
-        answered = answering.answer(principal, body, request_id(), deadline, admitted=charge.result)
-    answering.finish(answered)
+        answered = answering.answer(asker, body, request_id(), deadline, admitted=charge.result)
+    _afterwards.set(lambda: answering.finish(answered))
     return Response(200, content_types.APPLICATION_JSON, answered.response)
 
 

@@ -31,13 +31,28 @@ _JOIN_S = 5.0
 _DELIMITER = bytes(8)
 
 
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamedResponse:
-    """An HTTP answer whose body is still being made. Whoever takes it closes `body`, used up or not."""
+    """An HTTP answer whose body is still being made. Whoever takes it closes it, used up or not.
+
+    `afterwards` is what nobody should wait for: it is called when the body has been sent, or given up.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: Generator[bytes]
+    afterwards: Callable[[], None] = _nothing
+
+    def close(self) -> None:
+        """End the body, then do what comes afterwards."""
+        try:
+            self.body.close()
+        finally:
+            self.afterwards()
 
     def prelude(self) -> bytes:
         """Status and headers as API Gateway wants them before the body."""
@@ -45,8 +60,8 @@ class StreamedResponse:
 
     def buffered(self) -> dict[str, Any]:
         """The whole answer as a REST proxy response, for a runtime that cannot stream. The body must be UTF-8."""
-        with closing(self.body) as body:
-            text = b"".join(body).decode()
+        with closing(self):
+            text = b"".join(self.body).decode()
         return {
             "statusCode": self.status,
             "headers": dict(self.headers),

@@ -175,8 +175,12 @@ class Runtime:
             self._call("POST", f"{path}/response", plain)
 
     def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
+        """Send a response, then close it: what it does afterwards, the client does not wait for.
+
+        To Lambda the invocation ends when the next one is asked for.
+        """
         with (
-            closing(response.body),
+            closing(response),
             suppress(_ClientGoneError),
             closing(_Upload(self._address, _API + path)) as upload,
         ):
