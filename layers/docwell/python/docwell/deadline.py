@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextvars
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import Generic, Self, TypeVar
 
 from docwell.errors import DeadlineExceeded
 
 _Result = TypeVar("_Result")
 
+# A question has six at once, and those that were given up end by their clients' time-outs, within some seconds.
+_MOST_AT_ONCE = 64
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """To begin a thread for each stage would take a question 2 ms."""
+    return ThreadPoolExecutor(_MOST_AT_ONCE, "stage")
+
 
 class Pending(Generic[_Result]):
-    """Work in a thread of its own while others do theirs. As a context it is waited for at the end."""
+    """Work in another thread while others do theirs. As a context it is waited for at the end."""
 
     def __init__(self, stage: str, seconds: float, work: Callable[[], _Result]) -> None:
         """Begins now; `result` waits until `seconds` from now at most."""
         self._stage = stage
         self._end = time.monotonic() + seconds
-        self._outcome: list[_Result] = []
-        self._failure: list[BaseException] = []
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(target=self._run, args=(context, work), name=stage, daemon=True)
-        self._thread.start()
+        self._future = _threads().submit(contextvars.copy_context().run, work)
 
     def __enter__(self) -> Self:
         return self
@@ -35,18 +41,10 @@ class Pending(Generic[_Result]):
 
     def result(self) -> _Result:
         """What the work gives; may be asked again. Raises what it raised, and `DeadlineExceeded`."""
-        self._thread.join(max(self._end - time.monotonic(), 0.0))
-        if self._failure:
-            raise self._failure[0]
-        if not self._outcome:
+        wait([self._future], max(self._end - time.monotonic(), 0.0))
+        if not self._future.done():
             raise DeadlineExceeded(self._stage, f"{self._stage} took more than its share of the time allowed")
-        return self._outcome[0]
-
-    def _run(self, context: contextvars.Context, work: Callable[[], _Result]) -> None:
-        try:
-            self._outcome.append(context.run(work))
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
-            self._failure.append(error)
+        return self._future.result()
 
 
 class Deadline:
@@ -64,7 +62,7 @@ class Deadline:
     def within(self, stage: str, share: float, work: Callable[[], _Result]) -> _Result:
         """What `work` gives, if it does within `share` (0 to 1) of the whole time; else `DeadlineExceeded`.
 
-        It runs in a thread of its own: a client's own time-outs are for each try and each read, and add up.
+        It runs in another thread: a client's own time-outs are for each try and each read, and add up.
         One that is given up goes on until those end it, and what it gives then is dropped.
         """
         return self.begin(stage, share, work).result()

@@ -156,6 +156,7 @@ def fold(text: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
+@lru_cache(TEXTS_KEPT)
 def script(text: str) -> str:
     """The script that most letters of a text are in, as Unicode names it ("LATIN", "CYRILLIC"); "" for none."""
     counts: dict[str, int] = {}
