@@ -191,7 +191,7 @@ def test_a_verdict_goes_to_the_receipt_and_only_good_or_bad_is_one() -> None:
 
 def test_a_receipt_that_is_being_written_is_waited_for() -> None:
     store = FakeReceipts()
-    book = ReceiptBook(store, pause=lambda: store.keep(THEN))
+    book = ReceiptBook(store, 0.2, sleep=lambda _: store.keep(THEN))
     assert book.get(READER, "request-7") == THEN
     store.receipts.clear()
     assert book.judge(READER, "request-7", "good") is True

@@ -18,9 +18,6 @@ from docwell.ports import Receipts
 
 VERDICTS = ("good", "bad")
 
-# To write a receipt takes some milliseconds.
-_JUST_SENT_S = 0.2
-
 # What an answer says, as against what it was made from.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 
@@ -43,11 +40,13 @@ class Change:
 class ReceiptBook:
     """The receipts of whoever asks. A store of None keeps nothing.
 
-    An answer is sent before its receipt is written: one that is not there is looked for again after `pause`.
+    Where an answer is sent before its receipt is written, one that is not there is looked for again `late_s`
+    seconds later.
     """
 
     store: Receipts | None
-    pause: Callable[[], None] = lambda: time.sleep(_JUST_SENT_S)
+    late_s: float = 0.0
+    sleep: Callable[[float], None] = time.sleep
 
     def keep(self, receipt: Receipt) -> str | None:
         """Store the receipt, its links left out. Gives why it could not be kept, fit for a log; else None.
@@ -65,8 +64,8 @@ class ReceiptBook:
     def get(self, principal: Principal, request_id: str) -> Receipt:
         """The receipt. Raises `NotFound` alike for none, another's, and one of documents now out of reach."""
         found = self.store.get(principal.id, request_id) if self.store else None
-        if found is None and self.store:
-            self.pause()
+        if found is None and self.store and self.late_s:
+            self.sleep(self.late_s)
             found = self.store.get(principal.id, request_id)
         if found is None or not all(_may_read(principal, document) for _, document, _ in found.passages):
             raise NotFound(f"no receipt of request {request_id!r} is kept")
@@ -78,10 +77,11 @@ class ReceiptBook:
             raise BadInput(f"a verdict is one of: {', '.join(VERDICTS)}")
         if self.store is None:
             return False
-        if self.store.judge(principal.id, request_id, verdict):
-            return True
-        self.pause()
-        return self.store.judge(principal.id, request_id, verdict)
+        kept = self.store.judge(principal.id, request_id, verdict)
+        if not kept and self.late_s:
+            self.sleep(self.late_s)
+            kept = self.store.judge(principal.id, request_id, verdict)
+        return kept
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> tuple[Change, ...]:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 REWRITE_TOKENS = 80
 # What was learnt since is learnt again by the environments to come: no loss worth a write for each answer.
 SAVE_EVERY = 10
+# A runtime that can stream writes a receipt after its answer was sent, which takes some milliseconds.
+_RECEIPT_LATE_S = 0.2
 # What the first question may wait for what others have learnt.
 _CALIBRATION_S = 1.0
 
@@ -307,7 +309,8 @@ def receipt_book() -> ReceiptBook:
     settings = query_settings()
     if settings.receipts_table is None:
         return ReceiptBook(None)
-    return ReceiptBook(DynamoReceipts(dynamodb(quick=True), settings.receipts_table, settings.receipt_days))
+    store = DynamoReceipts(dynamodb(quick=True), settings.receipts_table, settings.receipt_days)
+    return ReceiptBook(store, _RECEIPT_LATE_S if runtime_settings().can_stream else 0.0)
 
 
 def catalogue() -> DynamoLedger:
