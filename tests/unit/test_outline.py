@@ -63,13 +63,45 @@ def test_a_block_of_large_type_is_text() -> None:
 
 
 def test_a_chunk_has_the_path_over_it_without_its_own_first_line() -> None:
-    text = "Report\nAims\n" + "word " * 12 + "\nEnds\n" + "other " * 12
-    found = list(chunk_pages([page(1, text, Report=TITLE, Aims=SECTION, Ends=SECTION)], Words(), 16))
+    text = "Report\n" + "word " * 12 + "\nEnds\n" + "other " * 12
+    found = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION)], Words(), 16))
     assert [(chunk.text.split()[0], chunk.heading) for chunk in found] == [("Report", ""), ("Ends", "Report")]
-    later = list(
-        chunk_pages([page(1, text, Report=TITLE, Aims=SECTION, Ends=SECTION), Page(2, "more")], Words(), 16)
-    )
+    later = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION), Page(2, "more")], Words(), 16))
     assert later[-1].heading == "Report > Ends"
+
+
+STATEMENT = ["Acme Corporation", "Balance Sheet", "(in millions)"]
+ROWS = ["Cash and what is held as cash 1 2", "Debts that others are to pay us 3 4", "Goods that wait for sale 5 6"]
+
+
+def headings(lines: Sequence[str], **sizes: float) -> list[str]:
+    return [chunk.heading for chunk in chunk_pages([page(1, "\n".join(lines), **sizes)], Words(), 16)]
+
+
+def test_the_short_lines_that_a_page_opens_with_are_the_heading_of_its_other_chunks() -> None:
+    first, *others = headings([*STATEMENT, *ROWS])
+    assert (first, set(others)) == ("", {"Acme Corporation Balance Sheet (in millions)"})
+
+
+def test_what_a_page_opens_with_stands_behind_its_sections_without_saying_anything_twice() -> None:
+    lines = [*STATEMENT, ROWS[0], "Assets", *ROWS[1:]]
+    assert headings(lines, Acme_Corporation=TITLE, Assets=SECTION)[-1] == (
+        "Acme Corporation > Assets > Balance Sheet (in millions)"
+    )
+
+
+def test_a_page_that_opens_with_prose_has_no_opening() -> None:
+    assert set(headings(["and so the sentence of the page before ends.", *ROWS])) == {""}
+
+
+def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none() -> None:
+    opening = ["12", "Acme", "Balance Sheet", "in millions", "31 December", "Assets"]
+    assert headings([*opening, *ROWS])[-1] == "Acme Balance Sheet in millions 31 December"
+
+
+def test_nothing_of_one_page_is_the_opening_of_the_next() -> None:
+    pages = [Page(1, "\n".join([*STATEMENT, *ROWS])), Page(2, "\n".join(ROWS))]
+    assert {chunk.heading for chunk in chunk_pages(pages, Words(), 16) if chunk.page_start == 2} == {""}
 
 
 def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:

@@ -12,9 +12,16 @@ FAR = np.eye(4, dtype=np.float32)[1]
 
 
 def passage(
-    id_: str, text: str, score: float = 0.5, *, units: Units | None = None, heading: str = "", key: str = "a/b.pdf"
+    id_: str,
+    text: str,
+    score: float = 0.5,
+    *,
+    units: Units | None = None,
+    heading: str = "",
+    key: str = "a/b.pdf",
+    page: int = 3,
 ) -> Passage:
-    chunk = Chunk(text, 3, 3, 100, 100 + len(text), len(text.split()), heading=heading)
+    chunk = Chunk(text, page, page, 100, 100 + len(text), len(text.split()), heading=heading)
     return Passage(id_, key, "g", "v", chunk, score, units or Units())
 
 
@@ -40,7 +47,7 @@ def test_words_that_no_passage_has_make_the_others_count_less() -> None:
     candidates = [*fillers(), passage("named", "the EBITDA rose", 0.4)]
 
     def gain(question: str) -> float:
-        return max(one.score for one in rank(question, ASKED.tolist(), candidates)) - 0.4
+        return max(one.score for one in rank(question, ASKED.tolist(), candidates, Weights(page=0.0))) - 0.4
 
     assert gain("EBITDA") > gain("EBITDA of Atlantis") > 0
 
@@ -86,6 +93,18 @@ def test_what_all_file_names_have_tells_none_apart() -> None:
     both = [passage(id_, "the sales rose", 0.5, key=f"a/{id_}_10K.pdf") for id_ in ("one", "two")]
     plain = [one.score for one in rank("", ASKED.tolist(), both)]
     assert [one.score for one in rank("10K", ASKED.tolist(), both)] == plain
+
+
+def test_the_best_passage_of_a_page_comes_before_what_is_a_little_better_on_a_page_that_has_one() -> None:
+    second = [passage("best", "x", 0.60), passage("second", "x", 0.55), passage("elsewhere", "x", 0.52, page=4)]
+    assert ids("", second) == ["best", "elsewhere", "second"]
+    assert ids("", second, Weights(page=0.0)) == ["best", "second", "elsewhere"]
+    assert ids("", [*second[:2], passage("far", "x", 0.45, page=4)]) == ["best", "second", "far"]
+
+
+def test_the_same_page_of_another_document_is_another_page() -> None:
+    both = [passage("best", "x", 0.60), passage("second", "x", 0.55), passage("other", "x", 0.52, key="a/c.pdf")]
+    assert ids("", both) == ["best", "other", "second"]
 
 
 def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None:

@@ -31,6 +31,8 @@ HEADING_CHARACTERS = 70
 HEADING_SHARE = 0.7
 # More headings than this running are no headings but a table or a list.
 HEADINGS_RUNNING = 2
+# A page's opening has no more lines than this: a company, what its statement is called, in which units, of when.
+OPENING_LINES = 4
 
 _ENDS_SPACED = frozenset(".!?…؟።։܀۔")
 _ENDS_ANYWHERE = frozenset("。！？｡．।॥၊။។")
@@ -89,9 +91,10 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
         sections = outline.read(page)
         offsets = tokenizer.offsets([page.text])[0]
         marks = _marks(page.text, sections)
+        opening = _opening(page.text)
         chunks = []
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
-            heading = shown(_path(above, sections, start))
+            heading = shown(_path(above, sections, start), _before(opening, start))
             text, number = page.text[start:end], page.number
             chunks.append(Chunk(text, number, number, start, end, tokens, page.label, heading, page.confidence))
         yield CutPage(page, tuple(chunks))
@@ -111,6 +114,31 @@ def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tu
             break
         path = section.path if section.start < start else section.path[:-1]
     return path
+
+
+def _opening(text: str) -> list[tuple[int, str]]:
+    """The short lines that a page opens with, each with where it ends; of what has no letter nothing is said."""
+    lines = text.split("\n")
+    longest = max(map(len, lines))
+    found: list[tuple[int, str]] = []
+    end = -1
+    for line in lines:
+        end += 1 + len(line)
+        if any(map(str.isalpha, line)):
+            if len(found) == OPENING_LINES or not _is_short(line.strip(), longest):
+                break
+            found.append((end, line.strip()))
+    return found
+
+
+def _before(opening: Sequence[tuple[int, str]], start: int) -> tuple[str, ...]:
+    """The lines of the opening, for a chunk that has none of them itself."""
+    return tuple(line for _, line in opening) if opening and start > opening[-1][0] else ()
+
+
+def _is_short(line: str, longest: int) -> bool:
+    """Whether a line is as short as headings are, beside the longest of its page."""
+    return len(line) < min(HEADING_CHARACTERS, HEADING_SHARE * longest)
 
 
 def _fit(
@@ -249,7 +277,7 @@ def _headings(text: str) -> tuple[set[int], set[int]]:
     position, previous, running = -1, "", 0
     for line in lines:
         start, position = position, position + 1 + len(line)
-        short = len(line) < min(HEADING_CHARACTERS, HEADING_SHARE * longest)
+        short = _is_short(line, longest)
         ended = running > 0 or not previous.strip() or previous.rstrip()[-1] in _ENDS_SPACED | _ENDS_ANYWHERE
         if short and ended and _looks_like_heading(line) and running < HEADINGS_RUNNING:
             if not running and start >= 0:

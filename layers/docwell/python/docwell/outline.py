@@ -65,13 +65,17 @@ class Outline:
         return found
 
 
-def shown(path: Sequence[str]) -> str:
-    """A section's path as one line, with its last levels.
+def shown(path: Sequence[str], opening: Sequence[str] = ()) -> str:
+    """A section's path as one line, with its last levels, and behind them what the page's opening adds.
 
     >>> shown(["Report", "Results", "Revenue", "Europe"])
     'Results > Revenue > Europe'
+    >>> shown(["Assets"], ["Acme Corporation", "Balance Sheet"])
+    'Assets > Acme Corporation Balance Sheet'
     """
-    return " > ".join(path[-LEVELS:])
+    levels = path[-LEVELS:]
+    added = " ".join(line for line in opening if not any(line in level for level in levels))
+    return " > ".join([*levels, added] if added else levels)
 
 
 def _titles(page: Page) -> list[tuple[int, int, float, str]]:

@@ -15,7 +15,7 @@ from docwell.ports import StateStore
 
 TEXT_VERSION = 2
 CHUNKER_VERSION = 2
-EMBEDDED_VERSION = 4  # what of a chunk is embedded, its header and units, and how a record keeps it
+EMBEDDED_VERSION = 5  # what of a chunk is embedded, its header and units, and how a record keeps it
 OCR_VERSION = 1  # how a picture of a page becomes lines in an order
 # The models are in the package: another release of it gives other text.
 RAPIDOCR_VERSION = "3.10.0"

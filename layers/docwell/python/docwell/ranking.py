@@ -46,14 +46,16 @@ class Weights:
     words of the question that are rare among the candidates. `name`: how often a word of the question that
     stands in the document's file name or in the section's path counts as standing in the passage.
     `document`: what a passage gains whose document's file name has all words of the question that tell the
-    candidates' documents apart. `whole`: how much the passage's score counts beside a unit's own, where a passage
-    is cut down (`focus`).
+    candidates' documents apart. `page`: what the best passage of each page gains, so that the first few are of
+    more pages. `whole`: how much the passage's score counts beside a unit's own, where a passage is cut down
+    (`focus`).
     """
 
     unit: float = 0.7
     words: float = 0.5
     name: float = 1.0
     document: float = 0.05
+    page: float = 0.05
     whole: float = 3.0
 
 
@@ -122,7 +124,19 @@ def rank(
         score = (1 - known.unit) * passage.score + known.unit * best + float(gained)
         score += known.document * named[passage.document]
         ranked.append(Ranked(replace(passage, score=best), score, tuple(near.tolist())))
+    ranked.sort(key=lambda one: -one.score)
+    _lead(ranked, known.page)
     return sorted(ranked, key=lambda one: -one.score)
+
+
+def _lead(ranked: list[Ranked], gain: float) -> None:
+    """Raise the first passage of each page."""
+    led: set[tuple[str, str, int]] = set()
+    for place, one in enumerate(ranked):
+        page = (one.passage.document, one.passage.generation, one.passage.chunk.page_start)
+        if page not in led:
+            led.add(page)
+            ranked[place] = replace(one, score=one.score + gain)
 
 
 def _named(question: str, documents: Collection[str]) -> dict[str, float]:
