@@ -68,12 +68,19 @@ class Outcome:
     def at_rest(
         self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, believe_refusals: bool = False
     ) -> Comparator:
-        """Wait for the last message, then compare."""
-        run.say("waiting for the last message")
-        self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
-        run.say("comparing")
+        """Wait for the last message, then compare. Where all is deleted, once more when something is back."""
         comparator = world.comparator()
-        self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
+
+        def rest() -> None:
+            run.say("waiting for the last message")
+            self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
+            run.say("comparing")
+            self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
+
+        rest()
+        if world.uploads and not world.current:  # that nothing is left of it was compared, but no chunk
+            world.put_again(next(reversed(world.uploads.values())))
+            rest()
         self.facts |= {
             name: self.facts.get(name, 0) + count
             for name, count in (
