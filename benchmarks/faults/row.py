@@ -16,6 +16,9 @@ from benchmarks.report import meets
 # Until everything at rest is compared: leases of the killed have run out by then.
 _PATIENCE_S = 15.0
 
+# More rounds than a row plans, for as long as its fault has not happened: a quarter of them or more has it.
+_MORE_ROUNDS = 40
+
 # With versions and without: then the ETag is the version, and the same bytes are the same version again.
 BUCKETS = (True, False)
 
@@ -118,6 +121,14 @@ class Run:
         for number in range(count):
             yield number
             self.advance(1 / count)
+
+    def rounds(self, count: int, share: float, happened: Callable[[], float]) -> Iterator[int]:
+        """As `steps`, for a share of the row; some more at the end until the row's fault has happened."""
+        for number in range(count + _MORE_ROUNDS):
+            if number >= count and happened():
+                return
+            yield number
+            self.advance(share / count if number < count else 0)
 
 
 def key_of(number: int) -> str:
