@@ -95,7 +95,7 @@ class Report:
         return bool(self.rows) and all(row.ok for row in self.rows)
 
     def finish(self, folder: Path = REPORTS) -> int:
-        """Print the table and write `folder/NAME.json`. Gives the command's exit status."""
+        """Print the table, then what was missed, and write `folder/NAME.json`. Gives the command's exit status."""
         document = {
             "name": self.name,
             "commit": commit(),
@@ -111,7 +111,20 @@ class Report:
         console = Console(highlight=False)
         console.print(self._table())
         console.print(f"{path}", style="dim", soft_wrap=True)
+        # Last: of a long log people see the end.
+        for line in self.missed():
+            console.print(line, style="red", markup=False, soft_wrap=True)
         return 0 if self.ok else 1
+
+    def missed(self) -> list[str]:
+        """What is wrong with the figures, a line each; nothing when every goal holds."""
+        if not self.rows:
+            return ["missed: nothing was measured"]
+        return [
+            " ".join(f"missed: {row.metric}: {row.value:,g} {row.unit}".split()) + f", goal {row.goal}"
+            for row in self.rows
+            if not row.ok
+        ]
 
     def _table(self) -> Table:
         table = Table(title=f"{self.name}: {machine()}", title_justify="left", title_style="bold")

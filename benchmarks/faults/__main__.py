@@ -54,6 +54,7 @@ def main() -> int:
     build_model_folder(MODEL_DIR)
     report = Report("faults")
     asked, wrong = 0, 0
+    replays: list[str] = []
     chosen = options.row or list(ROWS)
     for name in chosen:
         title, row = ROWS[name]
@@ -61,12 +62,17 @@ def main() -> int:
         _add(report, title, outcome)
         asked, wrong = asked + outcome.asked, wrong + len(outcome.wrong)
         if not outcome.ok:
-            _explain(console, name, seed, outcome, short=options.short)
+            _explain(console, name, seed, outcome)
+            form = " --short" if options.short else ""
+            replays.append(f"replay: python -m benchmarks.faults{form} --row {name} --seed {seed}")
     report.add("reader: answers that mix generations, show a deleted document or a false text", wrong, "", "== 0")
     # `model` has no reader.
     goal = ">= 1" if set(chosen) - {"model"} else None
     report.add("reader: questions asked while faults ran", asked, "questions", goal)
-    return report.finish()
+    status = report.finish()
+    for line in replays:
+        print(line)  # under what the report says was missed
+    return status
 
 
 def _run(console: Console, name: str, row: Row, run: Run) -> Outcome:
@@ -102,7 +108,7 @@ def _add(report: Report, title: str, outcome: Outcome) -> None:
         report.add(f"{title}: {name}", value, unit, goal)
 
 
-def _explain(console: Console, name: str, seed: int, outcome: Outcome, *, short: bool) -> None:
+def _explain(console: Console, name: str, seed: int, outcome: Outcome) -> None:
     for line in outcome.examples[:30] + outcome.wrong[:10]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if outcome.logs:
@@ -110,8 +116,6 @@ def _explain(console: Console, name: str, seed: int, outcome: Outcome, *, short:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(outcome.logs) + "\n", encoding="utf-8")
         console.print(f"  log: {path}")
-    form = " --short" if short else ""
-    console.print(f"  replay: python -m benchmarks.faults{form} --row {name} --seed {seed}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from benchmarks.report import meets
 # Until everything at rest is compared: leases of the killed have run out by then.
 _PATIENCE_S = 15.0
 
+# More rounds than a row plans, for as long as its fault has not happened: a quarter of them or more has it.
+_MORE_ROUNDS = 40
+
 # With versions and without: then the ETag is the version, and the same bytes are the same version again.
 BUCKETS = (True, False)
 
@@ -68,12 +71,19 @@ class Outcome:
     def at_rest(
         self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, believe_refusals: bool = False
     ) -> Comparator:
-        """Wait for the last message, then compare."""
-        run.say("waiting for the last message")
-        self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
-        run.say("comparing")
+        """Wait for the last message, then compare. Where all is deleted, once more when something is back."""
         comparator = world.comparator()
-        self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
+
+        def rest() -> None:
+            run.say("waiting for the last message")
+            self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
+            run.say("comparing")
+            self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
+
+        rest()
+        if world.uploads and not world.current:  # that nothing is left of it was compared, but no chunk
+            world.put_again(next(reversed(world.uploads.values())))
+            rest()
         self.facts |= {
             name: self.facts.get(name, 0) + count
             for name, count in (
@@ -111,6 +121,14 @@ class Run:
         for number in range(count):
             yield number
             self.advance(1 / count)
+
+    def rounds(self, count: int, share: float, happened: Callable[[], float]) -> Iterator[int]:
+        """As `steps`, for a share of the row; some more at the end until the row's fault has happened."""
+        for number in range(count + _MORE_ROUNDS):
+            if number >= count and happened():
+                return
+            yield number
+            self.advance(share / count if number < count else 0)
 
 
 def key_of(number: int) -> str:

@@ -23,7 +23,7 @@ _LONGEST_S = 900.0
 
 def long_document(run: Run) -> Outcome:
     """Documents of several ranges, replaced, deleted and put again half-way while workers are killed."""
-    outcome = Outcome()
+    outcome, kills = Outcome(), 0
     rounds = run.times(40, 5)
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
@@ -33,14 +33,13 @@ def long_document(run: Run) -> Outcome:
             Workers(world, 3) as workers,
             Reader(world, seed) as reader,
         ):
-            for number in range(rounds):
+            for number in run.rounds(rounds, 1 / len(buckets), lambda: workers.outcomes["crashed"]):
                 run.say(f"round {number + 1} of {rounds} ({'versions' if versioned else 'no versions'})")
                 _disturb(world, workers)
-                run.advance(1 / len(buckets) / rounds)
             outcome.at_rest(world, workers, run, timeout_s=300)
             outcome.read(reader)
-            kills = outcome.facts.get("kills", 0)
-            outcome.facts["kills"] = kills + workers.outcomes["crashed"]
+            kills += workers.outcomes["crashed"]
+    outcome.must_happen("kills", kills, "workers")
     return outcome
 
 

@@ -69,7 +69,7 @@ def kill_chroma(run: Run) -> Outcome:
 
 def same_key(run: Run) -> Outcome:
     """Two, then eight workers on the same key; some hang for longer than their lease and then go on."""
-    outcome = Outcome()
+    outcome, pauses = Outcome(), 0
     counts = run.variants(2, 8)
     for count in counts:
         seed = f"{run.seed} {count}"
@@ -77,17 +77,18 @@ def same_key(run: Run) -> Outcome:
             places = world.environment(DOCWELL_LEASE_S=str(_SHORT_LEASE_S))
             with Workers(world, count, places) as workers, Reader(world, seed) as reader:
                 rounds = run.times(40, 5)
-                for number in range(rounds):
+                for number in run.rounds(rounds, 1 / len(counts), lambda: workers.paused):
                     run.say(f"{count} workers, change {number + 1} of {rounds}")
-                    outcome.facts["pauses"] = outcome.facts.get("pauses", 0) + _crowd(world, workers, count)
-                    run.advance(1 / rounds / len(counts))
+                    _crowd(world, workers, count)
                 outcome.at_rest(world, workers, run)
                 outcome.read(reader)
+                pauses += workers.paused
+    outcome.must_happen("pauses", pauses, "workers")
     return outcome
 
 
-def _crowd(world: World, workers: Workers, count: int) -> bool:
-    """Some changes of one key, and a hint for each worker. Whether one of them was paused."""
+def _crowd(world: World, workers: Workers, count: int) -> None:
+    """Some changes of one key, and a hint for each worker; perhaps one of them is paused."""
     for _ in range(world.random.randint(1, 4)):
         change(world, 1)
     for _ in range(count):
@@ -101,7 +102,6 @@ def _crowd(world: World, workers: Workers, count: int) -> bool:
     deadline = time.monotonic() + 10
     while world.queue.size() > _MOST_WAITING and time.monotonic() < deadline:
         time.sleep(0.05)
-    return paused
 
 
 def burst(run: Run) -> Outcome:

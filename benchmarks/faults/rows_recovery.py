@@ -121,7 +121,8 @@ def reindex(run: Run) -> Outcome:
         found = world.comparator().compare_patiently(20, pipelines=world.pipelines[1:])
         outcome.add(found)
         outcome.read(reader)
-        outcome.facts |= {"kills": workers.outcomes["crashed"], "receives": world.queue.delivered}
+        outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
+        outcome.facts["receives"] = world.queue.delivered
         if not outcome.ok:
             outcome.logs += workers.lines
     return outcome
@@ -138,7 +139,9 @@ def _start(run: Run, world: World, workers: Workers, reconciler: Reconciler) -> 
         except FunctionError:
             continue
     for _ in range(run.times(10, 3)):
-        workers.kill_at_work(world.random.uniform(0, 0.4))
+        deadline = time.monotonic() + 20
+        while not workers.kill_at_work(world.random.uniform(0, 0.4)) and time.monotonic() < deadline:
+            time.sleep(0.02)
         time.sleep(world.random.uniform(0, 0.8))
 
 

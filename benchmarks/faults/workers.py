@@ -52,11 +52,15 @@ class Workers:
         """Start them. `on_done` is called with a message that was done and the seconds it took."""
         self.outcomes: Counter[str] = Counter()
         self.lines: deque[str] = deque(maxlen=4000)
+        self.paused = 0
         self._world = world
         self._on_done = on_done
+        environment = environment or world.environment()
+        self._lease_s = float(environment["DOCWELL_LEASE_S"])
+        self._leases_end = 0.0  # of the workers that died
         self._spec = FunctionSpec(
             handler,
-            environment or world.environment(),
+            environment,
             timeout_s=TIMEOUT_S,
             init_timeout_s=120.0,
             on_line=self._on_line,
@@ -119,16 +123,24 @@ class Workers:
                 for process in psutil.Process(environment._child.pid).children():  # noqa: SLF001 - no other way
                     process.suspend()
                     threading.Timer(seconds, _resume, [process]).start()
-                return True
+                    self.paused += 1
+                    return True
         return False
 
     def settle(self, timeout_s: float, on_wait: Callable[[int], None] = lambda _: None) -> int:
-        """Wait until every message is done, dead letters redriven. Gives how many are left after that time."""
+        """Wait until every message is done, dead letters redriven. Gives how many are left after that time.
+
+        As in the cloud, a message whose worker died at the last try is not among the dead letters before the
+        lease is over, which the visibility time-out outlasts.
+        """
         deadline = time.monotonic() + timeout_s
         queue = self._world.queue
         while time.monotonic() < deadline:
-            if queue.size() == 0 and self.busy() == 0 and queue.redrive() == 0:
-                return 0
+            if queue.size() == 0 and self.busy() == 0:
+                if queue.dead() == 0:
+                    return 0
+                if time.monotonic() > self._leases_end:
+                    queue.redrive()
             on_wait(queue.size())
             time.sleep(0.1)
         return queue.size() + queue.dead()
@@ -183,6 +195,7 @@ class Workers:
             return
         except (FunctionError, OSError, ValueError):
             self.outcomes["crashed"] += 1
+            self._leases_end = time.monotonic() + self._lease_s
             with contextlib.suppress(OSError, ValueError):
                 environment.kill()
             # The visibility time-out of a message whose worker is gone, made short.

@@ -101,7 +101,7 @@ def _do(
 ) -> None:
     try:
         if isinstance(work, Hint):
-            report = pipeline.update(work, delivery.message_id, remaining_s)
+            report = pipeline.update(work, delivery.message_id, remaining_s, again=delivery.receives > 1)
         else:
             report = pipeline.index_range(work, delivery.message_id, remaining_s)
     except Exception as error:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from docwell import ranges
 from docwell.attributes import Attributes
-from docwell.errors import DocwellError, NotFound, Refused, Unavailable
+from docwell.errors import DocwellError, LeaseLost, NotFound, Refused, Unavailable
 from docwell.indexing import Generation, IngestLimits, RangeIndexer
 from docwell.models import (
     DocumentRecord,
@@ -75,19 +75,29 @@ class Ingest:
         """The limits of each document."""
         return self.indexer.limits
 
-    def update(self, hint: Hint, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
+    def update(
+        self, hint: Hint, owner: str, remaining_s: Callable[[], float], *, again: bool = False
+    ) -> IngestReport:
         """Make the index match the bucket for the hint's key.
 
         Args:
             hint: the S3 key, and whether to distrust what the ledger says of it.
             owner: names this delivery; its redelivery comes with the same name.
             remaining_s: the seconds left until this worker is stopped.
+            again: the delivery is not the message's first. A write that got no answer then may have been done
+                since, and by now the document may be another worker's, and swept.
 
         Raises:
             Unavailable: nothing is lost; the same message must be delivered again.
         """
         started = monotonic()
-        work = self._hold(hint.key, owner, remaining_s, lambda held: self._match(held, hint))
+
+        def match(held: Work) -> None:
+            if again:
+                held.doubt()
+            self._match(held, hint)
+
+        work = self._hold(hint.key, owner, remaining_s, match)
         if work is None:
             return IngestReport(status=None)
         return IngestReport(work.record.status, work.record.reason, work.tally, monotonic() - started)
@@ -152,13 +162,28 @@ class Ingest:
             action(work)
             while (again := self.ledger.release(work.lease)) is not None:
                 work.lease = again
+                work.doubt()
                 self._match(work, Hint(key))
+        except LeaseLost:
+            with suppress(DocwellError):
+                self._leave(work)
+            raise
         except BaseException:
             # Free the document for the next delivery at once; where this fails the lease runs out by itself.
             with suppress(DocwellError):
                 self.ledger.release(work.lease)
             raise
         return work
+
+    def _leave(self, work: Work) -> None:
+        """Leave a document that is another worker's by now.
+
+        What was written here last may have come after the other one's sweep, unless that is at the same version,
+        and our own message may be done with that. Whoever gets this one sweeps, or has the other look again.
+        """
+        record = self.ledger.get(work.lease.key)
+        if record is None or record.version != work.record.version:
+            self.queue.send([Hint(work.lease.key, sweep=True)])
 
     def _match(self, work: Work, hint: Hint) -> None:
         """Look at the key until the ledger says of it what the bucket does, as far as it goes here."""
@@ -173,7 +198,7 @@ class Ingest:
                 if trusted and record.status in _SETTLED:
                     self._describe(work, head)
                     if hint.sweep:
-                        work.write(replace(work.record, swept=False))
+                        work.doubt()
                     work.sweep()
                     return
                 if trusted and record.status is Status.PENDING and record.ranges is not None:

@@ -45,6 +45,10 @@ class Work:
             self.remove(but=self.record.live_generation)
             self.write(replace(self.record, swept=True))
 
+    def doubt(self) -> None:
+        """Take nothing for removed: a worker that had lost the lease may have written since."""
+        self.lease = replace(self.lease, record=replace(self.record, swept=False))
+
     def remove(self, *, of: str | None = None, but: str | None = None) -> None:
         """Remove the chunks of one generation, or of all but one. Raises `LeaseLost`."""
         key = self.lease.key
