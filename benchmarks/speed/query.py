@@ -5,9 +5,10 @@ asks and what is used up, the embedding, the search, what of it is live, the pro
 it said, and the receipt. With one client, what the model server held a question is taken off, unless a row
 says that its time is in it.
 
-A search brings 110 candidates with the vectors of their parts, so that they can be ranked again; the processor
-time of each part of the stack stands among the figures. docwell's function embeds with the one thread that its
-memory brings, the retrievers beside it with two.
+A search brings 110 candidates with the vectors of their parts, so that they can be ranked again. The function
+keeps what it has read of them: one row is of questions that are asked for the first time, the others of questions
+that were asked before. The processor time of each part of the stack stands among the figures. docwell's function
+embeds with the one thread that its memory brings, the retrievers beside it with two.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class _Questions:
 
     def measure(self) -> None:
         """Everything, row by row."""
+        self._first_time()
         self._warm_up()
         self._by_size()
         self._reworded()
@@ -91,6 +93,16 @@ class _Questions:
         if self._options.peers:
             self._beside_others()
         self._report.add("questions without an answer", self._errors, f"of {self._count:,}", "== 0")
+
+    def _first_time(self) -> None:
+        """A function that is warm, and has read no chunk of the collection yet."""
+        start, count = _LEAST_QUESTIONS, _SHORT_PER_ROUND if self._options.short else _PER_ROUND
+        self._asked.in_a_row(self._possible[:start], self._filled[min(self._filled)].name)
+        asked = self._asked.in_a_row(self._possible[start : start + count], self._judged.name)
+        name = (
+            f"warm, {self._judged.size:,} chunks, 1 client, asked for the first time, with the model server's time"
+        )
+        self._report.add_spread(name, Spread.of([one.seconds * 1000 for one in asked]), "ms")
 
     def _warm_up(self) -> None:
         """Every question once of each collection: those that are refused before the model are not asked again."""
