@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from benchmarks.peers import PeerError
 from benchmarks.report import REPORTS, Report
 from benchmarks.speed import page
 from benchmarks.speed.one_run import NotOneRunError
-from benchmarks.speed.options import NAMES, SHORT, UNTIMED, Options, TooFewPdfsError
+from benchmarks.speed.options import NAMES, SHORT, UNTIMED, WORKED_OUT, Options, TooFewPdfsError
 from benchmarks.speed.quiet import TooNoisyError, Watch
 from infra.container.sam import StepError
+
+_NOISY = 3
 
 
 def main() -> int:
@@ -38,13 +41,26 @@ def main() -> int:
         peers=not (arguments.short or arguments.no_peers),
         pdfs=tuple(arguments.pdfs or ()),
     )
-    status = 0
-    for name in [name for name in NAMES if name in (arguments.names or NAMES)]:
-        watched = name not in UNTIMED and not (arguments.noisy or arguments.short)
-        status = max(status, _run(name, options, watched=watched))
+    chosen = [name for name in NAMES if name in (arguments.names or NAMES)]
+    status = _run_all(chosen, options, watched=not (arguments.noisy or arguments.short))
     if not (arguments.short or arguments.names):
         status = max(status, page.main())
     return status
+
+
+def _run_all(names: Sequence[str], options: Options, *, watched: bool) -> int:
+    """Run each. One that was refused for noise is tried once more, before what is worked out of others."""
+    measuring = [name for name in names if name not in WORKED_OUT]
+    found: dict[str, int] = {}
+    for name in measuring:
+        found[name] = _run(name, options, watched=watched and name not in UNTIMED)
+    for name in [name for name in measuring if found[name] == _NOISY and len(measuring) > 1]:
+        options.console.print(f"bench-{name} was refused for noise; once more")
+        found[name] = _run(name, options, watched=watched)
+    for name in names:
+        if name in WORKED_OUT:
+            found[name] = _run(name, options, watched=False)
+    return max(found.values(), default=0)
 
 
 def _run(name: str, options: Options, *, watched: bool) -> int:
@@ -61,7 +77,7 @@ def _run(name: str, options: Options, *, watched: bool) -> int:
             watch.note(report)
     except TooNoisyError as error:
         options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
-        return 3
+        return _NOISY
     except (NotOneRunError, PeerError, StepError, TooFewPdfsError) as error:
         options.console.print(f"[red]bench-{name}:[/] {error}", soft_wrap=True)
         return 2

@@ -10,11 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-# Each is a module here with `measure(report, options)`, and `make bench-NAME`. The last reads reports of others.
+# Each is a module here with `measure(report, options)`, and `make bench-NAME`.
 NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
 
 # No time is measured in these, so they need no quiet machine.
-UNTIMED = ("size", "cost")
+UNTIMED = ("size", "memory", "cost")
+
+# Reads the reports of others.
+WORKED_OUT = ("cost",)
 
 # The row by which a report of the short form is known.
 SHORT = "short form"

@@ -97,6 +97,8 @@ class _Questions:
     def _first_time(self) -> None:
         """A function that is warm, and has read no chunk of the collection yet."""
         start, count = _LEAST_QUESTIONS, _SHORT_PER_ROUND if self._options.short else _PER_ROUND
+        if len(self._possible) <= start:  # too few to measure anything, as the warm-up says
+            return
         self._asked.in_a_row(self._possible[:start], self._filled[min(self._filled)].name)
         asked = self._asked.in_a_row(self._possible[start : start + count], self._judged.name)
         name = (

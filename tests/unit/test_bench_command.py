@@ -48,6 +48,29 @@ def test_only_what_is_timed_waits_for_a_quiet_machine(
     assert bench(name) == status
 
 
+def test_what_was_refused_for_noise_is_tried_once_more_before_what_is_worked_out_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def quiet_later() -> Any:
+        if "refused" not in ran:
+            ran.append("refused")
+            raise TooNoisyError("other work")
+        return type("Watch", (), {"note": lambda *_: None})()
+
+    monkeypatch.setattr(command, "Watch", quiet_later)
+
+    def measure(name: str, report: Report) -> None:
+        report.add("figure", 1, "MB")
+        ran.append(name)
+
+    for name, module in (("size", size), ("encode", encode), ("query", query), ("cost", cost)):
+        monkeypatch.setattr(module, "measure", lambda report, _, name=name: measure(name, report))
+    assert bench("size", "encode", "query", "cost") == 0
+    assert ran == ["size", "refused", "query", "encode", "cost"]
+
+
 def test_a_folder_that_is_not_there_is_wrong_usage(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +97,9 @@ def test_chunks_that_are_wanted_from_a_folder_without_any_are_missed(tmp_path: P
 def test_too_few_questions_are_not_measured() -> None:
     class Refusing:
         def in_a_row(self, questions: list[str], _: str) -> list[object]:
-            return [type("Asked", (), {"answered": number < 3}) for number, _ in enumerate(questions)]
+            return [
+                type("Asked", (), {"answered": number < 3, "seconds": 0.1}) for number, _ in enumerate(questions)
+            ]
 
     class Collection:
         name = "bench"
