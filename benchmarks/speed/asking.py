@@ -52,6 +52,12 @@ class Asked:
         """Whether the question went the whole way, through the model."""
         return self.status == http.client.OK and self.body.get("status") == "answered"
 
+    @property
+    def reason(self) -> str:
+        """Why it was not: the status of the answer, or of HTTP with the kind of problem."""
+        said = self.body or {}
+        return str(said.get("status") if self.status == http.client.OK else f"{self.status} {said.get('type')}")
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

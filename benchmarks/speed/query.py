@@ -129,15 +129,18 @@ class _Questions:
         start, self._turn = self._turn, self._turn + count
         return [self._questions[number % len(self._questions)] for number in range(start, start + count)]
 
-    def _counted(self, asked: Sequence[Asked]) -> None:
+    def _counted(self, asked: Sequence[Asked], *, may_refuse: bool = False) -> None:
         self._count += len(asked)
-        self._errors += sum(not one.answered for one in asked)
+        unanswered = [one for one in asked if not (one.answered or (may_refuse and one.reason == "refused"))]
+        self._errors += len(unanswered)
+        for one in unanswered:
+            self._options.console.print(f"unanswered after {one.seconds:.2f} s: {one.reason}")
 
-    def _round(self, collection: str, into: list[float]) -> float:
+    def _round(self, collection: str, into: list[float], *, may_refuse: bool = False) -> float:
         """The median of one round, in ms."""
         count = _SHORT_PER_ROUND if self._options.short else _PER_ROUND
         asked, milliseconds = self._asked.without_model(self._next(count), collection)
-        self._counted(asked)
+        self._counted(asked, may_refuse=may_refuse)
         into += milliseconds
         return statistics.median(milliseconds)
 
@@ -172,10 +175,10 @@ class _Questions:
             self._report.add(f"processor time of a question, {part}", used, "ms")
 
     def _reworded(self) -> None:
-        """Of an answer in other words than the passage's, each sentence is embedded too."""
+        """Of an answer in other words than the passage's, each sentence is embedded too; some find no support."""
         self._asked.tell_model("reword")
         milliseconds: list[float] = []
-        median = self._round(self._judged.name, milliseconds)
+        median = self._round(self._judged.name, milliseconds, may_refuse=True)
         self._asked.tell_model("quote")
         name = f"warm, {self._judged.size:,} chunks, 1 client, answers in other words"
         self._report.add(f"{name}: p50", median, "ms")
