@@ -28,3 +28,15 @@ def test_none_is_kept_where_none_may_be() -> None:
     kept = KeptPassages(0)
     kept.keep("c", [passage("a")])
     assert kept.find("c", ["a"]) == {}
+
+
+def test_none_is_older_than_ten_minutes() -> None:
+    now = [0.0]
+    kept = KeptPassages(2, clock=lambda: now[0])
+    kept.keep("c", [passage("a")])
+    now[0] = 599.0
+    assert set(kept.find("c", ["a"])) == {"a"}
+    now[0] = 601.0
+    assert kept.find("c", ["a"]) == {}
+    kept.keep("c", [passage("a")])
+    assert set(kept.find("c", ["a"])) == {"a"}

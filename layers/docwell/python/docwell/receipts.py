@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from docwell.answers import Receipt
 from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.identity import Principal
 from docwell.models import collection_of
 from docwell.ports import Receipts
+
+_Found = TypeVar("_Found")
 
 VERDICTS = ("good", "bad")
 
@@ -63,10 +65,8 @@ class ReceiptBook:
 
     def get(self, principal: Principal, request_id: str) -> Receipt:
         """The receipt. Raises `NotFound` alike for none, another's, and one of documents now out of reach."""
-        found = self.store.get(principal.id, request_id) if self.store else None
-        if found is None and self.store and self.late_s:
-            self.sleep(self.late_s)
-            found = self.store.get(principal.id, request_id)
+        store = self.store
+        found = self._looked_for(lambda: store.get(principal.id, request_id)) if store else None
         if found is None or not all(_may_read(principal, document) for _, document, _ in found.passages):
             raise NotFound(f"no receipt of request {request_id!r} is kept")
         return found
@@ -75,13 +75,16 @@ class ReceiptBook:
         """Attach a verdict; False where no receipt of the request is kept. Raises `BadInput`, `Unavailable`."""
         if verdict not in VERDICTS:
             raise BadInput(f"a verdict is one of: {', '.join(VERDICTS)}")
-        if self.store is None:
-            return False
-        kept = self.store.judge(principal.id, request_id, verdict)
-        if not kept and self.late_s:
-            self.sleep(self.late_s)
-            kept = self.store.judge(principal.id, request_id, verdict)
-        return kept
+        store = self.store
+        return store is not None and self._looked_for(lambda: store.judge(principal.id, request_id, verdict))
+
+    def _looked_for(self, look: Callable[[], _Found]) -> _Found:
+        """What `look` finds, at once or when what was late has come."""
+        found = look()
+        if found or not self.late_s:
+            return found
+        self.sleep(self.late_s)
+        return look()
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> tuple[Change, ...]:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 from docwell.models import Passage
 
+# An id means one version read by one pipeline. Only where the second PDF reader had to step in, and the document
+# is rebuilt by the first, does it come to have another text: none is older than this.
+_FRESH_S = 600.0
+
 
 class KeptPassages:
-    """The last `most` passages read, by collection and chunk id; safe for threads.
+    """The last `most` passages read, by collection and chunk id; safe for threads. All go after ten minutes.
 
-    What a chunk holds never changes: its id is made of its document's version and of all that cuts and embeds it.
-    Whether it is still there and live, the index and the ledger say at each question.
+    Whether a chunk is still there and live, the index and the ledger say at each question.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         """With `most` 0 none is kept."""
         self._most = most
+        self._clock = clock
+        self._since = clock()
         self._passages: OrderedDict[tuple[str, str], Passage] = OrderedDict()
         self._lock = Lock()
 
@@ -26,6 +32,9 @@ class KeptPassages:
         """Those of the chunks that are kept, by id."""
         found: dict[str, Passage] = {}
         with self._lock:
+            if self._clock() - self._since > _FRESH_S:
+                self._passages.clear()
+                self._since = self._clock()
             for id_ in ids:
                 passage = self._passages.get((collection, id_))
                 if passage is not None:
