@@ -139,8 +139,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     # Nor under this sum of a passage's similarity and half the share of the question's words that it has
     # (make bench-gates). Both thresholds belong to the embedding model.
     min_relevance: Annotated[float, Field(ge=-1, le=2)] = 0.57
-    # Chunks that a search has read stay in memory, at about 5 KB each, and are not read again: a question of 110
-    # candidates then waits for 3 ms of Chroma's in place of 10, and decodes nothing.
+    # Chunks that a search has read stay in memory, at about 5 KB each with their words, and are not read again:
+    # Chroma is then asked for ids and distances alone, and nothing is decoded.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
     # Cut each passage down to its part that answers: half the text to read. What it does to answers is unmeasured.
     focused_passages: bool = False

@@ -19,7 +19,7 @@ _MOST_AT_ONCE = 64
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """To begin a thread for each stage would take a question 2 ms."""
+    """Shared: to begin a thread of its own takes longer than some stages."""
     return ThreadPoolExecutor(_MOST_AT_ONCE, "stage")
 
 

@@ -32,7 +32,7 @@ _APART = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
-# The words of as many texts are remembered as the passages that a function keeps (`docwell.config`): 1.5 KB each.
+# The words of as many texts are remembered as the passages that a function keeps (`docwell.config`): 2 KB each.
 _TEXTS_KEPT = 8192
 # Units of this many passages for each that is wanted are looked at to cut passages down.
 _FOCUS_CANDIDATES = 5
