@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import httpx
 
+from docwell.http.sse import CONTENT_TYPE
 from docwell.models import FINAL
-from docwell.sse import CONTENT_TYPE
 from infra.local.stack import Stack
 
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from benchmarks.report import EVALUATION, ROOT, Report
 from benchmarks.retrieval.index import Bucket, CachedEmbedder, ExactIndex, indexed
-from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.indexing import IngestLimits
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.ingest.indexing import IngestLimits
 from docwell.models import Passage
-from docwell.query import QueryLimits
-from docwell.retrieval import Retrieval, Scope
-from docwell.support import CERTAIN_RELEVANCE, question_names_missing, relevance
+from docwell.query.checking.support import CERTAIN_RELEVANCE, question_names_missing, relevance
+from docwell.query.query import QueryLimits
+from docwell.query.retrieval.retrieval import Retrieval, Scope
 
 _COLLECTION = "articles"
 _TOP_K = 5

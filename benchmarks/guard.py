@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.report import EVALUATION, Report
-from docwell.cleaning import clean_answer
-from docwell.language import content_words
 from docwell.models import Status
-from docwell.safety import suspicion
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.suspicion import suspicion
+from docwell.text.lexicon import content_words
 
 _INDEXED_S = 300.0
 _ANSWERED_S = 60.0

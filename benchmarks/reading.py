@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from docwell.adapters.pdf import ChildPdfReader
+from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.config import IngestSettings
 from docwell.errors import Refused
 from docwell.models import Reason, Status
@@ -65,7 +65,7 @@ def read(path: Path) -> Reading:
 
 
 def _read(path: Path) -> tuple[str, str | None, int, int]:
-    """Status, reason, pages and characters, by the rules of `docwell.ingest`. Raises `Refused`."""
+    """Status, reason, pages and characters, by the rules of `docwell.ingest.ingest`. Raises `Refused`."""
     limit, step = _default("max_document_characters"), _default("range_pages")
     if path.stat().st_size > _default("max_document_bytes"):
         raise Refused(Reason.TOO_LARGE, "too many bytes")

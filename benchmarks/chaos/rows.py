@@ -12,7 +12,7 @@ from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig
 from benchmarks.doors import Seen
 from docwell.errors import DocwellError, Unavailable
-from docwell.sse import CONTENT_TYPE
+from docwell.http.sse import CONTENT_TYPE
 
 PROBLEM_JSON = "application/problem+json"
 _PROBLEM_PREFIX = "urn:docwell:problem:"

@@ -26,11 +26,11 @@ import boto3
 import httpx
 
 from benchmarks.reading import default_reader
-from docwell.adapters.model_manifest import ModelManifest
-from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.adapters.pdf import ChildPdfReader
-from docwell.chunking import chunk_pages
+from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.embedding.model_manifest import ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Refused
+from docwell.ingest.chunking import chunk_pages
 from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
 from infra.local.names import LEDGER_TABLE, ROOT
 

@@ -50,7 +50,7 @@ def handler_of(world: World) -> Iterator[Callable[[Receipt], bool]]:
     before = dict(os.environ)
     os.environ.update({**world.environment(), **_QUIET})
     try:
-        from docwell import wiring  # noqa: PLC0415 - its Powertools objects read the environment when they are made
+        from docwell.wiring import functions as wiring  # noqa: PLC0415 - its Powertools objects read the environment when they are made
         from functions.ingest.handler import handler  # noqa: PLC0415 - as above
 
         _forget(wiring)

@@ -12,13 +12,13 @@ from benchmarks.faults.compare import PipelinePlace
 from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb import DynamoLedger, DynamoState
-from docwell.adapters.onnx_embedder import OnnxEmbedder
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
 from docwell.identity import Principal
 from docwell.models import Passage, Status
 from docwell.pipeline import ACTIVE_PIPELINE
-from docwell.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval, Scope
 
 _PAUSE_S = 0.05
 _EVERYBODY = Principal("key:reader", collections=None)

@@ -30,10 +30,10 @@ from benchmarks.retrieval.misses import Miss, cause, table
 from benchmarks.retrieval.sets import SETS, Asked, EvaluationSet
 from benchmarks.retrieval.ways import WAYS, Way
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.indexing import IngestLimits
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.ingest.indexing import IngestLimits
 from docwell.models import Passage
-from docwell.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval, Scope
 from infra.local.stack import MODEL_DIR
 
 NAME = "retrieval"

@@ -17,8 +17,9 @@ from benchmarks.faults.chroma import ChromaServer
 from benchmarks.reading import default_reader
 from benchmarks.report import ROOT
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.ingest.ranges import Span
 from docwell.models import (
     DocumentRecord,
     DocumentRef,
@@ -31,7 +32,6 @@ from docwell.models import (
     Status,
 )
 from docwell.ports import LiveDocument
-from docwell.ranges import Span
 
 CACHE = ROOT / "build" / "retrieval-cache"
 _LOOKED_UP_AT_ONCE = 500
@@ -210,7 +210,7 @@ class Bucket:
 def indexed(
     files: Mapping[str, Path], index: ExactIndex | ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
 ) -> tuple[Bucket, int]:
-    """Every file read, chunked, embedded and written by `docwell.indexing`; and the number of chunks."""
+    """Every file read, chunked, embedded and written by `docwell.ingest.indexing`; and the number of chunks."""
     bucket = Bucket(files)
     limits = IngestLimits(chunk_tokens=chunk_tokens)
     indexer = RangeIndexer(bucket, index, embedder, TextOrPdfReader(), limits)

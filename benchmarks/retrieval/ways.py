@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from docwell.models import Passage
-from docwell.ranking import Weights
-from docwell.retrieval import Retrieval, Scope
+from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval.retrieval import Retrieval, Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _TIMEOUT_S = 60.0
 _END_S = 10.0
 # More clients than a small machine's gateway lets stand in line.
 MOST_CLIENTS = 64
-_RUNTIME = "docwell.streaming_runtime"
+_RUNTIME = "docwell.http.streaming_runtime"
 # What is in the command of each.
 _PARTS = {
     "the function": _RUNTIME,

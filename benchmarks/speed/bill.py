@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from docwell.costs import Prices, cost
+from docwell.query.costs import Prices, cost
 
 HOURS_IN_MONTH = 730
 DAYS_IN_MONTH = HOURS_IN_MONTH / 24
@@ -224,7 +224,7 @@ def amount(prices: Prices, service: str) -> float:
         return prices.services[service].amount
     except KeyError:
         raise LookupError(
-            f"price file {prices.name} has no price of {service!r} under `services`: see docwell/prices.json"
+            f"price file {prices.name} has no price of {service!r} under `services`: see docwell/query/prices.json"
         ) from None
 
 

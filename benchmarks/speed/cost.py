@@ -1,7 +1,8 @@
 """What 1,000 pages, 1,000 questions and a month in which nobody asks cost, beside a managed knowledge base.
 
 Seconds are those that `bench-ingest`, `bench-query` and `bench-coldstart` of this run measured; prices are those
-of two dated files, `docwell/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json` here, each
+of two dated files, `docwell/query/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json` here,
+each
 with the title of its page and how it is known: some are from memory, and none is a bill. docwell's sums are for
 the defaults of `template.yaml`, with network, firewall, alarms and receipts; the managed side has its list prices
 alone. Both are asked with the same tokens, though a hosted model and a small one of one's own do not answer alike.
@@ -20,7 +21,7 @@ from benchmarks.speed.bill import WORKLOAD, Measured
 from benchmarks.speed.managed import ManagedPrices
 from benchmarks.speed.one_run import Bench, NotOneRunError, read_all
 from benchmarks.speed.options import Options
-from docwell.costs import Prices, load_prices
+from docwell.query.costs import Prices, load_prices
 
 LOADS = (10, 1_000, 100_000)  # questions a day
 STORED_PAGES = 10_000  # of a month in which nobody asks: a hundred filings

@@ -24,10 +24,10 @@ from benchmarks.speed.filled_index import folders
 from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.processor_peak import peak_flops, work_of
 from benchmarks.speed.raw_sessions import Feed, raw_onnxruntime, raw_openvino
-from docwell.adapters.model_manifest import MODEL_FILE
-from docwell.adapters.onnx_embedder import OnnxEmbedder, session_opener, threads_for
-from docwell.chunking import chunk_pages
+from docwell.adapters.embedding.model_manifest import MODEL_FILE
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 from docwell.config import EmbedderSettings, EmbedRuntime, IngestSettings
+from docwell.ingest.chunking import chunk_pages
 from infra.local.stack import MODEL_DIR
 
 SETS = ("financebench", "xquad")
@@ -80,7 +80,7 @@ def measure(report: Report, options: Options) -> None:
 def _precision() -> str:
     if BEST != "openvino":
         return "f32"
-    from docwell.adapters.openvino_session import native_precision  # noqa: PLC0415 - not on ARM
+    from docwell.adapters.embedding.openvino_session import native_precision  # noqa: PLC0415 - not on ARM
 
     return native_precision()
 

@@ -22,12 +22,12 @@ from benchmarks.report import EVALUATION, ROOT
 from benchmarks.speed.options import TooFewPdfsError
 from docwell import pipeline
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.model_manifest import ModelManifest
-from docwell.adapters.onnx_embedder import OnnxEmbedder
-from docwell.chunking import chunk_pages
-from docwell.language import sentences
+from docwell.adapters.embedding.model_manifest import ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.ingest.chunking import chunk_pages
+from docwell.ingest.units import pack, split
 from docwell.models import Chunk, IndexRecord, Units
-from docwell.units import pack, split
+from docwell.text.lexicon import sentences
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
 

@@ -29,7 +29,7 @@ from infra.local.poller import lambda_event
 from infra.local.stack import Stack, StackOptions, function_variables, plan
 from infra.local.supervisor import Supervisor
 
-_STREAMING = "docwell.streaming_runtime"
+_STREAMING = "docwell.http.streaming_runtime"
 _RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
 _COLLECTION = "peer"
 # `import time: self [us] | cumulative | imported package`

@@ -29,7 +29,7 @@ from benchmarks.speed.filled_index import folders
 from benchmarks.speed.ingest_profile import profile
 from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.uploads import MODEL, Uploads
-from docwell.indexing import IngestLimits
+from docwell.ingest.indexing import IngestLimits
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
 

@@ -1,6 +1,7 @@
 """Where the time of one long document goes: ingest on real parts in this process, a clock before each port.
 
-The parts are those of `docwell.wiring`, on a bucket and a queue of a running stack's that nobody else reads. The
+The parts are those of `docwell.wiring.functions`, on a bucket and a queue of a running stack's that nobody else
+reads. The
 ranges, which are messages of their own, are worked off one after another, as one worker would.
 """
 
@@ -16,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from docwell import wiring
-from docwell.indexing import EmbedderWithTokenizer
-from docwell.ingest import Ingest, WholeLedger
+from docwell.ingest.indexing import EmbedderWithTokenizer
+from docwell.ingest.ingest import Ingest, WholeLedger
 from docwell.models import Hint, Page, PdfInfo, RangeTask, Status
 from docwell.ports import ObjectStore, PdfReader, VectorIndex
+from docwell.wiring import functions as wiring
 from infra.local.stack import Stack, function_variables
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.speed.bill import HOURS_IN_MONTH, Measured, Workload
-from docwell.costs import ListPrice
+from docwell.query.costs import ListPrice
 
 # With redundancy, an index of any size keeps a half unit twice for writing and twice for reading.
 LEAST_COMPUTE_UNITS = 2.0

@@ -22,7 +22,7 @@ from benchmarks.report import Report
 from benchmarks.speed.asking import AskedStack, Client, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts, folders
 from benchmarks.speed.options import Options, TooFewPdfsError
-from docwell import sse
+from docwell.http import sse
 
 _CHUNKS, _SHORT_CHUNKS, _REAL_CHUNKS = 1_000, 200, 60
 _SHORT_TOKENS = 60

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docwell import pipeline
-from docwell.adapters.dynamodb import DynamoLedger
-from docwell.adapters.model_manifest import ModelManifest
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.config import EmbedderSettings
 from docwell.models import FINAL, DocumentRecord, Status
 from infra.local.names import LEDGER_TABLE

@@ -7,9 +7,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from docwell import wiring
-from docwell.events import handle_record
+from docwell.ingest.events import handle_record
 from docwell.observability import logger, metrics, record_cold_start, tracer
+from docwell.wiring import functions as wiring
 
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 

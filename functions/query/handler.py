@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from docwell import wiring
+from docwell.http.routes import resolve
+from docwell.http.streaming import StreamedResponse
 from docwell.observability import logger, metrics, record_cold_start, tracer
-from docwell.routes import resolve
-from docwell.streaming import StreamedResponse
+from docwell.wiring import functions as wiring
 
-# docwell.streaming_runtime calls it before the first event: what is made then is in SnapStart's snapshot.
+# docwell.http.streaming_runtime calls it before the first event: what is made then is in SnapStart's snapshot.
 prepare = wiring.prepare_query
 
 

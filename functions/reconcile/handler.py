@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from docwell import wiring
-from docwell.drift import Drift
 from docwell.observability import logger, metrics, record_cold_start, record_documents, record_drift, tracer
+from docwell.upkeep.drift import Drift
+from docwell.wiring import functions as wiring
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 from rich.console import Console
 
-from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import SAM_LOCAL
 from infra.container import forwarder, machine_template, sam
 from infra.local.gateway import READY_PATH

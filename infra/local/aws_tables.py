@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
-# The grant of the key that each local stack has: `docwell.adapters.principals` says what the attributes mean.
+# The grant of the key that each local stack has: `docwell.adapters.dynamodb.principals` says what the attributes
+# mean.
 _LOCAL_GRANT: Item = {
     "principal": {"S": f"key:{LOCAL_API_KEY_ID}"},
     "item": {"S": "grant"},

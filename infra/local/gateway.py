@@ -302,7 +302,7 @@ def main() -> int:
         timeout_s=options.timeout,
         memory_mb=QUERY_MEMORY_MB,
         # As the template's wrapper does: the one that Lambda brings cannot stream.
-        runtime="docwell.streaming_runtime",
+        runtime="docwell.http.streaming_runtime",
     )
     # Behind a model that answers one question at a time, a waiting caller may need as long as an answer.
     pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout)

@@ -26,7 +26,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from docwell.adapters.ocr import check_installed
+from docwell.adapters.documents.ocr import check_installed
 from docwell.config import SettingsError
 from infra.local.function_environment import function_environment
 from infra.local.lambda_runtime import FunctionBusy, FunctionError, FunctionPool, FunctionSpec

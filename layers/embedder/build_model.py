@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from docwell.adapters.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
+from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from infra.models.catalogue import Model, catalogue
 from infra.models.environment import python_of
@@ -207,8 +207,8 @@ def _check_parity(work: Path) -> None:
     """Compare the embedder over `work` with the vectors in check.json. Raises `Corrupt`."""
     import numpy as np  # noqa: PLC0415 - as above
 
-    from docwell.adapters.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
-    from docwell.adapters.onnxruntime_session import OnnxruntimeSession  # noqa: PLC0415
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
+    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession  # noqa: PLC0415
 
     check = json.loads((work / "check.json").read_text())
     embedder = OnnxEmbedder(work, 0, OnnxruntimeSession)  # of single precision on every processor

@@ -18,7 +18,7 @@ import boto3
 import httpx
 import yaml  # type: ignore[import-untyped] # ships no types
 
-from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import KEY, SAM_LOCAL
 from infra.container import machine_template, sam
 from infra.local.names import LOCAL_API_KEY_ID

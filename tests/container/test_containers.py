@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fpdf import FPDF
 
-from docwell import sse
+from docwell.http import sse
 from infra.container import sam
 from tests.container.parts import (
     BUCKET,

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from docwell import sse
+from docwell.http import sse
 from infra.container import sam
 from tests.container import stand_ins
 

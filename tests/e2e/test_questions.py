@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fpdf import FPDF
 
-from docwell import sse
+from docwell.http import sse
 from tests.e2e.conftest import MODEL, Doors
 from tests.e2e.test_documents import pdf
 

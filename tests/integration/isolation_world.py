@@ -24,15 +24,18 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from docwell import observability, sse, wiring
-from docwell.adapters import chroma, model_manifest, ollama, onnx_embedder
+from docwell import observability
+from docwell.adapters import chroma, ollama
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb import DynamoLedger
-from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+from docwell.adapters.embedding import model_manifest, onnx_embedder
 from docwell.answers import Completion, Message
 from docwell.attributes import Attributes
+from docwell.http import sse
 from docwell.models import Chunk, IndexRecord, Status
-from docwell.pipelines import pipelines
+from docwell.wiring import functions as wiring
+from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
 from infra.local.names import TABLES
 from tests.unit.fakes import FakeEmbedder, FakeIndex

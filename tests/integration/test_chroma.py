@@ -15,7 +15,7 @@ import pytest
 from docwell.adapters.chroma import ChromaIndex
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Units
-from docwell.selection import MOST_ROWS
+from docwell.query.retrieval.scope import MOST_ROWS
 
 pytestmark = pytest.mark.integration
 KEY = "日本/é+%& a.pdf"

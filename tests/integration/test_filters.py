@@ -14,21 +14,21 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from docwell import selection
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb import DynamoLedger, DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
-from docwell.drift import Drift
 from docwell.errors import NotFound
-from docwell.filters import Filter
 from docwell.identity import Principal
-from docwell.indexing import IngestLimits, RangeIndexer
-from docwell.ingest import Ingest
+from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.ingest.ingest import Ingest
 from docwell.models import Hint
-from docwell.reconcile import Reconcile, ReconcileLimits
-from docwell.retrieval import Retrieval
+from docwell.query.retrieval import scope as selection
+from docwell.query.retrieval.filters import Filter
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile, ReconcileLimits
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
 

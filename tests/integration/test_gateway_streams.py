@@ -12,7 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
-from docwell import sse
+from docwell.http import sse
 from infra.local.gateway import Gateway
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 
@@ -57,7 +57,7 @@ def door(tmp_path: Path) -> Iterator[Door]:
         environment,
         timeout_s=8,
         on_line=lambda _: None,
-        runtime="docwell.streaming_runtime",
+        runtime="docwell.http.streaming_runtime",
     )
     pool = FunctionPool(spec, concurrency=1, max_waiting=2)
     pool.warm()

@@ -17,20 +17,20 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 from fpdf import FPDF
 from moto import mock_aws
 
-from docwell import wiring
-from docwell.adapters import ocr
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.principals import Grant, PrincipalAdmin
+from docwell.adapters.documents import ocr
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
-from docwell.reindex import FORGET_AFTER_S
+from docwell.upkeep.reindex import FORGET_AFTER_S
+from docwell.wiring import functions as wiring
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query
 from functions.reconcile.handler import handler as reconcile
 from layers.embedder import build_model
 from tests.integration.recorded_calls import Call, record
-from tests.unit import tiny_model
-from tests.unit.emissions import CONTEXT, Model
+from tests.unit.adapters.embedding import tiny_model
+from tests.unit.infra.emissions import CONTEXT, Model
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]

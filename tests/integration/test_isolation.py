@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from docwell.adapters.principals import Grant
+from docwell.adapters.dynamodb.principals import Grant
 
 from .isolation_attack import MOVES, Attack
 from .isolation_world import (

@@ -14,9 +14,9 @@ import pypdfium2
 import pytest
 from fpdf import FPDF
 
-from docwell.adapters import ocr
-from docwell.adapters.ocr import RecognisingReader, check_installed
-from docwell.adapters.pdf import ChildPdfReader
+from docwell.adapters.documents import ocr
+from docwell.adapters.documents.ocr import RecognisingReader, check_installed
+from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
 from docwell.models import Page, PdfInfo

@@ -18,7 +18,7 @@ from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
 from benchmarks.report import EVALUATION
-from docwell.adapters.pdf import ChildPdfReader
+from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.errors import Refused
 from docwell.models import Page, PdfInfo, Reason
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from benchmarks.poison import healthy
-from docwell.adapters.pdf import ChildPdfReader
-from docwell.adapters.pdf_process import CHILD
-from docwell.adapters.pdf_sandbox import _program
+from docwell.adapters.documents.process import CHILD
+from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.adapters.documents.sandbox import _program
 
 # Runs what an attacker would; `attempts()` gives the names of those that worked.
 ATTACKER = """
@@ -68,13 +68,13 @@ def attempts(folder):
 def run(tmp_path: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     for name in ("kept", "other"):
         (tmp_path / name).touch()
-    start = "from docwell.adapters.pdf_sandbox import close_doors\n"
+    start = "from docwell.adapters.documents.sandbox import close_doors\n"
     program = "\n".join([ATTACKER, start, f"folder = {str(tmp_path)!r}", *lines])
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
 
 
 def doors_close() -> bool:
-    program = "from docwell.adapters.pdf_sandbox import close_doors\nprint(close_doors(), flush=True)"
+    program = "from docwell.adapters.documents.sandbox import close_doors\nprint(close_doors(), flush=True)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip() == "True"
 

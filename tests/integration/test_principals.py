@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
+from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
 from docwell.errors import QuotaExceeded, Unavailable
 from docwell.identity import MAX_GROUPS, Principal
 from infra.local.names import PRINCIPALS_SCHEMA

@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.receipts import DynamoReceipts
+from docwell.adapters.dynamodb.receipts import DynamoReceipts
 from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt, Unavailable
 from infra.local.names import RECEIPTS_SCHEMA

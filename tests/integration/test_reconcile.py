@@ -14,18 +14,18 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb import DynamoLedger, DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
-from docwell.drift import Drift
 from docwell.errors import BadInput
-from docwell.events import handle_record
-from docwell.indexing import IngestLimits, RangeIndexer
-from docwell.ingest import Ingest
+from docwell.ingest.events import handle_record
+from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.ingest.ingest import Ingest
 from docwell.models import Chunk, DocumentRecord, DocumentRef, Hint, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
-from docwell.reconcile import Reconcile, ReconcileLimits, ReconcileReport
-from docwell.reindex import FORGET_AFTER_S, Reindex
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile, ReconcileLimits, ReconcileReport
+from docwell.upkeep.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader
 

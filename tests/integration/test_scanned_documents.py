@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from docwell.adapters.chroma import ChromaIndex
-from docwell.grounding import cite
 from docwell.models import Status
+from docwell.query.checking.grounding import cite
 from tests.integration.test_ocr_reader import SENTENCES, real, scan, with_rapidocr, words
 from tests.unit.fakes import FakeEmbedder
-from tests.unit.ingest_world import KEY, World
+from tests.unit.ingest.ingest_world import KEY, World
 
 pytestmark = pytest.mark.integration
 

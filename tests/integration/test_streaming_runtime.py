@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from docwell import sse
+from docwell.http import sse
 from infra.local.lambda_runtime import (
     FunctionCrashed,
     FunctionInitFailed,
@@ -35,7 +35,7 @@ from infra.local.runtime_api import (
 
 pytestmark = pytest.mark.integration
 
-RUNTIME = "docwell.streaming_runtime"
+RUNTIME = "docwell.http.streaming_runtime"
 
 
 class Toy:

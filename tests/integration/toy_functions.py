@@ -11,8 +11,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from docwell import sse
-from docwell.streaming import StreamedResponse
+from docwell.http import sse
+from docwell.http.streaming import StreamedResponse
 
 
 def echo(event: Any, context: Any) -> dict[str, Any]:

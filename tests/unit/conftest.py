@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from docwell import wiring
 from docwell.config import QuerySettings, RuntimeSettings
 from docwell.identity import Principal
-from docwell.receipts import ReceiptBook
-from tests.unit.http_calls import KEY_OF_ALL
-from tests.unit.query_fakes import FakePrincipals, FakeReceipts
-from tests.unit.query_world import BOILER, EVERYTHING, World
+from docwell.query.receipts import ReceiptBook
+from docwell.wiring import functions as wiring
+from tests.unit.http.http_calls import KEY_OF_ALL
+from tests.unit.query.query_fakes import FakePrincipals, FakeReceipts
+from tests.unit.query.query_world import BOILER, EVERYTHING, World
 
 
 class HttpWorld(World):

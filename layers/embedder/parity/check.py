@@ -24,8 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from docwell.adapters.onnx_embedder import OnnxEmbedder, SessionOpener
-from docwell.adapters.onnxruntime_session import OnnxruntimeSession
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import DocwellError
 from layers.embedder.parity.compare import GOAL, GOAL_SINGLE, Parity, compare
 
@@ -73,7 +73,7 @@ def _runtimes() -> dict[str, tuple[SessionOpener, float]]:
     runtimes: dict[str, tuple[SessionOpener, float]] = {"onnxruntime": (OnnxruntimeSession, GOAL_SINGLE)}
     if not find_spec("openvino"):
         return runtimes
-    from docwell.adapters.openvino_session import OpenvinoSession, native_precision  # noqa: PLC0415 - not on ARM
+    from docwell.adapters.embedding.openvino_session import OpenvinoSession, native_precision  # noqa: PLC0415 - not on ARM
 
     runtimes["openvino f32"] = partial(OpenvinoSession, precision="f32"), GOAL_SINGLE
     if native_precision() == "bf16":

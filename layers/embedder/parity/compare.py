@@ -14,7 +14,7 @@ import numpy as np
 from docwell.errors import Corrupt
 
 if TYPE_CHECKING:
-    from docwell.adapters.onnx_embedder import OnnxEmbedder
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 
 _HERE = Path(__file__).resolve().parent
 # The least cosine to sentence-transformers that a text may have: in bfloat16, and in single precision.

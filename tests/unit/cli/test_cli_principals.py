@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import Result
 
-from docwell.adapters.principals import PrincipalAdmin
+from docwell.adapters.dynamodb.principals import PrincipalAdmin
 from infra.local.names import PRINCIPALS_SCHEMA
 from tests.unit.cli.fake_api import FakeApi
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typer.testing import Result
 
-from docwell.prompting import list_prompts, load_prompt, read_prompt
+from docwell.query.prompting import list_prompts, load_prompt, read_prompt
 
 Run = Callable[..., Result]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from typer.testing import Result
 
-from docwell import sse
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Api
 from docwell.cli.settings import Settings
+from docwell.http import sse
 from tests.unit.cli.fake_api import ANSWER, FakeApi
 
 Run = Callable[..., Result]

@@ -153,7 +153,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
-    # Under this support (`docwell.support`: words by rarity, and meaning) a sentence is marked as not supported.
+    # Under this support (`docwell.query.checking.support`: words by rarity, and meaning) a sentence is marked as
+    # not supported.
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     # So many failures in a row give the model host a rest of so many seconds.
@@ -170,14 +171,14 @@ class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
     # A link to a cited page is for a reader who clicks now, not for passing on.
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
-    # A price file as `docwell/prices.json`; None: that one.
+    # A price file as `docwell/query/prices.json`; None: that one.
     prices: Path | None = None
 
 
 class RuntimeSettings(_Settings):
     """What the Lambda runtime says of itself; nobody sets these."""
 
-    # Set by docwell.streaming_runtime.
+    # Set by docwell.http.streaming_runtime.
     can_stream: bool = False
     memory_mb: int | None = Field(default=None, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     # Set by `sam local`, which calls no authorizer and knows no API keys.

@@ -162,7 +162,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Parts of a chunk with vectors of their own: see `docwell.units`, which makes and reads them.
+    """Parts of a chunk with vectors of their own: see `docwell.ingest.units`, which makes and reads them.
 
     `spans` are (start, end) in characters of the chunk's text. `vectors` are (units, dimension) int8, row by row.
     """
@@ -189,7 +189,7 @@ class Passage:
     """A chunk that was found for a question, or some that follow each other on a page.
 
     `score` is the cosine similarity to the question, -1 to 1, of the chunk or of its nearest unit. Passages are
-    ranked by more than their score (`docwell.ranking`): the first need not have the highest.
+    ranked by more than their score (`docwell.query.retrieval.ranking`): the first need not have the highest.
     """
 
     id: str
@@ -212,7 +212,7 @@ class DocumentRecord:
     index, and `dispatched` that each has been sent as a message of its own. `pages_done`, `chunks`,
     `characters`, `unreadable_pages`, `textless_pages` (a count, unreadable ones too) and `doubtful_pages`
     (recognised with too little confidence) grow with each range. From the range `recognised_from` on, pictures of
-    text are recognised; see `docwell.ranges`.
+    text are recognised; see `docwell.ingest.ranges`.
     `swept` is false while chunks of other generations may remain in the index.
     `updated_at` is in seconds since the epoch.
     """

@@ -20,9 +20,9 @@ from docwell.errors import DocwellError, Overloaded, QuotaExceeded, Unauthentica
 from docwell.models import Status
 
 if TYPE_CHECKING:  # each function loads its own use case alone
-    from docwell.api import QueryResponse
-    from docwell.ingest import IngestReport
-    from docwell.query import QueryReport
+    from docwell.http.bodies import QueryResponse
+    from docwell.ingest.ingest import IngestReport
+    from docwell.query.query import QueryReport
 
 NAMESPACE = "Docwell"
 

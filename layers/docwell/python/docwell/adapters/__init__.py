@@ -1,1 +1,0 @@
-"""One file for each vendor. Vendor exceptions stop here and become `docwell.errors`."""

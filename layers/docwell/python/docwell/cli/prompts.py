@@ -13,7 +13,7 @@ from docwell.cli import display
 from docwell.cli.command import JsonFlag, group
 from docwell.cli.failure import ExitCode
 from docwell.errors import NotFound
-from docwell.prompting import list_prompts, read_prompt, version_of
+from docwell.query.prompting import list_prompts, read_prompt, version_of
 
 if TYPE_CHECKING:
     from typing import Never

@@ -18,7 +18,7 @@ from docwell.cli.settings import Settings
 if TYPE_CHECKING:
     from docwell.cli.remote import Json
 
-# What an answer says, as against what it was made from (`docwell.receipts`).
+# What an answer says, as against what it was made from (`docwell.query.receipts`).
 _OUTCOMES = frozenset({"status", "fallback_reason", "rewritten_question", "answer", "citations"})
 
 app = group()

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import httpx
 
-from docwell import sse
 from docwell.cli.failure import Failure
+from docwell.http import sse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

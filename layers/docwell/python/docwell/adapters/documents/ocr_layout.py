@@ -1,0 +1,127 @@
+"""From recognised lines with their places on the picture of a page to lines in reading order.
+
+`pdf_child.py` runs it beside the recogniser; it imports nothing else. Places of a picture are in pixels, y growing
+downward; a `Line` is in points, y growing upward, as `pdf_layout` reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from docwell.adapters.documents.pdf_layout import Line
+
+# A box is as high as its letters reach: of equal type "ace" is lower than "fig". Within this ratio sizes are one.
+SAME_SIZE = 1.35
+# Of a box's height, what is type size and what hangs below the baseline.
+SIZE_SHARE, BELOW_SHARE = 0.8, 0.2
+# A gutter between columns of text has this many lines on either side, half of them at least so many times as wide
+# as they are high; cells of a table are narrower, and a table is read row by row.
+COLUMN_LINES, COLUMN_WIDTH = 4, 8.0
+# A gutter is this many times as wide as the lines are high.
+GUTTER = 0.5
+# Over so many lines, no columns are looked for: it takes time by their square.
+MAX_LINES = 500
+
+
+class Box(NamedTuple):
+    """One recognised line on the picture. `confidence` is the recogniser's, 0 to 1."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    confidence: float
+
+    @property
+    def height(self) -> float:
+        """In pixels."""
+        return self.bottom - self.top
+
+
+def confidence(boxes: Sequence[Box]) -> float | None:
+    """That of a page: the lines' mean, by their characters. None for a page on which nothing was recognised."""
+    characters = sum(len(box.text) for box in boxes)
+    return sum(len(box.text) * box.confidence for box in boxes) / characters if characters else None
+
+
+def stand_upright(boxes: Sequence[Box]) -> bool:
+    """Whether most of the lines run up or down the picture: then the page lies on its side."""
+    tall = sum(len(box.text) for box in boxes if box.height > box.right - box.left)
+    return 2 * tall > sum(len(box.text) for box in boxes)
+
+
+def lines(boxes: Sequence[Box], height: float, scale: float) -> list[Line]:
+    """The lines in reading order, of a picture that is `height` pixels high and has `scale` pixels to a point."""
+    if not boxes:
+        return []
+    usual = median(box.height for box in boxes)
+    return [_line(box, usual, height, scale) for box in in_order(boxes)]
+
+
+def _line(box: Box, usual: float, height: float, scale: float) -> Line:
+    high = usual if usual / SAME_SIZE < box.height < usual * SAME_SIZE else box.height
+    baseline = height - box.bottom + BELOW_SHARE * high
+    return Line(box.text, box.left / scale, box.right / scale, baseline / scale, SIZE_SHARE * high / scale)
+
+
+def in_order(boxes: Sequence[Box]) -> list[Box]:
+    """Column by column where a gutter parts them, else from top to bottom; those side by side from the left.
+
+    The recursive X-Y cut (Nagy and Seth, 1984): where no gutter goes through, the page is cut at its widest
+    horizontal gap, and either part is looked at again.
+    """
+    usual = median(box.height for box in boxes) if boxes else 0.0
+    return _cut(list(boxes), usual) if len(boxes) <= MAX_LINES else _by_rows(boxes)
+
+
+def _cut(boxes: list[Box], usual: float) -> list[Box]:
+    if len(boxes) < 2 * COLUMN_LINES:
+        return _by_rows(boxes)
+    columns = _at_gap(boxes, lambda box: (box.left, box.right), lambda a, b: _are_columns(a, b, usual))
+    parts = columns or _at_gap(boxes, lambda box: (box.top, box.bottom), lambda _a, _b: True)
+    if parts is None:
+        return _by_rows(boxes)
+    return [box for part in parts for box in _cut(part, usual)]
+
+
+def _at_gap(
+    boxes: list[Box], ends: Callable[[Box], tuple[float, float]], fits: Callable[[list[Box], list[Box]], bool]
+) -> tuple[list[Box], list[Box]] | None:
+    """The boxes on both sides of the widest gap that fits, along the axis that `ends` reads."""
+    ordered = sorted(boxes, key=ends)
+    gaps: list[tuple[float, int]] = []
+    reached = ends(ordered[0])[1]
+    for number, box in enumerate(ordered[1:], 1):
+        begins, stops = ends(box)
+        if begins > reached:
+            gaps.append((begins - reached, number))
+        reached = max(reached, stops)
+    for _, number in sorted(gaps, reverse=True):
+        if fits(ordered[:number], ordered[number:]):
+            return ordered[:number], ordered[number:]
+    return None
+
+
+def _are_columns(left: list[Box], right: list[Box], usual: float) -> bool:
+    gutter = min(box.left for box in right) - max(box.right for box in left)
+    return gutter > GUTTER * usual and all(
+        len(side) >= COLUMN_LINES and median(box.right - box.left for box in side) > COLUMN_WIDTH * usual
+        for side in (left, right)
+    )
+
+
+def _by_rows(boxes: Sequence[Box]) -> list[Box]:
+    """From top to bottom; boxes whose middles are within half a line of each other are one row, from the left."""
+    ordered = sorted(boxes, key=lambda box: box.top + box.bottom)
+    rows: list[list[Box]] = [ordered[:1]]
+    for above, box in pairwise(ordered):
+        apart = (box.top + box.bottom) / 2 - (above.top + above.bottom) / 2
+        if apart < min(above.height, box.height) / 2:
+            rows[-1].append(box)
+        else:
+            rows.append([box])
+    return [box for row in rows for box in sorted(row, key=lambda box: box.left)]

@@ -1,0 +1,177 @@
+"""The lines of a PDFium text page with their places, and accents put onto their letters.
+
+`pdf_child.py` runs it: it imports only what is loaded by then. PDFium is asked of the first and the last character
+of each line alone, as a call costs a microsecond.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from docwell.adapters.documents.pdf_layout import HYPHENS, Line
+
+# A page of more lines is no page that anyone reads, and would take seconds.
+MAX_LINES = 10_000
+# FPDFText_GetFontInfo gives no more of a font's name than this.
+NAME_BYTES = 128
+# An accent stands on a letter that it shares this much of its width with.
+SHARED = 0.5
+# A blank before an accent stands for none on the page where the letter begins this near to the one before it, as a
+# share of the type size.
+TOUCHES = 0.15
+
+_LINE = re.compile(rf"[^\r\n{''.join(HYPHENS)}]+[{''.join(HYPHENS)}]?")
+_BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
+# Accents that stand alone, as TeX's fonts have them, and the marks that combine with a letter.
+_ACCENTS = dict(
+    zip(
+        "\u00b4\u00a8\u02c6\u02dc\u00af\u02d8\u02d9\u02da\u00b8\u02c7\u02dd\u02cb`^~",
+        "\u0301\u0308\u0302\u0303\u0304\u0306\u0307\u030a\u0327\u030c\u030b\u0300\u0300\u0302\u0303",
+        strict=True,
+    )
+)
+_ACCENT = re.compile(f"[{re.escape(''.join(_ACCENTS))}]")
+
+
+class Glyphs:
+    """The characters of one text page as PDFium places them, `rotation` being the page's: 0, 90, 180 or 270."""
+
+    def __init__(self, raw: Any, text_page: Any, rotation: int) -> None:  # noqa: ANN401 - pypdfium2 ships no types
+        self._raw = raw
+        self._page = text_page
+        self._rotation = rotation
+        self._numbers = [ctypes.c_double() for _ in range(4)]
+        self._references = [ctypes.byref(number) for number in self._numbers]
+        self._matrix = raw.FS_MATRIX()
+        self._matrix_reference = ctypes.byref(self._matrix)
+        self._name = ctypes.create_string_buffer(NAME_BYTES)
+        self._flags = ctypes.c_int()
+
+    def within(self, text: str, box: tuple[float, float, float, float]) -> str:
+        """The page's whole text with blanks for what stands outside its `box` (left, bottom, right, top)."""
+        units = _Units(text)
+        return "".join(
+            letter if letter.isspace() or self._is_within(self._index(units.before(at)), box) else " "
+            for at, letter in enumerate(text)
+        )
+
+    def lines(self, text: str) -> list[Line]:
+        """The lines of the page's whole text, in PDFium's order. None are given for a page of too many."""
+        found: list[Line] = []
+        units = _Units(text)
+        for match in _LINE.finditer(text):
+            body = match[0].rstrip("".join(HYPHENS)).rstrip()
+            start = match.start() + len(body) - len(body.lstrip())
+            if not body.strip():
+                continue
+            if len(found) == MAX_LINES:
+                return []
+            end = match.start() + len(body) - 1
+            first, last = self._index(units.before(start)), self._index(units.before(end))
+            found.append(self._line(self._accented(match[0], match.start(), units), first, last))
+        return found
+
+    def height(self, box: tuple[float, float, float, float]) -> tuple[float, float]:
+        """The lower and the upper end of the page, `box` being its (left, bottom, right, top)."""
+        left, bottom, right, top = box
+        ends = self._turned(left, bottom)[1], self._turned(right, top)[1]
+        return min(ends), max(ends)
+
+    def _is_within(self, index: int, box: tuple[float, float, float, float]) -> bool:
+        x, y = self._references[:2]
+        self._raw.FPDFText_GetCharOrigin(self._page, index, x, y)
+        left, bottom, right, top = box
+        return left - 1 <= self._numbers[0].value <= right and bottom - 1 <= self._numbers[1].value <= top
+
+    def _turned(self, x: float, y: float) -> tuple[float, float]:
+        """A place on the page as its reader sees it, but for a constant."""
+        return {90: (y, -x), 180: (-x, -y), 270: (-y, x)}.get(self._rotation, (x, y))
+
+    def _index(self, position: int) -> int:
+        return int(self._raw.FPDFText_GetCharIndexFromTextIndex(self._page, position))
+
+    def _line(self, text: str, first: int, last: int) -> Line:
+        left, y = self._origin(first)
+        _, last_y = self._origin(last)
+        size, last_size = self._size(first), self._size(last)
+        level = abs(last_y - y) < max(size, last_size)
+        baseline = last_y if last_size > size and level else y
+        bold = self._is_bold(first) and self._is_bold(last)
+        return Line(text, left, self._extent(last)[1], baseline, max(size, last_size), bold, level)
+
+    def _origin(self, index: int) -> tuple[float, float]:
+        x, y = self._references[:2]
+        self._raw.FPDFText_GetCharOrigin(self._page, index, x, y)
+        return self._turned(self._numbers[0].value, self._numbers[1].value)
+
+    def _extent(self, index: int) -> tuple[float, float]:
+        """The left and the right end of a character."""
+        self._raw.FPDFText_GetCharBox(self._page, index, *self._references)
+        left, right, bottom, top = (number.value for number in self._numbers)
+        ends = self._turned(left, bottom)[0], self._turned(right, top)[0]
+        return min(ends), max(ends)
+
+    def _size(self, index: int) -> float:
+        """The type size in points: that of the font, scaled as the text is."""
+        self._raw.FPDFText_GetMatrix(self._page, index, self._matrix_reference)
+        size = self._raw.FPDFText_GetFontSize(self._page, index)
+        return abs(float(size) * math.hypot(self._matrix.c, self._matrix.d))
+
+    def _is_bold(self, index: int) -> bool:
+        self._raw.FPDFText_GetFontInfo(self._page, index, self._name, NAME_BYTES, ctypes.byref(self._flags))
+        return _BOLD.search(self._name.value) is not None
+
+    def _accented(self, piece: str, start: int, units: _Units) -> str:
+        """A line's text, with each accent that stands over a letter behind it."""
+        if not _ACCENT.search(piece):
+            return piece
+        letters = list(piece)
+        for at, letter in enumerate(piece):
+            if letter in _ACCENTS:
+                self._place(letters, piece, at, lambda place: self._index(units.before(start + place)))
+        return "".join(letters)
+
+    def _place(self, letters: list[str], piece: str, at: int, index: Callable[[int], int]) -> None:
+        """Move the accent at `at` onto its letter in `letters`, and take away the blanks that are none."""
+        accent = self._extent(index(at))
+        for place in _beside(piece, at):
+            own = self._extent(index(place))
+            shared = min(accent[1], own[1]) - max(accent[0], own[0])
+            if shared < SHARED * (accent[1] - accent[0]):
+                continue
+            letters[at] = ""
+            letters[place] = piece[place] + _ACCENTS[piece[at]]
+            for blank in range(min(at, place) + 1, max(at, place)):
+                letters[blank] = ""
+            before = at - 1
+            if place > at and before > 0 and piece[before] == " " and piece[before - 1].isalpha():
+                gap = own[0] - self._extent(index(before - 1))[1]
+                if gap < TOUCHES * self._size(index(place)):
+                    letters[before] = ""
+            return
+
+
+def _beside(piece: str, at: int) -> Iterator[int]:
+    """Where the letters are that an accent may belong to: the next one, then the one before."""
+    for step in (1, -1):
+        place = at + step
+        if 0 <= place < len(piece) and piece[place] == " ":
+            place += step
+        if 0 <= place < len(piece) and piece[place].isalpha():
+            yield place
+
+
+class _Units:
+    """Positions in a text as PDFium counts them: in units of UTF-16."""
+
+    def __init__(self, text: str) -> None:
+        self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
+
+    def before(self, position: int) -> int:
+        """How many units stand before a character."""
+        return position + bisect_left(self._wide, position)

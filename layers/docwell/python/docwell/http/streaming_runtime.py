@@ -1,0 +1,264 @@
+"""A Lambda runtime for Python that can stream: ``python -m docwell.http.streaming_runtime [HANDLER]``.
+
+The managed runtime cannot (https://github.com/aws/aws-lambda-roadmap/issues/39). The day it can, delete this
+module and `layers/docwell/docwell-stream`, which starts it in the managed runtime's place.
+
+A `StreamedResponse` goes piece by piece, any other result as JSON. API Gateway takes the one where the transfer
+mode of its integration is STREAM, and the other where it is not: the handler knows its routes.
+Protocol: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException, HTTPMessage
+from io import TextIOWrapper
+from typing import Any, NoReturn
+
+from docwell.http.streaming import CAN_STREAM, StreamedResponse
+
+Handler = Callable[[Any, "Context"], Any]
+
+_API = "/2018-06-01/runtime"
+_ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
+_ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
+_OK, _ACCEPTED = 200, 202
+# What awslambdaric exits with when a hook of SnapStart fails.
+_EXIT_BEFORE_SNAPSHOT, _EXIT_AFTER_RESTORE = 64, 65
+
+
+class Context:
+    """What a handler is told of its invocation: the attributes of awslambdaric's LambdaContext."""
+
+    client_context = None
+    identity = None
+
+    def __init__(self, headers: HTTPMessage) -> None:
+        self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        self.invoked_function_arn = headers["Lambda-Runtime-Invoked-Function-Arn"]
+        self.tenant_id = headers["Lambda-Runtime-Aws-Tenant-Id"]
+        self.function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        self.memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self._deadline_ms = int(headers["Lambda-Runtime-Deadline-Ms"] or 0)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the function is stopped."""
+        return max(self._deadline_ms - int(time.time() * 1000), 0)
+
+
+class _ClientGoneError(Exception):
+    """Nobody takes the rest of the answer."""
+
+
+class _Upload:
+    """The body of one streamed answer on its way to the Runtime API, each piece sent at once."""
+
+    def __init__(self, address: str, path: str) -> None:
+        self._connection = HTTPConnection(address)
+        try:
+            self._connection.putrequest("POST", path)
+            self._connection.putheader("Content-Type", "application/vnd.awslambda.http-integration-response")
+            self._connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
+            self._connection.putheader("Transfer-Encoding", "chunked")
+            self._connection.putheader("Trailer", f"{_ERROR_TYPE}, {_ERROR_BODY}")
+            self._connection.endheaders()
+        except OSError as error:
+            raise _ClientGoneError from error
+
+    def piece(self, content: bytes) -> None:
+        """Send a piece of the body. Raises `_ClientGoneError`."""
+        if content:  # an empty chunk is the end of the body
+            self._send(b"%x\r\n%b\r\n" % (len(content), content))
+
+    def end(self, error: Mapping[str, Any] | None = None) -> None:
+        """End the body, whole or with the error that broke it off. Raises `_ClientGoneError`."""
+        trailers = ""
+        if error is not None:
+            body = base64.b64encode(json.dumps(error).encode()).decode()
+            trailers = f"{_ERROR_TYPE}: {error['errorType']}\r\n{_ERROR_BODY}: {body}\r\n"
+        self._send(f"0\r\n{trailers}\r\n".encode())
+        try:
+            self._connection.getresponse().read()
+        except (OSError, HTTPException) as broken:
+            raise _ClientGoneError from broken
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _send(self, content: bytes) -> None:
+        connection, left = self._connection.sock, memoryview(content)
+        while left:
+            # The API answers only a body that is complete: if it says anything now, it has hung up. A write alone
+            # would not show it: the first one after that goes into the void, and one into a full window waits.
+            if select.select([connection], [connection], [])[0]:
+                raise _ClientGoneError
+            try:
+                left = left[connection.send(left, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                continue
+            except OSError as broken:
+                raise _ClientGoneError from broken
+
+
+class Runtime:
+    """The client of one Runtime API at `address` (host:port)."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def load(self, name: str) -> Handler:
+        """Import `module.function`; where the module has a `prepare`, call it before any event and snapshot.
+
+        What either raises is reported, and ends the process with status 1.
+        """
+        try:
+            module_name, _, function = name.rpartition(".")
+            module = importlib.import_module(module_name.replace("/", "."))
+            handler: Handler = getattr(module, function)
+            getattr(module, "prepare", lambda: None)()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, Lambda must be told
+            self._init_failed(error, 1)
+        return handler
+
+    def restored(self) -> None:
+        """With SnapStart: run the hooks around the snapshot. It is taken while `restore/next` is waited for."""
+        hooks = _snapshot_hooks()
+        try:
+            for function, arguments, named in reversed(hooks.get_before_snapshot() if hooks else []):
+                function(*arguments, **named)
+            self._call("GET", "/restore/next")
+            random.seed()  # else every environment that is restored would wait alike before it tries again
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._init_failed(error, _EXIT_BEFORE_SNAPSHOT)
+        try:
+            for function, arguments, named in hooks.get_after_restore() if hooks else []:
+                function(*arguments, **named)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._post_error("/restore/error", _described(error, None))
+            sys.exit(_EXIT_AFTER_RESTORE)
+
+    def answer_next(self, handler: Handler) -> None:
+        """Wait for an invocation and answer it."""
+        body, headers = self._call("GET", "/invocation/next")
+        context = Context(headers)
+        if trace := headers["Lambda-Runtime-Trace-Id"]:
+            os.environ["_X_AMZN_TRACE_ID"] = trace
+        else:
+            os.environ.pop("_X_AMZN_TRACE_ID", None)
+        path = f"/invocation/{context.aws_request_id}"
+        try:
+            result = handler(json.loads(body), context)
+            plain = None if isinstance(result, StreamedResponse) else json.dumps(result).encode()
+        except Exception as error:  # noqa: BLE001 - it becomes the answer
+            self._post_error(f"{path}/error", _log(_described(error, context.aws_request_id)))
+            return
+        if isinstance(result, StreamedResponse):
+            self._stream(f"{path}/response", result, context.aws_request_id)
+        else:
+            self._call("POST", f"{path}/response", plain)
+
+    def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
+        """Send a response, then close it: what it does afterwards, the client does not wait for.
+
+        To Lambda the invocation ends when the next one is asked for.
+        """
+        with (
+            closing(response),
+            suppress(_ClientGoneError),
+            closing(_Upload(self._address, _API + path)) as upload,
+        ):
+            upload.piece(response.prelude())
+            error = None
+            try:
+                for piece in response.body:
+                    upload.piece(piece)
+            except _ClientGoneError:
+                raise
+            except Exception as raised:  # noqa: BLE001 - it is told in the trailers
+                error = _log(_described(raised, request_id))
+            upload.end(error)
+
+    def _init_failed(self, error: BaseException, status: int) -> NoReturn:
+        described = _described(error, None)
+        # Nothing of a user's can be in it yet.
+        print(f"[ERROR] {described['errorType']}: {described['errorMessage']}", flush=True)  # noqa: T201
+        self._post_error("/init/error", _log(described))
+        sys.exit(status)
+
+    def _post_error(self, path: str, error: Mapping[str, Any]) -> None:
+        self._call("POST", path, json.dumps(error).encode(), {_ERROR_TYPE: error["errorType"]})
+
+    def _call(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[bytes, HTTPMessage]:
+        """One request to the Runtime API: the body and the headers of its answer."""
+        headers = {"Content-Type": "application/json", **(headers or {})} if body is not None else {}
+        with closing(HTTPConnection(self._address)) as connection:
+            connection.request(method, _API + path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        # A refused answer (413: over 6 MB) has been told to the caller; only without work there is no going on.
+        if method == "GET" and answer.status != _OK:
+            raise ConnectionError(f"the Runtime API says {answer.status} to {path}")
+        return content, answer.headers
+
+
+def _described(error: BaseException, request_id: str | None) -> dict[str, Any]:
+    frames = [line for line in traceback.extract_tb(error.__traceback__) if line.filename != __file__]
+    return {
+        "errorType": type(error).__name__,
+        "errorMessage": str(error),
+        "stackTrace": traceback.format_list(frames),
+        "requestId": request_id or "",
+    }
+
+
+def _log(error: dict[str, Any]) -> dict[str, Any]:
+    """Print the type and the place, not the message: it may hold what a document or a user said."""
+    lines = [line for frame in error["stackTrace"] for line in frame.splitlines()]
+    # CloudWatch makes one event of lines that are parted by carriage returns.
+    print("\r".join([f"[ERROR] {error['errorType']} {error['requestId']}", *lines]), flush=True)  # noqa: T201
+    return error
+
+
+def _snapshot_hooks() -> Any:  # noqa: ANN401 - a module that only the managed runtime must have
+    try:
+        return importlib.import_module("snapshot_restore_py")
+    except ImportError:
+        return None
+
+
+def main() -> None:
+    """Serve invocations until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+    os.environ[CAN_STREAM] = "1"
+    runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    handler = runtime.load(sys.argv[1] if len(sys.argv) > 1 else os.environ["_HANDLER"])
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        runtime.restored()
+    while True:
+        runtime.answer_next(handler)
+
+
+if __name__ == "__main__":
+    main()

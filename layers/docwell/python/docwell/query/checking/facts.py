@@ -1,0 +1,300 @@
+"""The figures and names that a text states, in forms that compare however they are written. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import NamedTuple
+
+from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, fold, sentences
+
+# These are as often grammar as they are figures ("one of them", "the two", "at first", "a second look").
+_STATED = frozenset(SPELLED) - {"one", "two", "first", "second", "third"}
+_SCALES = {
+    "hundred": 2, "thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9,
+    "trillion": 12, "tn": 12,
+}  # fmt: skip
+
+# Thousands are grouped by comma, full stop, apostrophe or some blank, decimals follow a comma or full stop.
+_FIGURE = re.compile(
+    r"(?<![\w.,])(?:fy|q)?"
+    r"(?P<number>\d{1,3}(?P<gap>[,.'\u2019\u00a0\u202f ])\d{3}(?:(?P=gap)\d{3})*(?!\d)(?:[.,]\d+)?"
+    r"|\d+(?:[.,]\d+)*)(?P<part>[\u00bd\u00bc\u00be])?(?P<rest>\s?[a-z]+)?",
+    re.IGNORECASE,
+)
+_FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
+_SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(SPELLED)})\b", re.IGNORECASE)
+
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
+_SEPARATORS = {"\u066b": ".", "\u066c": ","}
+_NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|[^\W_]+(?:[&.'\u2019][^\W_]+)*")
+_POSSESSIVE = re.compile(r"['\u2019]s?$")
+# Where each noun has a capital, capitals mark no names: these words tell such a text.
+_GERMAN_WORDS = """
+    der die das den dem des und ist sind war wie wer was wann wo welche welcher welches ein eine einen
+    von für nicht mit auf im zu
+"""
+_GERMAN = frozenset(_GERMAN_WORDS.split())
+# Words that questions and sentences begin with, or that stand capitalised by habit, and that name nothing.
+_NO_NAMES = FUNCTION_WORDS | {"fy", "q", "q1", "q2", "q3", "q4", "mr", "mrs", "ms", "dr", "usd"}
+_DATES = """
+    january february march april may june july august september october november december
+    monday tuesday wednesday thursday friday saturday sunday
+"""
+# Names that say when, and not whom or what a text is about.
+DATES = frozenset(_DATES.split())
+
+# 1990s, 12th, FY2022 and FY2023Q1 are figures, whatever letters they have.
+_FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)
+
+_SHORT = 4
+# Of two words with the same first letter: two letters swapped in a word of six give 0.83 (difflib's ratio).
+_CLOSE = 0.82
+
+
+class Figure(NamedTuple):
+    """A figure as written, the plain decimals it may stand for, and its `parts` if a blank divides them."""
+
+    written: str
+    forms: frozenset[str]
+    parts: tuple[str, ...] = ()
+
+
+class Name(NamedTuple):
+    """One word of a name, and the initials of the whole name ("us" for each word of United States)."""
+
+    written: str
+    initials: str = ""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is all capitals: an acronym, which may be the writer's own short form."""
+        return self.written.replace("&", "").replace(".", "").isupper()
+
+
+def figures(text: str) -> list[Figure]:
+    """The figures of a text in its order.
+
+    A figure is digits with their separators, or a number in letters from three on. Where a separator
+    may be of thousands or of decimals, or a scale word follows, the figure has both forms.
+
+    >>> [sorted(figure.forms) for figure in figures("1,234.5 or $3.2 million in FY2022")]
+    [['1234.5'], ['3.2', '3200000'], ['2022']]
+    """
+    found = [(match.start(), figure) for match, figure in _numbers(text)]
+    found += [
+        (match.start(), Figure(match[0], frozenset({SPELLED[match[0].lower()]})))
+        for match in _SPELLED_WORD.finditer(text)
+        if match[0].lower() in _STATED
+    ]
+    return [figure for _, figure in sorted(found, key=lambda item: item[0])]
+
+
+def names(text: str) -> list[Name]:
+    """The words of names in a text, each once.
+
+    A word with a capital inside a sentence is of a name; one at a sentence's start is where it is written so
+    elsewhere too. Words with two capitals, or with letters and digits, always are. Where function words have
+    capitals, or all nouns do (German), a capital at the start says nothing. Scripts without case have none.
+
+    >>> [name.written for name in names("When did the Normans meet King John of the U.S.?")]
+    ['Normans', 'King', 'John', 'U.S.']
+    """
+    if text.isupper():
+        return []
+    runs = [run for sentence in sentences(text) for run in _runs(sentence)]
+    inside = {fold(word) for run in runs for position, word in run if position and _capitalised(word)}
+    plain = _capitals_mean_nothing(text)
+    found: dict[str, Name] = {}
+    for run in runs:
+        kept = [
+            word
+            for position, word in run
+            if _coded(word) or (not plain and _capitalised(word) and (position or fold(word) in inside))
+        ]
+        initials = "".join(word[0] for word in kept).casefold() if len(kept) > 1 else ""
+        for word in kept:
+            found.setdefault(fold(word), Name(_POSSESSIVE.sub("", word), initials))
+    return list(found.values())
+
+
+class Known:
+    """What some texts state, asked for figures and names. Rather too much is known than too little."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        stated = [_stated(text) for text in texts]
+        self._figures = frozenset[str]().union(*(one.figures for one in stated))
+        self._words = frozenset[str]().union(*(one.words for one in stated))
+        self._joined = " ".join(one.joined for one in stated)
+        self._initials = " ".join(one.initials for one in stated)
+        self._capitals = " ".join(one.capitals for one in stated)
+
+    def has_figure(self, figure: Figure) -> bool:
+        """Whether a figure stands there in one of its forms."""
+        return bool(figure.forms & self._figures) or (
+            bool(figure.parts) and all(part in self._figures for part in figure.parts)
+        )
+
+    def has_name(self, name: Name) -> bool:
+        """Whether a name's word stands there: in another form, misspelt by a letter, or short.
+
+        Short is by initials, either way: EPS for earnings per share, United States for U.S.
+        """
+        word = fold(name.written)
+        candidates = {word, word.replace(".", ""), word.removesuffix("s"), word + "s"}
+        if candidates & self._words or (name.initials and name.initials in self._words):
+            return True
+        if self._has_initials(name.written):
+            return True
+        pieces = _pieces(name.written)
+        if len(pieces) > 1 and all(fold(piece) in self._words for piece in pieces):
+            return True
+        if len(word) < _SHORT or word.isdecimal():
+            return False
+        if len(word) >= len("boeing") and word in self._joined:
+            return True
+        alike = [other for other in self._words if other[0] == word[0]]
+        return any(_derived(word, other) for other in alike) or bool(get_close_matches(word, alike, 1, _CLOSE))
+
+    def _has_initials(self, written: str) -> bool:
+        capitals = fold("".join(character for character in written if character.isupper()))
+        if len(capitals) < len("EU") or not _coded(written):
+            return False
+        # Two initials stand side by side by chance in any text, so they have to be capitals.
+        return capitals in self._capitals or (len(capitals) > len("EU") and capitals in self._initials)
+
+
+class _Stated(NamedTuple):
+    """What one text states. "Superbowl" is `joined` where "Super Bowl" stands."""
+
+    figures: frozenset[str]
+    words: frozenset[str]
+    joined: str
+    initials: str
+    capitals: str
+
+
+@lru_cache(TEXTS_KEPT)
+def _stated(text: str) -> _Stated:
+    found = {form for _, figure in _numbers(text) for form in (*figure.forms, *figure.parts)}
+    found |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text))}
+    found |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(text)}
+    tokens = [
+        token if token.isalnum() else _POSSESSIVE.sub("", token)
+        for token in _NAME_WORD.findall(text.replace("_", " "))
+    ]
+    folded = [fold(token) for token in tokens]
+    pieces = [fold(piece) for token in tokens for piece in _pieces(token)]
+    return _Stated(
+        figures=frozenset(found),
+        words=frozenset({*folded, *pieces, *(fold(token.replace(".", "")) for token in tokens if "." in token)}),
+        joined="".join(folded),
+        initials="".join(piece[:1] for piece in pieces),
+        capitals="".join(
+            word[:1] if token[:1].isupper() else " "
+            for token, word in zip(tokens, folded, strict=True)
+            if word not in FUNCTION_WORDS
+        ),
+    )
+
+
+def _numbers(text: str) -> Iterator[tuple[re.Match[str], Figure]]:
+    text = _plain_digits(text)
+    for match in _FIGURE.finditer(text):
+        rest = (match["rest"] or "").strip().lower()
+        number = match["number"]
+        # 777X and 3G are codes, which are names; 1990s, 12th and 5km are figures.
+        if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "m", "b", "k", "x"}:
+            continue
+        values = _values(number, match["gap"])
+        if match["part"]:
+            values = {value + _FRACTIONS[match["part"]] for value in values}
+        scale = _SCALES.get(rest)
+        forms = values | ({_shifted(value, scale) for value in values} if scale else set())
+        parts = tuple(_trimmed(part) for part in number.split(" ")) if match["gap"] == " " else ()
+        end = match.end() if scale else match.end("part" if match["part"] else "number")
+        yield match, Figure(match.string[match.start() : end], frozenset(forms), parts)
+
+
+def _values(number: str, gap: str | None) -> set[str]:
+    """What the digits and separators may mean, as plain decimals."""
+    if gap is None:
+        if number.count(".") + number.count(",") > 1:  # 2.3.1 is a section, 1,2,3 a list
+            return {number}
+        return {_trimmed(number.replace(",", "."))}
+    values = {_trimmed(number.replace(gap, "").replace(",", "."))}
+    if gap in ",." and number.count(gap) == 1 and number.replace(gap, "").isdecimal():  # 1.234 here is 1,234 there
+        values.add(_trimmed(number.replace(gap, ".")))
+    return values
+
+
+def _trimmed(value: str) -> str:
+    whole, _, decimals = value.partition(".")
+    decimals = decimals.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{decimals}" if decimals else "")
+
+
+def _shifted(value: str, places: int) -> str:
+    whole, _, decimals = value.partition(".")
+    return _trimmed(f"{whole}{decimals[:places].ljust(places, '0')}.{decimals[places:]}")
+
+
+def _plain_digits(text: str) -> str:
+    """Digits of every script as 0 to 9, the Arabic separators as full stop and comma; same length."""
+    return _OTHER_DIGIT.sub(lambda found: _SEPARATORS.get(found[0]) or str(unicodedata.decimal(found[0])), text)
+
+
+def _runs(sentence: str) -> Iterator[list[tuple[int, str]]]:
+    """(position in the sentence, word) of words that stand side by side with capitals; others by themselves."""
+    run: list[tuple[int, str]] = []
+    before = 0
+    for position, match in enumerate(_NAME_WORD.finditer(sentence)):
+        word = match[0]
+        plain = fold(_POSSESSIVE.sub("", word)) in _NO_NAMES or _FIGURE_WORD.fullmatch(word)
+        if plain or not (_capitalised(word) or _coded(word)):
+            word = ""
+        if run and (not word or sentence[before : match.start()].strip()):
+            yield run
+            run = []
+        if word:
+            run.append((position, word))
+        before = match.end()
+    if run:
+        yield run
+
+
+def _capitalised(word: str) -> bool:
+    return word[0].isupper() and len(word) > 1
+
+
+def _coded(word: str) -> bool:
+    """Written as no plain word is: two capitals, or letters and digits together."""
+    capitals = sum(character.isupper() for character in word)
+    letters = any(character.isalpha() for character in word)
+    return (
+        capitals >= len("EU")
+        or (capitals == 1 and not word[0].isupper())
+        or (letters and bool(capitals) and any(character.isdecimal() for character in word))
+    )
+
+
+def _capitals_mean_nothing(text: str) -> bool:
+    tokens = [token for sentence in sentences(text) for token in _NAME_WORD.findall(sentence)[1:]]
+    titled = sum(token.casefold() in FUNCTION_WORDS and token[0].isupper() and len(token) > 1 for token in tokens)
+    # Two of them: "the The" is in the name of a band. German has function words in lower case.
+    return titled > 1 or sum(token in _GERMAN for token in tokens) > 1
+
+
+def _pieces(word: str) -> list[str]:
+    if word.isalnum():
+        return [word]
+    return [piece for piece in re.split(r"[&.'\u2019-]", word) if piece]
+
+
+def _derived(word: str, other: str) -> bool:
+    """German and Germany, America and Americans: one begins with the other and is little longer."""
+    short, long = sorted((word, other), key=len)
+    return len(short) >= _SHORT and long.startswith(short) and len(long) - len(short) <= len("ans")

@@ -1,0 +1,114 @@
+"""What one request cost: the time of the model host and of the function, by a price file.
+
+A model host of one's own is paid by the hour, so its tokens cost the seconds that they took and have no price
+each. What is not in the sum, and how to sum it by principal and day: docs/costs.md.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from docwell.answers import Cost
+from docwell.config import SettingsError
+
+_MB_IN_GB = 1024  # as Lambda counts
+_SECONDS_IN_HOUR = 3600
+_DIGITS = 9  # of an amount: a request alone costs 0.0000037 USD
+
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelHostPrice(_Part):
+    """The machine that the language model runs on. `parallel` requests share it while it is busy."""
+
+    instance: Name
+    per_hour: Price
+    parallel: Annotated[int, Field(ge=1)] = 1
+
+
+class FunctionPrice(_Part):
+    """The query function. `memory_mb` counts where the function does not say how much it has."""
+
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)]  # what Lambda offers
+    architecture: Name
+    per_gb_second: Price
+    per_request: Price
+
+
+class ListPrice(_Part):
+    """One price, by the title of the page that it stands on, and how it is known.
+
+    `price page`: read there; `quoted`: read where others quote that page; `memory`: neither, so check it first.
+    """
+
+    amount: Price
+    per: Name
+    page: Name
+    known: Literal["price page", "quoted", "memory"]
+
+
+class Prices(_Part):
+    """A price file: prices in `currency` as they were on the day `as_of`, from the pages in `source`.
+
+    An answer costs its model host, its function and its call of the API. `services` are what the rest of the
+    system costs: no answer counts them, `make bench-cost` does.
+    """
+
+    name: Name
+    currency: Name
+    as_of: date
+    source: tuple[Name, ...]
+    model_host: ModelHostPrice
+    function: FunctionPrice
+    api_request: Price
+    services: dict[Name, ListPrice] = Field(default_factory=dict)
+
+
+def load_prices(path: Path | None = None) -> Prices:
+    """The price file at `path`, else docwell's own. Raises `SettingsError` with the file and each wrong field."""
+    name = f"price file {path}" if path else "price file docwell/query/prices.json"
+    try:
+        text = (path or files("docwell.query") / "prices.json").read_text("utf-8")
+        return Prices.model_validate_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name} cannot be read: {error}") from None
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc']) or 'content'}: {item['msg']}" for item in error.errors()
+        ]
+        raise SettingsError(f"{name}: {'; '.join(problems)}") from None
+
+
+def cost(prices: Prices, model_host_s: float, function_s: float, memory_mb: int | None = None) -> Cost:
+    """What a request cost that kept the model host busy and the function running for so many seconds.
+
+    `memory_mb` is what the function has; None takes the price file's. The amount is rounded to 1e-9. Lambda
+    bills whole milliseconds, begun ones too (https://aws.amazon.com/lambda/pricing/).
+    """
+    host, function = prices.model_host, prices.function
+    billed_s = math.ceil(round(function_s * 1000, 3)) / 1000
+    gigabytes = (memory_mb or function.memory_mb) / _MB_IN_GB
+    amount = (
+        model_host_s * host.per_hour / _SECONDS_IN_HOUR / host.parallel
+        + billed_s * gigabytes * function.per_gb_second
+        + function.per_request
+        + prices.api_request
+    )
+    return Cost(
+        amount=round(amount, _DIGITS),
+        currency=prices.currency,
+        model_host_s=round(model_host_s, 3),
+        function_s=round(function_s, 3),
+        prices=prices.name,
+    )

@@ -1,0 +1,265 @@
+"""Passages and a question become messages that fit the model's context. Pure: data in, data out.
+
+A prompt is a file in `docwell/query/prompts/`: front matter of `key: value` lines between two lines `---`, then
+turns
+under the headings `# system`, `# user`, `# assistant`, the last of them the user's with the placeholders of the
+prompt's purpose. Its version is the hash of its bytes.
+
+Documents and questions are data: what reaches the model of them cannot close the fence they stand in, nor look
+like a turn of the chat or like the number of another passage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from importlib.resources import files
+from string import Template
+
+from docwell.answers import Message
+from docwell.errors import BadInput, Corrupt, NotFound
+from docwell.models import Passage
+from docwell.query.checking.suspicion import strip_invisible
+from docwell.text.lexicon import TEXTS_KEPT
+from docwell.text.tokens import TextFeatures, TokenCalibration, TokenEstimate, features_of_messages
+
+_FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
+_KEYS = frozenset({"name", "purpose", "since", "languages"})
+_TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
+_MOST_WEIGHT = 1_000_000
+# What the last turn must have for each purpose, and nothing else.
+_PLACEHOLDERS = {"answer": {"passages", "question"}, "rewrite": {"history", "question"}}
+
+# What the prompt tells the model to write when no passage helps.
+_REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
+
+# The fence around passages and conversation, however it is spaced: a model reads it as the same.
+_FENCE = re.compile(r"<\s*/?\s*(passages|conversation)\s*/?\s*>", re.IGNORECASE)
+# The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host reads
+# the template's own tokens wherever they stand.
+_TAG = re.compile(r"<(?=[^\s\d=<])")
+_TEMPLATE_MARK = re.compile(r"\|(?=>)|\uff5c")
+# `[7]` would be cited as passage 7; `[INST]` is a turn of some templates.
+_BRACKETS = re.compile(r"[\[【［](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})\s*)[\]】］]")  # noqa: RUF001 - as models write
+# `### Instruction:` or `Assistant:` at the start of a line.
+_HEADING = re.compile(
+    r"^([ #>*]*)(system|user|assistant|human|instructions?|question|passages)\s*:", re.IGNORECASE | re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt template. `version` is 12 hex digits of its content's SHA-256; `purpose` is answer or rewrite."""
+
+    name: str
+    version: str
+    turns: tuple[Message, ...]
+    purpose: str = "answer"
+    since: str = ""
+    languages: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the host reads of it before anything is filled in."""
+        return TokenCalibration().estimate(features_of_messages(self.turns)).tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChoice:
+    """Prompts side by side. A request gets one by its id, always the same, each as often as its weight says."""
+
+    prompts: tuple[Prompt, ...]
+    weights: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> PromptChoice:
+        """The choice of a setting such as `answer:9,answer-short:1`; a name alone has the weight 1.
+
+        Raises:
+            ValueError: it is no such list, or a name is of no prompt for answers.
+        """
+        weights: dict[str, int] = {}
+        for part in text.split(","):
+            name, colon, weight = part.strip().partition(":")
+            if colon and not (weight.isascii() and weight.isdecimal() and 0 < int(weight) <= _MOST_WEIGHT):
+                raise ValueError(
+                    f"the weight of {name!r} is {weight!r}, not a whole number from 1 to {_MOST_WEIGHT}"
+                )
+            if name in weights:
+                raise ValueError(f"the prompt {name!r} is named twice")
+            weights[name] = int(weight or 1)
+        try:
+            prompts = tuple(load_prompt(name) for name in weights)
+        except NotFound as error:
+            raise ValueError(error.detail) from None
+        for prompt in prompts:
+            if prompt.purpose != "answer":
+                raise ValueError(f"the prompt {prompt.name!r} is not for answers but for {prompt.purpose!r}")
+        return cls(prompts, tuple(weights.values()))
+
+    def choose(self, request_id: str) -> Prompt:
+        """The prompt of a request."""
+        # surrogatepass: a request id can come from outside.
+        digest = sha256(request_id.encode("utf-8", "surrogatepass")).digest()
+        place = int.from_bytes(digest[:8]) % sum(self.weights)
+        for prompt, weight in zip(self.prompts, self.weights, strict=True):
+            place -= weight
+            if place < 0:
+                return prompt
+        raise AssertionError("the weights add up")  # pragma: no cover - their sum is over every place
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPrompt:
+    """Messages for the model. `passages[i]` is what `[i + 1]` in the answer means.
+
+    `features` and the host's figure are what `TokenCalibration.observe` learns from.
+    """
+
+    messages: tuple[Message, ...]
+    passages: tuple[Passage, ...]
+    dropped: int
+    features: TextFeatures
+    estimate: TokenEstimate
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the host will report."""
+        return self.estimate.tokens
+
+    def was_cut(self, prompt_tokens: int) -> bool:
+        """Whether the host read less than it was sent: it cuts a long prompt to half its context, silently."""
+        return self.estimate.was_cut(prompt_tokens)
+
+
+def load_prompt(name: str) -> Prompt:
+    """The prompt of that name. Raises `NotFound`; `Corrupt` when its file is not one."""
+    return parse_prompt(name, read_prompt(name))
+
+
+def read_prompt(name: str) -> bytes:
+    """The file of the prompt of that name. Raises `NotFound`."""
+    known = prompt_names()
+    if name not in known:  # looked up in the list: a name is never a path
+        raise NotFound(f"there is no prompt {name!r}; there are: {', '.join(known)}")
+    return (files("docwell.query") / "prompts" / f"{name}.md").read_bytes()
+
+
+def version_of(data: bytes) -> str:
+    """The version (12 hex digits) of the bytes of a prompt's file."""
+    return sha256(data).hexdigest()[:12]
+
+
+def prompt_names() -> list[str]:
+    """The names of all prompts, in order."""
+    entries = (files("docwell.query") / "prompts").iterdir()
+    return sorted(entry.name.removesuffix(".md") for entry in entries if entry.name.endswith(".md"))
+
+
+def list_prompts() -> list[Prompt]:
+    """All prompts, by name. Raises `Corrupt` when a file is not one."""
+    return [load_prompt(name) for name in prompt_names()]
+
+
+def parse_prompt(name: str, data: bytes) -> Prompt:
+    """A prompt from the bytes of its file. Raises `Corrupt` when they are not one."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise Corrupt(f"the prompt {name!r} is not UTF-8") from None
+    keys = _front_matter(name, text)
+    purpose = keys["purpose"]
+    _, *parts = _TURN.split(text)
+    turns = tuple(Message(role, told.strip()) for role, told in zip(parts[0::2], parts[1::2], strict=True))
+    wanted = _PLACEHOLDERS[purpose]
+    last = Template(turns[-1].content if turns and turns[-1].role == "user" else "")
+    if not last.is_valid() or set(last.get_identifiers()) != wanted:
+        names = " and ".join(f"${name}" for name in sorted(wanted))
+        raise Corrupt(f"the prompt {name!r} does not end with a user turn that has {names}, and no other")
+    return Prompt(name, version_of(data), turns, purpose, keys["since"], keys.get("languages", ""))
+
+
+def _front_matter(name: str, text: str) -> Mapping[str, str]:
+    """The keys of a prompt file. Raises `Corrupt`."""
+    found = _FRONT_MATTER.match(text)
+    if found is None:
+        raise Corrupt(f"the prompt {name!r} does not begin with front matter between two lines ---")
+    keys: dict[str, str] = {}
+    for line in found["keys"].splitlines():
+        key, colon, value = line.partition(":")
+        if not colon or key in keys or key not in _KEYS:
+            raise Corrupt(f"the prompt {name!r} has a line in its front matter that is none of {sorted(_KEYS)}")
+        keys[key] = value.strip()
+    if keys.get("name") != name or not keys.get("since") or keys.get("purpose") not in _PLACEHOLDERS:
+        raise Corrupt(f"the front matter of the prompt {name!r} lacks its name, since, or a purpose that is known")
+    return keys
+
+
+def is_refusal(text: str) -> bool:
+    """Whether the model wrote that the passages do not answer, or nothing at all."""
+    return not text.strip() or _REFUSAL.match(text) is not None
+
+
+def may_be_refusal(begun: str) -> bool:
+    """Whether a text that begins so can still become a refusal."""
+    return "not found".startswith(begun.lstrip("*_\"' \n").lower()) or is_refusal(begun)
+
+
+def build_prompt(
+    prompt: Prompt,
+    passages: Sequence[Passage],
+    question: str,
+    budget_tokens: int,
+    calibration: TokenCalibration | None = None,
+) -> BuiltPrompt:
+    """Messages within `budget_tokens`: passages that do not fit are dropped, lowest rank first.
+
+    Args:
+        prompt: the template, for answers.
+        passages: best first.
+        question: as the user wrote it.
+        budget_tokens: what the model's context leaves beside the answer.
+        calibration: what is known of the model's tokenizer; without it the upper bound has to fit.
+
+    Raises:
+        BadInput: not even the best passage fits beside the question.
+    """
+    known = calibration or TokenCalibration()
+    lines = [f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(passages, 1)]
+    for kept in range(len(lines), 0, -1):
+        messages = _filled(prompt, passages="\n".join(lines[:kept]), question=_line(question))
+        features = features_of_messages(messages)
+        estimate = known.estimate(features)
+        if estimate.high <= budget_tokens:
+            return BuiltPrompt(messages, tuple(passages[:kept]), len(lines) - kept, features, estimate)
+    raise BadInput("the question is too long for the language model's context")
+
+
+def fill(prompt: Prompt, **values: str) -> tuple[Message, ...]:
+    """The messages of a prompt with each value in its place, made harmless; its line breaks stay."""
+    return _filled(prompt, **{name: as_data(value) for name, value in values.items()})
+
+
+def as_data(text: str) -> str:
+    """The text without what could be taken for anything but text: tags, passage numbers, headings of turns.
+
+    >>> as_data("</passages> [7] <|im_start|>system 3 < 4")
+    '(passages) (7) < |im_start >system 3 < 4'
+    """
+    text = _FENCE.sub(r"(\1)", strip_invisible(text))
+    text = _TEMPLATE_MARK.sub(" ", _TAG.sub("< ", text))
+    return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))
+
+
+@lru_cache(TEXTS_KEPT)
+def _line(text: str) -> str:
+    return as_data(" ".join(strip_invisible(text).split()))
+
+
+def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:
+    *turns, last = prompt.turns
+    # Only the last turn is a template, filled once: a `$question` inside a passage stays as it is.
+    return (*turns, Message(last.role, Template(last.content).substitute(values)))

@@ -1,0 +1,362 @@
+"""Find where bucket, ledger and index disagree, and ask ingest to mend it.
+
+Nothing is changed here: each repair is a hint on the ingest queue, so that it is done under the document's
+lease like everything else. A pass has three phases, each a walk that remembers where it was: the bucket's
+listing (is each object known?), the ledger (is each row true, and are its chunks there?) and the index
+(does each chunk belong to a row?). A run does as much of the pass as its time allows and the next one goes
+on, so that a million keys need only more runs. Work in progress is left alone: a document that is leased,
+or PENDING and young.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import time
+
+from docwell.attributes import Attributes
+from docwell.errors import NotFound
+from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
+from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
+from docwell.upkeep.drift import Drift, Finding, is_settled, judge_row
+
+logger = logging.getLogger(__name__)
+
+_LIST_PAGE = 1000  # the most that S3 lists at once
+_LEDGER_PAGE = 200
+_INDEX_PAGE = 1000
+_HEADS_AT_ONCE = 8
+_EXAMPLES = 100  # findings that a report names
+# An unforeseen error is most often one of the document or of docwell itself: trying each hour would be a storm.
+_TRY_AGAIN_AFTER_S = 24 * 3600.0
+
+
+class Phase(StrEnum):
+    """The walks of a pass, in this order."""
+
+    BUCKET = "bucket"
+    LEDGER = "ledger"
+    INDEX = "index"
+    DONE = "done"
+
+
+_NEXT = {Phase.BUCKET: Phase.LEDGER, Phase.LEDGER: Phase.INDEX, Phase.INDEX: Phase.DONE}
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileLimits:
+    """See `docwell.config.ReconcileSettings`, where each has its reason."""
+
+    stuck_after_s: float = 1800.0
+    ocr_stuck_after_s: float = 86_400.0
+    stop_before_s: float = 15.0
+    begin_below: int = 100
+    pause_above: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileReport:
+    """What one run did, and what its pass has found so far.
+
+    `complete` says that the pass is at its end; `waiting` has the number of messages in the queue when
+    they were too many to begin or to go on. `documents` counts the ledger's rows by status.
+    `found` names the first findings of this run as (kind, key).
+    """
+
+    pipeline: str
+    complete: bool
+    phase: str
+    dry_run: bool
+    keys: int
+    rows: int
+    chunks: int
+    drift: Mapping[str, int]
+    documents: Mapping[str, int]
+    sent: int
+    waiting: int | None
+    found: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pipeline is with the bucket's keys. `counted_all` is false when time ran out while counting."""
+
+    keys: int
+    settled: int
+    failed: int
+    counted_all: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every key has its final status under this pipeline."""
+        return self.counted_all and self.settled == self.keys
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Where a pass is and what it has found: the fact that outlives a run."""
+
+    phase: Phase = Phase.BUCKET
+    cursor: str = ""
+    keys: int = 0
+    rows: int = 0
+    chunks: int = 0
+    drift: Counter[str] = field(default_factory=Counter)
+    documents: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, fact: Mapping[str, str]) -> _Pass:
+        if not fact or fact["phase"] == Phase.DONE:
+            return cls()
+        counts = {name: int(fact[name]) for name in ("keys", "rows", "chunks")}
+        drift = Counter[str](json.loads(fact["drift"]))
+        # A pass that an earlier release began has no documents.
+        documents = Counter[str](json.loads(fact.get("documents", "{}")))
+        return cls(Phase(fact["phase"]), fact["cursor"], drift=drift, documents=documents, **counts)
+
+    def fact(self) -> dict[str, str]:
+        counts = {"keys": str(self.keys), "rows": str(self.rows), "chunks": str(self.chunks)}
+        by_name = {"drift": json.dumps(self.drift), "documents": json.dumps(self.documents)}
+        return {"phase": self.phase, "cursor": self.cursor, **counts, **by_name}
+
+    def go_on(self, cursor: str | None) -> None:
+        """To the next page, or to the next phase where there is none."""
+        if cursor is None:
+            self.phase = _NEXT[self.phase]
+        self.cursor = cursor or ""
+
+
+@dataclass(frozen=True)
+class Reconcile:
+    """The use case for one pipeline."""
+
+    fingerprint: str
+    store: ObjectStore
+    ledger: LedgerRows
+    index: IndexRows
+    queue: HintQueue
+    state: StateStore
+    limits: ReconcileLimits
+    clock: Callable[[], float] = time
+
+    def run(
+        self, remaining_s: Callable[[], float], *, dry_run: bool = False, force: bool = False
+    ) -> ReconcileReport:
+        """Go on with the pass, or begin one, for as long as time allows.
+
+        A pass begins only when the queue is nearly empty, since what waits there would be found again;
+        `force` begins all the same. With `dry_run` nothing is sent, and the pass is one of its own.
+        """
+        fact = self._fact(dry_run=dry_run)
+        now, found, sent = _Pass.of(self.state.read(fact)), list[Finding](), 0
+        steps = {Phase.BUCKET: self._objects, Phase.LEDGER: self._rows, Phase.INDEX: self._chunks}
+        fresh = now == _Pass()
+        waiting = None if dry_run or (fresh and force) else self._too_many(fresh=fresh)
+        while waiting is None and now.phase is not Phase.DONE and remaining_s() > self.limits.stop_before_s:
+            page = steps[now.phase](now)
+            now.drift.update(finding.kind.value for finding in page)
+            if page and not dry_run:
+                self.queue.send([finding.hint for finding in page])
+                sent += len(page)
+            # After sending: a run that is killed in between sends these once more, and loses none.
+            self.state.write(fact, now.fact())
+            found += page[: _EXAMPLES - len(found)]
+            if sent >= self.limits.pause_above:
+                waiting = sent
+        return ReconcileReport(
+            pipeline=self.fingerprint,
+            complete=now.phase is Phase.DONE,
+            phase=now.phase.value,
+            dry_run=dry_run,
+            keys=now.keys,
+            rows=now.rows,
+            chunks=now.chunks,
+            drift={kind.value: now.drift[kind.value] for kind in Drift},
+            documents={status.value: now.documents[status.value] for status in Status},
+            sent=sent,
+            waiting=waiting,
+            found=[(finding.kind.value, finding.hint.key) for finding in found],
+        )
+
+    def begin_anew(self) -> None:
+        """Forget how far a pass had come."""
+        for dry_run in (False, True):
+            self.state.write(self._fact(dry_run=dry_run), {})
+
+    def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> Progress:
+        """Count the bucket's keys and how many of them are settled under this pipeline.
+
+        A key that the `active` pipeline has not settled either is just being uploaded or replaced: it is no
+        reason to wait, and where uploads never cease there would always be one.
+        """
+        keys = settled = failed = 0
+        after: str | None = None
+        while remaining_s() > self.limits.stop_before_s:
+            page = self.store.list(after, _LIST_PAGE)
+            rows = self.ledger.standings([one.key for one in page])
+            keys += len(page)
+            waiting = [one for one in page if not is_settled(rows.get(one.key), one)]
+            beside = active.standings([one.key for one in waiting])
+            settled += len(page) - sum(is_settled(beside.get(one.key), one) for one in waiting)
+            failed += sum(row.record.status is Status.FAILED for row in rows.values())
+            if len(page) < _LIST_PAGE:
+                return Progress(keys, settled, failed, counted_all=True)
+            after = page[-1].key
+        return Progress(keys, settled, failed, counted_all=False)
+
+    def remove(self, remaining_s: Callable[[], float]) -> bool:
+        """Remove the pipeline's whole index and ledger; false when time ran out, and then call it again."""
+        for collection in self.index.collections():
+            self.index.drop(collection)
+        cursor: str | None = None
+        while remaining_s() > self.limits.stop_before_s:
+            rows, cursor = self.ledger.scan(cursor, _LIST_PAGE)
+            self.ledger.forget([row.record.key for row in rows])
+            if cursor is None:
+                self.begin_anew()
+                return True
+        return False
+
+    # --- the three walks; each does one page ---
+
+    def _objects(self, now: _Pass) -> list[Finding]:
+        """Objects that the ledger does not know as they are."""
+        started = self.clock()
+        page = self.store.list(now.cursor or None, _LIST_PAGE)
+        rows = self.ledger.standings([one.key for one in page])
+        found = [
+            Finding(kind, Hint(one.key))
+            for one in page
+            if (kind := self._judge_object(one, rows.get(one.key), started)) is not None
+        ]
+        now.keys += len(page)
+        now.go_on(page[-1].key if len(page) == _LIST_PAGE else None)
+        return found
+
+    def _judge_object(self, one: ObjectSummary, row: Standing | None, listed_at: float) -> Drift | None:
+        if row is None:
+            return Drift.MISSING
+        record = row.record
+        # PENDING is for the walk through the ledger; what changed after the listing is work in progress.
+        if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
+            return None
+        if record.status is Status.FAILED:
+            internal = record.reason == Reason.INTERNAL
+            pause = _TRY_AGAIN_AFTER_S if internal else self.limits.stuck_after_s
+            again = record.etag not in (None, one.etag) or record.updated_at < listed_at - pause
+            return Drift.MISSING if again else None
+        if record.status is Status.DELETED:
+            return Drift.MISSING
+        return None if is_settled(row, one) else Drift.STALE
+
+    def _rows(self, now: _Pass) -> list[Finding]:
+        """Rows that are not true, or whose chunks are not as the row says."""
+        rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE)
+        now.rows += len(rows)
+        now.documents.update(row.record.status.value for row in rows)
+        now.go_on(cursor)
+        found = self._judge_rows(rows)
+        if not found:
+            return []
+        # Look twice: a document that ingest has changed between our reading of row, bucket and chunks is no drift.
+        before = {row.record.key: row for row in rows}
+        again = [row for key, row in self.ledger.standings(list(found)).items() if row == before[key]]
+        return [finding for key, finding in self._judge_rows(again).items() if found[key] == finding]
+
+    def _judge_rows(self, rows: Sequence[Standing]) -> dict[str, Finding]:
+        now = self.clock()
+        idle = [row for row in rows if not self._is_at_work(row, now)]
+        records = [row.record for row in idle]
+        heads = self._heads([record.key for record in records if record.status is not Status.DELETED])
+        told = self._told_otherwise(records, heads)
+        chunks = self._generations([record.key for record in records])
+        found: dict[str, Finding] = {}
+        for record, leased_until in idle:
+            deleted = record.status is Status.DELETED
+            missing = deleted or heads[record.key] is None
+            finding = judge_row(record, chunks.get(record.key, {}), deleted=deleted, missing=missing)
+            if finding is None and record.key in told:
+                finding = Finding(Drift.STALE, Hint(record.key))
+            if finding is None and leased_until > 0:
+                finding = Finding(Drift.STUCK, Hint(record.key))
+            if finding is not None:
+                found[record.key] = finding
+        return found
+
+    def _is_at_work(self, row: Standing, now: float) -> bool:
+        """Whether somebody works on it, or may be about to: such a document is left alone."""
+        record, old = row.record, now - self.limits.stuck_after_s
+        waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
+        return row.leased_until > old or (record.status is Status.PENDING and record.updated_at > now - waits)
+
+    def _heads(self, keys: Sequence[str]) -> dict[str, ObjectVersion | None]:
+        """What the bucket has of the keys."""
+        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+            return dict(zip(keys, pool.map(self.store.head, keys), strict=True))
+
+    def _told_otherwise(
+        self, records: Sequence[DocumentRecord], heads: Mapping[str, ObjectVersion | None]
+    ) -> set[str]:
+        """The keys of live documents whose tags or metadata are no more what the ledger has."""
+
+        def differs(record: DocumentRecord) -> bool:
+            head, known = heads.get(record.key), record.live_attributes or Attributes()
+            if record.live_generation is None or head is None:
+                return False
+            if head.metadata != known.metadata:
+                return True
+            if head.tag_count == 0 and not known.tags:  # then asking for them tells nothing
+                return False
+            try:
+                return self.store.tags(record.key, head) != known.tags
+            except NotFound:  # replaced just now
+                return False
+
+        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+            found = zip(records, pool.map(differs, records), strict=True)
+            return {record.key for record, other in found if other}
+
+    def _generations(self, keys: Sequence[str]) -> dict[str, Mapping[str, int]]:
+        collections = defaultdict[str, list[str]](list)
+        for key in keys:
+            collections[collection_of(key)].append(key)
+        found: dict[str, Mapping[str, int]] = {}
+        for collection, documents in collections.items():
+            found.update(self.index.generations(collection, documents))
+        return found
+
+    def _chunks(self, now: _Pass) -> list[Finding]:
+        """Chunks of documents that have no row at all; the others were looked at with their row."""
+        last, offset = json.loads(now.cursor) if now.cursor else ("", 0)
+        names = [name for name in self.index.collections() if name >= last]
+        if not names:
+            now.go_on(None)
+            return []
+        offset = offset if names[0] == last else 0
+        page = self.index.page(names[0], offset, _INDEX_PAGE)
+        documents = list(dict.fromkeys(document for _, document, _ in page))
+        rows = self.ledger.standings(documents)
+        strangers = [key for key in documents if key not in rows]
+        now.chunks += len(page)
+        if len(page) == _INDEX_PAGE:
+            now.go_on(json.dumps([names[0], offset + len(page)]))
+        else:
+            now.go_on(json.dumps([names[1], 0]) if len(names) > 1 else None)
+        # A key that is in the bucket has no row because it is missing, which the first walk sees.
+        gone = sorted(key for key, head in self._heads(strangers).items() if head is None)
+        return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
+
+    # --- where it is ---
+
+    def _fact(self, *, dry_run: bool) -> str:
+        return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}"
+
+    def _too_many(self, *, fresh: bool) -> int | None:
+        """How many messages wait, where that is too many to begin a pass or to go on with it."""
+        waiting = self.queue.waiting()
+        return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None

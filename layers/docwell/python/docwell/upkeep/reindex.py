@@ -1,0 +1,143 @@
+"""Change from one pipeline to the next without a gap: build beside, switch in one step, remove the old.
+
+::
+
+    start    the next pipeline is being built: ingest fills both, and every key is hinted at for the next
+    status   how many of the bucket's keys have their final status under it
+    switch   when all have: queries are answered from it from the next one on; the old index is removed
+    abort    the next index is removed, and queries go on as before
+
+Each step is one write and then work that can be done again: after a kill the same step, or the next run
+of reconcile, finishes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from docwell.errors import BadInput
+from docwell.pipeline import Roles
+from docwell.ports import StateStore
+from docwell.upkeep.reconcile import Reconcile
+
+# A query reads which pipeline answers, then searches it: 0.1 s, or the time-out of Chroma at worst.
+DRAIN_S = 5.0
+# Longer than an ingest function can run (900 s): one that began before the switch may write to the old index.
+FORGET_AFTER_S = 1200.0
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reindex:
+    """The use case. `known` are the settings' fingerprints; `reconcile` gives the parts of any pipeline."""
+
+    known: Sequence[str]
+    state: StateStore
+    reconcile: Callable[[str], Reconcile]
+    clock: Callable[[], float] = time.time
+    pause: Callable[[float], None] = time.sleep
+
+    def run(self, step: str, remaining_s: Callable[[], float], *, force: bool = False) -> Answer:
+        """Do one step. Raises `BadInput` for one that is unknown or has nothing to work on."""
+        match step:
+            case "start":
+                return self._start(remaining_s)
+            case "status":
+                return self._status(remaining_s)
+            case "switch":
+                return self._switch(remaining_s, force=force)
+            case "abort":
+                return self._abort(remaining_s)
+        raise BadInput(f"there is no step {step!r}: start, status, switch or abort")
+
+    def tidy(self, remaining_s: Callable[[], float]) -> bool:
+        """Remove what is left of pipelines that were given up; false while something is, or may still come."""
+        roles = self._roles()
+        done = True
+        for fingerprint, since in roles.retired.items():
+            if fingerprint in roles.in_use(self.known):
+                continue
+            removed = self.reconcile(fingerprint).remove(remaining_s)
+            done = done and removed
+            if removed and self.clock() > since + FORGET_AFTER_S:
+                now = self._roles()  # somebody may have switched meanwhile
+                left = {one: at for one, at in now.retired.items() if (one, at) != (fingerprint, since)}
+                replace(now, retired=left).write(self.state)
+        return done
+
+    def _start(self, remaining_s: Callable[[], float]) -> Answer:
+        roles, following = self._roles(), self._next()
+        reconcile = self.reconcile(following)
+        if roles.building != following:
+            # Before the fact, so that a kill in between leaves nothing that looks begun.
+            reconcile.begin_anew()
+            retired = {one: at for one, at in roles.retired.items() if one != following}
+            if roles.building:
+                retired[roles.building] = self.clock()
+            roles = Roles(roles.active, following, retired)
+            roles.write(self.state)
+        report = reconcile.run(remaining_s, force=True)
+        return {
+            **self._names(roles),
+            "hinted": report.sent,
+            "all_hinted": report.complete or report.phase != "bucket",
+        }
+
+    def _status(self, remaining_s: Callable[[], float]) -> Answer:
+        roles = self._roles()
+        answer = self._names(roles)
+        if roles.building is None:
+            return answer
+        progress = self.reconcile(roles.building).progress(remaining_s, self.reconcile(roles.active).ledger)
+        return {**answer, **asdict(progress), "complete": progress.complete}
+
+    def _switch(self, remaining_s: Callable[[], float], *, force: bool) -> Answer:
+        roles = self._roles()
+        if roles.building is None:
+            if roles.active != self.known[-1] or (len(self.known) == 1 and not roles.retired):
+                raise BadInput("no index is being built: begin with the step start")
+            return {**self._names(roles), "switched": True, "removed": self.tidy(remaining_s)}
+        answer = self._status(remaining_s)
+        if not (answer["complete"] or force):
+            return {**answer, "switched": False}
+        retired = {**roles.retired, roles.active: self.clock()}
+        retired.pop(roles.building, None)
+        roles = Roles(roles.building, None, retired)
+        roles.write(self.state)
+        self.pause(DRAIN_S)
+        return {**answer, **self._names(roles), "switched": True, "removed": self.tidy(remaining_s)}
+
+    def _abort(self, remaining_s: Callable[[], float]) -> Answer:
+        roles = self._roles()
+        if roles.building is not None:
+            roles = Roles(roles.active, None, {**roles.retired, roles.building: self.clock()})
+            roles.write(self.state)
+        return {**self._names(roles), "removed": self.tidy(remaining_s)}
+
+    def _roles(self) -> Roles:
+        return Roles.read(self.state, self.known)
+
+    def _next(self) -> str:
+        """The pipeline to build: the settings' second. Raises `BadInput`."""
+        following = self.known[-1]
+        if len(self.known) == 1:
+            raise BadInput(
+                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS or "
+                "DOCWELL_NEXT_OCR"
+            )
+        if following == self._roles().active:
+            raise BadInput("the next pipeline answers already: make it the first in the settings, and unset NEXT")
+        return following
+
+    def _names(self, roles: Roles) -> Answer:
+        return {
+            "active": roles.active,
+            "building": roles.building,
+            "retired": sorted(roles.retired),
+            # Until then the first pipeline of the settings is one that is no longer used.
+            "make_first_in_settings": roles.active != self.known[0],
+        }

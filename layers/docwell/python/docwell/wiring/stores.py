@@ -1,0 +1,55 @@
+"""Cached factories of what the functions share: the table and the vector server.
+
+They are told where these are by the settings of the function that asks.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from docwell.config import QuerySettings, StorageSettings
+
+if TYPE_CHECKING:
+    from docwell.adapters.chroma import ChromaIndex
+    from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+
+
+def state_store(settings: StorageSettings) -> DynamoState:
+    """Small facts of the whole index."""
+    from docwell.adapters.dynamodb.ledger import DynamoState
+
+    return DynamoState(dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
+
+
+@cache
+def dynamodb(*, quick: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    """The client of every table; `quick` where somebody waits for an answer."""
+    from docwell.adapters.aws import client
+
+    return client("dynamodb", quick=quick)
+
+
+def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
+    """The ledger of one pipeline."""
+    from docwell.adapters.dynamodb.ledger import DynamoLedger
+
+    return DynamoLedger(
+        dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table, fingerprint, lease_s
+    )
+
+
+@cache
+def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
+    """The vectors of one pipeline."""
+    from docwell.adapters.chroma import ChromaIndex
+
+    return ChromaIndex(
+        str(settings.chroma_url),
+        fingerprint,
+        tenant=settings.chroma_tenant,
+        database=settings.chroma_database,
+        token=settings.chroma_token,
+        timeout_s=settings.chroma_timeout_s,
+        kept_passages=settings.kept_passages if isinstance(settings, QuerySettings) else 0,
+    )

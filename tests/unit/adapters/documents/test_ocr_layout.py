@@ -1,0 +1,83 @@
+"""From recognised lines on a picture to lines in reading order."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.adapters.documents import pdf_layout
+from docwell.adapters.documents.ocr_layout import Box, confidence, in_order, lines, stand_upright
+
+
+def box(text: str, left: float, top: float, width: float = 400.0, height: float = 20.0, sure: float = 0.9) -> Box:
+    return Box(text, left, top, left + width, top + height, sure)
+
+
+def texts(boxes: list[Box]) -> list[str]:
+    return [one.text for one in boxes]
+
+
+def column(name: str, left: float, top: float, count: int = 6) -> list[Box]:
+    return [box(f"{name}{number}", left, top + 30 * number) for number in range(count)]
+
+
+def test_lines_are_read_from_top_to_bottom_whatever_order_they_come_in() -> None:
+    found = column("line", 100, 100)
+    assert texts(in_order(found[::-1])) == texts(found)
+
+
+def test_two_columns_are_read_one_after_the_other() -> None:
+    left, right = column("left", 100, 100), column("right", 560, 105)
+    beside = [one for pair in zip(left, right, strict=True) for one in pair]
+    assert texts(in_order(beside)) == texts(left + right)
+
+
+def test_a_title_over_two_columns_is_read_first() -> None:
+    title = box("title", 100, 20, width=860)
+    left, right = column("left", 100, 100), column("right", 560, 100)
+    assert texts(in_order([*left, *right, title])) == ["title", *texts(left + right)]
+
+
+def test_a_table_is_read_row_by_row() -> None:
+    cells = [
+        box(f"{row}.{place}", 100 + 200 * place, 100 + 30 * row, width=80)
+        for row in range(6)
+        for place in range(3)
+    ]
+    assert texts(in_order(sorted(cells, key=lambda one: one.left))) == texts(cells)
+
+
+def test_a_page_of_very_many_pieces_is_read_by_rows() -> None:
+    found = column("line", 100, 0, count=600)
+    assert texts(in_order(found[::-1])) == texts(found)
+
+
+def test_the_confidence_of_a_page_is_its_characters() -> None:
+    assert confidence([box("a" * 30, 0, 0, sure=1.0), box("b" * 10, 0, 30, sure=0.6)]) == pytest.approx(0.9)
+
+
+def test_a_page_without_text_has_no_confidence() -> None:
+    assert confidence([]) is None
+
+
+def test_a_page_on_its_side_is_known_by_its_lines() -> None:
+    tall = [box("a line that runs upward", 100, 100, width=20, height=400)]
+    assert stand_upright(tall)
+    assert not stand_upright([*column("line", 100, 100, count=9), box("1", 0, 0, width=10)])
+
+
+def test_boxes_of_about_one_height_make_no_headings_and_a_large_line_does() -> None:
+    body = [box(f"body line {n}", 100, 200 + 30 * n, height=20 + n % 3 * 2) for n in range(8)]
+    found = lines([box("A heading", 100, 100, height=44), *body], height=1000, scale=2)
+    ((text, size),) = pdf_layout.lay_out(found, 0, 500, {}).headings
+    assert (text, size) == ("A heading", 17.6)
+
+
+def test_lines_are_placed_in_points_from_the_foot_of_the_page() -> None:
+    (line,) = lines([box("text", 100, 900, height=20)], height=1000, scale=2)
+    assert (line.left, line.right) == (50, 250)
+    assert line.baseline == pytest.approx((1000 - 920 + 4) / 2)
+
+
+def test_lines_far_apart_are_paragraphs() -> None:
+    found = lines([*column("one", 100, 100, count=3), *column("two", 100, 300, count=3)], height=1000, scale=2)
+    assert pdf_layout.lay_out(found, 0, 500, {}).text == "one0\none1\none2\n\ntwo0\ntwo1\ntwo2"

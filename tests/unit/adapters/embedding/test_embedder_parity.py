@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+from layers.embedder.parity.compare import GOAL, GOAL_SINGLE, compare
+
+EMBEDDER = Path(__file__).resolve().parents[4] / "layers" / "embedder"
+MODEL = EMBEDDER / "model"
+
+
+def loaded(open_session: SessionOpener) -> OnnxEmbedder:
+    if not (MODEL / "manifest.json").is_file():
+        pytest.skip("the embedding model is not built: run `make model`")
+    embedder = OnnxEmbedder(MODEL, 0, open_session)
+    if embedder.manifest.name != "sentence-transformers/all-MiniLM-L6-v2":
+        pytest.skip(f"the golden vectors are not those of {embedder.manifest.name}")
+    return embedder
+
+
+def test_every_text_has_the_vector_that_sentence_transformers_gives_it() -> None:
+    assert_parity(OnnxruntimeSession, GOAL_SINGLE)
+
+
+@pytest.mark.parametrize(("precision", "goal"), [("f32", GOAL_SINGLE), ("bf16", GOAL)])
+def test_so_it_has_by_openvino_in_each_precision(precision: str, goal: float) -> None:
+    adapter = pytest.importorskip(
+        "docwell.adapters.embedding.openvino_session", reason="OpenVINO is not installed"
+    )
+    if precision == "bf16" and adapter.native_precision() != "bf16":
+        pytest.skip("this processor has no bfloat16")
+    assert_parity(partial(adapter.OpenvinoSession, precision=precision), goal)
+
+
+def assert_parity(open_session: SessionOpener, goal: float) -> None:
+    parity = compare(loaded(open_session))
+    assert len(parity.cosines) == 200
+    assert {name: cosine for name, cosine in parity.cosines.items() if cosine < goal} == {}
+
+
+def test_the_texts_range_from_one_word_piece_to_more_than_the_model_reads() -> None:
+    embedder = loaded(OnnxruntimeSession)
+    entries = json.loads((EMBEDDER / "parity" / "texts.json").read_text(encoding="utf-8"))
+    lengths = [len(spans) for spans in embedder.offsets([entry["text"] for entry in entries])]
+    assert sum(length == 1 for length in lengths) >= 3
+    assert sum(length > embedder.max_tokens for length in lengths) >= 20
+    assert len({entry["text"] for entry in entries}) == 200

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from docwell.adapters.embedding.model_manifest import ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener, session_opener, threads_for
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+from docwell.errors import BadInput, Corrupt
+from layers.embedder import build_model
+from tests.unit.adapters.embedding import tiny_model
+
+
+def build(source: Path, out: Path) -> Path:
+    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
+        assert build_model.main() == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("model")
+    return build(tiny_model.write(root / "source"), root / "built")
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def runtime(request: pytest.FixtureRequest) -> SessionOpener:
+    if request.param == "onnxruntime":
+        return OnnxruntimeSession
+    # In single precision, so that what is equal is seen to be equal.
+    return partial(openvino_session().OpenvinoSession, precision="f32")
+
+
+def openvino_session() -> Any:
+    return pytest.importorskip("docwell.adapters.embedding.openvino_session", reason="OpenVINO is not installed")
+
+
+@pytest.fixture(scope="module")
+def embedder(folder: Path, runtime: SessionOpener) -> OnnxEmbedder:
+    return OnnxEmbedder(folder, 1, runtime)
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    target.mkdir()
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def rewrite_manifest(folder: Path, **changes: object) -> None:
+    replace(ModelManifest.read(folder), **changes).write(folder)  # type: ignore[arg-type]
+
+
+TEXTS = ["pump", "the valve restarts", "", "tank tank tank tank tank tank tank tank", "lease", "???"] * 4
+
+
+def test_vectors_come_in_the_order_of_the_texts_whatever_the_batch(embedder: OnnxEmbedder) -> None:
+    together = embedder.embed_passages(TEXTS)
+    alone = np.concatenate([embedder.embed_passages([text]) for text in TEXTS])
+    assert together.shape == (24, tiny_model.HIDDEN)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 0.01
+
+
+def test_vectors_have_unit_length(embedder: OnnxEmbedder) -> None:
+    np.testing.assert_allclose(np.linalg.norm(embedder.embed_queries(TEXTS), axis=1), 1, atol=1e-6)
+
+
+def test_no_texts_give_no_vectors_of_the_right_dimension(embedder: OnnxEmbedder) -> None:
+    assert embedder.embed_passages([]).shape == (0, tiny_model.HIDDEN)
+    assert embedder.embed_queries([]).shape == (0, tiny_model.HIDDEN)
+    assert embedder.offsets([]) == []
+
+
+def test_texts_that_are_embedded_at_the_same_time_in_threads_do_not_meet(embedder: OnnxEmbedder) -> None:
+    alone = [embedder.embed_passages([text]) for text in TEXTS]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda text: embedder.embed_passages([text]), TEXTS))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_batches_have_the_shapes_that_their_runtime_wants_and_no_more_than_the_model_reads(
+    embedder: OnnxEmbedder,
+) -> None:
+    texts = ["pump " * tokens for tokens in (1, 2, 3, 4, 5, 9, 10)] * 5
+    feeds = embedder.feeds(texts)
+    shapes = [feed["input_ids"].shape for _, feed in feeds]
+    assert sorted(position for positions, _ in feeds for position in positions) == list(range(35))
+    step = embedder.session.length_step
+    assert step == 1 or {rows for rows, _ in shapes} <= {1, 2, 4, 8, 16}
+    assert max(rows for rows, _ in shapes) == embedder.session.most_rows
+    assert max(width for _, width in shapes) == 12
+    assert all(width % step == 0 or width == 12 for _, width in shapes)
+
+
+def test_openvino_runs_the_model_where_it_is_installed() -> None:
+    session = openvino_session().OpenvinoSession
+    assert session_opener("auto") is session
+    assert session_opener("openvino") is session
+
+
+def test_onnxruntime_runs_the_model_where_it_is_asked_for_or_alone() -> None:
+    assert session_opener("onnxruntime") is OnnxruntimeSession
+    with patch("docwell.adapters.embedding.onnx_embedder.find_spec", return_value=None):
+        assert session_opener("auto") is OnnxruntimeSession
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "threads"), [(None, 4), (128, 1), (1769, 1), (2048, 1), (3008, 2), (10_240, 4)]
+)
+def test_threads_are_the_whole_processors_that_the_memory_buys(
+    monkeypatch: pytest.MonkeyPatch, memory_mb: int | None, threads: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    assert threads_for(memory_mb) == threads
+
+
+def test_offsets_are_those_of_the_characters_and_nothing_is_cut_or_padded(embedder: OnnxEmbedder) -> None:
+    long = "über restarts " * 10
+    spans = embedder.offsets(["über restarts", long])
+    assert spans[0] == [(0, 4), (5, 7), (7, 12), (12, 13)]
+    assert len(spans[1]) == 40
+    assert spans[1][-1] == (138, 139)
+
+
+def test_a_passage_of_exactly_the_most_tokens_is_read_and_one_more_is_refused(embedder: OnnxEmbedder) -> None:
+    assert embedder.max_tokens == 10
+    embedder.embed_passages(["pump " * 10])
+    with pytest.raises(BadInput, match="11 tokens; the embedding model reads 10"):
+        embedder.embed_passages(["pump", "pump " * 11])
+
+
+def test_a_question_that_is_too_long_is_cut_with_its_last_special_token_kept(embedder: OnnxEmbedder) -> None:
+    cut = embedder.embed_queries(["pump " * 10 + "valve valve"])
+    np.testing.assert_allclose(cut, embedder.embed_queries(["pump " * 10]), atol=1e-6)
+
+
+def test_prompts_are_put_before_the_text_and_take_their_room(
+    folder: Path, tmp_path: Path, runtime: SessionOpener
+) -> None:
+    prompted = copy_of(folder, tmp_path / "prompted")
+    rewrite_manifest(prompted, prompts={"query": "query: ", "passage": "passage: "})
+    embedder, plain = OnnxEmbedder(prompted, 1, runtime), OnnxEmbedder(folder, 1, runtime)
+    assert embedder.max_tokens == 8
+    np.testing.assert_allclose(embedder.embed_queries(["pump"]), plain.embed_passages(["query: pump"]), atol=1e-6)
+    np.testing.assert_allclose(
+        embedder.embed_passages(["pump"]), plain.embed_passages(["passage: pump"]), atol=1e-6
+    )
+    assert embedder.fingerprint != plain.fingerprint
+
+
+def test_the_fingerprint_is_that_of_the_files_and_settings_and_not_of_the_place(
+    folder: Path, tmp_path: Path, embedder: OnnxEmbedder
+) -> None:
+    copy = copy_of(folder, tmp_path / "elsewhere")
+    assert OnnxEmbedder(copy).fingerprint == embedder.fingerprint
+    rewrite_manifest(copy, max_sequence_length=11)
+    assert OnnxEmbedder(copy).fingerprint != embedder.fingerprint
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_a_file_with_one_changed_byte_is_refused_by_name(folder: Path, tmp_path: Path, name: str) -> None:
+    copy = copy_of(folder, tmp_path / "copy")
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(Corrupt, match=f"{name}: expected SHA-256"):
+        OnnxEmbedder(copy)
+
+
+def test_a_file_that_is_cut_short_or_absent_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    copy = copy_of(folder, tmp_path / "copy")
+    (copy / "model.onnx").write_bytes(b"short")
+    with pytest.raises(Corrupt, match=r"model.onnx: expected \d+ bytes, found 5"):
+        OnnxEmbedder(copy)
+    (copy / "model.onnx").unlink()
+    with pytest.raises(Corrupt, match=r"model.onnx: No such file"):
+        OnnxEmbedder(copy)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 99}', '{"format": 1, "files": {}}'])
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(Corrupt, match="manifest"):
+        OnnxEmbedder(tmp_path)
+
+
+def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Corrupt, match="make model"):
+        OnnxEmbedder(tmp_path)
+
+
+def embedded(source: Path, ids: list[int]) -> NDArray[np.float32]:
+    """The embedding stage of BERT in numpy: words, positions and types, then layer normalisation."""
+    weights = load_file(source / "model.safetensors")
+    hidden = weights["embeddings.word_embeddings.weight"][ids]
+    hidden = hidden + weights["embeddings.position_embeddings.weight"][: len(ids)]
+    hidden = hidden + weights["embeddings.token_type_embeddings.weight"][0]
+    centred = hidden - hidden.mean(axis=1, keepdims=True)
+    scaled = centred / np.sqrt(hidden.var(axis=1, keepdims=True) + 1e-12)
+    return np.asarray(scaled * weights["embeddings.LayerNorm.weight"] + weights["embeddings.LayerNorm.bias"])
+
+
+@pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("cls", True), ("mean", False)])
+def test_pooling_is_what_the_model_says(
+    tmp_path: Path,
+    runtime: SessionOpener,
+    pooling: str,
+    normalize: bool,  # noqa: FBT001
+) -> None:
+    source = tiny_model.write(tmp_path / "source", layers=0, pooling=pooling, normalize=normalize)
+    embedder = OnnxEmbedder(build(source, tmp_path / "built"), 1, runtime)
+    vector = embedder.embed_passages(["valve", "pump valve"])[0]
+    hidden = embedded(source, [2, 5, 3])  # [CLS] valve [SEP]
+    expected = hidden.mean(axis=0) if pooling == "mean" else hidden[0]
+    # Unit length in either case: the port promises it.
+    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_a_model_that_lowers_its_text_does_so_with_offsets_in_the_original(tmp_path: Path) -> None:
+    source = tiny_model.write(tmp_path / "source")
+    tiny_model.write_json(source / "sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": True})
+    embedder = OnnxEmbedder(build(source, tmp_path / "built"))
+    np.testing.assert_allclose(embedder.embed_passages(["PUMP Valve"]), embedder.embed_passages(["pump valve"]))
+    assert embedder.offsets(["PUMP Valve"]) == [[(0, 4), (5, 10)]]
+
+
+def test_making_it_again_does_nothing_until_source_or_result_changes(tmp_path: Path) -> None:
+    source = tiny_model.write(tmp_path / "source")
+    out = build(source, tmp_path / "built")
+    made = (out / "model.onnx").stat().st_mtime_ns
+    build(source, out)
+    assert (out / "model.onnx").stat().st_mtime_ns == made
+
+    (out / "tokenizer.json").write_text("{}")
+    build(source, out)
+    OnnxEmbedder(out)
+
+    before = ModelManifest.read(out).fingerprint
+    tiny_model.write_weights(source, layers=2, seed=8)
+    build(source, out)
+    assert ModelManifest.read(out).fingerprint != before
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path, folder: Path) -> None:
+    again = build(tiny_model.write(tmp_path / "source"), tmp_path / "built")
+    assert (again / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"pooling_mode": "max"}, "pooling max"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "pooling cls+mean"),
+        ({}, "pooling unknown"),
+        ({"pooling_mode": "mean", "include_prompt": False}, "leaves its prompt out"),
+    ],
+)
+def test_a_pooling_that_is_not_supported_is_refused_and_nothing_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: dict[str, object], message: str
+) -> None:
+    source = tiny_model.write(tmp_path / "source")
+    tiny_model.write_json(source / "1_Pooling" / "config.json", config)
+    arguments = ["build_model.py", "--model", str(source), "--out", str(tmp_path / "out"), "--export", "native"]
+    with patch("sys.argv", arguments):
+        assert build_model.main() == 1
+    assert message in capsys.readouterr().out
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_prompts_are_chosen_as_sentence_transformers_chooses_them(tmp_path: Path) -> None:
+    source = tiny_model.write(tmp_path / "source")
+    prompts = {"prompts": {"query": "query: ", "other": "the "}, "default_prompt_name": "other"}
+    (source / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    manifest = ModelManifest.read(build(source, tmp_path / "built"))
+    assert manifest.prompts == {"query": "query: ", "passage": "the "}

@@ -1,0 +1,150 @@
+"""Money from measured seconds, by price files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.report import Report
+from benchmarks.speed import bill, cost, managed
+from benchmarks.speed.bill import SYSTEM, WORKLOAD, Measured, Workload
+from benchmarks.speed.one_run import NotOneRunError
+from benchmarks.speed.options import Options
+from docwell.query.costs import Prices, load_prices
+
+ROOT = Path(__file__).parents[3]
+PRICES = load_prices()
+MANAGED = managed.load_managed()
+MEASURED = Measured(question_s=0.02, first_question_s=1.0, pages_a_second=10, characters_a_page=3000, cores=2)
+LOADS = st.floats(min_value=1, max_value=1e7)
+
+
+def template(name: str) -> dict[str, Any]:
+    content, problems = decode(str(ROOT / name))
+    assert not problems
+    assert isinstance(content, dict)
+    return content
+
+
+def resources(name: str, kind: str) -> list[dict[str, Any]]:
+    return [one for one in template(name)["Resources"].values() if one["Type"] == kind]
+
+
+def test_an_idle_month_is_for_what_the_templates_make() -> None:
+    nested = ["infra/network.yaml", "infra/chroma.yaml", "infra/ollama.yaml", "infra/observability.yaml"]
+
+    def count(kind: str) -> int:
+        return sum(len(resources(name, kind)) for name in nested)
+
+    assert count("AWS::CloudWatch::Alarm") == SYSTEM.alarms
+    assert count("AWS::CloudWatch::Dashboard") == SYSTEM.dashboards
+    assert count("AWS::ElasticLoadBalancingV2::LoadBalancer") == SYSTEM.load_balancers
+    assert count("AWS::Route53::HostedZone") == SYSTEM.zones
+    assert count("AWS::KMS::Key") == SYSTEM.keys
+    endpoints = resources("infra/network.yaml", "AWS::EC2::VPCEndpoint")
+    always = [
+        one for one in endpoints if one["Properties"]["VpcEndpointType"] == "Interface" and "Condition" not in one
+    ]
+    assert len(always) == SYSTEM.endpoints
+    assert {len(one["Properties"]["SubnetIds"]) for one in always} == {SYSTEM.endpoint_zones}
+    (firewall,) = resources("infra/firewall.yaml", "AWS::WAFv2::WebACL")
+    assert len(firewall["Properties"]["Rules"]) == SYSTEM.firewall_rules
+
+
+def test_the_functions_and_servers_are_those_of_the_template() -> None:
+    main = template("template.yaml")
+    functions = main["Resources"]
+    assert functions["IngestFunction"]["Properties"]["MemorySize"] == SYSTEM.ingest_mb
+    assert functions["QueryFunction"]["Properties"]["MemorySize"] == SYSTEM.query_mb
+    assert main["Parameters"]["OllamaInstanceType"]["Default"] == PRICES.model_host.instance
+    assert main["Parameters"]["ChromaInstanceType"]["Default"] in PRICES.services["chroma_host"].per
+
+
+def test_a_month_of_the_defaults_by_hand() -> None:
+    idle = bill.idle_month(PRICES)
+    assert idle["model host"] == pytest.approx(730 * 1.006)
+    assert idle["Chroma and its disks"] == pytest.approx(730 * 0.0816 + 70 * 0.08)
+    assert idle["endpoints"] == pytest.approx(4 * 2 * 0.01 * 730)
+    assert idle["snapshot of the query function"] == pytest.approx(1769 / 1024 * 730 * 3600 * 0.0000015046)
+
+
+def test_a_question_costs_the_function_while_it_waits_for_the_model() -> None:
+    slow, quick = Workload(model_s=5), Workload(model_s=1)
+    more = bill.question(PRICES, MEASURED, 0, slow) - bill.question(PRICES, MEASURED, 0, quick)
+    assert more == pytest.approx(4 * 1769 / 1024 * 0.0000166667, abs=2e-9)
+
+
+def test_a_cold_question_costs_its_start_and_the_restored_snapshot() -> None:
+    more = bill.question(PRICES, MEASURED, 1) - bill.question(PRICES, MEASURED, 0)
+    gigabytes = 1769 / 1024
+    assert more == pytest.approx(0.98 * gigabytes * 0.0000166667 + gigabytes * 0.0001397998, abs=2e-9)
+
+
+def test_pages_cost_their_seconds_on_the_processors_that_the_memory_brings() -> None:
+    function = 100 * (2 / (3008 / 1769)) * 3008 / 1024 * 0.0000166667
+    found = bill.pages(PRICES, MEASURED, 1000)
+    requests = 50 * (0.0000002 + 0.000005 + 4 * 0.0000004 + 5 * 0.0000004 + 8 * 0.000000125 + 8 * 0.000000625)
+    assert found == pytest.approx(function + requests)
+
+
+def test_one_core_is_not_made_faster_by_a_function_that_has_more() -> None:
+    one = Measured(0.02, 1.0, 10, 3000, cores=1)
+    seconds = 100 * 3008 / 1024 * 0.0000166667
+    assert bill.pages(PRICES, one, 1000) >= seconds
+
+
+@given(few=LOADS, more=LOADS)
+def test_a_question_is_never_dearer_at_a_higher_load(few: float, more: float) -> None:
+    low, high = sorted((few, more))
+    assert bill.questions_at(PRICES, MEASURED, high) <= bill.questions_at(PRICES, MEASURED, low) * (1 + 1e-9)
+
+
+@given(hosted=st.floats(min_value=1e-6, max_value=1))
+def test_at_the_break_even_load_host_and_hosted_model_cost_the_same(hosted: float) -> None:
+    load = bill.break_even(PRICES, hosted)
+    if load is None:
+        assert bill.host_day(PRICES, 1e9) >= 1e9 * hosted
+    else:
+        assert bill.host_day(PRICES, load) == pytest.approx(load * hosted)
+        assert bill.host_day(PRICES, load * 2) < load * 2 * hosted
+
+
+def test_at_the_level_seconds_a_busy_host_costs_what_the_hosted_model_does() -> None:
+    hosted = MANAGED.models["Nova Lite"].question(WORKLOAD)
+    level = Workload(model_s=bill.level_seconds(PRICES, hosted))
+    assert bill.busy_host(PRICES, level) == pytest.approx(hosted)
+
+
+def test_a_hosted_model_costs_its_tokens() -> None:
+    tokens = Workload(prompt_tokens=1_000_000, answer_tokens=1_000_000)
+    assert MANAGED.models["Claude Haiku 4.5"].question(tokens) == pytest.approx(1 + 5)
+
+
+def test_vectors_that_are_paid_by_use_cost_each_question_and_nothing_idle() -> None:
+    by_use, by_hour = (
+        managed.question(MANAGED, "Nova Lite", WORKLOAD, vectors_in_s3=in_s3) for in_s3 in (True, False)
+    )
+    assert by_use - by_hour == pytest.approx(0.0000025)
+    assert managed.search_month(MANAGED) == pytest.approx(2 * 0.24 * 730)
+
+
+def test_a_price_file_without_the_price_of_a_part_names_it() -> None:
+    bare = Prices.model_validate(PRICES.model_dump() | {"name": "bare", "services": {}})
+    with pytest.raises(LookupError, match=r"bare has no price of 'disk'"):
+        bill.idle_month(bare)
+
+
+def test_every_price_says_how_it_is_known_and_those_that_were_read_name_their_page() -> None:
+    read = {one.page for one in PRICES.services.values() if one.known == "price page"}
+    assert read == {"Amazon EC2 On-Demand Pricing", "Amazon VPC Pricing", "AWS PrivateLink pricing"}
+
+
+def test_without_the_other_reports_it_is_said_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "REPORTS", tmp_path)
+    with pytest.raises(NotOneRunError, match=r"`make bench-ingest`, `make bench-query`, `make bench-coldstart`"):
+        cost.measure(Report("bench-cost"), Options(short=True))

@@ -1,0 +1,62 @@
+"""What the benchmarks of questions are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.speed.asking import Asked, Load
+from benchmarks.speed.model_server import answer_to
+from benchmarks.speed.stream import _listen
+from docwell.models import Chunk, Passage
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.grounding import ground
+from docwell.query.checking.support import is_answered, support
+from docwell.query.prompting import build_prompt, load_prompt
+from docwell.text.tokens import TokenCalibration
+
+TEXTS = (
+    "The boiler in the cellar is inspected every March by two engineers. A sticker on its door shows the date.",
+    "Bicycles are kept in the yard behind the kitchen, and the gate is locked at ten in the evening.",
+)
+QUESTION = "What is said of the boiler in the cellar?"
+
+
+def passages() -> list[Passage]:
+    return [
+        Passage(str(number), "house/rules.pdf", "live", "v1", Chunk(text, 1, 1, 0, len(text), 20), 0.8)
+        for number, text in enumerate(TEXTS)
+    ]
+
+
+def prompt() -> str:
+    return (
+        build_prompt(load_prompt("answer"), passages(), QUESTION, 4_000, TokenCalibration()).messages[-1].content
+    )
+
+
+def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:
+    text, _ = clean_answer("".join(answer_to(prompt(), 0)), TEXTS)
+    assert text.strip() == "The boiler in the cellar is inspected every March by two engineers [1]."
+    grounded = ground(text, passages(), QUESTION)
+    assert [citation.marker for citation in grounded.citations] == [1]
+    assert is_answered(QUESTION, support(grounded, passages(), QUESTION))
+
+
+def test_the_model_server_goes_on_until_it_has_its_tokens() -> None:
+    words = answer_to(prompt(), 40)
+    assert len(words) == 40
+    assert "".join(words).count("[1]") >= 2
+
+
+def test_a_question_that_did_not_get_to_the_model_is_an_error() -> None:
+    asked = [Asked(0.1, 200, {"status": status}) for status in ("answered", "refused")]
+    assert Load([*asked, Asked(0.1, 429, {}), Asked(0.1, 0, None)], 1.0, 0.5).errors == 3
+
+
+def test_a_pace_counts_the_text_after_the_first_piece() -> None:
+    pieces: list[tuple[str, dict[str, Any]]] = [
+        ("", {"passages": []}), ("four", {}), ("", {}), ("six...", {}), ("", {"status": "answered"}),
+    ]  # fmt: skip
+    heard, last = _listen(0.0, iter(pieces))
+    assert (last["status"], last["characters"]) == ("answered", 10)
+    assert heard.rate > 0

@@ -1,0 +1,51 @@
+"""Calls of the query function's handler, as API Gateway makes them."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from docwell.http.streaming import StreamedResponse
+from functions.query.handler import handler
+
+CONTEXT = SimpleNamespace(
+    function_name="query",
+    memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:query",
+    aws_request_id="lambda-request",
+    get_remaining_time_in_millis=lambda: 29_000,
+)
+KEY_OF_ALL = "all"
+
+
+def event_of(
+    method: str, path: str, body: Any = None, key: str | None = KEY_OF_ALL, **headers: str
+) -> dict[str, Any]:
+    """The event of a request with the API key of that id."""
+    path, _, query = path.partition("?")
+    parameters = dict(pair.split("=", 1) for pair in query.split("&")) if query else None
+    return {
+        "path": path,
+        "httpMethod": method,
+        "headers": {"content-type": "application/json", **headers},
+        "multiValueHeaders": {"content-type": ["application/json"], **{k: [v] for k, v in headers.items()}},
+        "queryStringParameters": parameters,
+        "multiValueQueryStringParameters": {k: [v] for k, v in parameters.items()} if parameters else None,
+        "requestContext": {
+            "requestId": "gateway-request",
+            "identity": {"sourceIp": "127.0.0.1", "apiKeyId": key},
+            "stage": "v1",
+        },
+        "body": body if isinstance(body, str) or body is None else json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def call(
+    method: str, path: str, body: Any = None, key: str | None = KEY_OF_ALL, **headers: str
+) -> tuple[int, Any, dict[str, Any]]:
+    """Status, body and headers of a whole answer."""
+    answer = handler(event_of(method, path, body, key, **headers), CONTEXT)
+    assert not isinstance(answer, StreamedResponse)
+    return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]

@@ -1,0 +1,261 @@
+"""The HTTP API through the query function's handler, on ports in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
+from docwell.models import DocumentRecord, Status
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import call
+from tests.unit.query.query_world import BOILER, QUESTION
+
+
+def test_a_question_gets_an_answer_with_everything_the_interface_promises(world: HttpWorld) -> None:
+    status, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
+    assert status == 200
+    assert answer["status"] == "answered"
+    assert answer["citations"][0]["page"] == 7
+    assert answer["citations"][0]["link"].endswith("#page=7")
+    assert answer["sentences"][0]["supported"]
+    assert answer["cost"]["amount"] > 0
+    assert set(answer) == {
+        "answer", "status", "citations", "sentences", "usage", "timings_ms", "cost", "model", "prompt_version",
+        "dropped_passages", "suspicious_passages", "rewritten_question", "fallback_reason", "cut_short",
+        "request_id",
+    }  # fmt: skip
+
+
+def test_the_clients_request_id_comes_back_in_answer_and_header(world: HttpWorld) -> None:
+    _, answer, headers = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "mine-1"})
+    assert answer["request_id"] == "mine-1"
+    assert headers["x-request-id"] == ["mine-1"]
+
+
+def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: HttpWorld) -> None:
+    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "a b\nc"})
+    assert answer["request_id"] == "gateway-request"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        "",
+        "no json",
+        "[]",
+        "null",
+        {},
+        {"question": ""},
+        {"question": "   "},
+        {"question": 7},
+        {"question": "x" * 2_001},
+        {"question": "q", "top_k": 0},
+        {"question": "q", "top_k": 10_000},
+        {"question": "q", "unknown": 1},
+        {"question": "q", "stream": "perhaps"},
+        {"question": "q", "fallback": "guess"},
+        {"question": "q", "history": [{"question": "a"}]},
+        {"question": "q", "history": [{"question": "a", "answer": "b"}] * 11},
+        {"question": "q", "history": [{"question": "a", "answer": "b" * 9_000}]},
+        {"question": "q", "collection": "a", "collections": ["b"]},
+        {"question": "q", "collections": ["c"] * 51},
+        {"question": "q", "filter": {"colour": "red"}},
+        {"question": "q", "filter": {"prefix": ""}},
+        {"question": "q", "filter": {"prefix": "é" * 600}},
+        {"question": "q", "filter": {"documents": []}},
+        {"question": "q", "filter": {"documents": ["a.pdf"] * 51}},
+        {"question": "q", "filter": {"documents": ["a.pdf"]}, "document": "a.pdf"},
+        {"question": "q", "filter": {"title": " "}},
+        {"question": "q", "filter": {"created_from": "yesterday"}},
+        {"question": "q", "filter": {"created_from": "2026-03-02", "created_to": "2026-03-01"}},
+        {"question": "q", "filter": {"tags": {"year": 2026}}},
+        {"question": "q", "filter": {"tags": {str(number): "" for number in range(11)}}},
+        '{"question": "q", "filter": {"metadata": {"a": "\\ud800"}}}',
+        '{"question": "\\ud800"}',
+        {"question": "\x00", "document": ""},
+    ],
+)
+def test_a_body_that_cannot_be_used_gets_a_problem_document(world: HttpWorld, body: Any) -> None:
+    status, problem, headers = call("POST", "/v1/query", body)
+    assert status == 400
+    assert headers["Content-Type"] == ["application/problem+json"]
+    assert problem["type"] == "urn:docwell:problem:bad-input"
+    assert problem["request_id"] == "gateway-request"
+    assert problem["detail"]
+
+
+@pytest.mark.parametrize("type_", ["application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize("name", ["content-type", "Content-Type"])
+def test_a_body_is_read_as_json_whatever_its_type_says(world: HttpWorld, name: str, type_: str) -> None:
+    assert call("POST", "/v1/query", {"question": QUESTION}, **{name: type_})[0] == 200
+
+
+def test_a_name_that_is_none_of_ours_is_not_repeated(world: HttpWorld) -> None:
+    _, problem, _ = call("POST", "/v1/query", {"question": "q", "some secret words": 1})
+    assert "secret" not in json.dumps(problem)
+
+
+def test_a_problem_document_does_not_repeat_the_question(world: HttpWorld) -> None:
+    _, problem, _ = call("POST", "/v1/query", {"question": ["secret words"]})
+    assert "secret words" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "type_", "retry"),
+    [
+        (ModelMissing("ollama", "ollama pull fake-model"), 503, "model-missing", None),
+        (Unavailable("chroma", "chroma cannot be reached", 5.0), 503, "dependency-unavailable", ["5"]),
+        (DeadlineExceeded("ollama", "too slow"), 504, "deadline-exceeded", ["5"]),
+        (RuntimeError("the text of a document"), 500, "internal-error", None),
+    ],
+)
+def test_every_failure_is_a_problem_document(
+    world: HttpWorld, error: Exception, status: int, type_: str, retry: list[str] | None
+) -> None:
+    world.model.fails = error
+    got, problem, headers = call("POST", "/v1/query", {"question": QUESTION})
+    assert (got, problem["type"]) == (status, f"urn:docwell:problem:{type_}")
+    assert headers.get("Retry-After") == retry
+    assert "text of a document" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/query", "/v1/nothing"])
+def test_an_unknown_route_is_a_problem_document(world: HttpWorld, path: str) -> None:
+    status, problem, _ = call("GET", path)
+    assert (status, problem["type"]) == (404, "urn:docwell:problem:not-found")
+
+
+@pytest.mark.parametrize("key", ["a b+c%&é/日本.pdf", "plain.pdf", "100%25/a.pdf"])
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_document_is_found_by_its_key_however_the_gateway_passes_it(
+    world: HttpWorld, key: str, *, encoded: bool
+) -> None:
+    world.ledger.records[key] = DocumentRecord(key, Status.PENDING, pages=10, pages_done=5)
+    status, document, _ = call("GET", "/v1/documents/" + (quote(key, safe="") if encoded else key))
+    assert status == 200
+    assert (document["document"], document["status"], document["pages_done"]) == (key, "PENDING", 5)
+
+
+def test_an_unknown_document_is_not_found(world: HttpWorld) -> None:
+    assert call("GET", "/v1/documents/none.pdf")[0] == 404
+
+
+def test_documents_are_listed_with_their_collections(world: HttpWorld) -> None:
+    status, page, _ = call("GET", "/v1/documents?limit=10")
+    assert status == 200
+    assert [(d["document"], d["collection"]) for d in page["documents"]] == [("house/rules.pdf", "house")]
+
+
+@pytest.mark.parametrize("query", ["status=NOPE", "limit=0", "limit=x"])
+def test_a_wrong_query_parameter_is_bad_input(world: HttpWorld, query: str) -> None:
+    assert call("GET", f"/v1/documents?{query}")[0] == 400
+
+
+def test_health_names_what_is_down(world: HttpWorld) -> None:
+    assert call("GET", "/v1/health")[:2] == (
+        200,
+        {
+            "status": "ok",
+            "dependencies": {"ledger": "ok", "chroma": "ok", "ollama": "ok"},
+            "model": "fake-model",
+        },
+    )
+    world.model.fails = Unavailable("ollama", "ollama cannot be reached")
+    status, health, _ = call("GET", "/v1/health")
+    assert (status, health["dependencies"]["ollama"]) == (503, "ollama cannot be reached")
+
+
+def test_the_openapi_page_describes_every_route_and_the_problem_document(world: HttpWorld) -> None:
+    status, page, _ = call("GET", "/v1/openapi.json")
+    assert status == 200
+    assert set(page["paths"]) == {
+        "/v1/query",
+        "/v1/feedback",
+        "/v1/receipts/{id_}",
+        "/v1/receipts/{id_}/replay",
+        "/v1/documents",
+        "/v1/documents/{key}",
+        "/v1/health",
+    }
+    assert "Problem" in page["components"]["schemas"]
+
+
+def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("POST", "/v1/query", {"question": QUESTION})
+    out = capsys.readouterr().out
+    metrics = next(json.loads(line) for line in out.splitlines() if '"PromptTokens"' in line)
+    names = {metric["Name"] for metric in metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert {"PromptTokens", "CompletionTokens", "EmbedLatency", "RetrieveLatency", "GenerateLatency"} <= names
+    assert {"QueryLatency", "TimeToFirstToken", "Refusals", "DroppedPassages", "TruncatedPrompts"} <= names
+    (dimensions,) = metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert sorted(dimensions) == ["model", "service"]
+    assert metrics["request_id"] == "gateway-request"
+    assert "boiler" not in out.lower()
+
+
+WANTED = {
+    "prefix": "house/",
+    "title": "rules",
+    "author": "ada",
+    "created_from": "2026-01-01",
+    "created_to": "2026-12-31",
+    "tags": {"stage": "final"},
+    "metadata": {"Team": "heat"},
+}
+
+
+def test_a_question_about_documents_like_these_is_answered_from_them_alone(world: HttpWorld) -> None:
+    world.add(
+        "house/rules.pdf",
+        BOILER,
+        page=7,
+        title="House rules",
+        author="Ada",
+        created="2026-03-01",
+        tags={"stage": "final"},
+        metadata={"team": "heat"},
+    )
+    world.add("house/other.pdf", BOILER)
+    status, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "filter": WANTED})
+    assert (status, answer["status"]) == (200, "answered")
+    assert {one["document"] for one in answer["citations"]} == {"house/rules.pdf"}
+    for name, value in {"title": "bridge", "created_to": "2026-02-28", "tags": {"stage": "draft"}}.items():
+        _, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "filter": WANTED | {name: value}})
+        assert (answer["status"], answer["citations"]) == ("refused", [])
+
+
+def test_a_kept_question_is_asked_again_with_its_filter(world: HttpWorld) -> None:
+    world.add("house/rules.pdf", BOILER, page=7, created="2026-03-01")
+    body = {"question": QUESTION, "filter": {"created_from": "2026-03-01"}}
+    _, answer, _ = call("POST", "/v1/query", body)
+    world.add("house/rules.pdf", BOILER, page=7, created="2026-02-01")
+    status, again, _ = call("POST", f"/v1/receipts/{answer['request_id']}/replay")
+    assert (status, again["now"]["status"]) == (200, "refused")
+
+
+def test_what_is_said_of_a_document_is_told_with_where_it_stands(world: HttpWorld) -> None:
+    world.add("house/rules.pdf", BOILER, tags={"stage": "final"}, metadata={"team": "heat"})
+    _, found, _ = call("GET", "/v1/documents/house%2Frules.pdf")
+    assert (found["tags"], found["metadata"]) == ({"stage": "final"}, {"team": "heat"})
+
+
+def test_documents_are_listed_by_how_their_keys_begin(world: HttpWorld) -> None:
+    world.add("house/2026/a.pdf", BOILER)
+    world.add("garden/2026/b.pdf", BOILER)
+
+    def listed(query: str, key: str = "all") -> list[str]:
+        status, found, _ = call("GET", f"/v1/documents?{query}", key=key)
+        assert status == 200
+        return [one["document"] for one in found["documents"]]
+
+    assert listed("prefix=house/2026/") == ["house/2026/a.pdf"]
+    assert listed("prefix=house/2026/&collection=garden") == []
+    assert listed("prefix=g") == ["garden/2026/b.pdf"]
+    assert listed("prefix=garden/", "house") == listed("prefix=attic/", "house") == []

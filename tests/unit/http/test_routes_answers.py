@@ -1,0 +1,223 @@
+"""Who may ask, streamed answers, feedback and receipts: through the handler, on ports in memory."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from docwell.config import RuntimeSettings
+from docwell.errors import Overloaded, QuotaExceeded, Unavailable
+from docwell.http import sse
+from docwell.http.streaming import StreamedResponse
+from docwell.identity import Principal
+from functions.query.handler import handler
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import CONTEXT, call, event_of
+from tests.unit.query.query_world import BOILER, QUESTION
+
+ROUTES = [
+    ("POST", "/v1/query", {"question": QUESTION}),
+    ("POST", "/v1/feedback", {"request_id": "r", "verdict": "good"}),
+    ("GET", "/v1/receipts/r", None),
+    ("POST", "/v1/receipts/r/replay", None),
+    ("GET", "/v1/documents", None),
+    ("GET", "/v1/documents/house%2Frules.pdf", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+@pytest.mark.parametrize("key", [None, "revoked"])
+def test_nobody_gets_nothing(world: HttpWorld, method: str, path: str, body: Any, key: str | None) -> None:
+    status, problem, headers = call(method, path, body, key)
+    assert (status, problem["type"]) == (401, "urn:docwell:problem:unauthenticated")
+    assert headers["WWW-Authenticate"]
+    assert world.principals.requests == 0
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+def test_a_used_up_quota_says_when_there_is_more(world: HttpWorld, method: str, path: str, body: Any) -> None:
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 3599.2)
+    status, problem, headers = call(method, path, body)
+    assert (status, problem["type"], headers["Retry-After"]) == (
+        429,
+        "urn:docwell:problem:quota-exceeded",
+        ["3600"],
+    )
+
+
+@pytest.mark.parametrize(
+    "more", [{"collection": "none"}, {"document": "house/none.pdf"}, {"top_k": 10_000}, {"stream": True}]
+)
+def test_a_used_up_quota_goes_before_whatever_else_is_wrong(world: HttpWorld, more: dict[str, Any]) -> None:
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 3599.2)
+    status, _, _ = call("POST", "/v1/query", {"question": QUESTION, **more})
+    assert status == 429
+    assert world.model.asked == []
+
+
+def test_a_question_that_cannot_be_answered_is_counted_before_it_is_told(world: HttpWorld) -> None:
+    assert call("POST", "/v1/query", {"question": QUESTION, "collection": "none"})[0] == 404
+    assert world.principals.requests == 1
+
+
+def test_a_receipt_is_kept_although_its_tokens_cannot_be_charged(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge = world.principals.charge
+
+    def no_tokens(principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+        if tokens:
+            raise Unavailable("principals", "throttled")
+        charge(principal, requests=requests)
+
+    monkeypatch.setattr(world.principals, "charge", no_tokens)
+    assert call("POST", "/v1/query", {"question": QUESTION})[0] == 200
+    assert world.receipts.kept
+
+
+def test_an_answer_is_charged_to_whoever_asked(world: HttpWorld) -> None:
+    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
+    usage = answer["usage"]
+    assert world.principals.tokens == usage["prompt_tokens"] + usage["completion_tokens"] > 0
+    assert world.principals.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/query", {"question": QUESTION, "collection": "cellar"}),
+        ("POST", "/v1/query", {"question": QUESTION, "document": "cellar/a.pdf"}),
+        ("GET", "/v1/documents?collection=cellar", None),
+        ("GET", "/v1/documents/cellar%2Fa.pdf", None),
+    ],
+)
+def test_a_foreign_collection_looks_like_one_that_does_not_exist(
+    world: HttpWorld, method: str, path: str, body: Any
+) -> None:
+    missing = call(method, path, body, "house")
+    world.add("cellar/a.pdf", BOILER)
+    foreign = call(method, path, body, "house")
+    assert missing == foreign
+    assert foreign[0] == 404
+
+
+def test_documents_are_listed_for_the_principals_collections_alone(world: HttpWorld) -> None:
+    world.add("cellar/a.pdf", BOILER)
+    _, page, _ = call("GET", "/v1/documents", key="house")
+    assert [one["document"] for one in page["documents"]] == ["house/rules.pdf"]
+
+
+def streamed(world: HttpWorld, body: dict[str, Any], **headers: str) -> tuple[int, list[tuple[str, Any]]]:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", "/v1/query", body, **headers), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    with closing(answer):
+        text = b"".join(answer.body).decode()
+    return answer.status, list(sse.read(text.split("\n")))
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+def test_a_stream_has_passages_then_tokens_then_the_whole_answer(world: HttpWorld, *, by_header: bool) -> None:
+    body = {"question": QUESTION} | ({} if by_header else {"stream": True})
+    status, events = streamed(world, body, **({"accept": "text/event-stream"} if by_header else {}))
+    names = [name for name, _ in events]
+    assert status == 200
+    assert names == ["passages", *["token"] * (len(names) - 2), "answer"]
+    assert "".join(data["text"] for name, data in events if name == "token") == "Every March [1]."
+    assert events[0][1]["passages"][0]["number"] == 1
+    assert events[-1][1]["answer"] == "Every March [1]."
+    assert events[-1][1]["request_id"] == "gateway-request"
+
+
+def test_a_stream_that_fails_before_its_first_event_is_an_ordinary_problem(world: HttpWorld) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    body = {"question": QUESTION, "stream": True, "collection": "none"}
+    answer = handler(event_of("POST", "/v1/query", body), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    assert answer.status == 404
+    assert json.loads(b"".join(answer.body))["type"] == "urn:docwell:problem:not-found"
+
+
+def test_a_model_that_fails_in_mid_stream_gives_an_error_event(world: HttpWorld) -> None:
+    world.model.fails, world.model.fails_after = Unavailable("ollama", "it broke off"), 2
+    _, events = streamed(world, {"question": QUESTION, "stream": True})
+    assert [name for name, _ in events] == ["passages", "token", "error"]
+    assert events[-1][1]["type"] == "urn:docwell:problem:dependency-unavailable"
+
+
+def test_a_stream_is_a_whole_answer_where_the_runtime_cannot_stream(world: HttpWorld) -> None:
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION, "stream": True}), CONTEXT)
+    assert not isinstance(answer, StreamedResponse)
+    assert answer["headers"]["Content-Type"].startswith("text/event-stream")
+    assert [name for name, _ in sse.read(answer["body"].split("\n"))][-1] == "answer"
+
+
+def test_an_answer_without_events_goes_to_a_streaming_route_as_one_piece(world: HttpWorld) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    assert json.loads(b"".join(answer.body))["status"] == "answered"
+
+
+def test_an_answer_is_written_down_after_it_was_sent_where_the_runtime_can_stream(world: HttpWorld) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    assert list(answer.body)
+    assert not world.receipts.kept
+    answer.close()
+    assert world.receipts.kept
+
+
+def test_a_streamed_answer_leaves_metrics_and_a_receipt(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    streamed(world, {"question": QUESTION, "stream": True})
+    assert '"TimeToFirstToken"' in capsys.readouterr().out
+    assert world.receipts.kept
+    assert world.principals.tokens > 0
+
+
+def test_links_in_tokens_are_left_out(world: HttpWorld) -> None:
+    world.model.says = "Every March [1]. ![x](https://evil.example/?q=1) Indeed."
+    _, events = streamed(world, {"question": QUESTION, "stream": True})
+    assert "evil" not in json.dumps([data for name, data in events if name == "token"])
+
+
+def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) -> None:
+    call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "one"})
+    assert call("POST", "/v1/feedback", {"request_id": "one", "verdict": "bad"})[1]["kept"]
+    status, receipt, _ = call("GET", "/v1/receipts/one")
+    assert (status, receipt["verdict"], receipt["request"]["question"]) == (200, "bad", QUESTION)
+    world.model.says = "The boiler is inspected every March [1]."
+    charged, kept = world.principals.tokens, dict(world.receipts.kept)
+    status, replay, _ = call("POST", "/v1/receipts/one/replay")
+    assert status == 200
+    assert world.principals.tokens > charged
+    assert world.receipts.kept == kept
+    assert replay["then"]["answer"] == "Every March [1]."
+    assert "answer" in {change["what"] for change in replay["changes"]}
+    assert replay["now"]["answer"] == world.model.says
+
+
+def test_a_receipt_is_nobody_elses(world: HttpWorld) -> None:
+    call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "one"})
+    assert call("GET", "/v1/receipts/one", key="house")[0] == 404
+    assert call("POST", "/v1/receipts/one/replay", key="house")[0] == 404
+    assert not call("POST", "/v1/feedback", {"request_id": "one", "verdict": "bad"}, "house")[1]["kept"]
+
+
+def test_an_overloaded_host_is_a_503_that_says_when_to_come_back(world: HttpWorld) -> None:
+    world.model.fails = Overloaded("ollama", "it is given a rest", 7.5)
+    status, problem, headers = call("POST", "/v1/query", {"question": QUESTION})
+    assert (status, problem["type"], headers["Retry-After"]) == (503, "urn:docwell:problem:overloaded", ["8"])
+
+
+def test_sam_local_asks_as_a_principal_of_its_own_that_has_what_it_was_given(world: HttpWorld) -> None:
+    world.runtime = RuntimeSettings(AWS_SAM_LOCAL=True)
+    assert call("POST", "/v1/query", {"question": QUESTION}, None)[0] == 401
+    world.principals.known["key:sam-local"] = Principal("key:sam-local", frozenset({"house"}))
+    assert call("POST", "/v1/query", {"question": QUESTION}, None)[0] == 200

@@ -1,0 +1,201 @@
+"""`python -m tests.unit.infra.emissions SERVICE`: what one function logs when all that is measured happens.
+
+The real handler runs on ports in memory. In a process of its own, since Powertools reads the service's name once
+and a process has one cold start; what it prints is what CloudWatch would get.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+
+from docwell.answers import Completion, Message
+from docwell.config import QuerySettings
+from docwell.errors import Overloaded, QuotaExceeded, Unavailable
+from docwell.identity import Principal
+from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
+from docwell.query.conversation import Conversation
+from docwell.query.prompting import load_prompt
+from docwell.query.query import Query
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.text.tokens import TokenCalibration
+from docwell.wiring import functions as wiring
+from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
+from tests.unit.ingest import ingest_world
+from tests.unit.upkeep import test_reconcile
+
+CONTEXT = SimpleNamespace(
+    function_name="function",
+    memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:function",
+    aws_request_id="lambda-request",
+    get_remaining_time_in_millis=lambda: 900_000,
+)
+
+
+def ingest(patch: pytest.MonkeyPatch) -> None:
+    """Documents that are read at once and by ranges, one refused, one whose index is down, an unknown message."""
+    from functions.ingest.handler import handler  # noqa: PLC0415 - each process loads its own function
+
+    world = ingest_world.World(range_pages=1)
+    patch.setattr(wiring, "ingest", lambda: (world.ingest,))
+    settings = SimpleNamespace(max_receives=5, queue_url="queue", ocr_queue_url=None)
+    patch.setattr(wiring, "ingest_settings", lambda: settings)
+    patch.setattr(wiring, "task_queue", lambda _url: SimpleNamespace(delay=lambda _receipt, _seconds: None))
+
+    def send(body: object) -> None:
+        attributes = {"ApproximateReceiveCount": "1"}
+        record = {"messageId": "m", "receiptHandle": "r", "body": json.dumps(body), "attributes": attributes}
+        handler(
+            {"Records": [record | {"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:here:me:queue"}]},
+            CONTEXT,
+        )
+
+    world.store.put("a.pdf", "the pump starts")
+    world.store.put("b.pdf", "!encrypted")
+    world.store.put("long.pdf", "the pump starts\fthe tank is full")
+    for key in ("a.pdf", "b.pdf", "long.pdf"):
+        send({"Records": [{"s3": {"object": {"key": key}}}]})
+    for range_ in world.queue.sent:
+        send({"docwell": asdict(range_)})
+    send({"something": "else"})
+
+    def down() -> None:
+        raise Unavailable("chroma", "chroma cannot be reached")
+
+    world.index.before_upsert = down
+    world.store.put("c.pdf", "the valve closes")
+    send({"Records": [{"s3": {"object": {"key": "c.pdf"}}}]})
+
+
+def reconcile(patch: pytest.MonkeyPatch) -> None:
+    """A pass that finds something."""
+    from functions.reconcile.handler import handler  # noqa: PLC0415 - each process loads its own function
+
+    world = test_reconcile.World()
+    world.indexed("a.pdf")
+    world.objects["b.pdf"] = "e1"
+    world.add("c.pdf", DocumentRecord("c.pdf", Status.REJECTED, updated_at=test_reconcile.LONG_AGO))
+    patch.setattr(wiring, "reconcile", lambda: (world.reconcile(),))
+    patch.setattr(wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
+    handler({"action": "reconcile"}, CONTEXT)
+
+
+class Model:
+    """A model host: both ports in one. `fails` is raised in place of an answer."""
+
+    name = "fake-model"
+    options: Mapping[str, object] = {}
+    fails: Exception | None = None
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        timeout_s: float,
+        on_token: Callable[[str], None] | None = None,
+        cancel: Event | None = None,
+    ) -> Completion:
+        if self.fails:
+            raise self.fails
+        return Completion("The boiler is inspected every March [1].", 100, 9, "stop", 1.0)
+
+    def check(self) -> None:
+        """It is always there."""
+
+    def context_length(self) -> int:
+        return 4096
+
+    def digest(self) -> str | None:
+        return None
+
+
+class Links:
+    """Links that lead nowhere."""
+
+    def link(self, document: str, version: str, page: int) -> str:
+        return f"https://bucket/{document}?{version}#page={page}"
+
+
+class Callers:
+    """One principal, who may read all; `used_up` says whether its quota is."""
+
+    used_up = False
+
+    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
+        return Principal(id_, collections=None) if id_ == "key:known" else None
+
+    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+        if self.used_up:
+            raise QuotaExceeded("the requests of today are used up", 60)
+
+
+def use_case(model: Model) -> tuple[Query, FakeLedger]:
+    """The query use case over one document of one passage."""
+    ledger, index, embedder = FakeLedger(), FakeIndex(), FakeEmbedder()
+    text = "The boiler is inspected every March."
+    chunk = Chunk(text, 7, 7, 0, len(text), 6)
+    vector = embedder.embed_passages([text])[0].tolist()
+    index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
+    ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
+    built = Query(
+        retrieval=Retrieval(ledger, index),
+        embedder=embedder,
+        model=model,
+        facts=model,
+        conversation=Conversation(model, load_prompt("rewrite")),
+        calibration=TokenCalibration(),
+        links=Links(),
+    )
+    return built, ledger
+
+
+def query(patch: pytest.MonkeyPatch) -> None:
+    """Questions that are answered, fall back and fail, callers that are turned away, and a verdict."""
+    from functions.query.handler import handler  # noqa: PLC0415 - each process loads its own function
+
+    model, callers = Model(), Callers()
+    built, ledger = use_case(model)
+    settings = QuerySettings(
+        bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model=model.name
+    )
+    for name, part in {"query": built, "catalogue": ledger, "principals": callers, "model": model}.items():
+        patch.setattr(wiring, name, lambda part=part: part)
+    patch.setattr(wiring, "query_settings", lambda: settings)
+    patch.setattr(wiring, "save_calibration", lambda: None)
+
+    def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
+        sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}
+        context = {"requestId": "gateway-request", "identity": {"apiKeyId": key}, "stage": "live"}
+        event = {"path": path, "httpMethod": "POST", "requestContext": context, "body": json.dumps(sent)}
+        status: int = handler(event, CONTEXT)["statusCode"]
+        return status
+
+    assert ask() == HTTPStatus.OK
+    assert ask(path="/v1/feedback", request_id="gateway-request", verdict="good") == HTTPStatus.OK
+    model.fails = Unavailable("ollama", "ollama cannot be reached")
+    assert ask(question="how often is the boiler inspected", fallback="extractive") == HTTPStatus.OK
+    model.fails = Overloaded("ollama", "the model host is given a rest")
+    assert ask() == HTTPStatus.SERVICE_UNAVAILABLE
+    model.fails = RuntimeError()
+    assert ask() == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert ask(key="unknown") == HTTPStatus.UNAUTHORIZED
+    callers.used_up = True
+    assert ask() == HTTPStatus.TOO_MANY_REQUESTS
+
+
+RECORDINGS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "ingest": ingest,
+    "query": query,
+    "reconcile": reconcile,
+}
+
+if __name__ == "__main__":
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        RECORDINGS[sys.argv[1]](monkeypatch)

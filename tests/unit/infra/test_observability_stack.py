@@ -1,0 +1,281 @@
+"""The dashboards, alarms and saved queries look at what the functions really emit, and at all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from infra.dashboards import __main__ as dashboards
+from infra.dashboards import queries
+from infra.dashboards.parts import SavedQuery
+
+ROOT = Path(__file__).parents[3]
+RUNBOOK = ROOT / "docs" / "runbook.md"
+PARTS = ("**Means.**", "**Callers see.**", "**Look at.**\n1. ", "**Mend.**", "**Mended when.**")
+SERVICES = ("ingest", "query", "reconcile")
+MODEL = "fake-model"
+
+Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dimensions, sorted
+
+
+@dataclass
+class Recording:
+    """What a run of a function has written: metrics, and for each message of a log line its fields."""
+
+    metrics: set[Emitted] = field(default_factory=set)
+    lines: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, line: dict[str, Any]) -> None:
+        if "_aws" not in line:
+            self.lines.setdefault(line["message"], set()).update(fields_of(line))
+            return
+        for one in line["_aws"]["CloudWatchMetrics"]:
+            assert one["Namespace"] == "Docwell"
+            for names in one["Dimensions"]:
+                dimensions = tuple(sorted((name, line[name]) for name in names))
+                self.metrics |= {(metric["Name"], dimensions) for metric in one["Metrics"]}
+
+
+def fields_of(value: Any, path: str = "") -> Iterator[str]:
+    """The fields as Logs Insights names them: nested ones with dots, of lists by position."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            yield from fields_of(inner, f"{path}.{name}" if path else str(name))
+    else:
+        yield path
+
+
+def record(service: str) -> Recording:
+    names = {
+        "POWERTOOLS_SERVICE_NAME": service,
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    command = [sys.executable, "-m", "tests.unit.infra.emissions", service]
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ | names, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    recording = Recording()
+    for line in ran.stdout.splitlines():
+        recording.add(json.loads(line))
+    return recording
+
+
+@pytest.fixture(scope="module")
+def emitted() -> dict[str, Recording]:
+    return {service: record(service) for service in SERVICES}
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    content, problems = decode(str(dashboards.TEMPLATE))
+    assert not problems
+    assert isinstance(content, dict)
+    return content
+
+
+def of_type(template: dict[str, Any], *types: str) -> dict[str, dict[str, Any]]:
+    return {name: one["Properties"] for name, one in template["Resources"].items() if f"{one['Type']}" in types}
+
+
+def alarms(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return of_type(template, "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+
+
+def value(text: Any) -> str:
+    """A dimension's value with the parameter of the model filled in."""
+    return MODEL if text in ("${ModelName}", {"Ref": "ModelName"}) else str(text)
+
+
+def widgets(template: dict[str, Any]) -> list[dict[str, Any]]:
+    (dashboard,) = of_type(template, "AWS::CloudWatch::Dashboard").values()
+    found: list[dict[str, Any]] = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+    return found
+
+
+def shown(template: dict[str, Any]) -> set[Emitted]:
+    """docwell's own metrics on the dashboard."""
+    found = set()
+    for widget in widgets(template):
+        for line in widget["properties"].get("metrics", []):
+            parts = [part for part in line if isinstance(part, str)]
+            if parts[:1] == ["Docwell"]:
+                pairs = zip(parts[2::2], map(value, parts[3::2]), strict=True)
+                found.add((parts[1], tuple(sorted(pairs))))
+    return found
+
+
+def watched(template: dict[str, Any]) -> set[Emitted]:
+    """docwell's own metrics that alarms look at."""
+    single = list(of_type(template, "AWS::CloudWatch::Alarm").values())
+    inner = [
+        one["MetricStat"]["Metric"] for alarm in single for one in alarm.get("Metrics", []) if "MetricStat" in one
+    ]
+    return {
+        (one["MetricName"], tuple(sorted((pair["Name"], value(pair["Value"])) for pair in one["Dimensions"])))
+        for one in (*single, *inner)
+        if one.get("Namespace") == "Docwell"
+    }
+
+
+def on_grafana() -> list[dict[str, Any]]:
+    page = json.loads(dashboards.GRAFANA.read_text())
+    return [target for panel in page["panels"] for target in panel.get("targets", [])]
+
+
+def test_the_committed_files_are_what_the_description_makes() -> None:
+    for path, text in dashboards.made().items():
+        assert path.read_text() == text, f"{path.name} is not current: run make dashboards"
+
+
+def test_every_metric_that_is_looked_at_is_emitted_with_those_dimensions(
+    template: dict[str, Any], emitted: dict[str, Recording]
+) -> None:
+    really = {metric for recording in emitted.values() for metric in recording.metrics}
+    assert shown(template) | watched(template) <= really
+
+
+def test_every_metric_that_is_emitted_is_on_the_dashboard(
+    template: dict[str, Any], emitted: dict[str, Recording]
+) -> None:
+    really = {metric for recording in emitted.values() for metric in recording.metrics}
+    assert really <= shown(template)
+
+
+def test_the_functions_are_told_the_service_names_that_the_metrics_are_looked_for_under() -> None:
+    main, _ = decode(str(ROOT / "template.yaml"))
+    for service in SERVICES:
+        variables = main["Resources"][f"{service.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
+        assert variables["POWERTOOLS_SERVICE_NAME"] == service
+
+
+def test_a_metric_has_no_other_dimensions_than_service_and_model(emitted: dict[str, Recording]) -> None:
+    for service, recording in emitted.items():
+        for name, dimensions in recording.metrics:
+            assert dict(dimensions) in ({"service": service}, {"service": service, "model": MODEL}), name
+
+
+def test_grafana_shows_the_same_metrics(template: dict[str, Any]) -> None:
+    found = {
+        (one["metricName"], tuple(sorted((name, value(text)) for name, text in one["dimensions"].items())))
+        for one in on_grafana()
+        if one.get("namespace") == "Docwell"
+    }
+    assert found == shown(template)
+
+
+# --- log fields ---
+
+# The words of the language that the queries use.
+WORDS = {
+    *("filter", "fields", "parse", "stats", "sort", "limit", "by", "as", "asc", "desc", "and", "or"),
+    *("ispresent", "coalesce", "count", "sum", "avg", "max", "pct", "latest", "bin"),
+}
+# What CloudWatch finds by itself in any line, and in the REPORT line that Lambda writes.
+BUILT_IN = frozenset({"@timestamp", "@message", "@type", "@initDuration", "@duration", "@maxMemoryUsed"})
+
+
+def parsed(text: str) -> tuple[set[str], set[str]]:
+    """The fields that a query reads and the messages that it asks for."""
+    messages = set(re.findall(r'message = "([^"]+)"', text))
+    bare = re.sub(r'"[^"]*"|/[^/\n]+/', " ", text)
+    aliases = set(re.findall(r"\bas (\w+)", bare)) | set(re.findall(r"\(\?<(\w+)>", text))
+    words = set(re.findall(r"@?[A-Za-z_][\w.]*", bare.replace("bin(1h)", "bin()")))
+    return words - aliases - WORDS, messages
+
+
+@pytest.mark.parametrize("query", queries.ALL, ids=lambda query: query.name)
+def test_a_saved_query_reads_fields_of_lines_that_are_written(
+    query: SavedQuery, emitted: dict[str, Recording]
+) -> None:
+    fields, messages = parsed(query.text)
+    lines = emitted[query.function.lower()].lines
+    assert messages <= set(lines)
+    written = {name for message in messages or lines for name in lines[message]}
+    assert fields - BUILT_IN <= written
+
+
+def test_a_parser_of_queries_sees_fields_and_no_words_of_the_language() -> None:
+    text = 'filter message = "a b" and ispresent(x.y)\n| stats count(*) as n, pct(@duration, 95) by `where`, z'
+    assert parsed(text) == ({"message", "x.y", "@duration", "where", "z"}, {"a b"})
+
+
+def test_tables_here_and_on_grafana_are_saved_queries(template: dict[str, Any]) -> None:
+    saved = {one["QueryString"].strip() for one in of_type(template, "AWS::Logs::QueryDefinition").values()}
+    tables = [one["properties"]["query"] for one in widgets(template) if one["type"] == "log"]
+    assert {table.partition(" | ")[2] for table in tables} <= saved
+    assert {one["expression"] for one in on_grafana() if one["queryMode"] == "Logs"} <= saved
+    assert saved == {query.text.strip() for query in queries.ALL}
+
+
+# --- alarms and their sections of the runbook ---
+
+
+def anchors(runbook: str) -> dict[str, str]:
+    """Each section by the anchor that its heading gets."""
+    sections = re.split(r"^## ", runbook, flags=re.MULTILINE)[1:]
+    return {one.partition("\n")[0].lower().replace(" ", "-"): one for one in sections}
+
+
+def test_each_alarm_has_its_section_in_the_runbook_and_each_section_its_alarm(template: dict[str, Any]) -> None:
+    links = {
+        name: one["AlarmDescription"]["Fn::Sub"].partition("${RunbookBase}#")[2]
+        for name, one in alarms(template).items()
+    }
+    assert sorted(links.values()) == sorted(anchors(RUNBOOK.read_text()))
+    for name, one in alarms(template).items():
+        assert one["AlarmName"] == {"Fn::Sub": f"${{SystemName}}-{links[name]}"}
+
+
+def test_each_section_of_the_runbook_says_all_that_is_needed() -> None:
+    for name, section in anchors(RUNBOOK.read_text()).items():
+        places = [section.find(part) for part in PARTS]
+        assert places == sorted(places), name
+        assert -1 not in places, name
+        assert "\n3. " in section, f"{name} names three things to look at"
+
+
+def test_the_runbook_names_saved_queries_and_headings_that_exist() -> None:
+    text = RUNBOOK.read_text()
+    named = set(re.findall(r"[Ss]aved quer(?:y|ies) `([a-z-]+)`", text))
+    assert named
+    assert named <= {query.name for query in queries.ALL}
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", text)) <= set(anchors(text))
+
+
+def test_each_alarm_tells_somebody_by_itself_or_through_the_composite_one(template: dict[str, Any]) -> None:
+    composite = template["Resources"]["CallersNoticeAlarm"]["Properties"]
+    members = set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', composite["AlarmRule"]["Fn::Sub"]))
+    for name, one in alarms(template).items():
+        assert (one.get("AlarmActions") == [{"Ref": "AlarmTopic"}]) is (name not in members), name
+    assert members < set(alarms(template))
+
+
+def test_the_dashboard_shows_every_alarm(template: dict[str, Any]) -> None:
+    (widget,) = (one for one in widgets(template) if one["type"] == "alarm")
+    assert sorted(widget["properties"]["alarms"]) == sorted(f"${{{name}.Arn}}" for name in alarms(template))
+
+
+def test_nothing_on_the_dashboard_lies_on_something_else_or_beyond_the_edge(template: dict[str, Any]) -> None:
+    taken: set[tuple[int, int]] = set()
+    for one in widgets(template):
+        cells = {
+            (x, y)
+            for x in range(one["x"], one["x"] + one["width"])
+            for y in range(one["y"], one["y"] + one["height"])
+        }
+        assert not cells & taken
+        assert one["x"] + one["width"] <= 24
+        taken |= cells

@@ -1,0 +1,271 @@
+"""What template.yaml promises, and that it fits the code's settings."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+from pydantic import TypeAdapter
+
+from docwell.adapters.documents.ocr import START_S
+from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
+from docwell.upkeep.reindex import FORGET_AFTER_S
+from infra.local import gateway
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    content, problems = decode(str(ROOT / "template.yaml"))
+    assert not problems
+    assert isinstance(content, dict)
+    return content
+
+
+def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = template["Resources"][name]["Properties"]
+    return found
+
+
+def variables(template: dict[str, Any], function: str) -> dict[str, Any]:
+    shared = template["Globals"]["Function"]["Environment"]["Variables"]
+    return {**shared, **properties(template, function)["Environment"]["Variables"]}
+
+
+FUNCTIONS = [
+    ("IngestFunction", IngestSettings),
+    ("QueryFunction", QuerySettings),
+    ("ReconcileFunction", ReconcileSettings),
+]
+Settings = type[IngestSettings | QuerySettings | ReconcileSettings]
+
+
+def default_of(template: dict[str, Any], value: Any) -> Any:
+    """What a variable's value is when every parameter has its default; None where that is known in AWS alone."""
+    if isinstance(value, dict) and list(value) == ["Ref"]:
+        return template["Parameters"].get(value["Ref"], {}).get("Default")
+    return value if isinstance(value, str | int | float) else None
+
+
+@pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
+def test_a_function_is_told_each_setting_that_it_reads_and_no_other(
+    template: dict[str, Any], function: str, settings: Settings
+) -> None:
+    given = {name for name in variables(template, function) if name.startswith("DOCWELL_")}
+    assert given == {f"DOCWELL_{name.upper()}" for name in settings.model_fields}
+
+
+@pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
+def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function: str, settings: Settings) -> None:
+    compared = 0
+    for name, field in settings.model_fields.items():
+        value = default_of(template, variables(template, function)[f"DOCWELL_{name.upper()}"])
+        if value in (None, "") or field.is_required() or field.default is None:
+            continue
+        if isinstance(field.default, str) and "table" in name:
+            continue  # the stack's tables have names that CloudFormation gives
+        assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
+        compared += 1
+    assert compared > 5
+
+
+def test_everything_that_a_user_chooses_or_gets_is_explained(template: dict[str, Any]) -> None:
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        content, _ = decode(str(path))
+        assert isinstance(content, dict)
+        for part in ("Parameters", "Outputs"):
+            for name, one in content.get(part, {}).items():
+                assert len(one.get("Description", "")) > 5, f"{path.name}: {part}.{name}"
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+
+
+def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: dict[str, Any]) -> None:
+    stacks = {
+        name: one for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudFormation::Stack"
+    }
+    assert len(stacks) == 5
+    for name, stack in stacks.items():
+        content, _ = decode(str(ROOT / stack["Properties"]["TemplateURL"]))
+        assert isinstance(content, dict)
+        given = set(stack["Properties"]["Parameters"])
+        assert given <= set(content["Parameters"]), name
+        # AWS keeps the machine images current; all else is chosen in the main template or is no parameter.
+        assert set(content["Parameters"]) - given <= {"ImageId"}, name
+        # What the main template says of a nested stack's outputs exists.
+        wanted = re.findall(rf"{name}\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text())
+        assert set(wanted) <= set(content["Outputs"]), name
+
+
+def test_an_existing_network_is_refused_unless_all_that_is_needed_of_it_is_named(template: dict[str, Any]) -> None:
+    assertions = [one["Assert"] for one in template["Rules"]["ExistingNetworkIsNamed"]["Assertions"]]
+    for name in ("VpcId", "ServerZone"):
+        assert f"[{{'Ref': '{name}'}}, '']" in str(assertions)
+    for name in ("SubnetIds", "SecurityGroupIds"):
+        assert {"Fn::Not": [{"Fn::EachMemberEquals": [{"Ref": name}, ""]}]} in assertions
+
+
+@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+def test_each_stage_of_samconfig_names_parameters_that_exist_and_values_that_they_allow(
+    template: dict[str, Any], stage: str
+) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config[stage]["deploy"]["parameters"]["parameter_overrides"]
+    for override in overrides:
+        name, _, value = override.partition("=")
+        parameter = template["Parameters"][name]
+        value = value.strip("'")
+        assert value in map(str, parameter.get("AllowedValues", [value]))
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
+
+
+def test_every_change_of_a_document_that_a_filter_can_see_reaches_the_queue(template: dict[str, Any]) -> None:
+    said = properties(template, "DocumentsBucket")["NotificationConfiguration"]["QueueConfigurations"]
+    assert {one["Event"] for one in said} == {
+        "s3:ObjectCreated:*",
+        "s3:ObjectRemoved:*",
+        "s3:LifecycleExpiration:*",
+        "s3:ObjectTagging:*",
+    }
+
+
+def test_a_message_stays_hidden_for_six_times_the_functions_time_limit(template: dict[str, Any]) -> None:
+    timeout = properties(template, "IngestFunction")["Timeout"]
+    for queue in ("IngestQueue", "OcrQueue"):
+        assert properties(template, queue)["VisibilityTimeout"] >= 6 * timeout
+
+
+def test_the_worker_knows_which_receive_is_the_last(template: dict[str, Any]) -> None:
+    for queue in ("IngestQueue", "OcrQueue"):
+        receives = properties(template, queue)["RedrivePolicy"]["maxReceiveCount"]
+        assert int(variables(template, "IngestFunction")["DOCWELL_MAX_RECEIVES"]) == receives
+
+
+def test_a_range_whose_pages_all_take_their_time_is_done_in_time(
+    template: dict[str, Any],
+) -> None:
+    limits, timeout = IngestSettings.model_fields, properties(template, "IngestFunction")["Timeout"]
+    pages = limits["ocr_range_pages"].default * limits["ocr_page_timeout_s"].default
+    # The last page begins with its own time left, and the text is read before.
+    last = limits["ocr_page_timeout_s"].default + limits["parse_timeout_s"].default + START_S
+    assert pages + last + limits["stop_before_s"].default < timeout
+
+
+def test_a_question_on_this_machine_costs_as_much_memory_as_in_the_cloud(template: dict[str, Any]) -> None:
+    assert properties(template, "QueryFunction")["MemorySize"] == gateway.QUERY_MEMORY_MB
+
+
+def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:
+    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_NEXT_CHUNK_TOKENS", "DOCWELL_OCR", "DOCWELL_NEXT_OCR")
+    functions = ("IngestFunction", "QueryFunction", "ReconcileFunction")
+    assert len({str([variables(template, one).get(name) for name in names]) for one in functions}) == 1
+    default = template["Parameters"]["ChunkTokens"]["Default"]
+    assert default == IngestSettings.model_fields["chunk_tokens"].default
+
+
+def test_who_writes_to_the_queue_knows_its_address(template: dict[str, Any]) -> None:
+    for function in ("IngestFunction", "ReconcileFunction"):
+        assert variables(template, function)["DOCWELL_QUEUE_URL"] == {"Ref": "IngestQueue"}
+
+
+def test_nobody_is_stuck_while_the_ingest_function_may_still_work(template: dict[str, Any]) -> None:
+    timeout = properties(template, "IngestFunction")["Timeout"]
+    assert ReconcileSettings.model_fields["stuck_after_s"].default > timeout
+    assert timeout < FORGET_AFTER_S
+
+
+def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[str, Any]) -> None:
+    timeout = properties(template, "QueryFunction")["Timeout"]
+    assert QuerySettings.model_fields["deadline_s"].default < timeout <= 29
+
+
+def test_the_scratch_disk_holds_the_largest_document_twice(template: dict[str, Any]) -> None:
+    megabytes = properties(template, "IngestFunction")["EphemeralStorage"]["Size"]
+    assert megabytes * 1024**2 >= 2 * IngestSettings.model_fields["max_document_bytes"].default
+
+
+def test_nothing_that_an_image_function_forbids_is_global(template: dict[str, Any]) -> None:
+    assert not {"Runtime", "Handler", "Layers", "PackageType"} & set(template["Globals"]["Function"])
+
+
+OPEN = {"/v1/health", "/v1/openapi.json"}
+
+
+def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What stands for the one method of each path."""
+    paths = properties(template, "Api")["DefinitionBody"]["paths"]
+    found = {}
+    for path, item in paths.items():
+        (found[path],) = item.values()
+    return found
+
+
+def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(template: dict[str, Any]) -> None:
+    found = methods(template)
+    assert {path for path, method in found.items() if "security" not in method} == OPEN
+    for path in set(found) - OPEN:
+        assert found[path]["security"]["Fn::If"] == ["TakesTokens", [{"token": []}], [{"api_key": []}]]
+
+
+def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:
+    for path, method in methods(template).items():
+        integration = method["x-amazon-apigateway-integration"]
+        streams = integration.get("responseTransferMode") == "STREAM"
+        assert streams == (path == "/v1/query")
+        end = "/response-streaming-invocations" if streams else "/invocations"
+        assert integration["uri"]["Fn::Sub"].endswith("${QueryFunction.Arn}:live" + end)
+
+
+def test_the_streaming_route_waits_as_long_as_the_function_may_take(template: dict[str, Any]) -> None:
+    integration = methods(template)["/v1/query"]["x-amazon-apigateway-integration"]
+    assert integration["timeoutInMillis"] == properties(template, "QueryFunction")["Timeout"] * 1000
+
+
+def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:
+    schema = properties(template, "Api")["DefinitionBody"]["components"]["schemas"]["Question"]["properties"]
+    assert schema["question"]["maxLength"] >= template["Parameters"]["MaxQuestionCharacters"]["MaxValue"]
+    assert schema["history"]["maxItems"] >= QuerySettings.model_fields["max_history_turns"].default
+
+
+def test_the_access_log_holds_no_body_key_or_token(template: dict[str, Any]) -> None:
+    text = properties(template, "Api")["AccessLogSetting"]["Format"]
+    fields = set(re.findall(r"\$context\.([\w.]+)", text))
+    assert not {name for name in fields if "body" in name.lower() or name in ("identity.apiKey", "identity.user")}
+    assert json.loads(re.sub(r"\$context[\w.]+", "x", text))
+
+
+def test_what_holds_documents_outlives_the_stack_and_is_encrypted(template: dict[str, Any]) -> None:
+    for name in ("DocumentsBucket", "LedgerTable", "PrincipalsTable"):
+        resource = template["Resources"][name]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            assert resource["Properties"]["SSESpecification"]["SSEEnabled"] is True, name
+            assert resource["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+
+
+def test_no_log_is_kept_for_ever(template: dict[str, Any]) -> None:
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        content, _ = decode(str(path))
+        assert isinstance(content, dict)
+        for name, one in content["Resources"].items():
+            if one["Type"] == "AWS::Logs::LogGroup":
+                assert one["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
+
+
+def test_every_suppression_gives_its_reason(template: dict[str, Any]) -> None:
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        content, _ = decode(str(path))
+        assert isinstance(content, dict)
+        for name, one in content["Resources"].items():
+            metadata = one.get("Metadata", {})
+            reasons = [skip["comment"] for skip in metadata.get("checkov", {}).get("skip", [])]
+            reasons += [rule["reason"] for rule in metadata.get("cdk_nag", {}).get("rules_to_suppress", [])]
+            assert all(len(reason) > 20 for reason in reasons), f"{path.name}: {name}"

@@ -1,0 +1,136 @@
+"""`chunk_pages` with a tokenizer of words and marks: properties first, then what a reader would expect."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from docwell.ingest.chunking import chunk_pages
+from docwell.models import Chunk, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class WordPieces:
+    """Words in pieces of up to four letters, marks one by one; control characters and accents are unseen.
+
+    Like the real one it makes one token of a word over 100 letters, and gives other counts for halves.
+    """
+
+    pattern = re.compile(r"\w{101,}|\w{1,4}|[^\w\s\x00-\x1f]")
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [[match.span() for match in self.pattern.finditer(text)] for text in texts]
+
+
+class Bytes:
+    """One token for each byte: several tokens share the span of one character."""
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [
+            [(at, at + 1) for at, letter in enumerate(text) for _ in letter.encode("utf-8", "replace")]
+            for text in texts
+        ]
+
+
+def chunks(text: str, limit: int = 16, tokenizer: WordPieces | Bytes | None = None) -> list[Chunk]:
+    return list(chunk_pages([Page(7, text, "vii")], tokenizer or WordPieces(), limit))
+
+
+words = st.text(alphabet="abcdeé日本ไท.!?。- \n\t\x03", max_size=400)
+anything = st.text(max_size=200)
+
+
+@given(st.one_of(words, anything), st.integers(4, 40), st.sampled_from([WordPieces(), Bytes()]))
+def test_chunks_are_slices_in_order_that_lose_nothing(text: str, limit: int, tokenizer: WordPieces) -> None:
+    found = chunks(text, limit, tokenizer)
+    covered = [False] * len(text)
+    reached = 0
+    for chunk in found:
+        assert chunk.text == text[chunk.start : chunk.end]
+        assert chunk.text == chunk.text.strip() != ""
+        assert chunk.tokens == len(tokenizer.offsets([chunk.text])[0]) <= limit
+        assert chunk.start >= reached
+        assert (chunk.page_start, chunk.page_end, chunk.label) == (7, 7, "vii")
+        covered[chunk.start : chunk.end] = [True] * (chunk.end - chunk.start)
+        reached = chunk.end
+    assert all(seen or character.isspace() for seen, character in zip(covered, text, strict=True))
+    assert found == chunks(text, limit, tokenizer)
+
+
+@given(st.lists(st.text(alphabet="ab", min_size=1, max_size=4), min_size=1, max_size=300))
+def test_no_chunk_of_a_long_page_is_small(parts: list[str]) -> None:
+    limit = 30
+    sizes = [chunk.tokens for chunk in chunks(" ".join(parts), limit)]
+    assert len(sizes) == 1 or min(sizes) >= limit // 3
+
+
+def test_a_short_page_is_one_chunk() -> None:
+    assert chunks("\n One. \n\n Two. \n") == [Chunk("One. \n\n Two.", 7, 7, 2, 14, 4, "vii")]
+
+
+def test_white_space_gives_no_chunk() -> None:
+    assert chunks(" \n\t\n ") == []
+    assert chunks("") == []
+
+
+def test_a_chunk_never_crosses_a_page() -> None:
+    found = list(chunk_pages([Page(1, "one"), Page(2, "two")], WordPieces(), 100))
+    assert [(chunk.page_start, chunk.page_end, chunk.text) for chunk in found] == [(1, 1, "one"), (2, 2, "two")]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("aa bb. cc dd\n\nee ff. Gg hh\nii. jj kk", "aa bb. cc dd"),  # a blank line before all else
+        ("aa bb. Cc dd ee.\nGg hh ii. Jj kk ll", "aa bb. Cc dd ee."),  # then a line's end after a sentence
+        ("aa bb cc dd ee. Ff gg\nhh ii jj kk ll", "aa bb cc dd ee."),  # then a sentence's end
+        ("aa bb cc e.g. dd ee\nff gg hh ii jj kk", "aa bb cc e.g. dd ee"),  # then a line's end
+        ("aaaabbbb ccccdddd eeee fffgggggg hhhhiiiijj", "aaaabbbb ccccdddd eeee"),  # then a space
+    ],
+)
+def test_the_strongest_break_is_taken(text: str, first: str) -> None:
+    assert chunks(text, 10)[0].text == first
+
+
+@pytest.mark.parametrize("mark", ["。", "！", "？", "؟ ", "। ", "። "])  # noqa: RUF001 - the marks themselves
+def test_sentences_end_in_other_scripts_too(mark: str) -> None:
+    found = chunks(f"一 二 三 四 五 六 七{mark}八 九 十 百 千 万", 10)
+    assert found[0].text == f"一 二 三 四 五 六 七{mark}".strip()
+
+
+def test_a_heading_goes_with_what_follows() -> None:
+    prose = "Many words stand on this long line of the page and go on\nuntil the end of it is reached here."
+    text = f"{prose}\nThe Heading\n{prose}"
+    assert [chunk.text for chunk in chunks(text, 36)] == [prose, f"The Heading\n{prose}"]
+
+
+def test_text_without_spaces_is_cut() -> None:
+    chinese = "这是一个没有空格的句子" * 30
+    assert len(chunks(chinese, 20)) >= 330 / 80
+    assert "".join(chunk.text for chunk in chunks(chinese, 20)) == chinese
+
+
+def test_a_word_of_ten_thousand_letters_is_cut() -> None:
+    found = chunks("x" * 10_000, 50)
+    assert "".join(chunk.text for chunk in found) == "x" * 10_000
+    assert max(len(chunk.text) for chunk in found) <= 200
+
+
+def test_time_grows_with_the_text_and_not_its_square() -> None:
+    def seconds(size: int) -> float:
+        text = "A sentence of some words that says nothing much. " * size
+        started = time.process_time()
+        chunks(text, 100)
+        return time.process_time() - started
+
+    seconds(100)
+    small = min(seconds(500) for _ in range(3))
+    large = min(seconds(4000) for _ in range(3))
+    assert large < small * 8 * 3

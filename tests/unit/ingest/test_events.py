@@ -1,0 +1,102 @@
+"""From SQS messages to keys, and what happens at the last try."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+
+from docwell.errors import BadInput, Unavailable
+from docwell.ingest.events import handle_record, parse
+from docwell.models import Hint, RangeTask, Reason, Status
+from tests.unit.ingest.ingest_world import KEY, World
+
+
+def body(*keys: str) -> str:
+    return json.dumps({"Records": [{"s3": {"object": {"key": quote_plus(key)}}} for key in keys]})
+
+
+@pytest.mark.parametrize(
+    "key", ["a+b.pdf", "100%.pdf", "a&b=c.pdf", "a b.pdf", "é/日本.pdf", "a%2Fb.pdf", "//a/../b.pdf"]
+)
+def test_a_key_comes_out_as_it_went_in(key: str) -> None:
+    assert parse(body(key)) == (Hint(key),)
+
+
+def test_a_message_that_names_a_key_twice_gives_it_once() -> None:
+    assert parse(body("a", "b", "a")) == (Hint("a"), Hint("b"))
+
+
+def test_the_test_event_names_no_key() -> None:
+    assert parse('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}') == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[]", "null", "{}", '{"Records": [{"s3": {}}]}', '{"Records": 3}']
+)
+def test_a_body_that_is_no_notification_is_bad_input(text: str) -> None:
+    with pytest.raises(BadInput):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "message", [Hint("a b+.pdf", rebuild=True), Hint("x", sweep=True), RangeTask("a", "v", "p", 1, 3)]
+)
+def test_docwells_own_messages_come_out_as_they_went_in(message: Hint | RangeTask) -> None:
+    assert parse(json.dumps({"docwell": asdict(message)})) == (message,)
+
+
+def record(text: str, receives: int = 1) -> Any:
+    attributes = SimpleNamespace(approximate_receive_count=str(receives))
+    return SimpleNamespace(message_id="message-1", receipt_handle="receipt-1", body=text, attributes=attributes)
+
+
+def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
+    world.store.put(KEY, "some text")
+
+    def down() -> None:
+        raise Unavailable("chroma", "chroma cannot be reached")
+
+    world.index.before_upsert = down
+    delays: list[tuple[str, int]] = []
+    with pytest.raises(Unavailable):
+        handle_record(
+            [world.ingest], record(body(KEY), receives), 5, lambda: 900.0, lambda *delay: delays.append(delay)
+        )
+    return delays
+
+
+def test_a_failure_before_the_last_try_leaves_the_document_pending_and_waits() -> None:
+    world = World()
+    ((receipt, seconds),) = fail_once(world, receives=3)
+    assert receipt == "receipt-1"
+    assert 1 <= seconds <= 8
+    assert world.ledger.records[KEY].status is Status.PENDING
+
+
+def test_a_failure_at_the_last_try_names_the_document_failed_with_the_reason() -> None:
+    world = World()
+    assert fail_once(world, receives=5) == []
+    found = world.ledger.records[KEY]
+    assert (found.status, found.reason) == (Status.FAILED, Reason.UNAVAILABLE)
+    assert found.detail == "chroma cannot be reached"
+
+
+@pytest.mark.parametrize(
+    "text", ["no json", '{"detail": "from another sender"}', '{"docwell": {"colour": "red"}}']
+)
+def test_an_unknown_message_is_acknowledged(text: str) -> None:
+    world = World()
+    handle_record([world.ingest], record(text), 5, lambda: 900.0, lambda *_: None)
+    assert world.ledger.records == {}
+
+
+def test_a_range_of_another_pipeline_is_acknowledged_and_does_nothing() -> None:
+    world = World()
+    text = json.dumps({"docwell": asdict(RangeTask(KEY, "v1", "gone", 1, 0))})
+    handle_record([world.ingest], record(text), 5, lambda: 900.0, lambda *_: None)
+    assert world.ledger.records == {}

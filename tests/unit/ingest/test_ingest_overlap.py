@@ -1,0 +1,198 @@
+"""Reading, embedding and writing side by side: what each may do while the others are at work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from docwell.errors import LeaseLost, Refused, Unavailable
+from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.ingest.ranges import Span
+from docwell.models import DocumentRef, IndexRecord, Page, RangeTally, Reason
+from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeReader, FakeStore
+
+WAIT_S = 20.0
+GENERATION = Generation(DocumentRef("documents", "handbooks/a.pdf"), "v1", "generation")
+
+
+@dataclass
+class WatchedReader(FakeReader):
+    """Counts what it has given, and knows when it is closed; `refuses_at` is a page."""
+
+    given: int = 0
+    closed: bool = False
+    refuses_at: int | None = None
+    on_page: Callable[[int], None] = lambda _number: None
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        try:
+            for page in super().pages(path, first, last):
+                if page.number == self.refuses_at:
+                    raise Refused(Reason.TOO_SLOW, "refused by the fake")
+                self.given += 1
+                self.on_page(page.number)
+                yield page
+        finally:
+            self.closed = True
+
+
+@dataclass
+class WatchedEmbedder(FakeEmbedder):
+    """`before_embed` sees how many texts there are."""
+
+    batches: list[int] = field(default_factory=list)
+    before_embed: Callable[[], None] = lambda: None
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.batches.append(len(texts))
+        self.before_embed()
+        return super().embed_passages(texts)
+
+
+class Line:
+    """One indexer on parts that are watched, and a document of so many pages of one chunk each."""
+
+    def __init__(self, folder: Path, pages: int, upsert_batch: int = 4) -> None:
+        self.reader, self.embedder, self.index = WatchedReader(), WatchedEmbedder(), FakeIndex()
+        self.path, self.count = folder / "document.pdf", pages
+        self.path.write_text("\f".join(f"page number {number}" for number in range(1, pages + 1)))
+        limits = IngestLimits(range_pages=1000, upsert_batch=upsert_batch)
+        self.indexer = RangeIndexer(FakeStore(), self.index, self.embedder, self.reader, limits)
+        self.alive: Callable[[], None] = lambda: None
+
+    def run(self) -> RangeTally:
+        return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.alive)
+
+    def written(self) -> list[IndexRecord]:
+        return self.index.of(GENERATION.ref.key)
+
+
+def wait(event: threading.Event) -> None:
+    assert event.wait(WAIT_S), "it does not go on side by side"
+
+
+def test_pages_are_read_while_others_are_embedded(tmp_path: Path) -> None:
+    line, read = Line(tmp_path, pages=20), threading.Event()
+    line.reader.on_page = lambda number: read.set() if number == 20 else None
+    line.embedder.before_embed = lambda: wait(read)
+    assert line.run().pages == 20
+
+
+def test_a_batch_is_embedded_while_the_one_before_is_written(tmp_path: Path) -> None:
+    line, embedding = Line(tmp_path, pages=8), threading.Event()
+    line.embedder.before_embed = lambda: embedding.set() if len(line.embedder.batches) == 2 else None
+    line.index.before_upsert = lambda: wait(embedding)
+    line.run()
+    assert len(line.written()) == 8
+
+
+def test_no_more_pages_are_read_ahead_than_memory_is_meant_for(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=500)
+    ahead: list[int] = []
+    line.alive = lambda: ahead.append(line.reader.given - sum(line.embedder.batches))
+    line.run()
+    assert max(ahead) <= 64 + 2 * 4
+
+
+@pytest.mark.parametrize("upsert_batch", [1, 3, 128])
+def test_ids_and_tally_do_not_depend_on_the_batches(tmp_path: Path, upsert_batch: int) -> None:
+    line = Line(tmp_path, pages=40, upsert_batch=upsert_batch)
+    tally = line.run()
+    expected = {GENERATION.ref.chunk_id(GENERATION.id, 0, ordinal) for ordinal in range(40)}
+    assert {record.id for record in line.written()} == expected
+    assert (tally.pages, tally.chunks, tally.tokens, tally.characters) == (40, 40, 120, 40 * 13 + 31)
+    by_page = sorted(line.written(), key=lambda record: record.chunk.page_start)
+    assert [record.id for record in by_page] == [
+        GENERATION.ref.chunk_id(GENERATION.id, 0, ordinal) for ordinal in range(40)
+    ]
+
+
+def test_embedding_begins_with_the_first_pages_and_goes_on_in_whole_batches(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=300, upsert_batch=128)
+    line.run()
+    assert line.embedder.batches == [16, 128, 128, 28]
+
+
+def test_nothing_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=40)
+    upserts_at_stop: list[int] = []
+
+    def stop_after_two_writes() -> None:
+        if line.index.upserts >= 2:
+            upserts_at_stop.append(line.index.upserts)
+            raise LeaseLost(GENERATION.ref.key)
+
+    line.alive = stop_after_two_writes
+    with pytest.raises(LeaseLost):
+        line.run()
+    assert line.index.upserts == upserts_at_stop[0]
+    assert line.reader.closed
+
+
+def test_a_write_that_is_under_way_ends_before_the_worker_lets_go(tmp_path: Path) -> None:
+    line, stopping = Line(tmp_path, pages=8), threading.Event()
+    ended: list[bool] = []
+
+    def write_slowly() -> None:
+        stopping.wait(WAIT_S)
+        ended.append(True)
+
+    def stop_at_the_second_batch() -> None:
+        if len(line.embedder.batches) == 2:
+            stopping.set()
+            raise Refused(Reason.INTERNAL, "stopped by the test")
+
+    line.index.before_upsert, line.embedder.before_embed = write_slowly, stop_at_the_second_batch
+    with pytest.raises(Refused):
+        line.run()
+    assert ended == [True]
+
+
+def test_a_write_that_fails_ends_the_range_and_nothing_more_is_written(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=40)
+    tries: list[bool] = []
+
+    def fail() -> None:
+        tries.append(True)
+        raise Unavailable("chroma", "down")
+
+    line.index.before_upsert = fail
+    with pytest.raises(Unavailable):
+        line.run()
+    assert (len(tries), line.reader.closed) == (1, True)
+
+
+def test_the_last_write_that_fails_is_not_missed(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=2)
+
+    def fail() -> None:
+        raise Unavailable("chroma", "down")
+
+    line.index.before_upsert = fail
+    with pytest.raises(Unavailable):
+        line.run()
+
+
+def test_a_refusal_by_the_reader_comes_out_as_it_is(tmp_path: Path) -> None:
+    line = Line(tmp_path, pages=40)
+    line.reader.refuses_at = 30
+    with pytest.raises(Refused) as refused:
+        line.run()
+    assert refused.value.reason is Reason.TOO_SLOW
+    assert line.reader.closed
+
+
+def test_no_thread_is_left_behind(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    line = Line(tmp_path, pages=40)
+    line.run()
+    line.reader.refuses_at = 1
+    with pytest.raises(Refused):
+        line.run()
+    assert set(threading.enumerate()) <= before

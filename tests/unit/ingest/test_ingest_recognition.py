@@ -1,0 +1,283 @@
+"""The ingest use case on ports in memory: pages that are pictures are recognised after the others are live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from docwell.attributes import Attributes
+from docwell.errors import DeadlineExceeded, Unavailable
+from docwell.models import Hint, RangeTask, Reason, Status
+from tests.unit.fakes import FakeRecogniser
+from tests.unit.ingest.ingest_world import KEY, World
+
+MIXED = "text of page one\f[0.9 picture of page two]\ftext of page three"
+
+
+def scanning(**limits: float) -> World:
+    return World(FakeRecogniser(), **{"range_pages": 2, "ocr_range_pages": 1, **limits})
+
+
+def in_the_index(world: World) -> list[str]:
+    return sorted(record.chunk.text for record in world.index.of(KEY))
+
+
+def live(world: World) -> list[str]:
+    """What queries may see."""
+    generation = world.ledger.records[KEY].live_generation
+    return sorted(r.chunk.text for r in world.index.of(KEY) if r.generation == generation)
+
+
+def tasks(world: World) -> list[RangeTask]:
+    """What waits to be recognised, taken off its queue."""
+    sent, world.ocr_queue.sent = world.ocr_queue.sent, []
+    return [message for message in sent if isinstance(message, RangeTask)]
+
+
+def test_the_text_of_a_mixed_document_is_live_before_its_pictures_are_recognised() -> None:
+    world = scanning(range_pages=50)
+    version = world.store.put(KEY, MIXED)
+    assert world.update().status is Status.PENDING
+    record = world.ledger.records[KEY]
+    assert live(world) == ["text of page one", "text of page three"]
+    assert (record.live_version, record.detail) == (
+        version,
+        "being recognised: 1 page without text",
+    )
+
+
+def test_what_is_recognised_waits_in_a_queue_of_its_own() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, MIXED)
+    world.update()
+    assert world.queue.sent == []
+    assert len(world.ocr_queue.sent) == 3
+
+
+@pytest.mark.parametrize("shuffle", range(3))
+@pytest.mark.parametrize("twice", [True, False])
+@pytest.mark.parametrize("range_pages", [1, 50])
+def test_recognised_pages_join_the_others(*, shuffle: int, twice: bool, range_pages: int) -> None:
+    world = scanning(range_pages=range_pages)
+    world.store.put(KEY, MIXED)
+    world.update()
+    world.work_off(shuffle=shuffle, twice=twice)
+    record = world.ledger.records[KEY]
+    assert live(world) == in_the_index(world) == ["picture of page two", "text of page one", "text of page three"]
+    assert (record.status, record.detail, record.chunks, record.pages_done) == (Status.INDEXED, None, 3, 3)
+    assert world.ledger.holders == {}
+
+
+def test_no_look_at_the_index_finds_half_of_what_is_recognised() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, MIXED)
+    world.update()
+    for number, task in enumerate(tasks(world)):
+        assert live(world) == ["text of page one", "text of page three"]
+        world.ingest.index_range(task, f"range-{number}", lambda: 900.0)
+    assert len(live(world)) == 3
+
+
+def test_a_recognised_chunk_says_how_sure_it_is_and_others_do_not() -> None:
+    world = scanning()
+    world.store.put(KEY, MIXED)
+    world.update()
+    world.work_off()
+    confidences = {record.chunk.page_start: record.chunk.confidence for record in world.index.of(KEY)}
+    assert confidences == {1: None, 2: 0.9, 3: None}
+
+
+def test_a_document_with_text_on_every_page_is_indexed_once() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, "page one\fpage two")
+    assert world.update().status is Status.INDEXED
+    assert world.ocr_queue.sent == []
+
+
+def test_without_a_recogniser_a_picture_stays_a_page_without_text() -> None:
+    world = World()
+    world.store.put(KEY, MIXED)
+    assert world.update().status is Status.INDEXED
+    assert world.ocr_queue.sent == []
+
+
+def test_a_scan_is_indexed_from_what_is_recognised() -> None:
+    world = scanning()
+    world.store.put(KEY, "[0.9 first picture]\f[0.95 second picture]")
+    world.update()
+    world.work_off()
+    assert world.ledger.records[KEY].status is Status.INDEXED
+    assert live(world) == ["first picture", "second picture"]
+
+
+def test_a_doubtful_page_is_not_indexed_and_named() -> None:
+    world = scanning(ocr_min_confidence=0.75)
+    world.store.put(KEY, "text\f[0.6 h4lf r3ad]\f[!]\f[0.9 well read]")
+    world.update()
+    world.work_off()
+    record = world.ledger.records[KEY]
+    assert live(world) == ["text", "well read"]
+    assert record.doubtful_pages == {2}
+    assert record.detail == (
+        "page 2: recognised with too little confidence, not indexed; page 3: could not be recognised, not indexed"
+    )
+
+
+def test_a_scan_without_any_sure_page_is_empty_and_says_which_pages_were_doubtful() -> None:
+    world = scanning()
+    world.store.put(KEY, "[0.2 noise]")
+    world.update()
+    world.work_off()
+    record = world.ledger.records[KEY]
+    assert (record.status, record.reason) == (Status.EMPTY, Reason.NO_TEXT)
+    assert record.detail == "page 1: recognised with too little confidence, not indexed"
+    assert world.index.of(KEY) == []
+
+
+def test_a_scan_that_cannot_be_recognised_is_refused_by_name() -> None:
+    world = scanning()
+    world.store.put(KEY, "[!]\f[!]")
+    world.update()
+    world.work_off()
+    record = world.ledger.records[KEY]
+    assert (record.status, record.reason) == (Status.REJECTED, Reason.UNREADABLE)
+    assert record.detail == "pages 1, 2: could not be recognised"
+
+
+def test_a_late_copy_of_a_range_of_text_counts_for_nothing_while_pictures_are_recognised() -> None:
+    world = scanning(range_pages=1)
+    world.store.put(KEY, MIXED)
+    world.update()
+    copies = list(world.queue.sent)
+    late, world.queue.sent = world.queue.sent, []
+    for number, task in enumerate(late):
+        assert isinstance(task, RangeTask)
+        world.ingest.index_range(task, f"range-{number}", lambda: 900.0)
+    before = world.ledger.records[KEY]
+    for number, task in enumerate(copies):
+        assert isinstance(task, RangeTask)
+        world.ingest.index_range(task, f"copy-{number}", lambda: 900.0)
+    assert world.ledger.records[KEY] == before
+    world.work_off()
+    assert len(live(world)) == len(in_the_index(world)) == 3
+
+
+def test_a_worker_that_dies_before_it_sends_what_is_to_be_recognised_sends_it_when_it_comes_again() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, MIXED)
+
+    def down() -> None:
+        raise Unavailable("sqs", "down")
+
+    world.ocr_queue.before_send = down
+    with pytest.raises(Unavailable):
+        world.update()
+    assert live(world) == ["text of page one", "text of page three"]
+    world.ocr_queue.before_send = lambda: None
+    world.update()
+    world.work_off()
+    assert len(live(world)) == len(in_the_index(world)) == 3
+
+
+def test_lost_messages_are_sent_once_more_and_what_is_done_stays_done() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, MIXED)
+    world.update()
+    first = tasks(world)[0]
+    world.ingest.index_range(first, "range", lambda: 900.0)
+    world.ingest.update(Hint(KEY, sweep=True), "message-2", lambda: 900.0)
+    assert len(world.ocr_queue.sent) == 2
+    world.work_off()
+    assert len(live(world)) == len(in_the_index(world)) == 3
+
+
+def test_a_document_replaced_while_it_is_recognised_leaves_nothing_behind() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, MIXED)
+    world.update()
+    old = tasks(world)
+    world.ingest.index_range(old[0], "old-0", lambda: 900.0)
+    world.store.put(KEY, "new text")
+    world.update(owner="message-2")
+    for number, task in enumerate(old):
+        world.ingest.index_range(task, f"old-{number}", lambda: 900.0)
+    assert live(world) == in_the_index(world) == ["new text"]
+
+
+def test_a_replacement_that_is_a_scan_takes_over_only_when_it_is_recognised() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, "old text")
+    world.update()
+    world.store.put(KEY, "[0.9 new picture]")
+    world.update(owner="message-2")
+    assert live(world) == ["old text"]
+    world.work_off()
+    assert live(world) == in_the_index(world) == ["new picture"]
+
+
+def test_a_document_deleted_while_it_is_recognised_leaves_nothing() -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, MIXED)
+    world.update()
+    waiting = tasks(world)
+    world.store.delete(KEY)
+    world.update(owner="message-2")
+    for number, task in enumerate(waiting):
+        world.ingest.index_range(task, f"range-{number}", lambda: 900.0)
+    assert world.index.of(KEY) == []
+    assert world.ledger.records[KEY].status is Status.DELETED
+
+
+def test_a_rebuild_recognises_again() -> None:
+    world = scanning()
+    world.store.put(KEY, MIXED)
+    world.update()
+    world.work_off()
+    before = {record.id for record in world.index.of(KEY)}
+    extra = replace(world.index.of(KEY)[0], id="extra")
+    world.index.chunks["handbooks"]["extra"] = extra
+    world.ingest.update(Hint(KEY, rebuild=True), "message-2", lambda: 900.0)
+    world.work_off()
+    assert {record.id for record in world.index.of(KEY)} == before
+
+
+def test_a_picture_is_not_begun_without_the_time_that_it_may_take() -> None:
+    world = scanning(range_pages=50, ocr_page_timeout_s=90.0, stop_before_s=10.0)
+    world.store.put(KEY, MIXED)
+    world.update()
+    with pytest.raises(DeadlineExceeded):
+        world.ingest.index_range(tasks(world)[0], "range", lambda: 99.0)
+
+
+def test_no_picture_is_begun_once_the_time_for_it_is_over() -> None:
+    left, begun = [900.0], list[float]()
+
+    def busy() -> None:
+        begun.append(left[0])
+        left[0] -= 801.0
+
+    world = World(FakeRecogniser(busy=busy), ocr_range_pages=3, ocr_page_timeout_s=90.0, stop_before_s=10.0)
+    world.store.put(KEY, "[0.9 first]\f[0.9 second]\f[0.9 third]")
+    world.update()
+    with pytest.raises(DeadlineExceeded):
+        world.ingest.index_range(tasks(world)[0], "range", lambda: left[0])
+    assert begun == [900.0]
+
+
+def test_what_is_said_of_a_document_comes_with_its_text_and_is_renewed_while_pictures_are_recognised() -> None:
+    world = scanning(range_pages=50)
+    world.reader.title = "One"
+    version = world.store.put(KEY, MIXED, tags={"stage": "draft"})
+    world.update()
+    waiting = tasks(world)
+    for stage in ("draft", "final"):
+        world.store.tagged[KEY] = {"stage": stage}
+        world.update(owner=stage)
+        record = world.ledger.records[KEY]
+        assert (record.status, record.live_version) == (Status.PENDING, version)
+        assert record.live_attributes == Attributes("One", tags={"stage": stage})
+    assert tasks(world) == []
+    world.ocr_queue.sent += waiting
+    world.work_off()
+    assert world.ledger.records[KEY].live_attributes == Attributes("One", tags={"stage": "final"})

@@ -1,0 +1,173 @@
+"""How well an answer is borne out, and which questions the passages cannot be about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import EVALUATION
+from docwell.answers import Sentence
+from docwell.models import Chunk, Passage
+from docwell.query.checking.grounding import ground
+from docwell.query.checking.support import Similarity, is_answered, question_names_missing, support
+
+
+def passage(text: str, document: str = "a/b.pdf") -> Passage:
+    return Passage("id", document, "generation", "v1", Chunk(text, 1, 1, 0, len(text), 1), 0.9)
+
+
+BOILER = passage("The boiler of Ostra Works is inspected every March. It holds 250 litres of water.")
+DESK = passage("Visitors leave their badges at the desk. The desk opens at seven.")
+QUESTION = "When is the boiler inspected?"
+
+
+def checked(text: str, question: str = QUESTION, similarity: Similarity | None = None) -> tuple[Sentence, ...]:
+    passages = [BOILER, DESK]
+    return support(ground(text, passages, question), passages, question, similarity)
+
+
+def alike(cosine: float) -> Similarity:
+    def similarity(texts: Sequence[str], windows: Sequence[str]) -> list[list[float]]:
+        return [[cosine] * len(windows) for _ in texts]
+
+    return similarity
+
+
+def test_a_sentence_that_its_passage_says_is_supported() -> None:
+    (sentence,) = checked("The boiler is inspected every March [1].")
+    assert sentence.supported
+    assert sentence.markers == (1,)
+    assert sentence.support == 1.0
+    assert sentence.missing == ()
+
+
+def test_a_sentence_whose_fact_is_elsewhere_is_not_supported() -> None:
+    passages = [BOILER, DESK]
+    grounded = ground("The boiler is inspected at midnight by visitors [1].", passages, QUESTION)
+    assert not support(grounded, passages, QUESTION)[0].supported
+
+
+def test_a_figure_that_stands_nowhere_is_missing_and_never_supported() -> None:
+    (sentence,) = checked(
+        "The boiler is inspected every March and holds 300 litres of water [1].", similarity=alike(1)
+    )
+    assert sentence.missing == ("300",)
+    assert sentence.support > 0.5
+    assert not sentence.supported
+
+
+def test_a_name_that_stands_nowhere_is_missing_unless_the_question_has_it() -> None:
+    text = "The boiler is inspected every March by Lloyd [1]."
+    assert checked(text)[0].missing == ("Lloyd",)
+    assert checked(text, "Is the boiler inspected by Lloyd?")[0].missing == ()
+
+
+def test_a_sentence_without_a_marker_has_no_support() -> None:
+    first, second = checked("It is inspected every March [1]. The boiler is inspected every March.")
+    assert first.supported
+    assert (second.support, second.supported) == (0.0, False)
+
+
+def test_a_paraphrase_is_supported_by_its_meaning() -> None:
+    text = "A yearly check of the boiler happens each spring, in March [1]."
+    assert not checked(text)[0].supported
+    assert checked(text, similarity=alike(0.9))[0].supported
+    assert not checked(text, similarity=alike(0.3))[0].supported
+
+
+def test_each_window_is_embedded_once_and_only_cited_ones() -> None:
+    seen: list[tuple[Sequence[str], Sequence[str]]] = []
+
+    def similarity(texts: Sequence[str], windows: Sequence[str]) -> list[list[float]]:
+        seen.append((texts, windows))
+        return [[1.0] * len(windows) for _ in texts]
+
+    checked("It is examined every March [1]. Every March it is examined [1].", similarity=similarity)
+    ((texts, windows),) = seen
+    assert len(texts) == 2
+    assert windows == ["The boiler of Ostra Works is inspected every March."]
+
+
+def test_a_sentence_whose_every_word_is_held_is_not_embedded() -> None:
+    seen: list[Sequence[str]] = []
+
+    def similarity(texts: Sequence[str], windows: Sequence[str]) -> list[list[float]]:
+        seen.append(texts)
+        return [[1.0] * len(windows) for _ in texts]
+
+    held, other = checked("It is inspected every March [1]. In March it is examined [1].", similarity=similarity)
+    assert seen == [["In March it is examined ."]]
+    assert (held.support, held.supported) == (1.0, True)
+    assert other.support < 1.0
+
+
+@pytest.mark.parametrize(
+    "text", ["It is inspected every March [1].", "Yes, the boiler is inspected [1].", "Who knows? In March [1]."]
+)
+def test_an_answer_is_one_when_a_supported_sentence_adds_to_the_question(text: str) -> None:
+    assert is_answered(QUESTION, checked(text))
+
+
+@pytest.mark.parametrize("text", ["The boiler is inspected [1].", "Paris has wonderful museums [1].", ""])
+def test_an_echo_or_an_invention_is_no_answer(text: str) -> None:
+    assert not is_answered(QUESTION, checked(text))
+
+
+@pytest.mark.parametrize(
+    ("question", "missing"),
+    [
+        ("When is the boiler of Ostra Works inspected?", ()),
+        ("When is the boiler of Lloyd inspected?", ("Lloyd",)),
+        ("Is the boiler as it was in 1884?", ("1884",)),
+        ("Is the boiler hotter than 90 degrees?", ()),
+        ("Когда проверяют котёл в Лондоне?", ()),
+    ],
+)
+def test_a_question_with_a_name_or_year_that_stands_nowhere_is_about_something_else(
+    question: str, missing: tuple[str, ...]
+) -> None:
+    assert question_names_missing(question, [BOILER, DESK]) == missing
+
+
+def test_the_documents_key_says_what_its_pages_do_not() -> None:
+    report = passage("Revenue rose in fiscal 2021, as the Company opened shops.", "filings/OSTRA_2022_10K.pdf")
+    assert question_names_missing("How did revenue of Ostra develop in FY2022?", [report]) == ()
+
+
+def test_where_all_else_fits_one_name_may_be_misspelt_and_a_year_implied_but_not_the_only_name() -> None:
+    question = "When is the boiler of Verks in Ostra inspected in 1950?"
+    assert question_names_missing(question, [BOILER]) == ("Verks", "1950")
+    assert question_names_missing(question, [BOILER], certain=True) == ()
+    assert question_names_missing("When is the boiler of Kelvra inspected?", [BOILER], certain=True) == ("Kelvra",)
+
+
+def test_a_year_beside_one_that_stands_is_not_missing() -> None:
+    season = passage("The season of 2016 began in August.")
+    assert question_names_missing("When did the season of 2015 begin?", [season]) == ()
+
+
+@pytest.mark.skipif(not (EVALUATION / "xquad").is_dir(), reason="no evaluation material: DOCWELL_EVAL")
+def test_questions_are_hardly_ever_kept_from_the_article_that_answers_them() -> None:
+    truth = json.loads((EVALUATION / "xquad" / "ground_truth_text_dev.json").read_text(encoding="utf-8"))
+    articles = {Path(one["file"]).name: passage("\n\n".join(one["paragraphs"])) for one in truth}
+    questions = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
+    kept = [bool(question_names_missing(one["question"], [articles[one["doc"]]])) for one in questions[::3]]
+    assert sum(kept) <= 0.02 * len(kept)
+
+
+def test_a_question_for_which_one_may_be_answered_in_its_own_words() -> None:
+    passages = [passage("The Amazon rainforest covers most of the Amazon basin of South America.")]
+    question = "Which rainforest covers most of the Amazon basin?"
+    told = support(
+        ground("The Amazon rainforest covers most of the Amazon basin [1].", passages, question), passages
+    )
+    assert is_answered(question, told)
+
+
+def test_a_century_in_letters_is_the_one_in_digits() -> None:
+    passages = [passage("Missionaries established church schools in the nineteenth century.")]
+    (sentence,) = support(ground("It was in the 19th century [1].", passages), passages)
+    assert (sentence.supported, sentence.missing) == (True, ())

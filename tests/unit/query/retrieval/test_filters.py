@@ -1,0 +1,112 @@
+"""Which documents a filter fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from docwell.attributes import MAX_TAGS, Attributes, bounded, day_of
+from docwell.query.retrieval.filters import ANY, Filter
+
+KEY = "reports/2026/flood.pdf"
+SAID = Attributes(
+    title="Flood defences of the Straße",
+    author="Ada Example",
+    created="2026-03-01",
+    metadata={"team": "rivers"},
+    tags={"Stage": "final", "year": "2026"},
+)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"prefix": "reports/2026/"},
+        {"documents": ("a.pdf", KEY)},
+        {"title": "FLOOD defences"},
+        {"title": "strasse flood"},
+        {"author": "example ada"},
+        {"created_from": "2026-03-01", "created_to": "2026-03-01"},
+        {"created_from": "2025-12-31"},
+        {"created_to": "2027-01-01"},
+        {"tags": {"Stage": "final", "year": "2026"}},
+        {"metadata": {"Team": "rivers"}},
+        {"prefix": "reports/", "title": "flood", "tags": {"year": "2026"}, "metadata": {"team": "rivers"}},
+    ],
+)
+def test_a_document_fits_when_all_holds_that_is_wanted(wanted: dict[str, Any]) -> None:
+    assert Filter(**wanted).fits(KEY, SAID)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"prefix": "reports/2025/"},
+        {"prefix": "Reports/"},
+        {"documents": ("a.pdf",)},
+        {"title": "flood bridge"},
+        {"author": "flood"},
+        {"created_from": "2026-03-02"},
+        {"created_to": "2026-02-28"},
+        {"tags": {"stage": "final"}},
+        {"tags": {"Stage": "Final"}},
+        {"tags": {"Stage": "final", "other": ""}},
+        {"metadata": {"team": "river"}},
+        {"prefix": "reports/", "title": "bridge"},
+    ],
+)
+def test_a_document_does_not_fit_when_one_thing_does_not_hold(wanted: dict[str, Any]) -> None:
+    assert not Filter(**wanted).fits(KEY, SAID)
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"title": "a"}, {"author": "a"}, {"created_from": "0001-01-01"}, {"created_to": "9999-12-31"}]
+)
+def test_what_is_not_said_of_a_document_fits_nothing(wanted: dict[str, Any]) -> None:
+    assert not Filter(**wanted).fits(KEY, Attributes())
+
+
+def test_an_empty_filter_is_none() -> None:
+    assert not ANY
+    assert not Filter()
+    assert Filter(tags={"a": ""})
+
+
+@pytest.mark.parametrize(
+    ("prefix", "left"),
+    [
+        ("", ("default", "hand", "handbooks")),
+        ("hand", ("default", "hand", "handbooks")),
+        ("hand/", ("hand",)),
+        ("handbooks/2026/x", ("handbooks",)),
+        ("/a", ("default",)),
+        ("other/", ()),
+    ],
+)
+def test_only_collections_in_which_a_key_can_begin_so_are_looked_at(prefix: str, left: tuple[str, ...]) -> None:
+    assert Filter(prefix=prefix).collections(("default", "hand", "handbooks")) == left
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("D:20260301120000Z00'00'", "2026-03-01"),
+        ("20260301", "2026-03-01"),
+        (" D:202603", "2026-03-01"),
+        ("D:2026", "2026-01-01"),
+        ("D:20260230", None),
+        ("D:0000", None),
+        ("March 2026", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_day_of_a_pdf_is_read_where_there_is_one(written: str | None, day: str | None) -> None:
+    assert day_of(written) == day
+
+
+def test_no_more_is_kept_than_the_limits_allow_and_nothing_is_cut() -> None:
+    assert len(bounded({str(number): "" for number in range(30)}, MAX_TAGS, 1000)) == MAX_TAGS
+    assert bounded({"a": "é" * 10, "b": "x"}, 10, 20) == {"b": "x"}

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from docwell.models import Chunk, Passage
+from docwell.query.retrieval.merging import MERGED_TOKENS, merge
+
+PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
+
+
+def passage(
+    start: int, end: int, *, page: int = 1, score: float = 0.5, tokens: int = 4, key: str = "a"
+) -> Passage:
+    chunk = Chunk(PAGE[start:end], page, page, start, end, tokens, heading=f"from {start}")
+    return Passage(f"{key} {page} {start}", key, "g", "v", chunk, score)
+
+
+BOILER, CELLAR, ATTIC = (0, 19), (20, 39), (41, 58)
+
+
+def test_passages_that_follow_each_other_are_one_with_the_text_and_offsets_of_both() -> None:
+    (found,) = merge([passage(*CELLAR, score=0.4), passage(*BOILER, score=0.6)], 5)
+    assert found.chunk.text == PAGE[: CELLAR[1]]
+    assert (found.chunk.start, found.chunk.end, found.chunk.tokens) == (0, CELLAR[1], 8)
+    assert (found.id, found.score, found.chunk.heading) == ("a 1 20", 0.6, "from 0")
+
+
+def test_three_that_follow_each_other_are_one_in_whatever_order_they_come() -> None:
+    (found,) = merge([passage(*CELLAR), passage(*ATTIC), passage(*BOILER)], 5)
+    assert found.chunk.text.split() == PAGE.split()
+
+
+def test_passages_of_other_pages_and_documents_and_with_something_between_stay_apart() -> None:
+    apart = [passage(*BOILER), passage(*CELLAR, page=2), passage(*CELLAR, key="b"), passage(*ATTIC)]
+    assert merge(apart, 5) == apart
+
+
+def test_no_passage_grows_beyond_the_limit() -> None:
+    long = [passage(*BOILER, tokens=MERGED_TOKENS), passage(*CELLAR)]
+    assert merge(long, 5) == long
+
+
+def test_nothing_comes_from_behind_the_first_passage_that_is_one_too_many() -> None:
+    ranked = [passage(*BOILER), passage(*ATTIC, page=2), passage(*CELLAR)]
+    assert [one.id for one in merge(ranked, 1)] == ["a 1 0"]
+    assert [one.chunk.end for one in merge(ranked, 2)] == [CELLAR[1], ATTIC[1]]

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from docwell.ingest.units import pack
+from docwell.models import Chunk, Passage, Units
+from docwell.query.retrieval.ranking import Weights, focus, rank, words
+
+ASKED = np.eye(4, dtype=np.float32)[0]
+FAR = np.eye(4, dtype=np.float32)[1]
+
+
+def passage(
+    id_: str,
+    text: str,
+    score: float = 0.5,
+    *,
+    units: Units | None = None,
+    heading: str = "",
+    key: str = "a/b.pdf",
+    page: int = 3,
+) -> Passage:
+    chunk = Chunk(text, page, page, 100, 100 + len(text), len(text.split()), heading=heading)
+    return Passage(id_, key, "g", "v", chunk, score, units or Units())
+
+
+def ids(question: str, candidates: list[Passage], weights: Weights | None = None) -> list[str]:
+    return [one.passage.id for one in rank(question, ASKED.tolist(), candidates, weights)]
+
+
+def fillers() -> list[Passage]:
+    return [passage(f"filler {i}", "the house is warm", 0.4) for i in range(6)]
+
+
+def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
+    assert words("Requirements REQUIRED") == ("requir", "requir")
+    assert words("日本語 x") == ("日本", "本語", "x")
+
+
+def test_a_rare_word_of_the_question_brings_a_passage_forward() -> None:
+    candidates = [passage("near", "the house is warm", 0.6), *fillers(), passage("named", "the EBITDA rose", 0.5)]
+    assert ids("the EBITDA", candidates)[0] == "named"
+
+
+def test_words_that_no_passage_has_make_the_others_count_less() -> None:
+    candidates = [*fillers(), passage("named", "the EBITDA rose", 0.4)]
+
+    def gain(question: str) -> float:
+        return max(one.score for one in rank(question, ASKED.tolist(), candidates, Weights(page=0.0))) - 0.4
+
+    assert gain("EBITDA") > gain("EBITDA of Atlantis") > 0
+
+
+def test_a_word_that_most_candidates_have_tells_nothing() -> None:
+    candidates = [*fillers(), passage("without", "a cold day", 0.45)]
+    assert ids("the house", candidates)[0] == "without"
+
+
+def test_the_best_unit_counts_beside_the_whole() -> None:
+    spans = [(0, 4), (5, 9)]
+    sharp = passage("sharp", "cold warm", 0.4, units=pack(spans, np.stack([FAR, ASKED])))
+    blunt = passage("blunt", "cold cold", 0.5, units=pack(spans, np.stack([FAR, FAR])))
+    assert ids("", [blunt, sharp]) == ["sharp", "blunt"]
+    assert ids("", [blunt, sharp], Weights(unit=0.0)) == ["blunt", "sharp"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [passage("named", "a cold day", 0.4, key="a/ACME.pdf"), passage("named", "a cold day", 0.4, heading="Acme")],
+)
+def test_a_word_of_the_file_name_or_the_section_counts_as_a_word_of_the_passage(named: Passage) -> None:
+    assert ids("cold day ACME", [passage("near", "a cold day", 0.5), *fillers(), named])[0] == "named"
+
+
+def test_a_passage_is_no_further_than_it_is_as_a_whole_whatever_its_parts_are() -> None:
+    table = passage("table", "1 2 3 4", 0.5, units=pack([(0, 3), (4, 7)], np.stack([FAR, FAR])))
+    assert ids("", [passage("prose", "a cold day", 0.45), table]) == ["table", "prose"]
+
+
+def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_names() -> None:
+    candidates = [
+        passage("old", "the sales rose", 0.50, key="a/ACME_2021_10K.pdf"),
+        passage("other", "the sales rose", 0.50, key="a/UMBRELLA_2022_10K.pdf"),
+        passage("asked", "the sales rose", 0.48, key="a/ACME_2022_10K.pdf"),
+    ]
+    assert ids("sales of Acme in FY2022", candidates)[0] == "asked"
+    assert ids("sales", candidates)[0] != "asked"
+    assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0, name=0.0))[0] != "asked"
+
+
+def test_what_all_file_names_have_tells_none_apart() -> None:
+    both = [passage(id_, "the sales rose", 0.5, key=f"a/{id_}_10K.pdf") for id_ in ("one", "two")]
+    plain = [one.score for one in rank("", ASKED.tolist(), both)]
+    assert [one.score for one in rank("10K", ASKED.tolist(), both)] == plain
+
+
+def test_the_best_passage_of_a_page_comes_before_what_is_a_little_better_on_a_page_that_has_one() -> None:
+    second = [passage("best", "x", 0.60), passage("second", "x", 0.55), passage("elsewhere", "x", 0.52, page=4)]
+    assert ids("", second) == ["best", "elsewhere", "second"]
+    assert ids("", second, Weights(page=0.0)) == ["best", "second", "elsewhere"]
+    assert ids("", [*second[:2], passage("far", "x", 0.45, page=4)]) == ["best", "second", "far"]
+
+
+def test_the_same_page_of_another_document_is_another_page() -> None:
+    both = [passage("best", "x", 0.60), passage("second", "x", 0.55), passage("other", "x", 0.52, key="a/c.pdf")]
+    assert ids("", both) == ["best", "other", "second"]
+
+
+def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None:
+    candidates = [passage("b", "x", 0.2), passage("a", "x", 0.9)]
+    assert ids("", candidates) == ["a", "b"]
+    assert rank("x", ASKED.tolist(), []) == []
+
+
+def test_a_focused_passage_is_its_part_that_answers_with_the_offsets_of_the_page() -> None:
+    text = "cold here. warm there. cold again."
+    spans = [(0, 10), (11, 22), (23, 34)]
+    one = passage("one", text, 0.8, units=pack(spans, np.stack([FAR, ASKED, FAR])))
+    other = passage("other", "cold", 0.8)
+    ranked = rank("", ASKED.tolist(), [one, other])
+    (found,) = focus("", ranked, 1)
+    assert (found.id, found.chunk.text) == ("one", "warm there.")
+    assert (found.chunk.start, found.chunk.end) == (111, 122)
+    assert found.chunk.text == text[found.chunk.start - 100 : found.chunk.end - 100]
+
+
+def test_focus_keeps_what_lies_between_two_good_parts_and_never_more_than_was_asked_for() -> None:
+    text = "warm here. cold there. warm again."
+    spans = [(0, 10), (11, 22), (23, 34)]
+    one = passage("one", text, 0.8, units=pack(spans, np.stack([ASKED, FAR, ASKED])))
+    rest = [passage(f"other {i}", "cold", 0.7) for i in range(4)]
+    found = focus("", rank("", ASKED.tolist(), [one, *rest]), 2)
+    assert [passage.chunk.text for passage in found] == [text, "cold"]
+
+
+def test_focus_of_nothing_is_nothing() -> None:
+    assert focus("x", [], 5) == []

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from docwell.ingest.units import pack
+from docwell.models import Passage, Units
+from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval.retrieval import Retrieval, Scope
+from tests.unit.query.query_world import World
+
+SCOPE = Scope(("house",))
+
+
+def search(world: World, question: str, top_k: int = 3, **options: Any) -> list[Passage]:
+    vector = world.embedder.embed_queries([question])[0].tolist()
+    retrieval = Retrieval(world.ledger, world.index, **options)
+    return retrieval.search(SCOPE, vector, top_k, question)
+
+
+def world_of(*texts: str) -> World:
+    world = World()
+    for page, text in enumerate(texts, 1):
+        world.add("house/a.pdf", text, page=page)
+    return world
+
+
+def test_passages_that_are_not_live_are_no_candidates() -> None:
+    world = world_of("the boiler is warm")
+    world.add("house/a.pdf", "the boiler is cold", page=9, live=False)
+    assert [one.chunk.text for one in search(world, "boiler cold")] == ["the boiler is warm"]
+
+
+def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:
+    texts = [f"the pipe the pipe number{i} the pipe" for i in range(20)]
+    world = world_of(*texts, "pipe inspections are written into the green ledger of the house by the owner")
+    question = "pipe ledger"
+    plain = search(world, question, weights=Weights(words=0.0))
+    assert all("ledger" not in one.chunk.text for one in plain)
+    assert "ledger" in search(world, question)[0].chunk.text
+
+
+def test_a_score_is_the_cosine_of_the_nearest_part_and_units_stay_inside() -> None:
+    world = world_of("the boiler is warm", "the cellar is cold")
+    records = world.index.chunks["house"]
+    vector = world.embedder.embed_queries(["boiler"])[0]
+    for id_, record in records.items():
+        units = pack([(0, 3), (4, 10)], np.stack([vector, -vector]))
+        records[id_] = type(record)(id_, record.document, "live", "v1", record.chunk, record.vector, units)
+    found = search(world, "boiler")
+    assert [one.units for one in found] == [Units(), Units()]
+    assert [one.score for one in found] == pytest.approx([1.0, 1.0], abs=0.01)
+    assert all(np.dot(vector, record.vector) < 0.9 for record in records.values())
+
+
+def test_focused_passages_are_pages_own_text_and_no_more_than_asked_for() -> None:
+    world = world_of(*(f"the boiler number{i} is warm. the cellar is cold." for i in range(6)))
+    found = search(world, "cellar cold", 4, focused=True)
+    assert len(found) == 4
+    for one in found:
+        record = world.index.chunks["house"][one.id]
+        assert record.chunk.text[one.chunk.start : one.chunk.end] == one.chunk.text

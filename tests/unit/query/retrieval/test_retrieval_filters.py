@@ -1,0 +1,134 @@
+"""Which passages a question finds when it is about some documents alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from docwell.errors import BadInput, NotFound
+from docwell.identity import Principal
+from docwell.models import Passage
+from docwell.query.retrieval import retrieval
+from docwell.query.retrieval import scope as selection
+from docwell.query.retrieval.filters import Filter
+from docwell.query.retrieval.retrieval import Retrieval
+from tests.unit.query.query_world import EVERYTHING, World
+
+KINDS: dict[str, dict[str, Any]] = {
+    "prefix": {"prefix": "house/2026/"},
+    "title": {"title": "warm"},
+    "author": {"author": "ada"},
+    "day": {"created_from": "2026-01-01", "created_to": "2026-12-31"},
+    "tag": {"tags": {"stage": "final"}},
+    "metadata": {"metadata": {"team": "heat"}},
+    "documents": {"documents": ("house/2026/a.pdf",)},
+}
+
+
+@pytest.fixture
+def world() -> World:
+    """Two documents of a collection and one of another; only the first is meant by each of `KINDS`."""
+    world = World()
+    world.add(
+        "house/2026/a.pdf",
+        "the boiler is warm",
+        title="Warm water",
+        author="Ada",
+        created="2026-05-05",
+        tags={"stage": "final"},
+        metadata={"team": "heat"},
+    )
+    world.add(
+        "house/2025/b.pdf", "the boiler is cold", title="Cold", created="2025-05-05", tags={"stage": "draft"}
+    )
+    world.add("garden/c.pdf", "the boiler is away")
+    return world
+
+
+def search(
+    world: World, wanted: Filter, principal: Principal = EVERYTHING, top_k: int = 5, **where: Any
+) -> list[Passage]:
+    found = Retrieval(world.ledger, world.index)
+    scope = found.scope(principal, where.get("collections", ()), where.get("document"), wanted)
+    return found.search(scope, world.embedder.embed_queries(["boiler"])[0].tolist(), top_k, "boiler")
+
+
+def texts(passages: list[Passage]) -> set[str]:
+    return {one.chunk.text for one in passages}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_documents_that_fit_are_found(world: World, kind: str) -> None:
+    assert texts(search(world, Filter(**KINDS[kind]))) == {"the boiler is warm"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_holds_where_the_ledger_is_too_large_to_be_read_for_a_question(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "MOST_ROWS", 1)
+    assert texts(search(world, Filter(**KINDS[kind]))) == {"the boiler is warm"}
+
+
+def test_without_a_filter_all_is_found(world: World) -> None:
+    assert len(search(world, Filter())) == 3
+
+
+def test_where_nothing_fits_nothing_is_searched(world: World) -> None:
+    world.index.before_search = lambda: pytest.fail("it was searched")
+    assert search(world, Filter(tags={"stage": "lost"})) == []
+    assert search(world, Filter(prefix="attic/")) == []
+    assert search(world, Filter(title="cold"), document="house/2026/a.pdf") == []
+
+
+def test_a_filter_and_a_document_or_a_collection_must_both_hold(world: World) -> None:
+    both = Filter(prefix="house/")
+    assert texts(search(world, both, document="house/2025/b.pdf")) == {"the boiler is cold"}
+    assert search(world, both, collections=("garden",)) == []
+
+
+def test_a_document_that_fits_no_more_when_its_passages_come_is_not_shown(world: World) -> None:
+    def retag() -> None:
+        record = world.ledger.records["house/2026/a.pdf"]
+        said = replace(record.live_attributes, tags={"stage": "withdrawn"})  # type: ignore[type-var]
+        world.ledger.records["house/2026/a.pdf"] = replace(record, live_attributes=said)
+
+    world.index.before_search = retag
+    assert search(world, Filter(tags={"stage": "final"})) == []
+
+
+def test_passages_of_an_old_generation_are_not_shown_for_a_filter_either(world: World) -> None:
+    world.add("house/2026/a.pdf", "the boiler was hot", page=2, live=False, title="Warm")
+    assert texts(search(world, Filter(title="warm"))) == {"the boiler is warm"}
+
+
+def test_a_filter_that_leaves_too_few_of_too_many_is_refused_and_not_half_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "MOST_ROWS", 1)
+    monkeypatch.setattr(retrieval, "DEEPEST", 150)
+    for page in range(200):
+        world.add("house/2025/b.pdf", "boiler boiler boiler", page=page, title="Cold")
+    world.add("house/2026/a.pdf", "a pipe", title="Warm water")
+    with pytest.raises(BadInput, match="narrow it"):
+        search(world, Filter(title="warm"))
+
+
+def test_documents_of_a_filter_that_are_not_there_or_not_ones_own_are_told_alike(world: World) -> None:
+    principal = Principal("key:a", frozenset({"house"}))
+    told = []
+    for key in ("house/none.pdf", "garden/c.pdf", "attic/none.pdf"):
+        with pytest.raises(NotFound) as found:
+            search(world, Filter(documents=("house/2026/a.pdf", key)), principal)
+        told.append(found.value.detail)
+    assert len(set(told)) == 1
+
+
+def test_a_filter_finds_nothing_of_a_collection_that_is_not_ones_own(world: World) -> None:
+    principal = Principal("key:a", frozenset({"garden"}))
+    assert texts(search(world, Filter(prefix=""), principal)) == {"the boiler is away"}
+    for kind, wanted in KINDS.items():
+        if kind != "documents":
+            assert search(world, Filter(**wanted), principal) == []

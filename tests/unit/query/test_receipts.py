@@ -1,0 +1,202 @@
+"""Kept answers: who may see them, and what a second run shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from docwell.answers import Receipt
+from docwell.errors import BadInput, NotFound, Unavailable
+from docwell.identity import Principal
+from docwell.query.receipts import Change, ReceiptBook, compare
+
+READER = Principal("key:a", frozenset({"handbooks"}))
+ANSWER: dict[str, Any] = {
+    "answer": "Five minutes [1].",
+    "status": "answered",
+    "citations": [
+        {
+            "marker": 1,
+            "document": "handbooks/a.pdf",
+            "page": 9,
+            "quote": "five minutes",
+            "link": "https://bucket.example/a.pdf?signature#page=9",
+        }
+    ],
+    "timings_ms": {"total": 912.4},
+}
+THEN = Receipt(
+    principal="key:a",
+    request_id="request-7",
+    created_at=1_000_000.0,
+    request={"question": "When?"},
+    answer=ANSWER,
+    passages=(("p1", "handbooks/a.pdf", "v1"), ("p2", "handbooks/a.pdf", "v1"), ("p3", "handbooks/b.pdf", "v1")),
+    prompt_version="prompt-1",
+    model="small",
+    model_digest="sha256:1",
+    options={"num_ctx": 4096, "temperature": 0},
+)
+LIVE = {"handbooks/a.pdf": "v1", "handbooks/b.pdf": "v1"}
+
+
+class FakeReceipts:
+    """`docwell.ports.Receipts` in memory."""
+
+    def __init__(self, *receipts: Receipt, down: bool = False) -> None:
+        self.receipts = {(one.principal, one.request_id): one for one in receipts}
+        self.down = down
+
+    def keep(self, receipt: Receipt) -> None:
+        if self.down:
+            raise Unavailable("receipts", "receipts: throttled")
+        self.receipts[receipt.principal, receipt.request_id] = receipt
+
+    def get(self, principal: str, request_id: str) -> Receipt | None:
+        return self.receipts.get((principal, request_id))
+
+    def judge(self, principal: str, request_id: str, verdict: str) -> bool:
+        found = self.get(principal, request_id)
+        if found is not None:
+            self.keep(replace(found, verdict=verdict))
+        return found is not None
+
+
+def changes(now: Receipt, live: Mapping[str, str | None] = LIVE) -> list[Change]:
+    return list(compare(THEN, now, live))
+
+
+def test_the_same_run_again_changes_nothing_whatever_its_times_and_links() -> None:
+    citation = {**ANSWER["citations"][0], "link": None}
+    again = replace(
+        THEN,
+        request_id="request-8",
+        created_at=2_000_000.0,
+        answer={**ANSWER, "citations": [citation], "timings_ms": {"total": 5.0}, "request_id": "request-8"},
+    )
+    assert changes(again) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (replace(THEN, model="large"), Change("model", "small", "large")),
+        (replace(THEN, model_digest="sha256:2"), Change("model_digest", "sha256:1", "sha256:2")),
+        (replace(THEN, prompt_version="prompt-2"), Change("prompt_version", "prompt-1", "prompt-2")),
+        (replace(THEN, options={"num_ctx": 8192, "temperature": 0}), Change("option num_ctx", 4096, 8192)),
+        (replace(THEN, options={"num_ctx": 4096}), Change("option temperature", 0, None)),
+        (replace(THEN, answer={**ANSWER, "status": "refused"}), Change("status", "answered", "refused")),
+        (replace(THEN, answer={**ANSWER, "answer": "Ten."}), Change("answer", "Five minutes [1].", "Ten.")),
+    ],
+)
+def test_each_part_that_differs_is_named_with_both_sides(now: Receipt, expected: Change) -> None:
+    assert changes(now) == [expected]
+
+
+def test_a_digest_that_one_of_the_runs_does_not_know_is_no_change() -> None:
+    assert changes(replace(THEN, model_digest=None)) == []
+
+
+def test_other_citations_are_shown_without_what_changes_each_time() -> None:
+    citation = {**ANSWER["citations"][0], "page": 10, "score": 0.5}
+    (change,) = changes(replace(THEN, answer={**ANSWER, "citations": [citation]}))
+    assert change.what == "citations"
+    assert change.now == [{"marker": 1, "document": "handbooks/a.pdf", "page": 10, "quote": "five minutes"}]
+
+
+def test_a_document_that_was_removed_is_told_once_and_not_by_its_passages() -> None:
+    now = replace(THEN, passages=THEN.passages[:2])
+    assert changes(now, {"handbooks/a.pdf": "v1"}) == [Change("document handbooks/b.pdf", "v1", None)]
+
+
+def test_a_document_that_was_replaced_is_told_by_the_version_that_was_read() -> None:
+    now = replace(THEN, passages=(*THEN.passages[:2], ("p9", "handbooks/b.pdf", "v2")))
+    assert changes(now, LIVE | {"handbooks/b.pdf": "v2"}) == [Change("document handbooks/b.pdf", "v1", "v2")]
+
+
+def test_a_replaced_document_is_told_although_it_is_no_longer_found() -> None:
+    now = replace(THEN, passages=THEN.passages[:2])
+    assert changes(now, LIVE | {"handbooks/b.pdf": "v3"}) == [Change("document handbooks/b.pdf", "v1", "v3")]
+
+
+def test_passages_that_come_and_go_are_told_by_document() -> None:
+    now = replace(THEN, passages=(THEN.passages[0], ("p4", "handbooks/c.pdf", "v1"), THEN.passages[2]))
+    assert changes(now) == [
+        Change("passages handbooks/a.pdf", ["p2"], None),
+        Change("passages handbooks/c.pdf", None, ["p4"]),
+    ]
+
+
+def test_the_same_passages_in_another_order_are_a_change() -> None:
+    now = replace(THEN, passages=THEN.passages[::-1])
+    assert changes(now) == [Change("order of passages", ["p1", "p2", "p3"], ["p3", "p2", "p1"])]
+
+
+def test_causes_stand_before_what_came_of_them() -> None:
+    now = replace(THEN, model="large", answer={**ANSWER, "answer": "Ten.", "citations": []})
+    assert [change.what for change in changes(now)] == ["model", "answer", "citations"]
+
+
+def test_a_kept_receipt_has_no_links_and_the_answer_keeps_its_own() -> None:
+    store = FakeReceipts()
+    assert ReceiptBook(store).keep(THEN) is None
+    kept = store.receipts["key:a", "request-7"]
+    assert kept.answer["citations"][0]["link"] is None
+    assert kept.answer["answer"] == ANSWER["answer"]
+    assert ANSWER["citations"][0]["link"]
+
+
+def test_a_receipt_that_cannot_be_kept_is_a_reason_and_no_failure() -> None:
+    assert ReceiptBook(FakeReceipts(down=True)).keep(THEN) == "receipts: throttled"
+
+
+def test_without_a_store_nothing_is_kept_found_or_judged() -> None:
+    book = ReceiptBook(None)
+    assert book.keep(THEN) is None
+    assert book.judge(READER, "request-7", "good") is False
+    with pytest.raises(NotFound):
+        book.get(READER, "request-7")
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        Principal("key:b", None),
+        Principal("key:a", frozenset({"minutes"})),
+        Principal("key:a"),
+    ],
+    ids=["another's", "of a collection that is out of reach now", "with no collection left"],
+)
+def test_a_receipt_that_is_not_to_be_seen_is_as_if_there_were_none(principal: Principal) -> None:
+    book = ReceiptBook(FakeReceipts(THEN))
+    with pytest.raises(NotFound) as hidden:
+        book.get(principal, "request-7")
+    with pytest.raises(NotFound) as absent:
+        ReceiptBook(FakeReceipts()).get(principal, "request-7")
+    assert hidden.value.detail == absent.value.detail
+
+
+def test_a_verdict_goes_to_the_receipt_and_only_good_or_bad_is_one() -> None:
+    store = FakeReceipts(THEN)
+    book = ReceiptBook(store)
+    assert book.judge(READER, "request-7", "bad") is True
+    assert store.receipts["key:a", "request-7"].verdict == "bad"
+    assert book.judge(Principal("key:b", None), "request-7", "good") is False
+    with pytest.raises(BadInput):
+        book.judge(READER, "request-7", "so-so")
+
+
+def test_a_receipt_that_is_being_written_is_waited_for() -> None:
+    store = FakeReceipts()
+    book = ReceiptBook(store, 0.2, sleep=lambda _: store.keep(THEN))
+    assert book.get(READER, "request-7") == THEN
+    store.receipts.clear()
+    assert book.judge(READER, "request-7", "good") is True
+
+
+def test_nobody_can_get_what_another_asked_to_replay_it() -> None:
+    with pytest.raises(NotFound):
+        ReceiptBook(FakeReceipts(THEN)).get(Principal("key:b", None), "request-7")

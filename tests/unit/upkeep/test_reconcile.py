@@ -1,0 +1,337 @@
+"""What reconcile calls drift, what it leaves alone, and that a run which ends early loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from docwell.attributes import Attributes
+from docwell.errors import BadInput, Unavailable
+from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
+from docwell.pipeline import Roles
+from docwell.ports import Standing
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile, ReconcileLimits, ReconcileReport
+from docwell.upkeep.reindex import Reindex
+
+NOW = 1_000_000.0
+LONG_AGO = NOW - 100_000
+JUST_NOW = NOW - 60
+
+
+@dataclass
+class World:
+    """Bucket, ledger, index, queue and state in one, as far as reconcile sees them."""
+
+    objects: dict[str, str] = field(default_factory=dict)  # key -> etag
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    tagged: dict[str, dict[str, str]] = field(default_factory=dict)
+    rows: dict[str, Standing] = field(default_factory=dict)
+    chunks: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> generation -> count
+    sent: list[Hint | RangeTask] = field(default_factory=list)
+    facts: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    backlog: int = 0
+    page_size: int = 1000
+    after_chunks: Callable[[], None] = lambda: None
+
+    def add(self, key: str, record: DocumentRecord, leased_until: float = 0.0) -> None:
+        self.rows[key] = Standing(record, leased_until)
+
+    def indexed(self, key: str, **changes: object) -> None:
+        """An object with its row and its three chunks, all in order but for the changes to the row."""
+        record = DocumentRecord(
+            key, Status.INDEXED, version="v1", etag="e1", chunks=3, live_generation="g1", updated_at=LONG_AGO
+        )
+        self.objects[key] = "e1"
+        self.chunks[key] = {"g1": 3}
+        self.add(key, replace(record, **changes))  # type: ignore[arg-type]
+
+    # ObjectStore
+    def head(self, key: str) -> ObjectVersion | None:
+        if key not in self.objects:
+            return None
+        tags = len(self.tagged.get(key, {}))
+        return ObjectVersion("v1", 1, self.objects[key], self.metadata.get(key, {}), tags)
+
+    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
+        return self.tagged.get(key, {})
+
+    def download(self, key: str, version: ObjectVersion, path: object) -> None:
+        raise AssertionError("reconcile reads no document")
+
+    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
+        keys = sorted(key for key in self.objects if after is None or key > after)
+        return [ObjectSummary(key, self.objects[key], 1) for key in keys[:limit]]
+
+    # LedgerRows
+    def scan(self, cursor: str | None, limit: int) -> tuple[Sequence[Standing], str | None]:
+        keys = sorted(key for key in self.rows if cursor is None or key > cursor)
+        page = keys[: min(limit, self.page_size)]
+        return [self.rows[key] for key in page], page[-1] if len(page) < len(keys) else None
+
+    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def forget(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            del self.rows[key]
+
+    # IndexRows
+    def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        found = {key: self.chunks[key] for key in documents if self.chunks.get(key)}
+        self.after_chunks()
+        return found
+
+    def page(self, collection: str, offset: int, limit: int) -> Sequence[tuple[str, str, str]]:
+        rows = [
+            (f"{key}{generation}{n}", key, generation)
+            for key, counts in sorted(self.chunks.items())
+            for generation, count in counts.items()
+            for n in range(count)
+        ]
+        return rows[offset : offset + limit]
+
+    def collections(self) -> Sequence[str]:
+        return ["default"] if any(self.chunks.values()) else []
+
+    def drop(self, collection: str) -> None:
+        self.chunks.clear()
+
+    # HintQueue
+    def send(self, messages: Sequence[Hint | RangeTask]) -> None:
+        self.sent += messages
+
+    def waiting(self) -> int:
+        return self.backlog
+
+    # StateStore
+    def read(self, name: str) -> Mapping[str, str]:
+        return self.facts.get(name, {})
+
+    def write(self, name: str, values: Mapping[str, str]) -> None:
+        self.facts[name] = values
+
+    def reconcile(self, fingerprint: str = "f1") -> Reconcile:
+        parts: dict[str, object] = dict.fromkeys(("store", "ledger", "index", "queue", "state"), self)
+        return Reconcile(fingerprint, limits=ReconcileLimits(), clock=lambda: NOW, **parts)  # type: ignore[arg-type]
+
+    def run(self) -> ReconcileReport:
+        return self.reconcile().run(lambda: 100.0)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def drift(report: ReconcileReport) -> dict[str, int]:
+    return {kind: count for kind, count in report.drift.items() if count}
+
+
+def test_a_document_in_order_is_left_alone(world: World) -> None:
+    world.indexed("a.pdf")
+    world.objects["scan.pdf"] = "e1"
+    world.add("scan.pdf", DocumentRecord("scan.pdf", Status.EMPTY, etag="e1", updated_at=LONG_AGO))
+    world.add("gone.pdf", DocumentRecord("gone.pdf", Status.DELETED, updated_at=LONG_AGO))
+    report = world.run()
+    assert (drift(report), world.sent, report.complete) == ({}, [], True)
+
+
+def test_tags_and_metadata_that_are_not_what_the_ledger_has_are_stale_and_asked_to_be_looked_at(
+    world: World,
+) -> None:
+    said = Attributes(title="T", tags={"stage": "draft"}, metadata={"team": "heat"})
+    for key in ("same", "retagged", "untagged", "described", "newly tagged"):
+        world.indexed(key, live_attributes=None if key == "newly tagged" else said)
+        world.metadata[key], world.tagged[key] = {"team": "heat"}, {"stage": "draft"}
+    world.tagged["retagged"] = {"stage": "final"}
+    world.tagged["untagged"] = {}
+    world.metadata["described"] = {"team": "cold"}
+    world.metadata["newly tagged"] = {}
+    assert drift(world.run()) == {"stale": 4}
+    assert sorted(hint.key for hint in world.sent) == ["described", "newly tagged", "retagged", "untagged"]
+    assert world.sent == [Hint(hint.key) for hint in world.sent]
+
+
+def test_tags_are_asked_for_only_where_there_are_some(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "tags", lambda *_: pytest.fail("they were asked for"))
+    world.indexed("a.pdf")
+    world.indexed("b.pdf", live_attributes=Attributes(title="T"))
+    assert drift(world.run()) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "updated_at", "leased_until"),
+    [
+        (Status.PENDING, JUST_NOW, 0.0),  # its message is on its way, or comes again
+        (Status.PENDING, LONG_AGO, NOW + 30),  # somebody works on it
+        (Status.INDEXED, LONG_AGO, NOW + 30),
+        (Status.PENDING, JUST_NOW, NOW - 30),  # its worker has died; the message comes again
+    ],
+)
+def test_work_in_progress_is_no_drift(
+    world: World, status: Status, updated_at: float, leased_until: float
+) -> None:
+    world.objects["a.pdf"] = "e2"
+    record = DocumentRecord("a.pdf", status, version="v1", etag="e1", chunks=9, live_generation="g1")
+    world.add("a.pdf", replace(record, updated_at=updated_at), leased_until)
+    world.chunks["a.pdf"] = {"g1": 2, "g2": 5}
+    assert drift(world.run()) == {}
+
+
+@pytest.mark.parametrize("leased_until", [0.0, LONG_AGO])
+def test_pending_for_long_with_nobody_at_work_is_stuck(world: World, leased_until: float) -> None:
+    world.objects["a.pdf"] = "e1"
+    world.add("a.pdf", DocumentRecord("a.pdf", version="v1", etag="e1", updated_at=LONG_AGO), leased_until)
+    assert drift(world.run()) == {Drift.STUCK: 1}
+    assert world.sent == [Hint("a.pdf", sweep=True)]
+
+
+@pytest.mark.parametrize(("waits_s", "found"), [(3600, {}), (25 * 3600, {Drift.STUCK: 1})])
+def test_scans_may_wait_a_day_for_their_turn(world: World, waits_s: float, found: dict[Drift, int]) -> None:
+    world.objects["a.pdf"] = "e1"
+    waiting = DocumentRecord("a.pdf", version="v1", etag="e1", updated_at=NOW - waits_s, recognised_from=1)
+    world.add("a.pdf", waiting)
+    assert drift(world.run()) == found
+
+
+def test_a_lease_that_nobody_gave_back_is_stuck(world: World) -> None:
+    world.indexed("a.pdf")
+    world.add("a.pdf", world.rows["a.pdf"].record, leased_until=LONG_AGO)
+    assert drift(world.run()) == {Drift.STUCK: 1}
+    assert world.sent == [Hint("a.pdf")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "age_s", "found"),
+    [
+        (Reason.UNAVAILABLE, 60, 0),
+        (Reason.UNAVAILABLE, 3600, 1),
+        (Reason.INTERNAL, 3600, 0),  # trying what always fails at each run would be a storm
+        (Reason.INTERNAL, 2 * 24 * 3600, 1),
+    ],
+)
+def test_what_failed_is_tried_again_after_a_while(world: World, reason: Reason, age_s: float, found: int) -> None:
+    world.objects["a.pdf"] = "e1"
+    world.add("a.pdf", DocumentRecord("a.pdf", Status.FAILED, reason, etag="e1", updated_at=NOW - age_s))
+    assert world.run().drift[Drift.MISSING] == found
+
+
+def test_what_ingest_changes_between_two_looks_is_no_drift(world: World) -> None:
+    world.indexed("a.pdf", chunks=5)
+
+    def finished() -> None:
+        world.indexed("a.pdf", updated_at=NOW)
+
+    world.after_chunks = finished
+    assert drift(world.run()) == {}
+
+
+def test_a_run_that_is_killed_sends_again_what_it_was_about_to_note(world: World) -> None:
+    world.objects["a.pdf"] = "e1"
+    reconcile = world.reconcile()
+
+    class Killed(World):
+        def write(self, name: str, values: Mapping[str, str]) -> None:
+            raise Unavailable("ledger", "gone")
+
+    with pytest.raises(Unavailable):
+        replace(reconcile, state=Killed()).run(lambda: 100.0)
+    assert world.sent == [Hint("a.pdf")]
+    assert drift(world.run()) == {Drift.MISSING: 1}
+
+
+def test_a_pass_over_many_pages_sees_each_key_once_in_however_many_runs(world: World) -> None:
+    for number in range(2500):
+        world.objects[f"{number:05}.pdf"] = "e1"
+        if number % 2:
+            world.indexed(f"{number:05}.pdf")
+    world.page_size = 100
+    runs = 0
+    while True:
+        times = iter([100.0, 0.0])  # each run has time for one page
+        report = world.reconcile().run(lambda times=times: next(times))  # type: ignore[misc]
+        runs += 1
+        if report.complete:
+            break
+    assert (report.keys, report.rows, report.chunks) == (2500, 1250, 3750)
+    assert drift(report) == {Drift.MISSING: 1250}
+    assert len(set(world.sent)) == len(world.sent) == 1250
+    assert runs > 10
+
+
+def test_a_pass_counts_documents_by_status_over_all_its_runs(world: World) -> None:
+    statuses = [Status.INDEXED] * 5 + [Status.REJECTED] * 2 + [Status.DELETED, Status.PENDING]
+    for number, status in enumerate(statuses):
+        world.add(f"{number}.pdf", DocumentRecord(f"{number}.pdf", status, updated_at=JUST_NOW))
+    world.page_size = 2
+    for _ in range(20):
+        times = iter([100.0, 0.0])  # each run has time for one page
+        report = world.reconcile().run(lambda times=times: next(times))  # type: ignore[misc]
+        if report.complete:
+            break
+    counts = {Status.INDEXED: 5, Status.REJECTED: 2, Status.DELETED: 1, Status.PENDING: 1}
+    assert report.documents == dict.fromkeys(Status, 0) | counts
+    assert world.run().documents == report.documents  # the next pass begins at 0
+
+
+def test_a_pass_that_an_earlier_release_began_goes_on(world: World) -> None:
+    world.indexed("a.pdf")
+    fact = {"phase": "ledger", "cursor": "", "keys": "1", "rows": "0", "chunks": "0", "drift": "{}"}
+    world.facts["reconcile/f1"] = fact
+    report = world.run()
+    assert (report.complete, report.keys, report.documents[Status.INDEXED]) == (True, 1, 1)
+
+
+def test_a_dry_run_disturbs_no_pass_that_is_under_way(world: World) -> None:
+    for number in range(1500):
+        world.objects[f"{number:05}.pdf"] = "e1"
+    times = iter([100.0, 0.0])
+    world.reconcile().run(lambda: next(times))
+    looked = world.reconcile().run(lambda: 100.0, dry_run=True)
+    assert (looked.keys, looked.drift[Drift.MISSING], looked.sent) == (1500, 1500, 0)
+    assert len(world.sent) == 1000
+    world.run()
+    assert len(world.sent) == 1500
+
+
+def test_a_busy_queue_holds_a_pass_back_unless_it_is_forced(world: World) -> None:
+    world.objects["a.pdf"] = "e1"
+    world.backlog = 100
+    assert (world.run().waiting, world.sent) == (100, [])
+    assert world.reconcile().run(lambda: 100.0, force=True).sent == 1
+
+
+# --- re-index ---
+
+
+def reindex(world: World, *known: str) -> Reindex:
+    return Reindex(known, world, world.reconcile, lambda: NOW, lambda _: None)
+
+
+def test_without_a_next_pipeline_there_is_nothing_to_start_or_to_switch_to(world: World) -> None:
+    for step in ("start", "switch", "unknown"):
+        with pytest.raises(BadInput):
+            reindex(world, "f1").run(step, lambda: 100.0)
+
+
+def test_a_pipeline_that_answers_is_never_removed_whatever_the_facts_say(world: World) -> None:
+    world.indexed("a.pdf")
+    Roles("f2", retired={"f1": LONG_AGO}).write(world)
+    reindex(world, "f1").tidy(lambda: 100.0)  # somebody has set the settings back to the old pipeline alone
+    assert "a.pdf" in world.rows
+
+
+def test_starting_another_index_gives_up_the_one_that_was_being_built(world: World) -> None:
+    reindex(world, "f1", "f2").run("start", lambda: 100.0)
+    reindex(world, "f1", "f3").run("start", lambda: 100.0)
+    assert Roles.read(world, ["f1", "f3"]) == Roles("f1", "f3", {"f2": NOW})
+
+
+def test_a_removal_that_runs_out_of_time_says_so(world: World) -> None:
+    world.indexed("a.pdf")
+    assert world.reconcile().remove(lambda: 0.0) is False
+    assert world.reconcile().remove(lambda: 100.0) is True
+    assert (world.rows, world.collections()) == ({}, [])

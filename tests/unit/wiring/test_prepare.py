@@ -1,0 +1,79 @@
+"""What the query function makes at its start."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docwell.wiring import functions as wiring
+from docwell.wiring.pipelines import Pipeline
+
+MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
+
+
+def _forget() -> None:
+    for made in vars(wiring).values():
+        if hasattr(made, "cache_clear"):
+            made.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_made_yet() -> Iterator[None]:
+    _forget()
+    yield
+    _forget()
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders from which a model was loaded, and the settings of a function that can reach nothing."""
+    variables = {
+        "DOCWELL_BUCKET": "documents",
+        "DOCWELL_CHROMA_URL": "http://127.0.0.1:9",
+        "DOCWELL_OLLAMA_URL": "http://127.0.0.1:9",
+        "DOCWELL_MODEL_DIR": "/the/model",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    folders: list[Path] = []
+    monkeypatch.setattr(wiring, "_embedder", lambda _settings, folder: folders.append(folder))
+    return folders
+
+
+def test_the_first_question_finds_model_and_clients_made(loaded: list[Path]) -> None:
+    wiring.prepare_query()
+    assert loaded == [Path("/the/model")]
+    assert [made.cache_info().currsize for made in MADE_AT_START] == [1] * len(MADE_AT_START)
+
+
+def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
+    wiring.prepare_query()
+    assert loaded
+    assert asked == []
+
+
+@pytest.mark.parametrize(("said", "focused"), [("", False), ("true", True)])
+@pytest.mark.usefixtures("loaded")
+def test_passages_are_cut_down_where_the_settings_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    focused: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setenv("DOCWELL_FOCUSED_PASSAGES", said)
+    monkeypatch.setattr(wiring, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})
+    assert wiring.query().retrieval.focused is focused
+
+
+def test_wrong_settings_do_not_keep_the_function_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCWELL_DEADLINE_S", "soon")
+    wiring.prepare_query()
+    assert wiring.query_settings.cache_info().currsize == 0
