@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.world import World
+from benchmarks.fresh_wiring import clear_caches
 from infra.local.poller import failed_ids
 
 _QUIET = {
@@ -50,10 +51,10 @@ def handler_of(world: World) -> Iterator[Callable[[Receipt], bool]]:
     before = dict(os.environ)
     os.environ.update({**world.environment(), **_QUIET})
     try:
-        from docwell.wiring import functions as wiring  # noqa: PLC0415 - its Powertools objects read the environment when they are made
-        from functions.ingest.handler import handler  # noqa: PLC0415 - as above
+        # Its Powertools objects read the environment when they are made.
+        from functions.ingest.handler import handler  # noqa: PLC0415
 
-        _forget(wiring)
+        clear_caches()
 
         def handle(receipt: Receipt) -> bool:
             # Powertools prints a hundred metrics at a time even where metrics are off.
@@ -62,17 +63,10 @@ def handler_of(world: World) -> Iterator[Callable[[Receipt], bool]]:
             return not failed_ids(dict(answer), {receipt.event["Records"][0]["messageId"]})
 
         yield handle
-        _forget(wiring)
+        clear_caches()
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _forget(wiring: Any) -> None:  # noqa: ANN401 - a module
-    """Empty its caches: what they hold speaks to another world."""
-    for cached in vars(wiring).values():
-        if hasattr(cached, "cache_clear"):
-            cached.cache_clear()
 
 
 def deliver(world: World, handle: Callable[[Receipt], bool], clock: Clock, most: int) -> int:

@@ -1,6 +1,6 @@
 """Where the time of one long document goes: ingest on real parts in this process, a clock before each port.
 
-The parts are those of `docwell.wiring.functions`, on a bucket and a queue of a running stack's that nobody else
+The parts are those of `docwell.wiring.ingest`, on a bucket and a queue of a running stack's that nobody else
 reads. The
 ranges, which are messages of their own, are worked off one after another, as one worker would.
 """
@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmarks.fresh_wiring import clear_caches
 from docwell.ingest.indexing import EmbedderWithTokenizer
 from docwell.ingest.ingest import Ingest, WholeLedger
 from docwell.models import Hint, Page, PdfInfo, RangeTask, Status
 from docwell.ports import ObjectStore, PdfReader, VectorIndex
-from docwell.wiring import functions as wiring
+from docwell.wiring import ingest as wiring
 from infra.local.stack import Stack, function_variables
 
 if TYPE_CHECKING:
@@ -184,16 +185,10 @@ def _built(stack: Stack) -> Ingest:
     before = dict(os.environ)
     os.environ.update({**function_variables(stack, "docwell-ingest"), "DOCWELL_BUCKET": _BUCKET})
     try:
-        _forget()
+        clear_caches()
         (built,) = wiring.ingest()
         return built
     finally:
-        _forget()
+        clear_caches()
         os.environ.clear()
         os.environ.update(before)
-
-
-def _forget() -> None:
-    for cached in vars(wiring).values():
-        if hasattr(cached, "cache_clear"):
-            cached.cache_clear()

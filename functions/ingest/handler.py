@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 
 from docwell.ingest.events import handle_record
 from docwell.observability import logger, metrics, record_cold_start, tracer
-from docwell.wiring import functions as wiring
+from docwell.wiring import ingest as wiring
 
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 

@@ -7,7 +7,7 @@ from typing import Any
 from docwell.http.routes import resolve
 from docwell.http.streaming import StreamedResponse
 from docwell.observability import logger, metrics, record_cold_start, tracer
-from docwell.wiring import functions as wiring
+from docwell.wiring import query as wiring
 
 # docwell.http.streaming_runtime calls it before the first event: what is made then is in SnapStart's snapshot.
 prepare = wiring.prepare_query

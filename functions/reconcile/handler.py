@@ -11,7 +11,7 @@ from typing import Any
 
 from docwell.observability import logger, metrics, record_cold_start, record_documents, record_drift, tracer
 from docwell.upkeep.drift import Drift
-from docwell.wiring import functions as wiring
+from docwell.wiring import reconcile as wiring
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -24,6 +24,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from benchmarks.fresh_wiring import clear_caches
 from docwell import observability
 from docwell.adapters import chroma, ollama
 from docwell.adapters.aws import client
@@ -34,7 +35,7 @@ from docwell.answers import Completion, Message
 from docwell.attributes import Attributes
 from docwell.http import sse
 from docwell.models import Chunk, IndexRecord, Status
-from docwell.wiring import functions as wiring
+from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
 from infra.local.names import TABLES
@@ -274,12 +275,6 @@ def _let_in(admin: PrincipalAdmin) -> None:
     admin.add(Grant("sub:one", None))  # a subject whose name is a key's
 
 
-def _forget() -> None:
-    for made in vars(wiring).values():
-        if hasattr(made, "cache_clear"):
-            made.cache_clear()
-
-
 @contextmanager
 def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callable[[], str]) -> Iterator[World]:
     """The function with all its tables; `output` gives what was printed since it was last called."""
@@ -305,7 +300,7 @@ def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callab
     monkeypatch.setattr(ollama, "OllamaModel", lambda *_, **__: model)
     monkeypatch.setattr(onnx_embedder, "OnnxEmbedder", lambda *_, **__: FakeEmbedder())
     monkeypatch.setattr(model_manifest.ModelManifest, "read", lambda _: FakeEmbedder())
-    _forget()
+    clear_caches()
     world = World(model, output)
     observability.logger.addHandler(world.log_handler)
     try:
@@ -319,4 +314,4 @@ def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callab
             yield world
     finally:
         observability.logger.handlers.remove(world.log_handler)
-        _forget()
+        clear_caches()

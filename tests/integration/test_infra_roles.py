@@ -17,13 +17,15 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 from fpdf import FPDF
 from moto import mock_aws
 
+from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.documents import ocr
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
 from docwell.upkeep.reindex import FORGET_AFTER_S
-from docwell.wiring import functions as wiring
+from docwell.wiring import query as query_wiring
+from docwell.wiring import reconcile as reconcile_wiring
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query
 from functions.reconcile.handler import handler as reconcile
@@ -141,9 +143,7 @@ class Aws:
 
     def record(self) -> set[Call]:
         """Begin anew, as a function of its own does, and record what it calls."""
-        for part in vars(wiring).values():
-            if hasattr(part, "cache_clear"):
-                part.cache_clear()
+        clear_caches()
         names = {self.bucket: "DocumentsBucket", self.queue: "IngestQueue", self.ocr_queue: "OcrQueue", **TABLES}
         return record(self.patch, names)
 
@@ -180,9 +180,7 @@ def aws(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         yield Aws(template, monkeypatch, chroma_url, model_dir)
-    for part in vars(wiring).values():
-        if hasattr(part, "cache_clear"):
-            part.cache_clear()
+    clear_caches()
 
 
 def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
@@ -212,8 +210,8 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     aws.put("a.pdf", 1)
     aws.changed("a.pdf")
     calls = aws.record()
-    aws.patch.setattr(wiring, "model", Host)
-    aws.patch.setattr(wiring, "SAVE_EVERY", 1)
+    aws.patch.setattr(query_wiring, "model", Host)
+    aws.patch.setattr(query_wiring, "SAVE_EVERY", 1)
 
     def ask(path: str, method: str = "GET", body: object = None, **parameters: str) -> dict[str, Any]:
         context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}
@@ -247,8 +245,8 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     aws.s3.put_object_tagging(Bucket=aws.bucket, Key="a.pdf", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
     # Rows of a pipeline that was given up go after a while.
     later = time.time() + FORGET_AFTER_S + 60
-    plain = wiring.reindex
-    aws.patch.setattr(wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
+    plain = reconcile_wiring.reindex
+    aws.patch.setattr(reconcile_wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
     reconcile({"action": "reconcile"}, CONTEXT)
     assert calls == granted(template, "ReconcileRole")
 

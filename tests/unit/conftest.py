@@ -7,7 +7,8 @@ import pytest
 from docwell.config import QuerySettings, RuntimeSettings
 from docwell.identity import Principal
 from docwell.query.receipts import ReceiptBook
-from docwell.wiring import functions as wiring
+from docwell.wiring import pipelines
+from docwell.wiring import query as wiring
 from tests.unit.http.http_calls import KEY_OF_ALL
 from tests.unit.query.query_fakes import FakePrincipals, FakeReceipts
 from tests.unit.query.query_world import BOILER, EVERYTHING, World
@@ -36,7 +37,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     )
     replaced = {
         "query_settings": lambda: settings,
-        "runtime_settings": lambda: world.runtime,
         "query": lambda: world.query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
@@ -47,6 +47,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     }
     for name, factory in replaced.items():
         monkeypatch.setattr(wiring, name, factory)
+    monkeypatch.setattr(pipelines, "runtime_settings", lambda: world.runtime)
     wiring.prompts.cache_clear()
     wiring.prices.cache_clear()
     world.add("house/rules.pdf", BOILER, page=7)

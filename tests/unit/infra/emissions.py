@@ -26,7 +26,9 @@ from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.text.tokens import TokenCalibration
-from docwell.wiring import functions as wiring
+from docwell.wiring import ingest as ingest_wiring
+from docwell.wiring import query as query_wiring
+from docwell.wiring import reconcile as reconcile_wiring
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.ingest import ingest_world
 from tests.unit.upkeep import test_reconcile
@@ -45,10 +47,10 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
     from functions.ingest.handler import handler  # noqa: PLC0415 - each process loads its own function
 
     world = ingest_world.World(range_pages=1)
-    patch.setattr(wiring, "ingest", lambda: (world.ingest,))
+    patch.setattr(ingest_wiring, "ingest", lambda: (world.ingest,))
     settings = SimpleNamespace(max_receives=5, queue_url="queue", ocr_queue_url=None)
-    patch.setattr(wiring, "ingest_settings", lambda: settings)
-    patch.setattr(wiring, "task_queue", lambda _url: SimpleNamespace(delay=lambda _receipt, _seconds: None))
+    patch.setattr(ingest_wiring, "ingest_settings", lambda: settings)
+    patch.setattr(ingest_wiring, "task_queue", lambda _url: SimpleNamespace(delay=lambda _receipt, _seconds: None))
 
     def send(body: object) -> None:
         attributes = {"ApproximateReceiveCount": "1"}
@@ -83,8 +85,8 @@ def reconcile(patch: pytest.MonkeyPatch) -> None:
     world.indexed("a.pdf")
     world.objects["b.pdf"] = "e1"
     world.add("c.pdf", DocumentRecord("c.pdf", Status.REJECTED, updated_at=test_reconcile.LONG_AGO))
-    patch.setattr(wiring, "reconcile", lambda: (world.reconcile(),))
-    patch.setattr(wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
+    patch.setattr(reconcile_wiring, "reconcile", lambda: (world.reconcile(),))
+    patch.setattr(reconcile_wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
     handler({"action": "reconcile"}, CONTEXT)
 
 
@@ -166,9 +168,9 @@ def query(patch: pytest.MonkeyPatch) -> None:
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model=model.name
     )
     for name, part in {"query": built, "catalogue": ledger, "principals": callers, "model": model}.items():
-        patch.setattr(wiring, name, lambda part=part: part)
-    patch.setattr(wiring, "query_settings", lambda: settings)
-    patch.setattr(wiring, "save_calibration", lambda: None)
+        patch.setattr(query_wiring, name, lambda part=part: part)
+    patch.setattr(query_wiring, "query_settings", lambda: settings)
+    patch.setattr(query_wiring, "save_calibration", lambda: None)
 
     def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
         sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}

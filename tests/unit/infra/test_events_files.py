@@ -14,7 +14,8 @@ from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import Principal
 from docwell.models import ObjectVersion, Status
-from docwell.wiring import functions as wiring
+from docwell.wiring import ingest as ingest_wiring
+from docwell.wiring import reconcile as reconcile_wiring
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query
 from functions.reconcile.handler import handler as reconcile
@@ -40,11 +41,13 @@ def event(name: str) -> dict[str, Any]:
 def documents(monkeypatch: pytest.MonkeyPatch) -> ingest_world.World:
     """The ingest function on ports in memory."""
     world = ingest_world.World()
-    monkeypatch.setattr(wiring, "ingest", lambda: [world.ingest])
+    monkeypatch.setattr(ingest_wiring, "ingest", lambda: [world.ingest])
     monkeypatch.setattr(
-        wiring, "ingest_settings", lambda: SimpleNamespace(queue_url="q", ocr_queue_url=None, max_receives=5)
+        ingest_wiring,
+        "ingest_settings",
+        lambda: SimpleNamespace(queue_url="q", ocr_queue_url=None, max_receives=5),
     )
-    monkeypatch.setattr(wiring, "task_queue", lambda _: SimpleNamespace(delay=lambda *_: None))
+    monkeypatch.setattr(ingest_wiring, "task_queue", lambda _: SimpleNamespace(delay=lambda *_: None))
     return world
 
 
@@ -141,8 +144,8 @@ def test_schedule_is_what_the_template_sends_and_finds_drift(monkeypatch: pytest
     assert json.loads(schedule["Input"]) == event("schedule")
     world = test_reconcile.World()
     world.objects[HANDBOOK] = "e1"
-    monkeypatch.setattr(wiring, "reconcile", lambda: [world.reconcile()])
-    monkeypatch.setattr(wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
+    monkeypatch.setattr(reconcile_wiring, "reconcile", lambda: [world.reconcile()])
+    monkeypatch.setattr(reconcile_wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
     found = reconcile(event("schedule"), CONTEXT)
     assert found["complete"]
     assert [message.key for message in world.sent] == [HANDBOOK]

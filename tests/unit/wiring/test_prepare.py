@@ -9,23 +9,19 @@ from typing import Any
 
 import pytest
 
-from docwell.wiring import functions as wiring
+from benchmarks.fresh_wiring import clear_caches
+from docwell.wiring import pipelines
+from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
 
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
 
 
-def _forget() -> None:
-    for made in vars(wiring).values():
-        if hasattr(made, "cache_clear"):
-            made.cache_clear()
-
-
 @pytest.fixture(autouse=True)
 def _nothing_made_yet() -> Iterator[None]:
-    _forget()
+    clear_caches()
     yield
-    _forget()
+    clear_caches()
 
 
 @pytest.fixture
@@ -43,7 +39,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     folders: list[Path] = []
-    monkeypatch.setattr(wiring, "_embedder", lambda _settings, folder: folders.append(folder))
+    for module in (wiring, pipelines):
+        monkeypatch.setattr(module, "embedder_of", lambda _settings, folder: folders.append(folder))
     return folders
 
 

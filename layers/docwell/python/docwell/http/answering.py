@@ -20,7 +20,8 @@ from docwell.query import costs
 from docwell.query.checking.cleaning import StreamCleaner
 from docwell.query.query import Listener, QueryReport, Question
 from docwell.query.receipts import compare
-from docwell.wiring import functions as wiring
+from docwell.wiring import pipelines
+from docwell.wiring import query as wiring
 
 logger = observability.logger
 
@@ -77,7 +78,7 @@ def answer(
     prompt = wiring.prompts().choose(request_id)
     report = wiring.query().ask(question, asker, prompt, deadline, listener, cancel, admitted)
     cost = costs.cost(
-        wiring.prices(), report.model_host_s, time.perf_counter() - started, wiring.runtime_settings().memory_mb
+        wiring.prices(), report.model_host_s, time.perf_counter() - started, pipelines.runtime_settings().memory_mb
     )
     response = bodies.answer_body(report.answer, cost, report.estimated_tokens, request_id)
     return Answered(asker(), body, response, report)

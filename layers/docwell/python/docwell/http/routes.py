@@ -24,7 +24,8 @@ from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
 from docwell.ports import Catalogue
 from docwell.query.retrieval.retrieval import NO_COLLECTION, NO_DOCUMENT
-from docwell.wiring import functions as wiring
+from docwell.wiring import pipelines
+from docwell.wiring import query as wiring
 
 logger = observability.logger
 
@@ -70,7 +71,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     body = _stream.get()
-    can_stream = wiring.runtime_settings().can_stream
+    can_stream = pipelines.runtime_settings().can_stream
     if body is None and not (can_stream and (event.get("httpMethod"), event.get("path")) == _STREAMED_ROUTE):
         _afterwards.get()()
         return answer
@@ -134,7 +135,7 @@ def _being_charged(deadline: Deadline) -> tuple[Callable[[], Principal], Pending
 
     The first raises `Unauthenticated` and `Unavailable`, the second those and `QuotaExceeded`.
     """
-    identity = SAM_LOCAL if wiring.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+    identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
 
     def known() -> Principal:
         principal = wiring.principals().find(identity.id, identity.groups)

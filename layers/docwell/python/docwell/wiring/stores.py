@@ -13,6 +13,7 @@ from docwell.config import QuerySettings, StorageSettings
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+    from docwell.adapters.sqs import SqsTaskQueue
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
@@ -53,3 +54,12 @@ def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
         timeout_s=settings.chroma_timeout_s,
         kept_passages=settings.kept_passages if isinstance(settings, QuerySettings) else 0,
     )
+
+
+@cache
+def task_queue(url: str) -> SqsTaskQueue:
+    """A queue that ingest reads from."""
+    from docwell.adapters.aws import client
+    from docwell.adapters.sqs import SqsTaskQueue
+
+    return SqsTaskQueue(client("sqs"), url)

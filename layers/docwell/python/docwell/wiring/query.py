@@ -1,48 +1,30 @@
-"""With `docwell.wiring.stores` and `docwell.wiring.pipelines` the only place that builds adapters.
-
-Factories are cached, so a warm invocation reuses what a cold one made. Adapters are imported inside the factories:
-query never loads a PDF library.
-"""
+"""Build the query use case on real parts. Factories are cached: a warm invocation reuses them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docwell.config import (
-    IngestSettings,
-    QuerySettings,
-    ReconcileSettings,
-    RuntimeSettings,
-    SettingsError,
-)
+from docwell.config import QuerySettings, SettingsError
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError
 from docwell.pipeline import Roles
-from docwell.wiring.pipelines import Pipeline, pdf_reader, pipelines, recogniser_of
+from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, runtime_settings
 from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
 
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
-    from docwell.adapters.sqs import SqsTaskQueue
-    from docwell.ingest.ingest import Ingest
     from docwell.query.costs import Prices
     from docwell.query.model_host import CircuitBreaker, InFlight, RetryBudget
     from docwell.query.prompting import PromptChoice
     from docwell.query.query import Query
     from docwell.query.receipts import ReceiptBook
     from docwell.text.tokens import TokenCalibration
-    from docwell.upkeep.reconcile import Reconcile
-    from docwell.upkeep.reindex import Reindex
 
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
@@ -55,96 +37,9 @@ _CALIBRATION_S = 1.0
 
 
 @cache
-def ingest_settings() -> IngestSettings:
-    """The ingest function's settings. Raises `SettingsError`."""
-    return IngestSettings.read()
-
-
-@cache
 def query_settings() -> QuerySettings:
     """The query function's settings. Raises `SettingsError`."""
     return QuerySettings.read()
-
-
-@cache
-def runtime_settings() -> RuntimeSettings:
-    """What Lambda and the runtime say of themselves."""
-    return RuntimeSettings.read()
-
-
-@cache
-def reconcile_settings() -> ReconcileSettings:
-    """The reconcile function's settings. Raises `SettingsError`."""
-    return ReconcileSettings.read()
-
-
-def ingest() -> tuple[Ingest, ...]:
-    """The ingest use case on real parts, once for each pipeline that is in use now."""
-    built = _ingest()
-    known = [one.fingerprint for one in built]
-    if len(known) == 1:
-        return built
-    # Read at each call: a pipeline that a re-index has given up must not be filled again.
-    used = Roles.read(state_store(ingest_settings()), known).in_use(known)
-    return tuple(one for one in built if one.fingerprint in used)
-
-
-@cache
-def _ingest() -> tuple[Ingest, ...]:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3ObjectStore
-    from docwell.ingest.indexing import IngestLimits, RangeIndexer
-    from docwell.ingest.ingest import Ingest
-
-    settings = ingest_settings()
-    with _model_loading(settings):
-        store, queue = S3ObjectStore(client("s3"), settings.bucket), task_queue(settings.queue_url)
-        for fingerprint in pipelines(settings):
-            ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
-    reader = pdf_reader(settings)
-
-    def build(fingerprint: str, pipeline: Pipeline) -> Ingest:
-        index, embedder = vectors_of(settings, fingerprint), _embedder(settings, pipeline.model_dir)
-        limits = IngestLimits(
-            range_pages=settings.range_pages,
-            max_document_bytes=settings.max_document_bytes,
-            max_document_characters=settings.max_document_characters,
-            chunk_tokens=pipeline.chunk_tokens,
-            upsert_batch=settings.upsert_batch,
-            lease_s=settings.lease_s,
-            stop_before_s=settings.stop_before_s,
-            ocr_range_pages=settings.ocr_range_pages,
-            ocr_page_timeout_s=settings.ocr_page_timeout_s,
-            ocr_min_confidence=settings.ocr_min_confidence,
-        )
-        recogniser = None if pipeline.ocr == "off" else recogniser_of(settings, reader)
-        return Ingest(
-            bucket=settings.bucket,
-            store=store,
-            ledger=ledger_of(settings, fingerprint, settings.lease_s),
-            index=index,
-            queue=queue,
-            indexer=RangeIndexer(store, index, embedder, reader, limits, recogniser),
-            fingerprint=fingerprint,
-            ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
-        )
-
-    return tuple(build(fingerprint, pipeline) for fingerprint, pipeline in pipelines(settings).items())
-
-
-def source_queue(arn: str) -> SqsTaskQueue:
-    """The queue, of those that ingest reads from, with that ARN."""
-    main, ocr = ingest_settings().queue_url, ingest_settings().ocr_queue_url
-    return task_queue(ocr if ocr and ocr.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1] else main)
-
-
-@cache
-def task_queue(url: str) -> SqsTaskQueue:
-    """A queue that ingest reads from."""
-    from docwell.adapters.aws import client
-    from docwell.adapters.sqs import SqsTaskQueue
-
-    return SqsTaskQueue(client("sqs"), url)
 
 
 def prepare_query() -> None:
@@ -154,23 +49,11 @@ def prepare_query() -> None:
     """
     with suppress(Exception):
         settings = query_settings()
-        with _model_loading(settings):
+        with model_loading(settings):
             principals(), receipt_book(), prices(), prompts(), _links(), model(), _guards()
             # Of each pipeline: which one answers is asked at the first question.
             for fingerprint in pipelines(settings):
                 vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
-
-
-@contextmanager
-def _model_loading(settings: IngestSettings | QuerySettings) -> Iterator[None]:
-    """The pipeline's first model is being loaded meanwhile, and is there at the end. Raises what loading raises.
-
-    Half of loading is done by C++ and OpenSSL, outside Python: 0.24 s of processor time beside other imports.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(_embedder, settings, settings.model_dir)
-        yield
-        loading.result()
 
 
 def query() -> Query:
@@ -194,7 +77,7 @@ def _query(fingerprint: str) -> Query:
             vectors_of(settings, fingerprint),
             focused=settings.focused_passages,
         ),
-        embedder=_embedder(settings, pipelines(settings)[fingerprint].model_dir),
+        embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, *guards),
         facts=GuardedFacts(host, guards[0]),
         conversation=Conversation(
@@ -329,50 +212,3 @@ def _active(settings: QuerySettings) -> str:
     """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
     known = tuple(pipelines(settings))
     return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
-
-
-def reconcile() -> tuple[Reconcile, ...]:
-    """The reconcile use case on real parts, once for each pipeline that is in use now."""
-    settings = reconcile_settings()
-    known = tuple(pipelines(settings))
-    return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
-
-
-def reindex() -> Reindex:
-    """The change from one pipeline to the next."""
-    from docwell.upkeep.reindex import Reindex
-
-    settings = reconcile_settings()
-    return Reindex(known=tuple(pipelines(settings)), state=state_store(settings), reconcile=_reconcile)
-
-
-@cache
-def _reconcile(fingerprint: str) -> Reconcile:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3ObjectStore
-    from docwell.upkeep.reconcile import Reconcile, ReconcileLimits
-
-    settings = reconcile_settings()
-    return Reconcile(
-        fingerprint=fingerprint,
-        store=S3ObjectStore(client("s3"), settings.bucket),
-        ledger=ledger_of(settings, fingerprint),
-        index=vectors_of(settings, fingerprint),
-        queue=task_queue(settings.queue_url),
-        state=state_store(settings),
-        limits=ReconcileLimits(
-            stuck_after_s=settings.stuck_after_s,
-            ocr_stuck_after_s=settings.ocr_stuck_after_s,
-            stop_before_s=settings.stop_before_s,
-            begin_below=settings.begin_below,
-            pause_above=settings.pause_above,
-        ),
-    )
-
-
-@cache
-def _embedder(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
-
-    threads = settings.embed_threads or threads_for(runtime_settings().memory_mb)
-    return OnnxEmbedder(model_dir, threads, session_opener(settings.embed_runtime))
