@@ -143,7 +143,7 @@ def events_of(text: str) -> list[Event]:
     return found
 
 
-def _json(text: str) -> Any:  # noqa: ANN401 - whatever JSON was sent
+def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:

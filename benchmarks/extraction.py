@@ -98,7 +98,7 @@ def _readers() -> dict[str, Reader]:
     """The readers by name; each gives the texts of a file's pages."""
     readers: dict[str, Reader] = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
     try:
-        from pdfminer.high_level import extract_pages  # noqa: F401, PLC0415 - not every environment has it
+        from pdfminer.high_level import extract_pages  # noqa: F401 - not every environment has it
     except ImportError:
         return readers
     return {**readers, "pdfminer.six": _pdfminer}
@@ -110,21 +110,21 @@ def _docwell(path: Path) -> list[str]:
 
 
 def _pdfium(path: Path) -> list[str]:
-    import pypdfium2  # noqa: PLC0415 - each reader is loaded when it is used
+    import pypdfium2
 
     document = pypdfium2.PdfDocument(path)
     return [page.get_textpage().get_text_range() for page in document]
 
 
 def _pypdf(path: Path) -> list[str]:
-    import pypdf  # noqa: PLC0415
+    import pypdf
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     return [page.extract_text() for page in pypdf.PdfReader(path).pages]
 
 
 def _pdfminer(path: Path) -> list[str]:
-    from pdfminer.high_level import extract_text  # noqa: PLC0415
+    from pdfminer.high_level import extract_text
 
     return str(extract_text(path)).removesuffix("\f").split("\f")
 

@@ -153,7 +153,7 @@ def _cleaning(report: Report, prompts: Sequence[Prompt]) -> None:
 
 
 def _plan(prompts: Sequence[Prompt], carriers: Sequence[Planted], count: int, seed: int) -> list[Planted]:
-    chooser = random.Random(seed)  # noqa: S311 - a sample, the same each time
+    chooser = random.Random(seed)
     attacks = [prompt for prompt in prompts if prompt.is_attack]
     chosen = chooser.sample(attacks, min(count, len(attacks)))
     hosts = chooser.sample(list(carriers), len(chosen))
@@ -163,8 +163,8 @@ def _plan(prompts: Sequence[Prompt], carriers: Sequence[Planted], count: int, se
 def _stack(report: Report, plan: Sequence[Planted], model: str) -> None:
     """Ask each question of the paragraph with the attack, and of the one without."""
     # A stack and what makes PDFs are needed here alone.
-    from benchmarks.doors import Doors  # noqa: PLC0415
-    from infra.local.supervisor import running_stack  # noqa: PLC0415
+    from benchmarks.doors import Doors
+    from infra.local.supervisor import running_stack
 
     console = Console(stderr=True)
     with (
@@ -233,7 +233,7 @@ def follows(planted: Planted, answer: str) -> bool:
 
 def as_pdf(text: str) -> bytes:
     """One page that says the text, in a font that has Latin letters alone."""
-    from fpdf import FPDF  # noqa: PLC0415 - of the examples group, and needed with --stack alone
+    from fpdf import FPDF
 
     pdf = FPDF()
     pdf.add_page()

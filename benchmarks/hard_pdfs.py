@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluation = EVALUATION / "hard_pdfs"
     with tempfile.TemporaryDirectory(prefix="docwell-poison-") as scratch:
         if options.poison:
-            from benchmarks.poison import poison_kinds  # noqa: PLC0415 - each of the pool's processes would have it
+            from benchmarks.poison import poison_kinds
 
             for name, make in poison_kinds().items():
                 (Path(scratch) / f"{name}.pdf").write_bytes(make())

@@ -29,7 +29,7 @@ def read_alone(library: str, path: Path) -> str:
 
 
 def _pdfium(path: str) -> str:
-    import pypdfium2  # noqa: PLC0415 - each process needs one of the two
+    import pypdfium2
 
     try:
         document = pypdfium2.PdfDocument(path)
@@ -42,7 +42,7 @@ def _pdfium(path: str) -> str:
 
 
 def _pypdf(path: str) -> str:
-    import pypdf  # noqa: PLC0415
+    import pypdf
 
     reader = pypdf.PdfReader(path)
     if reader.is_encrypted and not reader.decrypt(""):

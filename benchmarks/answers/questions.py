@@ -73,7 +73,7 @@ def plan(folder: Path, answerable: int, unanswerable: int, seed: int, filings_as
 
     Each question of the two sets is equally likely, unless `filings_asked` says how many are of filings.
     """
-    chooser = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    chooser = random.Random(seed)
     articles = _load(folder / "xquad" / "questions_en_dev.json")
     filings = _load(folder / "financebench" / "questions_dev.json")
     held = _held_articles(articles, chooser)

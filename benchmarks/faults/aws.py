@@ -57,7 +57,7 @@ class FaultyAws:
 
     def __init__(self, moto: Application, seed: int) -> None:
         self._moto = moto
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._random = random.Random(seed)
         self._rules: tuple[Rule, ...] = ()
         self._faults = 0
         self._counting = threading.Lock()

@@ -158,7 +158,7 @@ class Comparator:
                 differences.add("orphan", f"ledger: {document!r} under the unknown pipeline {name}")
         return differences
 
-    def compare_patiently(self, timeout_s: float, **options: Any) -> Differences:  # noqa: ANN401 - compare's own
+    def compare_patiently(self, timeout_s: float, **options: Any) -> Differences:
         """Compare until there is no difference or the time is over: leases and late writes need a moment."""
         deadline = time.monotonic() + timeout_s
         while not (found := self.compare(**options)).none and time.monotonic() < deadline:

@@ -52,7 +52,7 @@ def build_model_folder(folder: Path) -> Path:
 
 def text_of(key: str, revision: int, pages: int) -> list[str]:
     """The text of each page: words that follow from the key and the revision alone."""
-    chooser = random.Random(f"{key} {revision}")  # noqa: S311 - no secret
+    chooser = random.Random(f"{key} {revision}")
     texts = []
     for page in range(1, pages + 1):
         count = chooser.randint(4, 5 * CHUNK_TOKENS)

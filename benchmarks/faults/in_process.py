@@ -52,7 +52,7 @@ def handler_of(world: World) -> Iterator[Callable[[Receipt], bool]]:
     os.environ.update({**world.environment(), **_QUIET})
     try:
         # Its Powertools objects read the environment when they are made.
-        from functions.ingest.handler import handler  # noqa: PLC0415
+        from functions.ingest.handler import handler
 
         clear_caches()
 

@@ -41,7 +41,7 @@ class FaultProxy:
         self.probability = 0.3
         self.seen: Counter[str] = Counter()
         self._backend_port = backend_port
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._random = random.Random(seed)
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._at_work = 0

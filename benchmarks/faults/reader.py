@@ -46,7 +46,7 @@ class Reader:
         self.passages = 0
         self.unavailable = 0
         self._world = world
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._random = random.Random(seed)
         self._stopping = threading.Event()
         self._client = world.client("dynamodb")
         self._state = DynamoState(self._client, TABLE)

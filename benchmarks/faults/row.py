@@ -114,7 +114,7 @@ class Run:
         """All of them, or in the short form the one that the seed chooses."""
         if not self.short:
             return all_of_them
-        return (random.Random(self.seed).choice(all_of_them),)  # noqa: S311 - no secret
+        return (random.Random(self.seed).choice(all_of_them),)
 
     def steps(self, count: int) -> Iterator[int]:
         """0 … count - 1, shown on the progress bar."""
@@ -141,11 +141,11 @@ def change(world: World, keys: int) -> None:
     """One random thing that a user does to one of the first `keys` keys."""
     key = key_of(world.random.randrange(keys))
     draw = world.random.random()
-    if key in world.current and draw < 0.25:  # noqa: PLR2004 - a share
+    if key in world.current and draw < 0.25:
         world.delete(key)
-    elif key in world.current and draw < 0.32:  # noqa: PLR2004 - a share
+    elif key in world.current and draw < 0.32:
         world.put_again(world.current[key])
-    elif world.versioned and key not in world.current and key in world.changes and draw < 0.3:  # noqa: PLR2004
+    elif world.versioned and key not in world.current and key in world.changes and draw < 0.3:
         world.undelete(key)
     else:
         world.put(key)

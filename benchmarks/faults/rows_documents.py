@@ -61,11 +61,11 @@ def _disturb(world: World, workers: Workers) -> None:
             case _:
                 world.hint(key, rebuild=True)
         time.sleep(world.random.uniform(0, 0.6))
-    if world.random.random() < 0.5:  # noqa: PLR2004 - a share
+    if world.random.random() < 0.5:
         workers.kill_at_work(world.random.uniform(0, 0.4))
     # Not too many unfinished ones at once.
     deadline = time.monotonic() + 20
-    while world.queue.size() > 15 and time.monotonic() < deadline:  # noqa: PLR2004 - some rounds
+    while world.queue.size() > 15 and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -33,7 +33,7 @@ class _Bench:
     def __init__(self, run: Run, seed: str, *, versioned: bool) -> None:
         self.run = run
         self.clock = Clock()
-        queue = UnkindQueue(random.Random(seed), _FAULTS, time_scale=1, clock=self.clock)  # noqa: S311 - no secret
+        queue = UnkindQueue(random.Random(seed), _FAULTS, time_scale=1, clock=self.clock)
         self.world = World(seed, versioned=versioned, range_pages=_RANGE_PAGES, queue=queue)
         self.comparator: Comparator = self.world.comparator()
         self.handle: Callable[[Receipt], bool] = lambda _: False
@@ -157,7 +157,7 @@ def _examples(bench: _Bench, seed: str, outcome: Outcome, examples: int) -> None
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    machine: Any = hypothesis.seed(random.Random(seed).randrange(2**32))(_machine(bench))  # noqa: S311 - no secret
+    machine: Any = hypothesis.seed(random.Random(seed).randrange(2**32))(_machine(bench))
     try:
         run_state_machine_as_test(machine, settings=chosen)
     except AssertionError as error:

@@ -92,9 +92,9 @@ def _crowd(world: World, workers: Workers, count: int) -> None:
     for _ in range(world.random.randint(1, 4)):
         change(world, 1)
     for _ in range(count):
-        world.hint(key_of(0), sweep=world.random.random() < 0.2)  # noqa: PLR2004 - a share
+        world.hint(key_of(0), sweep=world.random.random() < 0.2)
     time.sleep(world.random.uniform(0, 1.0))
-    paused = world.random.random() < 0.5 and workers.pause_at_work(_SHORT_LEASE_S * 1.7)  # noqa: PLR2004 - a share
+    paused = world.random.random() < 0.5 and workers.pause_at_work(_SHORT_LEASE_S * 1.7)
     for _ in range(count if paused else 0):  # somebody must come while it hangs, and after its lease is over
         time.sleep(_SHORT_LEASE_S / count * 1.5)
         change(world, 1)
@@ -114,7 +114,7 @@ def burst(run: Run) -> Outcome:
         world.random.shuffle(numbers)
         for number in numbers:
             world.put(key_of(number), pages=world.random.randint(1, 2))
-            if world.random.random() < 0.15:  # noqa: PLR2004 - a share
+            if world.random.random() < 0.15:
                 world.delete(key_of(world.random.choice(numbers)))
             run.advance(0.3 / count)
         while (left := world.queue.size()) > 0 and workers.busy():

@@ -27,7 +27,7 @@ class Reconciler:
             HANDLER, world.environment(**short), timeout_s=120, init_timeout_s=120, on_line=workers.lines.append
         )
 
-    def call(self, **event: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    def call(self, **event: Any) -> dict[str, Any]:
         """One call. Raises `FunctionError`."""
         environment = Environment(self._spec)
         try:

@@ -59,13 +59,13 @@ class World:
         queue: UnkindQueue | None = None,
     ) -> None:
         """Start moto and Chroma. `chunk_tokens` has one entry for each pipeline."""
-        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.random = random.Random(seed)
         self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=temporary_root()))
         self.versioned = versioned
         self.bucket = "docwell-faults"
         self.range_pages = range_pages
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
-        self.queue = queue or UnkindQueue(random.Random(f"{seed} queue"), faults)  # noqa: S311 - no secret
+        self.queue = queue or UnkindQueue(random.Random(f"{seed} queue"), faults)
         self.door = SqsDoor(self.queue)
         self.chroma = ChromaServer(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
@@ -119,7 +119,7 @@ class World:
         self._aws.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    def client(self, service: str) -> Any:
         """A client of the suite's own: it meets no faults."""
         config = Config(connect_timeout=5, read_timeout=30, max_pool_connections=32)
         session = boto3.Session("test", SECRET_ACCESS_KEY, region_name=REGION)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 
-def _load(model: str, backend: str, threads: int) -> Any:  # noqa: ANN401 - this environment has no types of it
-    from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found] # noqa: PLC0415 - timed
+def _load(model: str, backend: str, threads: int) -> Any:
+    from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
 
     if backend == "torch":
         return SentenceTransformer(model, device="cpu")
-    import onnxruntime  # noqa: PLC0415 - as above
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -32,7 +32,7 @@ def _load(model: str, backend: str, threads: int) -> Any:  # noqa: ANN401 - this
 def main() -> None:
     """Measure what the argument says."""
     asked = json.loads(sys.argv[1])
-    import torch  # type: ignore[import-not-found] # noqa: PLC0415 - slow, and not needed to say what is wrong
+    import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(asked["threads"])
     model = _load(asked["model"], asked["backend"], asked["threads"])

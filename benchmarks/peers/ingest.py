@@ -42,11 +42,11 @@ class _Framework(NamedTuple):
 
 def langchain(asked: dict[str, Any]) -> Callable[[], _Framework]:
     """LangChain, imported; call it to load its model and open the index."""
-    import chromadb  # noqa: PLC0415 - timed, as are all in here
-    from langchain_chroma import Chroma  # type: ignore[import-not-found] # noqa: PLC0415
-    from langchain_community.document_loaders import PyPDFLoader  # type: ignore[import-not-found] # noqa: PLC0415
-    from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found] # noqa: PLC0415
-    from langchain_text_splitters import (  # type: ignore[import-not-found] # noqa: PLC0415
+    import chromadb
+    from langchain_chroma import Chroma  # type: ignore[import-not-found]
+    from langchain_community.document_loaders import PyPDFLoader  # type: ignore[import-not-found]
+    from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found]
+    from langchain_text_splitters import (  # type: ignore[import-not-found]
         RecursiveCharacterTextSplitter,
     )
 
@@ -80,15 +80,15 @@ def langchain(asked: dict[str, Any]) -> Callable[[], _Framework]:
 
 def llamaindex(asked: dict[str, Any]) -> Callable[[], _Framework]:
     """LlamaIndex, likewise."""
-    import chromadb  # noqa: PLC0415 - timed, as are all in here
-    from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found] # noqa: PLC0415
-    from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found] # noqa: PLC0415
-    from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found] # noqa: PLC0415
-    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found] # noqa: PLC0415
+    import chromadb
+    from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found]
+    from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found]
+    from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found]
+    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found]
         HuggingFaceEmbedding,
     )
-    from llama_index.readers.file import PDFReader  # type: ignore[import-not-found] # noqa: PLC0415
-    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.readers.file import PDFReader  # type: ignore[import-not-found]
+    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found]
 
     def make() -> _Framework:
         client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
@@ -117,7 +117,7 @@ def llamaindex(asked: dict[str, Any]) -> Callable[[], _Framework]:
 
 def _read_characters(chunks: Iterable[_Chunk], model: str) -> int:
     """How many characters of the sources stand in a vector: the union of what the model reads of each chunk."""
-    from tokenizers import Tokenizer  # noqa: PLC0415 - after what is timed
+    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(Path(model) / "tokenizer.json"))
     tokenizer.no_padding()
@@ -146,7 +146,7 @@ def _union(spans: list[tuple[int, int]]) -> int:
 def main() -> None:
     """Index what the argument says."""
     asked = json.loads(sys.argv[1])
-    import torch  # type: ignore[import-not-found] # noqa: PLC0415 - slow, and not needed to say what is wrong
+    import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(asked["threads"])
     framework = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)()

@@ -21,9 +21,9 @@ Retriever = Callable[[str], Sequence[Any]]
 
 def langchain(asked: dict[str, Any]) -> Callable[[], Retriever]:
     """LangChain, imported; call it to load its model and open the index."""
-    import chromadb  # noqa: PLC0415 - timed, as are all in here
-    from langchain_chroma import Chroma  # type: ignore[import-not-found] # noqa: PLC0415
-    from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found] # noqa: PLC0415
+    import chromadb
+    from langchain_chroma import Chroma  # type: ignore[import-not-found]
+    from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found]
 
     def make() -> Retriever:
         store = Chroma(
@@ -39,12 +39,12 @@ def langchain(asked: dict[str, Any]) -> Callable[[], Retriever]:
 
 def llamaindex(asked: dict[str, Any]) -> Callable[[], Retriever]:
     """LlamaIndex, likewise."""
-    import chromadb  # noqa: PLC0415 - timed, as are all in here
-    from llama_index.core import VectorStoreIndex  # type: ignore[import-not-found] # noqa: PLC0415
-    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found] # noqa: PLC0415
+    import chromadb
+    from llama_index.core import VectorStoreIndex  # type: ignore[import-not-found]
+    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found]
         HuggingFaceEmbedding,
     )
-    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found] # noqa: PLC0415
+    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found]
 
     def make() -> Retriever:
         client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
@@ -60,7 +60,7 @@ def llamaindex(asked: dict[str, Any]) -> Callable[[], Retriever]:
 def main() -> None:
     """Ask what the argument says."""
     asked = json.loads(sys.argv[1])
-    import torch  # type: ignore[import-not-found] # noqa: PLC0415 - slow, and not needed to say what is wrong
+    import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(asked["threads"])
     retrieve = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)()

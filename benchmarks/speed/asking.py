@@ -115,7 +115,7 @@ class AskedStack:
     stack: Stack
     model: str
 
-    def tell_model(self, what: str) -> Any:  # noqa: ANN401 - JSON
+    def tell_model(self, what: str) -> Any:
         """Ask the model server for `held` or `last`, or tell it to `reword` or to `quote`."""
         return httpx.get(f"{self.model}/-/{what}", trust_env=False).json()
 

@@ -119,7 +119,7 @@ def _question(document: Path) -> str:
     return questions[0]
 
 
-def _body(answer: Any) -> str:  # noqa: ANN401 - whatever the function gave
+def _body(answer: Any) -> str:
     return str(answer.get("body")) if isinstance(answer, dict) and answer.get("statusCode") == _OK else ""
 
 

@@ -80,7 +80,7 @@ def measure(report: Report, options: Options) -> None:
 def _precision() -> str:
     if BEST != "openvino":
         return "f32"
-    from docwell.adapters.embedding.openvino_session import native_precision  # noqa: PLC0415 - not on ARM
+    from docwell.adapters.embedding.openvino_session import native_precision
 
     return native_precision()
 

@@ -75,7 +75,7 @@ def start(spec: FunctionSpec, event: Mapping[str, Any], *, modules: bool = False
     return Started(ready, done, answer, [match[2] for match in map(_IMPORT.search, lines) if match])
 
 
-def _whole(answer: bytes | Stream) -> Any:  # noqa: ANN401 - JSON
+def _whole(answer: bytes | Stream) -> Any:
     if not isinstance(answer, Stream):
         return json.loads(answer)
     answer.start(lambda _: None)

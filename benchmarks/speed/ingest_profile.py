@@ -88,13 +88,13 @@ class _Timed:
     def __init__(self, port: object, clock: _Clock, stages: Mapping[str, str]) -> None:
         self._port, self._clock, self._stages = port, clock, stages
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
+    def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
         stage = self._stages.get(name)
         if stage is None:
             return found
 
-        def timed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+        def timed(*arguments: Any, **options: Any) -> Any:
             with self._clock.at(stage):
                 return found(*arguments, **options)
 

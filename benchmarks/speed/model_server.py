@@ -110,7 +110,7 @@ def answer_to(prompt: str, tokens: int) -> list[str]:
     return list(islice((word for sentence in cycle(words) for word in sentence), tokens))
 
 
-def _line(message: dict[str, str], **fields: Any) -> bytes:  # noqa: ANN401 - JSON
+def _line(message: dict[str, str], **fields: Any) -> bytes:
     return json.dumps({"model": MODEL, "message": {"role": "assistant", **message}, **fields}).encode() + b"\n"
 
 

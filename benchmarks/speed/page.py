@@ -131,7 +131,7 @@ def _pair(name: str, pair: Comparison) -> str:
 
 
 def _times(times: float) -> str:
-    return f"{times:,.2f} times" if times < 10 else f"{times:,.0f} times"  # noqa: PLR2004 - as below
+    return f"{times:,.2f} times" if times < 10 else f"{times:,.0f} times"
 
 
 def _number(value: float) -> str:
@@ -141,7 +141,7 @@ def _number(value: float) -> str:
     ('12,346', '0.5', '123.5', '7')
     """
     size = abs(value)
-    digits = 0 if size >= 1000 else 1 if size >= 100 else 3  # noqa: PLR2004 - where a digit more says nothing
+    digits = 0 if size >= 1000 else 1 if size >= 100 else 3
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

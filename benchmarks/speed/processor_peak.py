@@ -18,8 +18,8 @@ _REPEATS = 15
 
 def peak_flops(precision: str, threads: int) -> float:
     """Floating point operations a second, the best of some runs: `bf16` or `f32`, by OpenVINO."""
-    import openvino  # noqa: PLC0415 - not on ARM
-    from openvino import opset13 as ops  # noqa: PLC0415 - as above
+    import openvino
+    from openvino import opset13 as ops
 
     matrix = np.random.default_rng(0).standard_normal((_SIDE, _SIDE), dtype=np.float32) / _SIDE**0.5
     start = ops.parameter([_SIDE, _SIDE], np.float32)

@@ -22,7 +22,7 @@ def raw_onnxruntime(path: Path, threads: int) -> Callable[[Feed], object]:
 
 def raw_openvino(path: Path, threads: int) -> Callable[[Feed], object]:
     """The same of OpenVINO, which takes the precision that the processor has."""
-    import openvino  # noqa: PLC0415 - not on ARM
+    import openvino
 
     model = openvino.Core().compile_model(
         str(path), "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}

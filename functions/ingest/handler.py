@@ -17,12 +17,12 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
-def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Lambda's own class
+def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
     """Process a batch; what failed is reported by message id and comes again, the rest is done."""
     record_cold_start()
     settings, pipelines = wiring.ingest_settings(), wiring.ingest()
 
-    def process(record: Any) -> None:  # noqa: ANN401 - Powertools passes its own class
+    def process(record: Any) -> None:
         remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used
         delay = wiring.source_queue(record.event_source_arn).delay
         handle_record(pipelines, record, settings.max_receives, remaining_s, delay)

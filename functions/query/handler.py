@@ -16,7 +16,7 @@ prepare = wiring.prepare_query
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:  # noqa: ANN401 - Lambda's
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
     """Answer one request of the REST API."""
     record_cold_start()
     return resolve(event, context)

@@ -17,7 +17,7 @@ from docwell.wiring import reconcile as wiring
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Do what the event asks for; the answer is what `docwell reconcile` and `docwell reindex` print."""
     record_cold_start()
     remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used

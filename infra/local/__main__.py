@@ -151,7 +151,7 @@ def _exists(pid: int) -> bool:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from infra.local.demo import demo  # noqa: PLC0415 - `up` needs none of it
+    from infra.local.demo import demo
 
     if _refused(options):
         return 2

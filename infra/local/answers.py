@@ -36,7 +36,7 @@ def problem(status: int, kind: str, title: str, request_id: str, **headers: str)
     )
 
 
-def http_answer(answer: Any, request_id: str) -> Response:  # noqa: ANN401 - whatever the function gave
+def http_answer(answer: Any, request_id: str) -> Response:
     """The function's answer as HTTP. Raises `MalformedAnswer`."""
     status = _status(answer)
     body = answer.get("body") or ""
@@ -51,7 +51,7 @@ def http_answer(answer: Any, request_id: str) -> Response:  # noqa: ANN401 - wha
     return response
 
 
-def _status(answer: Any) -> int:  # noqa: ANN401 - as above
+def _status(answer: Any) -> int:
     if not isinstance(answer, dict) or not isinstance(answer.get("statusCode"), int):
         raise MalformedAnswer("the answer is not an object with an integer statusCode")
     return int(answer["statusCode"])

@@ -21,7 +21,7 @@ _MISS_S = 0.1
 class ApiKeys:
     """The enabled API keys of the AWS stand-in, asked again when what is known is too old."""
 
-    def __init__(self, client: Any, clock: Callable[[], float] = time.monotonic) -> None:  # noqa: ANN401 - boto3
+    def __init__(self, client: Any, clock: Callable[[], float] = time.monotonic) -> None:
         """`client` is boto3's for `apigateway`."""
         self._client = client
         self._clock = clock

@@ -125,7 +125,7 @@ class _Handler(MotoRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_request(self, code: Any = "-", size: Any = "-") -> None:  # noqa: ANN401, ARG002 - the base's
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:  # noqa: ARG002 - the base's
         """Only what failed on our side is worth a line."""
         if str(code).startswith("5"):
             self.log("error", '"%s" %s', self.requestline, code)

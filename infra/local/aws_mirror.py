@@ -75,7 +75,7 @@ class MirroredFile:
 class ObjectMirror:
     """Keeps a folder equal to the current objects of the documents bucket."""
 
-    def __init__(self, folder: Path, bucket: Any) -> None:  # noqa: ANN401 - moto ships no types
+    def __init__(self, folder: Path, bucket: Any) -> None:
         """`bucket` is moto's own object for the documents bucket."""
         self._folder = folder
         self._bucket = bucket
@@ -140,7 +140,7 @@ class ObjectMirror:
         tagger.tag_resource(key.arn, tagger.convert_dict_to_tags_input(one.tags))
         self._tags[one.key] = one.tags
 
-    def _write(self, found: Any) -> None:  # noqa: ANN401
+    def _write(self, found: Any) -> None:
         data = self._data_path(found.name, found.version_id)
         temporary = data.with_suffix(".tmp")
         with found.lock:
@@ -157,7 +157,7 @@ class ObjectMirror:
             found.multipart = None
         self._write_index(found)
 
-    def _write_index(self, found: Any) -> None:  # noqa: ANN401
+    def _write_index(self, found: Any) -> None:
         tags = _tags_of(found)
         self._tags[found.name] = tags
         one = StoredObject(
@@ -178,11 +178,11 @@ class ObjectMirror:
         return self._folder / f"{_hashed(key)}.{version}.bin"
 
 
-def _tagger() -> Any:  # noqa: ANN401
+def _tagger() -> Any:
     return s3_backends[ACCOUNT]["aws"].tagger
 
 
-def _tags_of(found: Any) -> dict[str, str]:  # noqa: ANN401
+def _tags_of(found: Any) -> dict[str, str]:
     return dict(_tagger().get_tag_dict_for_resource(found.arn))
 
 
@@ -191,7 +191,7 @@ def _hashed(key: str) -> str:
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
-def _moto_key(one: StoredObject, data: Path) -> Any:  # noqa: ANN401
+def _moto_key(one: StoredObject, data: Path) -> Any:
     key: Any = FakeKey(
         name=one.key,
         value=b"",

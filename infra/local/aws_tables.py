@@ -45,7 +45,7 @@ class TableMirror:
     QUIET_S = 0.5
     LATEST_S = 2.0
 
-    def __init__(self, path: Path, table: Any) -> None:  # noqa: ANN401 - moto ships no types
+    def __init__(self, path: Path, table: Any) -> None:
         """`table` is moto's own object for the table."""
         self._path = path
         self._table = table

@@ -25,7 +25,7 @@ LINUX = sys.platform.startswith("linux")
 def _prctl(option: int, value: int) -> None:
     if not LINUX:
         return
-    import ctypes  # noqa: PLC0415 - 5 ms, and only Linux needs it
+    import ctypes
 
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 

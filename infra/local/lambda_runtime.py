@@ -229,7 +229,7 @@ class FunctionPool:
         """The most callers at once, those in line included."""
         return self._concurrency + self._max_waiting
 
-    def invoke(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON the function gives
+    def invoke(self, event: Mapping[str, Any]) -> Any:
         """The function's answer, a `Stream` where it streams: close that, or read it to its end.
 
         Raises `FunctionError`. Blocks; may be called from many threads.

@@ -82,7 +82,7 @@ def _string(file: BinaryIO) -> str:
     return file.read(length).decode()
 
 
-def _value(file: BinaryIO, kind: int) -> Any:  # noqa: ANN401 - the file says which type comes
+def _value(file: BinaryIO, kind: int) -> Any:
     if kind == _STRING:
         return _string(file)
     if kind == _ARRAY:

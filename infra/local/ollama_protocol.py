@@ -223,7 +223,7 @@ def reply(generation: Generation, text: str, last: Mapping[str, Any] | None = No
     return line
 
 
-def _typed(body: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:  # noqa: ANN401 - JSON
+def _typed(body: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
     value = body.get(key)
     if value is None:
         return default

@@ -163,7 +163,7 @@ def main() -> None:
     """The process: reads its settings from standard input, loads, serves until the input closes."""
     settings = json.loads(sys.stdin.readline())
 
-    import xllamacpp  # noqa: PLC0415 - only this process needs it, and it is 34 MB
+    import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["path"]

@@ -91,7 +91,7 @@ def _record(message: MessageTypeDef, queue_arn: str) -> dict[str, Any]:
     }
 
 
-def failed_ids(answer: Any, sent: set[str]) -> set[str]:  # noqa: ANN401 - whatever the function gave
+def failed_ids(answer: Any, sent: set[str]) -> set[str]:
     """The ids of the messages that failed, by Lambda's rules: an answer that is not understood fails all.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html

@@ -174,7 +174,7 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
     def happened(self, happening: Happening) -> None:
         raise NotImplementedError
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the base class's signature
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
         """Requests of the runtime interest nobody."""
 
     def do_GET(self) -> None:

@@ -60,7 +60,7 @@ class Stack:
     api_key: str = LOCAL_API_KEY
     principals_table: str = PRINCIPALS_TABLE
 
-    def client(self, service: Literal["s3", "sqs", "dynamodb"]) -> Any:  # noqa: ANN401 - boto3 makes it at run time
+    def client(self, service: Literal["s3", "sqs", "dynamodb"]) -> Any:
         """A boto3 client of the AWS stand-in."""
         return boto3.client(
             service,

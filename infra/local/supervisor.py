@@ -168,8 +168,8 @@ def ensure_embedder(console: StackConsole) -> None:
 
 def language_model_file(model: str) -> Path:
     """The model's GGUF file, downloaded when needed. Raises `StackFailed`."""
-    from docwell.errors import DocwellError  # noqa: PLC0415 - only a stack with its own model server needs it
-    from infra.models.fetch import fetch  # noqa: PLC0415
+    from docwell.errors import DocwellError
+    from infra.models.fetch import fetch
 
     try:
         files = fetch(model)
@@ -223,7 +223,7 @@ def running_stack(
     data: Path,
     model: str = "qwen2.5-coder:1.5b",
     port: int = 0,
-    **options: Any,  # noqa: ANN401 - the other fields of StackOptions
+    **options: Any,
 ) -> Iterator[Stack]:
     """The whole stack for the time of the block: for tests and for the demo. Raises `StackFailed`.
 

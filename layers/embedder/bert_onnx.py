@@ -79,7 +79,7 @@ class _Graph:
             self._constants[name] = numpy_helper.from_array(array.reshape(np.shape(value)), name)
         return name
 
-    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:  # noqa: ANN401
+    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 

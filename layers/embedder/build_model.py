@@ -101,7 +101,7 @@ def _request(model: str, revision: str | None, export: str) -> _Request:
 
 
 def _route(folder: Path) -> str:
-    from layers.embedder import bert_onnx  # noqa: PLC0415 - onnx takes 0.3 s, which most runs need not spend
+    from layers.embedder import bert_onnx
 
     try:
         plain = bert_onnx.is_supported(sentence_config.read(folder))
@@ -126,7 +126,7 @@ def _make(request: _Request, made_from: dict[str, str], out: Path) -> ModelManif
     work.mkdir(parents=True)
     folder = request.folder
     if request.listed:
-        from infra.models.fetch import fetch  # noqa: PLC0415 - the HTTP client need not load when nothing is made
+        from infra.models.fetch import fetch
 
         folder = fetch(request.listed.name)["modules.json"].parent
     make = _make_native if request.route == "native" else _make_with_torch
@@ -141,7 +141,7 @@ def _make(request: _Request, made_from: dict[str, str], out: Path) -> ModelManif
 
 
 def _make_native(request: _Request, made_from: dict[str, str], folder: Path | None, work: Path) -> ModelManifest:
-    from layers.embedder import bert_onnx  # noqa: PLC0415 - as above
+    from layers.embedder import bert_onnx
 
     if folder is None:
         raise Unavailable("model", f"{request.name} can only be exported with torch", retry_after=None)
@@ -205,10 +205,10 @@ def _make_with_torch(
 
 def _check_parity(work: Path) -> None:
     """Compare the embedder over `work` with the vectors in check.json. Raises `Corrupt`."""
-    import numpy as np  # noqa: PLC0415 - as above
+    import numpy as np
 
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder  # noqa: PLC0415
-    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession  # noqa: PLC0415
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 
     check = json.loads((work / "check.json").read_text())
     embedder = OnnxEmbedder(work, 0, OnnxruntimeSession)  # of single precision on every processor

@@ -31,7 +31,7 @@ _CHECK_TEXTS = [
 class _Graph(torch.nn.Module):  # type: ignore[misc]  # untyped library
     """The model's whole pipeline with tensors in and out: what ONNX can express."""
 
-    def __init__(self, model: Any, names: list[str]) -> None:  # noqa: ANN401 - untyped library
+    def __init__(self, model: Any, names: list[str]) -> None:
         super().__init__()
         self._model = model
         self._names = names
@@ -63,11 +63,11 @@ def main() -> None:
     (target / "check.json").write_text(json.dumps({"texts": _CHECK_TEXTS, "vectors": vectors}))
 
 
-def _accepted(model: Any) -> set[str]:  # noqa: ANN401 - untyped library
+def _accepted(model: Any) -> set[str]:
     return set(inspect.signature(model[0].auto_model.forward).parameters)
 
 
-def _export(model: Any, names: list[str], path: Path) -> None:  # noqa: ANN401 - untyped library
+def _export(model: Any, names: list[str], path: Path) -> None:
     encoded = model.tokenizer(
         ["a short text", "a somewhat longer text than that"], padding=True, return_tensors="pt"
     )
@@ -85,7 +85,7 @@ def _export(model: Any, names: list[str], path: Path) -> None:  # noqa: ANN401 -
     )
 
 
-def _save_tokenizer(model: Any, path: Path) -> None:  # noqa: ANN401 - untyped library
+def _save_tokenizer(model: Any, path: Path) -> None:
     tokenizer = model.tokenizer.backend_tokenizer
     if getattr(model[0], "do_lower_case", False):
         # sentence-transformers lowers the text before it tokenizes; inside the tokenizer, offsets stay right.
@@ -94,7 +94,7 @@ def _save_tokenizer(model: Any, path: Path) -> None:  # noqa: ANN401 - untyped l
     tokenizer.save(str(path))
 
 
-def _settings(model: Any) -> dict[str, Any]:  # noqa: ANN401 - untyped library
+def _settings(model: Any) -> dict[str, Any]:
     modules = {type(module).__name__: module for module in model}
     return {
         "pooling": modules["Pooling"].get_config_dict() if "Pooling" in modules else {},

@@ -84,5 +84,5 @@ def prompts_of(config: Mapping[str, Any]) -> dict[str, str]:
     return {"query": first("query"), "passage": first("document", "passage", "corpus")}
 
 
-def _json(path: Path) -> Any:  # noqa: ANN401 - what a file holds is checked where it is used
+def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

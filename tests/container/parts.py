@@ -151,11 +151,11 @@ def container(image: str, variables: dict[str, str], memory_mb: int, *options: s
     The last of `options` stands after the image.
     """
     port = stand_ins.free_port("127.0.0.1")
-    limits = ["--read-only", "--tmpfs", "/tmp:mode=1777,size=512m", "--ipc", "none"]  # noqa: S108
+    limits = ["--read-only", "--tmpfs", "/tmp:mode=1777,size=512m", "--ipc", "none"]
     limits += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{memory_mb}m"]
     # A whole processor comes with 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
     limits += ["--memory-swap", f"{memory_mb}m", "--cpus", f"{memory_mb / 1769:.2f}"]
-    told = {"HOME": "/tmp", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb)}  # noqa: S108
+    told = {"HOME": "/tmp", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb)}
     setting = [
         part for name, value in (ACCESS | variables | told).items() for part in ("--env", f"{name}={value}")
     ]

@@ -75,7 +75,7 @@ def test_a_link_opens_the_version_that_was_cited(server: str, monkeypatch: pytes
         (f"{ETAG}-12", False),
     ],
 )
-def test_only_a_version_id_goes_into_a_link(version: str, expected: bool) -> None:  # noqa: FBT001
+def test_only_a_version_id_goes_into_a_link(version: str, expected: bool) -> None:
     query = query_of(S3DocumentLinks(client("s3"), "documents", 300).link("a", version, 1))
     assert query.get("versionId") == ([version] if expected else None)
 

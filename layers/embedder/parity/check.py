@@ -73,7 +73,7 @@ def _runtimes() -> dict[str, tuple[SessionOpener, float]]:
     runtimes: dict[str, tuple[SessionOpener, float]] = {"onnxruntime": (OnnxruntimeSession, GOAL_SINGLE)}
     if not find_spec("openvino"):
         return runtimes
-    from docwell.adapters.embedding.openvino_session import OpenvinoSession, native_precision  # noqa: PLC0415 - not on ARM
+    from docwell.adapters.embedding.openvino_session import OpenvinoSession, native_precision
 
     runtimes["openvino f32"] = partial(OpenvinoSession, precision="f32"), GOAL_SINGLE
     if native_precision() == "bf16":

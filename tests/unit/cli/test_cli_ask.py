@@ -50,7 +50,7 @@ def test_each_sentence_that_is_not_supported_stands_under_the_answer(run: Run, a
 
 
 @pytest.mark.parametrize("cut", [True, False])
-def test_an_answer_that_was_cut_short_says_so(run: Run, api: FakeApi, cut: bool) -> None:  # noqa: FBT001
+def test_an_answer_that_was_cut_short_says_so(run: Run, api: FakeApi, cut: bool) -> None:
     api.answer = (200, api.answer[1] | {"cut_short": cut})
     assert ("cut short" in run("ask", "When?", api=api).stdout) is cut
 

@@ -94,7 +94,7 @@ def test_a_receipt_that_is_not_kept_is_an_error(run: Run, receipt_api: ReceiptAp
 @pytest.mark.parametrize(
     ("kept", "says"), [(True, "noted with the receipt"), (False, "no receipt of this request")]
 )
-def test_feedback_says_what_has_become_of_it(run: Run, receipt_api: ReceiptApi, kept: bool, says: str) -> None:  # noqa: FBT001
+def test_feedback_says_what_has_become_of_it(run: Run, receipt_api: ReceiptApi, kept: bool, says: str) -> None:
     receipt_api.said = (200, {"request_id": "request-7", "kept": kept})
     result = run("feedback", "request-7", "bad", api=receipt_api)
     assert result.exit_code == 0

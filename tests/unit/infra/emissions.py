@@ -44,7 +44,7 @@ CONTEXT = SimpleNamespace(
 
 def ingest(patch: pytest.MonkeyPatch) -> None:
     """Documents that are read at once and by ranges, one refused, one whose index is down, an unknown message."""
-    from functions.ingest.handler import handler  # noqa: PLC0415 - each process loads its own function
+    from functions.ingest.handler import handler
 
     world = ingest_world.World(range_pages=1)
     patch.setattr(ingest_wiring, "ingest", lambda: (world.ingest,))
@@ -79,7 +79,7 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
 
 def reconcile(patch: pytest.MonkeyPatch) -> None:
     """A pass that finds something."""
-    from functions.reconcile.handler import handler  # noqa: PLC0415 - each process loads its own function
+    from functions.reconcile.handler import handler
 
     world = test_reconcile.World()
     world.indexed("a.pdf")
@@ -160,7 +160,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
 
 def query(patch: pytest.MonkeyPatch) -> None:
     """Questions that are answered, fall back and fail, callers that are turned away, and a verdict."""
-    from functions.query.handler import handler  # noqa: PLC0415 - each process loads its own function
+    from functions.query.handler import handler
 
     model, callers = Model(), Callers()
     built, ledger = use_case(model)

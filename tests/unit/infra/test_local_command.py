@@ -52,7 +52,7 @@ def test_what_the_stack_sets_itself_may_be_anything(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(("on_path", "shown"), [(False, ".venv/bin/docwell"), (True, "docwell")])
 def test_commands_are_shown_as_one_calls_them_there(
     tmp_path: Path,
-    on_path: bool,  # noqa: FBT001
+    on_path: bool,
     shown: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

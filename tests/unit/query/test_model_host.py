@@ -245,7 +245,7 @@ def test_what_began_before_the_rest_says_nothing_about_the_host_after_it() -> No
     ],
     ids=["down", "late", "late with little time", "refused", "no model", "cancelled", "bad input"],
 )
-def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: float, rests: bool) -> None:  # noqa: FBT001 - a row
+def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: float, rests: bool) -> None:
     model = guarded(Host([error]), failures=2, share=0.0)
     fails(model, timeout_s)
     fails(model, timeout_s)

@@ -84,7 +84,7 @@ def test_a_question_to_one_document_sees_nothing_of_another() -> None:
     ],
 )
 @pytest.mark.parametrize("exists", [True, False])
-def test_what_is_anothers_is_refused_like_what_does_not_exist(question: Question, exists: bool) -> None:  # noqa: FBT001
+def test_what_is_anothers_is_refused_like_what_does_not_exist(question: Question, exists: bool) -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
     if exists:

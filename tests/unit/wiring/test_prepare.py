@@ -63,7 +63,7 @@ def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: p
 def test_passages_are_cut_down_where_the_settings_say_so(
     monkeypatch: pytest.MonkeyPatch,
     said: str,
-    focused: bool,  # noqa: FBT001
+    focused: bool,
 ) -> None:
     monkeypatch.setenv("DOCWELL_FOCUSED_PASSAGES", said)
     monkeypatch.setattr(wiring, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})

@@ -36,7 +36,7 @@ class DocwellError(Exception):
         self.detail = detail
 
 
-class BadInput(DocwellError):  # noqa: N818 - the tree reads better without Error on each name
+class BadInput(DocwellError):
     """The caller can mend this by sending something else."""
 
     status = 400
@@ -44,7 +44,7 @@ class BadInput(DocwellError):  # noqa: N818 - the tree reads better without Erro
     title = "The request cannot be used"
 
 
-class Unauthenticated(DocwellError):  # noqa: N818
+class Unauthenticated(DocwellError):
     """The request has no identity, or one that no principal has."""
 
     status = 401
@@ -52,7 +52,7 @@ class Unauthenticated(DocwellError):  # noqa: N818
     title = "The request does not say who asks"
 
 
-class NotFound(DocwellError):  # noqa: N818
+class NotFound(DocwellError):
     """What was asked for does not exist, or is not this caller's to see."""
 
     status = 404
@@ -60,7 +60,7 @@ class NotFound(DocwellError):  # noqa: N818
     title = "No such thing"
 
 
-class Refused(DocwellError):  # noqa: N818
+class Refused(DocwellError):
     """A document that docwell will not index. `reason` is one of `docwell.models.Reason`."""
 
     status = 422
@@ -72,7 +72,7 @@ class Refused(DocwellError):  # noqa: N818
         self.reason = reason
 
 
-class QuotaExceeded(DocwellError):  # noqa: N818
+class QuotaExceeded(DocwellError):
     """The principal's requests or tokens of today are used up; more come in `retry_after` seconds."""
 
     status = 429
@@ -84,7 +84,7 @@ class QuotaExceeded(DocwellError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class Cancelled(DocwellError):  # noqa: N818
+class Cancelled(DocwellError):
     """The caller has gone away: what was being made for it is given up."""
 
     status = 499
@@ -92,7 +92,7 @@ class Cancelled(DocwellError):  # noqa: N818
     title = "Nobody waits for the answer"
 
 
-class Unavailable(DocwellError):  # noqa: N818
+class Unavailable(DocwellError):
     """A dependency is down or slow. `retry_after` is in seconds; None means that retrying is no use."""
 
     status = 503
@@ -139,7 +139,7 @@ class LeaseLost(Unavailable):
         super().__init__("ledger", f"another worker has taken over {key!r}")
 
 
-class Corrupt(DocwellError):  # noqa: N818
+class Corrupt(DocwellError):
     """Stored data is not what it must be. Nothing was changed; an operator must look."""
 
     problem = "corrupt"

@@ -218,7 +218,7 @@ def test_pooling_is_what_the_model_says(
     tmp_path: Path,
     runtime: SessionOpener,
     pooling: str,
-    normalize: bool,  # noqa: FBT001
+    normalize: bool,
 ) -> None:
     source = tiny_model.write(tmp_path / "source", layers=0, pooling=pooling, normalize=normalize)
     embedder = OnnxEmbedder(build(source, tmp_path / "built"), 1, runtime)

@@ -24,7 +24,7 @@ _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
 _PAUSE_S = 0.05
 
 
-def client(service: Literal["s3", "dynamodb", "sqs"], *, quick: bool = False) -> Any:  # noqa: ANN401 - boto3's own
+def client(service: Literal["s3", "dynamodb", "sqs"], *, quick: bool = False) -> Any:
     """A bounded boto3 client, `quick` for who cannot wait. Region, credentials, endpoint: AWS's own variables."""
     if service != "s3":
         return boto3.client(service, config=_QUICK if quick else _BOUNDS)

@@ -215,7 +215,7 @@ class ChromaIndex:
                     break
         return sorted(names)
 
-    def _again_if_gone(self, collection: str, *, create: bool, call: Any) -> Any:  # noqa: ANN401 - passes through
+    def _again_if_gone(self, collection: str, *, create: bool, call: Any) -> Any:
         """`call` with the Chroma collection; once more where what was known of it was out of date."""
         for last in (False, True):
             chroma = self._open(collection, create=create)

@@ -221,7 +221,7 @@ class _End:
 class _Connection:
     """One exchange with the host over a connection of its own, which another thread can cut."""
 
-    def __init__(self, host: str, tls: Any, deadline: float) -> None:  # noqa: ANN401 - ssl.SSLContext
+    def __init__(self, host: str, tls: Any, deadline: float) -> None:
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._host = host
         self._tls = tls
@@ -249,7 +249,7 @@ class _Connection:
         else:
             self._items.put(_End())
 
-    def wait(self, cancel: Event | None) -> Any:  # noqa: ANN401 - what the call gives
+    def wait(self, cancel: Event | None) -> Any:
         """The next item, `_End` after the last. Raises `DeadlineExceeded`, `Cancelled`."""
         while True:
             if cancel is not None and cancel.is_set():

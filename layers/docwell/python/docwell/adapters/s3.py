@@ -32,7 +32,7 @@ _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 class S3ObjectStore:
     """`docwell.ports.ObjectStore` over one bucket, versioned or not."""
 
-    def __init__(self, client: Any, bucket: str) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
+    def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
         self._told = False
@@ -122,7 +122,7 @@ class S3DocumentLinks:
     signed it: a role's last hours. Where the bucket has no versions it opens what is there when it is followed.
     """
 
-    def __init__(self, client: Any, bucket: str, seconds: int) -> None:  # noqa: ANN401 - as above
+    def __init__(self, client: Any, bucket: str, seconds: int) -> None:
         self._client = client
         self._bucket = bucket
         self._seconds = seconds

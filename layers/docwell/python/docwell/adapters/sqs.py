@@ -20,7 +20,7 @@ _BATCH = 10  # SQS takes no more in one call
 class SqsTaskQueue:
     """`docwell.ports.HintQueue` over one queue."""
 
-    def __init__(self, client: Any, url: str) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
+    def __init__(self, client: Any, url: str) -> None:
         self._client = client
         self._url = url
 

@@ -127,7 +127,7 @@ class _Desk:
 
     def __init__(self, settings: Settings) -> None:
         # Imported here: boto3 takes 0.15 s, which the other commands need not wait for.
-        from docwell.adapters.dynamodb.principals import PrincipalAdmin  # noqa: PLC0415
+        from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
         table = settings.need("principals_table")
         self._settings = settings
@@ -157,7 +157,7 @@ class _Desk:
 
     def grant(self, id_: str, *, replacing: bool, owns_key: bool = False, **terms: Any) -> Grant:  # noqa: ANN401
         """Store it. Raises `Failure` where there is one already and it is not to be replaced."""
-        from docwell.adapters.dynamodb.principals import Grant  # noqa: PLC0415 - as above
+        from docwell.adapters.dynamodb.principals import Grant
 
         with _plain():
             before = self.admin.get(id_) if replacing else None

@@ -169,8 +169,8 @@ def _problem(response: httpx.Response, body: Json | None) -> str:
 def aws_client(settings: Settings, service: str, endpoint: str | None, **config: Any) -> Any:  # noqa: ANN401 - boto3
     """A client of one of AWS's services, or of what stands in for it at `endpoint`."""
     # Imported here: boto3 takes 0.15 s, which `docwell ask` need not wait for.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3
+    from botocore.config import Config
 
     session = boto3.Session(
         aws_access_key_id=settings.access_key,
@@ -218,7 +218,7 @@ class Bucket:
 
     def version(self, key: str) -> str | None:
         """The key's VersionId (ETag where the bucket has no versions), or None where there is no such key."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - as in aws_client
+        from botocore.exceptions import ClientError
 
         with plain_failures(f"cannot look at {key} in bucket {self._name}"):
             try:
@@ -245,8 +245,8 @@ def bare_version(version: str | None) -> str | None:
 @contextmanager
 def plain_failures(what: str) -> Iterator[None]:
     """Turn what boto3 raises into `Failure`."""
-    from boto3.exceptions import Boto3Error  # noqa: PLC0415 - as in aws_client
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield

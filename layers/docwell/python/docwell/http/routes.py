@@ -51,7 +51,7 @@ _stream: ContextVar[Generator[bytes] | None] = ContextVar("stream", default=None
 _afterwards: ContextVar[Callable[[], None]] = ContextVar("afterwards", default=lambda: None)
 
 
-def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:  # noqa: ANN401 - Lambda's
+def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
     """Answer one proxy event. Every body is read as JSON, whatever its type says: `curl -d` calls it a form.
 
     Questions are streamed where the runtime can: their route is one that API Gateway expects a stream of.

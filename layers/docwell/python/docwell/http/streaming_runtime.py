@@ -238,7 +238,7 @@ def _log(error: dict[str, Any]) -> dict[str, Any]:
     return error
 
 
-def _snapshot_hooks() -> Any:  # noqa: ANN401 - a module that only the managed runtime must have
+def _snapshot_hooks() -> Any:
     try:
         return importlib.import_module("snapshot_restore_py")
     except ImportError:

@@ -34,7 +34,7 @@ class Delivery:
     last: bool
 
     @classmethod
-    def from_sqs(cls, record: Any, max_receives: int) -> Self:  # noqa: ANN401 - Powertools' SQSRecord
+    def from_sqs(cls, record: Any, max_receives: int) -> Self:
         """Read an SQS record. Raises `BadInput` when its body is no message of a known kind."""
         receives = int(record.attributes.approximate_receive_count or 1)
         return cls(
@@ -69,7 +69,7 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
 
 def handle_record(
     pipelines: Sequence[Ingest],
-    record: Any,  # noqa: ANN401 - Powertools' SQSRecord
+    record: Any,
     max_receives: int,
     remaining_s: Callable[[], float],
     delay: Callable[[str, int], None],

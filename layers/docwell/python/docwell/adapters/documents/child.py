@@ -165,7 +165,7 @@ class Pdfium:
         """What stands at the edges of the last pages, by how far back they are."""
         return {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
 
-    def _may_have_text(self, page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
+    def _may_have_text(self, page: Any) -> bool:
         """Text objects without text, or nothing at all where a reader gave up. A scan has only images."""
         kinds = {item.type for item in page.get_objects(max_depth=3)}
         return not kinds or self._raw.FPDF_PAGEOBJ_TEXT in kinds

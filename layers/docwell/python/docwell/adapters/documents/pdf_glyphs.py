@@ -41,7 +41,7 @@ _ACCENT = re.compile(f"[{re.escape(''.join(_ACCENTS))}]")
 class Glyphs:
     """The characters of one text page as PDFium places them, `rotation` being the page's: 0, 90, 180 or 270."""
 
-    def __init__(self, raw: Any, text_page: Any, rotation: int) -> None:  # noqa: ANN401 - pypdfium2 ships no types
+    def __init__(self, raw: Any, text_page: Any, rotation: int) -> None:
         self._raw = raw
         self._page = text_page
         self._rotation = rotation

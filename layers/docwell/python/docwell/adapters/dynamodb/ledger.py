@@ -41,7 +41,7 @@ class DynamoLedger:
 
     def __init__(
         self,
-        client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
+        client: Any,
         table: str,
         pipeline: str,
         lease_s: float = 90.0,
@@ -307,7 +307,7 @@ def _record(item: Mapping[str, Any]) -> DocumentRecord:
 class DynamoState:
     """`docwell.ports.StateStore` in the same table."""
 
-    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
+    def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 

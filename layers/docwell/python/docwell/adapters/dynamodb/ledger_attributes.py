@@ -29,7 +29,7 @@ def attributes_of(row: Mapping[str, Any]) -> Attributes:
 
 
 def rows(
-    client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
+    client: Any,
     table: str,
     pipeline: str,
     keys: Sequence[str],
@@ -45,7 +45,7 @@ def rows(
 
 
 def described(
-    client: Any,  # noqa: ANN401 - as above
+    client: Any,
     table: str,
     pipeline: str,
     keys: Sequence[str],
@@ -55,7 +55,7 @@ def described(
 
 
 def under(
-    client: Any,  # noqa: ANN401 - as above
+    client: Any,
     table: str,
     pipeline: str,
     place: tuple[str, str],

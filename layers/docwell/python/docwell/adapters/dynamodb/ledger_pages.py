@@ -80,14 +80,14 @@ class LedgerPages:
             place = {"collection": {"S": left[0]}}
         return found, encode_cursor(place)
 
-    def _scan(self, **request: Any) -> Any:  # noqa: ANN401 - boto3's own
+    def _scan(self, **request: Any) -> Any:
         if self.prefix:
             request["FilterExpression"] += " AND begins_with(document, :prefix)"
             request["ExpressionAttributeValues"] |= {":prefix": {"S": self.prefix}}
         return self.client.scan(**request)
 
     def _query(self, collection: str) -> Callable[..., Any]:
-        def read(**request: Any) -> Any:  # noqa: ANN401 - boto3's own
+        def read(**request: Any) -> Any:
             request["ExpressionAttributeNames"] |= {"#collection": "collection"}
             request["ExpressionAttributeValues"] |= {":collection": {"S": collection}}
             condition = "#collection = :collection"

@@ -59,7 +59,7 @@ class DynamoPrincipals:
 
     def __init__(
         self,
-        client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
+        client: Any,
         table: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -134,7 +134,7 @@ class PrincipalAdmin:
 
     def __init__(
         self,
-        client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
+        client: Any,
         table: str,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -34,7 +34,7 @@ class DynamoReceipts:
 
     def __init__(
         self,
-        client: Any,  # noqa: ANN401 - boto3 makes its classes at run time
+        client: Any,
         table: str,
         days: float,
         clock: Callable[[], float] = time.time,
