@@ -38,9 +38,10 @@ pr: lint embedder ## What a commit must pass: format, lint, types, unit tests
 	$(PY) -m pytest -q tests/unit
 
 .PHONY: lint
-lint: dev ## Format, lint and types alone
+lint: dev ## Format, lint, import contracts and types alone
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/mypy
 
 .PHONY: format

@@ -22,7 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.reading import default_reader
-from benchmarks.report import EVALUATION, Report
+from infra.report import EVALUATION, Report
 
 GOAL = ">= 98.5"
 DOCWELL = "docwell"

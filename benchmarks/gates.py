@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.report import EVALUATION, ROOT, Report
 from benchmarks.retrieval.index import Bucket, CachedEmbedder, ExactIndex, indexed
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.indexing import IngestLimits
@@ -19,6 +18,7 @@ from docwell.models import Passage
 from docwell.query.checking.support import CERTAIN_RELEVANCE, question_names_missing, relevance
 from docwell.query.query import QueryLimits
 from docwell.query.retrieval.retrieval import Retrieval, Scope
+from infra.report import EVALUATION, ROOT, Report
 
 _COLLECTION = "articles"
 _TOP_K = 5

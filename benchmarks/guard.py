@@ -22,11 +22,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.report import EVALUATION, Report
 from docwell.models import Status
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import content_words
+from infra.report import EVALUATION, Report
 
 _INDEXED_S = 300.0
 _ANSWERED_S = 60.0

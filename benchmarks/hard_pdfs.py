@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.reader_alone import read_alone
 from benchmarks.reading import UNEXPECTED, Reading, read_all
-from benchmarks.report import EVALUATION, Report
+from infra.report import EVALUATION, Report
 
 TOOLS = ("pdfinfo", "pdfium", "pypdf")
 SLOWEST = 8

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import pypdf
 
-from benchmarks.report import Report
 from benchmarks.speed.generated_pdfs import pages_of_words
 from benchmarks.speed.options import Options
 from benchmarks.speed.uploads import MODEL, Uploads
@@ -24,6 +23,7 @@ from benchmarks.speed.worker_memory import WorkerMemory
 from docwell.config import MIB
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
+from infra.report import Report
 
 FUNCTION_TIMEOUT_S = 60.0
 LONG_PAGES = 5_000

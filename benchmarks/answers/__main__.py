@@ -32,9 +32,9 @@ from benchmarks.answers.judge import Indexed, Judged, judge
 from benchmarks.answers.questions import Plan, plan
 from benchmarks.answers.tracking import track
 from benchmarks.doors import Doors
-from benchmarks.report import EVALUATION, REPORTS, Report
 from infra.local.stack import DEADLINE_S
 from infra.local.supervisor import running_stack
+from infra.report import EVALUATION, REPORTS, Report
 
 NAME = "eval-answers"
 ANSWERS = REPORTS / "answers" / "answers.jsonl"

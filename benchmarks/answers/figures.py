@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.answers.judge import Judged
 from benchmarks.answers.questions import Kind
-from benchmarks.report import Report
+from infra.report import Report
 
 _Z = 1.96  # of a 95% interval
 _FEWEST = 30

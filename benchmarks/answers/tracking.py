@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.report import ROOT, Report
+from infra.report import ROOT, Report
 
 STORE = ROOT / "build" / "mlruns"
 _NOT_IN_A_NAME = re.compile(r"[^\w./ -]+")

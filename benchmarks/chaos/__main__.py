@@ -20,7 +20,7 @@ from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig, rig
 from benchmarks.chaos.rows import MODES, ROWS, Row, Verdict, judge
 from benchmarks.doors import Seen
-from benchmarks.report import Report
+from infra.report import Report
 
 _GRACE_S = 1.0  # what an answer may take over the deadline
 _RECOVERY_S = 5.0  # what a recovery may take over the breaker's rest

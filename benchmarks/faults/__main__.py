@@ -18,7 +18,7 @@ from benchmarks.faults import rows_dependencies, rows_documents, rows_model, row
 from benchmarks.faults.documents import build_model_folder
 from benchmarks.faults.row import Outcome, Run
 from benchmarks.faults.world import MODEL_DIR
-from benchmarks.report import ROOT, Report
+from infra.report import ROOT, Report
 
 Row = Callable[[Run], Outcome]
 

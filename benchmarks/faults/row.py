@@ -11,7 +11,7 @@ from benchmarks.faults.compare import KINDS, Comparator, Differences
 from benchmarks.faults.reader import Reader
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
-from benchmarks.report import meets
+from infra.report import meets
 
 # Until everything at rest is compared: leases of the killed have run out by then.
 _PATIENCE_S = 15.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.report import ROOT
 from docwell.errors import Unavailable
-from infra.models.environment import python_of
-from infra.models.fetch import fetch
+from infra.report import ROOT
+from layers.embedder.download.environment import python_of
+from layers.embedder.download.fetch import fetch
 
 ENVIRONMENT = ROOT / ".venv-peers"
 REQUIREMENTS = ROOT / "requirements" / "peers.txt"
@@ -29,7 +29,7 @@ def python() -> Path:
 
 
 def model() -> Path:
-    """The folder of the model as sentence-transformers reads it. Raises as `infra.models.fetch.fetch`."""
+    """The folder of the model as sentence-transformers reads it."""
     return fetch(_MODEL)["modules.json"].parent
 
 

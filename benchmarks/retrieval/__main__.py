@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.answers.tracking import track
-from benchmarks.report import EVALUATION, REPORTS, Report
 from benchmarks.retrieval.board import GOALS, Entry, write_board
 from benchmarks.retrieval.index import CachedEmbedder, ExactIndex, chroma_server, indexed
 from benchmarks.retrieval.measures import interval, of_characters, of_pages, paired, precision_omega, rank_of_page
@@ -35,6 +34,7 @@ from docwell.ingest.indexing import IngestLimits
 from docwell.models import Passage
 from docwell.query.retrieval.retrieval import Retrieval, Scope
 from infra.local.stack import MODEL_DIR
+from infra.report import EVALUATION, REPORTS, Report
 
 NAME = "retrieval"
 MISSES = REPORTS / "retrieval" / "misses.jsonl"

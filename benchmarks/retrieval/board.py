@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from benchmarks.report import ROOT
 from benchmarks.retrieval.measures import HITS
+from infra.report import ROOT
 
 PAGE = ROOT / "docs" / "retrieval.md"
 _BOARD = re.compile(r"(<!-- board -->\n)(.*?)(<!-- end of board -->)", re.DOTALL)

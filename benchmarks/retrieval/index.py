@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from benchmarks.faults.chroma import ChromaServer
 from benchmarks.reading import default_reader
-from benchmarks.report import ROOT
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
@@ -32,6 +31,7 @@ from docwell.models import (
     Status,
 )
 from docwell.ports import LiveDocument
+from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
 _LOOKED_UP_AT_ONCE = 500

@@ -13,12 +13,12 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.peers import PeerError
-from benchmarks.report import REPORTS, Report
 from benchmarks.speed import page
 from benchmarks.speed.one_run import NotOneRunError
 from benchmarks.speed.options import NAMES, SHORT, UNTIMED, WORKED_OUT, Options, TooFewPdfsError
 from benchmarks.speed.quiet import TooNoisyError, Watch
 from infra.container.sam import StepError
+from infra.report import REPORTS, Report
 
 _NOISY = 3
 

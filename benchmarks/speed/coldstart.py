@@ -17,13 +17,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Spread, in_turns, ratios
 from benchmarks.reading import default_reader
-from benchmarks.report import Report
 from benchmarks.speed.filled_index import Texts, folders
 from benchmarks.speed.fresh_functions import Backends, Started, asked, backends, import_seconds, start
 from benchmarks.speed.options import Options, TooFewPdfsError
 from infra.local.lambda_runtime import FunctionError, FunctionSpec
+from infra.measuring import Spread, in_turns, ratios
+from infra.report import Report
 
 # What the functions run on; no other can use what is deployed.
 _PYTHON = (3, 13)

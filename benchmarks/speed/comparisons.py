@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.report import Row
+from infra.report import Row
 
 Verdict = Literal["wins", "loses", "level"]
 

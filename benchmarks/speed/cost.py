@@ -15,13 +15,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from benchmarks.report import REPORTS, Report
 from benchmarks.speed import bill, managed
 from benchmarks.speed.bill import WORKLOAD, Measured
 from benchmarks.speed.managed import ManagedPrices
 from benchmarks.speed.one_run import Bench, NotOneRunError, read_all
 from benchmarks.speed.options import Options
 from docwell.query.costs import Prices, load_prices
+from infra.report import REPORTS, Report
 
 LOADS = (10, 1_000, 100_000)  # questions a day
 STORED_PAGES = 10_000  # of a month in which nobody asks: a hundred filings

@@ -17,9 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.measuring import Spread, in_turns, ratios
 from benchmarks.reading import default_reader
-from benchmarks.report import Report
 from benchmarks.speed.filled_index import folders
 from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.processor_peak import peak_flops, work_of
@@ -29,6 +27,8 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opene
 from docwell.config import EmbedderSettings, EmbedRuntime, IngestSettings
 from docwell.ingest.chunking import chunk_pages
 from infra.local.stack import MODEL_DIR
+from infra.measuring import Spread, in_turns, ratios
+from infra.report import Report
 
 SETS = ("financebench", "xquad")
 # As many at a time as ingest embeds.

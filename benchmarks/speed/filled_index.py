@@ -18,7 +18,6 @@ import httpx
 import numpy as np
 
 from benchmarks.reading import default_reader
-from benchmarks.report import EVALUATION, ROOT
 from benchmarks.speed.options import TooFewPdfsError
 from docwell import pipeline
 from docwell.adapters.chroma import ChromaIndex
@@ -30,6 +29,7 @@ from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
+from infra.report import EVALUATION, ROOT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

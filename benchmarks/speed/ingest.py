@@ -22,9 +22,7 @@ import httpx
 import pypdf
 
 from benchmarks import peers
-from benchmarks.measuring import Spread, in_turns, ratios
 from benchmarks.peers.environment import model
-from benchmarks.report import ROOT, Report
 from benchmarks.speed.filled_index import folders
 from benchmarks.speed.ingest_profile import profile
 from benchmarks.speed.options import Options, TooFewPdfsError
@@ -32,6 +30,8 @@ from benchmarks.speed.uploads import MODEL, Uploads
 from docwell.ingest.indexing import IngestLimits
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
+from infra.measuring import Spread, in_turns, ratios
+from infra.report import ROOT, Report
 
 SETS = ("financebench", "xquad")
 EXAMPLES = ROOT / "examples"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import Report
 from benchmarks.speed import query_memory
 from benchmarks.speed.generated_pdfs import pages_of_words
 from benchmarks.speed.options import Options, Tick
@@ -19,6 +18,7 @@ from benchmarks.speed.uploads import MODEL, Uploads
 from benchmarks.speed.worker_memory import Peak, WorkerMemory
 from docwell.models import Status
 from infra.local.supervisor import running_stack
+from infra.report import Report
 
 PAGES = (10, 100, 1_000, 5_000)
 SHORT_PAGES = (100,)

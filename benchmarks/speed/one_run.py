@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import Row
+from infra.report import Row
 
 
 class NotOneRunError(Exception):

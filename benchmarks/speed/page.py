@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.report import REPORTS, ROOT, Row
 from benchmarks.speed.comparisons import Comparison, Miss, Verdict, compare, missed
 from benchmarks.speed.one_run import Bench, NotOneRunError, read
 from benchmarks.speed.options import NAMES, SHORT, UNTIMED
 from benchmarks.speed.quiet import MOST_BUSY
+from infra.report import REPORTS, ROOT, Row
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 # Rows on the machine, which every report has beside its figures; the first three are shares that others took.

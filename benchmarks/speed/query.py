@@ -19,11 +19,11 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from benchmarks import peers
-from benchmarks.measuring import Spread, in_turns, quantile, ratios
-from benchmarks.report import Report
 from benchmarks.speed.asking import Asked, AskedStack, asked_stack
 from benchmarks.speed.filled_index import BATCH, FilledCollection, Texts, folders
 from benchmarks.speed.options import Options, TooFewPdfsError
+from infra.measuring import Spread, in_turns, quantile, ratios
+from infra.report import Report
 
 SIZES = (1_000, 10_000, 100_000)
 JUDGED = 10_000  # the size that the goals speak of

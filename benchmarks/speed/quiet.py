@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.measuring import Spread
-from benchmarks.report import Report
+from infra.measuring import Spread
+from infra.report import Report
 
 # What others may take of the processor, and how far the quartiles of one fixed piece of work may lie apart.
 MOST_BUSY = 0.15

@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measuring import Spread
-from benchmarks.report import Report
 from benchmarks.speed.generated_pdfs import pages_of_words
 from benchmarks.speed.options import Options, Tick
 from benchmarks.speed.uploads import MODEL, Indexed, Uploads
 from infra.local.functions_api import PATH
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
+from infra.measuring import Spread
+from infra.report import Report
 
 WORDS = 150
 # (pages, how often)

@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peers import environment
-from benchmarks.report import REPORTS, Report, commit
 from benchmarks.speed.installed import installed_megabytes
 from benchmarks.speed.options import Options
 from infra.container import packages
+from infra.report import REPORTS, Report, commit
 
 # What the peer's query handler imports (benchmarks/peers), and boto3, which a function in the cloud needs.
 PEER_PACKAGES = ("sentence-transformers", "chromadb", "ollama", "boto3")

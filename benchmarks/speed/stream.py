@@ -17,12 +17,12 @@ from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.measuring import Spread, ratios
-from benchmarks.report import Report
 from benchmarks.speed.asking import AskedStack, Client, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts, folders
 from benchmarks.speed.options import Options, TooFewPdfsError
 from docwell.http import sse
+from infra.measuring import Spread, ratios
+from infra.report import Report
 
 _CHUNKS, _SHORT_CHUNKS, _REAL_CHUNKS = 1_000, 200, 60
 _SHORT_TOKENS = 60

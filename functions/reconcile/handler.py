@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from docwell.observability import logger, metrics, record_cold_start, record_documents, record_drift, tracer
+from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.upkeep.drift import Drift
+from docwell.upkeep.metrics import record_documents, record_drift
 from docwell.wiring import reconcile as wiring
 
 

@@ -13,10 +13,10 @@ from functools import partial
 
 from rich.console import Console
 
-from benchmarks.report import REPORTS, Report
 from infra.checks import tools
 from infra.container import pytest_results
 from infra.container.sam import ROOT, StepError
+from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "infra-tests.xml"
 TESTS = (

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from infra.container.sam import LOCK, ROOT, SAM, StepError, environment, variables
-from infra.models.environment import is_current, mark_current
+from layers.embedder.download.environment import is_current, mark_current
 
 TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"

@@ -10,8 +10,8 @@ import time
 
 from rich.console import Console
 
-from benchmarks.report import REPORTS, Report
 from infra.container import packages, pytest_results, sam
+from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "container-tests.xml"
 # Lambda allows 250 with everything; what is left is for a larger model.

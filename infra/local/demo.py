@@ -17,12 +17,12 @@ from rich.panel import Panel
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from benchmarks.report import Report
 from docwell.answers import AnswerStatus
 from docwell.models import FINAL, Status
 from infra.local.names import ROOT
 from infra.local.stack import DEADLINE_S, Stack
 from infra.local.supervisor import StackFailed, running_stack
+from infra.report import Report
 
 EXAMPLES = ROOT / "examples"
 QUESTIONS_FILE = EXAMPLES / "questions.json"

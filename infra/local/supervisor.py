@@ -169,7 +169,7 @@ def ensure_embedder(console: StackConsole) -> None:
 def language_model_file(model: str) -> Path:
     """The model's GGUF file, downloaded when needed. Raises `StackFailed`."""
     from docwell.errors import DocwellError
-    from infra.models.fetch import fetch
+    from layers.embedder.download.fetch import fetch
 
     try:
         files = fetch(model)

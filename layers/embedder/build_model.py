@@ -24,9 +24,9 @@ from typing import Any
 
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
-from infra.models.catalogue import Model, catalogue
-from infra.models.environment import python_of
 from layers.embedder import sentence_config
+from layers.embedder.download.catalogue import Model, catalogue
+from layers.embedder.download.environment import python_of
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
@@ -126,7 +126,7 @@ def _make(request: _Request, made_from: dict[str, str], out: Path) -> ModelManif
     work.mkdir(parents=True)
     folder = request.folder
     if request.listed:
-        from infra.models.fetch import fetch
+        from layers.embedder.download.fetch import fetch
 
         folder = fetch(request.listed.name)["modules.json"].parent
     make = _make_native if request.route == "native" else _make_with_torch

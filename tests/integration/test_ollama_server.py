@@ -24,7 +24,7 @@ import pytest
 from docwell.adapters.ollama import OllamaModel
 from docwell.answers import Message
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing
-from infra.models.fetch import fetch
+from layers.embedder.download.fetch import fetch
 
 from .waiting import until
 

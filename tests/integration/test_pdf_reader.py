@@ -17,10 +17,10 @@ import pytest
 from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
-from benchmarks.report import EVALUATION
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.errors import Refused
 from docwell.models import Page, PdfInfo, Reason
+from infra.report import EVALUATION
 
 MIB = 1024 * 1024
 

@@ -5,7 +5,7 @@ file was made, from the root of the repository:
 
     python3.11 -m venv .venv-export
     .venv-export/bin/python -m pip install -r requirements/export.txt
-    python -m infra.models all-minilm-l6-v2          # prints the folder to give below
+    python -m layers.embedder.download all-minilm-l6-v2          # prints the folder to give below
     .venv-export/bin/python layers/embedder/parity/make_golden.py FOLDER
 """
 

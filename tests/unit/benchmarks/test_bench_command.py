@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.report import Report
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import cost, encode, query, size
 from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.quiet import TooNoisyError
+from infra.report import Report
 from tests.unit.fakes import FakeEmbedder
 
 Bench = Callable[..., int]

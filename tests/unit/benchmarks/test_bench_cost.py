@@ -10,12 +10,12 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report import Report
 from benchmarks.speed import bill, cost, managed
 from benchmarks.speed.bill import SYSTEM, WORKLOAD, Measured, Workload
 from benchmarks.speed.one_run import NotOneRunError
 from benchmarks.speed.options import Options
 from docwell.query.costs import Prices, load_prices
+from infra.report import Report
 
 ROOT = Path(__file__).parents[3]
 PRICES = load_prices()

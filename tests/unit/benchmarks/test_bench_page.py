@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.report import Row
 from benchmarks.speed.comparisons import compare, missed
 from benchmarks.speed.one_run import NotOneRunError, read
 from benchmarks.speed.page import render, write
+from infra.report import Row
 
 
 def row(metric: str, value: float, unit: str, goal: str | None = None, **more: Any) -> dict[str, Any]:

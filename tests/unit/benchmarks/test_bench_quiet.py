@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks.report import Report
 from benchmarks.speed import quiet
 from benchmarks.speed.quiet import Noise, ProcessorTime, TooNoisyError, taken_by_others, wait_for_quiet
+from infra.report import Report
 
 QUIET = Noise(busy=0.02, spread=0.03, work_s=0.01)
 BUSY = Noise(busy=0.5, spread=0.03, work_s=0.01)

@@ -13,7 +13,7 @@ from benchmarks.answers.pages import says, stands_verbatim
 from benchmarks.answers.questions import Kind, Question
 from benchmarks.doors import Event, Seen, events_of
 from benchmarks.faults.documents import pdf
-from benchmarks.report import Report
+from infra.report import Report
 
 KEY = "articles/gate.pdf"
 TRUTH = "ten in the evening"

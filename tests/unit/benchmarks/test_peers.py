@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks import peers
 from benchmarks.peers import ingest
-from infra.models import environment
+from layers.embedder.download import environment
 
 
 @pytest.fixture

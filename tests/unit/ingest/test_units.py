@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from docwell.ingest.units import UNIT_TOKENS, cosines, pack, split
+from docwell.ingest.units import UNIT_TOKENS, pack, split
 from docwell.models import Units
+from docwell.query.retrieval.units import cosines
 from tests.unit.fakes import FakeEmbedder
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import EVALUATION
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
 from docwell.query.checking.support import Similarity, is_answered, question_names_missing, support
+from infra.report import EVALUATION
 
 
 def passage(text: str, document: str = "a/b.pdf") -> Passage:

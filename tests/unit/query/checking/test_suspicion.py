@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from benchmarks.report import EVALUATION
 from docwell.query.checking.suspicion import strip_invisible, suspicion
+from infra.report import EVALUATION
 
 
 @pytest.mark.parametrize(

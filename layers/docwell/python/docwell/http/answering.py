@@ -12,7 +12,7 @@ from docwell import observability
 from docwell.answers import Receipt, Turn
 from docwell.deadline import Deadline
 from docwell.errors import BadInput, DocwellError
-from docwell.http import bodies, problems
+from docwell.http import bodies, metrics, problems
 from docwell.http.streaming import Emit, stream_events
 from docwell.identity import Principal
 from docwell.models import Passage
@@ -106,11 +106,7 @@ def stream(
         emit("answer", answered.response.model_dump(mode="json"))
 
     def failed(error: Exception) -> dict[str, Any]:
-        problem = (
-            observability.record_problem(error)
-            if isinstance(error, DocwellError)
-            else observability.record_bug(error)
-        )
+        problem = metrics.record_problem(error) if isinstance(error, DocwellError) else metrics.record_bug(error)
         return problems.problem_body(problem, request_id)
 
     def afterwards() -> None:
@@ -146,7 +142,7 @@ class _Events:
 def finish(answered: Answered, *, keep: bool = True) -> None:
     """Leave behind what an answer does; a receipt unless `keep` is false. A service that fails loses no answer."""
     with observability.flushed():
-        observability.record_query(answered.report, answered.response)
+        metrics.record_query(answered.report, answered.response)
     _log(answered)
     works = [lambda: _write_down(answered), *([lambda: _keep(answered)] if keep else [])]
     deadline = Deadline(_AFTERWARDS_S)
@@ -156,7 +152,7 @@ def finish(answered: Answered, *, keep: bool = True) -> None:
         except DocwellError as error:
             logger.warning("not written down", extra={"detail": error.detail})
         except Exception as error:  # noqa: BLE001 - the answer has been given
-            observability.record_bug(error)
+            metrics.record_bug(error)
 
 
 def _log(answered: Answered) -> None:

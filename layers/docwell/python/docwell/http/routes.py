@@ -18,7 +18,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from docwell import observability
 from docwell.deadline import Deadline, Pending
 from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
-from docwell.http import answering, bodies, problems, sse
+from docwell.http import answering, bodies, metrics, problems, sse
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
@@ -67,7 +67,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        answer = _as_event_answer(problems.problem(observability.record_problem(error), request_id_of(event)))
+        answer = _as_event_answer(problems.problem(metrics.record_problem(error), request_id_of(event)))
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     body = _stream.get()
@@ -197,7 +197,7 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
     """One verdict."""
     principal = _charged()
     kept = wiring.receipt_book().judge(principal, body.request_id, body.verdict)
-    observability.record_feedback(body.verdict)
+    metrics.record_feedback(body.verdict)
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
     return bodies.FeedbackResponse(request_id=body.request_id, kept=kept)
 
@@ -318,7 +318,7 @@ def openapi_page() -> dict[str, Any]:
 
 @app.exception_handler(DocwellError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _docwell_error(error: DocwellError) -> Response[str]:
-    observability.record_problem(error)
+    metrics.record_problem(error)
     return problems.problem(error, request_id())
 
 
@@ -343,4 +343,4 @@ def _no_route(_error: NotFoundError) -> Response[str]:
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _bug(error: Exception) -> Response[str]:
-    return problems.problem(observability.record_bug(error), request_id())
+    return problems.problem(metrics.record_bug(error), request_id())

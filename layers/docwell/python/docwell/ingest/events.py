@@ -15,8 +15,9 @@ from urllib.parse import unquote_plus
 
 from docwell.errors import BadInput, DocwellError, Unavailable
 from docwell.ingest.ingest import Ingest, IngestReport
+from docwell.ingest.metrics import record_ingest, record_unknown_event
 from docwell.models import Hint, RangeTask, Reason
-from docwell.observability import logger, record_ingest, record_unknown_event
+from docwell.observability import logger
 
 # The first wait before a message comes again; it doubles with each receive, up to the second.
 FIRST_DELAY_S = 2.0

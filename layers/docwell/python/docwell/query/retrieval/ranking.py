@@ -17,8 +17,8 @@ from sys import intern
 import numpy as np
 from numpy.typing import NDArray
 
-from docwell.ingest.units import cosines
 from docwell.models import Passage
+from docwell.query.retrieval.units import cosines
 from docwell.text.naming import file_words
 
 # A word counts by its first letters, so that "requires" finds "requirement" in any language that has endings.

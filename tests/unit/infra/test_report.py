@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import Report
+from infra.report import Report
 
 
 def printed(report: Report, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:

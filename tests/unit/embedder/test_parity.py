@@ -10,7 +10,7 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from layers.embedder.parity.compare import GOAL, GOAL_SINGLE, compare
 
-EMBEDDER = Path(__file__).resolve().parents[4] / "layers" / "embedder"
+EMBEDDER = Path(__file__).resolve().parents[3] / "layers" / "embedder"
 MODEL = EMBEDDER / "model"
 
 

@@ -20,8 +20,8 @@ from typing import Protocol
 import httpx
 
 from docwell.errors import Unavailable
-from infra.models.catalogue import Model, ModelFile, Wheel
-from infra.models.progress import Report, Reporter
+from layers.embedder.download.catalogue import Model, ModelFile, Wheel
+from layers.embedder.download.progress import Report, Reporter
 
 _BLOCK = 1024 * 1024
 # A hub that cannot be reached must not hold up a machine that has another source.

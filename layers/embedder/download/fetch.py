@@ -13,9 +13,9 @@ from hashlib import file_digest
 from pathlib import Path
 
 from docwell.errors import Corrupt, NotFound, Unavailable
-from infra.models.catalogue import Model, ModelFile, find
-from infra.models.progress import Reporter
-from infra.models.sources import HubSource, PackageSource, Source
+from layers.embedder.download.catalogue import Model, ModelFile, find
+from layers.embedder.download.progress import Reporter
+from layers.embedder.download.sources import HubSource, PackageSource, Source
 
 
 class HashMismatch(Corrupt):

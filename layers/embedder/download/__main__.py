@@ -1,4 +1,4 @@
-"""`python -m infra.models NAME...` fetches models; `--list` says which there are."""
+"""`python -m layers.embedder.download NAME...` fetches models; `--list` says which there are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from docwell.errors import DocwellError
-from infra.models.catalogue import catalogue
-from infra.models.fetch import cache_folder, fetch
+from layers.embedder.download.catalogue import catalogue
+from layers.embedder.download.fetch import cache_folder, fetch
 
 
 def main() -> int:
     """Exit status: 0 all files are there and verified, 1 some are not, 2 wrong usage, 130 stopped."""
-    parser = argparse.ArgumentParser(prog="python -m infra.models", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m layers.embedder.download", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to fetch")
     parser.add_argument("--list", action="store_true", help="list the models of the catalogue")
     arguments = parser.parse_args()

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from docwell.errors import NotFound, Unavailable
-from infra.models import fetch as fetching
-from infra.models.catalogue import Model, ModelFile, Wheel, catalogue, find
-from infra.models.fetch import HashMismatch, fetch_from
-from infra.models.progress import Reporter
-from infra.models.sources import HubSource, PackageSource, Source
+from layers.embedder.download import fetch as fetching
+from layers.embedder.download.catalogue import Model, ModelFile, Wheel, catalogue, find
+from layers.embedder.download.fetch import HashMismatch, fetch_from
+from layers.embedder.download.progress import Reporter
+from layers.embedder.download.sources import HubSource, PackageSource, Source
 
 CONTENT = b"weights " * 1000
 FILE = ModelFile("weights.bin", len(CONTENT), sha256(CONTENT).hexdigest())
