@@ -8,9 +8,8 @@
     ├── NotFound            404  no such document, collection or route, or not this caller's to see
     ├── Refused             422  the document is understood and declined: REJECTED(reason)
     ├── QuotaExceeded       429  the caller has used up what it may use today
-    ├── Cancelled           499  nobody waits for the answer any more
     ├── Unavailable         503  something that docwell depends on is down or slow: try again
-    │   ├── Overloaded      503  more questions are at work than the model host is given, or it is given a rest
+    │   ├── Overloaded      503  the model host has failed several times in a row and is resting
     │   ├── DeadlineExceeded 504 the time for this request is used up
     │   ├── ModelMissing    503  the model host answers but has no such model: trying again is no use
     │   └── LeaseLost       503  another worker has taken the document over: this one changes nothing more
@@ -84,14 +83,6 @@ class QuotaExceeded(DocwellError):
         self.retry_after = retry_after
 
 
-class Cancelled(DocwellError):
-    """The caller has gone away: what was being made for it is given up."""
-
-    status = 499
-    problem = "cancelled"
-    title = "Nobody waits for the answer"
-
-
 class Unavailable(DocwellError):
     """A dependency is down or slow. `retry_after` is in seconds; None means that retrying is no use."""
 
@@ -106,7 +97,7 @@ class Unavailable(DocwellError):
 
 
 class Overloaded(Unavailable):
-    """The dependency is spared: too many requests are in flight, or too many have failed just now."""
+    """The dependency has just failed too often, and rests."""
 
     problem = "overloaded"
     title = "The language model has more to do than it can"

@@ -24,7 +24,7 @@ from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
 from docwell.query.checking.suspicion import strip_invisible
 from docwell.text.lexicon import TEXTS_KEPT
-from docwell.text.tokens import TextFeatures, TokenCalibration, TokenEstimate, features_of_messages
+from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of_messages
 
 _FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
 _KEYS = frozenset({"name", "purpose", "since", "languages"})
@@ -64,7 +64,7 @@ class Prompt:
     @property
     def tokens(self) -> int:
         """About how many tokens the host reads of it before anything is filled in."""
-        return TokenCalibration().estimate(features_of_messages(self.turns)).tokens
+        return TokenRatio().estimate(bound_of_messages(self.turns)).tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +116,14 @@ class PromptChoice:
 class BuiltPrompt:
     """Messages for the model. `passages[i]` is what `[i + 1]` in the answer means.
 
-    `features` and the host's figure are what `TokenCalibration.observe` learns from.
+    `TokenRatio.observe` learns from `bound` and the host's count.
     """
 
     messages: tuple[Message, ...]
     passages: tuple[Passage, ...]
     dropped: int
-    features: TextFeatures
+    bound: TokenBound
     estimate: TokenEstimate
-
-    @property
-    def tokens(self) -> int:
-        """About how many tokens the host will report."""
-        return self.estimate.tokens
-
-    def was_cut(self, prompt_tokens: int) -> bool:
-        """Whether the host read less than it was sent: it cuts a long prompt to half its context, silently."""
-        return self.estimate.was_cut(prompt_tokens)
 
 
 def load_prompt(name: str) -> Prompt:
@@ -213,7 +204,7 @@ def build_prompt(
     passages: Sequence[Passage],
     question: str,
     budget_tokens: int,
-    calibration: TokenCalibration | None = None,
+    ratio: TokenRatio | None = None,
 ) -> BuiltPrompt:
     """Messages within `budget_tokens`: passages that do not fit are dropped, lowest rank first.
 
@@ -222,19 +213,19 @@ def build_prompt(
         passages: best first.
         question: as the user wrote it.
         budget_tokens: what the model's context leaves beside the answer.
-        calibration: what is known of the model's tokenizer; without it the upper bound has to fit.
+        ratio: what is learnt of the model's tokenizer; without it the upper bound has to fit.
 
     Raises:
         BadInput: not even the best passage fits beside the question.
     """
-    known = calibration or TokenCalibration()
+    known = ratio or TokenRatio()
     lines = [f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(passages, 1)]
     for kept in range(len(lines), 0, -1):
         messages = _filled(prompt, passages="\n".join(lines[:kept]), question=_line(question))
-        features = features_of_messages(messages)
-        estimate = known.estimate(features)
+        bound = bound_of_messages(messages)
+        estimate = known.estimate(bound)
         if estimate.high <= budget_tokens:
-            return BuiltPrompt(messages, tuple(passages[:kept]), len(lines) - kept, features, estimate)
+            return BuiltPrompt(messages, tuple(passages[:kept]), len(lines) - kept, bound, estimate)
     raise BadInput("the question is too long for the language model's context")
 
 
