@@ -43,7 +43,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "index": lambda: world.index,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
-        "save_calibration": lambda: None,
+        "calibration": lambda: world.query.calibration,
     }
     for name, factory in replaced.items():
         monkeypatch.setattr(wiring, name, factory)

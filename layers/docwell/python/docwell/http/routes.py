@@ -41,11 +41,15 @@ _CURSOR_CHARACTERS = 4096
 app = APIGatewayRestResolver(enable_validation=True)
 
 
-class _AnswerResponse(Response[streaming.Body]):
-    """A response that carries its own stream and its follow-up work, both in its body."""
+class _AnswerResponse(Response[Any]):
+    """An answer to a question, which carries its own stream and its follow-up work."""
+
+    def __init__(self, content_type: str, content: streaming.Body) -> None:
+        super().__init__(200, content_type)
+        self.content = content
 
     def is_json(self) -> bool:
-        """Return False: Powertools then passes the body through as it is."""
+        """Return False, so that Powertools passes the body through as it is."""
         return False
 
 
@@ -138,6 +142,8 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
     logger.append_keys(request_id=request_id())
     response = next_middleware(app_)
     response.headers["x-request-id"] = request_id()
+    if isinstance(response, _AnswerResponse):
+        response.body = response.content  # set it only here: the validation of responses expects JSON
     return response
 
 
@@ -163,8 +169,8 @@ def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     deadline = _deadline()
     asked = answering.QuestionRequest(body, request_id(), _admission(deadline), deadline)
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-        return _AnswerResponse(200, sse.CONTENT_TYPE, asked.stream())
-    return _AnswerResponse(200, content_types.APPLICATION_JSON, asked.answer())
+        return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
+    return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; kept where answers are.")

@@ -107,13 +107,14 @@ class GuardedModel:
         try:
             async with aclosing(self.model.chat(messages, timeout_s)) as pieces:
                 async for piece in pieces:
+                    if isinstance(piece, Completion):
+                        self.breaker.record(failed=False)
                     yield piece
         except DocwellError as error:
             failed = _is_failure(error, fair=timeout_s >= self.fair_s)
             if failed is not None:
                 self.breaker.record(failed=failed)
             raise
-        self.breaker.record(failed=False)
 
 
 @dataclass(frozen=True)
