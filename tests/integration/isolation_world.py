@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -124,13 +124,7 @@ class EchoModel:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.prompts: list[str] = []
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Any = None,
-    ) -> Completion:
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         prompt = "\n".join(message.content for message in messages)
         self.prompts.append(prompt)
         said = [
@@ -138,17 +132,16 @@ class EchoModel:
             for marker, found in enumerate(_SECRET.findall(prompt), 1)
         ]
         text = " ".join(said) or QUESTION
-        if on_token:
-            on_token(text)
-        return Completion(text, len(prompt) // 4, 20, "stop", 1.0)
+        yield text
+        yield Completion(text, len(prompt) // 4, 20, "stop")
 
-    def check(self) -> None:
+    async def check(self) -> None:
         return None
 
-    def context_length(self) -> int:
+    async def context_length(self) -> int:
         return 8192
 
-    def digest(self) -> str | None:
+    async def digest(self) -> str | None:
         return "sha256:0"
 
     @property

@@ -65,7 +65,7 @@ def test_a_blocking_call_that_hangs_does_not_hold_up_the_answer() -> None:
 def test_blocking_calls_go_on_side_by_side() -> None:
     both = threading.Barrier(2)
 
-    async def work() -> list[int]:
+    async def work() -> tuple[int, int]:
         return await asyncio.gather(in_thread(both.wait, 5), in_thread(both.wait, 5))
 
     assert sorted(run(work())) == [0, 1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -120,10 +120,8 @@ class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
 
 
-class QueryLimits(BaseModel):
+class QueryLimits(BaseModel, frozen=True):
     """Limits of one question that the use case enforces. The two thresholds belong to the embedding model."""
-
-    model_config = ConfigDict(frozen=True)
 
     # Another num_ctx reloads the model on its host, so each request sends this one value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
