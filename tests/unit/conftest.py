@@ -6,6 +6,7 @@ import pytest
 
 from docwell.config import QuerySettings, RuntimeSettings
 from docwell.identity import Principal
+from docwell.query.query import Query
 from docwell.query.receipts import ReceiptBook
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -35,9 +36,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     settings = QuerySettings(
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"
     )
+
+    async def query() -> Query:
+        return world.query
+
     replaced = {
         "query_settings": lambda: settings,
-        "query": lambda: world.query,
+        "query": query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
         "index": lambda: world.index,

@@ -161,7 +161,12 @@ def query(patch: pytest.MonkeyPatch) -> None:
     settings = QuerySettings(
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model=model.name
     )
-    for name, part in {"query": built, "catalogue": ledger, "principals": callers, "model": model}.items():
+
+    async def wired() -> Query:
+        return built
+
+    patch.setattr(query_wiring, "query", wired)
+    for name, part in {"catalogue": ledger, "principals": callers, "model": model}.items():
         patch.setattr(query_wiring, name, lambda part=part: part)
     patch.setattr(query_wiring, "query_settings", lambda: settings)
     patch.setattr(query_wiring, "calibration", lambda: built.calibration)

@@ -33,6 +33,8 @@ class RequestAdmission:
 
     async def __aenter__(self) -> Self:
         self._charge_task()
+        self._identify_task()
+        await asyncio.sleep(0)  # let both begin
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -40,12 +42,15 @@ class RequestAdmission:
 
     async def identified(self) -> Identified:
         """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
-        self._identifying = self._identifying or asyncio.create_task(self._identify())
-        return await asyncio.shield(self._identifying)
+        return await asyncio.shield(self._identify_task())
 
     async def admitted(self) -> Admitted:
         """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
         return await asyncio.shield(self._charge_task())
+
+    def _identify_task(self) -> asyncio.Task[Identified]:
+        self._identifying = self._identifying or asyncio.create_task(self._identify())
+        return self._identifying
 
     def _charge_task(self) -> asyncio.Task[Admitted]:
         self._charging = self._charging or asyncio.create_task(self._charge())

@@ -137,7 +137,7 @@ class QuestionRequest:
                 question_of(self.body), wiring.prompts().choose(self.request_id), self.admission, self.deadline
             )
             async with self.deadline.stage("ledger"):
-                query = await in_thread(wiring.query)  # reads which pipeline is active during a re-index
+                query = await wiring.query()
             async with aclosing(query.ask(ask)) as events:
                 async for event in events:
                     yield await self._finished(event.report, started) if isinstance(event, Answered) else event

@@ -199,9 +199,8 @@ class Query:
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
-        deadline = found.watch.deadline
-        context, ratio = await asyncio.gather(self._context(deadline), self.calibration.ratio(deadline))
-        budget = context - self.limits.num_predict
+        ratio = await self.calibration.ratio(found.watch.deadline)
+        budget = await self._context(found.watch.deadline) - self.limits.num_predict
         return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
 
     async def _context(self, deadline: Deadline) -> int:

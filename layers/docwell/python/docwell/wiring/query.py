@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, SettingsError
+from docwell.deadline import in_thread
 from docwell.pipeline import Roles
 from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, runtime_settings
 from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
@@ -48,11 +49,15 @@ def prepare_query() -> None:
             # All pipelines: only the first question learns which one is active.
             for fingerprint in pipelines(settings):
                 vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
+        _query(next(iter(pipelines(settings))))
 
 
-def query() -> Query:
+async def query() -> Query:
     """Return the query use case on the pipeline that is active now."""
-    return _query(_active(query_settings()))
+    settings = query_settings()
+    if len(pipelines(settings)) == 1:
+        return _query(_active(settings))
+    return _query(await in_thread(_active, settings))  # asks the ledger
 
 
 @cache
