@@ -12,7 +12,8 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
-from docwell.cli import app, uploads
+from docwell.cli import uploads
+from docwell.cli.app import app
 from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
 
 if TYPE_CHECKING:

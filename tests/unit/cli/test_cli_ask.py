@@ -36,7 +36,7 @@ def test_a_refused_answer_is_shown_and_exits_4(run: Run, api: FakeApi) -> None:
     assert "Nothing relevant." in result.stdout
 
 
-def test_each_sentence_that_is_not_supported_stands_under_the_answer(run: Run, api: FakeApi) -> None:
+def test_unsupported_sentences_are_listed_below_the_answer(run: Run, api: FakeApi) -> None:
     sentences = [
         {"text": "Roll back\nafter nine minutes [1].", "supported": False, "missing": ["nine", "9"]},
         {"text": "Tell the owner [1].", "supported": True, "missing": []},
@@ -44,8 +44,8 @@ def test_each_sentence_that_is_not_supported_stands_under_the_answer(run: Run, a
     ]
     api.answer = (200, api.answer[1] | {"sentences": sentences})
     shown = run("ask", "When?", api=api).stdout
-    assert "passages; nowhere in them: nine, 9: “Roll back after nine minutes [1].”\n" in shown
-    assert "Not borne out by the passages: “Then rest [1].”\n" in shown
+    assert "passages (not in them: nine, 9): “Roll back after nine minutes [1].”\n" in shown
+    assert "Not supported by the passages: “Then rest [1].”\n" in shown
     assert "Tell the owner" not in shown
 
 

@@ -14,7 +14,7 @@ from moto import mock_aws
 from typer.testing import Result
 
 from docwell.cli import operations
-from docwell.cli.operations import subject
+from docwell.cli.dead_letters import subject
 from tests.unit.cli.fake_api import FakeApi, serving
 
 Run = Callable[..., Result]
@@ -146,7 +146,7 @@ def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFu
     assert result.exit_code == 0, result.stderr
     assert "missing  a.pdf" in result.stdout
     assert "2 lost, 1 missing" in result.stdout
-    assert "3 documents are given to ingest" in result.stdout
+    assert "3 documents sent to ingest" in result.stdout
     assert function.events == [{"action": "reconcile", "dry_run": False, "force": False}] * 2
 
 

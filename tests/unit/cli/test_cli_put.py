@@ -106,7 +106,7 @@ def test_put_exits_3_when_a_document_is_not_indexed(
 def test_put_gives_up_when_nothing_moves(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
     result = run("put", pdf, "--stall", "1", api=api)
     assert result.exit_code == 1
-    assert "nothing has moved for 1 s" in result.stderr
+    assert "no progress for 1 s" in result.stderr
     assert "report.pdf" in result.stderr
 
 
