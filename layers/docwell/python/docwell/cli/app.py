@@ -1,8 +1,4 @@
-"""The `docwell` program. It is a client of the API and the bucket; no function imports it.
-
-Standard output has the result (with `--json` one JSON document and nothing else). Progress, warnings and errors
-go to standard error.
-"""
+"""The `docwell` program. Results go to standard output; progress, warnings and errors to standard error."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,15 +11,11 @@ from docwell.answers import AnswerStatus
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Api
-
-if TYPE_CHECKING:
-    from docwell.cli.remote import Json
+from docwell.cli.remote import Api, Json
 
 app = group()
 
 _DAY = ["%Y-%m-%d"]
-
 PrefixOption = Annotated[
     str | None,
     typer.Option(metavar="PREFIX", help="Only documents whose key begins with this, such as handbooks/2026/."),
@@ -65,7 +61,7 @@ def ask(
     metadata: MetadataOption = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, metavar="COUNT", help="Passages to search for; the API has its own default."),
+        typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default."),
     ] = None,
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from docwell.cli.failure import Failure
-from docwell.cli.remote import Api, aws_client, plain_failures
+from docwell.cli.remote import Api, Json, aws_client, plain_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-    from docwell.cli.remote import Json
     from docwell.cli.settings import Settings
 
 _BATCH = 10  # the most that SQS returns at once

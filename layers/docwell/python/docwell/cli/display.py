@@ -56,6 +56,11 @@ def one_line(text: object) -> str:
     return " ".join(clean(text).split())
 
 
+def say(text: object, style: str = "") -> None:
+    """Print one line, however long, in one style."""
+    console().print(Text(clean(text), style=style), soft_wrap=True)
+
+
 def show_json(value: object) -> None:
     """Print the one JSON document of a `--json` run."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
@@ -170,21 +175,20 @@ def show_answer(answer: Json) -> None:
     out = console()
     status = answer.get("status")
     if status == AnswerStatus.REFUSED:
-        out.print(Text("The documents do not answer this.", style="yellow"), soft_wrap=True)
+        say("The documents do not answer this.", "yellow")
     elif status == AnswerStatus.EXTRACTIVE:
-        note = "The language model is not available. These are the best passages:"
-        out.print(Text(note, style="yellow"), soft_wrap=True)
+        say("The language model is not available. These are the best passages:", "yellow")
     out.print(Text(clean(answer.get("answer", "")).strip()), soft_wrap=not out.is_terminal)
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
-            out.print(Text(_unsupported(sentence), style="yellow"), soft_wrap=True)
+            say(_unsupported(sentence), "yellow")
     citations = answer.get("citations") or []
     if citations:
         out.print()
     for position, citation in enumerate(citations, start=1):
         _show_citation(out, citation, position)
     out.print()
-    out.print(Text(_footer(answer), style="dim"), soft_wrap=True)
+    say(_footer(answer), "dim")
 
 
 def _pages(record: Json) -> Text:
@@ -229,16 +233,16 @@ def _show_citation(out: Console, citation: Json, position: int) -> None:
 def _footer(answer: Json) -> str:
     usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
     parts = [
-        clean(answer.get("model") or "no model"),
+        answer.get("model") or "no model",
         f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens",
         f"{timings.get('total', 0):,.0f} ms",
     ]
     if cost := answer.get("cost"):
-        parts.append(f"{cost.get('amount', 0):.6f} {clean(cost.get('currency', ''))}")
+        parts.append(f"{cost.get('amount', 0):.6f} {cost.get('currency', '')}")
     if dropped := answer.get("dropped_passages"):
         parts.append(f"{dropped} passages did not fit")
     if answer.get("cut_short"):
         parts.append("cut short")
     if request_id := answer.get("request_id"):
-        parts.append(f"request {clean(request_id)}")
+        parts.append(f"request {request_id}")
     return " · ".join(parts)

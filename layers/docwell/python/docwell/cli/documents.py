@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Api, Bucket
+from docwell.cli.remote import Api, Bucket, Json
 from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
 from docwell.models import Status
-
-if TYPE_CHECKING:
-    from docwell.cli.remote import Json
 
 _WATCH_S = 2.0
 _NOT_INDEXED = (Status.REJECTED, Status.FAILED, Status.EMPTY)

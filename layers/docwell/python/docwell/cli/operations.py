@@ -13,12 +13,11 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.dead_letters import DeadLetters, known_documents
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import aws_client, plain_failures
+from docwell.cli.remote import Json, aws_client, plain_failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from docwell.cli.remote import Json
     from docwell.cli.settings import Settings
 
 # The longest timeout of a Lambda function.
@@ -177,33 +176,30 @@ def _letter_table(letters: Sequence[Json]) -> Table:
 
 
 def _show_reconcile(answer: Json) -> None:
-    out = display.console()
     for kind, key in answer["found"]:
-        out.print(Text(f"{kind}  {display.clean(key)}"), soft_wrap=True)
+        display.say(f"{kind}  {key}")
     for one in answer["pipelines"]:
         drift = ", ".join(f"{count} {kind}" for kind, count in one["drift"].items() if count) or "no drift"
         seen = f"{one['keys']:,} objects, {one['rows']:,} rows, {one['chunks']:,} chunks"
-        out.print(Text(f"{display.clean(one['pipeline'])[:12]}: {drift} ({seen})", style="bold"), soft_wrap=True)
+        display.say(f"{one['pipeline'][:12]}: {drift} ({seen})", "bold")
         if one["waiting"] is not None:
-            note = f"{one['waiting']:,} messages wait for ingest: run this again later, or use --force"
-            out.print(Text(note, style="yellow"), soft_wrap=True)
+            display.say(
+                f"{one['waiting']:,} messages wait for ingest: run this again later, or use --force", "yellow"
+            )
         elif not answer["complete"]:
-            out.print(Text("not complete: run this again to continue", style="yellow"), soft_wrap=True)
+            display.say("not complete: run this again to continue", "yellow")
     if answer["sent"]:
-        out.print(f"{answer['sent']:,} documents sent to ingest; `docwell status --watch` follows them")
+        display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status --watch` follows them")
 
 
 def _show_reindex(answer: Json) -> None:
-    out = display.console()
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in answer.items():
         if value not in (None, [], "") and name not in ("found", "sent", "make_first_in_settings"):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             table.add_row(Text(name.replace("_", " "), style="dim"), Text(display.clean(shown)))
-    out.print(table)
+    display.console().print(table)
     if answer.get("make_first_in_settings"):
-        note = "next: make this pipeline the first in the settings and unset the next one (docs/operations.md)"
-        out.print(Text(note, style="yellow"), soft_wrap=True)
+        display.say("next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow")
     elif answer.get("switched") is False:
-        note = "not switched: the new index is incomplete; `docwell reindex --status` shows the progress"
-        out.print(Text(note, style="yellow"), soft_wrap=True)
+        display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")

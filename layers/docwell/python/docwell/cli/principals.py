@@ -14,14 +14,13 @@ from rich.text import Text
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import aws_client, plain_failures
+from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.identity import GROUP, KEY, SUBJECT, is_group, is_id
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from docwell.adapters.dynamodb.principals import Grant, Use
-    from docwell.cli.remote import Json
     from docwell.cli.settings import Settings
 
 app = group()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
-from docwell.cli.remote import Api
-
-if TYPE_CHECKING:
-    from docwell.cli.remote import Json
+from docwell.cli.remote import Api, Json
 
 # Changes of the answer itself; all other changes are of what it was made from (`docwell.query.receipts`).
 _OUTCOMES = frozenset({"status", "fallback_reason", "rewritten_question", "answer", "citations"})
@@ -69,7 +66,7 @@ def show_replay(replayed: Json) -> None:
     display.show_answer(replayed.get("now") or {})
     out.print()
     if not changes:
-        out.print(Text("Nothing has changed.", style="green"), soft_wrap=True)
+        display.say("Nothing has changed.", "green")
         return
     table = display.table("changed", "then", "now")
     for change in changes:
@@ -81,8 +78,7 @@ def show_replay(replayed: Json) -> None:
         )
     out.print(table)
     if all(change.get("what") in _OUTCOMES for change in changes):
-        note = "Model, prompt and passages are the same; the model gave another answer."
-        out.print(Text(note, style="yellow"), soft_wrap=True)
+        display.say("Model, prompt and passages are the same; the model gave another answer.", "yellow")
 
 
 def _value(what: str, value: object) -> str:

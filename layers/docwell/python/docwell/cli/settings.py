@@ -76,9 +76,7 @@ def find_settings(
     *,
     endpoint: Annotated[
         str | None,
-        typer.Option(
-            envvar="DOCWELL_ENDPOINT", metavar="URL", help="Address of the API: https://... or http://..."
-        ),
+        typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="Address of the API: https://..."),
     ] = None,
     bucket: Annotated[
         str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Name of the documents bucket.")
@@ -88,7 +86,7 @@ def find_settings(
         typer.Option(
             envvar=["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
             metavar="URL",
-            help="Address of an S3 that is not AWS's.",
+            help="Address of S3, if it is not AWS's.",
         ),
     ] = None,
     api_key: Annotated[
@@ -96,9 +94,7 @@ def find_settings(
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(
-            envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region: eu-central-1."
-        ),
+        typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region."),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(envvar="DOCWELL_PROFILE", metavar="NAME", help="Profile of the settings file.")
@@ -153,21 +149,10 @@ def _from_stack() -> dict[str, Any]:
     try:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
-        found = {
-            "endpoint": stack["gateway"],
-            "bucket": stack["bucket"],
-            "aws_endpoint": stack["aws_endpoint"],
-            "region": stack["region"],
-            "access_key": stack["access_key"],
-            "secret_key": stack["secret_key"],
-            "queue": stack.get("queue"),
-            "reconcile_function": stack.get("reconcile_function"),
-            "api_key": stack.get("api_key"),
-            "principals_table": stack.get("principals_table"),
-            # The local gateway also serves Lambda's API.
-            "functions_endpoint": stack["gateway"],
-            "local": True,
-        }
+        found = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
+        found |= {name: stack.get(name) for name in ("queue", "reconcile_function", "api_key", "principals_table")}
+        # The local gateway also serves Lambda's API.
+        found |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"cannot use {path} ({error!r}): restart the stack with `make up`") from None
     if not running:

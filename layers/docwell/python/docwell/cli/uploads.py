@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import bare_version
+from docwell.cli.remote import Api, Bucket, Json, bare_version
 from docwell.models import FINAL, Status, collection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from docwell.cli.remote import Api, Bucket, Json
 
 # PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
 _HEADER_BYTES = 1024
