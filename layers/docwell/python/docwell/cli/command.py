@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -43,9 +43,9 @@ class FailingGroup(TyperGroup):
 class ConnectedCommand(TyperCommand):
     """A command that also takes the connection flags; it finds its `Settings` in `ctx.obj`."""
 
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the command's own parameters, then the connection flags."""
-        return [*super().get_params(ctx), *_connection_flags()]
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Typer's own, passed on
+        super().__init__(*arguments, **options)
+        self.params = [*self.params, *_connection_flags()]
 
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
