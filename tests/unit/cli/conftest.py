@@ -1,4 +1,4 @@
-"""The two other ends of the command line tool, and a way to run it."""
+"""Fixtures: an API, a bucket, a PDF, and a function that runs `docwell`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def pdf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run() -> Callable[..., Result]:
-    """Runs `docwell` with arguments, against an API when one is given."""
+    """Return a function that runs `docwell`, with the connection flags of an API where one is given."""
 
     def docwell(*arguments: object, api: FakeApi | None = None) -> Result:
         where = ["--endpoint", api.endpoint, "--bucket", BUCKET] if api else []

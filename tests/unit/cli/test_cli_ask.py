@@ -1,4 +1,4 @@
-"""`docwell ask`: answers, refusals and everything that can stand in their way."""
+"""`docwell ask`: answers, refusals and failures."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_document_cannot_drive_the_terminal(run: Run, api: FakeApi) -> None:
     assert "[bold]not markup[/bold]" in result.stdout
 
 
-def test_flags_that_say_which_documents_become_the_filter(run: Run, api: FakeApi) -> None:
+def test_flags_that_select_documents_become_the_filter(run: Run, api: FakeApi) -> None:
     flags = [
         "--prefix",
         "a/2026/",
@@ -160,7 +160,7 @@ def test_flags_that_say_which_documents_become_the_filter(run: Run, api: FakeApi
 
 
 @pytest.mark.parametrize("flags", [("--tag", "final"), ("--metadata", "=x"), ("--from", "yesterday")])
-def test_a_flag_that_says_nothing_is_wrong_usage(run: Run, api: FakeApi, flags: tuple[str, str]) -> None:
+def test_a_malformed_flag_is_wrong_usage(run: Run, api: FakeApi, flags: tuple[str, str]) -> None:
     result = run("ask", "When?", *flags, api=api)
     assert result.exit_code == 2
     assert api.requests == []

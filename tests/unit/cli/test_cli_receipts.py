@@ -1,4 +1,4 @@
-"""`docwell replay` and `docwell feedback`, against an API that answers as it is told."""
+"""`docwell replay` and `docwell feedback`, against a fake API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Run = Callable[..., Result]
 
 
 class ReceiptApi(FakeApi):
-    """Answers the two routes of receipts with `said`."""
+    """Answers the routes of receipts with `said`."""
 
     said: tuple[int, dict[str, Any]] = (200, {})
 
@@ -96,7 +96,9 @@ def test_a_receipt_that_is_not_kept_is_an_error(run: Run, receipt_api: ReceiptAp
 @pytest.mark.parametrize(
     ("kept", "says"), [(True, "stored in the receipt"), (False, "no receipt of this request")]
 )
-def test_feedback_says_what_has_become_of_it(run: Run, receipt_api: ReceiptApi, kept: bool, says: str) -> None:
+def test_feedback_says_whether_a_receipt_keeps_it(
+    run: Run, receipt_api: ReceiptApi, kept: bool, says: str
+) -> None:
     receipt_api.said = (200, {"request_id": "request-7", "kept": kept})
     result = run("feedback", "request-7", "bad", api=receipt_api)
     assert result.exit_code == 0
