@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version as installed_version
 from io import TextIOWrapper
 
 import typer
@@ -14,14 +13,15 @@ from docwell.cli.command import FailingGroup, group
 # \b keeps Typer from joining the lines that follow it.
 HELP = """Drop PDFs into a bucket, ask questions, get answers that cite the page.
 
-Each command takes its connection from the first of these that names it:
+Each connection setting comes from the first of these that has it:
 
 \b
   1. flags, such as --endpoint and --bucket, after the command
   2. the environment: DOCWELL_ENDPOINT, DOCWELL_BUCKET, DOCWELL_API_KEY, AWS_*
   3. docwell.toml in this folder, else ~/.config/docwell/config.toml
      (--profile NAME selects one of the file's profiles)
-  4. the local stack (make up) of this folder or of one above it
+  4. without any endpoint so far, the local stack (make up) of this folder
+     or of one above it
 
 \b
 Exit status:
@@ -52,4 +52,6 @@ app.add_typer(prompts.app, name="prompts")
 @app.command()
 def version() -> None:
     """Print the installed version of docwell."""
+    from importlib.metadata import version as installed_version
+
     typer.echo(f"docwell {installed_version('docwell')}")

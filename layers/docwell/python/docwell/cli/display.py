@@ -1,4 +1,4 @@
-"""What people see: tables, answers and progress. Control characters from documents never reach the terminal."""
+"""Tables, answers and progress for people. Control characters from documents never reach the terminal."""
 
 from __future__ import annotations
 
