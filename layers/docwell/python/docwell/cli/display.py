@@ -115,7 +115,7 @@ def document_details(record: Json) -> Table:
             rows.add_row(name, status_of(record))
         elif name == "updated_at":
             rows.add_row("updated", local_time(value))
-        elif value is not None:
+        elif value not in (None, [], {}):
             rows.add_row(Text(clean(name).replace("_", " ")), Text(clean(value)))
     return rows
 
@@ -174,11 +174,10 @@ def show_answer(answer: Json) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
     status = answer.get("status")
-    if status == AnswerStatus.REFUSED:
-        say("The documents do not answer this.", "yellow")
-    elif status == AnswerStatus.EXTRACTIVE:
-        say("The language model is not available. These are the best passages:", "yellow")
-    out.print(Text(clean(answer.get("answer", "")).strip()), soft_wrap=not out.is_terminal)
+    if status == AnswerStatus.EXTRACTIVE:
+        say("The language model is not available. These are the best sentences:", "yellow")
+    style = "yellow" if status == AnswerStatus.REFUSED else ""
+    out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not out.is_terminal)
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
             say(_unsupported(sentence), "yellow")
