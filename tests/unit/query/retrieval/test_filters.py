@@ -37,7 +37,7 @@ SAID = Attributes(
     ],
 )
 def test_a_document_fits_when_all_holds_that_is_wanted(wanted: dict[str, Any]) -> None:
-    assert Filter(**wanted).fits(KEY, SAID)
+    assert Filter(**wanted).matches(KEY, SAID)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_a_document_fits_when_all_holds_that_is_wanted(wanted: dict[str, Any]) -
     ],
 )
 def test_a_document_does_not_fit_when_one_thing_does_not_hold(wanted: dict[str, Any]) -> None:
-    assert not Filter(**wanted).fits(KEY, SAID)
+    assert not Filter(**wanted).matches(KEY, SAID)
 
 
 @pytest.mark.parametrize(
     "wanted", [{"title": "a"}, {"author": "a"}, {"created_from": "0001-01-01"}, {"created_to": "9999-12-31"}]
 )
 def test_what_is_not_said_of_a_document_fits_nothing(wanted: dict[str, Any]) -> None:
-    assert not Filter(**wanted).fits(KEY, Attributes())
+    assert not Filter(**wanted).matches(KEY, Attributes())
 
 
 def test_an_empty_filter_is_none() -> None:
