@@ -1,4 +1,4 @@
-"""How far passages bear out an answer."""
+"""Support of sentences by passages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders in passages, and what hides them."""
+"""Orders in passages, and characters that hide them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which questions are refused before the model is asked."""
+"""Refusals before the model is asked."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_year_beside_one_that_stands_is_not_missing() -> None:
 
 
 @pytest.mark.skipif(not (EVALUATION / "xquad").is_dir(), reason="no evaluation material: DOCWELL_EVAL")
-def test_questions_are_hardly_ever_kept_from_the_article_that_answers_them() -> None:
+def test_questions_are_rarely_kept_from_the_article_that_answers_them() -> None:
     truth = json.loads((EVALUATION / "xquad" / "ground_truth_text_dev.json").read_text(encoding="utf-8"))
     articles = {Path(one["file"]).name: passage("\n\n".join(one["paragraphs"])) for one in truth}
     questions = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))

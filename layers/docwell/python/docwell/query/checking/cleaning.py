@@ -1,4 +1,4 @@
-"""Which links, HTML and hidden characters are removed from an answer, whole or as a stream. Pure.
+"""Remove links, HTML and hidden characters from an answer, whole or as a stream. Pure.
 
 The client may render an answer as Markdown or HTML, so no text of a passage or the model may become a link.
 """

@@ -1,4 +1,4 @@
-"""Which passage holds most of a text's words, weighted by how rare they are. Pure."""
+"""Find the passage that holds most of a text's words, weighted by rarity. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer when the model host has failed: the passages' sentences that are nearest to the question. Pure."""
+"""Answer without a model: pick the sentences of the passages that are nearest to the question. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which figures and names a text states, and whether other texts hold them in any spelling. Pure."""
+"""Read the figures and names of a text, and find them in other texts in any spelling. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Name(NamedTuple):
 
     @property
     def is_short(self) -> bool:
-        """Whether it is an acronym, which can be the writer's own."""
+        """True for an acronym, which can be the writer's own."""
         return self.written.replace("&", "").replace(".", "").isupper()
 
 

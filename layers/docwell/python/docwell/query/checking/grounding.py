@@ -1,6 +1,6 @@
-"""Which passage each marker of an answer cites, and the quote that is cut out of it. Pure.
+"""Resolve the markers of an answer to passages, and cut a quote out of each. Pure.
 
-Every marker that leaves here is a passage that the model was given, and every quote stands verbatim on its page.
+Every marker of the result is a passage that the model was given, and every quote is verbatim on its page.
 """
 
 from __future__ import annotations

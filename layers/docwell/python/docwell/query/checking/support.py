@@ -1,4 +1,4 @@
-"""How far the cited passages bear out each sentence of an answer. Pure."""
+"""Measure how far the cited passages support each sentence of an answer. Pure."""
 
 from __future__ import annotations
 

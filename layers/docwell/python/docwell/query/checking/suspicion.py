@@ -1,4 +1,4 @@
-"""Whether a passage gives orders to its reader or to the model, and characters that hide them. Pure.
+"""Mark passages that give orders to their reader or the model, and remove invisible characters. Pure.
 
 These rules only mark such passages, so that they are counted and shown. The fence around passages in the prompt
 and `docwell.query.checking.cleaning` protect the answer.
@@ -56,8 +56,8 @@ _NO_ORDER = (
 class _Signal(NamedTuple):
     """A pattern that is typical of orders, and its weight.
 
-    Every match contains one of `words`, in lower case with single blanks. Looking for these first takes a tenth of
-    the time.
+    Every match contains one of `words`, in lower case with single blanks. Looking for these first makes the search
+    seven times as fast.
     """
 
     name: str

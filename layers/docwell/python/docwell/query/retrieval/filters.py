@@ -1,4 +1,4 @@
-"""Which documents a filter matches, by key and by title, author, day, tags and metadata. Pure."""
+"""Conditions that a document must meet: key, title, author, day, tags and metadata. Pure."""
 
 from __future__ import annotations
 

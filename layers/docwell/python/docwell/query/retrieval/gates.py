@@ -1,4 +1,4 @@
-"""Whether to refuse a question before asking the model, because its passages cannot answer it. Pure."""
+"""Refuse a question before asking the model if its passages cannot answer it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passages that follow each other on a page become one. Pure.
+"""Join passages that follow each other on a page. Pure.
 
 A table or an argument is longer than a chunk. Its parts say little alone and would compete for the few places.
 """

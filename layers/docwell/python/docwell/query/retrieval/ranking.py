@@ -1,4 +1,4 @@
-"""The order of a search's candidates: by the cosine of the whole, of its best part, and by words. Pure.
+"""Order the candidates of a search by the cosine of the whole, of its best part, and by words. Pure.
 
 The weights were chosen on the development questions of `make eval-retrieval` (docs/retrieval.md).
 """

@@ -1,4 +1,4 @@
-"""The passages that a question finds: search, rank, drop what is not live, merge neighbours."""
+"""Find the passages for a question: search, rank, drop hits that are not live, join neighbours."""
 
 from __future__ import annotations
 

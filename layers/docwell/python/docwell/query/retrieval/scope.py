@@ -1,4 +1,4 @@
-"""Which collections and documents a question searches: what the principal may read and the filter matches.
+"""Find the collections and documents that a question searches: readable, and matched by its filter.
 
 The ledger decides at the time of the question: tags can change without a new version.
 """
