@@ -125,7 +125,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     doors.settled("e2e/marker.pdf", marker)
     after = doors.document(key)
     assert after is not None
-    # The last step of indexing is a note that old chunks are swept; it may come after the status.
+    # Indexing records the sweep of old chunks last, possibly after the final status.
     assert {**after, "updated_at": None} == {**before, "updated_at": None}
     assert len(chunks_in_chroma(doors, key)) == 1
 
