@@ -13,10 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Add a folder when its docstrings and comments are rewritten.
 PLAIN = (
+    "examples",
     "functions",
+    "layers/docwell/python/docwell/cli",
     "layers/docwell/python/docwell/query/checking",
     "layers/docwell/python/docwell/query/retrieval",
     "tests/e2e",
+    "tests/unit/cli",
     "tests/unit/query/checking",
     "tests/unit/query/retrieval",
 )
