@@ -24,7 +24,7 @@ from docwell.models import Status, collection_of
 from docwell.observability import logger
 from docwell.ports import Catalogue
 from docwell.query.metrics import record_feedback
-from docwell.query.retrieval.retrieval import NO_COLLECTION, NO_DOCUMENT
+from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 

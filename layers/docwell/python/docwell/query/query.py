@@ -19,17 +19,13 @@ from docwell.query.calibration import Calibration
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer, ground
-from docwell.query.checking.support import (
-    CERTAIN_RELEVANCE,
-    is_answered,
-    question_names_missing,
-    relevance,
-    support,
-)
+from docwell.query.checking.support import is_answered, support
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, Rewritten
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.gates import is_hopeless
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 
 REFUSAL = "The documents do not answer this question."
 # No document matches the filter: tell the user to relax it.
@@ -129,7 +125,7 @@ class Query:
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         admitted = await ask.admission.admitted()
         found = await self._search(admitted, ask, watch, scope, vector, rewritten)
-        if not self._may_answer(found):
+        if is_hopeless(found.text, found.passages, self.limits.min_score, self.limits.min_relevance):
             yield Passages()
             yield Answered(QueryReport(self._answer(found), model_host_s=watch.seconds["generate"]))
             return
@@ -186,16 +182,6 @@ class Query:
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
         return _Found(ask, watch, rewritten, tuple(passages), suspicious, refusal)
-
-    def _may_answer(self, found: _Found) -> bool:
-        """Return whether the passages could answer; if not, do not tempt the model."""
-        limits, passages = self.limits, found.passages
-        # The first passage is not always the nearest: the ranking counts words too.
-        if max((passage.score for passage in passages), default=-1.0) < limits.min_score:
-            return False
-        fit = relevance(found.text, passages)
-        missing = question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)
-        return fit >= limits.min_relevance and not missing
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
