@@ -14,7 +14,7 @@ from docwell.text.tokens import count_tokens
 
 @dataclass
 class FakeModel:
-    """Says what it is told to, in words, and remembers what it was asked. Also its own `ModelFacts`."""
+    """Gives a fixed answer, word by word, and records its prompts. Also its own `ModelFacts`."""
 
     says: str = "An answer [1]."
     prompt_tokens: int | None = None  # None: as many as it was sent
@@ -24,6 +24,7 @@ class FakeModel:
     done_reason: str = "stop"
     context: int = 32_768
     name: str = "fake-model"
+    finished: int = 0  # answers read to their end
     options: Mapping[str, float] = field(default_factory=dict)
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
@@ -33,6 +34,7 @@ class FakeModel:
             yield word
         if self.fails:
             raise self.fails
+        self.finished += 1
         sent = sum(count_tokens(message.content) for message in messages)
         yield Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason)
 
@@ -83,7 +85,7 @@ class FakeLinks:
 
 @dataclass
 class FakePrincipals:
-    """Who is known, and what was charged."""
+    """Known callers, and their charges."""
 
     known: dict[str, Principal] = field(default_factory=dict)
     requests: int = 0

@@ -1,4 +1,4 @@
-"""The query use case on ports in memory, for the tests of it and of its routes."""
+"""The query use case on ports in memory, for its own tests and those of its routes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWER = load_prompt("answer")
 
 
 class World:
-    """An index with some passages, and a model that says what it is told."""
+    """An index with some passages, and a model with a fixed answer."""
 
     def __init__(self, **limits: Any) -> None:
         self.ledger, self.index, self.model = FakeLedger(), FakeIndex(), FakeModel()
@@ -65,9 +65,10 @@ class World:
         """Return the report of the last event; all events so far are in `events`, also after an error."""
         asked = Question(question) if isinstance(question, str) else question
         deadline = Deadline(self.query.limits.deadline_s)
-        return run(self._report(Ask(asked, ANSWER, FakeAdmission(principal, refuses), deadline)))
+        return run(self.report(Ask(asked, ANSWER, FakeAdmission(principal, refuses), deadline)))
 
-    async def _report(self, ask: Ask) -> QueryReport:
+    async def report(self, ask: Ask) -> QueryReport:
+        """Return the report of the last event."""
         self.events = []
         async for event in self.query.ask(ask):
             self.events.append(event)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
+from contextlib import aclosing
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from docwell.answers import AnswerStatus, Turn
+from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.models import DocumentRecord, Status
-from docwell.query.ask import Passages, Question, Token
+from docwell.query.ask import Ask, Identified, Passages, Question, Token
 from docwell.query.query import NOTHING_FITS, REFUSAL
 from docwell.query.retrieval.filters import Filter
-from tests.unit.query.query_world import BOILER, QUESTION, World
+from tests.unit.query.query_fakes import FakeAdmission
+from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
 
 def test_an_answer_cites_the_page_that_says_it() -> None:
@@ -351,6 +358,52 @@ def test_who_is_not_admitted_is_not_told_either_that_nothing_was_found() -> None
     with pytest.raises(QuotaExceeded):
         world.ask(refuses=QuotaExceeded("used up", 60.0))
     assert world.events == []
+
+
+def test_embedding_goes_on_while_the_caller_is_identified() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.model.says = "Every March [1]."
+    embedded = asyncio.Event()
+
+    class Late(FakeAdmission):
+        async def identified(self) -> Identified:
+            await embedded.wait()
+            return await super().identified()
+
+    embed, loop = world.embedder.embed_queries, event_loop()
+
+    def noted(texts: Sequence[str]) -> NDArray[np.float32]:
+        loop.call_soon_threadsafe(embedded.set)
+        return embed(texts)
+
+    world.embedder.embed_queries = noted  # type: ignore[method-assign]
+    ask = Ask(Question(QUESTION), ANSWER, Late(EVERYTHING), Deadline(5))
+    assert run(world.report(ask)).answer.status is AnswerStatus.ANSWERED
+
+
+def test_a_client_that_leaves_stops_the_model() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.model.says = "Every March the boiler is inspected [1]."
+
+    async def leave() -> None:
+        ask = Ask(Question(QUESTION), ANSWER, FakeAdmission(EVERYTHING), Deadline(5))
+        async with aclosing(world.query.ask(ask)) as events:
+            async for event in events:
+                if isinstance(event, Token):
+                    return
+
+    run(leave())
+    assert (len(world.model.asked), world.model.finished) == (1, 0)
+
+
+def test_a_model_that_fails_after_some_text_gives_the_best_sentences_where_allowed() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.model.fails, world.model.fails_after = Unavailable("ollama", "it broke off"), 2
+    assert world.ask(Question(QUESTION, fallback=True)).answer.status is AnswerStatus.EXTRACTIVE
+    assert streamed(world) != ""
 
 
 def streamed(world: World) -> str:
