@@ -16,7 +16,7 @@ from tests.unit.query.query_world import BOILER, EVERYTHING, World
 
 
 class HttpWorld(World):
-    """A world behind the routes: what the wiring gives is in memory."""
+    """A world behind the routes, with wiring in memory."""
 
     def __init__(self) -> None:
         super().__init__()

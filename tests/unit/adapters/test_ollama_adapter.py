@@ -39,7 +39,7 @@ class Host:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        # Closing alone would leave it open for the thread that waits in accept.
+        # Closing alone would leave it open for the thread in accept.
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -84,7 +84,7 @@ def whole(status: str, value: object) -> Callable[[socket.socket], None]:
 
 
 def stream(*lines: object, end: bool = True) -> Callable[[socket.socket], None]:
-    """A chunked answer of JSON lines (bytes are sent as they are), cut off before its end on demand."""
+    """Return a script that sends JSON lines (bytes as they are) in chunks, without the last chunk unless `end`."""
 
     def script(connection: socket.socket) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -110,21 +110,21 @@ def then(*scripts: Callable[[socket.socket], None]) -> Callable[[socket.socket],
 
 
 def stall(connection: socket.socket) -> None:
-    """Nothing more, until the client goes."""
+    """Send nothing until the client closes the connection."""
     connection.settimeout(20)
     if connection.recv(1) == b"":
         raise ConnectionResetError
 
 
 def trickle(connection: socket.socket) -> None:
-    """A byte of one endless line now and then: no read ever times out."""
+    """Send a byte of an endless line now and then: no read ever times out."""
     while True:
         chunk(connection, b" ")
         time.sleep(0.05)
 
 
 def endless(connection: socket.socket) -> None:
-    """Token after token."""
+    """Send tokens without end."""
     while True:
         chunk(connection, json.dumps(piece("x")).encode() + b"\n")
         time.sleep(0.05)
@@ -159,7 +159,7 @@ def answer(model: OllamaModel, timeout_s: float = DEADLINE) -> tuple[list[str], 
 
 
 def failure(model: OllamaModel) -> DocwellError:
-    """Return what a chat raises; it must come within the deadline and quote nothing."""
+    """Return the error of a chat; it must come within the deadline and quote nothing."""
     begun = time.monotonic()
     with pytest.raises(DocwellError) as caught:
         answer(model)

@@ -65,7 +65,7 @@ def test_lookup_begins_at_once_and_other_work_goes_on_meanwhile() -> None:
     async def work() -> int:
         async with admission(principals):
             found = 0
-            while not found:  # nothing is waited for, and the lookup runs
+            while not found:  # the lookup runs, and nothing waits for it
                 found = principals.found
                 await asyncio.sleep(0.001)
             assert principals.charged == 0

@@ -1,4 +1,4 @@
-"""Who may ask, streamed answers, feedback and receipts: through the handler, on ports in memory."""
+"""Callers, streamed answers, feedback and receipts, through the handler on ports in memory."""
 
 from __future__ import annotations
 

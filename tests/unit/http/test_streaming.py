@@ -81,7 +81,7 @@ def test_comments_are_sent_in_a_silence_and_the_work_goes_on() -> None:
     assert next(stream) == TOKEN
     begun = time.monotonic()
     comments = [next(stream) for _ in range(3)]
-    assert time.monotonic() - begun > 2.9 * SILENCE_S  # each after a silence of its own
+    assert time.monotonic() - begun > 2.9 * SILENCE_S  # each after another silence
     *more, last = stream
     assert set(comments + more) == {b": waiting\n\n"}
     assert last == sse.event("answer", {})
@@ -101,7 +101,7 @@ def test_closing_cancels_the_work_and_waits_for_its_end(taken: int) -> None:
             ended.append("ended")
 
     stream = streamed(work())
-    for _ in range(taken):  # the second is a comment: the work waits
+    for _ in range(taken):  # the second piece is a comment, as the work sleeps
         next(stream)
     begun = time.monotonic()
     stream.close()

@@ -17,10 +17,10 @@ class FakeModel:
     """Gives a fixed answer, word by word, and records its prompts. Also its own `ModelFacts`."""
 
     says: str = "An answer [1]."
-    prompt_tokens: int | None = None  # None: as many as it was sent
+    prompt_tokens: int | None = None  # None: the count of the prompt
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     fails: Exception | None = None
-    fails_after: int = 0  # words that come before it fails
+    fails_after: int = 0  # words before the failure
     done_reason: str = "stop"
     context: int = 32_768
     name: str = "fake-model"

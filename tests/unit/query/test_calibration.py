@@ -60,6 +60,6 @@ def test_a_store_that_fails_costs_no_answer_and_is_asked_again(monkeypatch: pyte
     assert load(second) == 0
     teach(second, SAVE_EVERY)
     monkeypatch.setattr(states, "write", down)
-    second.save()  # of weights that are not known nothing is written
+    second.save()  # without a digest there is no name to write to
     monkeypatch.setattr(states, "read", read)
     assert load(second) == SAVE_EVERY

@@ -1,4 +1,4 @@
-"""Prompts: their files, their choice, and what is built of them within a budget."""
+"""Prompt files, the choice among them, and messages within a budget."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def passages(*texts: str) -> list[Passage]:
 
 
 def sent(text: str, question: str = "why?") -> str:
-    """What the model reads of a passage and a question in the shipped prompt."""
+    """Return the last turn of the shipped prompt, with a passage and a question."""
     return build_prompt(load_prompt("answer"), passages(text), question, 100_000).messages[-1].content
 
 

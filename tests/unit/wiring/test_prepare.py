@@ -1,4 +1,4 @@
-"""What the query function makes at its start."""
+"""The parts that the query function makes at its start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _nothing_made_yet() -> Iterator[None]:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders from which a model was loaded, and the settings of a function that can reach nothing."""
+    """The folders of loaded models, under settings without a reachable server."""
     variables = {
         "DOCWELL_BUCKET": "documents",
         "DOCWELL_CHROMA_URL": "http://127.0.0.1:9",
