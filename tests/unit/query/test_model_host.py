@@ -91,8 +91,8 @@ def test_a_failure_before_the_first_token_is_tried_once_more_within_the_same_tim
     host = Host([DOWN, "Nine"])
     assert answer(guarded(host, backoff_s=0.05), 9.0) == "Nine"
     first, second = host.attempts
-    assert first == 9.0
-    assert 8.0 < second < 9.0
+    assert 8.9 < first <= 9.0
+    assert 8.0 < second < first
 
 
 def test_the_retry_waits_a_random_part_of_the_backoff(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Self
 
-from docwell.deadline import Deadline, in_thread
+from docwell.deadline import Deadline, event_loop, in_thread
 from docwell.errors import Unauthenticated
 from docwell.identity import Identity
 from docwell.observability import logger
@@ -18,23 +18,20 @@ _SHARE = 0.2
 
 
 class RequestAdmission:
-    """`docwell.query.ask.Admission` for the caller that the gateway named.
+    """`docwell.query.ask.Admission` for the caller that the gateway named. Lookup and charge start with the loop.
 
-    As an async context it starts the charge on entry, and waits for it on exit: a question that fails is charged
-    too, and a used-up quota is reported before any other error.
+    An async context of it ends with the charge: a question that fails is charged too, and a used-up quota is
+    reported before any other error.
     """
 
     def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:
         self._identity = identity
         self._principals = principals
         self._deadline = deadline
-        self._identifying: asyncio.Task[Identified] | None = None
-        self._charging: asyncio.Task[Admitted] | None = None
+        self._identified = event_loop().create_task(self._identify())
+        self._admitted = event_loop().create_task(self._charge())
 
     async def __aenter__(self) -> Self:
-        self._charge_task()
-        self._identify_task()
-        await asyncio.sleep(0)  # let both begin
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -42,19 +39,11 @@ class RequestAdmission:
 
     async def identified(self) -> Identified:
         """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
-        return await asyncio.shield(self._identify_task())
+        return await asyncio.shield(self._identified)
 
     async def admitted(self) -> Admitted:
         """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
-        return await asyncio.shield(self._charge_task())
-
-    def _identify_task(self) -> asyncio.Task[Identified]:
-        self._identifying = self._identifying or asyncio.create_task(self._identify())
-        return self._identifying
-
-    def _charge_task(self) -> asyncio.Task[Admitted]:
-        self._charging = self._charging or asyncio.create_task(self._charge())
-        return self._charging
+        return await asyncio.shield(self._admitted)
 
     async def _identify(self) -> Identified:
         async with self._deadline.stage("principals", _SHARE):

@@ -83,24 +83,23 @@ class GuardedModel:
             Overloaded: the host rests.
             DocwellError: as the model raises it.
         """
-        deadline, begun = Deadline(timeout_s), False
-        try:
-            async with aclosing(self._attempt(messages, timeout_s)) as pieces:
-                async for piece in pieces:
-                    begun = True
-                    yield piece
-        except Unavailable as error:
-            pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
-            # A breaker that is not closed allows one attempt, the probe: it is not repeated.
-            again = _worth_repeating(error) and not begun and self.breaker.closed
-            if not again or deadline.left(pause_s) < _LEAST_ATTEMPT_S:
-                raise
-        else:
-            return
-        await asyncio.sleep(pause_s)
-        async with aclosing(self._attempt(messages, deadline.left())) as pieces:
-            async for piece in pieces:
-                yield piece
+        deadline = Deadline(timeout_s)
+        for is_retry in (False, True):
+            begun = False
+            try:
+                async with aclosing(self._attempt(messages, deadline.left())) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+            except Unavailable as error:
+                pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
+                # A breaker that is not closed allows one attempt, the probe: it is not repeated.
+                may_retry = not (is_retry or begun) and self.breaker.closed and _is_passing(error)
+                if not may_retry or deadline.left(pause_s) < _LEAST_ATTEMPT_S:
+                    raise
+            else:
+                return
+            await asyncio.sleep(pause_s)
 
     async def _attempt(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         self.breaker.check()
@@ -157,7 +156,8 @@ def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
     return error.retry_after is not None  # a host that refuses a request works
 
 
-def _worth_repeating(error: Unavailable) -> bool:
+def _is_passing(error: Unavailable) -> bool:
+    """Return whether another attempt may succeed."""
     if isinstance(error, DeadlineExceeded | ModelMissing | Overloaded):
         return False
     return error.retry_after is not None
