@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
 from typing import NamedTuple, Self
 
 from docwell.answers import Message
@@ -41,7 +40,7 @@ _TEXTS_KEPT = 64
 # On those passages a token has 1.04 to 2.3 pieces: a whole prompt makes at least 0.43 tokens of a piece, and one
 # that was cut about half of that.
 _LEAST_OF_PIECES = 0.4
-# The mean share of the bound on those passages: the ratio before anything is learnt.
+# The ratio before anything is learnt: Latin words on those passages have about this share of their bound.
 _FIRST_RATIO = 0.65
 # A report over this share of the bound cannot be true.
 _MOST_OF_BOUND = 1.5
@@ -128,9 +127,8 @@ class TokenEstimate:
 class TokenRatio:
     """The share of the upper bound that one model's tokenizer makes, learnt from its host's reports.
 
-    Safe for threads. A prompt in other scripts than those learnt keeps the wide bounds. Reports of cut prompts,
-    and impossible ones, teach nothing; so keep one ratio for each digest of a model: another tokenizer's reports
-    could all look cut.
+    A prompt in other scripts than those learnt keeps the wide bounds. Reports of cut prompts, and impossible ones,
+    teach nothing; so keep one ratio for each digest of a model: another tokenizer's reports could all look cut.
     """
 
     def __init__(self) -> None:
@@ -138,7 +136,6 @@ class TokenRatio:
         self._foreign = 0.0
         self._error = 0.0
         self._observations = 0
-        self._lock = Lock()
 
     @property
     def observations(self) -> int:
@@ -169,23 +166,23 @@ class TokenRatio:
 
     def observe(self, bound: TokenBound, reported: int) -> TokenEstimate:
         """Learn the host's count of a prompt; return the estimate from before."""
-        with self._lock:
-            before = self.estimate(bound)
-            if 0 < reported <= bound.most * _MOST_OF_BOUND and not before.was_cut(reported):
-                self._observations += 1
-                share = max(_MEMORY, 1 / self._observations)
-                self._error += share * (before.error(reported) - self._error)
-                self._ratio += share * (reported / (bound.plain + bound.foreign) - self._ratio)
-                self._foreign += share * (bound.foreign_share - self._foreign)
-            return before
+        before = self.estimate(bound)
+        if 0 < reported <= bound.most * _MOST_OF_BOUND and not before.was_cut(reported):
+            self._observations += 1
+            share = max(_MEMORY, 1 / self._observations)
+            self._error += share * (before.error(reported) - self._error)
+            self._ratio += share * (reported / (bound.plain + bound.foreign) - self._ratio)
+            self._foreign += share * (bound.foreign_share - self._foreign)
+        return before
 
     def to_state(self) -> dict[str, str]:
         """Return the state for `from_state`, as `docwell.ports.StateStore` keeps it."""
-        with self._lock:
-            figures = {"ratio": self._ratio, "foreign": self._foreign, "error": self._error}
-            return {name: repr(figure) for name, figure in figures.items()} | {
-                "observations": str(self._observations)
-            }
+        return {
+            "ratio": repr(self._ratio),
+            "foreign": repr(self._foreign),
+            "error": repr(self._error),
+            "observations": str(self._observations),
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, str]) -> Self:
