@@ -80,8 +80,7 @@ def of_pages(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
 def rank_of_page(asked: Asked, passages: Sequence[Passage]) -> int:
     """The place of the first passage on a page that answers, from 1; beyond all that are looked at if none is."""
     for place, passage in enumerate(passages, 1):
-        pages = range(passage.chunk.page_start, passage.chunk.page_end + 1)
-        if any((passage.document, page) in asked.pages for page in pages):
+        if (passage.document, passage.chunk.page_start) in asked.pages:
             return place
     return len(passages) + 1 + max(HITS)
 

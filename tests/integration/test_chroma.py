@@ -40,7 +40,7 @@ def records(count: int, generation: str = "g1", document: str = KEY) -> list[Ind
             document=document,
             generation=generation,
             version="v1",
-            chunk=Chunk(f"text {i}", i + 1, i + 1, 0, 6, 2, label="iv" if i else None),
+            chunk=Chunk(f"text {i}", i + 1, 0, 6, 2, label="iv" if i else None),
             vector=(vector / np.linalg.norm(vector)).tolist(),
         )
         for i, vector in enumerate(vectors)

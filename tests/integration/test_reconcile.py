@@ -173,7 +173,7 @@ def drift(report: ReconcileReport) -> dict[str, int]:
 def chunks(key: str, generation: str, count: int) -> list[IndexRecord]:
     vector = [1.0] + [0.0] * (DIMENSION - 1)
     return [
-        IndexRecord(f"stray-{key}-{i}", key, generation, "v0", Chunk("x", 1, 1, 0, 1, 1), vector)
+        IndexRecord(f"stray-{key}-{i}", key, generation, "v0", Chunk("x", 1, 0, 1, 1), vector)
         for i in range(count)
     ]
 

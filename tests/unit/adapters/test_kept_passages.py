@@ -7,7 +7,7 @@ from docwell.models import Chunk, Passage
 
 
 def passage(id_: str) -> Passage:
-    return Passage(id_, "a.pdf", "g", "v", Chunk("text", 1, 1, 0, 4, 1), 0.0)
+    return Passage(id_, "a.pdf", "g", "v", Chunk("text", 1, 0, 4, 1), 0.0)
 
 
 def test_the_passages_that_nobody_asked_for_the_longest_go() -> None:

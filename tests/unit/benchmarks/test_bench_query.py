@@ -23,7 +23,7 @@ QUESTION = "What is said of the boiler in the cellar?"
 
 def passages() -> list[Passage]:
     return [
-        Passage(str(number), "house/rules.pdf", "live", "v1", Chunk(text, 1, 1, 0, len(text), 20), 0.8)
+        Passage(str(number), "house/rules.pdf", "live", "v1", Chunk(text, 1, 0, len(text), 20), 0.8)
         for number, text in enumerate(TEXTS)
     ]
 

@@ -142,7 +142,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     """The query use case over one document of one passage."""
     ledger, index, embedder = FakeLedger(), FakeIndex(), FakeEmbedder()
     text = "The boiler is inspected every March."
-    chunk = Chunk(text, 7, 7, 0, len(text), 6)
+    chunk = Chunk(text, 7, 0, len(text), 6)
     vector = embedder.embed_passages([text])[0].tolist()
     index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")

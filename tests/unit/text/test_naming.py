@@ -9,7 +9,7 @@ from tests.unit.fakes import FakeEmbedder
 
 
 def chunk(text: str, heading: str = "", tokens: int = 3) -> Chunk:
-    return Chunk(text, 1, 1, 0, len(text), tokens, heading=heading)
+    return Chunk(text, 1, 0, len(text), tokens, heading=heading)
 
 
 @pytest.mark.parametrize(

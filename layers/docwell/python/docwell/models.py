@@ -143,7 +143,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document: `text` is exactly page text from `start` to `end` (on `page_start` when one page).
+    """A piece of a document: `text` is exactly the text of the page `page_start` from `start` to `end`.
 
     `tokens` counts the embedding model's tokens of `text`, its special tokens not included. `heading` is the path
     of the section that the piece begins in ("Results > Methods"), or empty. `confidence` is its page's.
@@ -151,7 +151,6 @@ class Chunk:
 
     text: str
     page_start: int
-    page_end: int
     start: int
     end: int
     tokens: int

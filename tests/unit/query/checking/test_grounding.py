@@ -9,7 +9,7 @@ from docwell.query.checking.grounding import MAX_QUOTE_CHARACTERS, ground, quote
 
 
 def passage(text: str, page: int = 1, start: int = 0) -> Passage:
-    chunk = Chunk(text, page, page, start, start + len(text), 1)
+    chunk = Chunk(text, page, start, start + len(text), 1)
     return Passage("id", "a/b.pdf", "generation", "v1", chunk, 0.9)
 
 

@@ -16,7 +16,7 @@ from infra.report import EVALUATION
 
 
 def passage(text: str, document: str = "a/b.pdf") -> Passage:
-    return Passage("id", document, "generation", "v1", Chunk(text, 1, 1, 0, len(text), 1), 0.9)
+    return Passage("id", document, "generation", "v1", Chunk(text, 1, 0, len(text), 1), 0.9)
 
 
 BOILER = passage("The boiler of Ostra Works is inspected every March. It holds 250 litres of water.")

@@ -262,7 +262,6 @@ def _metadata(record: IndexRecord) -> dict[str, str]:
     rest = {
         "version": record.version,
         "page_start": chunk.page_start,
-        "page_end": chunk.page_end,
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
@@ -283,7 +282,6 @@ def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
         chunk = Chunk(
             text=text,
             page_start=rest["page_start"],
-            page_end=rest["page_end"],
             start=rest["start"],
             end=rest["end"],
             tokens=rest["tokens"],

@@ -96,7 +96,7 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start), _before(opening, start))
             text, number = page.text[start:end], page.number
-            chunks.append(Chunk(text, number, number, start, end, tokens, page.label, heading, page.confidence))
+            chunks.append(Chunk(text, number, start, end, tokens, page.label, heading, page.confidence))
         yield CutPage(page, tuple(chunks))
 
 
