@@ -6,25 +6,28 @@ They are told where these are by the settings of the function that asks.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, StorageSettings
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoLedger
+    from docwell.adapters.dynamodb.state import DynamoState
     from docwell.adapters.sqs import SqsTaskQueue
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
     """Small facts of the whole index."""
-    from docwell.adapters.dynamodb.ledger import DynamoState
+    from docwell.adapters.dynamodb.state import DynamoState
 
     return DynamoState(dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
 
 
 @cache
-def dynamodb(*, quick: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+def dynamodb(*, quick: bool) -> DynamoDBClient:
     """The client of every table; `quick` where somebody waits for an answer."""
     from docwell.adapters.aws import client
 
