@@ -214,7 +214,7 @@ def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    if any("pdf_child" in part for part in process.cmdline()):
+                    if any(part.endswith("documents/child.py") for part in process.cmdline()):
                         yield process
 
 

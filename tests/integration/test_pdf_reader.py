@@ -78,7 +78,7 @@ def bomb(path: Path, content: bytes) -> Path:
 
 
 def child_program(tmp_path: Path, body: str) -> Path:
-    """A stand-in for pdf_child.py: `body` runs with `settings` and `say(text)`."""
+    """A replacement for child.py: `body` runs with `settings` and `say(text)`."""
     start = """
         import json, os, signal, sys, time
         settings = json.loads(sys.argv[1])
