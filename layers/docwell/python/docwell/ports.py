@@ -38,19 +38,15 @@ class ObjectStore(Protocol):
 
     def head(self, key: str) -> ObjectVersion | None:
         """Return the key's current version, or None where it has none."""
-        ...
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         """Write exactly that version to `path`. Raises `NotFound` when it is gone."""
-        ...
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
         """Return that version's tags, none where reading them is forbidden. Raises `NotFound` when it is gone."""
-        ...
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
         """Return up to `limit` objects with keys after `after`, in key order; fewer only at the end."""
-        ...
 
 
 class Ledger(Protocol):
@@ -62,22 +58,18 @@ class Ledger(Protocol):
         The holder is then marked to check the document again before it lets go (see `release`), so that no event
         is lost. The same `owner` takes its own lease again: its message was redelivered after its worker died.
         """
-        ...
 
     def renew(self, lease: Lease) -> Lease:
         """Return the lease with a later expiry. Raises `LeaseLost`."""
-        ...
 
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record and renew the lease. Raises `LeaseLost` and stores nothing when it has passed on.
 
         Stores the fields in `docwell.models.PROGRESS` only when `fresh`: otherwise only ranges change them.
         """
-        ...
 
     def release(self, lease: Lease) -> Lease | None:
         """Let go and return None. When marked to check again, return the lease instead: held, and read anew."""
-        ...
 
 
 class RangeLedger(Protocol):
@@ -85,11 +77,9 @@ class RangeLedger(Protocol):
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
-        ...
 
     def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
         """Add a range to the record, once, and return it; None when the task is out of date."""
-        ...
 
 
 class TaskQueue(Protocol):
@@ -97,7 +87,6 @@ class TaskQueue(Protocol):
 
     def send(self, messages: Sequence[Hint | RangeTask]) -> None:
         """Send every message, or raise `Unavailable`; then some may have been sent."""
-        ...
 
 
 class StateStore(Protocol):
@@ -105,11 +94,9 @@ class StateStore(Protocol):
 
     def read(self, name: str) -> Mapping[str, str]:
         """Return the fact, empty where there is none."""
-        ...
 
     def write(self, name: str, values: Mapping[str, str]) -> None:
         """Store the whole fact."""
-        ...
 
 
 class Catalogue(Protocol):
@@ -117,11 +104,9 @@ class Catalogue(Protocol):
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
-        ...
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the live generation of each key that has one."""
-        ...
 
     def page(
         self,
@@ -137,7 +122,6 @@ class Catalogue(Protocol):
         DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
         Raises `BadInput` for a cursor of another request.
         """
-        ...
 
 
 class LiveDocument(NamedTuple):
@@ -152,7 +136,6 @@ class LiveDocuments(Protocol):
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """Return the live ones of the documents, read consistently."""
-        ...
 
     def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
         """Return a collection's live documents with keys that begin with `prefix`, and the number of rows read.
@@ -160,7 +143,6 @@ class LiveDocuments(Protocol):
         The rows come from an index that is a moment behind. The number is None when there are over `limit` rows
         and some documents may be missing.
         """
-        ...
 
 
 class VectorIndex(Protocol):
@@ -168,7 +150,6 @@ class VectorIndex(Protocol):
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. When this raises, some may have been written."""
-        ...
 
     def search(
         self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
@@ -177,21 +158,17 @@ class VectorIndex(Protocol):
 
         `documents` (at least one) restricts the search.
         """
-        ...
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
     ) -> list[str]:
         """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
-        ...
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove chunks by id; missing ids are no error."""
-        ...
 
     def collections(self) -> list[str]:
         """Return the names of all collections of this fingerprint."""
-        ...
 
 
 class Standing(NamedTuple):
@@ -206,15 +183,12 @@ class LedgerRows(Protocol):
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
         """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
-        ...
 
     def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
         """Return the rows of the keys that have one, read consistently."""
-        ...
 
     def forget(self, keys: Sequence[str]) -> None:
         """Remove rows, even leased ones, of a pipeline that is no longer used."""
-        ...
 
 
 class IndexRows(Protocol):
@@ -222,19 +196,15 @@ class IndexRows(Protocol):
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document that has chunks."""
-        ...
 
     def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
         """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
-        ...
 
     def collections(self) -> list[str]:
         """Return the names of all collections of this fingerprint."""
-        ...
 
     def drop(self, collection: str) -> None:
         """Remove a whole collection, if it exists."""
-        ...
 
 
 class HintQueue(TaskQueue, Protocol):
@@ -242,7 +212,6 @@ class HintQueue(TaskQueue, Protocol):
 
     def waiting(self) -> int:
         """Return about how many messages are in the queue, those in flight included."""
-        ...
 
 
 class Tokenizer(Protocol):
@@ -250,7 +219,6 @@ class Tokenizer(Protocol):
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
-        ...
 
 
 class Embedder(Protocol):
@@ -259,20 +227,16 @@ class Embedder(Protocol):
     @property
     def max_tokens(self) -> int:
         """The most tokens of one text that the model reads, without its special tokens."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """A hash of the model's files; another model makes another index."""
-        ...
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (n, dimension) float32, in the order given."""
-        ...
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (n, dimension) float32; the model's prompt for queries, if any, precedes each text."""
-        ...
 
 
 class LanguageModel(Protocol):
@@ -319,7 +283,6 @@ class DocumentLinks(Protocol):
 
     def link(self, document: str, version: str, page: int) -> str:
         """Return a URL of that version that opens at `page`, computed without the network."""
-        ...
 
 
 class Principals(Protocol):
@@ -357,8 +320,6 @@ class PdfReader(Protocol):
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the number of pages and the file's metadata. Raises `Refused`."""
-        ...
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last`, both included and 1-based. Raises `Refused`. Close it when done."""
-        ...

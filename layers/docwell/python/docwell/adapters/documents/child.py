@@ -27,7 +27,7 @@ import json
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,22 +69,6 @@ class PageText(NamedTuple):
     suspect: bool
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None  # of recognised text
-
-
-class Reader(Protocol):
-    """One opened document."""
-
-    def count(self) -> int:
-        """Return the number of pages."""
-        ...
-
-    def metadata(self) -> dict[str, str | None]:
-        """Return title, author and date of creation as the file has them."""
-        ...
-
-    def page(self, index: int) -> PageText:
-        """Return the page at a 0-based position. Raises any error of the library."""
-        ...
 
 
 class Pdfium:
@@ -252,11 +236,8 @@ class Rapidocr(Pdfium):
         return PageText(found.text, label, suspect=False, headings=found.headings, confidence=confidence)
 
 
-READERS: dict[str, Callable[[str, Callable[[], object]], Reader]] = {
-    "pdfium": Pdfium,
-    "pypdf": Pypdf,
-    "rapidocr": Rapidocr,
-}
+Reader = Pdfium | Pypdf
+READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf, "rapidocr": Rapidocr}
 
 
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
@@ -47,6 +47,7 @@ def check_installed() -> None:
         )
 
 
+@dataclass(frozen=True)
 class RecognisingReader:
     """`docwell.ports.PdfReader`: the pages of another reader, with recognised text where they have none.
 
@@ -54,20 +55,12 @@ class RecognisingReader:
     `readable`. Tests replace the program `child`.
     """
 
-    def __init__(
-        self,
-        reader: PdfReader,
-        *,
-        page_timeout_s: float,
-        memory_bytes: int,
-        max_page_characters: int,
-        child: Path = CHILD,
-    ) -> None:
-        self.reader = reader
-        self.page_timeout_s = page_timeout_s
-        self.memory_bytes = memory_bytes
-        self.max_page_characters = max_page_characters
-        self.child = child
+    reader: PdfReader
+    _: KW_ONLY
+    page_timeout_s: float
+    memory_bytes: int
+    max_page_characters: int
+    child: Path = CHILD
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the other reader's answer."""

@@ -7,6 +7,7 @@ Both libraries may crash or run away on a hostile file, so each document is open
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,26 +47,18 @@ def _refused(reason: Reason) -> Refused:
     return Refused(reason, _DETAIL[reason])
 
 
+@dataclass(frozen=True, kw_only=True)
 class ChildPdfReader:
     """`docwell.ports.PdfReader`. One `inspect` and one `pages` together take at most `parse_timeout_s`.
 
     The time that the caller spends between two pages does not count. Tests replace the program `child`.
     """
 
-    def __init__(
-        self,
-        *,
-        parse_timeout_s: float,
-        parse_memory_bytes: int,
-        max_document_pages: int,
-        max_page_characters: int,
-        child: Path = CHILD,
-    ) -> None:
-        self.parse_timeout_s = parse_timeout_s
-        self.parse_memory_bytes = parse_memory_bytes
-        self.max_document_pages = max_document_pages
-        self.max_page_characters = max_page_characters
-        self.child = child
+    parse_timeout_s: float
+    parse_memory_bytes: int
+    max_document_pages: int
+    max_page_characters: int
+    child: Path = CHILD
 
     @property
     def of_child(self) -> ChildLimits:

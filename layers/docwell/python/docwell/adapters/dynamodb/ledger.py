@@ -57,7 +57,6 @@ class DynamoLedger:
                     "pending": Status.PENDING.value,
                 },
                 condition="attribute_not_exists(lease_owner) OR lease_expires < :now OR lease_owner = :owner",
-                names=("collection", "status"),
             )
             if taken is not None:
                 return lease_of(taken)
@@ -87,7 +86,7 @@ class DynamoLedger:
         expression = f"SET {', '.join(f'#{name} = :{name}' for name in present)}, lease_expires = :expires"
         if absent := [f"#{name}" for name in names if name not in present]:
             expression += f" REMOVE {', '.join(absent)}"
-        return self._update_held(lease, expression, present, names)
+        return self._update_held(lease, expression, present)
 
     def release(self, lease: Lease) -> Lease | None:
         """Let go and return None; when marked to look again, clear the mark and return the lease, read anew."""
@@ -125,7 +124,6 @@ class DynamoLedger:
             },
             condition="version = :version AND attempt = :attempt AND #status = :pending "
             "AND NOT contains(ranges_done, :number)",
-            names=("status",),
         )
         if row is not None:
             return record_of(row)
@@ -156,7 +154,6 @@ class DynamoLedger:
         selection = Selection(
             filter="pipeline = :pipeline AND attribute_exists(live_generation)",
             values={"collection": collection, "pipeline": self._pipeline},
-            names=("collection",),
             index="by_collection",
             key="#collection = :collection",
             only=ledger_rows.LIVE_DOCUMENT,
@@ -185,7 +182,6 @@ class DynamoLedger:
         selection = Selection(
             filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             values={"status": (status or Status.DELETED).value, "pipeline": self._pipeline},
-            names=("status",),
         )
         pages = LedgerPages(self._table, selection, prefix)
         rows, following = (
@@ -210,14 +206,10 @@ class DynamoLedger:
     def _rows(self, keys: Sequence[str], only: str = "") -> list[Row]:
         return list(self._table.get_many((self._key(key) for key in dict.fromkeys(keys)), only))
 
-    def _update_held(
-        self, lease: Lease, expression: str, values: Mapping[str, object], names: Sequence[str] = ()
-    ) -> Lease:
+    def _update_held(self, lease: Lease, expression: str, values: Mapping[str, object]) -> Lease:
         """Update the row if this worker still holds it, and renew the lease. Raises `LeaseLost`."""
         held = {"fence": lease.fence, "owner": lease.owner, "expires": self._clock() + self._lease_s}
-        row = self._table.update(
-            self._key(lease.key), expression, {**values, **held}, condition=_HELD_BY_ME, names=names
-        )
+        row = self._table.update(self._key(lease.key), expression, {**values, **held}, condition=_HELD_BY_ME)
         if row is None:
             raise LeaseLost(lease.key)
         return lease_of(row)

@@ -78,7 +78,6 @@ class LedgerPages:
     def _in(self, collection: str) -> Selection:
         return replace(
             self.selection,
-            names=(*self.selection.names, "collection"),
             values={**self.selection.values, "collection": collection},
             index="by_collection",
             key="#collection = :collection",

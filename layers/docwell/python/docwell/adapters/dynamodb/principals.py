@@ -107,7 +107,6 @@ class DynamoPrincipals:
             "SET expires_at = :expires ADD #requests :requests, #tokens :tokens",
             values,
             condition=" AND ".join(conditions),
-            names=("requests", "tokens"),
         )
         if counted is None:
             raise _used_up(now)
@@ -144,7 +143,6 @@ class PrincipalAdmin:
         selection = Selection(
             filter="#item IN (:grant, :usage)",
             values={"grant": _GRANT, "usage": _usage(self._clock())},
-            names=("item",),
         )
         grants: dict[str, Grant] = {}
         used: dict[str, Use] = {}

@@ -7,6 +7,7 @@ the value `owner`, and `#status` the attribute `status`, whose name DynamoDB res
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ T = TypeVar("T")
 _BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
 _BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
 _PAUSE_S = 0.05  # before the first repetition of a batch; doubles each time
+_NAME = re.compile(r"#\w+")
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
@@ -38,12 +40,11 @@ _deserialize = TypeDeserializer().deserialize
 class Selection:
     """The rows that a listing reads: those of an index under `key`, else of the whole table, that pass `filter`.
 
-    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `names` and `values`.
+    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`.
     """
 
     filter: str
     values: Mapping[str, object]
-    names: Sequence[str] = ()
     index: str = ""
     key: str = ""
     only: str = ""
@@ -106,7 +107,6 @@ class Table:
         values: Mapping[str, object],
         *,
         condition: str = "",
-        names: Sequence[str] = (),
         returns: Literal["ALL_NEW", "NONE"] = "ALL_NEW",
     ) -> Row | None:
         """Return the row as it is now, empty with `returns` NONE; None when the condition did not hold."""
@@ -119,8 +119,8 @@ class Table:
         }
         if condition:
             request["ConditionExpression"] = condition
-        if names:
-            request["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
+        if names := _names(expression, condition):
+            request["ExpressionAttributeNames"] = names
         answer = self._if_condition_holds(lambda: self._client.update_item(**request))
         return None if answer is None else _plain_row(answer.get("Attributes", {}))
 
@@ -143,7 +143,7 @@ class Table:
             "TableName": self._name,
             "FilterExpression": selection.filter,
             "ExpressionAttributeValues": _placeholders(selection.values),
-            "ExpressionAttributeNames": {f"#{name}": name for name in selection.names},
+            "ExpressionAttributeNames": _names(selection.filter, selection.key),
             "IndexName": selection.index,
             "KeyConditionExpression": selection.key,
             "ProjectionExpression": selection.only,
@@ -187,6 +187,10 @@ def stored(row: Mapping[str, object]) -> dict[str, Any]:
 
 def _placeholders(values: Mapping[str, object]) -> dict[str, Any]:
     return {f":{name}": _serialize(_storable(value)) for name, value in values.items()}
+
+
+def _names(*expressions: str) -> dict[str, str]:
+    return {placeholder: placeholder[1:] for text in expressions for placeholder in _NAME.findall(text)}
 
 
 def _storable(value: object) -> object:

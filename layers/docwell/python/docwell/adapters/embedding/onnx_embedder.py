@@ -32,21 +32,17 @@ class Session(Protocol):
     @property
     def inputs(self) -> frozenset[str]:
         """The names of the model's inputs."""
-        ...
 
     @property
     def most_rows(self) -> int:
         """The most texts of a batch."""
-        ...
 
     @property
     def length_step(self) -> int:
         """Texts are padded to a multiple of it. Over 1, new shapes are slow: a batch has 1, 2, 4, 8... texts."""
-        ...
 
     def run(self, feed: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """Return (rows, dimension) float32 for arrays of (rows, length), one for each input. Thread-safe."""
-        ...
 
 
 # Opens a model file with a number of threads. Raises any error of the runtime.
