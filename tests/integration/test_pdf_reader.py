@@ -233,7 +233,7 @@ def test_a_child_that_hangs_is_too_slow(tmp_path: Path, body: str) -> None:
         "while True: say(b'x' * 65536)",
     ],
 )
-def test_a_child_that_talks_nonsense_has_crashed(tmp_path: Path, body: str) -> None:
+def test_an_invalid_answer_of_a_child_is_a_crash(tmp_path: Path, body: str) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     garbled = reader(child=child_program(tmp_path, body), max_page_characters=1000)
     assert reason_of_inspect(garbled, path) == Reason.READER_CRASHED
