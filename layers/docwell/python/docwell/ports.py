@@ -69,7 +69,7 @@ class Ledger(Protocol):
         """
 
     def release(self, lease: Lease) -> Lease | None:
-        """Let go and return None. When marked to check again, return the lease instead: held, and read anew."""
+        """Let go and return None; when marked to check again, keep the lease and return it, read again."""
 
 
 class RangeLedger(Protocol):

@@ -1,4 +1,4 @@
-"""The PDF reader that ingest uses: it asks PDFium first, then pypdf for what PDFium cannot read.
+"""The PDF reader that ingest uses: PDFium first, then pypdf for pages that PDFium cannot read.
 
 Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process.
 `process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its system call filter.

@@ -89,7 +89,7 @@ class DynamoLedger:
         return self._update_held(lease, expression, present)
 
     def release(self, lease: Lease) -> Lease | None:
-        """Let go and return None; when marked to look again, clear the mark and return the lease, read anew."""
+        """Let go and return None; when marked to look again, clear the mark and return the renewed lease."""
         gone = self._table.update(
             self._key(lease.key),
             "REMOVE lease_owner, lease_expires, look_again",

@@ -1,4 +1,4 @@
-"""Principals in DynamoDB: what each may see, and what it used today. One table.
+"""Principals in DynamoDB: their grants and their daily use, in one table.
 
 Rows: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
 `all` = true, `requests_per_day`, `tokens_per_day`, `label`, `created_at` (seconds), `owns_key`; and
@@ -65,9 +65,9 @@ class DynamoPrincipals:
         self._clock = clock
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """Return the principal with the collections of its own grant and its groups' grants.
+        """Return the principal with the collections of its grant and its groups' grants.
 
-        A quota is that of its own grant, or the largest of its groups' where its own has none.
+        A quota comes from the principal's grant; without one there, it is the largest of its groups'.
         """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
         rows = self._table.get_many(_key(one, _GRANT) for one in ids)

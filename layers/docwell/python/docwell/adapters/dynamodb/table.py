@@ -201,7 +201,7 @@ def _storable(value: object) -> object:
 
 
 def _plain_row(item: Mapping[str, Any]) -> Row:
-    # boto3 would wrap bytes in a class of its own.
+    # Keep bytes as they are: boto3 would wrap them in a class.
     return {name: value["B"] if "B" in value else _plain(_deserialize(value)) for name, value in item.items()}
 
 
