@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from moto import mock_aws
 
 from docwell.adapters.aws import client
@@ -17,14 +16,15 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
+from docwell.config import IngestLimits, ReconcileLimits
 from docwell.errors import BadInput
-from docwell.ingest.events import handle_record
-from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.ingest.events import Delivery, handle_delivery
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Chunk, DocumentRecord, DocumentRef, Hint, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileLimits, ReconcileReport
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader
@@ -95,15 +95,11 @@ class World:
             "Messages"
         ):
             for message in messages:
-                record = SQSRecord(
-                    {
-                        "messageId": message["MessageId"],
-                        "receiptHandle": message["ReceiptHandle"],
-                        "body": message["Body"],
-                        "attributes": message["Attributes"],
-                    }
+                receives = int(message["Attributes"]["ApproximateReceiveCount"])
+                delivery = Delivery(
+                    message["MessageId"], message["ReceiptHandle"], message["Body"], receives, last=receives >= 5
                 )
-                handle_record(pipelines, record, 5, lambda: 100.0, lambda _receipt, _seconds: None)
+                handle_delivery(pipelines, delivery, lambda: 100.0, lambda _receipt, _seconds: None)
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
                 done += 1
         return done

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from docwell.ingest.ingest import Ingest
+from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask, Status
 from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
@@ -72,7 +73,7 @@ def handle(ingest: Ingest, message: Hint | RangeTask, owner: str) -> None:
     if isinstance(message, Hint):
         ingest.update(message, owner, lambda: 900.0)
     else:
-        ingest.index_range(message, owner, lambda: 900.0)
+        RangeWorker(ingest).index_range(message, owner, lambda: 900.0)
 
 
 def deliver(world: World, message: Hint | RangeTask, owner: str, calls: int) -> bool:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from docwell.config import IngestLimits
 from docwell.errors import LeaseLost, Refused, Unavailable
-from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
 from docwell.models import DocumentRef, IndexRecord, Page, RangeTally, Reason
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeReader, FakeStore
@@ -64,10 +65,10 @@ class Line:
         self.path.write_text("\f".join(f"page number {number}" for number in range(1, pages + 1)))
         limits = IngestLimits(range_pages=1000, upsert_batch=upsert_batch)
         self.indexer = RangeIndexer(FakeStore(), self.index, self.embedder, self.reader, limits)
-        self.alive: Callable[[], None] = lambda: None
+        self.check: Callable[[], None] = lambda: None
 
     def run(self) -> RangeTally:
-        return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.alive)
+        return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.check)
 
     def written(self) -> list[IndexRecord]:
         return self.index.of(GENERATION.ref.key)
@@ -95,7 +96,7 @@ def test_a_batch_is_embedded_while_the_one_before_is_written(tmp_path: Path) -> 
 def test_no_more_pages_are_read_ahead_than_memory_is_meant_for(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=500)
     ahead: list[int] = []
-    line.alive = lambda: ahead.append(line.reader.given - sum(line.embedder.batches))
+    line.check = lambda: ahead.append(line.reader.given - sum(line.embedder.batches))
     line.run()
     assert max(ahead) <= 64 + 2 * 4
 
@@ -128,7 +129,7 @@ def test_nothing_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
             upserts_at_stop.append(line.index.upserts)
             raise LeaseLost(GENERATION.ref.key)
 
-    line.alive = stop_after_two_writes
+    line.check = stop_after_two_writes
     with pytest.raises(LeaseLost):
         line.run()
     assert line.index.upserts == upserts_at_stop[0]

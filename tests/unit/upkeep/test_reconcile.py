@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from docwell.attributes import Attributes
+from docwell.config import ReconcileLimits
 from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
 from docwell.ports import Standing
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileLimits, ReconcileReport
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import Reindex
 
 NOW = 1_000_000.0

@@ -20,6 +20,7 @@ from enum import StrEnum
 from time import time
 
 from docwell.attributes import Attributes
+from docwell.config import ReconcileLimits
 from docwell.errors import NotFound
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
@@ -46,17 +47,6 @@ class Phase(StrEnum):
 
 
 _NEXT = {Phase.BUCKET: Phase.LEDGER, Phase.LEDGER: Phase.INDEX, Phase.INDEX: Phase.DONE}
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileLimits:
-    """See `docwell.config.ReconcileSettings`, where each has its reason."""
-
-    stuck_after_s: float = 1800.0
-    ocr_stuck_after_s: float = 86_400.0
-    stop_before_s: float = 15.0
-    begin_below: int = 100
-    pause_above: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)
