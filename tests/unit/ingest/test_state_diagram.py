@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_ingest_makes_each_step_of_the_table_and_no_other(walk: Walk) -> None:
     assert walk.edges == STEP_EDGES
 
 
-def indexed(text: str = "some text", **limits: int) -> World:
+def indexed(text: str = "some text", **limits: Any) -> World:
     world = World(**limits)
     world.store.put(KEY, text)
     world.update()
