@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import SystemRandom
 from urllib.parse import unquote_plus
 
 from docwell.errors import BadInput, DocwellError, Unavailable
@@ -39,7 +39,7 @@ class Delivery:
         """Return the seconds until redelivery: full jitter, and at least what the error asks for."""
         least = error.retry_after if isinstance(error, Unavailable) and error.retry_after else 0.0
         longest = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (self.receives - 1))
-        return round(max(least, random.uniform(1.0, longest)))  # noqa: S311 - jitter is no secret
+        return round(max(least, SystemRandom().uniform(1.0, longest)))
 
 
 def parse(body: str) -> tuple[Hint | RangeTask, ...]:

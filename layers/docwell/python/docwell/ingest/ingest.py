@@ -218,7 +218,7 @@ class Ingest:
             if attributes != record.live_attributes:
                 lease.write(replace(record, live_attributes=attributes))
 
-    # --- what an object is to this pipeline ---
+    # --- generations ---
 
     def generations(self, key: str, version: str) -> tuple[str, str]:
         """Return the ids of a version's two generations: from text layers, and with recognised pages."""
