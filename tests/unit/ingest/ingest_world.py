@@ -22,7 +22,7 @@ class World:
     def __init__(self, recogniser: PdfReader | None = None, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
         self.queue, self.ocr_queue, self.reader = FakeQueue(), FakeQueue(), FakeReader()
-        limits_ = IngestLimits(chunk_tokens=16, **limits)
+        limits_ = IngestLimits(**{"chunk_tokens": 16, **limits})
         self.ingest = Ingest(
             bucket="documents",
             store=self.store,
@@ -33,7 +33,10 @@ class World:
             fingerprint="pipeline",
             ocr_queue=self.ocr_queue,
         )
-        self.ranges = RangeWorker(self.ingest)
+
+    @property
+    def ranges(self) -> RangeWorker:
+        return RangeWorker(self.ingest)
 
     def update(self, key: str = KEY, owner: str = "message-1", remaining_s: float = 900.0) -> IngestReport:
         return self.ingest.update(Hint(key), owner, lambda: remaining_s)

@@ -13,8 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +34,10 @@ _PAGES_AHEAD = 64
 _FIRST_BATCH = 16
 
 _Item = TypeVar("_Item")
-# A chunk and the (start, end) of its units; a page and its chunks.
+# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its vectors.
 _CutChunk = tuple[Chunk, list[tuple[int, int]]]
 _CutPage = tuple[Page, list[_CutChunk]]
+_EmbeddedChunk = tuple[Chunk, NDArray[np.float32], Units]
 
 
 class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
@@ -92,33 +92,22 @@ class RangeIndexer:
         ref, count = generation.ref, _Count(self.limits.max_document_characters, self.limits.ocr_min_confidence)
         # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
         (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
-        with (
-            closing(self._cut_pages(path, span, count)) as pages,
-            _Writer(self.index, ref.collection, check) as writer,
-        ):
-            for finished in self._embedded(self._batches(pages, count, check), name):
-                first = count.tally.chunks
-                writer.write(
-                    [
-                        IndexRecord(
-                            ref.chunk_id(generation.id, range_, number),
-                            ref.key,
-                            generation.id,
-                            generation.version,
-                            chunk,
-                            vector.tolist(),
-                            units,
-                        )
-                        for number, (chunk, vector, units) in enumerate(finished, first)
-                    ]
-                )
-                count.add_chunks([chunk for chunk, _, _ in finished])
-            writer.finish()
+        with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
+            writing: Future[None] | None = None
+            for embedded in self._embedded(self._batches(pages, count, check), name):
+                records = _records(generation, range_, count.tally.chunks, embedded)
+                if writing is not None:
+                    writing.result()
+                check()  # here and not before the wait: meanwhile another worker could take the lease
+                writing = pool.submit(self.index.upsert, ref.collection, records)
+                count.add_chunks(records)
+            if writing is not None:
+                writing.result()
         return count.tally
 
     def _embedded(
         self, batches: Iterator[list[_CutChunk]], name: NDArray[np.float32]
-    ) -> Iterator[list[tuple[Chunk, NDArray[np.float32], Units]]]:
+    ) -> Iterator[list[_EmbeddedChunk]]:
         """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
         context = InContext(name)
         waiting: list[tuple[Chunk, Units]] = []
@@ -171,11 +160,20 @@ class RangeIndexer:
             yield waiting
 
 
-def _joined(
-    chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]
-) -> list[tuple[Chunk, NDArray[np.float32], Units]]:
+def _joined(chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]) -> list[_EmbeddedChunk]:
     """Pair the first chunks with these vectors."""
     return [(chunk, vector, units) for (chunk, units), vector in zip(chunks, vectors, strict=False)]
+
+
+def _records(
+    generation: Generation, range_: int, first: int, chunks: Sequence[_EmbeddedChunk]
+) -> list[IndexRecord]:
+    """Return index records of chunks whose ordinals begin with `first`."""
+    ref, id_, version = generation.ref, generation.id, generation.version
+    return [
+        IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector.tolist(), units)
+        for number, (chunk, vector, units) in enumerate(chunks, first)
+    ]
 
 
 @dataclass(slots=True)
@@ -205,10 +203,10 @@ class _Count:
             limit = f"over {self.most_characters:,} characters (max_document_characters)"
             raise Refused(Reason.TOO_MUCH_TEXT, limit)
 
-    def add_chunks(self, chunks: Sequence[Chunk]) -> None:
+    def add_chunks(self, records: Sequence[IndexRecord]) -> None:
         """Count chunks."""
-        tokens = self.tally.tokens + sum(chunk.tokens for chunk in chunks)
-        self.tally = replace(self.tally, chunks=self.tally.chunks + len(chunks), tokens=tokens)
+        tokens = self.tally.tokens + sum(record.chunk.tokens for record in records)
+        self.tally = replace(self.tally, chunks=self.tally.chunks + len(records), tokens=tokens)
 
     def _is_doubtful(self, page: Page) -> bool:
         return page.confidence is not None and page.confidence < self.least_confidence
@@ -225,34 +223,3 @@ def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()
-
-
-class _Writer:
-    """Writes to the index in another thread, one batch at a time. Leaving the block waits for the thread."""
-
-    def __init__(self, index: VectorIndex, collection: str, check: Callable[[], None]) -> None:
-        self._index = index
-        self._collection = collection
-        self._check = check
-        self._pool = ThreadPoolExecutor(1, "write")
-        self._writing: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-
-    def write(self, records: Sequence[IndexRecord]) -> None:
-        """Start to write a batch. Raises what the previous batch or `check` raises."""
-        self.finish()
-        # Right before the write, not in a queue: another worker could take the lease between the two.
-        self._check()
-        self._writing = self._pool.submit(self._index.upsert, self._collection, records)
-
-    def finish(self) -> None:
-        """Wait until all is written. Raises what the index raises."""
-        if self._writing is not None:
-            self._writing.result()

@@ -20,16 +20,7 @@ from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.lease import DocumentLease, IngestLedger
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
-from docwell.models import (
-    DocumentRecord,
-    DocumentRef,
-    Hint,
-    ObjectVersion,
-    RangeTally,
-    RangeTask,
-    Reason,
-    Status,
-)
+from docwell.models import DocumentRecord, DocumentRef, Hint, ObjectVersion, RangeTally, RangeTask, Reason, Status
 from docwell.ports import ObjectStore, TaskQueue, VectorIndex
 
 logger = logging.getLogger(__name__)
