@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from docwell.ingest.outline import Outline, Section, shown
 from docwell.models import Chunk, Page
@@ -71,15 +71,8 @@ class _Marks:
     before: set[int]
 
 
-class CutPage(NamedTuple):
-    """A page and its chunks, in order."""
-
-    page: Page
-    chunks: tuple[Chunk, ...]
-
-
-def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[CutPage]:
-    """Yield each page with its chunks of at most `max_tokens` tokens.
+def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[tuple[Page, list[Chunk]]]:
+    """Yield each page with its chunks in order, of at most `max_tokens` tokens.
 
     `chunk.text == page.text[chunk.start:chunk.end]`. Each character of a page that is not white space is in
     exactly one chunk; no chunk begins or ends with white space. The time is proportional to the text. Only a
@@ -97,13 +90,13 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
             heading = shown(_path(above, sections, start), _before(opening, start))
             text, number = page.text[start:end], page.number
             chunks.append(Chunk(text, number, number, start, end, tokens, page.label, heading, page.confidence))
-        yield CutPage(page, tuple(chunks))
+        yield page, chunks
 
 
 def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
     """Yield the chunks of `cut_pages` without their pages."""
-    for cut in cut_pages(pages, tokenizer, max_tokens):
-        yield from cut.chunks
+    for _, chunks in cut_pages(pages, tokenizer, max_tokens):
+        yield from chunks
 
 
 def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:
@@ -142,12 +135,7 @@ def _is_short(line: str, longest: int) -> bool:
 
 
 def _fit(
-    text: str,
-    base: int,
-    offsets: Sequence[tuple[int, int]],
-    tokenizer: Tokenizer,
-    max_tokens: int,
-    marks: _Marks,
+    text: str, base: int, offsets: Sequence[tuple[int, int]], tokenizer: Tokenizer, max_tokens: int, marks: _Marks
 ) -> Iterator[tuple[int, int, int]]:
     """Yield (start, end, tokens) of each chunk; `base` is added to both ends.
 

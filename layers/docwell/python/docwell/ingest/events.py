@@ -111,8 +111,7 @@ def _retry_or_fail(
     """Delay the message's redelivery, or mark the document FAILED at the last receive."""
     # Log only the type of an unforeseen error: its message may quote the document.
     known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
-    fields = {"document": message.key, "problem": known.problem, "detail": known.detail}
-    logger.warning("not done", extra=fields)
+    logger.warning("not done", extra={"document": message.key, "problem": known.problem, "detail": known.detail})
     if delivery.last:
         reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
         pipeline.fail(message, delivery.message_id, reason, known.detail)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from docwell.attributes import Attributes
-from docwell.config import IngestLimits
 from docwell.errors import DocwellError, NotFound, Refused
 from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
@@ -52,11 +51,6 @@ class Ingest:
     fingerprint: str
     ocr_queue: TaskQueue | None = None
 
-    @property
-    def limits(self) -> IngestLimits:
-        """The limits of each document."""
-        return self.indexer.limits
-
     def update(
         self, hint: Hint, owner: str, remaining_s: Callable[[], float], *, again: bool = False
     ) -> IngestReport:
@@ -88,7 +82,7 @@ class Ingest:
         due: Hint | None = hint
         recognises = self.indexer.recogniser is not None
         while True:
-            head = self.store.head(lease.key)
+            head = self.store.head(lease.record.key)
             step = next_step(lease.record, head, due, recognises=recognises)
             if step is None:
                 break
@@ -119,7 +113,7 @@ class Ingest:
         lease = self.ledger.acquire(key, owner)
         if lease is None:
             return None
-        return DocumentLease(lease, self.ledger, self.index, self.queue, self.limits, remaining_s)
+        return DocumentLease(lease, self.ledger, self.index, self.queue, self.indexer.limits, remaining_s)
 
     def release(self, lease: DocumentLease) -> None:
         """Release the lease, after another look at the key for each event that came meanwhile."""
@@ -159,9 +153,9 @@ class Ingest:
     def _start(self, lease: DocumentLease, step: Start) -> None:
         lease.write(replace(step.record, attempt=lease.held.fence), fresh=True)
         if step.distrust:
-            for id_ in self.generations(lease.key, step.head.version):
+            for id_ in self.generations(lease.record.key, step.head.version):
                 lease.remove(of=id_)
-        size, limit = step.head.size, self.limits.max_document_bytes
+        size, limit = step.head.size, self.indexer.limits.max_document_bytes
         if size > limit:
             detail = f"{size:,} bytes; the limit is {limit:,} (max_document_bytes)"
             self.settle(lease, ranges.rejected(lease.record, Reason.TOO_LARGE, detail))
@@ -173,9 +167,9 @@ class Ingest:
 
     def _read(self, lease: DocumentLease, head: ObjectVersion) -> None:
         """Plan the ranges, and index the document if it has only one. Raises `NotFound`, `Refused`."""
-        with self.indexer.downloaded(lease.key, head) as path:
+        with self.indexer.downloaded(lease.record.key, head) as path:
             info = self.indexer.reader.inspect(path)
-            count = ranges.count_ranges(info.page_count, self.limits.range_pages)
+            count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
             planned = replace(lease.record, pages=info.page_count, title=info.title, ranges=count)
             planned = replace(planned, author=info.author, created=info.created)
             if count > 1:
@@ -184,7 +178,8 @@ class Ingest:
             # The ledger gets this record once it is live: a worker that dies before repeats the one range.
             lease.record = planned
             generation = self.generation(planned)
-            lease.tally = self.indexer.run(generation, path, 0, self.span(planned, 0), lease.keep)
+            span = ranges.span(planned, 0, self.indexer.limits)
+            lease.tally = self.indexer.run(generation, path, 0, span, lease.keep)
             lease.record = ranges.with_progress(planned, lease.tally)
 
     def _send(self, lease: DocumentLease, missing: tuple[int, ...]) -> None:
@@ -195,7 +190,7 @@ class Ingest:
         lease.write(replace(record, dispatched=True))
 
     def _recognise(self, lease: DocumentLease, head: ObjectVersion) -> None:
-        planned = ranges.recognition(lease.record, self.limits.ocr_range_pages)
+        planned = ranges.recognition(lease.record, self.indexer.limits.ocr_range_pages)
         if lease.record.chunks:
             planned = self._live(planned, head, recognised=False)
         lease.write(planned, fresh=True)
@@ -223,16 +218,10 @@ class Ingest:
         id_ = self.generations(record.key, version)[recognised]
         return Generation(DocumentRef(self.bucket, record.key), version, id_, record.title)
 
-    def span(self, record: DocumentRecord, number: int) -> ranges.Span:
-        """Return the pages of a range."""
-        return ranges.span(record, number, self.limits.range_pages, self.limits.ocr_range_pages)
-
     def _live(self, record: DocumentRecord, head: ObjectVersion, *, recognised: bool) -> DocumentRecord:
         """Return the record with one of its generations live."""
-        generation, attributes = self.generation(record, recognised=recognised), self._attributes(record, head)
-        return replace(
-            record, live_generation=generation.id, live_version=head.version, live_attributes=attributes
-        )
+        id_, attributes = self.generation(record, recognised=recognised).id, self._attributes(record, head)
+        return replace(record, live_generation=id_, live_version=head.version, live_attributes=attributes)
 
     def _attributes(self, record: DocumentRecord, head: ObjectVersion) -> Attributes:
         tags = self.store.tags(record.key, head)

@@ -57,11 +57,6 @@ class DocumentLease:
             elif error is not None:
                 self.ledger.release(self.held)
 
-    @property
-    def key(self) -> str:
-        """The document's key."""
-        return self.held.key
-
     def write(self, record: DocumentRecord, *, fresh: bool = False) -> None:
         """Store the record, see `docwell.ports.Ledger.write`. Raises `LeaseLost`."""
         self.held = self.ledger.write(self.held, record, fresh=fresh)
@@ -88,8 +83,8 @@ class DocumentLease:
 
     def remove(self, *, of: str | None = None, but: str | None = None) -> None:
         """Remove the chunks of one generation, or of all but one. Raises `LeaseLost`."""
-        collection = collection_of(self.key)
-        while ids := self.index.ids(collection, self.key, of=of, but=but, limit=_DELETE_AT_ONCE):
+        collection = collection_of(self.held.key)
+        while ids := self.index.ids(collection, self.held.key, of=of, but=but, limit=_DELETE_AT_ONCE):
             self.held = self.ledger.renew(self.held)
             self.index.delete(collection, ids)
 
@@ -108,9 +103,9 @@ class DocumentLease:
         Another worker at the same version writes the same ids, and needs no sweep. Any holder, even one that has
         swept, looks again and then distrusts its sweep.
         """
-        record = self.ledger.get(self.key)
+        record = self.ledger.get(self.held.key)
         if record is None or record.version != self.record.version:
-            self.queue.send([Hint(self.key, sweep=True)])
+            self.queue.send([Hint(self.held.key, sweep=True)])
 
 
 def require_time(remaining_s: Callable[[], float], least_s: float) -> None:

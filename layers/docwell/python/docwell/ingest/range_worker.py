@@ -39,7 +39,7 @@ class RangeWorker:
             except Refused as refused:
                 return self._refuse(task, refused.reason, refused.detail, owner, remaining_s)
             record = ingest.ledger.finish_range(task, tally)
-            limit = ingest.limits.max_document_characters
+            limit = ingest.indexer.limits.max_document_characters
             if record is not None and record.characters > limit:
                 detail = f"over {limit:,} characters (max_document_characters)"
                 return self._refuse(task, Reason.TOO_MUCH_TEXT, detail, owner, remaining_s)
@@ -56,7 +56,7 @@ class RangeWorker:
         return self.ingest.update(Hint(task.key), owner, remaining_s)
 
     def _index(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
-        limits, indexer = self.ingest.limits, self.ingest.indexer
+        indexer, limits = self.ingest.indexer, self.ingest.indexer.limits
         recognised = ranges.is_recognised(record, task.range)
         # A page that is being recognised cannot be stopped before its own time limit.
         least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if recognised else 0.0)
@@ -64,7 +64,7 @@ class RangeWorker:
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
         with indexer.downloaded(task.key, head) as path:
             generation = self.ingest.generation(record, recognised=recognised)
-            span = self.ingest.span(record, task.range)
+            span = ranges.span(record, task.range, limits)
             return indexer.run(generation, path, task.range, span, lambda: require_time(remaining_s, least_s))
 
     def _refuse(

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from docwell.models import DocumentRecord, RangeTally, RangeTask, Reason, Status
+from docwell.config import IngestLimits
+from docwell.models import PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
 
 _PAGES_NAMED = 20  # in the detail of a document
 # The second generation's id is a hash of the pipeline fingerprint with this suffix.
@@ -53,26 +54,18 @@ def is_generation_done(record: DocumentRecord, number: int) -> bool:
     return first or len(record.ranges_done) == record.ranges
 
 
-def span(record: DocumentRecord, number: int, size: int, recognised_size: int) -> Span:
+def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     """Return the pages of a range."""
-    recognise = is_recognised(record, number)
+    size, recognise = limits.range_pages, is_recognised(record, number)
     if recognise:
-        number, size = number - (record.recognised_from or 0), recognised_size
+        number, size = number - (record.recognised_from or 0), limits.ocr_range_pages
     return Span(number * size + 1, min((number + 1) * size, record.pages or 0), recognise)
 
 
 def with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
     """Return the record of a document whose only range is done."""
-    return replace(
-        record,
-        ranges_done=frozenset({0}),
-        pages_done=tally.pages,
-        chunks=tally.chunks,
-        characters=tally.characters,
-        unreadable_pages=tally.unreadable_pages,
-        textless_pages=tally.textless_pages,
-        doubtful_pages=tally.doubtful_pages,
-    )
+    counted = {name: getattr(tally, name) for name in PROGRESS - {"ranges_done", "pages_done"}}
+    return replace(record, ranges_done=frozenset({0}), pages_done=tally.pages, **counted)
 
 
 def needs_recognition(record: DocumentRecord) -> bool:
@@ -85,19 +78,14 @@ def recognition(record: DocumentRecord, size: int) -> DocumentRecord:
 
     The first generation's ranges stay done, so late copies of their messages do nothing.
     """
-    first, pages = record.ranges or 0, record.textless_pages
+    first, pages, blank = record.ranges or 0, record.textless_pages, DocumentRecord(record.key)
     return replace(
         record,
         ranges=first + count_ranges(record.pages or 0, size),
         recognised_from=first,
         dispatched=False,
-        pages_done=0,
-        chunks=0,
-        characters=0,
-        unreadable_pages=frozenset(),
-        textless_pages=0,
-        doubtful_pages=frozenset(),
         detail=f"recognising {pages} page{'' if pages == 1 else 's'} without text",
+        **{name: getattr(blank, name) for name in PROGRESS - {"ranges_done"}},
     )
 
 

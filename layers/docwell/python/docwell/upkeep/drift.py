@@ -34,12 +34,11 @@ def is_settled(row: Standing | None, one: ObjectSummary) -> bool:
     return row is not None and row.record.status in SETTLED and row.record.etag in (None, one.etag)
 
 
-def judge_row(
-    record: DocumentRecord, chunks: Mapping[str, int], *, deleted: bool, missing: bool
-) -> Finding | None:
+def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
     """Return what is wrong with a row without a worker. `chunks` counts its chunks by generation."""
     key, live = record.key, record.live_generation
-    if missing:
+    deleted = record.status is Status.DELETED
+    if deleted or not in_bucket:
         return None if deleted and not chunks else Finding(Drift.ORPHAN, Hint(key, sweep=True))
     if record.status is Status.PENDING:
         return Finding(Drift.STUCK, Hint(key, sweep=True))  # sends its missing ranges again

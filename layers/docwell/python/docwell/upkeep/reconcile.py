@@ -10,7 +10,6 @@ Documents with a worker are skipped: those that are leased, and those that have 
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,6 @@ from docwell.errors import NotFound
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
 from docwell.upkeep.drift import Drift, Finding, is_settled, judge_row
-
-logger = logging.getLogger(__name__)
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
@@ -235,8 +232,7 @@ class Reconcile:
         if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
             return None
         if record.status is Status.FAILED:
-            internal = record.reason == Reason.INTERNAL
-            pause = _TRY_AGAIN_AFTER_S if internal else self.limits.stuck_after_s
+            pause = _TRY_AGAIN_AFTER_S if record.reason == Reason.INTERNAL else self.limits.stuck_after_s
             again = record.etag not in (None, one.etag) or record.updated_at < listed_at - pause
             return Drift.MISSING if again else None
         if record.status is Status.DELETED:
@@ -266,9 +262,8 @@ class Reconcile:
         chunks = self._generations([record.key for record in records])
         found: dict[str, Finding] = {}
         for record, leased_until in idle:
-            deleted = record.status is Status.DELETED
-            missing = deleted or heads[record.key] is None
-            finding = judge_row(record, chunks.get(record.key, {}), deleted=deleted, missing=missing)
+            in_bucket = heads.get(record.key) is not None
+            finding = judge_row(record, chunks.get(record.key, {}), in_bucket=in_bucket)
             if finding is None and record.key in changed:
                 finding = Finding(Drift.STALE, Hint(record.key))
             if finding is None and leased_until > 0:

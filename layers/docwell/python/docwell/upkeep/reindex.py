@@ -43,16 +43,12 @@ class Reindex:
 
     def run(self, step: str, remaining_s: Callable[[], float], *, force: bool = False) -> Answer:
         """Do one step. Raises `BadInput` for a step that is unknown or has nothing to do."""
-        match step:
-            case "start":
-                return self._start(remaining_s)
-            case "status":
-                return self._status(remaining_s)
-            case "switch":
-                return self._switch(remaining_s, force=force)
-            case "abort":
-                return self._abort(remaining_s)
-        raise BadInput(f"there is no step {step!r}: start, status, switch or abort")
+        if step == "switch":
+            return self._switch(remaining_s, force=force)
+        steps = {"start": self._start, "status": self._status, "abort": self._abort}
+        if step not in steps:
+            raise BadInput(f"there is no step {step!r}: start, status, switch or abort")
+        return steps[step](remaining_s)
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
         """Remove retired pipelines. Return false while anything is left of one."""
