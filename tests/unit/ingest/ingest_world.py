@@ -1,4 +1,4 @@
-"""The ingest use case on ports in memory: one bucket, one ledger, one index and a worker on them."""
+"""The ingest use case on ports in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = "handbooks/a.pdf"
 
 
 class World:
-    """One bucket, one ledger, one index and a worker on them."""
+    """A bucket, a ledger, an index, two queues, and the use case on them."""
 
     def __init__(self, recogniser: PdfReader | None = None, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()

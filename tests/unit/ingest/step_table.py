@@ -36,7 +36,7 @@ ENDS: dict[tuple[str, type[Step]], set[str]] = {
 
 STEP_EDGES = {(state, end, step.__name__.lower()) for (state, step), ends in ENDS.items() for end in ends}
 
-# What moves a document without a step of `next_step`.
+# The transitions that are not steps of `next_step`.
 EVENT_EDGES = {
     ("[*]", "Behind", "first event"),
     ("Any", "Behind", "new version"),

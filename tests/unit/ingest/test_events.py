@@ -1,4 +1,4 @@
-"""From SQS messages to keys, and what happens at the last try."""
+"""Messages become keys and ranges; failures are retried, and fail the document at the last receive."""
 
 from __future__ import annotations
 

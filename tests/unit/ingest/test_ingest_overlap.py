@@ -1,4 +1,4 @@
-"""Reading, embedding and writing side by side: what each may do while the others are at work."""
+"""Reading, embedding and writing overlap, and stop together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GENERATION = Generation(DocumentRef("documents", "handbooks/a.pdf"), "v1", "gene
 
 @dataclass
 class WatchedReader(FakeReader):
-    """Counts what it has given, and knows when it is closed; `refuses_at` is a page."""
+    """Counts the pages that it gave, and knows when it is closed; refuses the page `refuses_at`."""
 
     given: int = 0
     closed: bool = False
@@ -45,7 +45,7 @@ class WatchedReader(FakeReader):
 
 @dataclass
 class WatchedEmbedder(FakeEmbedder):
-    """`before_embed` sees how many texts there are."""
+    """Notes the size of each batch, then calls `before_embed`."""
 
     batches: list[int] = field(default_factory=list)
     before_embed: Callable[[], None] = lambda: None
@@ -57,7 +57,7 @@ class WatchedEmbedder(FakeEmbedder):
 
 
 class Line:
-    """One indexer on parts that are watched, and a document of so many pages of one chunk each."""
+    """An indexer on watched parts, and a document whose pages have one chunk each."""
 
     def __init__(self, folder: Path, pages: int, upsert_batch: int = 4) -> None:
         self.reader, self.embedder, self.index = WatchedReader(), WatchedEmbedder(), FakeIndex()

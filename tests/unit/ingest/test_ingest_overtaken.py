@@ -1,4 +1,4 @@
-"""A worker that another one has overtaken may still write: nothing of that stays in the index."""
+"""A worker that lost its lease may still write, but its chunks do not stay in the index."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
     world = World()
     world.store.put(KEY, "first words")
 
-    def overtake() -> None:  # by another message once the lease is over, or by the same one, delivered twice
+    def overtake() -> None:  # by another message after the lease expired, or by the same one, delivered twice
         world.index.before_upsert = lambda: None
         world.ledger.holders.clear()
         world.store.put(KEY, "second words")
@@ -37,7 +37,7 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
 
 
 def test_of_the_same_version_nothing_needs_to_be_removed_and_nobody_is_asked() -> None:
-    # Else a document that takes longer than its message is hidden would never come to rest.
+    # A sweep hint here would loop for a document that takes longer than the visibility timeout.
     world = World()
     world.store.put(KEY, "some words")
 

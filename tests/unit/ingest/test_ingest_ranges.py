@@ -1,4 +1,4 @@
-"""The ingest use case on ports in memory: documents of several ranges, which are messages of their own."""
+"""Ingest of long documents, whose ranges have their own messages, on ports in memory."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_chunk_ids_are_the_same_when_the_same_version_is_indexed_twice() -> None
 
 
 def ranges_of(world: World) -> list[RangeTask]:
-    """The tasks of the planned document, taken off the queue."""
+    """Take the range tasks off the queue."""
     sent, world.queue.sent = world.queue.sent, []
     return [message for message in sent if isinstance(message, RangeTask)]
 
@@ -194,10 +194,10 @@ def test_a_worker_that_died_under_a_range_message_leaves_no_document_unseen() ->
     stale = ranges_of(world)[0]
     world.store.delete(KEY)
     world.update(owner="message-2")
-    # The worker of the range had taken the lease to look at the key, and was killed.
+    # The range's worker took the lease to match the key, and was killed.
     assert world.ledger.acquire(KEY, "range-message") is not None
     world.store.put(KEY, "new text")
-    assert world.update(owner="message-3").status is None  # it relies on whoever holds the lease
+    assert world.update(owner="message-3").status is None  # it relies on the holder of the lease
     world.ranges.index_range(stale, "range-message", lambda: 900.0)
     assert world.ledger.records[KEY].status is Status.INDEXED
     assert world.texts() == "new text"

@@ -1,4 +1,4 @@
-"""The ingest use case on ports in memory: pages that are pictures are recognised after the others are live."""
+"""Pages that are pictures are recognised after the text layers are live, on ports in memory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def in_the_index(world: World) -> list[str]:
 
 
 def live(world: World) -> list[str]:
-    """What queries may see."""
+    """The texts that queries may see."""
     generation = world.ledger.records[KEY].live_generation
     return sorted(r.chunk.text for r in world.index.of(KEY) if r.generation == generation)
 
 
 def tasks(world: World) -> list[RangeTask]:
-    """What waits to be recognised, taken off its queue."""
+    """Take the range tasks off the OCR queue."""
     sent, world.ocr_queue.sent = world.ocr_queue.sent, []
     return [message for message in sent if isinstance(message, RangeTask)]
 

@@ -1,4 +1,4 @@
-"""What a document's lease does at the end of its block."""
+"""The lease of a document: its release, its loss and its renewal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drawing in `docs/architecture.md` is the table, and the table is what ingest does."""
+"""The drawing in `docs/architecture.md` equals the table, and the table equals what ingest does."""
 
 from __future__ import annotations
 
