@@ -34,6 +34,7 @@ HEADINGS_RUNNING = 2
 # The opening lines of a page: for a statement, its company, title, currency and date.
 OPENING_LINES = 4
 
+# Using `docwell.text.lexicon` here would move chunk ends and change the pipeline fingerprint.
 _ENDS_SPACED = frozenset(".!?…؟።։܀۔")
 _ENDS_ANYWHERE = frozenset("。！？｡．।॥၊။។")
 _CLOSERS = frozenset("\"'”’»)]}」』）】›")
