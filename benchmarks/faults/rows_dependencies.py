@@ -21,6 +21,7 @@ from benchmarks.faults.reader import Reader
 from benchmarks.faults.row import BUCKETS, Outcome, Run, change, key_of
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
+from docwell.adapters.documents.process import CHILD
 
 # Chroma's time-out of the workers, and a stall that is longer.
 _CHROMA_TIMEOUT_S = 1.0
@@ -214,7 +215,7 @@ def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    if any(part.endswith("documents/child.py") for part in process.cmdline()):
+                    if str(CHILD) in process.cmdline():
                         yield process
 
 

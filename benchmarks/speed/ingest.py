@@ -27,7 +27,7 @@ from benchmarks.speed.filled_index import folders
 from benchmarks.speed.ingest_profile import profile
 from benchmarks.speed.options import Options, TooFewPdfsError
 from benchmarks.speed.uploads import MODEL, Uploads
-from docwell.ingest.indexing import IngestLimits
+from docwell.config import IngestLimits
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
 from infra.measuring import Spread, in_turns, ratios

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.fresh_wiring import clear_caches
 from docwell.ingest.indexing import EmbedderWithTokenizer
-from docwell.ingest.ingest import Ingest, WholeLedger
+from docwell.ingest.ingest import Ingest
+from docwell.ingest.lease import IngestLedger
+from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, Page, PdfInfo, RangeTask, Status
 from docwell.ports import ObjectStore, PdfReader, VectorIndex
 from docwell.wiring import ingest as wiring
@@ -161,7 +163,7 @@ def profile(stack: Stack, pdf: Path) -> Profile:
     report = ingest.update(Hint(key), "profile", lambda: _FOREVER_S)
     while queue.sent:
         task = cast("RangeTask", queue.sent.pop(0))
-        report = ingest.index_range(task, f"profile-{task.range}", lambda: _FOREVER_S)
+        report = RangeWorker(ingest).index_range(task, f"profile-{task.range}", lambda: _FOREVER_S)
     seconds = time.perf_counter() - started
     record = built.ledger.get(key)
     if report.status is not Status.INDEXED or record is None:
@@ -174,7 +176,7 @@ def _timed(built: Ingest, clock: _Clock, queue: _Held) -> Ingest:
     store = cast("ObjectStore", timed(built.store, clock, {"download": "download", "head": "head"}))
     index = cast("VectorIndex", timed(built.index, clock, {"upsert": "write", "ids": "sweep", "delete": "sweep"}))
     names = ("acquire", "renew", "write", "release", "get", "finish_range")
-    ledger = cast("WholeLedger", timed(built.ledger, clock, dict.fromkeys(names, "ledger")))
+    ledger = cast("IngestLedger", timed(built.ledger, clock, dict.fromkeys(names, "ledger")))
     reading = _TimedReading(built.indexer.reader, built.indexer.embedder, clock)
     indexer = replace(built.indexer, store=store, index=index, embedder=reading, reader=reading)
     return replace(built, store=store, index=index, ledger=ledger, queue=queue, indexer=indexer)

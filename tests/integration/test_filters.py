@@ -20,16 +20,17 @@ from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.state import DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
+from docwell.config import IngestLimits, ReconcileLimits
 from docwell.errors import NotFound
 from docwell.identity import Principal
-from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileLimits
+from docwell.upkeep.reconcile import Reconcile
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
 

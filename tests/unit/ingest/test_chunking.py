@@ -1,4 +1,4 @@
-"""`chunk_pages` with a tokenizer of words and marks: properties first, then what a reader would expect."""
+"""`chunk_pages` with a simple tokenizer: its properties first, then where chunks end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class WordPieces:
-    """Words in pieces of up to four letters, marks one by one; control characters and accents are unseen.
+    """Splits words into pieces of up to four letters; skips control characters and accents.
 
     Like the real one it makes one token of a word over 100 letters, and gives other counts for halves.
     """
@@ -88,7 +88,7 @@ def test_a_chunk_never_crosses_a_page() -> None:
 @pytest.mark.parametrize(
     ("text", "first"),
     [
-        ("aa bb. cc dd\n\nee ff. Gg hh\nii. jj kk", "aa bb. cc dd"),  # a blank line before all else
+        ("aa bb. cc dd\n\nee ff. Gg hh\nii. jj kk", "aa bb. cc dd"),  # a blank line comes first
         ("aa bb. Cc dd ee.\nGg hh ii. Jj kk ll", "aa bb. Cc dd ee."),  # then a line's end after a sentence
         ("aa bb cc dd ee. Ff gg\nhh ii jj kk ll", "aa bb cc dd ee."),  # then a sentence's end
         ("aa bb cc e.g. dd ee\nff gg hh ii jj kk", "aa bb cc e.g. dd ee"),  # then a line's end

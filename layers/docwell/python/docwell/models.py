@@ -27,6 +27,8 @@ class Status(StrEnum):
 
 
 FINAL = frozenset(Status) - {Status.PENDING}
+# These need no work until the object changes. The next event for a FAILED document tries again.
+SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
 
 
 class Reason(StrEnum):
