@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from docwell.adapters.documents import ocr
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
+from docwell.query import calibration
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
@@ -95,10 +96,11 @@ class Host(Model):
     def writing_at_most(self, _tokens: int) -> Host:
         return self
 
-    def chat(self, messages: Sequence[Message], *arguments: Any, **named: Any) -> Completion:
-        # About as many tokens as the prompt has: what is far off is not learnt from.
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        # About as many tokens as the prompt has: a count that is far off teaches nothing.
         tokens = sum(len(one.content) for one in messages) // 4
-        return replace(super().chat(messages, *arguments, **named), prompt_tokens=tokens)
+        async for piece in super().chat(messages, timeout_s):
+            yield replace(piece, prompt_tokens=tokens) if isinstance(piece, Completion) else piece
 
 
 class Aws:
@@ -211,7 +213,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     aws.changed("a.pdf")
     calls = aws.record()
     aws.patch.setattr(query_wiring, "model", Host)
-    aws.patch.setattr(query_wiring, "SAVE_EVERY", 1)
+    aws.patch.setattr(calibration, "SAVE_EVERY", 1)
 
     def ask(path: str, method: str = "GET", body: object = None, **parameters: str) -> dict[str, Any]:
         context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}

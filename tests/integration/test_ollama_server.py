@@ -22,8 +22,10 @@ import psutil
 import pytest
 
 from docwell.adapters.ollama import OllamaModel
-from docwell.answers import Message
+from docwell.answers import Completion, Message
+from docwell.deadline import run
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing
+from docwell.query.model_host import whole
 from layers.embedder.download.fetch import fetch
 
 from .waiting import until
@@ -331,20 +333,24 @@ def test_a_connection_closed_while_the_prompt_is_read_frees_the_server(url: str,
 def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, log: Path) -> None:
     question = [Message("user", "Tell me a very long story about a tree.")]
     short = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=8)
-    assert short.context_length() == 8192
-    seen: list[str] = []
-    completion = short.chat(question, 60, seen.append)
-    assert completion.text == "".join(seen)
+    assert run(short.context_length()) == 8192
+
+    async def pieces() -> list[str | Completion]:
+        return [piece async for piece in short.chat(question, 60)]
+
+    *seen, completion = run(pieces())
+    assert isinstance(completion, Completion)
+    assert completion.text == "".join(str(piece) for piece in seen)
     assert completion.done_reason == "length"
     long = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=5000)
     closed = log.read_text().count("closed by the client")
     with pytest.raises(DeadlineExceeded):
-        long.chat(question, 1.0)
-    assert short.chat(question, SOON).text
+        run(whole(long.chat(question, 1.0)))
+    assert run(whole(short.chat(question, SOON))).text
     # Its line may come after that of the request that took its place.
     until(lambda: log.read_text().count("closed by the client") > closed, SOON)
     with pytest.raises(ModelMissing):
-        OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8).check()
+        run(OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8).check())
 
 
 def test_a_killed_model_process_is_an_error_line_and_the_next_request_loads_anew(

@@ -12,7 +12,6 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import ground
 from docwell.query.checking.support import is_answered, support
 from docwell.query.prompting import build_prompt, load_prompt
-from docwell.text.tokens import TokenCalibration
 
 TEXTS = (
     "The boiler in the cellar is inspected every March by two engineers. A sticker on its door shows the date.",
@@ -29,9 +28,7 @@ def passages() -> list[Passage]:
 
 
 def prompt() -> str:
-    return (
-        build_prompt(load_prompt("answer"), passages(), QUESTION, 4_000, TokenCalibration()).messages[-1].content
-    )
+    return build_prompt(load_prompt("answer"), passages(), QUESTION, 4_000).messages[-1].content
 
 
 def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
-from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -21,16 +20,17 @@ from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
+from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.text.tokens import TokenCalibration
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.ingest import ingest_world
+from tests.unit.query.query_fakes import FakeStates
 from tests.unit.upkeep import test_reconcile
 
 CONTEXT = SimpleNamespace(
@@ -97,24 +97,18 @@ class Model:
     options: Mapping[str, object] = {}
     fails: Exception | None = None
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Event | None = None,
-    ) -> Completion:
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         if self.fails:
             raise self.fails
-        return Completion("The boiler is inspected every March [1].", 100, 9, "stop", 1.0)
+        yield Completion("The boiler is inspected every March [1].", 100, 9, "stop")
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """It is always there."""
 
-    def context_length(self) -> int:
+    async def context_length(self) -> int:
         return 4096
 
-    def digest(self) -> str | None:
+    async def digest(self) -> str | None:
         return None
 
 
@@ -152,7 +146,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         model=model,
         facts=model,
         conversation=Conversation(model, load_prompt("rewrite")),
-        calibration=TokenCalibration(),
+        calibration=Calibration(model, FakeStates(), model.name),
         links=Links(),
     )
     return built, ledger
@@ -167,10 +161,15 @@ def query(patch: pytest.MonkeyPatch) -> None:
     settings = QuerySettings(
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model=model.name
     )
-    for name, part in {"query": built, "catalogue": ledger, "principals": callers, "model": model}.items():
+
+    async def wired() -> Query:
+        return built
+
+    patch.setattr(query_wiring, "query", wired)
+    for name, part in {"catalogue": ledger, "principals": callers, "model": model}.items():
         patch.setattr(query_wiring, name, lambda part=part: part)
     patch.setattr(query_wiring, "query_settings", lambda: settings)
-    patch.setattr(query_wiring, "save_calibration", lambda: None)
+    patch.setattr(query_wiring, "calibration", lambda: built.calibration)
 
     def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
         sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}

@@ -125,53 +125,50 @@ class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings, In
     ocr_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
 
 
-class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings):
-    """The query function. Every limit bounds what one request can cost."""
+class QueryLimits(BaseModel, frozen=True):
+    """Limits of one question that the use case enforces. The two thresholds belong to the embedding model."""
 
-    # One question at a time: OpenVINO would save 2 ms of it, and cost the layer 60 MB.
-    embed_runtime: EmbedRuntime = "onnxruntime"
-    ollama_url: HttpUrl
-    model: str = "qwen2.5-coder:1.5b"
     # Another num_ctx reloads the model on its host, so each request sends this one value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
+    # If no passage has this cosine similarity, as a whole or in its best part, nothing is relevant, and the model
+    # is not asked. With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
+    min_score: Annotated[float, Field(ge=-1, le=1)] = 0.35
+    # The same for the sum of a passage's similarity and half the share of the question's words that it has
+    # (make bench-gates).
+    min_relevance: Annotated[float, Field(ge=-1, le=2)] = 0.57
+    # A sentence with less support (`docwell.query.checking.support`) is marked as not supported.
+    min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
+    # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
+    deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0
+
+
+class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings, QueryLimits):
+    """The query function. Every limit bounds the cost of one request."""
+
+    # For one question at a time OpenVINO saves 2 ms, and takes 60 MB of the layer.
+    embed_runtime: EmbedRuntime = "onnxruntime"
+    ollama_url: HttpUrl
+    model: str = "qwen2.5-coder:1.5b"
     keep_alive: str = "30m"
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     max_top_k: Annotated[int, Field(ge=1, le=200)] = 20
-    # Where no passage has this cosine similarity, as a whole or in its best part, nothing is relevant, and the
-    # model is not asked. With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
-    min_score: Annotated[float, Field(ge=-1, le=1)] = 0.35
-    # Nor under this sum of a passage's similarity and half the share of the question's words that it has
-    # (make bench-gates). Both thresholds belong to the embedding model.
-    min_relevance: Annotated[float, Field(ge=-1, le=2)] = 0.57
-    # Chunks that a search has read stay in memory, at about 5 KB each with their words, and are not read again:
-    # Chroma is then asked for ids and distances alone, and nothing is decoded.
+    # Chunks stay in memory once read, at about 5 KB each with their words. Chroma then returns ids and distances
+    # only, and nothing is decoded.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
-    # Cut each passage down to its part that answers: half the text to read. What it does to answers is unmeasured.
-    focused_passages: bool = False
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
-    # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
-    deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0
-    # Prompts by name with their shares, in the files of docwell/prompts: "answer:9,answer-short:1".
+    # Prompts by name with their shares, in the files of docwell/query/prompts: "answer:9,answer-short:1".
     prompts: str = "answer"
-    # A conversation costs one more call of the model, with so much to read.
+    # A conversation costs one more call of the model, which reads this much.
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
-    # Under this support (`docwell.query.checking.support`: words by rarity, and meaning) a sentence is marked as
-    # not supported.
-    min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-    # So many failures in a row give the model host a rest of so many seconds.
+    # The model host rests for so many seconds after so many failures in a row.
     breaker_failures: Annotated[int, Field(ge=1)] = 5
     breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0
-    # Retries may be at most this share of the requests, so that a host that fails is not given more to do.
-    retry_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    # An execution environment answers one request at a time; a generation that is being given up may overlap it.
-    max_in_flight: Annotated[int, Field(ge=1)] = 4
 
     principals_table: str = "docwell-principals"
-    # None: no answer is kept.
+    # None: keep no answer.
     receipts_table: str | None = None
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
     # A link to a cited page is for a reader who clicks now, not for passing on.

@@ -8,9 +8,8 @@
     ├── NotFound             404  no such document, collection or route, or the caller may not see it
     ├── Refused              422  docwell does not index the document: REJECTED(reason)
     ├── QuotaExceeded        429  the caller has used up today's quota
-    ├── Cancelled            499  the caller has closed the connection
     ├── Unavailable          503  a dependency is down or slow: try again
-    │   ├── Overloaded       503  too many questions are in flight, or too many have just failed
+    │   ├── Overloaded       503  the model host has failed several times in a row and rests
     │   ├── DeadlineExceeded 504  the time for this request is used up
     │   ├── ModelMissing     503  the model host does not have the model: a retry does not help
     │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
@@ -84,14 +83,6 @@ class QuotaExceeded(DocwellError):
         self.retry_after = retry_after
 
 
-class Cancelled(DocwellError):
-    """The caller has closed the connection, so docwell stops working on the answer."""
-
-    status = 499
-    problem = "cancelled"
-    title = "The client closed the connection"
-
-
 class Unavailable(DocwellError):
     """A dependency is down or slow. `retry_after` is in seconds; None means that a retry does not help."""
 
@@ -106,7 +97,7 @@ class Unavailable(DocwellError):
 
 
 class Overloaded(Unavailable):
-    """docwell does not call the dependency: too many requests are in flight, or too many have just failed."""
+    """docwell does not call the dependency: it has failed several times in a row, and rests."""
 
     problem = "overloaded"
     title = "The language model is overloaded"

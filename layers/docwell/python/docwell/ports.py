@@ -5,9 +5,8 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.answers import Completion, Message, Receipt
@@ -247,34 +246,28 @@ class LanguageModel(Protocol):
         """The model's name on its host."""
         ...
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Event | None = None,
-    ) -> Completion:
-        """One answer. Raises `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
+    def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        """Yield pieces of one answer, and its completion last, within `timeout_s` seconds.
 
-        `on_token` sees each piece of text as it comes. Setting `cancel` closes the connection, so that the
-        host stops generating, and raises `Cancelled` within half a second.
+        Closing it, or cancelling its task, closes the connection, so that the host stops generating. Raises
+        `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
         ...
 
-    def check(self) -> None:
-        """Returns when the host answers and has the model. Raises as `chat` does."""
+    async def check(self) -> None:
+        """Return when the host answers and has the model. Raises as `chat` does."""
         ...
 
 
 class ModelFacts(Protocol):
-    """What the model host says of its model; asked once, and then known."""
+    """Facts about the model that its host states; each is asked for once and then kept."""
 
-    def context_length(self) -> int:
-        """Tokens that the model can read, prompt and answer together. Raises as `LanguageModel.chat` does."""
+    async def context_length(self) -> int:
+        """Return the tokens that the model can read, prompt and answer together. Raises as `chat` does."""
         ...
 
-    def digest(self) -> str | None:
-        """Which weights these are, where the host says it."""
+    async def digest(self) -> str | None:
+        """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
         ...
 
 
