@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from starlette.responses import Response, StreamingResponse
 
-from infra.local.disconnect import until_gone
+from infra.local.disconnect import cancel_when_gone
 from infra.local.function_errors import FunctionError
 from infra.local.names import ERROR
 
@@ -98,7 +98,7 @@ class StreamedAnswer(StreamingResponse):
         """Send it, unless and until the client leaves."""
         try:
             async with create_task_group() as tasks:
-                tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+                tasks.start_soon(cancel_when_gone, receive, tasks.cancel_scope)
                 await self._pass_on(send)
                 tasks.cancel_scope.cancel()
         finally:
@@ -125,8 +125,3 @@ class StreamedAnswer(StreamingResponse):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         self._complete = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
-    await until_gone(receive)
-    scope.cancel()

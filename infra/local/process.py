@@ -34,7 +34,7 @@ class Child:
         self._on_line = on_line
         self._on_exit = on_exit
         self._process = subprocess.Popen(
-            [sys.executable, "-IS", str(LAUNCHER), "--", *command],
+            [sys.executable, "-I", str(LAUNCHER), "--", *command],
             stdin=subprocess.PIPE,  # its end is how the launcher learns that we are gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
