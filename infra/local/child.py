@@ -1,10 +1,8 @@
 """Run one command and kill it, with all that it started, when the parent of this process ends.
 
-Run it as a script, ``python -I child.py -- COMMAND…``, with a pipe as standard input whose other end only the
-parent holds. The pipe closes when the parent ends, even by SIGKILL. The command runs in its own session, so Ctrl-C
-in the terminal reaches the supervisor only, which then stops the parts in order.
-
-It imports psutil at the end only, because a function's cold start waits for it.
+``python -I child.py -- COMMAND…``, with a pipe as standard input whose other end only the parent holds. The pipe
+closes when the parent ends, even by SIGKILL. The command has its own session, so Ctrl-C reaches the parent only.
+It imports psutil at the end only, because a function's cold start waits for this script.
 """
 
 from __future__ import annotations

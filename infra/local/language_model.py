@@ -127,11 +127,8 @@ class LanguageModel:
             raise ModelError(500, f"the model could not be loaded: {error}") from None
         self._num_ctx = num_ctx
         facts = httpx.get(f"{self._server.listening_address}/v1/models", timeout=60, trust_env=False).json()
-        meta = facts["data"][0]["meta"]
-        # Tokens that the model was trained to read, its number of parameters, and its quantisation.
-        self.context_length = int(meta["n_ctx_train"])
-        self.parameters = int(meta["n_params"])
-        self.quantization = str(meta["ftype"])
+        # Tokens that the model was trained to read.
+        self.context_length = int(facts["data"][0]["meta"]["n_ctx_train"])
 
 
 def _figures(event: dict[str, Any], reason: str, begun: int, loaded: int) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from starlette.routing import Route
 
 from infra.local.disconnect import cancel_when_gone
 from infra.local.language_model import LanguageModel, ModelError
+from infra.local.names import HOST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -67,19 +68,18 @@ class Message(BaseModel):
     content: str = ""
 
 
-class ChatRequest(BaseModel):
-    """The body of `POST /api/chat`."""
-
-    model: str
-    messages: list[Message]
-    stream: bool = True
-    options: Options = Options()
-
-
 class ShowRequest(BaseModel):
     """The body of `POST /api/show`."""
 
     model: str
+
+
+class ChatRequest(ShowRequest):
+    """The body of `POST /api/chat`."""
+
+    messages: list[Message]
+    stream: bool = True
+    options: Options = Options()
 
 
 class ChatResponse(Response):
@@ -148,107 +148,67 @@ def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-class Api:
-    """The routes over one model."""
+def application(name: str, path: Path, model: LanguageModel, num_ctx: int) -> Starlette:
+    """Return the ASGI application over one model. `num_ctx` is for requests that send none."""
+    file = path.stat()
 
-    def __init__(self, name: str, path: Path, model: LanguageModel, num_ctx: int) -> None:
-        """`num_ctx` is for requests that send none."""
-        self._name = name
-        self._path = path
-        self._model = model
-        self._num_ctx = num_ctx
+    def check(asked: str) -> None:
+        if asked not in {name, f"{name}:latest"}:
+            raise ModelError(404, f"model '{asked}' not found")
 
-    def application(self) -> Starlette:
-        """Return the ASGI application."""
-        routes = [
-            Route("/", lambda _: PlainTextResponse("Ollama is running")),
-            Route("/api/tags", self._tags),
-            Route("/api/show", self._show, methods=["POST"]),
-            Route("/api/chat", self._chat, methods=["POST"]),
-        ]
-        return Starlette(routes=routes, exception_handlers={ModelError: _error, ValidationError: _invalid})
+    async def tags(_: Request) -> Response:
+        entry = {"name": name, "model": name, "size": file.st_size, "modified_at": _timestamp(file.st_mtime)}
+        return JSONResponse({"models": [entry | {"digest": await model.sha256()}]})
 
-    async def _tags(self, _: Request) -> Response:
-        file = self._path.stat()
-        entry = {
-            "name": self._name,
-            "model": self._name,
-            "modified_at": _timestamp(file.st_mtime),
-            "size": file.st_size,
-            "digest": await self._model.sha256(),
-            "details": self._details(),
-        }
-        return JSONResponse({"models": [entry]})
-
-    async def _show(self, request: Request) -> Response:
-        self._check_name(ShowRequest.model_validate_json(await request.body()).model)
+    async def show(request: Request) -> Response:
+        check(ShowRequest.model_validate_json(await request.body()).model)
         # llama.cpp does not report the architecture, so its own name takes that place.
-        info = {
-            "general.architecture": "llama.cpp",
-            "general.parameter_count": self._model.parameters,
-            "llama.cpp.context_length": self._model.context_length,
-        }
-        return JSONResponse({"details": self._details(), "model_info": info, "capabilities": ["completion"]})
+        info = {"general.architecture": "llama.cpp", "llama.cpp.context_length": model.context_length}
+        return JSONResponse({"model_info": info, "capabilities": ["completion"]})
 
-    async def _chat(self, request: Request) -> Response:
-        chat = ChatRequest.model_validate_json(await request.body())
-        self._check_name(chat.model)
-        num_ctx = min(chat.options.num_ctx or self._num_ctx, self._model.context_length)
-        messages = [message.model_dump() for message in chat.messages]
-        return ChatResponse(self._model.chat(messages, num_ctx, chat.options.sampling()), chat)
+    async def chat(request: Request) -> Response:
+        body = ChatRequest.model_validate_json(await request.body())
+        check(body.model)
+        context = min(body.options.num_ctx or num_ctx, model.context_length)
+        messages = [message.model_dump() for message in body.messages]
+        return ChatResponse(model.chat(messages, context, body.options.sampling()), body)
 
-    def _check_name(self, name: str) -> None:
-        if name.lower() not in {self._name, self._name.removesuffix(":latest")}:
-            raise ModelError(404, f"model '{name}' not found")
-
-    def _details(self) -> dict[str, str]:
-        return {"format": "gguf", "quantization_level": self._model.quantization}
+    routes = [
+        Route("/", lambda _: PlainTextResponse("Ollama is running")),
+        Route("/api/tags", tags),
+        Route("/api/show", show, methods=["POST"]),
+        Route("/api/chat", chat, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={ModelError: _refuse, ValidationError: _refuse})
 
 
-async def _error(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, error.status if isinstance(error, ModelError) else 500)
-
-
-async def _invalid(_: Request, error: Exception) -> Response:
-    # Without the input, which may hold a question.
-    errors = error.errors(include_input=False) if isinstance(error, ValidationError) else []
+async def _refuse(_: Request, error: Exception) -> Response:
+    if isinstance(error, ModelError):
+        return JSONResponse({"error": str(error)}, error.status)
+    errors = error.errors(include_input=False) if isinstance(error, ValidationError) else []  # quote no question
     text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
     return JSONResponse({"error": text}, 400)
 
 
-def _named_path(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and Path(path).is_file()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE with a file that exists")
-    name = name.lower()
-    return (name if ":" in name else f"{name}:latest"), Path(path)
-
-
-def _arguments() -> argparse.Namespace:
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C, then exit with status 0."""
     parser = argparse.ArgumentParser(prog="ollama_server", description="Ollama's protocol over llama.cpp.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--model", required=True, type=_named_path, metavar="NAME=FILE",
-                        help="the model's name and its GGUF file")  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--model", required=True, metavar="NAME=FILE", help="the model's name and its GGUF file")
     parser.add_argument("--port", type=int, default=11434, help="0 chooses a free port and prints it")
     parser.add_argument("--threads", type=int, default=cores)
     parser.add_argument("--num-ctx", type=int, default=4096, help="context length for requests that send none")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Serve until SIGTERM or Ctrl-C, then exit with status 0."""
-    arguments = _arguments()
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    name, path = arguments.model
+    name, _, path = arguments.model.partition("=")
     try:
-        listener = socket.create_server((arguments.host, arguments.port), backlog=128)
-        model = LanguageModel(path, num_ctx=arguments.num_ctx, threads=arguments.threads)
+        listener = socket.create_server((HOST, arguments.port), backlog=128)
+        model = LanguageModel(Path(path), num_ctx=arguments.num_ctx, threads=arguments.threads)
     except (ModelError, OSError) as error:
         sys.exit(f"ollama_server: {error}")
-    print(f"listening on http://{arguments.host}:{listener.getsockname()[1]}", flush=True)
-    app = Api(name, path, model, arguments.num_ctx).application()
+    print(f"listening on http://{HOST}:{listener.getsockname()[1]}", flush=True)
+    app = application(name, Path(path), model, arguments.num_ctx)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2
     )

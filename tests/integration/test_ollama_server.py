@@ -120,10 +120,7 @@ def test_show_gives_what_the_model_was_trained_for(client: ollama.Client) -> Non
     card = client.show(MODEL)
     assert card.modelinfo is not None
     assert card.modelinfo[f"{card.modelinfo['general.architecture']}.context_length"] == 8192
-    assert card.modelinfo["general.parameter_count"] == 134_515_008
     assert card.capabilities == ["completion"]
-    assert card.details is not None
-    assert card.details.quantization_level == "Q4_1"
 
 
 def test_a_streamed_chat_comes_in_pieces_and_ends_with_figures(client: ollama.Client) -> None:
