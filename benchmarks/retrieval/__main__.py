@@ -32,7 +32,8 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.indexing import IngestLimits
 from docwell.models import Passage
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, REPORTS, Report
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from docwell.models import Passage
 from docwell.query.retrieval.ranking import Weights
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,25 +18,22 @@ class Way:
     name: str
     weights: Weights = field(default_factory=Weights)
     question: bool = True
-    focused: bool = False
 
     def search(
         self, retrieval: Retrieval, scope: Scope, vector: Sequence[float], top_k: int, question: str
     ) -> list[Passage]:
         """The passages that this way gives."""
-        configured = replace(retrieval, weights=self.weights, focused=self.focused)
+        configured = replace(retrieval, weights=self.weights)
         return configured.search(scope, vector, top_k, question if self.question else "")
 
 
 NEAREST = Way("nearest", question=False)
 RANKED = Way("ranked")
-FOCUSED = Way("focused", focused=True)
 WAYS = {
     way.name: way
     for way in (
         NEAREST,
         RANKED,
-        FOCUSED,
         Way("without-units", Weights(unit=0.0)),
         Way("without-words", Weights(words=0.0)),
         Way("without-name", Weights(name=0.0)),

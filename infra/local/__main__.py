@@ -41,17 +41,16 @@ def _addresses(stack: Stack) -> None:
     table.add_row(stack.model, stack.ollama)
     table.add_row("data and logs", stack.data)
     console.print(table)
+    console.print("\nupload documents in another terminal:", style="bold")
     if activation := _activation():
-        console.print("\nin another terminal, activate the environment:", style="bold")
         console.print(f"  {activation}")
-    console.print("\nupload documents:", style="bold")
     console.print("  docwell put FILE.pdf")
     console.print(
         f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "
         f"AWS_DEFAULT_REGION={stack.region} \\\n"
         f"    aws s3 cp FILE.pdf s3://{stack.bucket}/ --endpoint-url {stack.aws_endpoint}"
     )
-    console.print("ask:", style="bold")
+    console.print("and ask:", style="bold")
     console.print('  docwell ask "What does it say about …?"')
     console.print(f"  curl {stack.gateway}/v1/query -H 'x-api-key: {stack.api_key}' -d '{{\"question\": \"…\"}}'")
 

@@ -50,7 +50,7 @@ def test_what_the_stack_sets_itself_may_be_anything(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("on_path", [False, True])
-def test_the_hints_activate_the_environment_where_docwell_is_not_on_the_path(
+def test_the_activation_is_shown_when_docwell_is_not_on_the_path(
     tmp_path: Path,
     on_path: bool,
     monkeypatch: pytest.MonkeyPatch,
