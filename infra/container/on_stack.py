@@ -136,10 +136,10 @@ def _readable(answer: object) -> object:
 
 
 def start_api(stack: Stack, port: int, address: str | None) -> int:
-    """The API until Ctrl-C."""
+    """Serve the API until Ctrl-C."""
     with reachable(stack, address) as options:
         command = [str(sam.SAM), "local", "start-api", "--port", str(port), "--warm-containers", "LAZY", *options]
-        # In a session of its own: sam removes its containers on SIGTERM, and a Ctrl-C would reach it twice.
+        # In a separate session, so that Ctrl-C does not reach sam twice. It removes its containers on SIGTERM.
         server = subprocess.Popen(command, cwd=sam.ROOT, env=sam.variables(), start_new_session=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from typing import TYPE_CHECKING, Any
@@ -72,25 +72,25 @@ class LanguageModel:
                 self._load(num_ctx)
             loaded = time.perf_counter_ns()
             reason = "stop"
-            async for event in self._events(body):
-                if choices := event["choices"]:
-                    reason = choices[0]["finish_reason"] or reason
-                    if text := choices[0]["delta"].get("content"):
-                        yield Piece(text)
-                else:
-                    yield Piece("", _figures(event, reason, begun, loaded))
+            async with aclosing(self._events(body)) as events:
+                async for event in events:
+                    if choices := event["choices"]:
+                        reason = choices[0]["finish_reason"] or reason
+                        if text := choices[0]["delta"].get("content"):
+                            yield Piece(text)
+                    else:
+                        yield Piece("", _figures(event, reason, begun, loaded))
 
     async def _events(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield llama.cpp's server-sent events, which follow OpenAI's protocol."""
         # No limit on reading: a long prompt is silent for minutes, and the caller has a deadline.
         # llama.cpp closes idle connections without notice, so each request opens its own.
         timeout = httpx.Timeout(10.0, read=None)
+        url = f"{self._server.listening_address}/v1/chat/completions"
         try:
             async with (
-                httpx.AsyncClient(
-                    base_url=self._server.listening_address, timeout=timeout, trust_env=False
-                ) as client,
-                client.stream("POST", "/v1/chat/completions", json=body) as response,
+                httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
+                client.stream("POST", url, json=body) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise ModelError(response.status_code, _message(await response.aread()))

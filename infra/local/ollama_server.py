@@ -109,12 +109,9 @@ class ChatResponse(Response):
             async with aclosing(self._pieces):
                 async for piece in self._pieces:
                     texts.append(piece.text)
-                    if self._request.stream:
-                        await self._send(
-                            send, _reply(self._request.model, piece.text, piece), more=not piece.figures
-                        )
-                    elif piece.figures:
-                        await self._send(send, _reply(self._request.model, "".join(texts), piece), more=False)
+                    if self._request.stream or piece.figures:
+                        text = piece.text if self._request.stream else "".join(texts)
+                        await self._send(send, _reply(self._request.model, text, piece), more=not piece.figures)
                     if piece.figures:
                         self._outcome = f"{piece.figures['done_reason']} {piece.figures['eval_count']} tokens"
         except ModelError as error:
