@@ -1,6 +1,6 @@
 """Run one command and kill it, with all that it started, when the parent of this process ends.
 
-``python -I child.py -- COMMAND…``, with a pipe as standard input whose other end only the parent holds. The pipe
+``python -IS child.py -- COMMAND…``, with a pipe as standard input whose other end only the parent holds. The pipe
 closes when the parent ends, even by SIGKILL. The command has its own session, so Ctrl-C reaches the parent only.
 It imports psutil at the end only, because a function's cold start waits for this script.
 """
@@ -27,6 +27,9 @@ def _prctl(option: int, value: int) -> None:
 
 def _kill_all() -> None:
     """Kill every descendant. This process adopts orphans, so repeat until none is left."""
+    import site
+
+    site.main()  # -S skipped it
     import psutil
 
     while family := psutil.Process().children(recursive=True):

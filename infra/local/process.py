@@ -34,7 +34,7 @@ class Child:
         self._on_line = on_line
         self._on_exit = on_exit
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(LAUNCHER), "--", *command],
+            [sys.executable, "-IS", str(LAUNCHER), "--", *command],
             stdin=subprocess.PIPE,  # it closes when this process ends, and the launcher then kills the command
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
