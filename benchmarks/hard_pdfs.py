@@ -1,9 +1,8 @@
-"""`make hard-pdfs`: every broken, odd or hostile PDF of a folder ends in a named status, in bounded time.
+"""``make hard-pdfs``: every broken, odd or hostile PDF of a folder ends in a named status, in bounded time.
 
-`python -m benchmarks.hard_pdfs [--folder DIR | --poison]` reads each file as ingest does. What pdfinfo,
-PDFium and pypdf make of it comes from the evaluation set's manifest; for another folder, and with `--live`, the
-two libraries are run alone, in bounded processes of their own. `--poison` reads the kinds of `benchmarks.poison`
-instead.
+It reads each file as ingest does. The manifest of the evaluation set has the results of pdfinfo, PDFium and pypdf.
+For another folder (`--folder`), PDFium and pypdf run beside it, each in a bounded process. `--poison` reads the
+kinds of `benchmarks.poison` instead.
 """
 
 from __future__ import annotations
@@ -12,38 +11,57 @@ import argparse
 import csv
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.reader_alone import read_alone
+from benchmarks.progress import bar
 from benchmarks.reading import UNEXPECTED, Reading, read_all
 from infra.report import EVALUATION, Report
 
 TOOLS = ("pdfinfo", "pdfium", "pypdf")
 SLOWEST = 8
+_ALONE_S = 60
+# Prints how many letters the first 50 pages have, or `locked`; 4 GiB of memory at most.
+_ALONE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+library, path = sys.argv[1:]
+if library == "pdfium":
+    import pypdfium2
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        sys.exit(print("locked") if "password" in str(error).lower() else 1)
+    texts = (document[i].get_textpage().get_text_range() for i in range(min(50, len(document))))
+else:
+    import pypdf
+    reader = pypdf.PdfReader(path)
+    if reader.is_encrypted and not reader.decrypt(""):
+        sys.exit(print("locked"))
+    texts = (page.extract_text() for page in reader.pages[:50])
+print(sum(character.isalpha() for text in texts for character in text))
+"""
 
-T = TypeVar("T")
-# What a tool makes of a file: "text", "no text", "opens", "locked" or "fails".
+# A tool's result for a file: "text", "no text", "locked" or "fails".
 Verdicts = Mapping[str, Mapping[str, str]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read every file, print tables, write the report. Gives the exit status."""
+    """Read every file, print tables, write the report. Return the exit status."""
     options = _options(arguments)
     evaluation = EVALUATION / "hard_pdfs"
     with tempfile.TemporaryDirectory(prefix="docwell-poison-") as scratch:
         if options.poison:
-            from benchmarks.poison import poison_kinds
+            from benchmarks.poison.kinds import poison_kinds
 
             for name, make in poison_kinds().items():
                 (Path(scratch) / f"{name}.pdf").write_bytes(make())
@@ -54,20 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         report = Report("poison" if options.poison else "hard-pdfs")
         started = monotonic()
-        readings = _watched(read_all(paths, options.workers), len(paths), "docwell")
+        readings = []
+        with bar("docwell", len(paths)) as step:
+            for reading in read_all(paths, options.workers):
+                readings.append(reading)
+                step()
         seconds = monotonic() - started
         verdicts: Verdicts = {}
-        source = "as the manifest has them"
-        if options.live or options.folder:
-            verdicts, source = _run_live(paths, options.workers), "run alone just now"
+        if options.folder:
+            verdicts = _run_alone(paths, options.workers)
         elif not options.poison:
             verdicts = _from_manifest(evaluation / "manifest_dev.csv")
     console = Console(highlight=False)
-    console.print(_by_outcome(readings, verdicts, source))
+    console.print(_by_outcome(readings, verdicts))
     console.print(_slowest(readings))
     _figures(report, readings, seconds)
     if verdicts:
-        # A folder of the user's own may hold none that can be read.
+        # The user's own folder may have no readable file.
         _comparison(report, readings, verdicts, None if options.folder else ">= 1")
     return report.finish()
 
@@ -77,23 +98,29 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="another folder of PDFs; needs no manifest")
     parser.add_argument("--poison", action="store_true", help="the generated kinds of poison")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
-    parser.add_argument("--live", action="store_true", help="run PDFium and pypdf alone, manifest or not")
     return parser.parse_args(arguments)
 
 
-def _watched(results: Iterable[T], total: int, name: str) -> list[T]:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        return list(progress.track(results, total=total, description=name))
-
-
-def _run_live(paths: Sequence[Path], workers: int) -> Verdicts:
+def _run_alone(paths: Sequence[Path], workers: int) -> Verdicts:
     jobs = [(library, path) for path in paths for library in ("pdfium", "pypdf")]
-    with ThreadPoolExecutor(workers) as pool:
-        said = _watched(pool.map(lambda job: read_alone(*job), jobs), len(jobs), "PDFium and pypdf alone")
     verdicts: dict[str, dict[str, str]] = {path.name: {} for path in paths}
-    for (library, path), verdict in zip(jobs, said, strict=True):
-        verdicts[path.name][library] = verdict
+    with ThreadPoolExecutor(workers) as pool, bar("PDFium and pypdf alone", len(jobs)) as step:
+        for (library, path), verdict in zip(jobs, pool.map(lambda job: _alone(*job), jobs), strict=True):
+            verdicts[path.name][library] = verdict
+            step()
     return verdicts
+
+
+def _alone(library: str, path: Path) -> str:
+    command = [sys.executable, "-c", _ALONE, library, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ALONE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return "fails"
+    said = done.stdout.strip()
+    if done.returncode or not said:
+        return "fails"
+    return said if said == "locked" else "text" if int(said) else "no text"
 
 
 def _from_manifest(manifest: Path) -> Verdicts:
@@ -110,10 +137,9 @@ def _verdict(row: Mapping[str, str], tool: str) -> str:
     return "text" if int(float(letters)) > 0 else "no text"
 
 
-def _by_outcome(readings: Sequence[Reading], verdicts: Verdicts, source: str) -> Table:
-    """A row for each outcome: how many files, and what the tools make of the same files."""
-    beside = f", and the same files by each tool alone ({source})" if verdicts else ""
-    table = Table(title=f"docwell's outcomes{beside}", title_justify="left")
+def _by_outcome(readings: Sequence[Reading], verdicts: Verdicts) -> Table:
+    """Return a row for each outcome: the number of files, and the tools' results for the same files."""
+    table = Table(title="docwell's outcomes, and each tool alone on the same files", title_justify="left")
     table.add_column("docwell", no_wrap=True)
     table.add_column("files", justify="right")
     tools = [tool for tool in TOOLS if any(tool in verdict for verdict in verdicts.values())]
@@ -140,7 +166,6 @@ def _slowest(readings: Sequence[Reading]) -> Table:
 
 
 def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> None:
-    """What the files cost."""
     refused = [reading for reading in readings if reading.status == "REJECTED"]
     unnamed = [reading for reading in readings if reading.status == UNEXPECTED]
     for reading in unnamed:
@@ -159,13 +184,9 @@ def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> Non
 
 
 def _comparison(report: Report, readings: Sequence[Reading], verdicts: Verdicts, goal: str | None) -> None:
-    """What docwell lost that both libraries can read; `goal` is for how many there must be of those."""
-    names = {
-        name
-        for name, verdict in verdicts.items()
-        if verdict.get("pdfium") == "text" and verdict.get("pypdf") == "text"
-    }
-    readable = [reading for reading in readings if reading.path.name in names]
+    """Add what docwell lost of the files that both libraries read; `goal` is for their number."""
+    both = {name for name, verdict in verdicts.items() if verdict.get("pdfium") == verdict.get("pypdf") == "text"}
+    readable = [reading for reading in readings if reading.path.name in both]
     lost = [reading for reading in readable if reading.status != "INDEXED"]
     for reading in lost:
         print(f"{reading.path.name}: {reading.outcome}, and both libraries read it", file=sys.stderr)
@@ -176,4 +197,4 @@ def _comparison(report: Report, readings: Sequence[Reading], verdicts: Verdicts,
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The text of a page by a reader that is not docwell's, and whether something stands on it."""
+"""The text of pages by another reader than docwell's, and the search for a quote or an answer in it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
 _SPLIT_WORD = re.compile(rf"(?<=\w)[{_HYPHENS}]\s*\n\s*|[\u00ad\ufffe\x02]\s*")
 _LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b]+")
 _WORD = re.compile(r"\w+")
-# Shorter answers, such as "3", stand inside other words and figures.
+# Shorter answers, such as "3", also occur inside other words and figures.
 _LEAST_SQUEEZED = 8
 
 
 @cache
 def page_texts(path: Path) -> tuple[str, ...]:
-    """The text of each page, the first page first."""
+    """Return the text of each page, the first page first."""
     document = pypdfium2.PdfDocument(path)
     try:
         return tuple(page.get_textpage().get_text_range() for page in document)
@@ -28,7 +28,7 @@ def page_texts(path: Path) -> tuple[str, ...]:
 
 
 def stands_verbatim(quote: str, text: str) -> bool:
-    r"""Whether a quote is in a text up to white space and hyphenation; one that is blank is not.
+    r"""Whether a text contains a quote, up to white space and hyphenation; a blank quote is never contained.
 
     >>> stands_verbatim("an inter- national treaty", "signed an inter-\nnational\ntreaty in 1921")
     True
@@ -39,7 +39,7 @@ def stands_verbatim(quote: str, text: str) -> bool:
 
 @cache
 def words(text: str) -> tuple[str, ...]:
-    """Its words in lower case, those split at the end of a line joined."""
+    """Return the words in lower case, and join words that are split at the end of a line."""
     return tuple(_WORD.findall(_SPLIT_WORD.sub("", text.replace("\r", "")).casefold()))
 
 
@@ -49,7 +49,7 @@ def _spaced(text: str) -> str:
 
 
 def says(text: str, answer: str) -> bool:
-    r"""Whether a text holds an answer, word for word.
+    r"""Whether a text contains an answer, word for word.
 
     >>> says("It has 124 yards.", "24"), says("an inter-\nception by Miller", "interception")
     (False, True)
@@ -59,6 +59,6 @@ def says(text: str, answer: str) -> bool:
         return False
     if _spaced(answer) in _spaced(text):
         return True
-    # A compound may be split at its own hyphen.
+    # A line can break at a compound's own hyphen.
     squeezed = "".join(wanted)
     return len(squeezed) >= _LEAST_SQUEEZED and squeezed in _spaced(text).replace(" ", "")

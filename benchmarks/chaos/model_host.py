@@ -1,4 +1,4 @@
-"""A model host that speaks Ollama's protocol as long as it is well, and misbehaves byte by byte when told to."""
+"""A model host that speaks Ollama's protocol, and fails byte by byte on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -15,16 +15,16 @@ from typing import Any
 from infra.local.names import HOST
 
 MODEL = "chaos:1b"
-CONTEXT = 8192
-# Long enough that two questions at once are never answered by one environment of the function.
+# So long that one environment of the function never answers two questions at once.
 _ANSWER_S = 0.3
 _TOKENS_BEFORE = 5
-# Longer than any deadline of a run: "ten minutes" to those who ask, and nobody waits for them.
-HANG_S = 600.0
+# Longer than any deadline of a run.
+_HANG_S = 600.0
+_LINES = "application/x-ndjson"
 
 
 class Misdeed(StrEnum):
-    """What the host does to a question."""
+    """The host's failures."""
 
     NONE = "well"
     DOWN = "down: connections refused"
@@ -47,7 +47,7 @@ class Misdeed(StrEnum):
     ENDLESS_LINE = "a line without end, fast"
 
 
-# These meet every request; the others only what is asked of the model.
+# These meet every request; the others only questions to the model.
 _WHOLE_HOST = {Misdeed.NOT_FOUND, Misdeed.BUSY, Misdeed.HTML, Misdeed.HEADER_DRIP, Misdeed.HANG}
 
 
@@ -55,10 +55,10 @@ class ModelHost:
     """Listens on a free port of this machine. `says` is its answer while it is well."""
 
     def __init__(self, says: str) -> None:
-        """Listening, and well."""
+        """Listen, and be well."""
         self.misdeed = Misdeed.NONE
         self.chats = 0
-        self._says = says
+        self.says = says
         self._closed = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class ModelHost:
         self.url = f"http://{HOST}:{self.port}"
 
     def behave(self, misdeed: Misdeed) -> None:
-        """From now on do this. What is under way is cut off, so that nothing of the last row is left."""
+        """Fail like this from now on, and cut off what is under way."""
         was_down = self.misdeed is Misdeed.DOWN
         self.misdeed = misdeed
         self._cut_all()
@@ -77,10 +77,14 @@ class ModelHost:
             self._listener = self._listen(self.port)
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._closed.set()
         _close(self._listener)
         self._cut_all()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless the host is closed meanwhile."""
+        self._closed.wait(seconds)
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server((HOST, port), backlog=64)
@@ -110,28 +114,9 @@ class ModelHost:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def reply(self) -> Iterator[bytes]:
-        """The lines of a good answer."""
-        for word in self._says.split(" "):
-            yield _token(word + " ")
-        yield _line(
-            {
-                "model": MODEL,
-                "message": {"role": "assistant", "content": ""},
-                "done": True,
-                "done_reason": "stop",
-                "prompt_eval_count": 900,
-                "eval_count": len(self._says.split(" ")),
-            }
-        )
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, unless the host is closed meanwhile."""
-        self._closed.wait(seconds)
-
 
 class _Exchange:
-    """One request on one connection; the connection is closed after it."""
+    """One request on one connection, which then closes."""
 
     def __init__(self, connection: socket.socket, host: ModelHost) -> None:
         self._send = connection.sendall
@@ -145,25 +130,28 @@ class _Exchange:
         if not asked and misdeed not in _WHOLE_HOST:
             self._small(path)
             return
-        whole = {
-            Misdeed.NOT_FOUND: lambda: self._whole(404, {"error": f"model '{MODEL}' not found"}),
-            Misdeed.BUSY: lambda: self._whole(503, {"error": "server busy, please try again"}),
-            Misdeed.HTML: lambda: self._head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>"),
-            Misdeed.EMPTY: lambda: self._head(200, "application/x-ndjson", b""),
-            Misdeed.WRONG_JSON: lambda: self._head(
-                200, "application/x-ndjson", b'{"choices":[{"text":7}]}\n[1]\n'
-            ),
-            Misdeed.HANG: lambda: self._host.wait(HANG_S),
-            Misdeed.HEADER_DRIP: self._drip_headers,
-        }
-        if misdeed in whole:
-            whole[misdeed]()
-        else:
-            self._stream(misdeed)
+        match misdeed:
+            case Misdeed.NOT_FOUND:
+                self._whole(404, {"error": f"model '{MODEL}' not found"})
+            case Misdeed.BUSY:
+                self._whole(503, {"error": "server busy, please try again"})
+            case Misdeed.HTML:
+                self._head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>")
+            case Misdeed.EMPTY:
+                self._head(200, _LINES, b"")
+            case Misdeed.WRONG_JSON:
+                self._head(200, _LINES, b'{"choices":[{"text":7}]}\n[1]\n')
+            case Misdeed.HANG:
+                self._host.wait(_HANG_S)
+            case Misdeed.HEADER_DRIP:
+                self._send(b"HTTP/1.1 200 OK\r\n")
+                self._forever(lambda: b"X-Wait: more\r\n", drip=True)
+            case _:
+                self._stream(misdeed)
 
     def _small(self, path: str) -> None:
-        """What is asked of the host itself."""
-        card = {"model_info": {"general.architecture": "llama", "llama.context_length": CONTEXT}}
+        """Answer a request about the host itself."""
+        card = {"model_info": {"general.architecture": "llama", "llama.context_length": 8192}}
         tag = {"name": MODEL, "model": MODEL, "digest": "c" * 64, "size": 1}
         answers: dict[str, dict[str, Any]] = {
             "/api/show": card | {"details": {"family": "llama"}, "capabilities": ["completion"]},
@@ -174,99 +162,90 @@ class _Exchange:
         self._whole(200, answers.get(path, {}))
 
     def _stream(self, misdeed: Misdeed) -> None:
-        waits = {Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: HANG_S}
-        self._head(200, "application/x-ndjson")
-        self._host.wait(waits.get(misdeed, _ANSWER_S))
-        if misdeed is Misdeed.BODY_DRIP:
-            self._forever(lambda: b"x", 0.1, start=b'{"message":{"content":"')
-        elif misdeed is Misdeed.ENDLESS_LINE:
-            self._forever(lambda: b"x" * 65_536, 0.05, start=b'{"message":{"content":"')
-        elif misdeed is Misdeed.FLOOD:
-            self._forever(lambda: _token("more "), 0.002)
-        elif misdeed in {Misdeed.NONE, Misdeed.SLOW}:
-            for line in self._host.reply():
-                self._chunk(line)
-            self._send(b"0\r\n\r\n")
-        else:
-            self._broken(misdeed)
+        self._head(200, _LINES)
+        self._host.wait({Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: _HANG_S}.get(misdeed, _ANSWER_S))
+        match misdeed:
+            case Misdeed.NONE | Misdeed.SLOW | Misdeed.TOO_SLOW:
+                words = self._host.says.split(" ")
+                for word in words:
+                    self._chunk(_line(f"{word} "))
+                self._chunk(_line("", done=True, done_reason="stop", prompt_eval_count=900, eval_count=len(words)))
+                self._end()
+            case Misdeed.BODY_DRIP | Misdeed.ENDLESS_LINE:
+                self._chunk(b'{"message":{"content":"')
+                drip = misdeed is Misdeed.BODY_DRIP
+                self._forever(lambda: _framed(b"x" if drip else b"x" * 65_536), pause_s=0.1 if drip else 0.05)
+            case Misdeed.FLOOD:
+                self._forever(lambda: _framed(_line("more ")), pause_s=0.002)
+            case _:
+                self._broken(misdeed)
 
     def _broken(self, misdeed: Misdeed) -> None:
-        """Some tokens, then what the row is about."""
+        """Send some tokens, then fail."""
         for number in range(_TOKENS_BEFORE):
-            self._chunk(_token(f"word{number} "))
+            self._chunk(_line(f"word{number} "))
         match misdeed:
             case Misdeed.STALL:
-                self._host.wait(HANG_S)
+                self._host.wait(_HANG_S)
             case Misdeed.MALFORMED:
                 self._chunk(b'{"message": {"content": "abc\n')
-                self._send(b"0\r\n\r\n")
+                self._end()
             case Misdeed.ERROR_LINE:
-                self._chunk(_line({"error": "an error was encountered while running the model"}))
-                self._send(b"0\r\n\r\n")
+                self._chunk(b'{"error": "an error was encountered while running the model"}\n')
+                self._end()
             case Misdeed.ENDS_EARLY:
-                self._send(b"0\r\n\r\n")
+                self._end()
             case _:
-                # Closing with this set sends RST.
+                # With this option, closing sends RST.
                 self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _drip_headers(self) -> None:
-        self._send(b"HTTP/1.1 200 OK\r\n")
-        while True:  # until the client goes away, or the next row begins: then sending fails
-            for byte in b"X-Wait: more\r\n":
-                self._send(bytes([byte]))
-                self._host.wait(0.1)
-
-    def _forever(self, piece: Callable[[], bytes], pause_s: float, start: bytes = b"") -> None:
-        """Until the client goes away, or the next row begins."""
-        if start:
-            self._chunk(start)
+    def _forever(self, piece: Callable[[], bytes], pause_s: float = 0.1, *, drip: bool = False) -> None:
+        """Send until the client leaves or the next row begins: then sending fails. `drip` sends bytes."""
         while True:
-            self._chunk(piece())
-            time.sleep(pause_s)
+            content = piece()
+            for part in [content[i : i + 1] for i in range(len(content))] if drip else [content]:
+                self._send(part)
+                time.sleep(pause_s)
 
     def _whole(self, status: int, body: dict[str, Any]) -> None:
         self._head(status, "application/json", json.dumps(body).encode())
 
     def _head(self, status: int, kind: str, body: bytes | None = None) -> None:
-        """Status and headers, and the body where it is known; without one, chunks follow."""
+        """Send status and headers, and the body; chunks follow where the body is None."""
         length = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}"
         head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nConnection: close\r\n{length}\r\n\r\n"
         self._send(head.encode() + (body or b""))
 
     def _chunk(self, data: bytes) -> None:
-        self._send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self._send(_framed(data))
+
+    def _end(self) -> None:
+        self._send(b"0\r\n\r\n")
 
 
-def _token(text: str) -> bytes:
-    return _line({"model": MODEL, "message": {"role": "assistant", "content": text}, "done": False})
+def _framed(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value).encode() + b"\n"
+def _line(content: str, *, done: bool = False, **more: Any) -> bytes:
+    message = {"role": "assistant", "content": content}
+    return json.dumps({"model": MODEL, "message": message, "done": done, **more}).encode() + b"\n"
 
 
 def _request_path(connection: socket.socket) -> str | None:
-    """Read one request to its end; None where the client goes away first."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        piece = connection.recv(65_536)
-        if not piece:
-            return None
-        received += piece
-    head, _, body = received.partition(b"\r\n\r\n")
-    request, *headers = head.decode("latin-1").split("\r\n")
-    lengths = [line.split(":", 1)[1] for line in headers if line.lower().startswith("content-length:")]
-    missing = int(lengths[0]) - len(body) if lengths else 0
-    while missing > 0:
-        piece = connection.recv(65_536)
-        if not piece:
-            return None
-        missing -= len(piece)
-    return request.split(" ")[1].partition("?")[0]
+    """Read one request to its end; None where the client leaves first."""
+    with connection.makefile("rb") as lines:
+        request = lines.readline().decode("latin-1").split(" ")
+        length = 0
+        while (header := lines.readline().decode("latin-1").strip().lower()) != "":
+            if header.startswith("content-length:"):
+                length = int(header.partition(":")[2])
+        body = lines.read(length)
+    return request[1].partition("?")[0] if len(request) > 1 and len(body) == length else None
 
 
 def _close(listener: socket.socket) -> None:
-    """Wakes the thread that accepts, which closing alone does not."""
+    """Close, and wake the thread that accepts."""
     with suppress(OSError):
         listener.shutdown(socket.SHUT_RDWR)
     listener.close()

@@ -1,4 +1,4 @@
-"""The real query function on a local stack of its own, with a hand on everything that it depends on."""
+"""The real query function on a new local stack, with control over everything that it depends on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.chaos.door import Trouble, TroubledDoor
 from benchmarks.chaos.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.doors import Doors, Seen
-from benchmarks.faults.documents import pdf
+from benchmarks.pdfs import pdf
+from benchmarks.proxy import Proxy
 from infra.local.supervisor import running_stack
 
 KEY = "chaos/boiler.pdf"
@@ -32,37 +32,37 @@ _RETRY_S = 0.2
 
 @dataclass
 class Rig:
-    """Everything that a row needs. `deadline_s` and `rest_s` are the function's settings."""
+    """The stack and its dependencies. `deadline_s` and `rest_s` are the function's settings."""
 
     host: ModelHost
-    chroma: TroubledDoor
-    ledger: TroubledDoor
+    chroma: Proxy
+    ledger: Proxy
     doors: Doors
     gateway: str
-    headers: Mapping[str, str]  # who asks
+    headers: Mapping[str, str]  # the API key
     deadline_s: float
     rest_s: float
 
     def ask(self, **more: Any) -> Seen:
-        """The one question."""
+        """Ask the one question."""
         return self.doors.ask({"question": QUESTION, **more})
 
     def together(self, *bodies: dict[str, Any]) -> list[Seen]:
-        """The question several times at once, each with its own additions."""
+        """Ask the question several times at once, each with its additions."""
         with ThreadPoolExecutor(len(bodies)) as pool:
             return list(pool.map(lambda more: self.ask(**more), bodies))
 
     def heal(self) -> None:
-        """Everything is well again."""
+        """End every fault."""
         self.host.behave(Misdeed.NONE)
-        self.chroma.behave(Trouble.NONE)
-        self.ledger.behave(Trouble.NONE)
+        self.chroma.behave()
+        self.ledger.behave()
 
     def recovery(self, patience_s: float) -> float:
-        """Seconds until both environments of the function answer again; `patience_s` where they do not."""
+        """Return the seconds until both environments answer again; `patience_s` where they do not."""
         started = time.monotonic()
         while time.monotonic() - started < patience_s:
-            # Two at once: neither environment is free while the other answers.
+            # Two at once: each environment answers one question at a time.
             if all(_is_answer(seen) for seen in self.together({}, {})):
                 return time.monotonic() - started
             time.sleep(_RETRY_S)
@@ -75,9 +75,9 @@ def _is_answer(seen: Seen) -> bool:
 
 @contextmanager
 def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
-    """A stack with one indexed document, whose model host, Chroma and ledger are in our hands."""
+    """Run a stack with one indexed document, and control its model host, Chroma and ledger."""
     with ExitStack() as stack:
-        host, chroma, ledger = ModelHost(SAYS), TroubledDoor(), TroubledDoor()
+        host, chroma, ledger = ModelHost(SAYS), Proxy(), Proxy()
         for one in (host, chroma, ledger):
             stack.callback(one.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-chaos-")))
@@ -95,8 +95,6 @@ def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
         chroma.backend_port = int(parts.chroma.rsplit(":", 1)[1])
         ledger.backend_port = int(parts.aws_endpoint.rsplit(":", 1)[1])
         doors = stack.enter_context(Doors(parts, timeout_s=4 * deadline_s + 10))
-        found = doors.settled(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
-        if found["status"] != "INDEXED":
-            raise RuntimeError(f"the document of this suite is {found['status']}: {found['detail']}")
+        doors.indexed(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
         headers = {"x-api-key": parts.api_key}
         yield Rig(host, chroma, ledger, doors, parts.gateway, headers, deadline_s, rest_s)

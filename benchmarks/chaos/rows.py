@@ -1,4 +1,4 @@
-"""What goes wrong, what a client is promised to see then, and whether it saw that."""
+"""The faults, the promise to the client for each, and whether an answer keeps it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from benchmarks.chaos.door import Trouble
 from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig
-from benchmarks.doors import Seen
-from docwell.errors import DocwellError, Unavailable
-from docwell.http.sse import CONTENT_TYPE
+from benchmarks.doors import SSE, Seen
+from benchmarks.proxy import Fault
 
-PROBLEM_JSON = "application/problem+json"
+_PROBLEM_JSON = "application/problem+json"
 _PROBLEM_PREFIX = "urn:docwell:problem:"
-_OK = 200
 
-# A question's additions for each way to ask it. The first two are asked at once.
+# The additions to a question for each way to ask it. The first two are asked at once.
 MODES: Mapping[str, dict[str, Any]] = {
     "no fallback": {},
     "extractive": {"fallback": "extractive"},
@@ -27,7 +24,7 @@ MODES: Mapping[str, dict[str, Any]] = {
 
 
 class Promise(StrEnum):
-    """What is promised of a row."""
+    """The promise of a row."""
 
     ANSWER = "an answer"
     FALLBACK = "a typed error, or the best sentences where the caller allows it"
@@ -37,7 +34,7 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`begin` makes it go wrong."""
+    """One fault; `begin` causes it."""
 
     name: str
     begin: Callable[[Rig], None]
@@ -48,43 +45,44 @@ def _model(misdeed: Misdeed, promise: Promise = Promise.FALLBACK) -> Row:
     return Row(f"model host: {misdeed}", lambda rig: rig.host.behave(misdeed), promise)
 
 
-def _chroma(trouble: Trouble, promise: Promise = Promise.ERROR) -> Row:
-    return Row(f"Chroma: {trouble}", lambda rig: rig.chroma.behave(trouble), promise)
+def _chroma(fault: Fault, promise: Promise = Promise.ERROR) -> Row:
+    return Row(f"Chroma: {fault}", lambda rig: rig.chroma.behave(fault), promise)
 
 
-def _ledger(trouble: Trouble, promise: Promise = Promise.ERROR) -> Row:
-    return Row(f"ledger: {trouble}", lambda rig: rig.ledger.behave(trouble), promise)
+def _ledger(fault: Fault) -> Row:
+    return Row(f"ledger: {fault}", lambda rig: rig.ledger.behave(fault), Promise.ERROR)
 
 
 ROWS = (
     _model(Misdeed.SLOW, Promise.ANSWER),
     *(_model(misdeed) for misdeed in Misdeed if misdeed not in {Misdeed.NONE, Misdeed.SLOW}),
-    _chroma(Trouble.DOWN),
-    _chroma(Trouble.BROKEN),
-    _chroma(Trouble.HANG),
-    _chroma(Trouble.SLOW, Promise.IN_TIME),
-    _ledger(Trouble.THROTTLED),
-    _ledger(Trouble.DOWN),
-    _ledger(Trouble.HANG),
+    _chroma(Fault.DOWN),
+    _chroma(Fault.BROKEN),
+    _chroma(Fault.HANG),
+    _chroma(Fault.SLOW, Promise.IN_TIME),
+    _ledger(Fault.THROTTLED),
+    _ledger(Fault.DOWN),
+    _ledger(Fault.HANG),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`what` the client saw, in words, and whether that was promised."""
+    """The client's view in words, and whether it keeps the promise."""
 
     what: str
     ok: bool
 
 
 def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
-    """Hold what was seen against the promise."""
+    """Judge an answer against the promise."""
     if seen.broken is not None:
         return Verdict(f"{seen.status or 'no status'}, {seen.broken}", ok=False)
+    stream = seen.content_type == SSE
     answer, problem = _outcome(seen)
     if problem is not None:
-        fault = problem_fault(problem, None if seen.content_type == CONTENT_TYPE else seen.status)
-        place = "error event" if seen.content_type == CONTENT_TYPE else str(seen.status)
+        fault = problem_fault(problem, None if stream else seen.status)
+        place = "error event" if stream else str(seen.status)
         kind = str(problem.get("type", "no type")).removeprefix(_PROBLEM_PREFIX)
         allowed = promise is not Promise.ANSWER and not (promise is Promise.FALLBACK and mode == "extractive")
         return Verdict(f"{place} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None)
@@ -98,27 +96,24 @@ def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
 
 
 def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """(answer, problem) of a response or of the end of a stream; one or both are None."""
-    if seen.content_type == CONTENT_TYPE:
-        last = seen.events[-1] if seen.events else None
-        if last is None or not isinstance(last.data, dict):
+    """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
+    if seen.content_type == SSE:
+        # A stream ends with one answer or one error, and has no other.
+        ends = [event for event in seen.events if event.name in {"answer", "error"}]
+        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0].data, dict):
             return None, None
-        # An answer that follows an error, or the other way round, is none.
-        ends = [event.name for event in seen.events if event.name in {"answer", "error"}]
-        if ends == ["answer"] == [last.name]:
-            return last.data, None
-        return None, last.data if ends == ["error"] == [last.name] else None
+        return (ends[0].data, None) if ends[0].name == "answer" else (None, ends[0].data)
     if not isinstance(seen.body, dict):
         return None, None
-    if seen.content_type == PROBLEM_JSON:
+    if seen.content_type == _PROBLEM_JSON:
         return None, seen.body
-    return (seen.body if seen.status == _OK else None), None
+    return (seen.body if seen.status == 200 else None), None
 
 
 def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
-    """What is wrong with a problem document as the sign of a dependency that fails; None where it is right.
+    """Return the fault of a problem document for a failing dependency; None where it is right.
 
-    `status` is the HTTP status that it came with, None for one that came in a stream.
+    `status` is the HTTP status that it came with, None for one in a stream.
     """
     stated = problem.get("status")
     if not {"type", "title", "status", "detail", "request_id"} <= problem.keys():
@@ -127,8 +122,6 @@ def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
         return "not of docwell's types"
     if status is not None and status != stated:
         return f"says status {stated}"
-    if stated == DocwellError.status or problem["type"] == _PROBLEM_PREFIX + DocwellError.problem:
+    if stated == 500 or problem["type"] == f"{_PROBLEM_PREFIX}internal-error":
         return "a bare 500"
-    if stated not in {Unavailable.status, 504}:
-        return "blames the caller"
-    return None
+    return None if stated in {503, 504} else "blames the caller"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import Outcome, Run, change, key_of
+from benchmarks.faults.row import MOST_WAITING, Outcome, Run, change, key_of, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 
-# More messages waiting than this, and the users pause: the queue shall be busy, not endless.
-_MOST_WAITING = 12
-# A worker that is stopped for longer than this has lost its lease when it goes on.
+# A worker that is stopped for longer than this has lost its lease when it continues.
 _SHORT_LEASE_S = 2.0
 
 
@@ -26,7 +23,7 @@ def kill_ingest(run: Run) -> Outcome:
             after_s = world.random.uniform(0, 0.5)
             deadline = time.monotonic() + 60
             while not workers.kill_at_work(after_s) and time.monotonic() < deadline:
-                if world.queue.size() < _MOST_WAITING:
+                if world.queue.size() < MOST_WAITING:
                     change(world, 40)
                 time.sleep(0.01)
         outcome.at_rest(world, workers, run)
@@ -36,30 +33,17 @@ def kill_ingest(run: Run) -> Outcome:
 
 
 def kill_chroma(run: Run) -> Outcome:
-    """SIGKILL for Chroma at random instants under load, restarted."""
+    """SIGKILL for Chroma at random instants under load, then a restart."""
     outcome = Outcome()
     kills = run.times(50, 3)
     with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
-        done = threading.Event()
-
-        def load() -> None:
-            while not done.is_set():
-                if world.queue.size() < _MOST_WAITING:
-                    change(world, 40)
-                time.sleep(0.02)
-
-        users = threading.Thread(target=load, daemon=True)
-        users.start()
-        try:
+        with users(world, 40, pause_s=0.02):
             for number in run.steps(kills):
                 run.say(f"kill {number + 1} of {kills}")
                 time.sleep(world.random.uniform(0.5, 2.5))
                 world.chroma.kill()
                 time.sleep(world.random.uniform(0, 0.5))
                 world.chroma.start()
-        finally:
-            done.set()
-            users.join(30)
         outcome.at_rest(world, workers, run)
         outcome.read(reader)
         outcome.facts["kills"] = kills
@@ -68,7 +52,7 @@ def kill_chroma(run: Run) -> Outcome:
 
 
 def same_key(run: Run) -> Outcome:
-    """Two, then eight workers on the same key; some hang for longer than their lease and then go on."""
+    """Two, then eight workers on the same key; some hang for longer than their lease and then continue."""
     outcome, pauses = Outcome(), 0
     counts = run.variants(2, 8)
     for count in counts:
@@ -88,19 +72,19 @@ def same_key(run: Run) -> Outcome:
 
 
 def _crowd(world: World, workers: Workers, count: int) -> None:
-    """Some changes of one key, and a hint for each worker; perhaps one of them is paused."""
+    """Change one key, queue a hint for each worker, and perhaps pause one of them."""
     for _ in range(world.random.randint(1, 4)):
         change(world, 1)
     for _ in range(count):
         world.hint(key_of(0), sweep=world.random.random() < 0.2)
     time.sleep(world.random.uniform(0, 1.0))
     paused = world.random.random() < 0.5 and workers.pause_at_work(_SHORT_LEASE_S * 1.7)
-    for _ in range(count if paused else 0):  # somebody must come while it hangs, and after its lease is over
+    for _ in range(count if paused else 0):  # other workers must come while it hangs, and after its lease
         time.sleep(_SHORT_LEASE_S / count * 1.5)
         change(world, 1)
         world.hint(key_of(0))
     deadline = time.monotonic() + 10
-    while world.queue.size() > _MOST_WAITING and time.monotonic() < deadline:
+    while world.queue.size() > MOST_WAITING and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

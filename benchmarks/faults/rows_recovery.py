@@ -1,4 +1,4 @@
-"""Rows in which the index is built again: after the loss of Chroma's volume, and for a new pipeline."""
+"""Rows in which the index is rebuilt: after the loss of Chroma's volume, and for a new pipeline."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import Any
 
 from benchmarks.faults.documents import CHUNK_TOKENS, NEXT_CHUNK_TOKENS
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import Outcome, Run, change, key_of
-from benchmarks.faults.rows_dependencies import users
+from benchmarks.faults.row import Outcome, Run, change, key_of, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 from infra.local.lambda_runtime import Environment, FunctionError, FunctionSpec
-
-HANDLER = "functions.reconcile.handler.handler"
+from infra.local.stack import StackOptions
 
 
 class Reconciler:
-    """The reconcile function in an environment of its own, begun again where it was killed."""
+    """The reconcile function; each call starts a new environment."""
 
     def __init__(self, world: World, workers: Workers) -> None:
-        """Nothing is started."""
         short = {"DOCWELL_STUCK_AFTER_S": "0.5", "DOCWELL_STOP_BEFORE_S": "1"}
         self._spec = FunctionSpec(
-            HANDLER, world.environment(**short), timeout_s=120, init_timeout_s=120, on_line=workers.lines.append
+            StackOptions.reconcile_handler,
+            world.environment(**short),
+            timeout_s=120,
+            init_timeout_s=120,
+            on_line=workers.lines.append,
         )
 
     def call(self, **event: Any) -> dict[str, Any]:
-        """One call. Raises `FunctionError`."""
+        """Call it once. Raises `FunctionError`."""
         environment = Environment(self._spec)
         try:
             answer: dict[str, Any] = json.loads(environment.invoke(json.dumps(event).encode()))
@@ -36,9 +37,22 @@ class Reconciler:
         finally:
             environment.kill()
 
-    def until_complete(self, timeout_s: float = 300) -> int:
-        """Run passes until one is complete. Gives the messages that were sent."""
-        deadline, sent = time.monotonic() + timeout_s, 0
+    def until(self, deadline: float, done: str, run: Run | None = None, **event: Any) -> dict[str, Any]:
+        """Call it until the answer's field `done` is true, or the time is over. Return the last answer."""
+        answer: dict[str, Any] = {}
+        while not answer.get(done) and time.monotonic() < deadline:
+            try:
+                answer = self.call(**event)
+            except FunctionError:
+                continue
+            if run is not None and not answer[done]:
+                run.say(f"{answer.get('settled')} of {answer.get('keys')} documents are in the new index")
+                time.sleep(0.5)
+        return answer
+
+    def until_complete(self) -> int:
+        """Run passes until one is complete. Return the messages that they sent."""
+        deadline, sent = time.monotonic() + 300, 0
         while time.monotonic() < deadline:
             try:
                 answer = self.call(action="reconcile", force=True)
@@ -46,7 +60,7 @@ class Reconciler:
                 continue
             sent += sum(int(one["sent"]) for one in answer["pipelines"])
             if answer["complete"]:
-                return sent
+                break
         return sent
 
 
@@ -75,7 +89,7 @@ def volume_lost(run: Run) -> Outcome:
             run.say(f"reconcile, pass {number + 1}")
             time.sleep(1)
             hints = reconciler.until_complete()
-            if number == 0:  # everything was lost
+            if number == 0:
                 outcome.must_happen("hints of pass 1", hints, "hints")
             else:
                 outcome.facts["hints of pass 2"] = hints
@@ -91,6 +105,7 @@ def reindex(run: Run) -> Outcome:
     outcome = Outcome()
     keys = run.times(60, 12)
     tokens = (CHUNK_TOKENS, NEXT_CHUNK_TOKENS)
+    switch = {"action": "reindex", "step": "switch"}
     with (
         World(run.seed, chunk_tokens=tokens, range_pages=3) as world,
         Workers(world, 2) as workers,
@@ -104,22 +119,22 @@ def reindex(run: Run) -> Outcome:
         with users(world, keys, pause_s=1.0):
             _start(run, world, workers, reconciler)
             run.advance(0.3)
-            switched = _switch(run, reconciler, time.monotonic() + run.times(180, 25))
+            limit = time.monotonic() + run.times(180, 25)
+            switched = bool(reconciler.until(limit, "switched", run, **switch).get("switched"))
             run.advance(0.3)
         outcome.facts["switched under the stream"] = switched
         if not switched:
-            switched = _switch(run, reconciler, time.monotonic() + 300)
+            switched = bool(reconciler.until(time.monotonic() + 300, "switched", run, **switch).get("switched"))
         for _ in range(5):
             change(world, keys)
         outcome.stuck(workers.settle(300))
         run.say("the old index is removed")
-        reconciler.call(action="reindex", step="switch")
+        reconciler.call(**switch)
         if not switched:
             outcome.differences["stuck"] += 1
-            outcome.examples.append("stuck: the re-index did not become complete in time")
+            outcome.examples.append("stuck: the re-index did not complete in time")
         run.say("comparing")
-        found = world.comparator().compare_patiently(20, pipelines=world.pipelines[1:])
-        outcome.add(found)
+        outcome.add(world.comparator().compare_patiently(20, pipelines=world.pipelines[1:]))
         outcome.read(reader)
         outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
         outcome.facts["receives"] = world.queue.delivered
@@ -129,31 +144,11 @@ def reindex(run: Run) -> Outcome:
 
 
 def _start(run: Run, world: World, workers: Workers, reconciler: Reconciler) -> None:
-    """Begin, with workers killed meanwhile."""
-    run.say("the new index is begun")
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            if reconciler.call(action="reindex", step="start")["all_hinted"]:
-                break
-        except FunctionError:
-            continue
+    """Start the re-index, then kill workers."""
+    run.say("the new index is started")
+    reconciler.until(time.monotonic() + 120, "all_hinted", action="reindex", step="start")
     for _ in range(run.times(10, 3)):
         deadline = time.monotonic() + 20
         while not workers.kill_at_work(world.random.uniform(0, 0.4)) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(world.random.uniform(0, 0.8))
-
-
-def _switch(run: Run, reconciler: Reconciler, deadline: float) -> bool:
-    """Switch as soon as the new index is complete. Whether it came to that."""
-    while time.monotonic() < deadline:
-        try:
-            answer = reconciler.call(action="reindex", step="switch")
-        except FunctionError:
-            continue
-        if answer["switched"]:
-            return True
-        run.say(f"{answer.get('settled')} of {answer.get('keys')} documents are in the new index")
-        time.sleep(0.5)
-    return False

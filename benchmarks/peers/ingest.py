@@ -1,4 +1,4 @@
-"""PDFs into a Chroma server by LangChain or LlamaIndex, each as its documentation shows, with its defaults.
+"""Index PDFs in a Chroma server with LangChain or LlamaIndex, with their defaults.
 
 LangChain: https://docs.langchain.com/oss/python/langchain/knowledge-base and
 https://docs.langchain.com/oss/python/integrations/vectorstores/chroma. LlamaIndex:
@@ -7,8 +7,8 @@ https://developers.llamaindex.ai/python/examples/vector_stores/chromaindexdemo/.
 
 In: `framework` (langchain or llamaindex), `pdfs` (paths), `chroma_host`, `chroma_port`, `collection` (a new one),
 `model` (a folder), `threads`. Out: `seconds` from the first document to the last one stored, `pages`, `chunks`,
-`failed` (documents that it cannot read), and `characters_read`: how many characters of the extracted text stand in
-a vector, each counted once. The model reads 256 tokens: what a chunk has more is stored, and not read.
+`failed` (documents that it cannot read), and `characters`: how many characters of the extracted text stand in a
+vector, each counted once. The model reads 256 tokens and ignores the rest of a chunk.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
-class _Chunk(NamedTuple):
-    """What was embedded: `embedded` ends with `text`, which begins at `start` of the source (None: unknown)."""
+class Chunk(NamedTuple):
+    """The text that was embedded: `embedded` ends with `text`, which begins at `start` of the source, if known."""
 
     source: int
     start: int | None
@@ -31,92 +31,80 @@ class _Chunk(NamedTuple):
 
 
 class _Framework(NamedTuple):
-    """One framework: pages of a PDF, chunks of pages, chunks into the index, and what a chunk is."""
+    """One framework's steps. `chunks` says what was embedded of some pages and their splits."""
 
     load: Callable[[str], Sequence[Any]]
     split: Callable[[Sequence[Any]], Sequence[Any]]
     store: Callable[[Sequence[Any]], object]
-    chunks: Callable[[Sequence[Any], Sequence[Any]], Iterable[_Chunk]]
+    chunks: Callable[[Sequence[Any], Sequence[Any]], Iterable[Chunk]]
     warm_up: Callable[[], object]
 
 
-def langchain(asked: dict[str, Any]) -> Callable[[], _Framework]:
-    """LangChain, imported; call it to load its model and open the index."""
+def langchain(asked: dict[str, Any]) -> _Framework:
+    """Return LangChain's steps."""
     import chromadb
     from langchain_chroma import Chroma  # type: ignore[import-not-found]
     from langchain_community.document_loaders import PyPDFLoader  # type: ignore[import-not-found]
     from langchain_huggingface import HuggingFaceEmbeddings  # type: ignore[import-not-found]
-    from langchain_text_splitters import (  # type: ignore[import-not-found]
-        RecursiveCharacterTextSplitter,
+    from langchain_text_splitters import RecursiveCharacterTextSplitter  # type: ignore[import-not-found]
+
+    embeddings = HuggingFaceEmbeddings(model_name=asked["model"])
+    store = Chroma(
+        client=chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"]),
+        collection_name=asked["collection"],
+        embedding_function=embeddings,
+    )
+    # The sizes of its tutorial.
+    splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=200, add_start_index=True)
+
+    def chunks(pages: Sequence[Any], splits: Sequence[Any]) -> Iterable[Chunk]:
+        numbers = {page.metadata["page"]: number for number, page in enumerate(pages)}
+        for split in splits:
+            start, text = split.metadata["start_index"], split.page_content
+            yield Chunk(numbers[split.metadata["page"]], None if start < 0 else start, text, text)
+
+    return _Framework(
+        load=lambda path: PyPDFLoader(path).load(),
+        split=splitter.split_documents,
+        store=lambda splits: store.add_documents(documents=splits),
+        chunks=chunks,
+        warm_up=lambda: embeddings.embed_documents(["warm up"] * 8),
     )
 
-    def make() -> _Framework:
-        embeddings = HuggingFaceEmbeddings(model_name=asked["model"])
-        store = Chroma(
-            client=chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"]),
-            collection_name=asked["collection"],
-            embedding_function=embeddings,
-        )
-        # As its tutorial has it.
-        splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=200, add_start_index=True)
 
-        def chunks(pages: Sequence[Any], splits: Sequence[Any]) -> Iterable[_Chunk]:
-            numbers = {page.metadata["page"]: number for number, page in enumerate(pages)}
-            for split in splits:
-                start = split.metadata["start_index"]
-                text = split.page_content
-                yield _Chunk(numbers[split.metadata["page"]], None if start < 0 else start, text, text)
-
-        return _Framework(
-            load=lambda path: PyPDFLoader(path).load(),
-            split=splitter.split_documents,
-            store=lambda splits: store.add_documents(documents=splits),
-            chunks=chunks,
-            warm_up=lambda: embeddings.embed_documents(["warm up"] * 8),
-        )
-
-    return make
-
-
-def llamaindex(asked: dict[str, Any]) -> Callable[[], _Framework]:
-    """LlamaIndex, likewise."""
+def llamaindex(asked: dict[str, Any]) -> _Framework:
+    """Return LlamaIndex's steps."""
     import chromadb
     from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found]
     from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found]
     from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found]
-    from llama_index.embeddings.huggingface import (  # type: ignore[import-not-found]
-        HuggingFaceEmbedding,
-    )
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # type: ignore[import-not-found]
     from llama_index.readers.file import PDFReader  # type: ignore[import-not-found]
     from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found]
 
-    def make() -> _Framework:
-        client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
-        store = ChromaVectorStore(chroma_collection=client.get_or_create_collection(asked["collection"]))
-        embedding = HuggingFaceEmbedding(model_name=asked["model"])
-        splitter, reader = SentenceSplitter(), PDFReader()
-        # Its pipeline would split too; apart, it is known what was embedded.
-        pipeline = IngestionPipeline(transformations=[embedding], vector_store=store)
+    client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
+    store = ChromaVectorStore(chroma_collection=client.get_or_create_collection(asked["collection"]))
+    embedding = HuggingFaceEmbedding(model_name=asked["model"])
+    # Its pipeline could split too; apart, it shows what was embedded.
+    pipeline = IngestionPipeline(transformations=[embedding], vector_store=store)
 
-        def chunks(pages: Sequence[Any], nodes: Sequence[Any]) -> Iterable[_Chunk]:
-            numbers = {page.id_: number for number, page in enumerate(pages)}
-            for node in nodes:
-                embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
-                yield _Chunk(numbers[node.ref_doc_id], node.start_char_idx, node.text, embedded)
+    def chunks(pages: Sequence[Any], nodes: Sequence[Any]) -> Iterable[Chunk]:
+        numbers = {page.id_: number for number, page in enumerate(pages)}
+        for node in nodes:
+            embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
+            yield Chunk(numbers[node.ref_doc_id], node.start_char_idx, node.text, embedded)
 
-        return _Framework(
-            load=lambda path: reader.load_data(file=Path(path)),
-            split=splitter.get_nodes_from_documents,
-            store=lambda nodes: pipeline.run(nodes=nodes),
-            chunks=chunks,
-            warm_up=lambda: embedding.get_text_embedding_batch(["warm up"] * 8),
-        )
-
-    return make
+    return _Framework(
+        load=lambda path: PDFReader().load_data(file=Path(path)),
+        split=SentenceSplitter().get_nodes_from_documents,
+        store=lambda nodes: pipeline.run(nodes=nodes),
+        chunks=chunks,
+        warm_up=lambda: embedding.get_text_embedding_batch(["warm up"] * 8),
+    )
 
 
-def _read_characters(chunks: Iterable[_Chunk], model: str) -> int:
-    """How many characters of the sources stand in a vector: the union of what the model reads of each chunk."""
+def read_characters(chunks: Iterable[Chunk], model: str) -> int:
+    """Count the source characters in a vector: the union of the parts of chunks that the model reads."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(Path(model) / "tokenizer.json"))
@@ -132,15 +120,12 @@ def _read_characters(chunks: Iterable[_Chunk], model: str) -> int:
             apart += read
         else:
             spans.setdefault(chunk.source, []).append((chunk.start, chunk.start + read))
-    return apart + sum(map(_union, spans.values()))
-
-
-def _union(spans: list[tuple[int, int]]) -> int:
-    total = reached = 0
-    for start, end in sorted(spans):
-        total += max(0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+    for found in spans.values():
+        reached = 0
+        for start, end in sorted(found):
+            apart += max(0, end - max(start, reached))
+            reached = max(reached, end)
+    return apart
 
 
 def main() -> None:
@@ -149,7 +134,7 @@ def main() -> None:
     import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(asked["threads"])
-    framework = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)()
+    framework = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)
     framework.warm_up()
     began = time.perf_counter()
     everything: list[tuple[Sequence[Any], Sequence[Any]]] = []
@@ -157,23 +142,20 @@ def main() -> None:
     for path in asked["pdfs"]:
         try:
             pages = framework.load(path)
-        except Exception as error:  # noqa: BLE001 - pypdf raises anything for a PDF that it cannot read
+        except Exception as error:  # noqa: BLE001 - pypdf raises any exception for a PDF that it cannot read
             failed.append(f"{Path(path).name}: {type(error).__name__}")
             continue
         chunks = framework.split(pages)
         if chunks:
             framework.store(chunks)
         everything.append((pages, chunks))
-    answer = {
-        "seconds": time.perf_counter() - began,
+    seconds = time.perf_counter() - began
+    read = sum(read_characters(framework.chunks(pages, chunks), asked["model"]) for pages, chunks in everything)
+    counts = {
         "pages": sum(len(pages) for pages, _ in everything),
-        "chunks": sum(len(chunks) for _, chunks in everything),
-        "characters_read": sum(
-            _read_characters(framework.chunks(pages, chunks), asked["model"]) for pages, chunks in everything
-        ),
-        "failed": failed,
+        "chunks": sum(len(each) for _, each in everything),
     }
-    print(json.dumps(answer))
+    print(json.dumps({"seconds": seconds, "characters": read, "failed": failed, **counts}))
 
 
 if __name__ == "__main__":

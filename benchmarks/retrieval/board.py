@@ -1,4 +1,4 @@
-"""The goals of each set, and the leader board in `docs/retrieval.md`, a line for each configuration."""
+"""The goals of each set, and the table in `docs/retrieval.md` with a line for each configuration."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The scores of one set, by measure: a value for each question."""
+    """The scores of one set by measure, with a value for each question."""
 
     name: str
     scores: dict[str, list[float]]
 
 
 def write_board(way: str, chunk_tokens: int, index: str, entries: Sequence[Entry]) -> None:
-    """Put the line of this configuration into the page, in place of an earlier one of the same."""
+    """Write the line of this configuration into the page, and replace its earlier line."""
     page = PAGE.read_text(encoding="utf-8")
     found = _BOARD.search(page)
     if found is None:
-        raise ValueError(f"{PAGE} has no place for the leader board")
+        raise ValueError(f"{PAGE} has no marks for the table")
     configuration = f"{way}, {chunk_tokens} tokens, {index}"
     lines = [
         line

@@ -1,4 +1,4 @@
-"""What a list of passages is worth for a question, and how sure a difference is. Pure.
+"""Measures of a list of passages for a question, and the cause of a miss. Pure functions.
 
 Recall, precision, precision-omega and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
@@ -6,23 +6,23 @@ Recall, precision, precision-omega and IoU are those of Chroma's report on chunk
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from benchmarks.retrieval.sets import Asked
 from docwell.models import Passage
 
 HITS = (1, 3, 5, 10)
-# A sample of samples: the interval moves by less than half a point from one seed to the next.
-_RESAMPLED = 2000
-_CONFIDENCE = 95.0
+WRONG_DOCUMENT = "wrong document"
+OUT_RANKED = "out-ranked in the right document"
+CUT = "cut by the chunker"
+NOT_EXTRACTED = "not extracted"
+_SHOWN_CHARACTERS = 160
 
 Span = tuple[int, int]
 
 
 def merged(spans: Sequence[Span]) -> list[Span]:
-    """The same characters in spans that do not touch, in order.
+    """Return the same characters in spans that do not touch, in order.
 
     >>> merged([(5, 9), (0, 3), (2, 4)])
     [(0, 4), (5, 9)]
@@ -37,18 +37,18 @@ def merged(spans: Sequence[Span]) -> list[Span]:
 
 
 def characters(spans: Sequence[Span]) -> int:
-    """How many characters the spans have, each span counted by itself."""
+    """Return the sum of the spans' lengths."""
     return sum(end - start for start, end in spans)
 
 
 def overlap(one: Sequence[Span], other: Sequence[Span]) -> int:
-    """How many characters are in both, counted once."""
+    """Return the number of characters in both, each counted once."""
     both = [(max(a, x), min(b, y)) for a, b in one for x, y in other if max(a, x) < min(b, y)]
     return characters(merged(both))
 
 
 def of_characters(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
-    """Recall, precision and IoU (0 to 100) of the passages; what comes twice counts twice below the line."""
+    """Return recall, precision and IoU (0 to 100); a character retrieved twice counts twice as retrieved."""
     references = merged(asked.spans)
     own = [(one.chunk.start, one.chunk.end) for one in passages if one.document == asked.key]
     found, wanted = overlap(own, references), characters(references)
@@ -61,14 +61,14 @@ def of_characters(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]
 
 
 def precision_omega(asked: Asked, chunks: Sequence[Span]) -> float:
-    """Precision (0 to 100) if exactly the chunks that touch a reference came: the chunker's own limit."""
+    """Return the precision (0 to 100) of exactly the chunks that touch a reference: the chunker's limit."""
     references = merged(asked.spans)
     touched = [span for span in chunks if overlap([span], references)]
     return 100 * overlap(touched, references) / characters(touched) if touched else 0.0
 
 
 def of_pages(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
-    """Whether one of the first 1, 3, 5, 10 passages is on a page that answers: 0 or 100 each."""
+    """Return whether one of the first 1, 3, 5, 10 passages is on a page that answers: 0 or 100 each."""
     rank = rank_of_page(asked, passages)
     scores = {f"page hit@{k}": 100.0 * (rank <= k) for k in HITS}
     if asked.answer is not None:
@@ -78,7 +78,7 @@ def of_pages(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
 
 
 def rank_of_page(asked: Asked, passages: Sequence[Passage]) -> int:
-    """The place of the first passage on a page that answers, from 1; beyond all that are looked at if none is."""
+    """Return the rank, from 1, of the first passage on a page that answers; a larger number where none is."""
     for place, passage in enumerate(passages, 1):
         pages = range(passage.chunk.page_start, passage.chunk.page_end + 1)
         if any((passage.document, page) in asked.pages for page in pages):
@@ -87,7 +87,7 @@ def rank_of_page(asked: Asked, passages: Sequence[Passage]) -> int:
 
 
 def normal(text: str) -> str:
-    """The text as answers are compared: letters and digits alone, in small letters.
+    """Return the letters and digits of a text in lower case, to compare answers.
 
     >>> normal("24-yard Line")
     '24yardline'
@@ -95,19 +95,39 @@ def normal(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def interval(values: Sequence[float], seed: int = 7) -> tuple[float, float]:
-    """The 95% bootstrap interval of the mean of one value per question."""
-    return _percentiles(np.asarray(values, dtype=np.float64), seed)
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """One question that was missed, its cause, and the passages that came instead."""
+
+    asked: Asked
+    cause: str
+    passages: tuple[Passage, ...]
+
+    def as_text(self) -> str:
+        """Return some lines for people."""
+        places = ", ".join(f"{key} page {page}" for key, page in sorted(self.asked.pages)) or self.asked.key
+        lines = [f"{self.asked.text}", f"  {self.cause}; the answer is in {places}"]
+        for number, one in enumerate(self.passages, 1):
+            text = " ".join(one.chunk.text.split())[:_SHOWN_CHARACTERS]
+            lines.append(f"  {number}. {one.document} page {one.chunk.page_start} ({one.score:.2f}): {text}")
+        return "\n".join(lines)
 
 
-def paired(after: Sequence[float], before: Sequence[float], seed: int = 7) -> tuple[float, float, float]:
-    """The mean difference of the same questions' values, and its 95% bootstrap interval."""
-    difference = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    return float(difference.mean()), *_percentiles(difference, seed)
-
-
-def _percentiles(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
-    drawn = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLED, len(values)))
-    outside = (100 - _CONFIDENCE) / 2
-    low, high = np.percentile(values[drawn].mean(axis=1), [outside, 100 - outside])
-    return float(low), float(high)
+def cause(asked: Asked, passages: Sequence[Passage], all_chunks: Sequence[Passage]) -> str:
+    """Return why none of the passages answers. `all_chunks` are those of the whole set."""
+    own = [one for one in all_chunks if one.document == asked.key]
+    if asked.spans:
+        spans = [(one.chunk.start, one.chunk.end) for one in own]
+        if any(not overlap(spans, [reference]) for reference in asked.spans):
+            return NOT_EXTRACTED
+        whole = any(start <= a and b <= end for a, b in asked.spans for start, end in spans)
+    else:
+        on_page = [one.chunk.text for one in own if (one.document, one.chunk.page_start) in asked.pages]
+        wanted = normal(asked.answer or "")
+        if not on_page or wanted not in normal("".join(on_page)):
+            return NOT_EXTRACTED
+        # FinanceBench has no answer text, so every chunk of the page passes.
+        whole = any(wanted in normal(text) for text in on_page)
+    if not whole:
+        return CUT
+    return OUT_RANKED if any(one.document == asked.key for one in passages) else WRONG_DOCUMENT

@@ -1,18 +1,19 @@
-"""The questions with the places that answer them, and the documents that they are asked of."""
+"""The questions with the places that answer them, and their documents."""
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. `pages` are (key, 1-based page) that answer it; `spans` are characters of the text `key`.
+    """One question, whose document is `key`. `pages` are (key, 1-based page); `spans` are characters of the text.
 
-    A set has pages or spans. `answer` is text that must stand in a passage, where the set has one.
+    A set has pages or spans. `answer` is text that must be in a passage, where the set has one.
     """
 
     text: str
@@ -24,7 +25,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Questions, and the files of their documents by key; all keys are of the collection `name`."""
+    """Questions, and the files of their documents by key; all keys are in the collection `name`."""
 
     name: str
     title: str
@@ -32,66 +33,56 @@ class EvaluationSet:
     asked: tuple[Asked, ...]
 
     def sample(self, count: int | None) -> EvaluationSet:
-        """About `count` of the questions, spread evenly; the documents stay all, or the set would be easier."""
+        """Return about `count` of the questions, spread evenly, over all documents."""
         if count is None or count >= len(self.asked):
             return self
         step = len(self.asked) / count
-        return EvaluationSet(
-            self.name, self.title, self.files, tuple(self.asked[int(i * step)] for i in range(count))
-        )
+        return replace(self, asked=tuple(self.asked[int(i * step)] for i in range(count)))
 
 
 def chunking(folder: Path) -> EvaluationSet:
-    """Chroma's chunking evaluation: five long texts, references exact to the character."""
+    """Load Chroma's chunking evaluation: five long texts, with references exact to the character."""
     files = {f"chunking/{path.name}": path for path in sorted((folder / "chunking" / "corpora").glob("*.md"))}
     with (folder / "chunking" / "questions_df.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    asked = tuple(
-        Asked(
-            row["question"],
-            f"chunking/{row['corpus_id']}.md",
-            spans=tuple((one["start_index"], one["end_index"]) for one in json.loads(row["references"])),
-        )
-        for row in rows
-    )
+
+    def spans(row: dict[str, str]) -> tuple[tuple[int, int], ...]:
+        return tuple((one["start_index"], one["end_index"]) for one in json.loads(row["references"]))
+
+    asked = tuple(Asked(row["question"], f"chunking/{row['corpus_id']}.md", spans=spans(row)) for row in rows)
     return EvaluationSet("chunking", "chunking (Chroma)", files, asked)
 
 
 def financebench(folder: Path) -> EvaluationSet:
-    """Questions on company filings: the page of the evidence."""
-    rows = json.loads((folder / "financebench" / "questions_dev.json").read_text(encoding="utf-8"))
-    asked = tuple(
-        Asked(
-            row["question"],
-            f"financebench/{row['doc']}.pdf",
-            frozenset(
-                (f"financebench/{one['doc']}.pdf", one[field])
-                for one in row["evidence"]
-                for field in ("page1", "best_page1")
-            ),
+    """Load questions on company filings, with the pages of the evidence."""
+
+    def pages(row: dict[str, Any]) -> frozenset[tuple[str, int]]:
+        return frozenset(
+            (f"financebench/{one['doc']}.pdf", one[field])
+            for one in row["evidence"]
+            for field in ("page1", "best_page1")
         )
-        for row in rows
-    )
+
+    rows = _questions(folder, "financebench/questions_dev.json")
+    asked = tuple(Asked(row["question"], f"financebench/{row['doc']}.pdf", pages(row)) for row in rows)
     return EvaluationSet("financebench", "FinanceBench", _pdfs(folder, "financebench"), asked)
 
 
 def xquad(folder: Path) -> EvaluationSet:
-    """English questions on English articles, between translations of some of them into eight languages."""
-    rows = json.loads((folder / "xquad" / "questions_en_dev.json").read_text(encoding="utf-8"))
-    asked = tuple(
-        Asked(
-            row["question"],
-            f"xquad/{row['doc']}",
-            frozenset({(f"xquad/{row['doc']}", row["page"])}),
-            (),
-            row["answer"],
-        )
-        for row in rows
-    )
-    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), asked)
+    """Load English questions on English articles, among translations of some articles into eight languages."""
+    asked = []
+    for row in _questions(folder, "xquad/questions_en_dev.json"):
+        key = f"xquad/{row['doc']}"
+        asked.append(Asked(row["question"], key, frozenset({(key, row["page"])}), answer=row["answer"]))
+    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), tuple(asked))
 
 
 SETS = {"chunking": chunking, "financebench": financebench, "xquad": xquad}
+
+
+def _questions(folder: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((folder / name).read_text(encoding="utf-8"))
+    return rows
 
 
 def _pdfs(folder: Path, name: str) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Ways to retrieve that are compared: what docwell does, and the same without one part of it."""
+"""Ways to retrieve: docwell's, and the same without one part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from docwell.query.retrieval.retrieval import Retrieval, Scope
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One configuration of retrieval. Without `question` passages come by their vectors alone."""
+    """One configuration of retrieval. Without `question`, passages are ranked by their vectors alone."""
 
     name: str
     weights: Weights = field(default_factory=Weights)
@@ -22,20 +22,17 @@ class Way:
     def search(
         self, retrieval: Retrieval, scope: Scope, vector: Sequence[float], top_k: int, question: str
     ) -> list[Passage]:
-        """The passages that this way gives."""
+        """Return the passages."""
         configured = replace(retrieval, weights=self.weights, focused=self.focused)
         return configured.search(scope, vector, top_k, question if self.question else "")
 
 
-NEAREST = Way("nearest", question=False)
-RANKED = Way("ranked")
-FOCUSED = Way("focused", focused=True)
 WAYS = {
     way.name: way
     for way in (
-        NEAREST,
-        RANKED,
-        FOCUSED,
+        Way("nearest", question=False),
+        Way("ranked"),
+        Way("focused", focused=True),
         Way("without-units", Weights(unit=0.0)),
         Way("without-words", Weights(words=0.0)),
         Way("without-name", Weights(name=0.0)),

@@ -1,13 +1,10 @@
-"""What 1,000 pages, 1,000 questions and a month in which nobody asks cost, beside a managed knowledge base.
+"""The price of 1,000 pages, 1,000 questions and an idle month, beside a managed knowledge base.
 
-Seconds are those that `bench-ingest`, `bench-query` and `bench-coldstart` of this run measured; prices are those
-of two dated files, `docwell/query/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json` here,
-each
-with the title of its page and how it is known: some are from memory, and none is a bill. docwell's sums are for
-the defaults of `template.yaml`, with network, firewall, alarms and receipts; the managed side has its list prices
-alone. Both are asked with the same tokens, though a hosted model and a small one of one's own do not answer alike.
-No GPU is measured: that a question keeps its host busy for 2 s is assumed (`Workload` in `bill.py`, with all else
-that is).
+Seconds come from the reports of `bench-ingest`, `bench-query` and `bench-coldstart`. Prices come from two dated
+files, `docwell/query/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json`; each entry says how
+it is known, and none is a bill. docwell's sums are for the defaults of `template.yaml`, with network, firewall,
+alarms and receipts; the managed side is its list prices alone. Both get the same tokens. No GPU is measured: a
+question keeps its host busy for an assumed 2 s (`Workload` in `bill.py` has all assumptions).
 """
 
 from __future__ import annotations
@@ -15,82 +12,76 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from benchmarks.speed import bill, managed
+from benchmarks.progress import CONSOLE
+from benchmarks.speed import bill
 from benchmarks.speed.bill import WORKLOAD, Measured
-from benchmarks.speed.managed import ManagedPrices
-from benchmarks.speed.one_run import Bench, NotOneRunError, read_all
-from benchmarks.speed.options import Options
+from benchmarks.speed.managed import STORES, ManagedPrices
+from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.page import figures, read
 from docwell.query.costs import Prices, load_prices
 from infra.report import REPORTS, Report
 
 LOADS = (10, 1_000, 100_000)  # questions a day
-STORED_PAGES = 10_000  # of a month in which nobody asks: a hundred filings
+STORED_PAGES = 10_000  # of an idle month: a hundred filings
+# The short form fills 1,000 chunks only.
+_QUESTION_MS = ("warm, 10,000 chunks, 1 client: p50", "warm, 1,000 chunks, 1 client: p50")
 _THOUSAND = 1000
 _HOURS_AT_WORK = 12 * 21.7  # a month of working days
 
-# Where each figure is found: the first of its names that the report has. The short form measures fewer sizes.
-PAGES_A_SECOND = ("docwell: pages a second",)
-CHARACTERS_A_SECOND = ("docwell: characters a second",)
-QUESTION_MS = ("warm, 10,000 chunks, 1 client: p50", "warm, 1,000 chunks, 1 client: p50")
-FIRST_QUESTION_S = ("docwell: query, process start to first answer",)
 
-
-def measure(report: Report, options: Options) -> None:
-    """Rows of money.
-
-    Raises:
-        NotOneRunError: what the other benchmarks measure is missing, or of different runs.
-        SettingsError: the price file of one's own is wrong.
-    """
+def measure(report: Report, _: Options) -> None:
+    """Add rows of money. Raises `BenchError` for a missing report, `SettingsError` for a wrong price file."""
     own_file = os.environ.get("DOCWELL_PRICES")
-    prices, other = load_prices(Path(own_file) if own_file else None), managed.load_managed()
+    prices, other = load_prices(Path(own_file) if own_file else None), ManagedPrices.load()
     if prices.currency != other.currency:
-        raise NotOneRunError(f"{prices.name} is in {prices.currency}, {other.name} in {other.currency}")
-    measured = _measured(read_all(REPORTS, ("ingest", "query", "coldstart")))
-    options.console.print(f"[dim]prices: {prices.name} of {prices.as_of}, {other.name} of {other.as_of}[/]")
+        raise BenchError(f"{prices.name} is in {prices.currency}, {other.name} in {other.currency}")
+    measured = measured_in(REPORTS)
+    CONSOLE.print(f"prices: {prices.name} of {prices.as_of}, {other.name} of {other.as_of}", style="dim")
     _add_idle(report, prices, other, measured)
     _add_pages(report, prices, other, measured)
     _add_questions(report, prices, other, measured)
     _add_break_even(report, prices, other)
 
 
-def _measured(run: dict[str, Bench]) -> Measured:
-    pages_a_second = _first(run["ingest"], PAGES_A_SECOND)
-    return Measured(
-        question_s=_first(run["query"], QUESTION_MS) / 1000,
-        first_question_s=_first(run["coldstart"], FIRST_QUESTION_S),
-        pages_a_second=pages_a_second,
-        characters_a_page=_first(run["ingest"], CHARACTERS_A_SECOND) / pages_a_second,
-        cores=os.cpu_count() or 1,
-    )
-
-
-def _first(bench: Bench, metrics: tuple[str, ...]) -> float:
-    return bench.figure(next((metric for metric in metrics if bench.has(metric)), metrics[0]))
+def measured_in(reports: Path) -> Measured:
+    """Return the figures of three reports. Raises `BenchError` unless they are of one commit and machine."""
+    found = {name: read(name, reports) for name in ("ingest", "query", "coldstart")}
+    for what in ("commit", "machine"):
+        if len({report[what] for report in found.values()}) > 1:
+            raise BenchError(f"the reports of {', '.join(found)} are not of one {what}: run them again")
+    ingest, query, coldstart = (figures(report) for report in found.values())
+    try:
+        question_ms = next(query[name] for name in _QUESTION_MS if name in query)
+        return Measured(
+            question_s=question_ms / 1000,
+            first_question_s=coldstart["docwell: query, process start to first answer"],
+            pages_a_second=ingest["docwell: pages a second"],
+            characters_a_page=ingest["docwell: characters a second"] / ingest["docwell: pages a second"],
+            cores=os.cpu_count() or 1,
+        )
+    except (KeyError, StopIteration) as error:
+        raise BenchError(f"a report lacks a figure: {error}") from None
 
 
 def _add_idle(report: Report, prices: Prices, other: ManagedPrices, measured: Measured) -> None:
-    unit = prices.currency
+    unit, what = prices.currency, "a month in which nobody asks"
     idle = bill.idle_month(prices)
-    report.add("docwell: a month in which nobody asks", sum(idle.values()), unit)
+    report.add(f"docwell: {what}", sum(idle.values()), unit)
     for part, price in idle.items():
         report.add(f"of which {part}", price, unit)
     nights_off = sum(idle.values()) - idle["model host"] + prices.model_host.per_hour * _HOURS_AT_WORK
-    report.add("docwell, model host on at working hours: a month in which nobody asks", nights_off, unit)
+    report.add(f"docwell, model host on at working hours: {what}", nights_off, unit)
     own_servers = sum(price for part, price in idle.items() if part in bill.WITHOUT_SERVERS)
-    report.add("docwell, servers that run already (Network=none): a month in which nobody asks", own_servers, unit)
-    search = managed.search_month(other)
-    report.add("managed, OpenSearch Serverless: a month in which nobody asks", search, unit)
-    stored = managed.vectors_month(other, measured, STORED_PAGES, WORKLOAD)
-    report.add("managed, S3 Vectors: a month in which nobody asks", stored, unit)
+    report.add(f"docwell, servers that run already (Network=none): {what}", own_servers, unit)
+    report.add(f"managed, OpenSearch Serverless: {what}", other.search_month(), unit)
+    report.add(f"managed, S3 Vectors: {what}", other.vectors_month(measured, STORED_PAGES, WORKLOAD), unit)
 
 
 def _add_pages(report: Report, prices: Prices, other: ManagedPrices, measured: Measured) -> None:
-    """In hundredths: a thousand pages cost less than one unit of the currency."""
-    unit = f"{prices.currency} cents"
+    unit = f"{prices.currency} cents"  # a thousand pages cost less than a dollar
     report.add("docwell: 1,000 pages", 100 * bill.pages(prices, measured, _THOUSAND), unit)
-    for store, vectors_in_s3 in managed.STORES.items():
-        price = managed.pages(other, measured, _THOUSAND, WORKLOAD, vectors_in_s3=vectors_in_s3)
+    for store, vectors_in_s3 in STORES.items():
+        price = other.pages(measured, _THOUSAND, WORKLOAD, vectors_in_s3=vectors_in_s3)
         report.add(f"managed, {store}: 1,000 pages", 100 * price, unit)
 
 
@@ -101,10 +92,10 @@ def _add_questions(report: Report, prices: Prices, other: ManagedPrices, measure
     for load in LOADS:
         what = f"1,000 questions at {load:,} a day"
         report.add(f"docwell: {what}", _THOUSAND * bill.questions_at(prices, measured, load), unit)
-        for store, vectors_in_s3 in managed.STORES.items():
-            idle_day = 0.0 if vectors_in_s3 else managed.search_month(other) / bill.DAYS_IN_MONTH
+        for store, vectors_in_s3 in STORES.items():
+            idle_day = 0.0 if vectors_in_s3 else other.search_month() / bill.DAYS_IN_MONTH
             for model in other.models:
-                one = managed.question(other, model, WORKLOAD, vectors_in_s3=vectors_in_s3) + idle_day / load
+                one = other.question(model, WORKLOAD, vectors_in_s3=vectors_in_s3) + idle_day / load
                 report.add(f"managed, {store}, {model}: {what}", _THOUSAND * one, unit)
 
 
@@ -118,8 +109,5 @@ def _add_break_even(report: Report, prices: Prices, other: ManagedPrices) -> Non
         if questions is not None:
             report.add(f"load from which the model host is cheaper than {name}", questions, "questions a day")
         else:
-            # No load is: what would have to change is the time that a question takes the host.
-            seconds = bill.level_seconds(prices, hosted)
-            report.add(
-                f"no load makes the model host cheaper than {name}, unless a question takes under", seconds, "s"
-            )
+            what = f"no load makes the model host cheaper than {name}, unless a question takes under"
+            report.add(what, bill.level_seconds(prices, hosted), "s")

@@ -1,8 +1,7 @@
-"""`make bench-stream`: the first token and the pace of the rest, through docwell and straight from the model.
+"""The first token and the pace of the rest, through docwell and straight from the model.
 
-A model server with a set time to its first token and a set pace is asked the same prompt in turns, once by
-docwell for a client of its server-sent events, once directly. Without any pace it shows how fast docwell can pass
-tokens on.
+A model server with a set time to its first token and a set pace gets the same prompt in turns: once from docwell,
+for a client of its server-sent events, once directly. Without a pace it shows how fast docwell passes tokens on.
 """
 
 from __future__ import annotations
@@ -10,31 +9,28 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.progress import bar
 from benchmarks.speed.asking import AskedStack, Client, asked_stack
-from benchmarks.speed.filled_index import FilledCollection, Texts, folders
-from benchmarks.speed.options import Options, TooFewPdfsError
+from benchmarks.speed.filled_index import FilledCollection, Texts
+from benchmarks.speed.options import BenchError, Options
 from docwell.http import sse
 from infra.measuring import Spread, ratios
 from infra.report import Report
 
-_CHUNKS, _SHORT_CHUNKS, _REAL_CHUNKS = 1_000, 200, 60
-_SHORT_TOKENS = 60
-_TIMEOUT_S = 60.0
-_ROUNDS, _SHORT_ROUNDS = 15, 3
-# Two rounds that nobody counts: one makes the environment, one makes its caches.
+# The first rounds start the environment and fill its caches.
 _WARM_UP = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """How the model server writes. Seconds; `judged` where a model could be as fast."""
+    """The model server's pace, in seconds. Only a pace that a model can reach is `judged`."""
 
     name: str
     first_s: float
@@ -51,8 +47,8 @@ _PACES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """One answer. `first_s` is from the request to the first text, `rate` the characters a second after that."""
+class Heard:
+    """One answer: seconds from the request to the first text, and the characters a second after that."""
 
     first_s: float
     rate: float
@@ -60,65 +56,50 @@ class _Heard:
 
 
 def measure(report: Report, options: Options) -> None:
-    """Each pace on a stack of its own."""
-    where, called = folders(options.pdfs)
-    options.console.print(f"texts: {called}")
-    texts = Texts.read(where, _REAL_CHUNKS)
+    """Measure each pace on its own stack."""
+    texts = Texts.read(options.folders("xquad"), 60)
+    rounds = 3 if options.short else 15
     for pace in _PACES:
-        with asked_stack(pace.first_s, pace.pace_s, _SHORT_TOKENS if options.short else pace.tokens) as asked:
-            collection = FilledCollection(asked.stack, texts, _SHORT_CHUNKS if options.short else _CHUNKS)
-            collection.fill()
-            questions = _answered(asked, texts.questions[: 2 * _rounds(options)], collection)
-            _measure(report, options, pace, _Ear(asked, collection.name, questions))
+        with asked_stack(pace.first_s, pace.pace_s, 60 if options.short else pace.tokens) as asked:
+            collection = FilledCollection(asked.stack, texts, 200 if options.short else 1_000)
+            possible = texts.questions[: 2 * rounds]
+            answers = asked.in_a_row(possible, collection.name)
+            kept = [question for question, answer in zip(possible, answers, strict=True) if answer.answered]
+            if not kept:
+                raise BenchError("no question made from the PDFs is answered: take PDFs with more text")
+            listener = _Listener(asked, collection.name, kept)
+            pairs = []
+            with bar(pace.name, rounds + _WARM_UP) as step:
+                for number in range(rounds + _WARM_UP):
+                    pairs.append(listener.both(docwell_first=number % 2 == 0))
+                    step()
+            _add(report, options, pace, pairs[_WARM_UP:], listener.characters_per_token)
 
 
-def _rounds(options: Options) -> int:
-    return _SHORT_ROUNDS if options.short else _ROUNDS
-
-
-def _answered(asked: AskedStack, possible: Sequence[str], collection: FilledCollection) -> list[str]:
-    """Questions that get to the model."""
-    answers = asked.in_a_row(possible, collection.name)
-    kept = [question for question, answer in zip(possible, answers, strict=True) if answer.answered]
-    if not kept:
-        raise TooFewPdfsError("no question made from the PDFs is answered: take PDFs with more text")
-    return kept
-
-
-def _measure(report: Report, options: Options, pace: _Pace, ear: _Ear) -> None:
-    rounds = _rounds(options) + _WARM_UP
-    through, direct = [], []
-    with options.progress(pace.name, rounds) as tick:
-        for number in range(rounds):
-            one, other = ear.both(docwell_first=number % 2 == 0)
-            if number >= _WARM_UP:
-                through.append(one)
-                direct.append(other)
-            tick()
-
+def _add(
+    report: Report, options: Options, pace: _Pace, pairs: list[tuple[Heard, Heard]], characters: float
+) -> None:
     def goal(text: str) -> str | None:
         return options.goal(text) if pace.judged else None
 
-    characters = ear.characters_per_token
-    for name, heard in (("docwell", through), ("directly", direct)):
+    ways = {"docwell": [one for one, _ in pairs], "directly": [other for _, other in pairs]}
+    for name, heard in ways.items():
         first = Spread.of([one.first_s * 1000 for one in heard])
         report.add_spread(f"{name}: first token, {pace.name}", first, "ms")
-    retrieval = Spread.of([one.retrieval_s * 1000 for one in through])
+    retrieval = Spread.of([one.retrieval_s * 1000 for one, _ in pairs])
     report.add_spread(f"embed and retrieve, {pace.name}", retrieval, "ms")
-    more = [
-        (one.first_s - one.retrieval_s - other.first_s) * 1000 for one, other in zip(through, direct, strict=True)
-    ]
+    later = Spread.of([(one.first_s - one.retrieval_s - other.first_s) * 1000 for one, other in pairs])
     report.add_spread(
-        f"first token later than directly, without retrieval, {pace.name}", Spread.of(more), "ms", goal("<= 60")
+        f"first token later than directly, without retrieval, {pace.name}", later, "ms", goal("<= 60")
     )
-    for name, heard in (("docwell", through), ("directly", direct)):
+    for name, heard in ways.items():
         rate = Spread.of([one.rate / characters for one in heard])
         report.add_spread(f"{name}: tokens a second, {pace.name}", rate, "1/s")
-    share = ratios([one.rate for one in through], [one.rate for one in direct])
+    share = ratios([one.rate for one, _ in pairs], [other.rate for _, other in pairs])
     report.add_spread(f"tokens a second over directly, {pace.name}", share, "x", goal(">= 0.95"))
 
 
-class _Ear:
+class _Listener:
     """Asks both ways."""
 
     def __init__(self, asked: AskedStack, collection: str, questions: list[str]) -> None:
@@ -127,41 +108,39 @@ class _Ear:
         self._questions = cycle(questions)
         self.characters_per_token = 1.0
 
-    def both(self, *, docwell_first: bool) -> tuple[_Heard, _Heard]:
-        """One question through docwell, and its prompt directly. Raises `RuntimeError` without an answer."""
+    def both(self, *, docwell_first: bool) -> tuple[Heard, Heard]:
+        """Ask one question through docwell, and the last prompt directly. Raises `RuntimeError`."""
         question = next(self._questions)
         if docwell_first:
             return self._through(question), self._directly()
-        direct = self._directly()  # the prompt that is repeated is that of the question before, and as long
+        direct = self._directly()
         return self._through(question), direct
 
-    def _through(self, question: str) -> _Heard:
+    def _through(self, question: str) -> Heard:
         with closing(Client(self._asked.stack)) as client:
             client.connect()
             began = time.perf_counter()
             response = client.open(question, self._collection, stream=True)
-            heard, last = _listen(began, _events(response))
+            heard, last = listen(began, _events(response))
         if last.get("status") != "answered":
             raise RuntimeError(f"a question was not answered: {last}")
         timings = last["timings_ms"]
-        return _Heard(heard.first_s, heard.rate, (timings["embed"] + timings["retrieve"]) / 1000)
+        return Heard(heard.first_s, heard.rate, (timings["embed"] + timings["retrieve"]) / 1000)
 
-    def _directly(self) -> _Heard:
+    def _directly(self) -> Heard:
         body = json.dumps(self._asked.tell_model("last"))
         where = urlsplit(self._asked.model)
-        with closing(
-            http.client.HTTPConnection(where.hostname or "", where.port, timeout=_TIMEOUT_S)
-        ) as connection:
+        with closing(http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)) as connection:
             connection.connect()
             began = time.perf_counter()
             connection.request("POST", "/api/chat", body)
-            heard, last = _listen(began, _lines(connection.getresponse()))
+            heard, last = listen(began, _lines(connection.getresponse()))
         self.characters_per_token = last["characters"] / last["eval_count"]
         return heard
 
 
-def _listen(began: float, pieces: Iterator[tuple[str, dict[str, Any]]]) -> tuple[_Heard, dict[str, Any]]:
-    """What the pieces of text come to, and the document that is last."""
+def listen(began: float, pieces: Iterator[tuple[str, dict[str, Any]]]) -> tuple[Heard, dict[str, Any]]:
+    """Time the pieces of text; also return the last document. Raises `RuntimeError` without any text."""
     times: list[tuple[float, int]] = []
     last: dict[str, Any] = {}
     for text, document in pieces:
@@ -172,19 +151,19 @@ def _listen(began: float, pieces: Iterator[tuple[str, dict[str, Any]]]) -> tuple
         raise RuntimeError(f"an answer without text: {last}")
     after = sum(length for _, length in times[1:])
     seconds = times[-1][0] - times[0][0]
-    characters = sum(length for _, length in times)
-    return _Heard(times[0][0] - began, after / seconds if seconds else 0.0), last | {"characters": characters}
+    heard = Heard(times[0][0] - began, after / seconds if seconds else 0.0)
+    return heard, last | {"characters": sum(length for _, length in times)}
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The text of each `token` event, and the data of any."""
+    """Yield the text of each `token` event, and the data of every event."""
     lines = (line.decode().rstrip("\r\n") for line in iter(response.readline, b""))
     for name, document in sse.read(lines):
         yield (document["text"] if name == "token" else ""), document
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The text of each line of Ollama's, and the line."""
+    """Yield the text of each line from the model server, and the line."""
     for line in iter(response.readline, b""):
         document = json.loads(line)
         yield document["message"]["content"], document
