@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 import httpx
 
+from docwell.http import sse
 from infra.local.stack import Stack
 
-SSE = "text/event-stream"
+SSE = sse.CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Event:
 class Seen:
     """The answer to one question as a client sees it.
 
-    `status` is 0 when the connection broke; `body` is JSON or None. `seconds` is from the request to the last byte.
-    A stream has `events`; `broken` says how the connection ended where it did not end as HTTP requires.
+    `status` is 0 when the connection broke; `body` is JSON or None. `seconds` end with the last byte. A stream has
+    `events`; `broken` says how the connection ended where it did not end as HTTP requires.
     """
 
     status: int
@@ -59,7 +60,6 @@ class Doors:
         self._client.close()
 
     def put(self, key: str, body: bytes | Path) -> str:
-        """Upload a document and return its version."""
         content = body.read_bytes() if isinstance(body, Path) else body
         answer = self._s3.put_object(Bucket=self._stack.bucket, Key=key, Body=content)
         return str(answer["VersionId"])
@@ -115,24 +115,15 @@ class Doors:
 
 
 def events_of(text: str) -> list[Event]:
-    r"""Return the server-sent events of a body, without comments and without an event that the body cuts off.
+    r"""Return the server-sent events of a body, up to the first that is not JSON.
 
     >>> events_of(": waiting\n\nevent: token\ndata: {\"text\": \"a\"}\n\n")
     [Event(name='token', data={'text': 'a'})]
-    >>> events_of("event: answer\ndata: {}")
-    []
     """
     found = []
-    for block in text.replace("\r\n", "\n").split("\n\n")[:-1]:
-        name, data = "message", []
-        for line in block.split("\n"):
-            label, _, value = line.partition(":")
-            if label == "event":
-                name = value.removeprefix(" ")
-            elif label == "data":
-                data.append(value.removeprefix(" "))
-        if data:
-            found.append(Event(name, _json("\n".join(data))))
+    with suppress(ValueError):
+        for name, data in sse.read(text.splitlines()):
+            found.append(Event(name, data))
     return found
 
 

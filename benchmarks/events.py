@@ -65,5 +65,4 @@ def sqs_event(
 
 
 def digest(body: str) -> str:
-    """Return the MD5 that SQS sends with a body."""
     return md5(body.encode(), usedforsecurity=False).hexdigest()

@@ -16,11 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.progress import bar
 from benchmarks.reading import default_reader
+from infra.progress import bar
 from infra.report import EVALUATION, Report
 
 GOAL = ">= 98.5"
@@ -28,7 +25,6 @@ DOCWELL = "docwell"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read every file with every reader, print the table, write the report. Return the exit status."""
     parser = argparse.ArgumentParser(prog="make eval-extraction", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--n", type=int, default=None, help="only the first N documents")
     parser.add_argument("--folder", type=Path, default=EVALUATION / "extraction", help="has pdf/ and truth/")
@@ -53,7 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 scores[name][path.stem] = 100 * ratio("\n".join(texts), truth)
                 step()
             cost[name] = 1000 * seconds / max(1, pages)
-    Console(highlight=False).print(_table(scores, paths))
     for name, own in scores.items():
         goal = GOAL if name == DOCWELL else None
         report.add(f"{name}: text like a human's, mean of {len(paths)}", fmean(own.values()), "%", goal)
@@ -94,7 +89,7 @@ def ratio(text: str, other: str) -> float:
 
 def _readers() -> dict[str, Callable[[Path], list[str]]]:
     """Return the readers by name; each returns the texts of a file's pages."""
-    readers = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
+    readers: dict[str, Callable[[Path], list[str]]] = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
     return readers | ({"pdfminer.six": _pdfminer} if find_spec("pdfminer") else {})
 
 
@@ -120,16 +115,6 @@ def _pdfminer(path: Path) -> list[str]:
     from pdfminer.high_level import extract_text
 
     return str(extract_text(path)).removesuffix("\f").split("\f")
-
-
-def _table(scores: dict[str, dict[str, float]], paths: Sequence[Path]) -> Table:
-    table = Table(title="Levenshtein ratio to the human's text, %", title_justify="left")
-    table.add_column("document")
-    for name in scores:
-        table.add_column(name, justify="right")
-    for path in paths:
-        table.add_row(path.stem, *(f"{own[path.stem]:.1f}" for own in scores.values()))
-    return table
 
 
 if __name__ == "__main__":

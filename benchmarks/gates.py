@@ -28,7 +28,6 @@ Gate = Callable[[str, Sequence[Passage]], bool]
 
 
 def main() -> int:
-    """Measure; return the exit status."""
     folder = EVALUATION / "xquad"
     if not folder.is_dir():
         print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", file=sys.stderr)
@@ -68,7 +67,6 @@ def _gates() -> dict[str, Gate]:
 def _search(
     bucket: Bucket, index: ExactIndex, question: str, vector: Sequence[float], without: str = ""
 ) -> Sequence[Passage]:
-    """Search while one of the documents is not live."""
     live = {key: one for key, one in bucket.generations.items() if key != without}
     retrieval = Retrieval(replace(bucket, generations=live), index)
     return retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, question)

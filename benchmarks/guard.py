@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks.doors import Doors
 from benchmarks.pdfs import pdf
-from benchmarks.progress import bar
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import content_words
 from infra.local.supervisor import running_stack
+from infra.progress import bar
 from infra.report import EVALUATION, Report
 
 _INDEXED_S = 300.0
@@ -60,7 +60,6 @@ class Planted:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write the report. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
     parser.add_argument("--stack", action="store_true", help="ask a local model about documents with attacks")
     parser.add_argument("--n", type=int, default=50, help="attacks that are planted")

@@ -1,8 +1,7 @@
 """``make hard-pdfs``: every broken, odd or hostile PDF of a folder ends in a named status, in bounded time.
 
 It reads each file as ingest does. The manifest of the evaluation set has the results of pdfinfo, PDFium and pypdf.
-For another folder (`--folder`), PDFium and pypdf run beside it, each in a bounded process. `--poison` reads the
-kinds of `benchmarks.poison` instead.
+`--folder` reads another folder, `--poison` the kinds of `benchmarks.poison`.
 """
 
 from __future__ import annotations
@@ -11,46 +10,22 @@ import argparse
 import csv
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.progress import bar
 from benchmarks.reading import UNEXPECTED, Reading, read_all
+from infra.progress import bar
 from infra.report import EVALUATION, Report
 
 TOOLS = ("pdfinfo", "pdfium", "pypdf")
 SLOWEST = 8
-_ALONE_S = 60
-# Prints how many letters the first 50 pages have, or `locked`; 4 GiB of memory at most.
-_ALONE = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-library, path = sys.argv[1:]
-if library == "pdfium":
-    import pypdfium2
-    try:
-        document = pypdfium2.PdfDocument(path)
-    except pypdfium2.PdfiumError as error:
-        sys.exit(print("locked") if "password" in str(error).lower() else 1)
-    texts = (document[i].get_textpage().get_text_range() for i in range(min(50, len(document))))
-else:
-    import pypdf
-    reader = pypdf.PdfReader(path)
-    if reader.is_encrypted and not reader.decrypt(""):
-        sys.exit(print("locked"))
-    texts = (page.extract_text() for page in reader.pages[:50])
-print(sum(character.isalpha() for text in texts for character in text))
-"""
-
 # A tool's result for a file: "text", "no text", "locked" or "fails".
 Verdicts = Mapping[str, Mapping[str, str]]
 
@@ -78,49 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 readings.append(reading)
                 step()
         seconds = monotonic() - started
-        verdicts: Verdicts = {}
-        if options.folder:
-            verdicts = _run_alone(paths, options.workers)
-        elif not options.poison:
-            verdicts = _from_manifest(evaluation / "manifest_dev.csv")
+    verdicts: Verdicts = {}
+    if folder == evaluation / "pdf":
+        verdicts = _from_manifest(evaluation / "manifest_dev.csv")
     console = Console(highlight=False)
     console.print(_by_outcome(readings, verdicts))
     console.print(_slowest(readings))
     _figures(report, readings, seconds)
     if verdicts:
-        # The user's own folder may have no readable file.
-        _comparison(report, readings, verdicts, None if options.folder else ">= 1")
+        _comparison(report, readings, verdicts)
     return report.finish()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
-    parser.add_argument("--folder", type=Path, help="another folder of PDFs; needs no manifest")
+    parser.add_argument("--folder", type=Path, help="another folder of PDFs")
     parser.add_argument("--poison", action="store_true", help="the generated kinds of poison")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
     return parser.parse_args(arguments)
-
-
-def _run_alone(paths: Sequence[Path], workers: int) -> Verdicts:
-    jobs = [(library, path) for path in paths for library in ("pdfium", "pypdf")]
-    verdicts: dict[str, dict[str, str]] = {path.name: {} for path in paths}
-    with ThreadPoolExecutor(workers) as pool, bar("PDFium and pypdf alone", len(jobs)) as step:
-        for (library, path), verdict in zip(jobs, pool.map(lambda job: _alone(*job), jobs), strict=True):
-            verdicts[path.name][library] = verdict
-            step()
-    return verdicts
-
-
-def _alone(library: str, path: Path) -> str:
-    command = [sys.executable, "-c", _ALONE, library, str(path)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ALONE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return "fails"
-    said = done.stdout.strip()
-    if done.returncode or not said:
-        return "fails"
-    return said if said == "locked" else "text" if int(said) else "no text"
 
 
 def _from_manifest(manifest: Path) -> Verdicts:
@@ -183,15 +133,15 @@ def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> Non
     report.add("any file's memory, worst", max(reading.peak_bytes for reading in readings) / 1e6, "MB")
 
 
-def _comparison(report: Report, readings: Sequence[Reading], verdicts: Verdicts, goal: str | None) -> None:
-    """Add what docwell lost of the files that both libraries read; `goal` is for their number."""
+def _comparison(report: Report, readings: Sequence[Reading], verdicts: Verdicts) -> None:
+    """Add what docwell lost of the files that both libraries read."""
     both = {name for name, verdict in verdicts.items() if verdict.get("pdfium") == verdict.get("pypdf") == "text"}
     readable = [reading for reading in readings if reading.path.name in both]
     lost = [reading for reading in readable if reading.status != "INDEXED"]
     for reading in lost:
         print(f"{reading.path.name}: {reading.outcome}, and both libraries read it", file=sys.stderr)
     refused = sum(reading.status == "REJECTED" for reading in lost)
-    report.add("files that PDFium and pypdf both read as text", len(readable), "files", goal)
+    report.add("files that PDFium and pypdf both read as text", len(readable), "files", ">= 1")
     report.add("files that PDFium and pypdf both read as text and docwell refuses", refused, "files", "== 0")
     report.add("files that PDFium and pypdf both read as text and docwell does not", len(lost), "files", "== 0")
 

@@ -30,7 +30,6 @@ class _Context:
 
     @staticmethod
     def get_remaining_time_in_millis() -> int:
-        """Return the time that each invocation starts with."""
         return 60_000
 
 

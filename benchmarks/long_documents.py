@@ -16,12 +16,12 @@ from pathlib import Path
 import pypdf
 
 from benchmarks.pdfs import pages_of_words
-from benchmarks.progress import bar
 from benchmarks.speed.uploads import MODEL, Uploads
 from benchmarks.speed.worker_memory import WorkerMemory
 from docwell.config import MIB
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
+from infra.progress import bar
 from infra.report import Report
 
 FUNCTION_TIMEOUT_S = 60.0
@@ -56,7 +56,6 @@ def add(report: Report, name: str, stack: Stack, body: bytes, pages: int) -> flo
 
 
 def main() -> int:
-    """Measure all; return the exit status."""
     report = Report("long-documents")
     long, large_one = pages_of_words(LONG_PAGES, WORDS), large()
     seconds: dict[int, float] = {}

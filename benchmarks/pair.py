@@ -33,15 +33,14 @@ import psutil
 
 from benchmarks.doors import Doors
 from benchmarks.events import CREATED, notification, question_event, sqs_event
-from benchmarks.intervals import of_ratio
 from benchmarks.pdfs import pages_of_words
-from benchmarks.progress import CONSOLE, bar
 from benchmarks.speed.model_server import MODEL, model_server
 from benchmarks.speed.worker_memory import WorkerMemory, workers_of
 from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
 from infra.local.names import ROOT
 from infra.local.stack import Stack
-from infra.measuring import Spread, in_turns
+from infra.measuring import Spread, in_turns, interval_of_ratio
+from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 LIMIT = 1.03
@@ -215,7 +214,7 @@ def _add(report: Report, name: str, samples: dict[str, list[float]]) -> None:
     unit, scale = ("MB", 1e-6) if name.startswith("memory") else ("ms", 1e3)
     for side, values in samples.items():
         report.add(f"{name}: {side}, median", median(values) * scale, unit)
-    ratio, low, high = of_ratio(samples["new"], samples["old"])
+    ratio, low, high = interval_of_ratio(samples["new"], samples["old"])
     report.add_spread(f"{name}: new over old, 95% interval", Spread(ratio, low, high, len(samples["new"])), "x")
     report.add(f"{name}: lower end of the interval", low, "x", f"<= {LIMIT}")
 

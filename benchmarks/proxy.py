@@ -47,7 +47,6 @@ class Proxy:
     """
 
     def __init__(self, backend_port: int = 0, *, seed: str = "", stall_s: float = 600.0) -> None:
-        """Listen on a free port and forward everything."""
         self.backend_port = backend_port
         self.faults: tuple[Fault, ...] = ()
         self.probability = 1.0
@@ -80,7 +79,6 @@ class Proxy:
             time.sleep(0.05)
 
     def close(self) -> None:
-        """Refuse every connection."""
         self._released.set()
         self._server.shutdown()
         self._server.server_close()
@@ -182,7 +180,6 @@ def listen(port: int, handle: Callable[[BaseHTTPRequestHandler], None]) -> Threa
 
 
 def answer(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-    """Send a whole response."""
     _head(request, status, len(body), headers)
     request.wfile.write(body)
     request.wfile.flush()
@@ -198,7 +195,6 @@ def _head(request: BaseHTTPRequestHandler, status: int, length: int, headers: Ma
 
 
 def _reset(request: BaseHTTPRequestHandler) -> None:
-    """End the connection with RST."""
     request.close_connection = True
     with contextlib.suppress(OSError):
         request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

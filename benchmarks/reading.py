@@ -36,12 +36,10 @@ class Reading:
 
     @property
     def outcome(self) -> str:
-        """Status and reason."""
         return f"{self.status}({self.reason})" if self.reason else self.status
 
 
 def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
-    """Yield the reading of each file as it completes."""
     # The server process has the imports and no threads, so a fork of it starts in milliseconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])

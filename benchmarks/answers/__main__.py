@@ -10,17 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import statistics
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.answers.figures import add_figures
 from benchmarks.answers.judge import Indexed, Judged, judge
-from benchmarks.answers.questions import Plan, plan
+from benchmarks.answers.questions import Kind, Plan, plan
 from benchmarks.doors import Doors
-from benchmarks.progress import CONSOLE, bar
 from infra.local.stack import DEADLINE_S
 from infra.local.supervisor import running_stack
+from infra.measuring import wilson
+from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
 ANSWERS = REPORTS / "answers" / "answers.jsonl"
@@ -29,7 +31,6 @@ _INDEXED_S = 1800.0
 
 
 def main() -> int:
-    """Ask all; return the exit status."""
     options = _arguments()
     if options.show:
         return _show(options.show)
@@ -87,7 +88,6 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
 
 
 def _show(which: str) -> int:
-    """Print the last run's answers, those with a fault or all."""
     if not ANSWERS.exists():
         CONSOLE.print("there are no answers yet: make eval-answers", style="red")
         return 2
@@ -105,6 +105,79 @@ def _show(which: str) -> int:
         for fault in one["faults"]:
             CONSOLE.print(f"  {fault}", style="red", markup=False)
     return 0
+
+
+_FEWEST = 30
+
+
+def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
+    """Add a share in percent; its unit has the number of cases and the interval. No cases meet no goal.
+
+    With fewer cases than `_FEWEST` only a goal of 100 is judged: one of six is not 10%.
+    """
+    low, high = wilson(hits, cases)
+    unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"
+    if goal is not None and cases < _FEWEST and not goal.endswith("100"):
+        goal, unit = None, f"{unit}; too few for the goal of {goal}"
+    report.add(metric, 100 * hits / cases if cases else 0.0, unit, goal)
+
+
+def add_figures(report: Report, judged: Sequence[Judged]) -> None:
+    """Add every figure, in the order in which a reader wants them."""
+
+    def share(
+        metric: str, holds: Callable[[Judged], object], cases: Sequence[Judged], goal: str | None = None
+    ) -> None:
+        add_share(report, metric, sum(bool(holds(one)) for one in cases), len(cases), goal)
+
+    def refused(one: Judged) -> bool:
+        return one.status == "refused"
+
+    answerable = [one for one in judged if one.question.answerable]
+    unanswerable = [one for one in judged if not one.question.answerable]
+    answered = [one for one in answerable if one.status == "answered"]
+    articles = [one for one in answered if one.question.kind is Kind.ARTICLE]
+    filings = [one for one in answered if one.question.kind is Kind.FILING]
+
+    report.add("questions that failed", sum(one.status == "failed" for one in judged), "questions", "== 0")
+    share("answerable questions that are answered", lambda one: one.status == "answered", answerable)
+    share("answerable questions that are refused", refused, answerable, "<= 10")
+    for kind in (Kind.ARTICLE, Kind.FILING):
+        share(f"of these, on {kind}s", refused, [one for one in answerable if one.question.kind is kind])
+    share("unanswerable questions that are refused", refused, unanswerable, ">= 90")
+    for kind in (Kind.ABSENT_ARTICLE, Kind.ABSENT_FILING, Kind.OTHER_ARTICLE):
+        share(f"of these, {kind}", refused, [one for one in unanswerable if one.question.kind is kind])
+    markers, citations = sum(one.markers for one in judged), sum(len(one.citations) for one in judged)
+    add_share(report, "citations that resolve", sum(one.resolved for one in judged), markers, ">= 100")
+    add_share(report, "quotes that stand verbatim", sum(one.verbatim for one in judged), citations, ">= 100")
+    share("answered articles: a cited page holds the answer", lambda one: one.cites_answer, articles, ">= 85")
+    share("answered filings: a cited page is of the evidence", lambda one: one.cites_answer, filings)
+    share("answered articles: the answer has the truth's words", lambda one: one.has_truth, articles)
+    share("answered filings: the answer has a figure of the truth", lambda one: one.has_truth, filings)
+    unsupported = sum(one.unsupported for one in judged)
+    add_share(report, "sentences marked as not supported", unsupported, sum(one.sentences for one in judged))
+    _add_tokens(report, judged)
+
+
+def _add_tokens(report: Report, judged: Sequence[Judged]) -> None:
+    """Add how much of each prompt the model read, the error of docwell's count, and the time of an answer."""
+    read = [one for one in judged if one.prompt_tokens]
+    silent = sum(one.estimated_tokens is None for one in read)
+    report.add("prompts without docwell's own count", silent, "prompts", "== 0")
+    report.add("prompts that were truncated", sum(one.truncated for one in read), f"of {len(read)}", "== 0")
+    errors = [
+        100 * abs(one.estimated_tokens - one.prompt_tokens) / one.prompt_tokens
+        for one in read
+        if one.estimated_tokens is not None
+    ]
+    seconds = [one.seconds for one in judged]
+    for metric, values, unit in (
+        ("own token count, error", errors, "%"),
+        ("seconds for one answer", seconds, "s"),
+    ):
+        if values:
+            report.add(f"{metric}, median", statistics.median(values), unit)
+            report.add(f"{metric}, worst", max(values), unit)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers.pages import page_texts, says, stands_verbatim
-from benchmarks.answers.questions import Kind, Question
+from benchmarks.answers.questions import Kind, Question, page_texts, says, stands_verbatim
 from benchmarks.doors import Seen
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
@@ -56,17 +55,14 @@ class Judged:
 
     @property
     def truncated(self) -> bool:
-        """Whether the model read too little of the prompt."""
         return self.estimated_tokens is not None and self.prompt_tokens < _READ_SHARE * self.estimated_tokens
 
     def as_json(self) -> dict[str, Any]:
-        """Return the line of the file of answers."""
         fields = asdict(self)
         return {**fields.pop("question"), **fields}
 
 
 def judge(question: Question, seen: Seen, index: Mapping[str, Indexed]) -> Judged:
-    """Judge an answer."""
     body, model_text = seen.body, ""
     if seen.events:
         body = seen.events[-1].data

@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig, rig
-from benchmarks.chaos.rows import MODES, ROWS, Row, Verdict, judge
-from benchmarks.doors import Seen
-from benchmarks.progress import CONSOLE, bar
+from benchmarks.doors import SSE, Seen
+from benchmarks.proxy import Fault
+from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 _GRACE_S = 1.0  # what an answer may take beyond the deadline
@@ -28,11 +31,8 @@ _WARM_S = 30.0
 _STORM = 12
 _ATTEMPTS = 2
 
-Result = tuple[str, Seen, Verdict]
-
 
 def main() -> int:
-    """Run the rows. Return 0 when every goal is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
     parser.add_argument("--row", action="append", default=[], help="only rows with this in their name; repeatable")
@@ -53,9 +53,11 @@ def main() -> int:
     return report.finish()
 
 
-def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> dict[str, list[Result]]:
+def _run(
+    world: Rig, rows: Sequence[Row], report: Report, *, short: bool
+) -> dict[str, list[tuple[str, Seen, Verdict]]]:
     """Run every row and add its figures. Raises `RuntimeError` where the function does not answer at first."""
-    results: dict[str, list[Result]] = {}
+    results: dict[str, list[tuple[str, Seen, Verdict]]] = {}
     limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
     patience_s = world.rest_s + _RECOVERY_S
     if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
@@ -63,7 +65,7 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> dic
     with bar("rows", len(rows)) as step:
         for number, row in enumerate(rows):
             step.say(row.name)
-            found: list[Result] = []
+            found: list[tuple[str, Seen, Verdict]] = []
             for wave in _waves(number, short=short):
                 row.begin(world)
                 answers = world.together(*(MODES[mode] for mode in wave))
@@ -112,7 +114,7 @@ def _storm(world: Rig, report: Report) -> None:
     report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
 
 
-def _table(results: dict[str, list[Result]], deadline_s: float) -> Table:
+def _table(results: dict[str, list[tuple[str, Seen, Verdict]]], deadline_s: float) -> Table:
     table = Table(title=f"the client's view, with a deadline of {deadline_s:g} s", title_justify="left")
     for name in ("row", *MODES):
         table.add_column(name)
@@ -123,6 +125,120 @@ def _table(results: dict[str, list[Result]], deadline_s: float) -> Table:
         }
         table.add_row(name, *(cells.get(mode, "") for mode in MODES))
     return table
+
+
+_PROBLEM_JSON = "application/problem+json"
+_PROBLEM_PREFIX = "urn:docwell:problem:"
+
+# The additions to a question for each way to ask it. The first two are asked at once.
+MODES: Mapping[str, dict[str, Any]] = {
+    "no fallback": {},
+    "extractive": {"fallback": "extractive"},
+    "stream": {"stream": True},
+}
+
+
+class Promise(StrEnum):
+    """The promise of a row."""
+
+    ANSWER = "an answer"
+    FALLBACK = "a typed error, or the best sentences where the caller allows it"
+    ERROR = "a typed error"
+    IN_TIME = "an answer or a typed error"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault; `begin` causes it."""
+
+    name: str
+    begin: Callable[[Rig], None]
+    promise: Promise
+
+
+def _model(misdeed: Misdeed, promise: Promise = Promise.FALLBACK) -> Row:
+    return Row(f"model host: {misdeed}", lambda rig: rig.host.behave(misdeed), promise)
+
+
+def _chroma(fault: Fault, promise: Promise = Promise.ERROR) -> Row:
+    return Row(f"Chroma: {fault}", lambda rig: rig.chroma.behave(fault), promise)
+
+
+def _ledger(fault: Fault) -> Row:
+    return Row(f"ledger: {fault}", lambda rig: rig.ledger.behave(fault), Promise.ERROR)
+
+
+ROWS = (
+    _model(Misdeed.SLOW, Promise.ANSWER),
+    *(_model(misdeed) for misdeed in Misdeed if misdeed not in {Misdeed.NONE, Misdeed.SLOW}),
+    _chroma(Fault.DOWN),
+    _chroma(Fault.BROKEN),
+    _chroma(Fault.HANG),
+    _chroma(Fault.SLOW, Promise.IN_TIME),
+    _ledger(Fault.THROTTLED),
+    _ledger(Fault.DOWN),
+    _ledger(Fault.HANG),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The client's view in words, and whether it keeps the promise."""
+
+    what: str
+    ok: bool
+
+
+def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
+    if seen.broken is not None:
+        return Verdict(f"{seen.status or 'no status'}, {seen.broken}", ok=False)
+    stream = seen.content_type == SSE
+    answer, problem = _outcome(seen)
+    if problem is not None:
+        fault = problem_fault(problem, None if stream else seen.status)
+        place = "error event" if stream else str(seen.status)
+        kind = str(problem.get("type", "no type")).removeprefix(_PROBLEM_PREFIX)
+        allowed = promise is not Promise.ANSWER and not (promise is Promise.FALLBACK and mode == "extractive")
+        return Verdict(f"{place} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None)
+    if answer is None:
+        return Verdict(f"{seen.status} {seen.content_type or 'without a type'}, no problem document", ok=False)
+    status = str(answer.get("status"))
+    if status == "extractive":
+        ok = mode == "extractive" and promise is Promise.FALLBACK and bool(answer.get("citations"))
+        return Verdict(f"extractive, {len(answer.get('citations') or [])} cited", ok)
+    return Verdict(status, status == "answered" and promise in {Promise.ANSWER, Promise.IN_TIME})
+
+
+def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
+    if seen.content_type == SSE:
+        # A stream ends with one answer or one error, and has no other.
+        ends = [event for event in seen.events if event.name in {"answer", "error"}]
+        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0].data, dict):
+            return None, None
+        return (ends[0].data, None) if ends[0].name == "answer" else (None, ends[0].data)
+    if not isinstance(seen.body, dict):
+        return None, None
+    if seen.content_type == _PROBLEM_JSON:
+        return None, seen.body
+    return (seen.body if seen.status == 200 else None), None
+
+
+def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
+    """Return the fault of a problem document for a failing dependency; None where it is right.
+
+    `status` is the HTTP status that it came with, None for one in a stream.
+    """
+    stated = problem.get("status")
+    if not {"type", "title", "status", "detail", "request_id"} <= problem.keys():
+        return "incomplete"
+    if not str(problem["type"]).startswith(_PROBLEM_PREFIX):
+        return "not of docwell's types"
+    if status is not None and status != stated:
+        return f"says status {stated}"
+    if stated == 500 or problem["type"] == f"{_PROBLEM_PREFIX}internal-error":
+        return "a bare 500"
+    return None if stated in {503, 504} else "blames the caller"
 
 
 if __name__ == "__main__":

@@ -55,7 +55,6 @@ class ModelHost:
     """Listens on a free port of this machine. `says` is its answer while it is well."""
 
     def __init__(self, says: str) -> None:
-        """Listen, and be well."""
         self.misdeed = Misdeed.NONE
         self.chats = 0
         self.says = says
@@ -67,7 +66,6 @@ class ModelHost:
         self.url = f"http://{HOST}:{self.port}"
 
     def behave(self, misdeed: Misdeed) -> None:
-        """Fail like this from now on, and cut off what is under way."""
         was_down = self.misdeed is Misdeed.DOWN
         self.misdeed = misdeed
         self._cut_all()
@@ -77,13 +75,11 @@ class ModelHost:
             self._listener = self._listen(self.port)
 
     def close(self) -> None:
-        """Stop answering."""
         self._closed.set()
         _close(self._listener)
         self._cut_all()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, unless the host is closed meanwhile."""
         self._closed.wait(seconds)
 
     def _listen(self, port: int) -> socket.socket:
@@ -150,7 +146,6 @@ class _Exchange:
                 self._stream(misdeed)
 
     def _small(self, path: str) -> None:
-        """Answer a request about the host itself."""
         card = {"model_info": {"general.architecture": "llama", "llama.context_length": 8192}}
         tag = {"name": MODEL, "model": MODEL, "digest": "c" * 64, "size": 1}
         answers: dict[str, dict[str, Any]] = {
@@ -181,7 +176,6 @@ class _Exchange:
                 self._broken(misdeed)
 
     def _broken(self, misdeed: Misdeed) -> None:
-        """Send some tokens, then fail."""
         for number in range(_TOKENS_BEFORE):
             self._chunk(_line(f"word{number} "))
         match misdeed:
@@ -245,7 +239,6 @@ def _request_path(connection: socket.socket) -> str | None:
 
 
 def _close(listener: socket.socket) -> None:
-    """Close, and wake the thread that accepts."""
     with suppress(OSError):
         listener.shutdown(socket.SHUT_RDWR)
     listener.close()

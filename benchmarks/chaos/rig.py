@@ -44,7 +44,6 @@ class Rig:
     rest_s: float
 
     def ask(self, **more: Any) -> Seen:
-        """Ask the one question."""
         return self.doors.ask({"question": QUESTION, **more})
 
     def together(self, *bodies: dict[str, Any]) -> list[Seen]:
@@ -53,7 +52,6 @@ class Rig:
             return list(pool.map(lambda more: self.ask(**more), bodies))
 
     def heal(self) -> None:
-        """End every fault."""
         self.host.behave(Misdeed.NONE)
         self.chroma.behave()
         self.ledger.behave()

@@ -13,11 +13,11 @@ import time
 import traceback
 from collections.abc import Callable
 
-from benchmarks.faults import rows_dependencies, rows_documents, rows_model, rows_processes, rows_recovery
+from benchmarks.faults import rows_dependencies, rows_documents, rows_model, rows_processes
 from benchmarks.faults.documents import build_model_folder
 from benchmarks.faults.row import Outcome, Run
 from benchmarks.faults.world import MODEL_DIR
-from benchmarks.progress import CONSOLE, bar
+from infra.progress import CONSOLE, bar
 from infra.report import ROOT, Report
 
 ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
@@ -32,13 +32,12 @@ ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
     "same-key": ("two and eight workers on one key", rows_processes.same_key),
     "long-document": ("long documents", rows_documents.long_document),
     "poison": ("poison among healthy PDFs", rows_documents.poison),
-    "volume-lost": ("loss of Chroma's volume, then reconcile", rows_recovery.volume_lost),
-    "reindex": ("re-index with a kill in the middle", rows_recovery.reindex),
+    "volume-lost": ("loss of Chroma's volume, then reconcile", rows_processes.volume_lost),
+    "reindex": ("re-index with a kill in the middle", rows_processes.reindex),
 }
 
 
 def main() -> int:
-    """Run the rows. Return 0 when every goal is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--short", action="store_true", help="four minutes instead of 45")
     parser.add_argument("--seed", type=int, help="the seed that a failed run printed; random by default")

@@ -65,7 +65,6 @@ class FaultyAws:
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
         length = int(environ.get("CONTENT_LENGTH") or 0)
         if environ["PATH_INFO"] == "/faults":
             self._rules = tuple(Rule(**rule) for rule in json.loads(environ["wsgi.input"].read(length)))
@@ -115,7 +114,6 @@ def _answer(start_response: StartResponse, status: int, body: bytes) -> Iterable
 
 
 def main() -> None:
-    """Run until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)

@@ -21,7 +21,6 @@ class ChromaServer:
     """`chroma run` on one folder and one port."""
 
     def __init__(self, folder: Path) -> None:
-        """Choose a port; `start` starts it."""
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._folder = folder
@@ -47,12 +46,10 @@ class ChromaServer:
                 raise RuntimeError(f"Chroma did not start: {self._child.last_line}")
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
         if self._child is not None:
             self._child.kill()
 
     def lose_volume(self) -> None:
-        """Kill it and remove its data."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -10,7 +10,6 @@ status is 0 when there is no difference.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,18 +21,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 
 from benchmarks.reading import default_reader
-from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Refused
 from docwell.ingest.chunking import chunk_pages
 from docwell.pipeline import CHUNKER_VERSION, EMBEDDED_VERSION, TEXT_VERSION
-from infra.local.names import ACCESS_KEY_ID, LEDGER_TABLE, REGION, ROOT, SECRET_ACCESS_KEY
-from infra.local.stack import MODEL_DIR
+from infra.local.names import LEDGER_TABLE, ROOT
+from infra.local.stack import MODEL_DIR, STACK_FILE, Stack
 
 KINDS = ("lost", "duplicate", "stale", "orphan", "stuck")
 _PAGE = 1000
@@ -56,23 +53,6 @@ class PipelinePlace:
         return _digest(*parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The addresses of bucket, ledger and Chroma."""
-
-    aws_endpoint: str
-    bucket: str
-    chroma: str
-    pipelines: tuple[PipelinePlace, ...]
-    table: str = LEDGER_TABLE
-    region: str = REGION
-    access_key: str = ACCESS_KEY_ID
-    secret_key: str = SECRET_ACCESS_KEY
-    tenant: str = "default_tenant"
-    database: str = "default_database"
-    range_pages: int = 50
-
-
 @dataclass
 class Differences:
     """The differences as lines of text by kind: chunks, and documents in the ledger."""
@@ -84,16 +64,13 @@ class Differences:
 
     @property
     def count(self) -> dict[str, int]:
-        """The number of each kind."""
         return {kind: len(lines) for kind, lines in self.found.items()}
 
     @property
     def none(self) -> bool:
-        """Whether there is no difference."""
         return not any(self.found.values())
 
     def lines(self, most: int = 6) -> list[str]:
-        """Return some examples of each kind."""
         return [f"{kind}: {line}" for kind, lines in self.found.items() for line in lines[:most]]
 
 
@@ -122,15 +99,15 @@ class _Document:
 class Comparator:
     """Compares. It cuts each content into chunks once, and keeps them."""
 
-    def __init__(self, places: Places, reader: ChildPdfReader | None = None) -> None:
+    def __init__(self, stack: Stack, pipelines: Sequence[PipelinePlace], range_pages: int) -> None:
         """Read the models. Raises `docwell.errors.Corrupt`."""
-        self.places = places
-        self._reader = reader or default_reader()
-        self._embedders = {one: OnnxEmbedder(one.model_dir, threads=1) for one in places.pipelines}
+        self._stack = stack
+        self._pipelines = tuple(pipelines)
+        self._range_pages = range_pages
+        self._reader = default_reader()
+        self._embedders = {one: OnnxEmbedder(one.model_dir, threads=1) for one in pipelines}
         self._cut: dict[tuple[str, int], list[list[str]]] = {}
-        session = boto3.Session(places.access_key, places.secret_key, region_name=places.region)
-        self._s3 = session.client("s3", endpoint_url=places.aws_endpoint)
-        self._dynamodb = session.client("dynamodb", endpoint_url=places.aws_endpoint)
+        self._s3, self._dynamodb = stack.client("s3"), stack.client("dynamodb")
 
     def compare(
         self, pipelines: Sequence[PipelinePlace] | None = None, *, believe_refusals: bool = False
@@ -142,7 +119,7 @@ class Comparator:
             believe_refusals: do not read documents that the ledger calls EMPTY or REJECTED; they need no chunks.
         """
         result = Differences()
-        chosen = self.places.pipelines if pipelines is None else tuple(pipelines)
+        chosen = self._pipelines if pipelines is None else tuple(pipelines)
         by_fingerprint = {one.fingerprint: one for one in chosen}
         ledger, current, rows = self._ledger(), self._current(), list(self._rows())
         result.documents, result.chunks = len(current), len(rows)
@@ -174,15 +151,14 @@ class Comparator:
         return found
 
     def _current(self) -> dict[str, tuple[str, bytes]]:
-        """Return the version and content of every key."""
         keys = [
             row["Key"]
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.places.bucket)
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._stack.bucket)
             for row in page.get("Contents", ())
         ]
 
         def read(key: str) -> tuple[str, tuple[str, bytes]]:
-            answer = self._s3.get_object(Bucket=self.places.bucket, Key=key)
+            answer = self._s3.get_object(Bucket=self._stack.bucket, Key=key)
             version = answer.get("VersionId")
             # Without versioning the version is absent or "null"; then the ETag, with its quotes, is the version.
             return key, (answer["ETag"] if version in (None, "null") else version, answer["Body"].read())
@@ -199,10 +175,10 @@ class Comparator:
     ) -> dict[str, _Document]:
         def expect(key: str) -> tuple[str, _Document]:
             version, content = current[key]
-            generation = _digest(self.places.bucket, key, version, fingerprint)
+            generation = _digest(self._stack.bucket, key, version, fingerprint)
             ranges = [] if key in believed else self._chunks(pipeline, content)
             texts = {
-                _digest(self.places.bucket, key, generation, str(number), str(ordinal)): text
+                _digest(self._stack.bucket, key, generation, str(number), str(ordinal)): text
                 for number, texts in enumerate(ranges)
                 for ordinal, text in enumerate(texts)
             }
@@ -226,14 +202,14 @@ class Comparator:
 
     def _ranges(self, pipeline: PipelinePlace, path: Path) -> Iterator[list[str]]:
         embedder = self._embedders[pipeline]
-        size, limit = self.places.range_pages, min(pipeline.chunk_tokens, embedder.max_tokens)
+        size, limit = self._range_pages, min(pipeline.chunk_tokens, embedder.max_tokens)
         pages = self._reader.inspect(path).page_count
         for first in range(1, pages + 1, size):
             read = self._reader.pages(path, first, min(first + size - 1, pages))
             yield [chunk.text for chunk in chunk_pages(read, embedder, limit)]
 
     def _ledger(self) -> dict[tuple[str, str], dict[str, Any]]:
-        scan = self._dynamodb.get_paginator("scan").paginate(TableName=self.places.table, ConsistentRead=True)
+        scan = self._dynamodb.get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)
         items = [
             {name: next(iter(value.values())) for name, value in item.items()}
             for page in scan
@@ -242,7 +218,7 @@ class Comparator:
         return {(item["document"], item["pipeline"]): item for item in items if item["pipeline"] != _STATE}
 
     def _rows(self) -> Iterator[_Row]:
-        base = f"{self.places.chroma}/api/v2/tenants/{self.places.tenant}/databases/{self.places.database}"
+        base = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database"
         with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
             offset, page = 0, [None] * _PAGE
             while len(page) == _PAGE:
@@ -334,21 +310,16 @@ def _home(key: str) -> str:
 def main() -> int:
     """Compare a stack on this machine. Return 0 when there is no difference."""
     parser = argparse.ArgumentParser(description="Compare bucket, ledger and Chroma.")
-    parser.add_argument("--stack", type=Path, default=ROOT / ".docwell" / "stack.json")
-    parser.add_argument("--chunk-tokens", type=int, action="append", help="once for each pipeline; default 200")
+    parser.add_argument("--stack", type=Path, default=ROOT / ".docwell" / STACK_FILE)
+    parser.add_argument("--chunk-tokens", type=int, default=200)
     parser.add_argument("--range-pages", type=int, default=50)
     parser.add_argument("--believe-refusals", action="store_true", help="do not read what the ledger refuses")
     options = parser.parse_args()
-    stack = json.loads(options.stack.read_text(encoding="utf-8"))
-    places = Places(
-        pipelines=tuple(PipelinePlace(MODEL_DIR, one) for one in options.chunk_tokens or [200]),
-        range_pages=options.range_pages,
-        **{
-            name: stack[name]
-            for name in ("aws_endpoint", "bucket", "chroma", "region", "access_key", "secret_key")
-        },
-    )
-    found = Comparator(places).compare(believe_refusals=options.believe_refusals)
+    stack = Stack.read(options.stack.parent)
+    if stack is None:
+        parser.error(f"{options.stack} is not the file of a stack")
+    pipelines = [PipelinePlace(MODEL_DIR, options.chunk_tokens)]
+    found = Comparator(stack, pipelines, options.range_pages).compare(believe_refusals=options.believe_refusals)
     statuses = ", ".join(f"{count} {status}" for status, count in found.statuses.most_common())
     print(f"{found.documents} documents, {found.chunks} chunks; ledger: {statuses or 'empty'}")
     print("  ".join(f"{kind} {count}" for kind, count in found.count.items()))

@@ -1,20 +1,25 @@
-"""A queue that does all that SQS may do: it duplicates, delays, reorders and loses acknowledgements.
+"""A queue that does all that SQS may do, and its endpoint.
 
-It counts receives, and moves a message to the dead letters after too many. Times are in seconds of `clock`.
-`time_scale` shortens the times that a worker asks for, so that a back-off of minutes takes seconds. Thread-safe.
+It duplicates, delays, reorders and loses acknowledgements. It counts receives, and moves a message to the dead
+letters after too many. Times are in seconds of `clock`. `time_scale` shortens the times that a worker asks for, so
+that a back-off of minutes takes seconds. Thread-safe.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from benchmarks.events import sqs_event
+from benchmarks.events import digest, sqs_event
+from benchmarks.proxy import answer, listen
+from infra.local.names import ACCOUNT, HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,6 @@ class UnkindQueue:
         time_scale: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start empty."""
         self.faults = faults or DeliveryFaults()
         self.delivered = 0
         self.dead_ever = 0
@@ -104,7 +108,6 @@ class UnkindQueue:
             return None
 
     def acknowledge(self, receipt: str) -> None:
-        """Delete the message, unless this acknowledgement gets lost."""
         with self._lock:
             message = self._of(receipt)
             if message is None:
@@ -128,12 +131,10 @@ class UnkindQueue:
             return len(self._messages)
 
     def dead(self) -> int:
-        """Return the number of dead letters."""
         with self._lock:
             return len(self._dead)
 
     def redrive(self) -> int:
-        """Send every dead letter again. Return their number."""
         with self._lock:
             bodies, self._dead = self._dead, []
             for body in bodies:
@@ -169,3 +170,42 @@ class UnkindQueue:
         }
         event = sqs_event(message.body, message.id, receipt, attributes)
         return Receipt(receipt, event, message.receives, message.body)
+
+
+class SqsDoor:
+    """The endpoint, on a free port until `close`."""
+
+    def __init__(self, queue: UnkindQueue) -> None:
+        self._queue = queue
+        self._server = listen(0, self._handle)
+        self.endpoint = f"http://{HOST}:{self._server.server_port}"
+        self.queue_url = f"{self.endpoint}/{ACCOUNT}/docwell-ingest"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        said = self._act(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."), sent)
+        status = 200 if said is not None else 400
+        gone = {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid", "message": "gone"}
+        body = json.dumps(gone if said is None else said).encode()
+        answer(request, status, body, {"Content-Type": "application/x-amz-json-1.0"})
+
+    def _act(self, action: str, sent: dict[str, Any]) -> dict[str, Any] | None:
+        match action:
+            case "SendMessageBatch":
+                entries = [self._send(entry["Id"], entry["MessageBody"]) for entry in sent["Entries"]]
+                return {"Successful": entries, "Failed": []}
+            case "SendMessage":
+                return self._send("", sent["MessageBody"])
+            case "ChangeMessageVisibility":
+                known = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
+                return {} if known else None
+            case "GetQueueAttributes":
+                return {"Attributes": {"ApproximateNumberOfMessages": str(self._queue.size())}}
+        return None
+
+    def _send(self, id_: str, body: str) -> dict[str, Any]:
+        return {"Id": id_, "MessageId": self._queue.send(body), "MD5OfMessageBody": digest(body)}

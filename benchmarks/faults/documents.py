@@ -34,7 +34,6 @@ WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 
 
 def build_model_folder(folder: Path) -> Path:
-    """Write the model into `folder`, as `make model` does."""
     if (folder / "manifest.json").exists():
         return folder
     source = folder.with_name(f"{folder.name}-source")
@@ -59,12 +58,10 @@ def text_of(key: str, revision: int, pages: int) -> list[str]:
 
 
 def question(chooser: random.Random) -> str:
-    """Return some words of the documents."""
     return " ".join(chooser.choices(WORDS, k=5))
 
 
 def _write_source(folder: Path) -> None:
-    """Write the model as a sentence-transformers folder."""
     (folder / "1_Pooling").mkdir(parents=True, exist_ok=True)
     vocabulary = {token: number for number, token in enumerate([*_SPECIAL, *ascii_lowercase, *WORDS])}
     _write_weights(folder / "model.safetensors", len(vocabulary))

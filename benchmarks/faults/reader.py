@@ -47,7 +47,7 @@ class Reader:
         self._world = world
         self._random = random.Random(seed)
         self._stopping = threading.Event()
-        self._client = world.client("dynamodb")
+        self._client = world.dynamodb
         self._state = DynamoState(self._client, TABLE)
         self._indexes = {one.fingerprint: self._index(one) for one in world.pipelines}
         self._texts: dict[tuple[str, str], list[str]] = {}
@@ -62,11 +62,9 @@ class Reader:
         self._thread.join(30)
 
     def _index(self, pipeline: PipelinePlace) -> _Index:
-        fingerprint, places = pipeline.fingerprint, self._world.places()
+        url, fingerprint = self._world.chroma.url, pipeline.fingerprint
         catalogue = DynamoLedger(self._client, TABLE, fingerprint)
-        chroma = ChromaIndex(
-            places.chroma, fingerprint, tenant=places.tenant, database=places.database, timeout_s=5
-        )
+        chroma = ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=5)
         return _Index(catalogue, Retrieval(catalogue, chroma), OnnxEmbedder(pipeline.model_dir, threads=1))
 
     def _run(self) -> None:
@@ -80,7 +78,6 @@ class Reader:
                 self.wrong.append(f"{type(error).__name__}: {error}")
 
     def ask_once(self) -> None:
-        """Ask one question and check its answer."""
         with self._world.lock:
             keys = list(self._world.changes)
             before = dict(self._world.changes)

@@ -43,19 +43,16 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is right."""
         met = all(meets(value, goal) for value, _, goal in self.goals.values())
         return met and not any(self.differences.values()) and not self.wrong
 
     def add(self, found: Differences) -> None:
-        """Add the differences of one comparison."""
         for kind, count in found.count.items():
             self.differences[kind] += count
         self.examples += found.lines()
         self.compared += found.chunks
 
     def stuck(self, messages: int) -> None:
-        """Add messages that were never done."""
         if messages:
             self.differences["stuck"] += messages
             self.examples.append(f"stuck: {messages} messages were not done in time")
@@ -66,7 +63,6 @@ class Outcome:
         self.goals[fact] = (count, unit, ">= 1")
 
     def read(self, reader: Reader) -> None:
-        """Add a reader's findings."""
         self.asked += reader.asked
         self.wrong += reader.wrong
 
@@ -109,7 +105,6 @@ class Run:
     say: Callable[[str], None] = lambda _: None
 
     def times(self, long: int, short: int) -> int:
-        """Return the count of the form that runs."""
         return short if self.short else long
 
     def variants(self, *all_of_them: Variant) -> tuple[Variant, ...]:
@@ -119,7 +114,6 @@ class Run:
         return (random.Random(self.seed).choice(all_of_them),)
 
     def steps(self, count: int) -> Iterator[int]:
-        """Yield 0 … count - 1, and advance the bar."""
         for number in range(count):
             yield number
             self.advance(1 / count)
@@ -134,7 +128,6 @@ class Run:
 
 
 def key_of(number: int) -> str:
-    """Return a key, some of them with difficult characters."""
     names = ("plain-{}.pdf", "a+b %&{}.pdf", "é 日本 {}.pdf", "deep/er/{}.pdf")
     return f"c{number % 3}/" + names[number % len(names)].format(number)
 

@@ -156,7 +156,6 @@ def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
 
 
 def disk_full(run: Run) -> Outcome:
-    """The disk is full for a while, again and again."""
     outcome = Outcome()
     rounds = run.times(10, 2)
     with World(run.seed) as world, _small_disk(world.root / "tmp") as (folder, fill):
@@ -209,7 +208,6 @@ def _small_disk(folder: Path) -> Iterator[tuple[Path, Fill]]:
 
 @contextmanager
 def _limit_files(workers: Workers) -> Iterator[None]:
-    """Let the workers write no file of more than 100 bytes."""
     limits = []
     for process in workers.processes():
         with contextlib.suppress(psutil.Error):

@@ -124,7 +124,6 @@ class _Done:
         self.slowest: dict[str, float] = {}
 
     def __call__(self, receipt: Receipt, seconds: float) -> None:
-        """Record a message that was done."""
         key = unquote_plus(receipt.body.partition('"key": "')[2].partition('"')[0])
         self.first.setdefault(key, time.monotonic())
         self.slowest[key] = max(self.slowest.get(key, 0.0), seconds)

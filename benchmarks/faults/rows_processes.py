@@ -1,13 +1,18 @@
-"""Rows in which processes die: ingest workers and Chroma."""
+"""Rows in which processes die, and in which the index is rebuilt."""
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
+from benchmarks.faults.documents import CHUNK_TOKENS, NEXT_CHUNK_TOKENS
 from benchmarks.faults.reader import Reader
 from benchmarks.faults.row import MOST_WAITING, Outcome, Run, change, key_of, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
+from infra.local.lambda_runtime import Environment, FunctionError, FunctionSpec
+from infra.local.stack import StackOptions
 
 # A worker that is stopped for longer than this has lost its lease when it continues.
 _SHORT_LEASE_S = 2.0
@@ -109,3 +114,141 @@ def burst(run: Run) -> Outcome:
         outcome.read(reader)
         outcome.facts["uploads"] = count
     return outcome
+
+
+class Reconciler:
+    """The reconcile function; each call starts a new environment."""
+
+    def __init__(self, world: World, workers: Workers) -> None:
+        short = {"DOCWELL_STUCK_AFTER_S": "0.5", "DOCWELL_STOP_BEFORE_S": "1"}
+        self._spec = FunctionSpec(
+            StackOptions.reconcile_handler,
+            world.environment(**short),
+            timeout_s=120,
+            init_timeout_s=120,
+            on_line=workers.lines.append,
+        )
+
+    def call(self, **event: Any) -> dict[str, Any]:
+        """Call it once. Raises `FunctionError`."""
+        environment = Environment(self._spec)
+        try:
+            answer: dict[str, Any] = json.loads(environment.invoke(json.dumps(event).encode()))
+            return answer
+        finally:
+            environment.kill()
+
+    def until(self, deadline: float, done: str, run: Run | None = None, **event: Any) -> dict[str, Any]:
+        """Call it until the answer's field `done` is true, or the time is over. Return the last answer."""
+        answer: dict[str, Any] = {}
+        while not answer.get(done) and time.monotonic() < deadline:
+            try:
+                answer = self.call(**event)
+            except FunctionError:
+                continue
+            if run is not None and not answer[done]:
+                run.say(f"{answer.get('settled')} of {answer.get('keys')} documents are in the new index")
+                time.sleep(0.5)
+        return answer
+
+    def until_complete(self) -> int:
+        """Run passes until one is complete. Return the messages that they sent."""
+        deadline, sent = time.monotonic() + 300, 0
+        while time.monotonic() < deadline:
+            try:
+                answer = self.call(action="reconcile", force=True)
+            except FunctionError:
+                continue
+            sent += sum(int(one["sent"]) for one in answer["pipelines"])
+            if answer["complete"]:
+                break
+        return sent
+
+
+def volume_lost(run: Run) -> Outcome:
+    """The whole Chroma volume is lost while documents come in; then reconcile."""
+    outcome = Outcome()
+    keys = run.times(120, 15)
+    with World(run.seed, range_pages=3) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
+        for number in range(keys):
+            run.say(f"{number + 1} of {keys} documents")
+            world.put(key_of(number), pages=world.random.choice([1, 2, 2, 7]))
+            run.advance(0.2 / keys)
+        workers.settle(300)
+        run.say("the volume is lost")
+        for number in range(5):
+            world.put(key_of(number))
+        world.delete(key_of(5))
+        time.sleep(0.3)
+        world.chroma.lose_volume()
+        time.sleep(1)
+        world.chroma.start()
+        outcome.stuck(workers.settle(120))
+        run.advance(0.3)
+        reconciler = Reconciler(world, workers)
+        for number in range(2):
+            run.say(f"reconcile, pass {number + 1}")
+            time.sleep(1)
+            hints = reconciler.until_complete()
+            if number == 0:
+                outcome.must_happen("hints of pass 1", hints, "hints")
+            else:
+                outcome.facts["hints of pass 2"] = hints
+            outcome.stuck(workers.settle(600))
+            run.advance(0.25)
+        outcome.at_rest(world, workers, run)
+        outcome.read(reader)
+    return outcome
+
+
+def reindex(run: Run) -> Outcome:
+    """A new pipeline under a stream of uploads, deletes and queries, with kills in the middle; then the switch."""
+    outcome = Outcome()
+    keys = run.times(60, 12)
+    tokens = (CHUNK_TOKENS, NEXT_CHUNK_TOKENS)
+    switch = {"action": "reindex", "step": "switch"}
+    with (
+        World(run.seed, chunk_tokens=tokens, range_pages=3) as world,
+        Workers(world, 2) as workers,
+        Reader(world, run.seed) as reader,
+    ):
+        for number in range(keys):
+            world.put(key_of(number), pages=world.random.choice([1, 2, 7]))
+            run.advance(0.2 / keys)
+        outcome.stuck(workers.settle(300, lambda left: run.say(f"the old index: {left} messages left")))
+        reconciler = Reconciler(world, workers)
+        with users(world, keys, pause_s=1.0):
+            _start(run, world, workers, reconciler)
+            run.advance(0.3)
+            limit = time.monotonic() + run.times(180, 25)
+            switched = bool(reconciler.until(limit, "switched", run, **switch).get("switched"))
+            run.advance(0.3)
+        outcome.facts["switched under the stream"] = switched
+        if not switched:
+            switched = bool(reconciler.until(time.monotonic() + 300, "switched", run, **switch).get("switched"))
+        for _ in range(5):
+            change(world, keys)
+        outcome.stuck(workers.settle(300))
+        run.say("the old index is removed")
+        reconciler.call(**switch)
+        if not switched:
+            outcome.differences["stuck"] += 1
+            outcome.examples.append("stuck: the re-index did not complete in time")
+        run.say("comparing")
+        outcome.add(world.comparator().compare_patiently(20, pipelines=world.pipelines[1:]))
+        outcome.read(reader)
+        outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
+        outcome.facts["receives"] = world.queue.delivered
+        if not outcome.ok:
+            outcome.logs += workers.lines
+    return outcome
+
+
+def _start(run: Run, world: World, workers: Workers, reconciler: Reconciler) -> None:
+    run.say("the new index is started")
+    reconciler.until(time.monotonic() + 120, "all_hinted", action="reindex", step="start")
+    for _ in range(run.times(10, 3)):
+        deadline = time.monotonic() + 20
+        while not workers.kill_at_work(world.random.uniform(0, 0.4)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(world.random.uniform(0, 0.8))

@@ -83,7 +83,6 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """Kill them all."""
         self._stopping.set()
         for slot in self._slots:
             slot.kill()
@@ -93,11 +92,9 @@ class Workers:
             slot.kill()
 
     def busy(self) -> int:
-        """Return how many are at work."""
         return sum(slot.busy_since is not None for slot in self._slots)
 
     def processes(self) -> list[psutil.Process]:
-        """Return the processes that run the handler."""
         return workers_of(psutil.Process(), _HANDLER)
 
     def kill_at_work(self, after_s: float) -> bool:

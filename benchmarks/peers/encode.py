@@ -17,7 +17,6 @@ from typing import Any
 
 
 def main() -> None:
-    """Measure what the argument says."""
     asked = json.loads(sys.argv[1])
     import torch  # type: ignore[import-not-found]
     from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]

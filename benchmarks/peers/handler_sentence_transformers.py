@@ -24,7 +24,6 @@ language_model = ollama.Client(host=os.environ["OLLAMA_HOST"])
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer one question from API Gateway."""
     question = json.loads(event["body"])["question"]
     vector = embedder.encode(question).tolist()
     found = collection.query(query_embeddings=[vector], n_results=5)

@@ -34,7 +34,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def index(bucket: str, key: str) -> None:
-    """Index one document."""
     content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     pages = enumerate(PdfReader(io.BytesIO(content)).pages, 1)
     chunks = [(number, text) for number, page in pages for text in splitter.split_text(page.extract_text())]

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.progress import CONSOLE
 from docwell.errors import Unavailable
+from infra.progress import CONSOLE
 from infra.report import ROOT
 from layers.embedder.download.environment import python_of
 from layers.embedder.download.fetch import fetch

@@ -22,7 +22,6 @@ def stream(content: bytes, entries: bytes = b"", length: bytes | None = None) ->
 
 
 def flate(content: bytes, times: int = 1, entries: bytes = b"") -> bytes:
-    """Return a stream that is compressed `times` times."""
     for _ in range(times):
         content = zlib.compress(content, 9)
     return stream(content, b"/Filter[%b]%b" % (b"/FlateDecode" * times, entries))
@@ -53,7 +52,6 @@ def one_page(
 
 
 def healthy(pages: int = 1) -> bytes:
-    """Return a good file whose pages all say `TEXT`."""
     kids = b" ".join(b"%d 0 R" % (number + 5) for number in range(pages))
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
     tree = b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, pages)
@@ -61,7 +59,6 @@ def healthy(pages: int = 1) -> bytes:
 
 
 def lzw(content: bytes) -> bytes:
-    """Return `content` compressed for LZWDecode."""
     return LzwCodec().encode(content)
 
 

@@ -48,11 +48,9 @@ class CachedEmbedder:
         self.offsets = embedder.offsets
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors of passages."""
         return self._known("passage", texts)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors of questions."""
         return self._known("query", texts)
 
     def _known(self, kind: str, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -89,14 +87,12 @@ class ExactIndex:
     _matrices: dict[str, tuple[list[IndexRecord], NDArray[np.float32]]] = field(default_factory=dict)
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        """Store records by id."""
         self.records.setdefault(collection, {}).update({record.id: record for record in records})
         self._matrices.pop(collection, None)
 
     def search(
         self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
     ) -> list[Passage]:
-        """Return the `k` nearest chunks by cosine, nearest first."""
         if collection not in self._matrices:
             rows = list(self.records.get(collection, {}).values())
             self._matrices[collection] = rows, np.array([row.vector for row in rows], dtype=np.float32)
@@ -108,14 +104,12 @@ class ExactIndex:
         return [_passage(rows[place], float(cosines[place])) for place in best]
 
     def ids(self, *_: object, **__: object) -> list[str]:
-        """Return nothing: the benchmark replaces no document."""
         return []
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Delete nothing: the benchmark replaces no document."""
 
     def collections(self) -> list[str]:
-        """Return the names of all collections."""
         return sorted(self.records)
 
 
@@ -130,11 +124,9 @@ class TextOrPdfReader:
         self._pdfs = default_reader()
 
     def inspect(self, path: Path) -> PdfInfo:
-        """Return the page count."""
         return self._pdfs.inspect(path) if _is_pdf(path) else PdfInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Yield the pages."""
         if _is_pdf(path):
             yield from self._pdfs.pages(path, first, last)
         else:
@@ -154,31 +146,24 @@ class Bucket:
     generations: dict[str, str] = field(default_factory=dict)
 
     def head(self, key: str) -> ObjectVersion | None:
-        """Return the only version of a file."""
         return ObjectVersion("v1", self.files[key].stat().st_size) if key in self.files else None
 
     def download(self, key: str, _: ObjectVersion, path: Path) -> None:
-        """Copy the file."""
         shutil.copyfile(self.files[key], path)
 
     def get(self, key: str) -> DocumentRecord | None:
-        """Return the record of a document that was indexed."""
         return DocumentRecord(key, Status.INDEXED) if key in self.generations else None
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the only generation of each indexed document."""
         return {key: self.generations[key] for key in keys if key in self.generations}
 
     def tags(self, *_: object) -> Mapping[str, str]:
-        """Return nothing: files have no tags."""
         return {}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
-        """Not used: the benchmark has no filters."""
         raise NotImplementedError
 
     def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """Not used: the benchmark has no filters."""
         raise NotImplementedError
 
     def page(
@@ -189,11 +174,9 @@ class Bucket:
         limit: int,
         prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
-        """Not used: the benchmark lists no documents."""
         raise NotImplementedError
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        """Not used: the benchmark lists no documents."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Measures of a list of passages for a question, and the cause of a miss. Pure functions.
+"""Measures of a list of passages for a question. Pure functions.
 
 Recall, precision, precision-omega and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
@@ -6,17 +6,11 @@ Recall, precision, precision-omega and IoU are those of Chroma's report on chunk
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.retrieval.sets import Asked
 from docwell.models import Passage
 
 HITS = (1, 3, 5, 10)
-WRONG_DOCUMENT = "wrong document"
-OUT_RANKED = "out-ranked in the right document"
-CUT = "cut by the chunker"
-NOT_EXTRACTED = "not extracted"
-_SHOWN_CHARACTERS = 160
 
 Span = tuple[int, int]
 
@@ -37,7 +31,6 @@ def merged(spans: Sequence[Span]) -> list[Span]:
 
 
 def characters(spans: Sequence[Span]) -> int:
-    """Return the sum of the spans' lengths."""
     return sum(end - start for start, end in spans)
 
 
@@ -93,41 +86,3 @@ def normal(text: str) -> str:
     '24yardline'
     """
     return "".join(character for character in text.casefold() if character.isalnum())
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """One question that was missed, its cause, and the passages that came instead."""
-
-    asked: Asked
-    cause: str
-    passages: tuple[Passage, ...]
-
-    def as_text(self) -> str:
-        """Return some lines for people."""
-        places = ", ".join(f"{key} page {page}" for key, page in sorted(self.asked.pages)) or self.asked.key
-        lines = [f"{self.asked.text}", f"  {self.cause}; the answer is in {places}"]
-        for number, one in enumerate(self.passages, 1):
-            text = " ".join(one.chunk.text.split())[:_SHOWN_CHARACTERS]
-            lines.append(f"  {number}. {one.document} page {one.chunk.page_start} ({one.score:.2f}): {text}")
-        return "\n".join(lines)
-
-
-def cause(asked: Asked, passages: Sequence[Passage], all_chunks: Sequence[Passage]) -> str:
-    """Return why none of the passages answers. `all_chunks` are those of the whole set."""
-    own = [one for one in all_chunks if one.document == asked.key]
-    if asked.spans:
-        spans = [(one.chunk.start, one.chunk.end) for one in own]
-        if any(not overlap(spans, [reference]) for reference in asked.spans):
-            return NOT_EXTRACTED
-        whole = any(start <= a and b <= end for a, b in asked.spans for start, end in spans)
-    else:
-        on_page = [one.chunk.text for one in own if (one.document, one.chunk.page_start) in asked.pages]
-        wanted = normal(asked.answer or "")
-        if not on_page or wanted not in normal("".join(on_page)):
-            return NOT_EXTRACTED
-        # FinanceBench has no answer text, so every chunk of the page passes.
-        whole = any(wanted in normal(text) for text in on_page)
-    if not whole:
-        return CUT
-    return OUT_RANKED if any(one.document == asked.key for one in passages) else WRONG_DOCUMENT

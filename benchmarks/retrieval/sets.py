@@ -1,12 +1,17 @@
-"""The questions with the places that answer them, and their documents."""
+"""The evaluation sets with the places that answer their questions, and the ways to retrieve."""
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from docwell.models import Passage
+from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval.retrieval import Retrieval, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,30 @@ def _questions(folder: Path, name: str) -> list[dict[str, Any]]:
 
 def _pdfs(folder: Path, name: str) -> dict[str, Path]:
     return {f"{name}/{path.name}": path for path in sorted((folder / name / "pdf").glob("*.pdf"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One configuration of retrieval. Without `question`, passages are ranked by their vectors alone."""
+
+    name: str
+    weights: Weights = field(default_factory=Weights)
+    question: bool = True
+
+    def search(
+        self, retrieval: Retrieval, scope: Scope, vector: Sequence[float], top_k: int, question: str
+    ) -> list[Passage]:
+        configured = replace(retrieval, weights=self.weights)
+        return configured.search(scope, vector, top_k, question if self.question else "")
+
+
+WAYS = {
+    way.name: way
+    for way in (
+        Way("nearest", question=False),
+        Way("ranked"),
+        Way("without-units", Weights(unit=0.0)),
+        Way("without-words", Weights(words=0.0)),
+        Way("without-name", Weights(name=0.0)),
+    )
+}

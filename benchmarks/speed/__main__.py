@@ -12,15 +12,13 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.peers.run import PeerError
-from benchmarks.progress import CONSOLE
-from benchmarks.speed import page
-from benchmarks.speed.options import NAMES, SHORT, BenchError, Options
+from benchmarks.speed.options import NAMES, SHORT, BenchError, Options, write_page
 from infra.container.sam import StepError
+from infra.progress import CONSOLE
 from infra.report import REPORTS, Report
 
 
 def main() -> int:
-    """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (default: all)")
     parser.add_argument("--short", action="store_true", help="measure less, without peers, and judge no timing")
@@ -34,7 +32,7 @@ def main() -> int:
     options = Options(arguments.short, not (arguments.short or arguments.no_peers), tuple(arguments.pdfs))
     status = max(_run(name, options) for name in NAMES if name in (arguments.names or NAMES))
     if not (arguments.short or arguments.names):
-        page.write()
+        write_page()
     return status
 
 

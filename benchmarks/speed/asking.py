@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,6 @@ from infra.local.stack import Stack, StackOptions
 from infra.local.supervisor import running_stack
 
 _TIMEOUT_S = 60.0
-_END_S = 10.0
 # More clients than the gateway of a small machine queues.
 MOST_CLIENTS = 64
 
@@ -58,25 +57,21 @@ class Client:
         where = urlsplit(stack.gateway)
         self._headers = {"x-api-key": stack.api_key, "content-type": "application/json"}
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_TIMEOUT_S)
-        self.connect, self.close = self._connection.connect, self._connection.close
+        self.close = self._connection.close
 
     def ask(self, question: str, collection: str) -> Asked:
         """Ask, and wait for the whole answer. Raises nothing."""
         started = time.perf_counter()
         status, body = 0, None
         try:
-            response = self.open(question, collection)
+            request = json.dumps({"question": question, "collection": collection})
+            self._connection.request("POST", "/v1/query", request, self._headers)
+            response = self._connection.getresponse()
             content = response.read()
             status, body = response.status, json.loads(content)
         except (OSError, http.client.HTTPException, ValueError):
             self.close()
         return Asked(time.perf_counter() - started, status, body)
-
-    def open(self, question: str, collection: str, **more: object) -> http.client.HTTPResponse:
-        """Ask, and return the answer as it begins. Raises `OSError`, `HTTPException`."""
-        body = json.dumps({"question": question, "collection": collection, **more})
-        self._connection.request("POST", "/v1/query", body, self._headers)
-        return self._connection.getresponse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +82,9 @@ class AskedStack:
     model: str
 
     def tell_model(self, what: str) -> Any:
-        """Send one of the model server's commands: `held`, `last`, `reword` or `quote`."""
         return httpx.get(f"{self.model}/-/{what}", trust_env=False).json()
 
     def in_a_row(self, questions: Sequence[str], collection: str) -> list[Asked]:
-        """Ask the questions one after another."""
         with closing(Client(self.stack)) as client:
             return [client.ask(question, collection) for question in questions]
 
@@ -127,20 +120,11 @@ class AskedStack:
         return asked, time.perf_counter() - began, psutil.cpu_percent() / 100
 
     def environments(self) -> list[psutil.Process]:
-        """Return the processes of the query function."""
         return workers_of(psutil.Process(), StackOptions.query_handler)
-
-    def end_environments(self) -> None:
-        """Kill the query function, so that the next question starts a fresh process."""
-        for process in self.environments():
-            with suppress(psutil.NoSuchProcess):  # its launcher has killed it too
-                process.kill()
-                process.wait(_END_S)
 
 
 @contextmanager
 def asked_stack(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> Iterator[AskedStack]:
-    """Run a stack in a new folder during the block."""
     with ExitStack() as stack:
         model = stack.enter_context(model_server(first_s, pace_s, tokens))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))

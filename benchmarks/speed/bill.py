@@ -12,11 +12,10 @@ from docwell.query.costs import Prices, cost
 
 HOURS_IN_MONTH = 730
 DAYS_IN_MONTH = HOURS_IN_MONTH / 24
-_SECONDS_IN_HOUR = 3600
-_SECONDS_IN_DAY = 86_400
-_MB_IN_GB = 1024  # Lambda's unit
 # Memory that brings one whole processor (Lambda's guide, "Configure memory").
 MB_A_PROCESSOR = 1769
+# The parts of an idle month where Chroma and the model host run already, without a new network.
+WITHOUT_SERVERS = ("firewall", "alarms, metrics, dashboard, zones, key", "snapshot of the query function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Figures of the other benchmarks, on a machine with `cores` cores.
-
-    `question_s` is a question without the model's time, `first_question_s` the same from the start of the process.
-    """
+    """Figures of the other benchmarks. `question_s` excludes the model's time."""
 
     question_s: float
     first_question_s: float
@@ -84,13 +80,11 @@ class System:
 
 SYSTEM = System()
 WORKLOAD = Workload()
-# The parts of an idle month where Chroma and the model host run already, without a new network.
-WITHOUT_SERVERS = ("firewall", "alarms, metrics, dashboard, zones, key", "snapshot of the query function")
 
 
-def idle_month(prices: Prices, system: System = SYSTEM) -> dict[str, float]:
+def idle_month(prices: Prices) -> dict[str, float]:
     """Return the price of each part in a month without questions."""
-    price = _Price(prices)
+    price, system = _Price(prices), SYSTEM
     return {
         "model host": prices.model_host.per_hour * HOURS_IN_MONTH,
         "disk of the model host": system.host_disk_gb * price("disk"),
@@ -105,38 +99,33 @@ def idle_month(prices: Prices, system: System = SYSTEM) -> dict[str, float]:
         + system.zones * price("zone")
         + system.keys * price("key"),
         "snapshot of the query function": system.query_mb
-        / _MB_IN_GB
+        / 1024
         * HOURS_IN_MONTH
-        * _SECONDS_IN_HOUR
+        * 3600
         * price("snapstart_cache"),
     }
 
 
 def cold_share(questions_a_day: float, kept_s: float) -> float:
-    """Return the share of questions that start an environment.
-
-    Questions come at random, so a gap is longer than t with probability exp(-q t / 86,400), as in a Poisson
-    process. The formula knows one environment; more of them mean more first questions.
+    """Return the share of questions that start an environment: a Poisson process's gaps that exceed `kept_s`.
 
     >>> round(cold_share(10, 600), 2), round(cold_share(1000, 600), 3)
     (0.93, 0.001)
     """
-    return math.exp(-questions_a_day * kept_s / _SECONDS_IN_DAY)
+    return math.exp(-questions_a_day * kept_s / 86_400)
 
 
-def question(
-    prices: Prices, measured: Measured, cold: float, workload: Workload = WORKLOAD, system: System = SYSTEM
-) -> float:
+def question(prices: Prices, measured: Measured, cold: float, workload: Workload = WORKLOAD) -> float:
     """Return what one question adds, without the model host; the share `cold` of them start an environment.
 
     Lambda bills the function while it waits for the model.
     """
-    price = _Price(prices)
+    price, system = _Price(prices), SYSTEM
     seconds = measured.question_s + workload.model_s
     seconds += cold * max(0.0, measured.first_question_s - measured.question_s)
     return (
         cost(prices, 0.0, seconds, system.query_mb).amount
-        + cold * system.query_mb / _MB_IN_GB * price("snapstart_restore")
+        + cold * system.query_mb / 1024 * price("snapstart_restore")
         + system.question_reads * price("table_read")
         + system.question_writes * price("table_write")
         + system.question_log_gb * price("log")
@@ -147,41 +136,26 @@ def question(
 
 def busy_host(prices: Prices, workload: Workload = WORKLOAD) -> float:
     """Return the price of the model host's time for one question, while it is always busy."""
-    hours = workload.headroom * workload.model_s / prices.model_host.parallel / _SECONDS_IN_HOUR
-    return hours * prices.model_host.per_hour
+    host = prices.model_host
+    return workload.headroom * workload.model_s / host.parallel / 3600 * host.per_hour
 
 
-def host_day(prices: Prices, questions_a_day: float, workload: Workload = WORKLOAD) -> float:
-    """Return the price of a day of model hosts: one all day, or as many as the load keeps busy."""
-    return max(24 * prices.model_host.per_hour, questions_a_day * busy_host(prices, workload))
-
-
-def questions_at(
-    prices: Prices,
-    measured: Measured,
-    questions_a_day: float,
-    workload: Workload = WORKLOAD,
-    system: System = SYSTEM,
-) -> float:
+def questions_at(prices: Prices, measured: Measured, questions_a_day: float) -> float:
     """Return the price of one question at a load, with its share of idle parts and model hosts."""
-    idle = idle_month(prices, system)
-    shared_day = (sum(idle.values()) - idle["model host"]) / DAYS_IN_MONTH
-    shared = (shared_day + host_day(prices, questions_a_day, workload)) / questions_a_day
-    return shared + question(prices, measured, cold_share(questions_a_day, workload.kept_s), workload, system)
+    idle = idle_month(prices)
+    hosts_day = max(24 * prices.model_host.per_hour, questions_a_day * busy_host(prices))
+    shared_day = (sum(idle.values()) - idle["model host"]) / DAYS_IN_MONTH + hosts_day
+    return shared_day / questions_a_day + question(prices, measured, cold_share(questions_a_day, WORKLOAD.kept_s))
 
 
-def pages(
-    prices: Prices, measured: Measured, count: int, workload: Workload = WORKLOAD, system: System = SYSTEM
-) -> float:
+def pages(prices: Prices, measured: Measured, count: int) -> float:
     """Return the price of indexing pages, besides the servers.
 
     Seconds measured on more cores than the function's memory brings are stretched; they are never shortened.
     """
-    price = _Price(prices)
-    documents = math.ceil(count / workload.pages_a_document)
-    processors = system.ingest_mb / MB_A_PROCESSOR
-    seconds = count / measured.pages_a_second * max(1.0, measured.cores / processors)
-    function = seconds * system.ingest_mb / _MB_IN_GB * prices.function.per_gb_second
+    price, system = _Price(prices), SYSTEM
+    seconds = count / measured.pages_a_second * max(1.0, measured.cores / (system.ingest_mb / MB_A_PROCESSOR))
+    function = seconds * system.ingest_mb / 1024 * prices.function.per_gb_second
     each = (
         prices.function.per_request
         + price("object_put")
@@ -190,24 +164,16 @@ def pages(
         + system.document_reads * price("table_read")
         + system.document_writes * price("table_write")
     )
-    return function + documents * each
+    return function + math.ceil(count / WORKLOAD.pages_a_document) * each
 
 
-def break_even(prices: Prices, hosted: float, workload: Workload = WORKLOAD) -> float | None:
+def break_even(prices: Prices, hosted: float) -> float | None:
     """Return the questions a day from which a model host is cheaper than a hosted model at `hosted` a question.
 
-    With P the host's price an hour, h the hosted price of a question and m = `busy_host`, a day of q questions
-    costs max(24 P, q m) against q h. The two are equal at q = 24 P / h if h > m, and never otherwise (None).
+    A day of q questions costs max(24 P, q m) against q h, with P the host's price an hour, h the hosted price and
+    m = `busy_host`. The two are equal at q = 24 P / h if h > m, and never otherwise (None).
     """
-    if hosted <= busy_host(prices, workload):
-        return None
-    return 24 * prices.model_host.per_hour / hosted
-
-
-def level_seconds(prices: Prices, hosted: float, workload: Workload = WORKLOAD) -> float:
-    """Return the seconds a question at which a host that is always busy costs as much as the hosted model."""
-    host = prices.model_host
-    return hosted * _SECONDS_IN_HOUR * host.parallel / (host.per_hour * workload.headroom)
+    return None if hosted <= busy_host(prices) else 24 * prices.model_host.per_hour / hosted
 
 
 class _Price:
@@ -220,7 +186,5 @@ class _Price:
         try:
             return self._prices.services[service].amount
         except KeyError:
-            raise LookupError(
-                f"price file {self._prices.name} has no price of {service!r} under `services`:"
-                " see docwell/query/prices.json"
-            ) from None
+            where = "under `services`: see docwell/query/prices.json"
+            raise LookupError(f"price file {self._prices.name} has no price of {service!r} {where}") from None

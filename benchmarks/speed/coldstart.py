@@ -24,7 +24,6 @@ from venv import EnvBuilder
 
 from benchmarks.events import CREATED, notification, question_event, sqs_event
 from benchmarks.peers import run as peers
-from benchmarks.progress import bar
 from benchmarks.reading import default_reader
 from benchmarks.speed.filled_index import Texts
 from benchmarks.speed.model_server import MODEL, model_server
@@ -36,6 +35,7 @@ from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack, StackOptions, function_variables, plan
 from infra.local.supervisor import Supervisor
 from infra.measuring import Spread, in_turns, ratios
+from infra.progress import bar
 from infra.report import Report
 
 _LAMBDA_PYTHON = (3, 13)

@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.run import model, run
-from benchmarks.progress import bar
 from benchmarks.reading import default_reader
 from benchmarks.speed.options import BenchError, Options
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
@@ -27,6 +27,7 @@ from docwell.config import EmbedderSettings, EmbedRuntime, IngestSettings
 from docwell.ingest.chunking import chunk_pages
 from infra.local.stack import MODEL_DIR
 from infra.measuring import Spread, in_turns, ratios
+from infra.progress import bar
 from infra.report import Report
 
 # The batch of ingest.
@@ -47,7 +48,6 @@ Feed = dict[str, NDArray[np.int64]]
 
 
 def measure(report: Report, options: Options) -> None:
-    """Load every way to encode, then encode in turns."""
     threads = threads_for(None)
     embedders = {name: OnnxEmbedder(MODEL_DIR, threads, session_opener(name)) for name in RUNTIMES}
     texts = _texts(embedders[BEST], options)
@@ -55,9 +55,9 @@ def measure(report: Report, options: Options) -> None:
     feeds = [feed for batch in batches for _, feed in embedders[BEST].feeds(batch)]
     tokens = sum(int(feed["attention_mask"].sum()) for feed in feeds)
     ways: dict[str, Callable[[], float]] = {}
-    for name, embedder in embedders.items():
-        ways[f"docwell, {name}"] = _timed(lambda one=embedder: [one.embed_passages(batch) for batch in batches])
-        ways[f"raw {name}"] = _timed(_raw(name, feeds, threads))
+    for runtime, embedder in embedders.items():
+        ways[f"docwell, {runtime}"] = _timed(partial(_embed, embedder, batches))
+        ways[f"raw {runtime}"] = _timed(_raw(runtime, feeds, threads))
     report.add("chunks", len(texts), "chunks")
     report.add("tokens of a chunk, mean", tokens / len(texts), "tokens")
     report.add("threads", threads, "threads")
@@ -107,6 +107,11 @@ def _timed(way: Way) -> Callable[[], float]:
     return timed
 
 
+def _embed(embedder: OnnxEmbedder, batches: Sequence[Sequence[str]]) -> None:
+    for batch in batches:
+        embedder.embed_passages(batch)
+
+
 def _raw(runtime: str, feeds: Sequence[Feed], threads: int) -> Way:
     """Return a run of the runtime itself, as its documentation shows, on the embedder's arrays."""
     path = str(MODEL_DIR / MODEL_FILE)
@@ -128,11 +133,13 @@ def _peers(folder: Path, texts: Sequence[str], threads: int) -> dict[str, Callab
     """Return the peers; each round starts a process, and the second of its two runs counts."""
     texts_file = folder / "texts.json"
     texts_file.write_text(json.dumps(texts), encoding="utf-8")
-    arguments = {"model": str(model()), "texts_file": str(texts_file), "threads": threads}
-    return {
-        name: lambda backend=backend: float(run("encode", backend=backend, **arguments)["seconds"])
-        for backend, name in PEERS.items()
-    }
+    folder_of_model = str(model())
+
+    def encode(backend: str) -> float:
+        answer = run("encode", threads=threads, backend=backend, model=folder_of_model, texts_file=str(texts_file))
+        return float(answer["seconds"])
+
+    return {name: partial(encode, backend) for backend, name in PEERS.items()}
 
 
 def _add_comparison(report: Report, options: Options, seconds: dict[str, list[float]]) -> None:

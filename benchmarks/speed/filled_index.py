@@ -64,7 +64,6 @@ class FilledCollection:
     """A collection of one stack with `size` chunks."""
 
     def __init__(self, stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambda: None) -> None:
-        """Write everything; call `step` after each `BATCH` chunks."""
         self.name = f"bench-{size}"
         self.size = size
         self._stack = stack
@@ -81,7 +80,6 @@ class FilledCollection:
 
     @property
     def chroma_name(self) -> str:
-        """Chroma's name of the collection."""
         where = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
         found = httpx.get(where, trust_env=False).raise_for_status().json()
         return str(next(one["name"] for one in found if one["metadata"]["collection"] == self.name))

@@ -12,13 +12,13 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.pdfs import pages_of_words
-from benchmarks.progress import bar
 from benchmarks.speed.asking import asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.uploads import MODEL, Uploads
 from benchmarks.speed.worker_memory import Peak, WorkerMemory
 from infra.local.supervisor import running_stack
+from infra.progress import bar
 from infra.report import Report
 
 PAGES = (10, 100, 1_000, 5_000)
@@ -31,7 +31,6 @@ _TIMEOUT_S = 1800.0
 
 
 def measure(report: Report, options: Options) -> None:
-    """Measure ingest, then query."""
     sizes = SHORT_PAGES if options.short else PAGES
     peaks: dict[int, Peak] = {}
     with bar("ingest", len(sizes)) as step:

@@ -3,9 +3,8 @@
 ``python -m benchmarks.speed.model_server [--first-s 0] [--pace-s 0] [--tokens 0]``
 
 It answers with sentences of the prompt's first passage, each cited as `[1]`, so that every question takes the
-whole path. It is a process of its own, so that it takes no time from the benchmark. `/-/held` returns, and
-forgets, the seconds of each chat; `/-/last` returns the body of the last one. After `/-/reword` its sentences
-differ from the passage's, until `/-/quote`.
+whole path. It is a separate process, so that it takes no time from the benchmark. `/-/held` returns, and forgets,
+the seconds of each chat; `/-/last` returns the body of the last one.
 """
 
 from __future__ import annotations
@@ -49,7 +48,6 @@ class ModelServer:
         self._first_s, self._pace_s, self._tokens = first_s, pace_s, tokens
         self._held: list[float] = []
         self._last: Any = {}
-        self._reword = False
         self.application = Starlette(
             routes=[
                 Route("/api/chat", self._chat, methods=["POST"]),
@@ -69,16 +67,11 @@ class ModelServer:
                 return JSONResponse(held)
             case "/-/last":
                 return JSONResponse(self._last)
-            case "/-/reword" | "/-/quote" as path:
-                self._reword = path == "/-/reword"
-                return JSONResponse(self._reword)
             case path:
                 return JSONResponse({"/api/show": _CARD, "/api/tags": _TAGS}.get(path, {"version": "0.12.0"}))
 
     async def _lines(self, began: float) -> Any:
         pieces = answer_to(self._last["messages"][-1]["content"], self._tokens)
-        if self._reword:
-            pieces = ["Reportedly, ", *pieces]
         due = time.perf_counter() + self._first_s
         for piece in pieces:
             if (left := due - time.perf_counter()) > 0:
@@ -127,7 +120,6 @@ def model_server(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> 
 
 
 def main() -> None:
-    """Print the URL, then serve until killed."""
     parser = argparse.ArgumentParser(description="Ollama's protocol, at a set pace.")
     parser.add_argument("--first-s", type=float, default=0.0)
     parser.add_argument("--pace-s", type=float, default=0.0)

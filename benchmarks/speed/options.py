@@ -1,12 +1,14 @@
-"""The options of every speed benchmark."""
+"""The options and the reports of the speed benchmarks."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.progress import CONSOLE
-from infra.report import EVALUATION, ROOT
+from infra.progress import CONSOLE
+from infra.report import EVALUATION, REPORTS, ROOT
 
 # Each is a module here with `measure(report, options)`, and `make bench-NAME`. `cost` reads the others' reports.
 NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
@@ -40,3 +42,55 @@ class Options:
         chosen = list(self.pdfs) or found or [ROOT / "examples"]
         CONSOLE.print(f"PDFs: {', '.join(map(str, chosen))}")
         return chosen
+
+
+PAGE = ROOT / "docs" / "generated" / "benchmarks.md"
+_HEAD = """\
+<!-- Written by `python -m benchmarks.speed.options`: change the benchmarks, not this page. -->
+
+# Benchmark tables
+
+Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
+Repeated figures are medians with their quartiles.
+"""
+
+
+def read(name: str, folder: Path = REPORTS) -> dict[str, Any]:
+    """Return the report of `make bench-NAME`. Raises `BenchError` where there is none."""
+    try:
+        document: dict[str, Any] = json.loads((folder / f"bench-{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise BenchError(f"no report of bench-{name} in {folder}: run `make bench-{name}`") from None
+    return document
+
+
+def figures(report: dict[str, Any]) -> dict[str, float]:
+    return {row["metric"]: row["value"] for row in report["rows"]}
+
+
+def write_page(reports: Path = REPORTS, page: Path = PAGE) -> Path:
+    """Write the page of all reports in a folder. Raises `BenchError` where one is of the short form."""
+    sections = [_HEAD]
+    for name in (name for name in NAMES if (reports / f"bench-{name}.json").exists()):
+        report = read(name, reports)
+        if SHORT in figures(report):
+            raise BenchError(f"bench-{name} was measured in the short form: run `make bench-{name}`")
+        minutes = f"{report['seconds'] / 60:.1f} minutes"
+        when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
+        head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
+        sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, report["rows"]), ""]))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(sections), encoding="utf-8")
+    return page
+
+
+def _line(row: dict[str, Any]) -> str:
+    quartiles = f"{row['low']:,g} to {row['high']:,g}, of {row['repeats']}" if row.get("repeats") else ""
+    verdict = "" if row["goal"] is None else "met" if row["ok"] else "**missed**"
+    return (
+        f"| {row['metric']} | {row['value']:,g} | {quartiles} | {row['unit']} | {row['goal'] or ''} | {verdict} |"
+    )
+
+
+if __name__ == "__main__":
+    print(write_page())

@@ -4,9 +4,8 @@ The model answers at once with a sentence of the first passage, so every questio
 quota, embedding, search, ranking, prompt, model, checks and receipt. Rows of one client exclude the seconds that
 the model server held the question, except where they say otherwise.
 
-A search brings 110 candidates with the vectors of their parts, and the function caches what it has read. One row
-is of questions asked for the first time; the others repeat questions. docwell's function embeds with the one
-thread that its memory brings, the peers with two.
+Questions are repeated, and the function caches the candidates that it has read. docwell's function embeds with the
+one thread that its memory brings, the peers with two.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from benchmarks.peers.run import model, run
-from benchmarks.progress import CONSOLE, bar
 from benchmarks.speed.asking import Asked, AskedStack, asked_stack
 from benchmarks.speed.filled_index import BATCH, FilledCollection, Texts
 from benchmarks.speed.options import BenchError, Options
 from infra.measuring import Spread, in_turns, quantile, ratios
+from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 JUDGED = 10_000  # chunks: the size that the goals are about
@@ -66,26 +65,12 @@ class Questions:
         self._count = 0
 
     def measure(self) -> None:
-        """Measure everything, row by row."""
-        self._first_time()
         self._warm_up()
         self._by_size()
-        self._reworded()
-        self._cold()
         self._crowds()
         if self._options.peers:
             self._beside_others()
         self._report.add("questions without an answer", self._errors, f"of {self._count:,}", "== 0")
-
-    def _first_time(self) -> None:
-        """Ask a warm function about chunks that it has not read yet."""
-        start = _LEAST_QUESTIONS
-        if len(self._possible) <= start:  # the warm-up will refuse
-            return
-        self._asked.in_a_row(self._possible[:start], self._filled[min(self._filled)].name)
-        asked = self._asked.in_a_row(self._possible[start : start + self._round_size], self._judged.name)
-        name = f"{self._warm}, 1 client, asked for the first time, with the model server's time"
-        self._report.add_spread(name, Spread.of([one.seconds * 1000 for one in asked]), "ms")
 
     def _warm_up(self) -> None:
         """Ask every question once of each collection, and keep those that reach the model."""
@@ -105,17 +90,17 @@ class Questions:
         start, self._turn = self._turn, self._turn + count
         return [self._questions[number % len(self._questions)] for number in range(start, start + count)]
 
-    def _counted(self, asked: Sequence[Asked], *, may_refuse: bool = False) -> None:
+    def _counted(self, asked: Sequence[Asked]) -> None:
         self._count += len(asked)
-        unanswered = [one for one in asked if not (one.answered or (may_refuse and one.reason == "refused"))]
+        unanswered = [one for one in asked if not one.answered]
         self._errors += len(unanswered)
         for one in unanswered:
             CONSOLE.print(f"unanswered after {one.seconds:.2f} s: {one.reason}")
 
-    def _round(self, collection: str, into: list[float], *, may_refuse: bool = False) -> float:
+    def _round(self, collection: str, into: list[float]) -> float:
         """Ask one round and return its median in milliseconds; add every time to `into`."""
         asked, milliseconds = self._asked.without_model(self._next(self._round_size), collection)
-        self._counted(asked, may_refuse=may_refuse)
+        self._counted(asked)
         into += milliseconds
         return statistics.median(milliseconds)
 
@@ -136,26 +121,6 @@ class Questions:
         if low != high:
             growth = ratios(medians[f"{high}"], medians[f"{low}"])
             self._report.add_spread(f"p50, {high:,} chunks over {low:,}", growth, "x", self._options.goal("<= 2"))
-
-    def _reworded(self) -> None:
-        """Ask while the model rewords: then each sentence is embedded, and some find no support."""
-        self._asked.tell_model("reword")
-        milliseconds: list[float] = []
-        median = self._round(self._judged.name, milliseconds, may_refuse=True)
-        self._asked.tell_model("quote")
-        name = f"{self._warm}, 1 client, answers in other words"
-        self._report.add(f"{name}: p50", median, "ms")
-        self._report.add(f"{name}: p95", quantile(milliseconds, 0.95), "ms")
-
-    def _cold(self) -> None:
-        times = []
-        for question in self._next(1 if self._options.short else 5):
-            self._asked.end_environments()
-            asked = self._asked.in_a_row([question], self._judged.name)
-            self._counted(asked)
-            times.append(asked[0].seconds * 1000)
-        name = f"cold, {self._judged.size:,} chunks: a fresh process to its first answer"
-        self._report.add_spread(name, Spread.of(times), "ms")
 
     def _crowds(self) -> None:
         clients = (1, 16) if self._options.short else (1, 4, 16, 64)
@@ -197,7 +162,7 @@ class Questions:
     def _others(self, framework: str) -> float:
         chroma = urlsplit(self._asked.stack.chroma)
         answer = run(
-            "query",
+            "frameworks",
             framework=framework,
             chroma_host=chroma.hostname,
             chroma_port=chroma.port,

@@ -33,7 +33,6 @@ class Indexed:
 
     @property
     def not_indexed(self) -> list[str]:
-        """The keys with another final status."""
         return [key for key, row in self.rows.items() if row["status"] != "INDEXED"]
 
 

@@ -1,14 +1,16 @@
-"""Index PDFs in a Chroma server with LangChain or LlamaIndex, with their defaults.
+"""LangChain and LlamaIndex over a Chroma server, as their documentation shows, with their defaults.
 
 LangChain: https://docs.langchain.com/oss/python/langchain/knowledge-base and
 https://docs.langchain.com/oss/python/integrations/vectorstores/chroma. LlamaIndex:
 https://developers.llamaindex.ai/python/framework/module_guides/loading/ingestion_pipeline/ and
 https://developers.llamaindex.ai/python/examples/vector_stores/chromaindexdemo/.
 
-In: `framework` (langchain or llamaindex), `pdfs` (paths), `chroma_host`, `chroma_port`, `collection` (a new one),
-`model` (a folder), `threads`. Out: `seconds` from the first document to the last one stored, `pages`, `chunks`,
-`failed` (documents that it cannot read), and `characters`: how many characters of the extracted text stand in a
-vector, each counted once. The model reads 256 tokens and ignores the rest of a chunk.
+In: `framework` (langchain or llamaindex), `chroma_host`, `chroma_port`, `collection`, `model` (a folder),
+`threads`, and `pdfs` (paths) to index, or `questions`, `k` and `warm_up` (how many questions run once before).
+
+Out, of questions: `seconds` of each. Out, of PDFs: `seconds` from the first document to the last one stored,
+`pages`, `chunks`, `failed` (documents that it cannot read), and `characters`: how many characters of the extracted
+text stand in a vector, each counted once. The model reads 256 tokens and ignores the rest of a chunk.
 """
 
 from __future__ import annotations
@@ -37,11 +39,11 @@ class _Framework(NamedTuple):
     split: Callable[[Sequence[Any]], Sequence[Any]]
     store: Callable[[Sequence[Any]], object]
     chunks: Callable[[Sequence[Any], Sequence[Any]], Iterable[Chunk]]
-    warm_up: Callable[[], object]
+    embed: Callable[[list[str]], object]
+    retrieve: Callable[[str], Sequence[Any]]
 
 
 def langchain(asked: dict[str, Any]) -> _Framework:
-    """Return LangChain's steps."""
     import chromadb
     from langchain_chroma import Chroma  # type: ignore[import-not-found]
     from langchain_community.document_loaders import PyPDFLoader  # type: ignore[import-not-found]
@@ -49,11 +51,8 @@ def langchain(asked: dict[str, Any]) -> _Framework:
     from langchain_text_splitters import RecursiveCharacterTextSplitter  # type: ignore[import-not-found]
 
     embeddings = HuggingFaceEmbeddings(model_name=asked["model"])
-    store = Chroma(
-        client=chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"]),
-        collection_name=asked["collection"],
-        embedding_function=embeddings,
-    )
+    client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
+    store = Chroma(client=client, collection_name=asked["collection"], embedding_function=embeddings)
     # The sizes of its tutorial.
     splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=200, add_start_index=True)
 
@@ -68,13 +67,14 @@ def langchain(asked: dict[str, Any]) -> _Framework:
         split=splitter.split_documents,
         store=lambda splits: store.add_documents(documents=splits),
         chunks=chunks,
-        warm_up=lambda: embeddings.embed_documents(["warm up"] * 8),
+        embed=embeddings.embed_documents,
+        retrieve=store.as_retriever(search_type="similarity", search_kwargs={"k": asked.get("k", 1)}).invoke,
     )
 
 
 def llamaindex(asked: dict[str, Any]) -> _Framework:
-    """Return LlamaIndex's steps."""
     import chromadb
+    from llama_index.core import VectorStoreIndex  # type: ignore[import-not-found]
     from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found]
     from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found]
     from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found]
@@ -87,6 +87,7 @@ def llamaindex(asked: dict[str, Any]) -> _Framework:
     embedding = HuggingFaceEmbedding(model_name=asked["model"])
     # Its pipeline could split too; apart, it shows what was embedded.
     pipeline = IngestionPipeline(transformations=[embedding], vector_store=store)
+    index = VectorStoreIndex.from_vector_store(store, embed_model=embedding)
 
     def chunks(pages: Sequence[Any], nodes: Sequence[Any]) -> Iterable[Chunk]:
         numbers = {page.id_: number for number, page in enumerate(pages)}
@@ -99,7 +100,8 @@ def llamaindex(asked: dict[str, Any]) -> _Framework:
         split=SentenceSplitter().get_nodes_from_documents,
         store=lambda nodes: pipeline.run(nodes=nodes),
         chunks=chunks,
-        warm_up=lambda: embedding.get_text_embedding_batch(["warm up"] * 8),
+        embed=embedding.get_text_embedding_batch,
+        retrieve=index.as_retriever(similarity_top_k=asked.get("k", 1)).retrieve,
     )
 
 
@@ -112,30 +114,24 @@ def read_characters(chunks: Iterable[Chunk], model: str) -> int:
     longest = json.loads((Path(model) / "sentence_bert_config.json").read_text())["max_seq_length"]
     tokenizer.enable_truncation(longest)
     spans: dict[int, list[tuple[int, int]]] = {}
-    apart = 0
+    total = 0
     for chunk in chunks:
         ends = [end for _, end in tokenizer.encode(chunk.embedded).offsets]
         read = max(0, max(ends) - (len(chunk.embedded) - len(chunk.text)))
         if chunk.start is None:
-            apart += read
+            total += read
         else:
             spans.setdefault(chunk.source, []).append((chunk.start, chunk.start + read))
     for found in spans.values():
         reached = 0
         for start, end in sorted(found):
-            apart += max(0, end - max(start, reached))
+            total += max(0, end - max(start, reached))
             reached = max(reached, end)
-    return apart
+    return total
 
 
-def main() -> None:
-    """Index what the argument says."""
-    asked = json.loads(sys.argv[1])
-    import torch  # type: ignore[import-not-found]
-
-    torch.set_num_threads(asked["threads"])
-    framework = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)
-    framework.warm_up()
+def _index(framework: _Framework, asked: dict[str, Any]) -> dict[str, Any]:
+    framework.embed(["warm up"] * 8)
     began = time.perf_counter()
     everything: list[tuple[Sequence[Any], Sequence[Any]]] = []
     failed = []
@@ -155,7 +151,25 @@ def main() -> None:
         "pages": sum(len(pages) for pages, _ in everything),
         "chunks": sum(len(each) for _, each in everything),
     }
-    print(json.dumps({"seconds": seconds, "characters": read, "failed": failed, **counts}))
+    return {"seconds": seconds, "characters": read, "failed": failed, **counts}
+
+
+def _ask(framework: _Framework, asked: dict[str, Any]) -> dict[str, Any]:
+    seconds: list[float] = []
+    for question in asked["questions"][: asked["warm_up"]] + asked["questions"]:
+        started = time.perf_counter()
+        list(framework.retrieve(question))
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": seconds[asked["warm_up"] :]}
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    import torch  # type: ignore[import-not-found]
+
+    torch.set_num_threads(asked["threads"])
+    framework = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)
+    print(json.dumps((_index if "pdfs" in asked else _ask)(framework, asked)))
 
 
 if __name__ == "__main__":
