@@ -54,35 +54,35 @@ model: local ## Turn a sentence-transformers model into ONNX: MODEL=id-or-folder
 	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
 
 .PHONY: faults
-faults: dev ## Prove that nothing is lost, doubled or stale under faults: 45 minutes, 4 with ARGS=--short
+faults: dev ## Prove that faults lose, duplicate and mix no document: 45 minutes, 4 with ARGS=--short
 	$(PY) -m benchmarks.faults $(ARGS)
 
 .PHONY: eval-answers
-eval-answers: dev embedder ## Ask 100 questions with an answer and N/2 without, judge each: an hour, N=6 four minutes; ARGS="--show misses"
+eval-answers: dev embedder ## Ask N (100) questions with an answer and N/2 without, judge each: an hour, N=6 four minutes
 	$(PY) -m benchmarks.answers --n $(or $(N),100) $(ARGS)
 
 .PHONY: chaos-query
-chaos-query: dev embedder ## What a client sees when model host, Chroma or ledger fail: 4 minutes, 1 with ARGS=--short
+chaos-query: dev embedder ## Show what a client sees when model host, Chroma or ledger fail: 4 minutes, 1 with ARGS=--short
 	$(PY) -m benchmarks.chaos $(ARGS)
 
 .PHONY: hard-pdfs
-hard-pdfs: dev ## Read broken and hostile PDFs, beside pdfinfo, PDFium and pypdf; ARGS="--folder DIR" or --poison
+hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR" or --poison
 	$(PY) -m benchmarks.hard_pdfs $(ARGS)
 
 .PHONY: eval-guard
-eval-guard: dev embedder ## Attacks in documents: how many are marked, how many harmless ones; ARGS="--stack --n 50" asks
+eval-guard: dev embedder ## Count the attacks in documents that are marked, and the harmless texts; ARGS="--stack --n 50" asks
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval
-eval-retrieval: dev embedder ## Which passages questions find, with every goal: 20 minutes, then 5; N=50; ARGS="--exact --show"
+eval-retrieval: dev embedder ## Measure which passages questions find: 20 minutes, then 5; N=50; ARGS="--exact --show"
 	$(PY) -m benchmarks.retrieval $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-extraction
-eval-extraction: dev ## The text that docwell's reader gives, against a human's, beside other libraries: 2 minutes; N=3
+eval-extraction: dev ## Compare the reader's text with a human's, beside other libraries: 2 minutes; N=3
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: bench-gates
-bench-gates: dev embedder ## What is refused before the model is asked, rightly and wrongly, on the articles of the evaluation set
+bench-gates: dev embedder ## Count the questions that the gates refuse before the model, rightly and wrongly
 	$(PY) -m benchmarks.gates
 
 .PHONY: dashboards
@@ -112,7 +112,7 @@ infra: dev embedder ## Every check of the templates that needs no account: SAM, 
 	$(PY) -m infra.checks
 
 .PHONY: bench
-bench: dev embedder ## Speed, size, memory and cost, beside other pipelines: an hour, 3 minutes with ARGS=--short; or bench-size, -encode, -coldstart, -stream, -query, -memory, -ingest, -scale, -cost
+bench: dev embedder ## Measure speed, size, memory and cost: an hour, 3 minutes with ARGS=--short; or bench-size, -encode, -coldstart, -stream, -query, -memory, -ingest, -scale, -cost
 	$(PY) -m benchmarks.speed $(ARGS)
 
 BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-cost
@@ -120,8 +120,12 @@ BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query benc
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
 
+.PHONY: bench-pair
+bench-pair: dev embedder ## Compare this tree with another commit, in turns: OLD=commit BENCH=coldstart|query|ingest|memory N=20
+	$(PY) -m benchmarks.pair $(OLD) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N))
+
 .PHONY: bench-long
-bench-long: dev embedder ## 5,000 pages and 400 MB with functions of 60 s, by one worker and by two
+bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, by one worker and by two
 	$(PY) -m benchmarks.long_documents
 
 .PHONY: examples

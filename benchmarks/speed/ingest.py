@@ -108,8 +108,8 @@ class _Ways:
             model=str(model()),
             threads=THREADS,
         )
-        seconds, *counts = (answer[field] for field in ("seconds", "pages", "chunks", "characters"))
-        return _Done(seconds, *counts, failed=len(answer["failed"]))
+        counts = (answer["pages"], answer["chunks"], answer["characters"])
+        return _Done(answer["seconds"], *counts, len(answer["failed"]))
 
 
 def measure(report: Report, options: Options) -> None:
