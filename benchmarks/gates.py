@@ -68,7 +68,7 @@ def _search(
     bucket: Bucket, index: ExactIndex, question: str, vector: Sequence[float], without: str = ""
 ) -> Sequence[Passage]:
     live = {key: one for key, one in bucket.generations.items() if key != without}
-    retrieval = Retrieval(replace(bucket, generations=live), index)
+    retrieval = Retrieval(replace(bucket, generations=live).catalogue(), index)
     return retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, question)
 
 

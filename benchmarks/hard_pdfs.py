@@ -17,9 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.reading import UNEXPECTED, Reading, read_all
 from infra.progress import bar
 from infra.report import EVALUATION, Report
@@ -56,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdicts: Verdicts = {}
     if folder == evaluation / "pdf":
         verdicts = _from_manifest(evaluation / "manifest_dev.csv")
-    console = Console(highlight=False)
-    console.print(_by_outcome(readings, verdicts))
-    console.print(_slowest(readings))
+    _show(readings, verdicts)
     _figures(report, readings, seconds)
     if verdicts:
         _comparison(report, readings, verdicts)
@@ -87,32 +82,16 @@ def _verdict(row: Mapping[str, str], tool: str) -> str:
     return "text" if int(float(letters)) > 0 else "no text"
 
 
-def _by_outcome(readings: Sequence[Reading], verdicts: Verdicts) -> Table:
-    """Return a row for each outcome: the number of files, and the tools' results for the same files."""
-    table = Table(title="docwell's outcomes, and each tool alone on the same files", title_justify="left")
-    table.add_column("docwell", no_wrap=True)
-    table.add_column("files", justify="right")
-    tools = [tool for tool in TOOLS if any(tool in verdict for verdict in verdicts.values())]
-    for tool in tools:
-        table.add_column("pdfinfo + pdftotext" if tool == "pdfinfo" else tool)
+def _show(readings: Sequence[Reading], verdicts: Verdicts) -> None:
+    """Print each outcome with the tools' results for the same files, and the slowest files."""
     for outcome, count in Counter(reading.outcome for reading in readings).most_common():
+        print(f"{outcome}: {count} files")
         names = [reading.path.name for reading in readings if reading.outcome == outcome]
-        cells = []
-        for tool in tools:
+        for tool in TOOLS if verdicts else ():
             found = Counter(verdicts.get(name, {}).get(tool, "unknown") for name in names)
-            cells.append("\n".join(f"{number} {verdict}" for verdict, number in found.most_common()))
-        table.add_row(outcome, str(count), *cells)
-    return table
-
-
-def _slowest(readings: Sequence[Reading]) -> Table:
-    table = Table(title="Slowest files", title_justify="left")
-    for name in ("file", "outcome", "pages", "s", "MB"):
-        table.add_column(name, justify="left" if name in {"file", "outcome"} else "right")
-    for reading in sorted(readings, key=lambda reading: -reading.seconds)[:SLOWEST]:
-        cells = (str(reading.pages), f"{reading.seconds:.1f}", f"{reading.peak_bytes / 1e6:.0f}")
-        table.add_row(reading.path.name, reading.outcome, *cells)
-    return table
+            print(f"    {tool}: {', '.join(f'{number} {verdict}' for verdict, number in found.most_common())}")
+    for one in sorted(readings, key=lambda reading: -reading.seconds)[:SLOWEST]:
+        print(f"{one.seconds:5.1f} s, {one.peak_bytes / 1e6:4.0f} MB: {one.path.name}, {one.outcome}")
 
 
 def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> None:

@@ -1,8 +1,8 @@
 """``python -m benchmarks.answers`` (`make eval-answers`): how good the answers of the whole system are.
 
 A new local stack indexes articles and company filings. Over HTTP it gets questions that they answer, and half as
-many that they do not. Each answer is judged against the pages, which another reader than docwell's reads.
-`--show misses` prints the last run's wrong answers.
+many that they do not. Each answer is judged against the pages, which another reader than docwell's reads. Every
+question and its judgement go to `build/reports/answers/answers.jsonl`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ _INDEXED_S = 1800.0
 
 def main() -> int:
     options = _arguments()
-    if options.show:
-        return _show(options.show)
     # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not (EVALUATION / "xquad").is_dir():
@@ -46,7 +44,7 @@ def main() -> int:
     add_figures(report, judged)
     status = report.finish()
     misses = sum(bool(one.faults) for one in judged)
-    CONSOLE.print(f"{misses} of {len(judged)} answers have a fault: python -m benchmarks.answers --show misses")
+    CONSOLE.print(f"{misses} of {len(judged)} answers have a fault: {ANSWERS}")
     return status
 
 
@@ -57,7 +55,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--filings", type=int, help="answerable questions on filings (default: by chance)")
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
-    parser.add_argument("--show", choices=("misses", "all"), help="only print the last run's answers")
     return parser.parse_args()
 
 
@@ -85,26 +82,6 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
                 lines.flush()
                 step()
     return judged
-
-
-def _show(which: str) -> int:
-    if not ANSWERS.exists():
-        CONSOLE.print("there are no answers yet: make eval-answers", style="red")
-        return 2
-    for line in ANSWERS.read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        if which == "misses" and not one["faults"]:
-            continue
-        CONSOLE.print(f"\n{one['kind']}: {one['text']}", style="bold", markup=False)
-        CONSOLE.print(f"  truth ({one['key']} p. {one['pages']}): {one['truth']}", markup=False)
-        CONSOLE.print(f"  {one['status']}, {one['seconds']:.1f} s: {one['answer']}", markup=False)
-        for citation in one["citations"]:
-            quote = " ".join(citation["quote"].split())
-            where = f"{citation['document']} p. {citation['page']}, score {citation['score']:.2f}"
-            CONSOLE.print(f"    [{citation['marker']}] {where}: {quote}", markup=False)
-        for fault in one["faults"]:
-            CONSOLE.print(f"  {fault}", style="red", markup=False)
-    return 0
 
 
 _FEWEST = 30

@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig, rig
 from benchmarks.doors import SSE, Seen
@@ -46,18 +43,14 @@ def main() -> int:
     deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
     CONSOLE.print("starting the stack…")
     with rig(deadline_s, rest_s) as world:
-        results = _run(world, rows, report, short=options.short)
+        _run(world, rows, report, short=options.short)
         if not options.row:
             _storm(world, report)
-    Console(highlight=False).print(_table(results, deadline_s))
     return report.finish()
 
 
-def _run(
-    world: Rig, rows: Sequence[Row], report: Report, *, short: bool
-) -> dict[str, list[tuple[str, Seen, Verdict]]]:
+def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> None:
     """Run every row and add its figures. Raises `RuntimeError` where the function does not answer at first."""
-    results: dict[str, list[tuple[str, Seen, Verdict]]] = {}
     limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
     patience_s = world.rest_s + _RECOVERY_S
     if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
@@ -65,22 +58,22 @@ def _run(
     with bar("rows", len(rows)) as step:
         for number, row in enumerate(rows):
             step.say(row.name)
-            found: list[tuple[str, Seen, Verdict]] = []
+            seconds, wrong = list[float](), 0
             for wave in _waves(number, short=short):
                 row.begin(world)
                 answers = world.together(*(MODES[mode] for mode in wave))
                 world.heal()
-                pairs = zip(wave, answers, strict=True)
-                found += [(mode, seen, judge(seen, mode, row.promise)) for mode, seen in pairs]
+                for mode, seen in zip(wave, answers, strict=True):
+                    verdict = judge(seen, mode, row.promise)
+                    seconds.append(seen.seconds)
+                    wrong += not verdict.ok
+                    mark = "ok   " if verdict.ok else "WRONG"
+                    CONSOLE.print(f"{mark} {row.name}, {mode}: {verdict.what}, {seen.seconds:.1f} s", markup=False)
                 slowest_recovery = max(slowest_recovery, world.recovery(patience_s + 1))
-            results[row.name] = found
-            slowest = max(seen.seconds for _, seen, _ in found)
-            report.add(f"{row.name}: slowest answer", slowest, "s", f"<= {limit:g}")
-            wrong = sum(not verdict.ok for _, _, verdict in found)
-            report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(found)}", "== 0")
+            report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
+            report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
             step()
     report.add("well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
-    return results
 
 
 def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
@@ -112,19 +105,6 @@ def _storm(world: Rig, report: Report) -> None:
     report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"< {max(first, 1)}")
     report.add("retry storm: questions told that the host is spared", told, f"of {_STORM}", ">= 1")
     report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
-
-
-def _table(results: dict[str, list[tuple[str, Seen, Verdict]]], deadline_s: float) -> Table:
-    table = Table(title=f"the client's view, with a deadline of {deadline_s:g} s", title_justify="left")
-    for name in ("row", *MODES):
-        table.add_column(name)
-    for name, found in results.items():
-        cells = {
-            mode: f"[{'green' if verdict.ok else 'red'}]{verdict.what}[/] {seen.seconds:.1f} s"
-            for mode, seen, verdict in found
-        }
-        table.add_row(name, *(cells.get(mode, "") for mode in MODES))
-    return table
 
 
 _PROBLEM_JSON = "application/problem+json"

@@ -6,10 +6,10 @@ import json
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
+from itertools import repeat
 from typing import Any
 
 from infra.local.names import HOST
@@ -17,10 +17,8 @@ from infra.local.names import HOST
 MODEL = "chaos:1b"
 # So long that one environment of the function never answers two questions at once.
 _ANSWER_S = 0.3
-_TOKENS_BEFORE = 5
 # Longer than any deadline of a run.
 _HANG_S = 600.0
-_LINES = "application/x-ndjson"
 
 
 class Misdeed(StrEnum):
@@ -49,6 +47,96 @@ class Misdeed(StrEnum):
 
 # These meet every request; the others only questions to the model.
 _WHOLE_HOST = {Misdeed.NOT_FOUND, Misdeed.BUSY, Misdeed.HTML, Misdeed.HEADER_DRIP, Misdeed.HANG}
+_CARD = {
+    "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
+    "details": {"family": "llama"},
+}
+_TAGS = {"models": [{"name": MODEL, "model": MODEL, "digest": "c" * 64, "size": 1}]}
+_SMALL: dict[str, Any] = {
+    "/api/show": _CARD | {"capabilities": ["completion"]},
+    "/api/tags": _TAGS,
+    "/api/ps": _TAGS,
+    "/api/version": {"version": "0.12.0"},
+}
+
+# The steps of an answer: bytes to send, or seconds to wait.
+Steps = Iterator[bytes | float]
+
+
+def _head(status: int, kind: str, body: bytes | None = None) -> bytes:
+    """Return status and headers, and the body; chunks follow where the body is None."""
+    length = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}"
+    head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nConnection: close\r\n{length}\r\n\r\n"
+    return head.encode() + (body or b"")
+
+
+def _json(status: int, body: Any) -> bytes:
+    return _head(status, "application/json", json.dumps(body).encode())
+
+
+def _chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def _token(content: str, *, done: bool = False, **more: Any) -> bytes:
+    message = {"role": "assistant", "content": content}
+    return _chunk(json.dumps({"model": MODEL, "message": message, "done": done, **more}).encode() + b"\n")
+
+
+def _steps(misdeed: Misdeed, says: str) -> Steps:
+    """Yield the answer to a question."""
+    match misdeed:
+        case Misdeed.NOT_FOUND:
+            yield _json(404, {"error": f"model '{MODEL}' not found"})
+        case Misdeed.BUSY:
+            yield _json(503, {"error": "server busy, please try again"})
+        case Misdeed.HTML:
+            yield _head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>")
+        case Misdeed.EMPTY:
+            yield _head(200, "application/x-ndjson", b"")
+        case Misdeed.WRONG_JSON:
+            yield _head(200, "application/x-ndjson", b'{"choices":[{"text":7}]}\n[1]\n')
+        case Misdeed.HANG:
+            yield _HANG_S
+        case Misdeed.HEADER_DRIP:
+            yield b"HTTP/1.1 200 OK\r\n"
+            for header in repeat(b"X-Wait: more\r\n"):
+                for i in range(len(header)):
+                    yield header[i : i + 1]
+                    yield 0.1
+        case _:
+            yield _head(200, "application/x-ndjson")
+            yield {Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: _HANG_S}.get(misdeed, _ANSWER_S)
+            yield from _stream(misdeed, says)
+
+
+def _stream(misdeed: Misdeed, says: str) -> Steps:
+    endless = {
+        Misdeed.BODY_DRIP: (_chunk(b"x"), 0.1),
+        Misdeed.ENDLESS_LINE: (_chunk(b"x" * 65_536), 0.05),
+        Misdeed.FLOOD: (_token("more "), 0.002),
+    }
+    if misdeed in endless:
+        piece, pause_s = endless[misdeed]
+        yield b"" if misdeed is Misdeed.FLOOD else _chunk(b'{"message":{"content":"')
+        while True:
+            yield piece
+            yield pause_s
+    well = misdeed in {Misdeed.NONE, Misdeed.SLOW}
+    for word in says.split(" ") if well else ["word"] * 5:
+        yield _token(f"{word} ")
+    last = {
+        Misdeed.MALFORMED: _chunk(b'{"message": {"content": "abc\n'),
+        Misdeed.ERROR_LINE: _chunk(b'{"error": "an error was encountered while running the model"}\n'),
+        Misdeed.ENDS_EARLY: b"",
+    }
+    if misdeed is Misdeed.STALL:
+        yield _HANG_S
+    elif well:
+        yield _token("", done=True, done_reason="stop", prompt_eval_count=900, eval_count=len(says.split(" ")))
+        yield b"0\r\n\r\n"
+    elif misdeed in last:
+        yield last[misdeed] + b"0\r\n\r\n"
 
 
 class ModelHost:
@@ -57,7 +145,7 @@ class ModelHost:
     def __init__(self, says: str) -> None:
         self.misdeed = Misdeed.NONE
         self.chats = 0
-        self.says = says
+        self._says = says
         self._closed = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -66,6 +154,7 @@ class ModelHost:
         self.url = f"http://{HOST}:{self.port}"
 
     def behave(self, misdeed: Misdeed) -> None:
+        """Fail like this from now on, and cut off what is under way."""
         was_down = self.misdeed is Misdeed.DOWN
         self.misdeed = misdeed
         self._cut_all()
@@ -78,9 +167,6 @@ class ModelHost:
         self._closed.set()
         _close(self._listener)
         self._cut_all()
-
-    def wait(self, seconds: float) -> None:
-        self._closed.wait(seconds)
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server((HOST, port), backlog=64)
@@ -97,133 +183,36 @@ class ModelHost:
     def _serve(self, connection: socket.socket) -> None:
         with self._lock:
             self._open.add(connection)
-        with suppress(OSError), connection:
-            path = _request_path(connection)
-            if path is not None:
-                _Exchange(connection, self).answer(path)
-        with self._lock:
-            self._open.discard(connection)
+        try:
+            # Sending fails when the client leaves, or when the next row begins.
+            with suppress(OSError), connection:
+                self._answer(connection)
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        path, misdeed = _request_path(connection), self.misdeed
+        if path is None:
+            return
+        asked = path in {"/api/chat", "/api/generate"}
+        self.chats += asked
+        if not asked and misdeed not in _WHOLE_HOST:
+            connection.sendall(_json(200, _SMALL.get(path, {})))
+            return
+        for step in _steps(misdeed, self._says):
+            if isinstance(step, bytes):
+                connection.sendall(step)
+            else:
+                self._closed.wait(step)
+        if misdeed is Misdeed.CUT:  # with this option, closing sends RST
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _cut_all(self) -> None:
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-
-
-class _Exchange:
-    """One request on one connection, which then closes."""
-
-    def __init__(self, connection: socket.socket, host: ModelHost) -> None:
-        self._send = connection.sendall
-        self._connection = connection
-        self._host = host
-
-    def answer(self, path: str) -> None:
-        asked = path in {"/api/chat", "/api/generate"}
-        self._host.chats += asked
-        misdeed = self._host.misdeed
-        if not asked and misdeed not in _WHOLE_HOST:
-            self._small(path)
-            return
-        match misdeed:
-            case Misdeed.NOT_FOUND:
-                self._whole(404, {"error": f"model '{MODEL}' not found"})
-            case Misdeed.BUSY:
-                self._whole(503, {"error": "server busy, please try again"})
-            case Misdeed.HTML:
-                self._head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>")
-            case Misdeed.EMPTY:
-                self._head(200, _LINES, b"")
-            case Misdeed.WRONG_JSON:
-                self._head(200, _LINES, b'{"choices":[{"text":7}]}\n[1]\n')
-            case Misdeed.HANG:
-                self._host.wait(_HANG_S)
-            case Misdeed.HEADER_DRIP:
-                self._send(b"HTTP/1.1 200 OK\r\n")
-                self._forever(lambda: b"X-Wait: more\r\n", drip=True)
-            case _:
-                self._stream(misdeed)
-
-    def _small(self, path: str) -> None:
-        card = {"model_info": {"general.architecture": "llama", "llama.context_length": 8192}}
-        tag = {"name": MODEL, "model": MODEL, "digest": "c" * 64, "size": 1}
-        answers: dict[str, dict[str, Any]] = {
-            "/api/show": card | {"details": {"family": "llama"}, "capabilities": ["completion"]},
-            "/api/tags": {"models": [tag]},
-            "/api/ps": {"models": [tag]},
-            "/api/version": {"version": "0.12.0"},
-        }
-        self._whole(200, answers.get(path, {}))
-
-    def _stream(self, misdeed: Misdeed) -> None:
-        self._head(200, _LINES)
-        self._host.wait({Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: _HANG_S}.get(misdeed, _ANSWER_S))
-        match misdeed:
-            case Misdeed.NONE | Misdeed.SLOW | Misdeed.TOO_SLOW:
-                words = self._host.says.split(" ")
-                for word in words:
-                    self._chunk(_line(f"{word} "))
-                self._chunk(_line("", done=True, done_reason="stop", prompt_eval_count=900, eval_count=len(words)))
-                self._end()
-            case Misdeed.BODY_DRIP | Misdeed.ENDLESS_LINE:
-                self._chunk(b'{"message":{"content":"')
-                drip = misdeed is Misdeed.BODY_DRIP
-                self._forever(lambda: _framed(b"x" if drip else b"x" * 65_536), pause_s=0.1 if drip else 0.05)
-            case Misdeed.FLOOD:
-                self._forever(lambda: _framed(_line("more ")), pause_s=0.002)
-            case _:
-                self._broken(misdeed)
-
-    def _broken(self, misdeed: Misdeed) -> None:
-        for number in range(_TOKENS_BEFORE):
-            self._chunk(_line(f"word{number} "))
-        match misdeed:
-            case Misdeed.STALL:
-                self._host.wait(_HANG_S)
-            case Misdeed.MALFORMED:
-                self._chunk(b'{"message": {"content": "abc\n')
-                self._end()
-            case Misdeed.ERROR_LINE:
-                self._chunk(b'{"error": "an error was encountered while running the model"}\n')
-                self._end()
-            case Misdeed.ENDS_EARLY:
-                self._end()
-            case _:
-                # With this option, closing sends RST.
-                self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    def _forever(self, piece: Callable[[], bytes], pause_s: float = 0.1, *, drip: bool = False) -> None:
-        """Send until the client leaves or the next row begins: then sending fails. `drip` sends bytes."""
-        while True:
-            content = piece()
-            for part in [content[i : i + 1] for i in range(len(content))] if drip else [content]:
-                self._send(part)
-                time.sleep(pause_s)
-
-    def _whole(self, status: int, body: dict[str, Any]) -> None:
-        self._head(status, "application/json", json.dumps(body).encode())
-
-    def _head(self, status: int, kind: str, body: bytes | None = None) -> None:
-        """Send status and headers, and the body; chunks follow where the body is None."""
-        length = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}"
-        head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nConnection: close\r\n{length}\r\n\r\n"
-        self._send(head.encode() + (body or b""))
-
-    def _chunk(self, data: bytes) -> None:
-        self._send(_framed(data))
-
-    def _end(self) -> None:
-        self._send(b"0\r\n\r\n")
-
-
-def _framed(data: bytes) -> bytes:
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
-
-
-def _line(content: str, *, done: bool = False, **more: Any) -> bytes:
-    message = {"role": "assistant", "content": content}
-    return json.dumps({"model": MODEL, "message": message, "done": done, **more}).encode() + b"\n"
 
 
 def _request_path(connection: socket.socket) -> str | None:
@@ -239,6 +228,6 @@ def _request_path(connection: socket.socket) -> str | None:
 
 
 def _close(listener: socket.socket) -> None:
-    with suppress(OSError):
+    with suppress(OSError):  # wakes the thread that accepts
         listener.shutdown(socket.SHUT_RDWR)
     listener.close()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks.faults.compare import KINDS, Comparator, Differences
 from benchmarks.faults.reader import Reader
@@ -144,6 +144,27 @@ def change(world: World, keys: int) -> None:
         world.undelete(key)
     else:
         world.put(key)
+
+
+@contextmanager
+def scene(
+    run: Run,
+    outcome: Outcome,
+    workers: int,
+    *,
+    seed: str = "",
+    timeout_s: float = 180.0,
+    lease_s: str = "",
+    **world: Any,
+) -> Iterator[tuple[World, Workers, Reader]]:
+    """Run a world with workers and a reader during the block, then compare at rest."""
+    seed = seed or run.seed
+    lease = {"DOCWELL_LEASE_S": lease_s} if lease_s else {}
+    with World(seed, **world) as here, Workers(here, workers, here.environment(**lease)) as crew:
+        with Reader(here, seed) as reader:
+            yield here, crew, reader
+            outcome.at_rest(here, crew, run, timeout_s=timeout_s)
+        outcome.read(reader)
 
 
 @contextmanager

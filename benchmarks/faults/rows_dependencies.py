@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks.faults.aws import Rule
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, users
+from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 from benchmarks.proxy import Fault, Proxy
@@ -89,11 +89,7 @@ def aws(run: Run) -> Outcome:
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
         seed = f"{run.seed} {versioned}"
-        with (
-            World(seed, versioned=versioned) as world,
-            Workers(world, 2) as workers,
-            Reader(world, seed) as reader,
-        ):
+        with scene(run, outcome, 2, seed=seed, versioned=versioned) as (world, *_):
             with users(world, 12):
                 for name, rules in _AWS_FAULTS.items():
                     run.say(f"{name} ({'versions' if versioned else 'no versions'})")
@@ -101,8 +97,6 @@ def aws(run: Run) -> Outcome:
                     time.sleep(seconds)
                     run.advance(1 / len(buckets) / len(_AWS_FAULTS))
             faults += world.fail()
-            outcome.at_rest(world, workers, run)
-            outcome.read(reader)
     outcome.must_happen("requests with a fault", faults, "requests")
     return outcome
 

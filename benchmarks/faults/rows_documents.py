@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from benchmarks.faults.delivery import DeliveryFaults, Receipt
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of
+from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import TABLE, World
 from benchmarks.poison.kinds import poison_kinds
@@ -28,17 +28,12 @@ def long_document(run: Run) -> Outcome:
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
         seed = f"{run.seed} {versioned}"
-        with (
-            World(seed, versioned=versioned, range_pages=3) as world,
-            Workers(world, 3) as workers,
-            Reader(world, seed) as reader,
-        ):
+        place = {"versioned": versioned, "range_pages": 3}
+        with scene(run, outcome, 3, seed=seed, timeout_s=300, **place) as (world, workers, _):
             for number in run.rounds(rounds, 1 / len(buckets), lambda: workers.outcomes["crashed"]):
                 run.say(f"round {number + 1} of {rounds} ({'versions' if versioned else 'no versions'})")
                 _disturb(world, workers)
-            outcome.at_rest(world, workers, run, timeout_s=300)
-            outcome.read(reader)
-            kills += workers.outcomes["crashed"]
+        kills += workers.outcomes["crashed"]
     outcome.must_happen("kills", kills, "workers")
     return outcome
 

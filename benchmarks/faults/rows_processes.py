@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.faults.documents import CHUNK_TOKENS, NEXT_CHUNK_TOKENS
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import MOST_WAITING, Outcome, Run, change, key_of, users
+from benchmarks.faults.row import MOST_WAITING, Outcome, Run, change, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 from infra.local.lambda_runtime import Environment, FunctionError, FunctionSpec
@@ -22,7 +22,7 @@ def kill_ingest(run: Run) -> Outcome:
     """SIGKILL for the ingest process at random instants, then redelivery."""
     outcome = Outcome()
     kills = run.times(200, 12)
-    with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
+    with scene(run, outcome, 2) as (world, workers, _):
         for number in run.steps(kills):
             run.say(f"kill {number + 1} of {kills}")
             after_s = world.random.uniform(0, 0.5)
@@ -31,8 +31,6 @@ def kill_ingest(run: Run) -> Outcome:
                 if world.queue.size() < MOST_WAITING:
                     change(world, 40)
                 time.sleep(0.01)
-        outcome.at_rest(world, workers, run)
-        outcome.read(reader)
         outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
     return outcome
 
@@ -41,7 +39,7 @@ def kill_chroma(run: Run) -> Outcome:
     """SIGKILL for Chroma at random instants under load, then a restart."""
     outcome = Outcome()
     kills = run.times(50, 3)
-    with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
+    with scene(run, outcome, 2) as (world, _, reader):
         with users(world, 40, pause_s=0.02):
             for number in run.steps(kills):
                 run.say(f"kill {number + 1} of {kills}")
@@ -49,10 +47,8 @@ def kill_chroma(run: Run) -> Outcome:
                 world.chroma.kill()
                 time.sleep(world.random.uniform(0, 0.5))
                 world.chroma.start()
-        outcome.at_rest(world, workers, run)
-        outcome.read(reader)
         outcome.facts["kills"] = kills
-        outcome.must_happen("reader: typed errors", reader.unavailable, "questions")
+    outcome.must_happen("reader: typed errors", reader.unavailable, "questions")
     return outcome
 
 
@@ -62,16 +58,12 @@ def same_key(run: Run) -> Outcome:
     counts = run.variants(2, 8)
     for count in counts:
         seed = f"{run.seed} {count}"
-        with World(seed) as world:
-            places = world.environment(DOCWELL_LEASE_S=str(_SHORT_LEASE_S))
-            with Workers(world, count, places) as workers, Reader(world, seed) as reader:
-                rounds = run.times(40, 5)
-                for number in run.rounds(rounds, 1 / len(counts), lambda: workers.paused):
-                    run.say(f"{count} workers, change {number + 1} of {rounds}")
-                    _crowd(world, workers, count)
-                outcome.at_rest(world, workers, run)
-                outcome.read(reader)
-                pauses += workers.paused
+        with scene(run, outcome, count, seed=seed, lease_s=str(_SHORT_LEASE_S)) as (world, workers, _):
+            rounds = run.times(40, 5)
+            for number in run.rounds(rounds, 1 / len(counts), lambda: workers.paused):
+                run.say(f"{count} workers, change {number + 1} of {rounds}")
+                _crowd(world, workers, count)
+        pauses += workers.paused
     outcome.must_happen("pauses", pauses, "workers")
     return outcome
 
@@ -97,7 +89,7 @@ def burst(run: Run) -> Outcome:
     """1,000 uploads at once of 300 keys, with overwrites and deletes among them."""
     outcome = Outcome()
     count, keys = run.times(1000, 60), run.times(300, 20)
-    with World(run.seed) as world, Workers(world, 3) as workers, Reader(world, run.seed) as reader:
+    with scene(run, outcome, 3, timeout_s=900) as (world, workers, _):
         run.say(f"{count} uploads")
         numbers = [*range(keys), *(world.random.randrange(keys) for _ in range(count - keys))]
         world.random.shuffle(numbers)
@@ -110,8 +102,6 @@ def burst(run: Run) -> Outcome:
             run.say(f"{left} messages left")
             time.sleep(0.5)
         run.advance(0.7)
-        outcome.at_rest(world, workers, run, timeout_s=900)
-        outcome.read(reader)
         outcome.facts["uploads"] = count
     return outcome
 
@@ -169,7 +159,7 @@ def volume_lost(run: Run) -> Outcome:
     """The whole Chroma volume is lost while documents come in; then reconcile."""
     outcome = Outcome()
     keys = run.times(120, 15)
-    with World(run.seed, range_pages=3) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
+    with scene(run, outcome, 2, range_pages=3) as (world, workers, _):
         for number in range(keys):
             run.say(f"{number + 1} of {keys} documents")
             world.put(key_of(number), pages=world.random.choice([1, 2, 2, 7]))
@@ -196,8 +186,6 @@ def volume_lost(run: Run) -> Outcome:
                 outcome.facts["hints of pass 2"] = hints
             outcome.stuck(workers.settle(600))
             run.advance(0.25)
-        outcome.at_rest(world, workers, run)
-        outcome.read(reader)
     return outcome
 
 

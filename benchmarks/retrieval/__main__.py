@@ -111,7 +111,7 @@ class _Run:
         self.material = material
         CONSOLE.print(f"{material.title}: reading {len(material.files)} documents…")
         bucket, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
-        self._retrieval = Retrieval(bucket, index)
+        self._retrieval = Retrieval(bucket.catalogue(), index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
         self._spans: dict[str, list[tuple[int, int]]] = {}
         for one in index.search(material.name, self._vectors[0].tolist(), self.chunks, None):

@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,12 @@ from docwell.models import (
     DocumentRecord,
     DocumentRef,
     IndexRecord,
-    ObjectSummary,
     ObjectVersion,
     Page,
     Passage,
     PdfInfo,
     Status,
 )
-from docwell.ports import LiveDocument
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
@@ -157,27 +156,12 @@ class Bucket:
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
         return {key: self.generations[key] for key in keys if key in self.generations}
 
+    def catalogue(self) -> Any:
+        """Return this as the query's catalogue; the benchmark filters and lists no documents."""
+        return self
+
     def tags(self, *_: object) -> Mapping[str, str]:
         return {}
-
-    def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
-        raise NotImplementedError
-
-    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        raise NotImplementedError
-
-    def page(
-        self,
-        collections: Sequence[str] | None,
-        status: Status | None,
-        cursor: str | None,
-        limit: int,
-        prefix: str = "",
-    ) -> tuple[list[DocumentRecord], str | None]:
-        raise NotImplementedError
-
-    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        raise NotImplementedError
 
 
 def indexed(
@@ -186,7 +170,8 @@ def indexed(
     """Index every file with `docwell.ingest.indexing`; return the bucket and the number of chunks."""
     bucket = Bucket(files)
     limits = IngestLimits(chunk_tokens=chunk_tokens)
-    indexer = RangeIndexer(bucket, index, embedder, TextOrPdfReader(), limits)
+    store = cast("ObjectStore", bucket)  # ingest lists no bucket
+    indexer = RangeIndexer(store, index, embedder, TextOrPdfReader(), limits)
     chunks = 0
     for key, path in files.items():
         info = indexer.reader.inspect(path)

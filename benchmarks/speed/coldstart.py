@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from venv import EnvBuilder
 
+from benchmarks.chaos.rig import PAGES, QUESTION
 from benchmarks.events import CREATED, notification, question_event, sqs_event
+from benchmarks.pdfs import pdf
 from benchmarks.peers import run as peers
-from benchmarks.reading import default_reader
-from benchmarks.speed.filled_index import Texts
 from benchmarks.speed.model_server import MODEL, model_server
 from benchmarks.speed.options import BenchError, Options
 from infra.container import packages
@@ -40,8 +40,6 @@ from infra.report import Report
 
 _LAMBDA_PYTHON = (3, 13)
 _ROUNDS = 7
-_MOST_PAGES = 4
-_CHUNKS = 50
 _INIT_S = 120.0
 _STREAMING = "docwell.http.streaming_runtime"
 _RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
@@ -84,11 +82,10 @@ def _whole(answer: bytes | Stream) -> Any:
 
 def measure(report: Report, options: Options) -> None:
     """Add rows for query and ingest. Raises `BenchError` where a function does not start."""
-    document = _document(options)
     deployed = not options.short and sys.version_info[:2] == _LAMBDA_PYTHON
     with _backends() as (stack, folder):
         report.add("docwell runs what is deployed", deployed, "1: yes")
-        ways = _docwell_ways(stack, document, _deploy(folder) if deployed else None)
+        ways = _docwell_ways(stack, _deploy(folder) if deployed else None)
         if options.peers:
             ways |= _peer_ways(stack, ways)
         # Start each once, uncounted, ingest first: query needs a document.
@@ -116,23 +113,8 @@ def _add_times(report: Report, options: Options, ways: dict[str, _Way], samples:
         report.add_spread(f"{what}, times faster than sentence-transformers", faster, "x", options.goal(">= 5"))
 
 
-def _document(options: Options) -> Path:
-    """Return a PDF of a few pages with text. Raises `BenchError`."""
-    reader = default_reader()
-    for path in (path for folder in options.folders("xquad") for path in sorted(folder.rglob("*.pdf"))):
-        pages = reader.inspect(path).page_count
-        if pages <= _MOST_PAGES and any(page.text.strip() for page in reader.pages(path, 1, pages)):
-            return path
-    raise BenchError(f"no PDF of 1 to {_MOST_PAGES} pages with text")
-
-
-def _docwell_ways(stack: Stack, document: Path, deployed: Path | None) -> dict[str, _Way]:
-    content, numbers = document.read_bytes(), count()
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / document.name).symlink_to(document)
-        questions = Texts.read([Path(name)], _CHUNKS).questions
-    if not questions:
-        raise BenchError(f"{document}: no sentence is long enough for a question")
+def _docwell_ways(stack: Stack, deployed: Path | None) -> dict[str, _Way]:
+    content, numbers = pdf(PAGES), count()
     s3, dynamodb = stack.client("s3"), stack.client("dynamodb")
 
     def upload() -> tuple[str, dict[str, Any]]:
@@ -152,7 +134,7 @@ def _docwell_ways(stack: Stack, document: Path, deployed: Path | None) -> dict[s
     ingest = _spec(stack, "ingest", deployed, timeout_s=120, memory_mb=3008)
     return {
         "docwell: query": _Way(
-            query, lambda: ("", question_event(questions[0])), lambda _, answer: '"answered"' in str(answer)
+            query, lambda: ("", question_event(QUESTION)), lambda _, answer: '"answered"' in str(answer)
         ),
         "docwell: ingest": _Way(ingest, upload, is_live),
     }
