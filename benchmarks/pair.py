@@ -24,10 +24,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -48,6 +49,13 @@ _EXAMPLES = ROOT / "examples"
 _PAGES = 40  # less than one range, so that the document needs no second message
 _WAIT_S = 300.0
 _PAUSE_S = 0.02
+
+
+class Sample(NamedTuple):
+    """Seconds to the first answer of a fresh function, and its peak bytes."""
+
+    seconds: float
+    peak: float
 
 
 @dataclass
@@ -77,12 +85,12 @@ class Tree:
             self.doors.indexed(key, version, _WAIT_S, pause_s=_PAUSE_S)
         return time.perf_counter() - started
 
-    def fresh_query(self, questions: int) -> tuple[float, float]:
-        """Return the seconds to the first answer, and the peak bytes, of a fresh query function."""
+    def fresh_query(self, questions: int) -> Sample:
+        """Start a fresh query function and ask it."""
         return self._fresh("query", [question_event(one) for one in self.questions[:questions]])
 
-    def fresh_ingest(self, body: bytes) -> tuple[float, float]:
-        """Return the seconds to the first live document, and the peak bytes, of a fresh ingest function."""
+    def fresh_ingest(self, body: bytes) -> Sample:
+        """Start a fresh ingest function and give it one document."""
         key = f"fresh/{next(self._numbers)}.pdf"
         version = self.doors.put(key, body)
         sample = self._fresh("ingest", [sqs_event(notification(CREATED, self.stack.bucket, key))])
@@ -95,7 +103,7 @@ class Tree:
             Bucket=self.stack.bucket, NotificationConfiguration={}
         )
 
-    def _fresh(self, name: str, events: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    def _fresh(self, name: str, events: Sequence[dict[str, Any]]) -> Sample:
         """Start the function as the stack starts it. Raises `RuntimeError`, `FunctionError`."""
         handler = f"functions.{name}.handler.handler"
         running = workers_of(psutil.Process(self.stack.pid), handler)[0]
@@ -114,7 +122,7 @@ class Tree:
                     seconds.append(time.perf_counter() - started)
             finally:
                 environment.kill()
-        return seconds[0], float(memory.peak.together)
+        return Sample(seconds[0], memory.peak.together)
 
 
 def _invoke(environment: Environment, event: dict[str, Any]) -> dict[str, Any]:
@@ -165,31 +173,26 @@ def running(folder: Path, model: str) -> Iterator[Tree]:
             subprocess.run(down, cwd=folder, check=False, stdout=subprocess.DEVNULL)
 
 
-def _samples(bench: str) -> dict[str, Callable[[Tree], float]]:
-    """Return the figures of a benchmark by name; each takes one sample."""
-    short, long = pages_of_words(2, 150), pages_of_words(_PAGES, 150)
-    return {
-        "query": {"ten questions": Tree.query},
-        "ingest": {"three PDFs": Tree.ingest},
-        "coldstart": {
-            "query": lambda tree: tree.fresh_query(1)[0],
-            "ingest": lambda tree: tree.fresh_ingest(short)[0],
-        },
-        "memory": {
-            "query": lambda tree: tree.fresh_query(10)[1],
-            "ingest": lambda tree: tree.fresh_ingest(long)[1],
-        },
-    }[bench]
+# The samples of each benchmark by name. The last two stop the notifications of S3, which ingest needs.
+_BENCHES: dict[str, dict[str, Callable[[Tree], float]]] = {
+    "query": {"ten questions": Tree.query},
+    "ingest": {"three PDFs": Tree.ingest},
+    "coldstart": {
+        "query": lambda tree: tree.fresh_query(1).seconds,
+        "ingest": lambda tree: tree.fresh_ingest(pages_of_words(2, 150)).seconds,
+    },
+    "memory": {
+        "query": lambda tree: tree.fresh_query(10).peak,
+        "ingest": lambda tree: tree.fresh_ingest(pages_of_words(_PAGES, 150)).peak,
+    },
+}
 
 
 def main() -> int:
-    """Compare; return the exit status: 0 where every goal is met."""
     parser = argparse.ArgumentParser(prog="make bench-pair", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("old", help="a commit")
-    # The last two stop the notifications of S3, which ingest needs.
-    names = ("query", "ingest", "coldstart", "memory")
-    parser.add_argument("--bench", choices=names, help="one of them; all by default")
-    parser.add_argument("--n", type=int, default=20, help="pairs (20)")
+    parser.add_argument("--bench", choices=_BENCHES, help="one of them (default: all)")
+    parser.add_argument("--n", type=int, default=20, help="pairs (default: 20)")
     options = parser.parse_args()
     short = ["git", "rev-parse", "--short", f"{options.old}^{{commit}}"]
     old = check_out(subprocess.check_output(short, cwd=ROOT, text=True).strip())
@@ -198,13 +201,13 @@ def main() -> int:
         model = stack.enter_context(model_server())
         CONSOLE.print("starting both stacks…")
         trees = {"old": stack.enter_context(running(old, model)), "new": stack.enter_context(running(ROOT, model))}
-        for bench in [options.bench] if options.bench else names:
+        for bench in [options.bench] if options.bench else _BENCHES:
             if bench in ("coldstart", "memory"):
                 for tree in trees.values():
                     tree.stop_events()
-            for name, sample in _samples(bench).items():
+            for name, take in _BENCHES[bench].items():
                 with bar(f"{bench}: {name}", 2 * (options.n + 1)) as step:
-                    ways = {side: lambda tree=tree, take=sample: take(tree) for side, tree in trees.items()}
+                    ways = {side: partial(take, tree) for side, tree in trees.items()}
                     samples = {side: every[1:] for side, every in in_turns(ways, options.n + 1, step).items()}
                 _add(report, f"{bench}, {name}", samples)
     return report.finish()

@@ -28,8 +28,11 @@ def long_document(run: Run) -> Outcome:
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
         seed = f"{run.seed} {versioned}"
-        place = {"versioned": versioned, "range_pages": 3}
-        with scene(run, outcome, 3, seed=seed, timeout_s=300, **place) as (world, workers, _):
+        with scene(run, outcome, 3, seed=seed, timeout_s=300, versioned=versioned, range_pages=3) as (
+            world,
+            workers,
+            _,
+        ):
             for number in run.rounds(rounds, 1 / len(buckets), lambda: workers.outcomes["crashed"]):
                 run.say(f"round {number + 1} of {rounds} ({'versions' if versioned else 'no versions'})")
                 _disturb(world, workers)

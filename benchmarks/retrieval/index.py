@@ -28,6 +28,7 @@ from docwell.models import (
     PdfInfo,
     Status,
 )
+from docwell.ports import ObjectStore
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
