@@ -15,9 +15,10 @@ from benchmarks.retrieval.index import Bucket, CachedEmbedder, ExactIndex, index
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.indexing import IngestLimits
 from docwell.models import Passage
-from docwell.query.checking.support import CERTAIN_RELEVANCE, question_names_missing, relevance
 from docwell.query.query import QueryLimits
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.gates import CERTAIN_RELEVANCE, question_names_missing, relevance
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, Report
 

@@ -1,10 +1,10 @@
-"""Make the example PDFs from `texts/`: the same bytes each time, so that a change shows up as one.
+"""Make the example PDFs from `texts/`, with the same bytes each time.
 
     python examples/make_examples.py [FOLDER]
 
-The texts are written in a little Markdown: `# ` opens a page and a chapter, `## ` a section, `- ` is a list,
-`| ` a table whose first row is the header. Lines such as `labels: roman` are for this script. The handbook
-and the report use the standard PDF fonts; the guide needs two font files, which are embedded as subsets:
+The texts are simple Markdown: `# ` starts a page and a chapter, `## ` a section, `- ` a list item, `| ` a table
+row; a table's first row is its header. Lines such as `labels: roman` are directives for this script. The
+handbook and the report use the standard PDF fonts. The guide embeds subsets of two font files:
 
     apt-get install fonts-dejavu-core fonts-droid-fallback
 """
@@ -27,13 +27,13 @@ FONT_FOLDERS = (
     Path("/usr/local/share/fonts"),
     Path.home() / ".local" / "share" / "fonts",
 )
-# family and style in the document -> file. Both licences let a document embed them (see README.md).
+# Family and style in the document, and the file. Both licences allow embedding (README.md).
 FONT_FILES = {
     ("DejaVu", ""): "DejaVuSans.ttf",
     ("DejaVu", "B"): "DejaVuSans-Bold.ttf",
     ("Droid", ""): "DroidSansFallbackFull.ttf",
 }
-# What is made: a text, and the path under this folder (the key that `docwell put examples` gives it).
+# Each text and the path of its PDF, which is also its key after `docwell put examples`.
 HANDBOOK = ("mlops-llmops-handbook.md", "handbooks/mlops-llmops-handbook.pdf")
 REPORT = ("data-centre-report.md", "reports/data-centre-2025-q3.pdf")
 GUIDE = ("household-guide.md", "guides/when-the-lights-go-out.pdf")
@@ -43,16 +43,16 @@ _DATE = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 _BLUE, _GREY, _SHADE = (24, 66, 110), (105, 105, 105), (226, 234, 243)
 _MARGIN_MM, _BODY_PT, _LINE_MM = 22, 11.5, 6.2
 _CJK = re.compile(r"[　-鿿＀-￯]")
-# Characters that must not begin a line (JIS X 4051 and GB/T 15834 agree on these).
-_NOT_FIRST = "，。；：、？！）」』》"  # noqa: RUF001 - full width is what is meant
+# Closing marks in full width, which must not begin a line (JIS X 4051, GB/T 15834).
+_NOT_FIRST = "\uff0c\u3002\uff1b\uff1a\u3001\uff1f\uff01\uff09\u300d\u300f\u300b"
 
 
-class FontsMissing(Exception):  # noqa: N818 - says what it is
-    """A font file that the guide needs was not found; the message says what to install."""
+class FontsMissingError(Exception):
+    """The fonts of the guide are missing; the message says what to install."""
 
 
 def find_fonts() -> dict[tuple[str, str], Path]:
-    """The font files by family and style. Raises `FontsMissing`."""
+    """Return the font files by family and style. Raises `FontsMissingError`."""
     wanted = set(FONT_FILES.values())
     found = {
         path.name: path
@@ -61,14 +61,14 @@ def find_fonts() -> dict[tuple[str, str], Path]:
         if path.name in wanted
     }
     if missing := sorted(wanted - set(found)):
-        raise FontsMissing(
+        raise FontsMissingError(
             f"fonts not found: {', '.join(missing)}; apt-get install fonts-dejavu-core fonts-droid-fallback"
         )
     return {face: found[name] for face, name in FONT_FILES.items()}
 
 
 class Document(FPDF):
-    """One PDF: headings, paragraphs, lists and tables on A4, with the page's label at its foot."""
+    """One PDF on A4: headings, paragraphs, lists and tables, with the page label in the footer."""
 
     def __init__(
         self, title: str, subject: str, fonts: dict[tuple[str, str], Path], listed: list[tuple[str, str]]
@@ -77,20 +77,20 @@ class Document(FPDF):
         self.family = "DejaVu" if fonts else "Helvetica"
         for (family, style), path in fonts.items():
             self.add_font(family, style, path)
-        # Deflate differs from one zlib to the other; without it the bytes are the same everywhere.
+        # Compressed bytes depend on the version of zlib.
         self.set_compression(False)
         self.set_creation_date(_DATE)
         self.set_title(title)
         self.set_subject(subject)
         self.set_margin(_MARGIN_MM)
         self.set_auto_page_break(auto=True, margin=_MARGIN_MM + 2)
-        # (name, label of its page): of this pass, and of the pass before, for the table of contents.
+        # Names and page labels: this pass collects them, the table of contents has those of the last pass.
         self.chapters: list[tuple[str, str]] = []
         self._listed = listed
         self._fresh = False
 
     def footer(self) -> None:
-        """The title and the label of each page; called by fpdf2."""
+        """Write the title and the page label; fpdf2 calls this for each page."""
         self.set_y(-16)
         self.set_font(self.family, "", 8.5)
         self.set_text_color(*_GREY)
@@ -98,12 +98,12 @@ class Document(FPDF):
         self.cell(25, 5, self.get_page_label(), align="R")
 
     def start_labels(self, style: str) -> None:
-        """Open a page from which on labels count anew, in roman or decimal numbers."""
+        """Start a page whose label is 1, in roman or decimal numbers."""
         self.add_page(label_style={"roman": "r", "decimal": "D"}[style], label_start=1)
         self._fresh = True
 
     def text_block(self, text: str, size: float = _BODY_PT, style: str = "", indent: float = 0) -> None:
-        """A paragraph that wraps at the right margin; Chinese wraps between any two characters."""
+        """Write a paragraph. Chinese text wraps between any two characters, other text between words."""
         cjk = bool(_CJK.search(text))
         self.set_font("Droid" if cjk else self.family, "" if cjk else style, size)
         self.set_x(self.l_margin + indent)
@@ -118,7 +118,7 @@ class Document(FPDF):
         )
 
     def _keep_punctuation(self, text: str, width: float) -> str:
-        """Break lines by hand, so that none begins with a closing mark."""
+        """Break lines so that none begins with a closing mark."""
         lines, line = [], ""
         for character in text:
             if line and self.get_string_width(line + character) > width - 2 * self.c_margin:
@@ -129,17 +129,17 @@ class Document(FPDF):
         return "\n".join([*lines, line])
 
     def paragraph(self, text: str) -> None:
-        """Running text."""
+        """Write running text."""
         self.text_block(text)
         self.ln(1.5)
 
     def caption(self, text: str) -> None:
-        """The line below a table."""
+        """Write the line below a table."""
         self.ln(1.5)
         self.text_block(text, 9)
 
     def chapter(self, text: str) -> None:
-        """The heading of a chapter, which opens a page."""
+        """Write the heading of a chapter on a new page."""
         if not self._fresh:
             self.add_page()
         self._fresh = False
@@ -147,7 +147,7 @@ class Document(FPDF):
         self._heading(text, 18, 3)
 
     def section(self, text: str) -> None:
-        """The heading of a section."""
+        """Write the heading of a section."""
         self.ln(3)
         self._heading(text, 12.5, 1)
 
@@ -158,20 +158,20 @@ class Document(FPDF):
         self.set_text_color(0)
 
     def bullet(self, text: str) -> None:
-        """One item of a list; the dot is drawn, so that it is no part of the text."""
+        """Write a list item. The dot is drawn, so that it is not part of the text."""
         self.set_fill_color(*_BLUE)
         self.ellipse(self.l_margin + 1.5, self.get_y() + 2.1, 1.3, 1.3, style="F")
         self.text_block(text, indent=5)
         self.ln(1)
 
     def table_block(self, text: str) -> None:
-        """A table; columns of numbers stand right."""
+        """Write a table; columns of numbers are right-aligned."""
         rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.split("\n")]
         numeric = [
             all(re.fullmatch(r"[\d,.]+", row[column]) for row in rows[1:]) for column in range(len(rows[0]))
         ]
         self.set_font(self.family, "B", 9.5)
-        # In proportion to the longest cell, with room for the padding: no cell has to wrap.
+        # In proportion to the longest cell plus padding, so that no cell wraps.
         widths = [max(self.get_string_width(row[column]) for row in rows) + 5 for column in range(len(rows[0]))]
         self.set_font(self.family, "", 9.5)
         self.set_fill_color(255)
@@ -188,14 +188,14 @@ class Document(FPDF):
                 table.row(row)
 
     def contents(self, _: str) -> None:
-        """A table of contents: chapter and label of its page."""
+        """Write the table of contents: chapters and page labels."""
         self.set_font(self.family, "", 11)
         for name, label in self._listed:
             self.cell(self.epw - 15, 8, name)
             self.cell(15, 8, label, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
 
     def cover(self, title: str) -> None:
-        """The upper half of a title page."""
+        """Write the upper half of a title page."""
         self.set_fill_color(*_BLUE)
         self.rect(0, 0, self.w, 8, style="F")
         self._fresh = False
@@ -207,11 +207,7 @@ class Document(FPDF):
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """(kind, content) of each line; a table's lines come as one block. Blank lines are dropped.
-
-    Raises:
-        ValueError: a text has no known form.
-    """
+    """Yield the kind and the content of each line; the lines of a table are one block. Blank lines are dropped."""
     table: list[str] = []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -229,7 +225,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def write(document: Document, text: str) -> None:
-    """Put a text on pages."""
+    """Write a text to the document."""
     writers: dict[str, Callable[[str], None]] = {
         "labels": document.start_labels,
         "cover": document.cover,
@@ -247,7 +243,7 @@ def write(document: Document, text: str) -> None:
 
 
 def make(source: str, fonts: dict[tuple[str, str], Path]) -> bytes:
-    """The PDF of one text. It is set twice: the first time finds the labels for the table of contents."""
+    """Return the PDF of one text. The first of two passes finds the page labels for the table of contents."""
     text = (HERE / "texts" / source).read_text("utf-8")
     head = dict(block for block in blocks(text) if block[0] in {"title", "subject"})
     chapters: list[tuple[str, str]] = []
@@ -270,5 +266,5 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
-    except FontsMissing as missing:
+    except FontsMissingError as missing:
         sys.exit(str(missing))

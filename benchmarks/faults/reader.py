@@ -18,7 +18,8 @@ from docwell.errors import Unavailable
 from docwell.identity import Principal
 from docwell.models import Passage, Status
 from docwell.pipeline import ACTIVE_PIPELINE
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 
 _PAUSE_S = 0.05
 _EVERYBODY = Principal("key:reader", collections=None)

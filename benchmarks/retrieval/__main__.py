@@ -26,7 +26,8 @@ from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.indexing import IngestLimits
 from docwell.models import Passage
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR
 from infra.measuring import interval_of_difference, interval_of_mean
 from infra.progress import CONSOLE, bar

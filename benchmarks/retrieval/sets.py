@@ -11,7 +11,8 @@ from typing import Any
 
 from docwell.models import Passage
 from docwell.query.retrieval.ranking import Weights
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

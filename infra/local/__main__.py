@@ -24,12 +24,14 @@ DEFAULT_DATA = ROOT / ".docwell"
 DEFAULT_MODEL = StackOptions.model
 
 
-def _called(program: str) -> str:
-    """How one calls a program of this environment from here: by its name where the PATH leads to it."""
-    path = Path(sys.executable).with_name(program)
-    if shutil.which(program) == str(path):
-        return program
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def _activation() -> str | None:
+    """Return the command that puts `docwell` on the PATH, or None where it is there already."""
+    programs = Path(sys.executable).parent
+    if shutil.which("docwell") == str(programs / "docwell"):
+        return None
+    here = Path.cwd()
+    script = programs / "activate"
+    return f"source {script.relative_to(here) if script.is_relative_to(here) else script}"
 
 
 def _addresses(stack: Stack) -> None:
@@ -41,16 +43,17 @@ def _addresses(stack: Stack) -> None:
     table.add_row(stack.model, stack.ollama)
     table.add_row("data and logs", stack.data)
     console.print(table)
-    docwell = _called("docwell")
-    console.print("\nput documents in, in another terminal:", style="bold")
-    console.print(f"  {docwell} put FILE.pdf")
+    console.print("\nupload documents in another terminal:", style="bold")
+    if activation := _activation():
+        console.print(f"  {activation}")
+    console.print("  docwell put FILE.pdf")
     console.print(
         f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "
         f"AWS_DEFAULT_REGION={stack.region} \\\n"
         f"    aws s3 cp FILE.pdf s3://{stack.bucket}/ --endpoint-url {stack.aws_endpoint}"
     )
     console.print("and ask:", style="bold")
-    console.print(f'  {docwell} ask "What does it say about …?"')
+    console.print('  docwell ask "What does it say about …?"')
     console.print(f"  curl {stack.gateway}/v1/query -H 'x-api-key: {stack.api_key}' -d '{{\"question\": \"…\"}}'")
 
 
@@ -116,7 +119,7 @@ def _up_in_background(options: argparse.Namespace) -> int:
         if stack is not None and stack.pid == process.pid:
             _addresses(stack)
             where = "" if data == DEFAULT_DATA else f" --data {data}"
-            print(f"\nstop it: {_called('python')} -m infra.local down{where}", flush=True)
+            print(f"\nstop it: python -m infra.local down{where}", flush=True)
             return 0
         time.sleep(0.2)
     print((logs / "supervisor.log").read_text(encoding="utf-8"), flush=True)

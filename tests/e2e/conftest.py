@@ -1,4 +1,4 @@
-"""The whole local stack, once, and the doors that a user uses."""
+"""One local stack per session, used through its bucket and its API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from docwell.models import FINAL
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
 
-# The smallest model that obeys the protocol: answers are judged on structure and sources, not on prose.
+# The smallest model that follows the protocol: tests check structure and sources, not prose.
 MODEL = os.environ.get("DOCWELL_TEST_MODEL", "smollm2:135m")
 
 
@@ -35,7 +35,7 @@ class Doors:
         self.s3 = self.stack.client("s3")
 
     def put(self, key: str, body: bytes | Path) -> str:
-        """Upload; gives the version."""
+        """Upload a document and return its version."""
         return self.through.put(key, body)
 
     def delete(self, key: str) -> None:
@@ -45,7 +45,7 @@ class Doors:
         return self.through.document(key)
 
     def settled(self, key: str, version: str | None, timeout_s: float = 120) -> dict[str, Any]:
-        """The document once it has a final status for that version (None: once it is deleted)."""
+        """Wait for a final status of that version (None: for the deletion) and return the document."""
         deadline = time.monotonic() + timeout_s
         document = None
         while time.monotonic() < deadline:

@@ -1,6 +1,6 @@
-"""The API does what its OpenAPI page says, whatever it is sent: the real query function behind the gateway.
+"""The API keeps to its OpenAPI page for any request: the real query function behind the gateway.
 
-The model host is one of our own that always gives the same answer, so that a case takes milliseconds.
+A scripted model host gives the same answer each time, so a case takes milliseconds.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_every_answer_is_a_documented_one_and_none_is_a_server_error(api: Rig) -
 
 
 def cases(strategy: Any, api: Rig) -> int:
-    """Send what the strategy makes, and hold each answer against the page. Gives how many were sent."""
+    """Send the generated requests, validate each response, and return the number of requests."""
     sent = 0
 
     @given(case=strategy)
@@ -72,7 +72,7 @@ def cases(strategy: Any, api: Rig) -> int:
         deadline=None,
         derandomize=True,
         database=None,
-        phases=[Phase.generate],  # a failure is shown as it was found: each try is a request
+        phases=[Phase.generate],  # no shrinking: each try is a request
         suppress_health_check=list(HealthCheck),
     )
     def send(case: Any) -> None:
@@ -80,7 +80,7 @@ def cases(strategy: Any, api: Rig) -> int:
         sent += 1
         case.call_and_validate(checks=CHECKS, headers=dict(api.headers), timeout=30)
 
-    # Where nothing can be wrong about a request, as without any parameter, there is no such case.
+    # An operation without parameters has no invalid request.
     with contextlib.suppress(Unsatisfiable):
         send()
     return sent
@@ -157,10 +157,10 @@ def test_a_body_of_the_wrong_shape_gets_a_problem_document_of_the_caller(http: h
     assert problem["status"] == response.status_code
     assert problem["type"].startswith("urn:docwell:")
     assert problem["request_id"]
-    assert len(response.content) < 10_000  # what was sent is not sent back
+    assert len(response.content) < 10_000  # the body is not echoed
 
 
-# JSON leaves open what these mean, so an answer is as right as a refusal to read them.
+# JSON leaves the meaning of these open, so both an answer and a refusal are correct.
 UNUSUAL: dict[str, bytes] = {
     "a byte order mark": b"\xef\xbb\xbf" + asked(),
     "a name twice": b'{"question": "when?", "question": "' + QUESTION.encode() + b'"}',

@@ -1,4 +1,4 @@
-"""Documents through the bucket: what each upload becomes, over the whole stack."""
+"""Documents uploaded to the bucket of the local stack: the status and the chunks of each."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def encrypted_pdf() -> bytes:
 
 
 def texts_in_chroma(doors: Doors, key: str, wanted: list[str]) -> list[str]:
-    """The texts of a document's chunks: as wanted, or as they still are after half a minute.
+    """Return the texts of a document's chunks once they are as wanted, or after 30 seconds.
 
-    The ledger says first what answers may come from, and only then are the chunks of before removed.
+    Ingest switches the generation in the ledger before it removes the old chunks.
     """
     deadline = time.monotonic() + 30
     while True:
@@ -60,7 +60,7 @@ def texts_in_chroma(doors: Doors, key: str, wanted: list[str]) -> list[str]:
 
 
 def chunks_in_chroma(doors: Doors, key: str) -> list[dict[str, Any]]:
-    """What the vector server itself holds of a document, asked without docwell."""
+    """Return the chunks that the Chroma server has of a document, without docwell's code."""
     base = f"{doors.stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
     found: list[dict[str, Any]] = []
     for collection in httpx.get(base, params={"limit": 1000}, trust_env=False).json():
@@ -125,7 +125,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     doors.settled("e2e/marker.pdf", marker)
     after = doors.document(key)
     assert after is not None
-    # The last step of indexing is a note that old chunks are swept; it may come after the status.
+    # Indexing records the sweep of old chunks last, possibly after the final status.
     assert {**after, "updated_at": None} == {**before, "updated_at": None}
     assert len(chunks_in_chroma(doors, key)) == 1
 
@@ -192,7 +192,7 @@ def test_the_docwell_command_line_uploads_asks_and_shows(doors: Doors, tmp_path:
     file = tmp_path / "cli.pdf"
     file.write_bytes(pdf("Deliveries are accepted at gate four until noon."))
     docwell = Path(sys.executable).with_name("docwell")
-    # The command finds the stack through .docwell/stack.json, as it does for a user.
+    # As for a user, the command finds the stack through .docwell/stack.json.
     (tmp_path / ".docwell").symlink_to(doors.stack.data)
 
     def run(*arguments: str) -> Any:

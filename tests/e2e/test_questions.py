@@ -1,4 +1,4 @@
-"""Questions over HTTP: structure and sources, on the whole stack with a small real model."""
+"""Questions over HTTP to the local stack with a small real model: structure and sources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OFF_TOPIC = "Which goalkeeper saved the penalty in the 1954 cup final?"
 
 @pytest.fixture(scope="module")
 def examples(doors: Doors) -> list[dict[str, str]]:
-    """The example PDFs, indexed; gives their questions."""
+    """Index the example PDFs and return their questions."""
     keys = {path.relative_to(EXAMPLES).as_posix(): path for path in EXAMPLES.rglob("*.pdf")}
     versions = {key: doors.put(key, path) for key, path in keys.items()}
     for key, version in versions.items():
@@ -121,7 +121,7 @@ def test_an_answer_is_streamed_while_it_is_made(doors: Doors, examples: list[dic
 
 def test_a_client_that_goes_away_frees_the_model(doors: Doors, examples: list[dict[str, str]]) -> None:
     asked = {"question": examples[0]["question"], "document": examples[0]["document"], "stream": True}
-    for _ in range(4):  # more than there are environments, so that none may be left at work
+    for _ in range(4):  # more than the number of environments: none may stay busy
         with doors.http.stream("POST", "/v1/query", json=asked) as response:
             next(response.iter_lines())
     assert doors.ask(OFF_TOPIC).status_code == 200

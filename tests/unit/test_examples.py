@@ -1,4 +1,4 @@
-"""The example PDFs: they are what their script makes, and they show what examples/README.md says."""
+"""The example PDFs equal the output of their script and contain what examples/README.md says."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_committed_pdf_is_what_the_script_makes(name: str, script: ModuleTyp
     if name == GUIDE:
         try:
             fonts = script.find_fonts()
-        except script.FontsMissing as missing:
+        except script.FontsMissingError as missing:
             pytest.skip(str(missing))
     source = next(source for source, target in script.EXAMPLES if target == name)
     made = script.make(source, fonts)
@@ -95,7 +95,7 @@ def test_text_that_is_not_latin_can_be_read(read: Callable[[str], list[str]]) ->
     _, greek, ukrainian, chinese = read(GUIDE)
     assert "Ρυθμίστε το κλιματιστικό στους 26 βαθμούς" in greek
     assert "Закритий холодильник зберігає холод близько чотирьох годин" in ukrainian
-    assert "每人每天至少准备三升水，用来喝和做饭。" in chinese  # noqa: RUF001 - full width is what is meant
+    assert "每人每天至少准备三升水\uff0c用来喝和做饭。" in chinese
 
 
 @BOTH_READERS
@@ -134,5 +134,5 @@ def test_the_fonts_of_the_guide_are_embedded_as_subsets() -> None:
     ]
     names = {str(font["/BaseFont"]) for font in fonts}
     assert len(names) == 3
-    # A subset's name begins with six capitals and a plus sign (ISO 32000, 9.6.4).
+    # A subset's name starts with six capitals and a plus sign (ISO 32000, 9.6.4).
     assert all(name[1:7].isupper() and name[7] == "+" for name in names), names

@@ -1,4 +1,4 @@
-"""The two other ends of the command line tool, and a way to run it."""
+"""Fixtures: an API, a bucket, a PDF, and a function that runs `docwell`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
-from docwell.cli import app, uploads
+from docwell.cli import uploads
+from docwell.cli.app import app
 from tests.unit.cli.fake_api import BUCKET, FakeApi, serving
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def pdf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run() -> Callable[..., Result]:
-    """Runs `docwell` with arguments, against an API when one is given."""
+    """Return a function that runs `docwell`, with the connection flags of an API where one is given."""
 
     def docwell(*arguments: object, api: FakeApi | None = None) -> Result:
         where = ["--endpoint", api.endpoint, "--bucket", BUCKET] if api else []

@@ -35,13 +35,13 @@ ANSWER = {
 
 
 class FakeApi:
-    """Answers like docwell: `documents[key]` is what one request after the other sees, the last for good."""
+    """Answers like docwell. Each request takes the next of `documents[key]`; the last one stays."""
 
     def __init__(self) -> None:
         self.documents: dict[str, list[dict[str, Any]]] = {}
         self.pages: list[dict[str, Any]] = []
         self.answer: tuple[int, dict[str, Any]] = (200, ANSWER)
-        # What a question that asks for a stream is given: pieces of server-sent events.
+        # Pieces of server-sent events, for questions that ask for a stream.
         self.stream: Iterable[bytes] | None = None
         self.health = 200
         self.requests: list[tuple[str, str, Any, str | None]] = []
@@ -89,14 +89,14 @@ def serving(api: FakeApi) -> Iterator[None]:
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.end_headers()
-            with suppress(OSError):  # a client may leave
+            with suppress(OSError):  # the client may disconnect
                 for piece in pieces:
                     self.wfile.write(piece)
 
         do_GET = do_POST = _answer  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

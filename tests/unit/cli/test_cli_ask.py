@@ -1,4 +1,4 @@
-"""`docwell ask`: answers, refusals and everything that can stand in their way."""
+"""`docwell ask`: answers, refusals and failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_refused_answer_is_shown_and_exits_4(run: Run, api: FakeApi) -> None:
     assert "Nothing relevant." in result.stdout
 
 
-def test_each_sentence_that_is_not_supported_stands_under_the_answer(run: Run, api: FakeApi) -> None:
+def test_unsupported_sentences_are_listed_below_the_answer(run: Run, api: FakeApi) -> None:
     sentences = [
         {"text": "Roll back\nafter nine minutes [1].", "supported": False, "missing": ["nine", "9"]},
         {"text": "Tell the owner [1].", "supported": True, "missing": []},
@@ -44,8 +44,8 @@ def test_each_sentence_that_is_not_supported_stands_under_the_answer(run: Run, a
     ]
     api.answer = (200, api.answer[1] | {"sentences": sentences})
     shown = run("ask", "When?", api=api).stdout
-    assert "passages; nowhere in them: nine, 9: “Roll back after nine minutes [1].”\n" in shown
-    assert "Not borne out by the passages: “Then rest [1].”\n" in shown
+    assert "passages (not in them: nine, 9): “Roll back after nine minutes [1].”\n" in shown
+    assert "Not supported by the passages: “Then rest [1].”\n" in shown
     assert "Tell the owner" not in shown
 
 
@@ -118,7 +118,7 @@ def test_a_document_cannot_drive_the_terminal(run: Run, api: FakeApi) -> None:
     assert "[bold]not markup[/bold]" in result.stdout
 
 
-def test_flags_that_say_which_documents_become_the_filter(run: Run, api: FakeApi) -> None:
+def test_flags_that_select_documents_become_the_filter(run: Run, api: FakeApi) -> None:
     flags = [
         "--prefix",
         "a/2026/",
@@ -160,7 +160,7 @@ def test_flags_that_say_which_documents_become_the_filter(run: Run, api: FakeApi
 
 
 @pytest.mark.parametrize("flags", [("--tag", "final"), ("--metadata", "=x"), ("--from", "yesterday")])
-def test_a_flag_that_says_nothing_is_wrong_usage(run: Run, api: FakeApi, flags: tuple[str, str]) -> None:
+def test_a_malformed_flag_is_wrong_usage(run: Run, api: FakeApi, flags: tuple[str, str]) -> None:
     result = run("ask", "When?", *flags, api=api)
     assert result.exit_code == 2
     assert api.requests == []

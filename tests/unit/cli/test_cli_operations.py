@@ -1,4 +1,4 @@
-"""`docwell redrive`, `reconcile` and `reindex`, on moto's queues and a function that answers as it is told."""
+"""`docwell redrive`, `reconcile` and `reindex`, on moto's queues and a fake function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moto import mock_aws
 from typer.testing import Result
 
 from docwell.cli import operations
-from docwell.cli.operations import subject
+from docwell.cli.dead_letters import subject
 from tests.unit.cli.fake_api import FakeApi, serving
 
 Run = Callable[..., Result]
@@ -34,7 +34,7 @@ class Queues:
         ]
 
     def bodies(self, url: str) -> list[str]:
-        """What can be received just now; it is given back."""
+        """Return the bodies of the visible messages, which stay visible."""
         messages = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return sorted(message["Body"] for message in messages.get("Messages", []))
 
@@ -103,7 +103,7 @@ def test_the_document_of_a_message_is_read_from_its_body(body: str, expected: tu
 
 
 class FakeFunction(FakeApi):
-    """Lambda's API: gives one answer after the other, the last for good."""
+    """Lambda's API. Each call takes the next answer; the last one stays."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFu
     assert result.exit_code == 0, result.stderr
     assert "missing  a.pdf" in result.stdout
     assert "2 lost, 1 missing" in result.stdout
-    assert "3 documents are given to ingest" in result.stdout
+    assert "3 documents sent to ingest" in result.stdout
     assert function.events == [{"action": "reconcile", "dry_run": False, "force": False}] * 2
 
 
@@ -164,7 +164,7 @@ def test_reconcile_ends_when_nothing_moves(run: Run, function: FakeFunction) -> 
     assert len(function.events) == 2
 
 
-def test_reindex_asks_for_the_status_unless_told_otherwise(run: Run, function: FakeFunction) -> None:
+def test_reindex_asks_for_the_status_by_default(run: Run, function: FakeFunction) -> None:
     function.answers = [{"active": "f1", "building": "f2", "keys": 10, "settled": 4, "complete": False}]
     result = run("reindex")
     assert function.events == [{"action": "reindex", "step": "status", "force": False}]
@@ -179,7 +179,7 @@ def test_a_switch_that_was_not_made_is_an_error(run: Run, function: FakeFunction
     assert "not switched" in result.stdout
 
 
-def test_what_the_function_raises_is_shown_as_a_line(
+def test_an_error_of_the_function_is_shown_as_a_line(
     run: Run, function: FakeFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raised(*_: object, **__: object) -> Any:

@@ -27,7 +27,7 @@ class Cloud:
         self.admin = PrincipalAdmin(dynamodb, TABLE)
 
     def keys(self) -> dict[str, str]:
-        """Values by id."""
+        """Return the values of the API keys by id."""
         return {key["id"]: key["value"] for key in self.gateway.get_api_keys(includeValues=True)["items"]}
 
 
@@ -82,7 +82,7 @@ def test_a_key_that_cannot_get_its_grant_does_not_stay(run: Run, cloud: Cloud) -
         ("--api-key-id", "k7", "key:k7"),
     ],
 )
-def test_somebody_whom_the_gateway_knows_needs_no_new_key(
+def test_an_existing_subject_group_or_key_needs_no_new_key(
     run: Run, cloud: Cloud, option: str, value: str, id_: str
 ) -> None:
     result = run("principals", "add", "A", "--collections", "a", option, value)
@@ -111,7 +111,7 @@ def test_somebody_whom_the_gateway_knows_needs_no_new_key(
         ["--all", "--requests-per-day", "-1"],
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, wrong: list[str]) -> None:
+def test_a_contradictory_grant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, wrong: list[str]) -> None:
     assert run("principals", "add", "A", *wrong).exit_code == 2
     assert (cloud.keys(), cloud.admin.list()) == ({}, [])
 
@@ -126,7 +126,7 @@ def test_revoke_deletes_the_key_that_add_made(run: Run, cloud: Cloud) -> None:
 
 def test_revoke_leaves_a_key_that_was_there_before(run: Run, cloud: Cloud) -> None:
     key = cloud.gateway.create_api_key(name="of another application", enabled=True)["id"]
-    assert run("principals", "revoke", f"key:{key}").exit_code == 1  # no principal of ours
+    assert run("principals", "revoke", f"key:{key}").exit_code == 1  # not a principal of docwell
     run("principals", "add", "A", "--all", "--api-key-id", key)
     assert run("principals", "revoke", f"key:{key}").exit_code == 0
     assert list(cloud.keys()) == [key]
@@ -140,14 +140,14 @@ def test_a_changed_grant_still_goes_with_its_key(run: Run, cloud: Cloud) -> None
     assert cloud.keys() == {}
 
 
-def test_without_a_table_it_is_said_how_to_name_one(run: Run, api: FakeApi) -> None:
+def test_without_a_table_the_error_says_how_to_name_one(run: Run, api: FakeApi) -> None:
     result = run("principals", "list", api=api)
     assert result.exit_code == 2
     assert "DOCWELL_PRINCIPALS_TABLE" in result.stderr
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_whoever_is_not_let_in_is_told_how_to_get_in(run: Run, api: FakeApi, status: int) -> None:
+def test_a_refused_caller_learns_how_to_give_a_key(run: Run, api: FakeApi, status: int) -> None:
     api.answer = (status, {"title": "Who is asking?"})
     result = run("ask", "why?", api=api)
     assert result.exit_code == 1

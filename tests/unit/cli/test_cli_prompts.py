@@ -22,7 +22,7 @@ def test_the_list_has_name_version_purpose_and_tokens(run: Run) -> None:
         assert all(str(one[name]) in shown.stdout for name in ("name", "version", "purpose", "tokens"))
 
 
-def test_a_prompt_is_shown_as_its_file_has_it(run: Run) -> None:
+def test_a_prompt_is_shown_byte_for_byte(run: Run) -> None:
     assert run("prompts", "show", "answer").stdout == read_prompt("answer").decode()
 
 

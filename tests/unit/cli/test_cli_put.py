@@ -1,4 +1,4 @@
-"""`docwell put`: what goes up, and the wait for the version that went up."""
+"""`docwell put`: the upload, and the wait for the uploaded version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ODD_KEY = "a+b %&/é 日本 ?#.pdf"
 
 
 def indexes_what_is_in_the_bucket(api: FakeApi, client: S3Client, status: str = "INDEXED") -> None:
-    """From here on the API speaks of each key's newest version, as ingest would have it."""
+    """Let the API report each key's newest version, as after ingest."""
 
     def look(key: str) -> None:
         version = client.head_object(Bucket=BUCKET, Key=key)["VersionId"]
@@ -75,7 +75,7 @@ def test_put_waits_by_etag_where_the_bucket_has_no_versions(
     assert json.loads(result.stdout)["documents"][0]["version"] == etag
 
 
-def test_put_follows_a_key_that_somebody_else_replaces_meanwhile(
+def test_put_follows_a_key_that_another_client_replaces(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path
 ) -> None:
     looks = 0
@@ -106,7 +106,7 @@ def test_put_exits_3_when_a_document_is_not_indexed(
 def test_put_gives_up_when_nothing_moves(run: Run, api: FakeApi, bucket: S3Client, pdf: Path) -> None:
     result = run("put", pdf, "--stall", "1", api=api)
     assert result.exit_code == 1
-    assert "nothing has moved for 1 s" in result.stderr
+    assert "no progress for 1 s" in result.stderr
     assert "report.pdf" in result.stderr
 
 

@@ -1,4 +1,4 @@
-"""`docwell replay` and `docwell feedback`, against an API that answers as it is told."""
+"""`docwell replay` and `docwell feedback`, against a fake API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Run = Callable[..., Result]
 
 
 class ReceiptApi(FakeApi):
-    """Answers the two routes of receipts with `said`."""
+    """Answers the routes of receipts with `said`."""
 
     said: tuple[int, dict[str, Any]] = (200, {})
 
@@ -55,10 +55,10 @@ def test_a_replay_shows_todays_answer_and_what_changed_side_by_side(run: Run, re
     rows = [line.split("  ") for line in result.stdout.splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert ["model digest", "sha256:1", "sha256:2"] in cells
-    assert ["document handbooks/é.pdf", "v1", "(gone)"] in cells
-    assert ["passages a.pdf", "2 that only this run had", "-"] in cells
+    assert ["document handbooks/é.pdf", "v1", "(removed)"] in cells
+    assert ["passages a.pdf", "2 in this run only", "-"] in cells
     assert ["citations", "[1] a.pdf, page 3: “five minutes”", "-"] in cells
-    assert "the model itself" not in result.stdout
+    assert "another answer" not in result.stdout
 
 
 def test_a_replay_without_a_change_says_so(run: Run, receipt_api: ReceiptApi) -> None:
@@ -66,9 +66,11 @@ def test_a_replay_without_a_change_says_so(run: Run, receipt_api: ReceiptApi) ->
     assert "Nothing has changed." in run("replay", "request-7", api=receipt_api).stdout
 
 
-def test_an_answer_that_differs_for_no_reason_is_told_to_be_the_models(run: Run, receipt_api: ReceiptApi) -> None:
+def test_an_answer_that_differs_without_other_changes_comes_from_the_model(
+    run: Run, receipt_api: ReceiptApi
+) -> None:
     receipt_api.said = replayed(change("answer", "Five.", "Ten."))
-    assert "the model itself answered otherwise" in run("replay", "request-7", api=receipt_api).stdout
+    assert "the model gave another answer" in run("replay", "request-7", api=receipt_api).stdout
 
 
 def test_a_replay_cannot_drive_the_terminal(run: Run, receipt_api: ReceiptApi) -> None:
@@ -92,9 +94,11 @@ def test_a_receipt_that_is_not_kept_is_an_error(run: Run, receipt_api: ReceiptAp
 
 
 @pytest.mark.parametrize(
-    ("kept", "says"), [(True, "noted with the receipt"), (False, "no receipt of this request")]
+    ("kept", "says"), [(True, "stored in the receipt"), (False, "no receipt of this request")]
 )
-def test_feedback_says_what_has_become_of_it(run: Run, receipt_api: ReceiptApi, kept: bool, says: str) -> None:
+def test_feedback_says_whether_a_receipt_keeps_it(
+    run: Run, receipt_api: ReceiptApi, kept: bool, says: str
+) -> None:
     receipt_api.said = (200, {"request_id": "request-7", "kept": kept})
     result = run("feedback", "request-7", "bad", api=receipt_api)
     assert result.exit_code == 0

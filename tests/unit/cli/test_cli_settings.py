@@ -1,4 +1,4 @@
-"""Where the command line tool takes its settings from."""
+"""The sources of the settings and their order."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
 
 def test_a_stack_on_this_machine_brings_its_own_key_along(tmp_path: Path) -> None:
     stack = stack_file(tmp_path, os.getpid())
-    assert find_settings().api_key is None  # a stack of an earlier docwell
+    assert find_settings().api_key is None  # the stack of an older docwell
     path = tmp_path / ".docwell" / "stack.json"
     path.write_text(json.dumps(stack | {"api_key": "local-key", "principals_table": "t"}))
     found = find_settings()
@@ -84,8 +84,8 @@ def test_the_local_stack_lends_nothing_to_a_named_endpoint(tmp_path: Path) -> No
     assert (found.bucket, found.aws_endpoint, found.access_key, found.local) == (None, None, None, False)
 
 
-def test_a_stack_that_no_longer_runs_is_said_to_be_down(run: Run, tmp_path: Path) -> None:
-    # No system gives out process ids as high as this.
+def test_a_stack_that_has_stopped_is_an_error(run: Run, tmp_path: Path) -> None:
+    # No system has process ids as high as this.
     stack_file(tmp_path, 2**31 - 2)
     result = run("ask", "why?")
     assert result.exit_code == 1

@@ -41,7 +41,7 @@ def test_status_of_an_unknown_key_exits_1(run: Run, api: FakeApi) -> None:
 
 
 def test_a_watch_ends_when_nothing_is_pending(run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docwell.cli._WATCH_S", 0.01)
+    monkeypatch.setattr("docwell.cli.documents._WATCH_S", 0.01)
     pending = {"document": "a.pdf", "status": "PENDING", "pages": 9, "pages_done": 1}
     api.documents["a.pdf"] = [pending, pending, pending | {"status": "INDEXED"}]
     result = run("status", "a.pdf", "--watch", "--json", api=api)

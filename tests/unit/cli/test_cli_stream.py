@@ -29,7 +29,7 @@ PROBLEM = {
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What rich reads to know that output goes to a terminal.
+    # rich reads these to detect a terminal.
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("TTY_INTERACTIVE", "1")
 
@@ -49,7 +49,7 @@ def test_in_a_terminal_the_tokens_are_shown_and_then_the_checked_answer(run: Run
 
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("flag", ["--no-stream", "--json"])
-def test_whoever_wants_no_stream_asks_for_none(run: Run, api: FakeApi, flag: str) -> None:
+def test_json_and_no_stream_ask_for_no_stream(run: Run, api: FakeApi, flag: str) -> None:
     api.stream = WHOLE
     assert run("ask", "When?", flag, api=api).exit_code == 0
     assert api.requests[-1][2] == {"question": "When?"}
@@ -72,12 +72,12 @@ def test_an_error_in_mid_stream_is_one_line_with_its_status(run: Run, api: FakeA
 
 
 @pytest.mark.usefixtures("terminal")
-def test_an_api_that_sends_no_stream_is_shown_all_the_same(run: Run, api: FakeApi) -> None:
+def test_an_answer_without_a_stream_is_shown(run: Run, api: FakeApi) -> None:
     assert "Roll back after five minutes [1]." in run("ask", "When?", api=api).stdout
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_problem_before_the_stream_is_told_as_ever(run: Run, api: FakeApi) -> None:
+def test_a_problem_before_the_stream_is_one_line(run: Run, api: FakeApi) -> None:
     api.answer = (504, PROBLEM)
     result = run("ask", "When?", api=api)
     assert result.exit_code == 1

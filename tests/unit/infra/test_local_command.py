@@ -49,11 +49,10 @@ def test_what_the_stack_sets_itself_may_be_anything(tmp_path: Path, monkeypatch:
     assert wrong_settings(StackOptions(tmp_path)) == []
 
 
-@pytest.mark.parametrize(("on_path", "shown"), [(False, ".venv/bin/docwell"), (True, "docwell")])
-def test_commands_are_shown_as_one_calls_them_there(
+@pytest.mark.parametrize("on_path", [False, True])
+def test_the_activation_is_shown_when_docwell_is_not_on_the_path(
     tmp_path: Path,
     on_path: bool,
-    shown: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -65,5 +64,6 @@ def test_commands_are_shown_as_one_calls_them_there(
     monkeypatch.chdir(tmp_path)
     command._addresses(stack(tmp_path))
     said = capsys.readouterr().out
-    assert f"\n  {shown} put FILE.pdf\n" in said
-    assert f"\n  {shown} ask " in said
+    assert ("\n  source .venv/bin/activate\n" in said) is not on_path
+    assert "\n  docwell put FILE.pdf\n" in said
+    assert "\n  docwell ask " in said

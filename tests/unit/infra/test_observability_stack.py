@@ -21,7 +21,7 @@ from infra.dashboards.parts import SavedQuery
 
 ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "runbook.md"
-PARTS = ("**Means.**", "**Callers see.**", "**Look at.**\n1. ", "**Mend.**", "**Mended when.**")
+PARTS = ("**Means.**", "**Callers see.**", "**Check.**\n1. ", "**Fix.**", "**Fixed when.**")
 SERVICES = ("ingest", "query", "reconcile")
 MODEL = "fake-model"
 
@@ -247,8 +247,10 @@ def test_each_section_of_the_runbook_says_all_that_is_needed() -> None:
         assert "\n3. " in section, f"{name} names three things to look at"
 
 
-def test_the_runbook_names_saved_queries_and_headings_that_exist() -> None:
+def test_the_runbook_names_saved_queries_graphs_and_headings_that_exist(template: dict[str, Any]) -> None:
     text = RUNBOOK.read_text()
+    graphs = {one["properties"].get("title") for one in widgets(template)}
+    assert set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)) <= graphs
     named = set(re.findall(r"[Ss]aved quer(?:y|ies) `([a-z-]+)`", text))
     assert named
     assert named <= {query.name for query in queries.ALL}

@@ -5,7 +5,7 @@ import pytest
 
 from docwell.ingest.units import UNIT_TOKENS, pack, split
 from docwell.models import Units
-from docwell.query.retrieval.units import cosines
+from docwell.query.retrieval.ranking import cosines
 from tests.unit.fakes import FakeEmbedder
 
 

@@ -12,7 +12,6 @@ import pytest
 from benchmarks.fresh_wiring import clear_caches
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
-from docwell.wiring.pipelines import Pipeline
 
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
 
@@ -56,18 +55,6 @@ def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: p
     wiring.prepare_query()
     assert loaded
     assert asked == []
-
-
-@pytest.mark.parametrize(("said", "focused"), [("", False), ("true", True)])
-@pytest.mark.usefixtures("loaded")
-def test_passages_are_cut_down_where_the_settings_say_so(
-    monkeypatch: pytest.MonkeyPatch,
-    said: str,
-    focused: bool,
-) -> None:
-    monkeypatch.setenv("DOCWELL_FOCUSED_PASSAGES", said)
-    monkeypatch.setattr(wiring, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})
-    assert wiring.query().retrieval.focused is focused
 
 
 def test_wrong_settings_do_not_keep_the_function_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:

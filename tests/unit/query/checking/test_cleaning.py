@@ -1,4 +1,4 @@
-"""What goes out is text, whole or in pieces."""
+"""Answers as plain text, whole or streamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALIVE = re.compile(
     r"\]\(|!\[|<[a-z/!?]|javascript\s*:\S|vbscript\s*:\S|\bdata:(?:\w+/|[;,])|[a-z]://|\bwww\.\w|[\w.+-]+@[\w-]+\.\w",
     re.IGNORECASE,
 )
-# What attacks are made of, so that random texts hold many of them, cut and nested.
+# Parts of attacks, so that random texts hold many of them, cut and nested.
 _PARTS = """
     [ ] ( ) ]( ![ < > </ <img onerror=a()> <script> </script> <!-- --> <b> javascript: java script: data:text/html,
     data: http:// https :// www. evil.com a@b.org /q?x=1 [1] [2,3] . , word x é 中 文。 ไทย &#106; ` ' " mailto:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from docwell.models import Chunk, Passage
 from docwell.query.checking.extractive import MAX_CHARACTERS, extract
-from docwell.query.checking.grounding import quote_stands
 
 
 def passage(text: str, page: int = 1, score: float = 0.6, start: int = 0) -> Passage:
@@ -25,7 +24,7 @@ def test_the_sentence_nearest_to_the_question_comes_first_with_its_marker() -> N
     assert (citation.marker, citation.page) == (2, 3)
     assert citation.quote == "The boiler is inspected every March by the owner."
     cut = BOILER.chunk.text[citation.start - 100 : citation.end - 100]
-    assert quote_stands(citation.quote, cut)
+    assert " ".join(cut.split()) == citation.quote
 
 
 def test_what_is_said_twice_is_taken_once() -> None:

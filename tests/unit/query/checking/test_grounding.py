@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from docwell.models import Chunk, Passage
-from docwell.query.checking.grounding import MAX_QUOTE_CHARACTERS, ground, quote_stands, sentences
+from docwell.query.checking.grounding import ground
+from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, sentences
 
 
 def passage(text: str, page: int = 1, start: int = 0) -> Passage:
@@ -82,21 +83,3 @@ def test_a_quote_is_never_longer_than_its_limit() -> None:
 def test_no_passage_and_no_text_are_survived() -> None:
     assert ground("", []).citations == ()
     assert ground("Something [1].", []).citations == ()
-
-
-@pytest.mark.parametrize(
-    ("quote", "page"),
-    [
-        ("the long- term debt", "All of the long-\nterm debt"),
-        ("the long-term debt", "the longterm debt is"),
-        ("two lines", "two\n  lines"),
-        ("hy\u00adphen", "a hyphen"),
-    ],
-)
-def test_a_quote_stands_up_to_white_space_and_hyphenation(quote: str, page: str) -> None:
-    assert quote_stands(quote, page)
-
-
-@pytest.mark.parametrize(("quote", "page"), [("the debt", "a debt"), ("-5", "5"), ("", "page"), (" ", "page")])
-def test_another_text_is_no_quote_of_the_page(quote: str, page: str) -> None:
-    assert not quote_stands(quote, page)

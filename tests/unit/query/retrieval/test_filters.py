@@ -1,4 +1,4 @@
-"""Which documents a filter fits."""
+"""Filters on documents."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SAID = Attributes(
         {"prefix": "reports/", "title": "flood", "tags": {"year": "2026"}, "metadata": {"team": "rivers"}},
     ],
 )
-def test_a_document_fits_when_all_holds_that_is_wanted(wanted: dict[str, Any]) -> None:
-    assert Filter(**wanted).fits(KEY, SAID)
+def test_a_document_matches_when_every_condition_holds(wanted: dict[str, Any]) -> None:
+    assert Filter(**wanted).matches(KEY, SAID)
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,15 @@ def test_a_document_fits_when_all_holds_that_is_wanted(wanted: dict[str, Any]) -
         {"prefix": "reports/", "title": "bridge"},
     ],
 )
-def test_a_document_does_not_fit_when_one_thing_does_not_hold(wanted: dict[str, Any]) -> None:
-    assert not Filter(**wanted).fits(KEY, SAID)
+def test_a_document_does_not_match_when_one_condition_fails(wanted: dict[str, Any]) -> None:
+    assert not Filter(**wanted).matches(KEY, SAID)
 
 
 @pytest.mark.parametrize(
     "wanted", [{"title": "a"}, {"author": "a"}, {"created_from": "0001-01-01"}, {"created_to": "9999-12-31"}]
 )
-def test_what_is_not_said_of_a_document_fits_nothing(wanted: dict[str, Any]) -> None:
-    assert not Filter(**wanted).fits(KEY, Attributes())
+def test_a_document_without_an_attribute_matches_no_condition_on_it(wanted: dict[str, Any]) -> None:
+    assert not Filter(**wanted).matches(KEY, Attributes())
 
 
 def test_an_empty_filter_is_none() -> None:

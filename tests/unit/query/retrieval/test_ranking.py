@@ -5,7 +5,7 @@ import pytest
 
 from docwell.ingest.units import pack
 from docwell.models import Chunk, Passage, Units
-from docwell.query.retrieval.ranking import Weights, focus, rank, words
+from docwell.query.retrieval.ranking import Weights, rank
 
 ASKED = np.eye(4, dtype=np.float32)[0]
 FAR = np.eye(4, dtype=np.float32)[1]
@@ -31,11 +31,6 @@ def ids(question: str, candidates: list[Passage], weights: Weights | None = None
 
 def fillers() -> list[Passage]:
     return [passage(f"filler {i}", "the house is warm", 0.4) for i in range(6)]
-
-
-def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
-    assert words("Requirements REQUIRED") == ("requir", "requir")
-    assert words("日本語 x") == ("日本", "本語", "x")
 
 
 def test_a_rare_word_of_the_question_brings_a_passage_forward() -> None:
@@ -111,28 +106,3 @@ def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None
     candidates = [passage("b", "x", 0.2), passage("a", "x", 0.9)]
     assert ids("", candidates) == ["a", "b"]
     assert rank("x", ASKED.tolist(), []) == []
-
-
-def test_a_focused_passage_is_its_part_that_answers_with_the_offsets_of_the_page() -> None:
-    text = "cold here. warm there. cold again."
-    spans = [(0, 10), (11, 22), (23, 34)]
-    one = passage("one", text, 0.8, units=pack(spans, np.stack([FAR, ASKED, FAR])))
-    other = passage("other", "cold", 0.8)
-    ranked = rank("", ASKED.tolist(), [one, other])
-    (found,) = focus("", ranked, 1)
-    assert (found.id, found.chunk.text) == ("one", "warm there.")
-    assert (found.chunk.start, found.chunk.end) == (111, 122)
-    assert found.chunk.text == text[found.chunk.start - 100 : found.chunk.end - 100]
-
-
-def test_focus_keeps_what_lies_between_two_good_parts_and_never_more_than_was_asked_for() -> None:
-    text = "warm here. cold there. warm again."
-    spans = [(0, 10), (11, 22), (23, 34)]
-    one = passage("one", text, 0.8, units=pack(spans, np.stack([ASKED, FAR, ASKED])))
-    rest = [passage(f"other {i}", "cold", 0.7) for i in range(4)]
-    found = focus("", rank("", ASKED.tolist(), [one, *rest]), 2)
-    assert [passage.chunk.text for passage in found] == [text, "cold"]
-
-
-def test_focus_of_nothing_is_nothing() -> None:
-    assert focus("x", [], 5) == []

@@ -8,7 +8,8 @@ import pytest
 from docwell.ingest.units import pack
 from docwell.models import Passage, Units
 from docwell.query.retrieval.ranking import Weights
-from docwell.query.retrieval.retrieval import Retrieval, Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 from tests.unit.query.query_world import World
 
 SCOPE = Scope(("house",))
@@ -53,12 +54,3 @@ def test_a_score_is_the_cosine_of_the_nearest_part_and_units_stay_inside() -> No
     assert [one.units for one in found] == [Units(), Units()]
     assert [one.score for one in found] == pytest.approx([1.0, 1.0], abs=0.01)
     assert all(np.dot(vector, record.vector) < 0.9 for record in records.values())
-
-
-def test_focused_passages_are_pages_own_text_and_no_more_than_asked_for() -> None:
-    world = world_of(*(f"the boiler number{i} is warm. the cellar is cold." for i in range(6)))
-    found = search(world, "cellar cold", 4, focused=True)
-    assert len(found) == 4
-    for one in found:
-        record = world.index.chunks["house"][one.id]
-        assert record.chunk.text[one.chunk.start : one.chunk.end] == one.chunk.text

@@ -1,4 +1,4 @@
-"""Which passages a question finds when it is about some documents alone."""
+"""Questions with a filter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def world() -> World:
-    """Two documents of a collection and one of another; only the first is meant by each of `KINDS`."""
+    """Two documents of a collection and one of another; each of `KINDS` matches only the first."""
     world = World()
     world.add(
         "house/2026/a.pdf",

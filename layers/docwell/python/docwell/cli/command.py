@@ -1,31 +1,62 @@
-"""What every command shares: its connection flags, and how its `Failure` becomes a line and an exit status.
-
-Each file of commands registers itself in `docwell.cli` in one line, a group of them made by `group`.
-"""
+"""The shared parts of all commands: groups, connection flags, failures and common options."""
 
 from __future__ import annotations
 
-import inspect
-from functools import wraps
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from docwell.cli import display
 from docwell.cli.failure import Failure
 from docwell.cli.settings import find_settings
+from docwell.errors import DocwellError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
-DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Only look; change nothing.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the API.")]
+    from typer._click import Context, Parameter
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
+TimeoutOption = Annotated[
+    float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer of the API, in seconds.")
+]
 
 
-def group() -> typer.Typer:
-    """An application or a group of commands. Plain help and errors: the same in a terminal, a pipe, a CI log."""
+class FailingGroup(TyperGroup):
+    """The group at the root: turns the failure of any command into one line and an exit code."""
+
+    def invoke(self, ctx: Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except DocwellError as error:
+            failure = Failure(error.detail)
+        except Failure as error:
+            failure = error
+        typer.echo(f"docwell: {display.clean(failure)}", err=True)
+        raise typer.Exit(failure.code)
+
+
+class ConnectedCommand(TyperCommand):
+    """A command that also takes the connection flags; it finds its `Settings` in `ctx.obj`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Typer's own, passed on
+        super().__init__(*arguments, **options)
+        self.params = [*self.params, *_connection_flags()]
+
+    def invoke(self, ctx: Context) -> object:
+        """Resolve the settings, then run the command without the connection flags."""
+        ctx.obj = find_settings(**{str(flag.name): ctx.params.pop(str(flag.name)) for flag in _connection_flags()})
+        return super().invoke(ctx)
+
+
+def group(cls: type[TyperGroup] | None = None) -> typer.Typer:
+    """Return an empty group of commands, whose help is plain text: the same in a terminal, a pipe and a CI log."""
     return typer.Typer(
+        cls=cls,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -34,21 +65,9 @@ def group() -> typer.Typer:
     )
 
 
-def connected(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the connection flags and hand it the settings; `Failure` becomes a line and a code."""
-    flags = inspect.signature(find_settings, eval_str=True).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-
-    @wraps(command)
-    def run(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
-        connection = {name: arguments.pop(name) for name in flags}
-        try:
-            command(find_settings(**connection), **arguments)
-        except Failure as failure:
-            typer.echo(f"docwell: {display.clean(failure)}", err=True)
-            raise typer.Exit(failure.code) from None
-
-    parameters = [*own, *flags.values()]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what inspect reads
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+@cache
+def _connection_flags() -> Sequence[Parameter]:
+    """Let Typer read the flags from the signature of `find_settings`."""
+    reader = group()
+    reader.command()(find_settings)
+    return typer.main.get_command(reader).params

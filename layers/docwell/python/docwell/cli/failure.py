@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and the one exception that becomes a plain line for the user."""
+"""The exit codes, and the exception that ends a command with one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a script can tell from the exit status. `docwell --help` lists them."""
+    """The exit status of a command. `docwell --help` lists them."""
 
     OK = 0
     ERROR = 1
@@ -15,11 +15,13 @@ class ExitCode(IntEnum):
     REFUSED = 4
 
 
-class Failure(Exception):  # noqa: N818 - it is the user's word for it, and is never shown
-    """Ends the command with one line on standard error. `status` is the HTTP status where there was one."""
+class Failure(Exception):  # noqa: N818 - a refused command is not always an error
+    """Ends the command: `docwell.cli.command` prints the message as one line and exits with `code`.
+
+    `status` is the HTTP status, for failures of the API.
+    """
 
     def __init__(self, message: str, code: ExitCode = ExitCode.ERROR, status: int | None = None) -> None:
-        # One line, whatever a library put into its message.
         super().__init__(" ".join(message.split()))
         self.code = code
         self.status = status

@@ -1,30 +1,118 @@
-"""What an operator asks for: the reconcile function, and the messages that ingest has given up."""
+"""`docwell redrive | reconcile | reindex`: commands for the operator of a deployment."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
+from typing import TYPE_CHECKING, Annotated
 
-from docwell.cli.failure import Failure
-from docwell.cli.remote import Api, Json, aws_client, plain_failures
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
+from docwell.cli.dead_letters import DeadLetters, known_documents
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.remote import Json, aws_client, plain_failures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from docwell.cli.settings import Settings
 
-# The longest that Lambda lets a function run.
+# The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
-_BATCH = 10  # SQS gives no more at once
-# Long enough to look at all of them; what is not moved is given back at once.
-_VISIBILITY_S = 300
-# More than this may come back to the dead-letter queue while it is being redriven.
-_SLACK = 10
+
+FunctionOption = Annotated[
+    str | None,
+    typer.Option(envvar="DOCWELL_RECONCILE_FUNCTION", metavar="NAME", help="Name of the reconcile function."),
+]
+
+app = group()
+
+
+@app.command(cls=ConnectedCommand)
+def redrive(
+    ctx: typer.Context,
+    *,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
+    dry_run: DryRunFlag = False,
+    queue: Annotated[
+        str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the dead letters and send them to ingest again."""
+    settings: Settings = ctx.obj
+    letters = DeadLetters(settings.given(queue=queue)).redrive(key, dry_run=dry_run)
+    known = known_documents(settings, letters)
+    rows = [letter.as_json(known.get(letter.key or "")) for letter in letters]
+    if as_json:
+        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
+    elif rows:
+        display.console().print(_letter_table(rows))
+    else:
+        typer.echo("the dead-letter queue is empty", err=True)
+
+
+@app.command(cls=ConnectedCommand)
+def reconcile(
+    ctx: typer.Context,
+    *,
+    dry_run: DryRunFlag = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start although many messages wait in the ingest queue.")
+    ] = False,
+    function: FunctionOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare bucket, ledger and index, and repair differences.
+
+    Lists each difference and sends the document to ingest.
+    """
+    event: Json = {"action": "reconcile", "dry_run": dry_run, "force": force}
+    answer = ReconcileFunction(ctx.obj.given(reconcile_function=function)).repeat(event, until="complete")
+    if as_json:
+        display.show_json(answer)
+    else:
+        _show_reconcile(answer)
+    if not answer.get("complete"):
+        raise typer.Exit(ExitCode.ERROR)
+
+
+@app.command(cls=ConnectedCommand)
+def reindex(
+    ctx: typer.Context,
+    *,
+    start: Annotated[bool, typer.Option("--start", help="Build the index of the next pipeline.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the progress. The default.")] = False,
+    switch: Annotated[bool, typer.Option("--switch", help="Use the new index and delete the old one.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Delete the new index.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Switch although the new index is incomplete.")] = False,
+    function: FunctionOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Change the embedding model or the chunk size.
+
+    --start builds a new index while the old one answers; --switch then uses the new one.
+    """
+    flags = {"start": start, "status": status, "switch": switch, "abort": abort}
+    steps = [name for name, given in flags.items() if given] or ["status"]
+    if len(steps) > 1:
+        raise Failure("give only one of --start, --status, --switch and --abort", ExitCode.USAGE)
+    event: Json = {"action": "reindex", "step": steps[0], "force": force}
+    call = ReconcileFunction(ctx.obj.given(reconcile_function=function))
+    answer = call.repeat(event, until="all_hinted") if start else call(event)
+    if as_json:
+        display.show_json(answer)
+    else:
+        _show_reindex(answer)
+    if answer.get("switched") is False:
+        raise typer.Exit(ExitCode.ERROR)
 
 
 class ReconcileFunction:
-    """The reconcile function, called through Lambda's own API."""
+    """Call it with an event to get its answer. Raises `Failure` where the call or the function fails."""
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.need("reconcile_function")
@@ -35,26 +123,29 @@ class ReconcileFunction:
                 "lambda",
                 endpoint,
                 read_timeout=_FUNCTION_TIMEOUT_S + 30,
-                # A second call beside one that still runs is no use.
+                # A retry would start a second run beside the first.
                 retries={"total_max_attempts": 1},
-                # Nothing is said on the connection for minutes, and NAT gateways forget silent ones after 350 s.
+                # The connection is silent for minutes, and NAT gateways drop silent ones after 350 s.
                 tcp_keepalive=True,
             )
 
     def __call__(self, event: Json) -> Json:
-        """The function's answer to one event."""
+        """Return the function's answer to one event."""
         with plain_failures(f"cannot call {self._name}"):
             answer = self._client.invoke(FunctionName=self._name, Payload=json.dumps(event).encode())
             body = json.loads(answer["Payload"].read() or "null")
         if answer.get("FunctionError"):
-            said = body if isinstance(body, dict) else {}
-            raise Failure(str(said.get("errorMessage") or f"{self._name} failed; its log says why"))
+            error = body if isinstance(body, dict) else {}
+            raise Failure(str(error.get("errorMessage") or f"{self._name} failed: read its log"))
         if not isinstance(body, dict):
-            raise Failure(f"{self._name} does not answer like docwell's: is it the right function?")
+            raise Failure(f"{self._name} does not answer like docwell: check --function")
         return body
 
-    def to_the_end(self, event: Json, done: str) -> Json:
-        """Call again and again until the answer says `done`, something is in the way, or nothing moves."""
+    def repeat(self, event: Json, *, until: str) -> Json:
+        """Call until the answer's field `until` is true, the queue is too full, or nothing moves.
+
+        Returns the last answer, with the findings and the sent messages of all calls.
+        """
         found: list[list[str]] = []
         sent, before = 0, None
         while True:
@@ -62,145 +153,53 @@ class ReconcileFunction:
             pipelines = answer.get("pipelines", [])
             found += [finding for one in pipelines for finding in one["found"]]
             sent += sum(one["sent"] for one in pipelines)
-            where = ("phase", "keys", "rows", "chunks")
-            now = [answer.get("hinted"), *(tuple(one[name] for name in where) for one in pipelines)]
-            if answer.get(done) or now == before or any(one["waiting"] is not None for one in pipelines):
+            fields = ("phase", "keys", "rows", "chunks")
+            now = [answer.get("hinted"), *(tuple(one[name] for name in fields) for one in pipelines)]
+            if answer.get(until) or now == before or any(one["waiting"] is not None for one in pipelines):
                 return {**answer, "found": found, "sent": sent}
             before = now
 
 
-@dataclass(slots=True)
-class DeadLetter:
-    """One message that ingest has given up. `sent_at` is in seconds since the epoch."""
-
-    body: str
-    receipt: str
-    receives: int
-    sent_at: float
-    key: str | None
-    kind: str
-    redriven: bool = False
-
-    def as_json(self, record: Json | None) -> Json:
-        """What is shown of it, with what the API knows of the document."""
-        known = record or {}
-        return {
-            "document": self.key,
-            "kind": self.kind,
-            "receives": self.receives,
-            "sent_at": self.sent_at,
-            "status": known.get("status"),
-            "reason": known.get("reason"),
-            "detail": known.get("detail"),
-            "redriven": self.redriven,
-        }
-
-
-class DeadLetters:
-    """The dead-letter queue of the ingest queue."""
-
-    def __init__(self, settings: Settings) -> None:
-        name = settings.need("queue")
-        with plain_failures(f"cannot use queue {name}"):
-            self._sqs = aws_client(settings, "sqs", settings.aws_endpoint)
-            self._queue = self._url(name)
-            policy = json.loads(self._attributes(self._queue, "RedrivePolicy").get("RedrivePolicy", "{}"))
-            target = policy.get("deadLetterTargetArn")
-            if not target:
-                raise Failure(f"queue {name} has no dead-letter queue")
-            self._dead = self._url(target.rsplit(":", 1)[1])
-
-    def redrive(self, key: str | None, *, dry_run: bool) -> list[DeadLetter]:
-        """Move the messages, or only those of one document, back to the ingest queue; gives all of them.
-
-        Sent before it is deleted: a message is never lost, and being there twice does no harm.
-        """
-        letters: list[DeadLetter] = []
-        with plain_failures("cannot redrive"):
-            try:
-                for letter in self._receive():
-                    letters.append(letter)
-                    if dry_run or (key is not None and letter.key != key):
-                        continue
-                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.body)
-                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.receipt)
-                    letter.redriven = True
-            finally:
-                for letter in letters:
-                    if not letter.redriven:
-                        self._sqs.change_message_visibility(
-                            QueueUrl=self._dead, ReceiptHandle=letter.receipt, VisibilityTimeout=0
-                        )
-        return letters
-
-    def _receive(self) -> Iterator[DeadLetter]:
-        """Each message once. Those that fail again meanwhile and come back are left for the next time."""
-        waiting = "ApproximateNumberOfMessages"
-        most = int(self._attributes(self._dead, waiting)[waiting]) + _SLACK
-        while most > 0:
-            answer = self._sqs.receive_message(
-                QueueUrl=self._dead,
-                MaxNumberOfMessages=_BATCH,
-                VisibilityTimeout=_VISIBILITY_S,
-                WaitTimeSeconds=1,
-                AttributeNames=["All"],
-            )
-            messages = answer.get("Messages", [])
-            if not messages:
-                return
-            most -= len(messages)
-            yield from map(_letter, messages)
-
-    def _url(self, name: str) -> str:
-        return name if "://" in name else str(self._sqs.get_queue_url(QueueName=name)["QueueUrl"])
-
-    def _attributes(self, url: str, name: str) -> dict[str, str]:
-        found: dict[str, str] = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name]).get(
-            "Attributes", {}
+def _letter_table(letters: Sequence[Json]) -> Table:
+    table = display.table("document", "message", "sent", "receives", "status", "reason", "now")
+    for letter in letters:
+        table.add_row(
+            Text(display.clean(letter["document"] or "(unknown)")),
+            Text(display.clean(letter["kind"])),
+            display.local_time(letter["sent_at"]),
+            str(letter["receives"]),
+            display.status_of(letter) if letter["status"] else Text("-"),
+            display.reason_of(letter),
+            "redriven" if letter["redriven"] else "waits",
         )
-        return found
+    return table
 
 
-def known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str, Json]:
-    """What the API knows of the letters' documents; nothing where it cannot be asked."""
-    known: dict[str, Json] = {}
-    try:
-        api = Api(settings, 30.0)
-        for key in {letter.key for letter in letters if letter.key is not None}:
-            record = api.document(key)
-            if record is not None:
-                known[key] = record
-    except Failure:
-        return known
-    return known
+def _show_reconcile(answer: Json) -> None:
+    for kind, key in answer["found"]:
+        display.say(f"{kind}  {key}")
+    for one in answer["pipelines"]:
+        drift = ", ".join(f"{count} {kind}" for kind, count in one["drift"].items() if count) or "no drift"
+        seen = f"{one['keys']:,} objects, {one['rows']:,} rows, {one['chunks']:,} chunks"
+        display.say(f"{one['pipeline'][:12]}: {drift} ({seen})", "bold")
+        if one["waiting"] is not None:
+            display.say(
+                f"{one['waiting']:,} messages wait for ingest: run this again later, or use --force", "yellow"
+            )
+        elif not answer["complete"]:
+            display.say("not complete: run this again to continue", "yellow")
+    if answer["sent"]:
+        display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status --watch` follows them")
 
 
-def _letter(message: Any) -> DeadLetter:  # noqa: ANN401 - boto3's dictionary
-    attributes = message.get("Attributes", {})
-    key, kind = subject(message["Body"])
-    return DeadLetter(
-        body=message["Body"],
-        receipt=message["ReceiptHandle"],
-        receives=int(attributes.get("ApproximateReceiveCount", 1)),
-        sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
-        key=key,
-        kind=kind,
-    )
-
-
-def subject(body: str) -> tuple[str | None, str]:
-    """The document that a message is about, None where it is of no known kind, and the kind.
-
-    >>> subject('{"docwell": {"key": "a.pdf", "version": "v", "pipeline": "p", "range": 3}}')
-    ('a.pdf', 'range 3')
-    """
-    try:
-        event = json.loads(body)
-        if "docwell" in event:
-            own = event["docwell"]
-            kinds = [name for name in ("rebuild", "sweep") if own.get(name)]
-            return str(own["key"]), f"range {own['range']}" if "range" in own else " ".join(kinds) or "hint"
-        record = event["Records"][0]
-        return unquote_plus(record["s3"]["object"]["key"]), str(record.get("eventName", "notification"))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return None, "unknown"
+def _show_reindex(answer: Json) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in answer.items():
+        if value not in (None, [], "") and name not in ("found", "sent", "make_first_in_settings"):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            table.add_row(Text(name.replace("_", " "), style="dim"), Text(display.clean(shown)))
+    display.console().print(table)
+    if answer.get("make_first_in_settings"):
+        display.say("next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow")
+    elif answer.get("switched") is False:
+        display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")

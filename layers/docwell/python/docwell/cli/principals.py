@@ -1,231 +1,191 @@
-"""`docwell principals add | list | revoke`: who may ask, about what, and how much of it.
+"""`docwell principals add | list | revoke`: grants and quotas, written to the table and to API Gateway.
 
-An operator's commands: they speak to the table and to API Gateway itself, with AWS's credentials.
+An operator runs these with AWS credentials; they do not use the docwell API.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from docwell.cli import display
-from docwell.cli.command import JsonFlag, connected, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
-from docwell.cli.settings import Settings
-from docwell.errors import DocwellError
 from docwell.identity import GROUP, KEY, SUBJECT, is_group, is_id
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin, Use
+    from rich.table import Table
+
+    from docwell.adapters.dynamodb.principals import Grant, Use
+    from docwell.cli.settings import Settings
 
 app = group()
 
 TableOption = Annotated[
-    str | None, typer.Option(envvar="DOCWELL_PRINCIPALS_TABLE", help="The table of principals.")
+    str | None,
+    typer.Option(envvar="DOCWELL_PRINCIPALS_TABLE", metavar="NAME", help="Name of the table of principals."),
 ]
-Quota = Annotated[int | None, typer.Option(min=0, help="No more than so many in a day of UTC.")]
+Quota = Annotated[
+    int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
+]
 
 
 @app.callback()
 def principals() -> None:
-    """Say who may ask, and about which collections."""
+    """Manage who may ask, and about which collections."""
 
 
-@app.command()
-@connected
-def add(  # noqa: PLR0913 - each is a flag
-    settings: Settings,
-    name: Annotated[str, typer.Argument(help="A label for people to read.")],
+@app.command(cls=ConnectedCommand)
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A label for people, such as finance-app.")],
     *,
     collections: Annotated[
-        list[str] | None, typer.Option(metavar="A,B", help="What it may see; may be given again.")
+        list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="It may see every collection, future ones too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="It may read every collection, also future ones.")] = False,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
-    jwt_subject: Annotated[str | None, typer.Option(help="For this `sub` of a token, not for a key.")] = None,
-    jwt_group: Annotated[str | None, typer.Option(help="For everybody with this group in a token.")] = None,
-    api_key_id: Annotated[str | None, typer.Option(help="For a key that API Gateway has already: its id.")] = None,
-    replace_: Annotated[bool, typer.Option("--replace", help="Change what it was given before.")] = False,
+    jwt_subject: Annotated[
+        str | None, typer.Option(metavar="SUB", help="Grant to the `sub` claim of a token, not to a new key.")
+    ] = None,
+    jwt_group: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="Grant to everyone with this group in a token.")
+    ] = None,
+    api_key_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
+    ] = None,
+    replace_: Annotated[bool, typer.Option("--replace", help="Replace an existing grant.")] = False,
     usage_plan: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_USAGE_PLAN", help="Usage plan of the API's stage: its id.")
+        str | None,
+        typer.Option(envvar="DOCWELL_USAGE_PLAN", metavar="ID", help="Usage plan of the API's stage, by its id."),
     ] = None,
     table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Let somebody in: with a new API key, which is shown this once, or as somebody the gateway knows already."""
-    seen = _collections(collections, every=every)
+    """Grant access to a new API key, which is printed once, or to an existing key, subject or group."""
+    from docwell.adapters.dynamodb.principals import Grant
+
+    readable = _collections(collections, every=every)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
-    desk = _Desk(_operator(settings, table, usage_plan))
-    terms: dict[str, Any] = {"label": name, "requests_per_day": requests_per_day, "tokens_per_day": tokens_per_day}
-    if known is None:
-        key = desk.make_key(name)
-        grant = desk.grant_new(key, collections=seen, **terms)
+    desk = _Desk(ctx.obj.given(principals_table=table, usage_plan=usage_plan))
+    grant, value = Grant(known or "", readable, requests_per_day, tokens_per_day, name), None
+    if known:
+        grant = desk.store(grant, replacing=replace_)
     else:
-        key = None
-        grant = desk.grant(known, replacing=replace_, collections=seen, **terms)
+        grant, value = desk.store_with_new_key(grant)
     if as_json:
-        display.show_json({**_as_json(grant), "api_key": key.value if key else None})
+        display.show_json({**_as_json(grant), "api_key": value})
         return
-    typer.echo(f"{grant.id} may see {display.clean(_seen(grant))}")
-    if key:
-        typer.echo(f"API key: {key.value}")
-        typer.echo("keep it: it is not shown again", err=True)
-        if not (settings.local or desk.usage_plan):
-            typer.echo("it works once it is in a usage plan of the API's stage: give --usage-plan", err=True)
+    typer.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
+    if value:
+        typer.echo(f"API key: {value}")
+        typer.echo("store it now: it is not shown again", err=True)
+        if not (desk.settings.local or desk.settings.usage_plan):
+            typer.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
 
 
-@app.command(name="list")
-@connected
-def list_(settings: Settings, *, table: TableOption = None, as_json: JsonFlag = False) -> None:
-    """Show who may ask, about what, and what was used today."""
-    with _plain():
-        rows = _Desk(_operator(settings, table)).admin.list()
+@app.command(name="list", cls=ConnectedCommand)
+def list_(ctx: typer.Context, *, table: TableOption = None, as_json: JsonFlag = False) -> None:
+    """List the principals, their collections and today's use."""
+    rows = _Desk(ctx.obj.given(principals_table=table)).admin.list()
     if as_json:
         display.show_json({"principals": [_as_json(grant, use) for grant, use in rows]})
     elif rows:
         display.console().print(_table(rows))
     else:
-        typer.echo("nobody: `docwell principals add` lets somebody in", err=True)
+        typer.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
 
 
-@app.command()
-@connected
+@app.command(cls=ConnectedCommand)
 def revoke(
-    settings: Settings,
-    id_: Annotated[str, typer.Argument(metavar="ID", help="As `docwell principals list` shows it.")],
+    ctx: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The id from `docwell principals list`.")],
     *,
     table: TableOption = None,
 ) -> None:
-    """Shut somebody out at once. A key that `add` has made is deleted too."""
-    desk = _Desk(_operator(settings, table))
-    with _plain():
-        grant = desk.admin.revoke(id_)
+    """Remove a grant at once. Also deletes the API key that `add` made for it."""
+    desk = _Desk(ctx.obj.given(principals_table=table))
+    grant = desk.admin.revoke(id_)
     if grant is None:
-        raise Failure(f"there is no principal {id_!r}: `docwell principals list` shows them")
-    typer.echo(f"{display.clean(id_)} may see nothing any more")
+        raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
+    typer.echo(f"{display.clean(id_)} has no access any more")
     if grant.owns_key:
         desk.delete_key(id_.removeprefix(KEY))
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    id: str
-    value: str
-
-
 class _Desk:
-    """The table and API Gateway's keys."""
+    """The table of principals and the keys of API Gateway."""
 
     def __init__(self, settings: Settings) -> None:
-        # Imported here: boto3 takes 0.15 s, which the other commands need not wait for.
+        # Imports boto3, which takes 0.15 s; `docwell --help` must not wait for it.
         from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
         table = settings.need("principals_table")
-        self._settings = settings
-        self.usage_plan = settings.usage_plan
+        self.settings = settings
         with plain_failures(f"cannot use table {table}"):
-            self.admin: PrincipalAdmin = PrincipalAdmin(
-                aws_client(settings, "dynamodb", settings.aws_endpoint), table
-            )
+            self.admin = PrincipalAdmin(aws_client(settings, "dynamodb", settings.aws_endpoint), table)
+            self._gateway = aws_client(settings, "apigateway", settings.aws_endpoint)
 
-    def make_key(self, name: str) -> _Key:
-        """A new API key, in the usage plan where there is one; nothing is left of it when that fails."""
-        client = self._gateway()
-        with plain_failures("cannot make an API key"):
-            made = client.create_api_key(
-                name=name, description="docwell principal", enabled=True, generateDistinctId=True
-            )
-            key = _Key(made["id"], made["value"])
-            if self.usage_plan:
-                with self._undone(key):
-                    client.create_usage_plan_key(usagePlanId=self.usage_plan, keyId=key.id, keyType="API_KEY")
-        return key
-
-    def grant_new(self, key: _Key, **terms: Any) -> Grant:  # noqa: ANN401 - fields of Grant
-        """The grant of a key that was made for it; without it the key goes again."""
-        with self._undone(key):
-            return self.grant(f"{KEY}{key.id}", replacing=False, owns_key=True, **terms)
-
-    def grant(self, id_: str, *, replacing: bool, owns_key: bool = False, **terms: Any) -> Grant:  # noqa: ANN401
-        """Store it. Raises `Failure` where there is one already and it is not to be replaced."""
-        from docwell.adapters.dynamodb.principals import Grant
-
-        with _plain():
-            before = self.admin.get(id_) if replacing else None
-            grant = Grant(id_, owns_key=before.owns_key if before else owns_key, **terms)
-            if not self.admin.add(grant, replace=replacing):
-                raise Failure(f"{id_} is a principal already: --replace changes what it may see")
+    def store(self, grant: Grant, *, replacing: bool) -> Grant:
+        """Store and return the grant. Raises `Failure` where there is one and `replacing` is false."""
+        if before := self.admin.get(grant.id) if replacing else None:
+            grant = replace(grant, owns_key=before.owns_key)
+        if not self.admin.add(grant, replace=replacing):
+            raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
         return grant
 
-    def delete_key(self, id_: str) -> None:
-        """That it is gone already is no error."""
-        client = self._gateway()
-        with plain_failures(f"it may see nothing, but API key {id_} could not be deleted"):
-            try:
-                client.delete_api_key(apiKey=id_)
-            except client.exceptions.NotFoundException:
-                return
-
-    @contextmanager
-    def _undone(self, key: _Key) -> Iterator[None]:
+    def store_with_new_key(self, grant: Grant) -> tuple[Grant, str]:
+        """Store the grant for a new API key; return both. A failure leaves no key behind."""
+        with plain_failures("cannot make an API key"):
+            made = self._gateway.create_api_key(
+                name=grant.label, description="docwell principal", enabled=True, generateDistinctId=True
+            )
         try:
-            yield
+            if plan := self.settings.usage_plan:
+                with plain_failures("cannot add the API key to the usage plan"):
+                    self._gateway.create_usage_plan_key(usagePlanId=plan, keyId=made["id"], keyType="API_KEY")
+            grant = self.store(replace(grant, id=f"{KEY}{made['id']}", owns_key=True), replacing=False)
         except BaseException:
-            self.delete_key(key.id)
+            self.delete_key(made["id"])
             raise
+        return grant, made["value"]
 
-    def _gateway(self) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-        with plain_failures("cannot use API Gateway"):
-            return aws_client(self._settings, "apigateway", self._settings.aws_endpoint)
-
-
-@contextmanager
-def _plain() -> Iterator[None]:
-    try:
-        yield
-    except DocwellError as error:
-        raise Failure(error.detail) from None
-
-
-def _operator(settings: Settings, table: str | None, usage_plan: str | None = None) -> Settings:
-    return replace(
-        settings,
-        principals_table=table or settings.principals_table,
-        usage_plan=usage_plan or settings.usage_plan,
-    )
+    def delete_key(self, id_: str) -> None:
+        """Delete an API key; a missing key is no error."""
+        with plain_failures(f"the principal has no access, but API key {id_} could not be deleted"):
+            try:
+                self._gateway.delete_api_key(apiKey=id_)
+            except self._gateway.exceptions.NotFoundException:
+                return
 
 
 def _collections(given: list[str] | None, *, every: bool) -> frozenset[str] | None:
     names = frozenset(name.strip() for part in given or () for name in part.split(",")) - {""}
     if every == bool(names):
-        raise Failure("say what it may see: either --collections A,B or --all", ExitCode.USAGE)
+        raise Failure("say which collections it may read: either --collections A,B or --all", ExitCode.USAGE)
     for name in sorted(names):
         if "/" in name:
-            raise Failure(f"{name!r} is no collection: it is the first folder of a key alone", ExitCode.USAGE)
+            raise Failure(f"{name!r} is not a collection: give the first folder of the key alone", ExitCode.USAGE)
     return None if every else names
 
 
 def _known_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str | None:
     given = [(kind, name) for kind, name in ((SUBJECT, subject), (GROUP, group_), (KEY, api_key_id)) if name]
     if len(given) > 1:
-        raise Failure("give one of --jwt-subject, --jwt-group and --api-key-id", ExitCode.USAGE)
+        raise Failure("give only one of --jwt-subject, --jwt-group and --api-key-id", ExitCode.USAGE)
     for kind, name in given:
         if not (is_group(name) if kind == GROUP else is_id(name)):
-            raise Failure(f"no token or key can say {name!r}", ExitCode.USAGE)
+            raise Failure(f"no token or key can have the name {name!r}: check its characters", ExitCode.USAGE)
         return f"{kind}{name}"
     return None
 
 
-def _seen(grant: Grant) -> str:
+def _readable(grant: Grant) -> str:
     return "all collections" if grant.collections is None else ", ".join(sorted(grant.collections))
 
 
@@ -241,14 +201,12 @@ def _as_json(grant: Grant, use: Use | None = None) -> Json:
 
 
 def _table(rows: list[tuple[Grant, Use]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("id", "name", "collections", "requests today", "tokens today"):
-        table.add_column(name, overflow="fold", justify="right" if name.endswith("today") else "left")
+    table = display.table("id", "name", "collections", right=("requests today", "tokens today"))
     for grant, use in rows:
         table.add_row(
             Text(display.clean(grant.id)),
             Text(display.clean(grant.label)),
-            Text(display.clean(_seen(grant))),
+            Text(display.clean(_readable(grant))),
             _of(use.requests, grant.requests_per_day),
             _of(use.tokens, grant.tokens_per_day),
         )

@@ -1,59 +1,59 @@
-"""`docwell prompts list | show | diff`: the prompts of this version of docwell. Nothing is asked of a stack."""
+"""`docwell prompts list | show | diff`: the prompts of the installed docwell. These commands use no server."""
 
 from __future__ import annotations
 
-from difflib import unified_diff
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from docwell.cli import display
 from docwell.cli.command import JsonFlag, group
-from docwell.cli.failure import ExitCode
+from docwell.cli.failure import ExitCode, Failure
 from docwell.errors import NotFound
-from docwell.query.prompting import list_prompts, read_prompt, version_of
-
-if TYPE_CHECKING:
-    from typing import Never
 
 app = group()
 
-PromptOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="The name of a prompt, or a file of one.")]
+PromptOrFile = Annotated[
+    str, typer.Argument(metavar="NAME|FILE", help="Name of a prompt, or a path with a slash or .md in it.")
+]
 
 
 @app.callback()
-def main() -> None:
-    """Show the prompts, each with the version that stands in answers, logs and metrics."""
+def prompts() -> None:
+    """Show and compare the prompts."""
 
 
 @app.command("list")
 def list_(*, as_json: JsonFlag = False) -> None:
-    """List the prompts, and about how many tokens each costs."""
-    prompts = list_prompts()
+    """List the prompts with their version, which answers and logs name, and their tokens."""
+    from docwell.query.prompting import list_prompts
+
+    found = list_prompts()
     if as_json:
         names = ("name", "version", "purpose", "tokens", "since", "languages")
-        display.show_json({"prompts": [{name: getattr(one, name) for name in names} for one in prompts]})
+        display.show_json({"prompts": [{name: getattr(one, name) for name in names} for one in found]})
         return
     table = Table("prompt", "version", "purpose", "tokens", "since", box=None, pad_edge=False)
-    for one in prompts:
+    for one in found:
         table.add_row(one.name, one.version, one.purpose, str(one.tokens), one.since)
     display.console().print(table)
 
 
 @app.command()
 def show(name: PromptOrFile) -> None:
-    """Print a prompt as its file has it."""
+    """Print the file of a prompt."""
     typer.echo(_read(name).decode(errors="backslashreplace"), nl=False)
 
 
 @app.command()
 def diff(old: PromptOrFile, new: PromptOrFile) -> None:
-    """Compare two prompts or files of prompts, line by line.
+    """Compare two prompts line by line. Equal prompts give no output."""
+    from difflib import unified_diff
 
-    No output means that they are equal.
-    """
+    from docwell.query.prompting import version_of
+
     files = [(source, _read(source)) for source in (old, new)]
     from_, to = (f"{display.clean(source)} {version_of(data)}" for source, data in files)
     before, after = (data.decode(errors="backslashreplace").splitlines(keepends=True) for _, data in files)
@@ -62,17 +62,13 @@ def diff(old: PromptOrFile, new: PromptOrFile) -> None:
 
 
 def _read(source: str) -> bytes:
-    """The bytes of a prompt, or of a file where there is a slash or `.md` in the name."""
+    from docwell.query.prompting import read_prompt
+
     try:
         if "/" in source or source.endswith(".md"):
             return Path(source).read_bytes()
         return read_prompt(source)
     except NotFound as error:
-        _end(error.detail, ExitCode.USAGE)
+        raise Failure(error.detail, ExitCode.USAGE) from None
     except OSError as error:
-        _end(f"cannot read {source!r}: {error.strerror}")
-
-
-def _end(message: str, code: ExitCode = ExitCode.ERROR) -> Never:
-    typer.echo(f"docwell: {display.clean(message)}", err=True)
-    raise typer.Exit(code)
+        raise Failure(f"cannot read {source!r}: {error.strerror}") from None

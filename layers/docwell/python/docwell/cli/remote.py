@@ -1,4 +1,7 @@
-"""The two things at the other end: the HTTP API and the documents bucket. Both raise only `Failure`."""
+"""The HTTP API, the documents bucket and AWS clients. They raise only `Failure`.
+
+httpx and boto3 are imported where they are used: `docwell --help` needs neither, and they take 0.15 s each.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
 from docwell.cli.failure import Failure
 from docwell.http import sse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    import httpx
+    from mypy_boto3_s3 import S3Client
 
     from docwell.cli.settings import Settings
 
@@ -22,9 +26,9 @@ Json = dict[str, Any]
 
 _QUERY = "/v1/query"
 _CONNECT_TIMEOUT_S = 10.0
-# What is said beside an answer that nobody was let in: docwell's own, or API Gateway's, which has no key.
-_SHUT_OUT = {401, 403}
-_WHO = (
+# 401 from docwell; 403 from API Gateway where it knows no such key.
+_NO_ACCESS = {401, 403}
+_GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
 )
 _NOT_FOUND = 404
@@ -32,21 +36,23 @@ _UNAVAILABLE = 503
 
 
 class Api:
-    """The HTTP API. `timeout_s` bounds the wait for each answer."""
+    """The HTTP API. `timeout_s` limits the wait for each answer."""
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
+        import httpx
+
         self._endpoint = settings.need("endpoint").rstrip("/")
         self._timeout_s = timeout_s
         self._local = settings.local
         self._client = httpx.Client(
             headers={"x-api-key": settings.api_key} if settings.api_key else None,
             timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
-            # A proxy for the outside world cannot reach a stack on this machine.
+            # A proxy cannot reach a stack on this machine.
             trust_env=not settings.local,
         )
 
     def check(self) -> None:
-        """Returns when docwell answers at the endpoint, be it that a dependency of it is down."""
+        """Return when docwell answers at the endpoint, even if it reports a dependency that is down."""
         try:
             self._send("GET", "/v1/health")
         except Failure as failure:
@@ -54,13 +60,13 @@ class Api:
                 raise
 
     def query(self, body: Json) -> Json:
-        """The answer to a question, as the API gives it."""
+        """Return the answer to a question."""
         return self._send("POST", _QUERY, json=body)
 
     def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
-        """The events of an answer as they come: `passages`, `token` after `token`, and at the end `answer`.
+        """Yield the events of an answer: `passages`, each `token`, then `answer`.
 
-        Where the API sends no stream, that is the answer alone.
+        An API that does not stream gives the `answer` alone.
         """
         request = self._client.stream("POST", self._endpoint + _QUERY, json=body | {"stream": True})
         with self._plain_failures(), request as response:
@@ -74,10 +80,10 @@ class Api:
                 yield name, data
                 if name == "answer":
                     return
-        raise Failure(f"the answer of {self._endpoint} broke off")
+        raise Failure(f"the answer of {self._endpoint} broke off; try again")
 
     def document(self, key: str) -> Json | None:
-        """What the API knows of a key, or None."""
+        """Return the record of a document, or None where the API has none."""
         try:
             return self._send("GET", f"/v1/documents/{quote(key, safe='')}")
         except Failure as failure:
@@ -86,7 +92,7 @@ class Api:
             raise
 
     def documents(self, collection: str | None, status: str | None) -> list[Json]:
-        """All documents that match, page after page."""
+        """Return the records of all documents that match, from all pages."""
         found: list[Json] = []
         wanted = {"collection": collection, "status": status, "cursor": None}
         while True:
@@ -98,16 +104,18 @@ class Api:
                 return found
 
     def replay(self, request_id: str) -> Json:
-        """A kept question asked again: the answer of then and of now, and what changed."""
+        """Ask a stored question again; return the old answer, the new one and what changed."""
         return self._send("POST", f"/v1/receipts/{quote(request_id, safe='')}/replay")
 
     def feedback(self, request_id: str, verdict: str) -> Json:
         """Attach a verdict to an answer."""
         return self._send("POST", "/v1/feedback", json={"request_id": request_id, "verdict": verdict})
 
-    def _send(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own
+    def _send(
+        self, method: str, path: str, *, json: Json | None = None, params: Mapping[str, str] | None = None
+    ) -> Json:
         with self._plain_failures():
-            response = self._client.request(method, self._endpoint + path, **options)
+            response = self._client.request(method, self._endpoint + path, json=json, params=params)
         return self._content(response)
 
     def _content(self, response: httpx.Response) -> Json:
@@ -115,11 +123,11 @@ class Api:
         if not response.is_success:
             raise Failure(_problem(response, body), status=response.status_code)
         if body is None:
-            raise Failure(f"{response.url} does not answer like docwell: is the endpoint right?")
+            raise Failure(f"{response.url} does not answer like docwell: check --endpoint")
         return body
 
     def _in_time(self, lines: Iterator[str]) -> Iterator[str]:
-        """The lines of a stream, for `timeout_s` at most: it is never silent long enough for httpx to end it."""
+        """Pass on lines for `timeout_s` at most; httpx's own timeout never fires, because comments keep coming."""
         deadline = time.monotonic() + self._timeout_s
         for line in lines:
             if time.monotonic() > deadline:
@@ -127,23 +135,25 @@ class Api:
             yield line
 
     def _too_late(self) -> str:
-        return f"no answer from {self._endpoint} within {self._timeout_s:g} s"
+        return f"no answer from {self._endpoint} within {self._timeout_s:g} s; --timeout waits longer"
 
     @contextmanager
     def _plain_failures(self) -> Iterator[None]:
+        import httpx
+
         try:
             yield
         except httpx.ConnectTimeout:
-            raise Failure(f"cannot reach {self._endpoint}: no connection in time") from None
+            raise Failure(f"cannot reach {self._endpoint}: the connection timed out; check --endpoint") from None
         except httpx.TimeoutException:
             raise Failure(self._too_late()) from None
         except httpx.ConnectError as error:
-            hint = "does the stack run? (`make up`)" if self._local else "is the address right?"
+            hint = "start the stack with `make up`" if self._local else "check --endpoint"
             raise Failure(f"cannot reach {self._endpoint}: {error}; {hint}") from None
         except httpx.RemoteProtocolError as error:
-            raise Failure(f"the answer of {self._endpoint} broke off: {error}") from None
+            raise Failure(f"the answer of {self._endpoint} broke off: {error}; try again") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise Failure(f"cannot ask {self._endpoint}: {error}") from None
+            raise Failure(f"cannot ask {self._endpoint}: {error}; check --endpoint") from None
 
 
 def _json(response: httpx.Response) -> Json | None:
@@ -155,20 +165,20 @@ def _json(response: httpx.Response) -> Json | None:
 
 
 def _problem(response: httpx.Response, body: Json | None) -> str:
-    """One line from a problem document (RFC 9457), or from whatever a gateway puts in its place."""
+    """Return one line from a problem document (RFC 9457), or from the error format of a gateway."""
     body = body or {}
     headers = response.headers
-    status = body.get("status") if response.is_success else response.status_code  # of a stream, once it has begun
+    # An error inside a stream comes under HTTP 200 and has its own status.
+    status = body.get("status") if response.is_success else response.status_code
     parts = [str(body[name]) for name in ("title", "detail") if body.get(name)]
-    said = ": ".join(parts) or str(body.get("message") or response.reason_phrase or "error")
+    message = ": ".join(parts) or str(body.get("message") or response.reason_phrase or "error")
     request_id = body.get("request_id") or headers.get("x-request-id") or headers.get("x-amzn-requestid")
-    hint = f"; {_WHO}" if status in _SHUT_OUT else ""
-    return f"{said} (HTTP {status}" + (f", request {request_id})" if request_id else ")") + hint
+    hint = f"; {_GIVE_KEY}" if status in _NO_ACCESS else ""
+    return f"{message} (HTTP {status}" + (f", request {request_id})" if request_id else ")") + hint
 
 
-def aws_client(settings: Settings, service: str, endpoint: str | None, **config: Any) -> Any:  # noqa: ANN401 - boto3
-    """A client of one of AWS's services, or of what stands in for it at `endpoint`."""
-    # Imported here: boto3 takes 0.15 s, which `docwell ask` need not wait for.
+def aws_client(settings: Settings, service: str, endpoint: str | None, **config: object) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    """Return the client of an AWS service, or of its local replacement at `endpoint`."""
     import boto3
     from botocore.config import Config
 
@@ -178,12 +188,12 @@ def aws_client(settings: Settings, service: str, endpoint: str | None, **config:
         region_name=settings.region,
         profile_name=settings.aws_profile,
     )
-    make: Any = session.client  # its stubs know each service's name by itself
-    options = {
+    make: Any = session.client  # its stubs want each service's name as a literal
+    options: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "read_timeout": 60,
         "retries": {"mode": "standard", "total_max_attempts": 3},
-        # No proxy leads to this machine.
+        # A proxy cannot reach a stack on this machine.
         "proxies": {} if settings.local else None,
         **config,
     }
@@ -200,27 +210,27 @@ class Bucket:
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.need("bucket")
-        # An S3 stand-in has no wildcard DNS.
+        # A local replacement of S3 has no wildcard DNS.
         style = {"addressing_style": "path"} if settings.aws_endpoint else None
         with plain_failures(f"cannot use bucket {self._name}"):
-            self._client = aws_client(settings, "s3", settings.aws_endpoint, s3=style)
+            self._client: S3Client = aws_client(settings, "s3", settings.aws_endpoint, s3=style)
 
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
-        """Send one file, in parts where it is large; gives the version that the ledger will speak of."""
+        """Upload one file, a large one in parts; return its version as the ledger will name it."""
         with plain_failures(f"cannot upload {path}"):
             self._client.upload_file(
                 str(path), self._name, key, ExtraArgs={"ContentType": "application/pdf"}, Callback=on_bytes
             )
         version = self.version(key)
         if version is None:
-            raise Failure(f"{key} was removed from the bucket right after its upload")
+            raise Failure(f"{key} was removed from the bucket right after its upload; upload it again")
         return version
 
     def version(self, key: str) -> str | None:
-        """The key's VersionId (ETag where the bucket has no versions), or None where there is no such key."""
+        """Return the key's VersionId (ETag in a bucket without versions), or None where there is no such key."""
         from botocore.exceptions import ClientError
 
-        with plain_failures(f"cannot look at {key} in bucket {self._name}"):
+        with plain_failures(f"cannot read {key} in bucket {self._name}"):
             try:
                 head = self._client.head_object(Bucket=self._name, Key=key)
             except ClientError as error:
@@ -228,23 +238,23 @@ class Bucket:
                     return None
                 raise
         version = head.get("VersionId")
-        # "null" names the one version of a bucket whose versioning is off; ingest takes the ETag then.
+        # "null" names the only version of a bucket whose versioning is off; ingest uses the ETag then.
         return bare_version(head["ETag"] if version in (None, "null") else version)
 
     def delete(self, key: str) -> None:
-        """Remove a key; where the bucket has versions its content stays recoverable there."""
+        """Delete a key. In a bucket with versions its content can be restored."""
         with plain_failures(f"cannot delete {key}"):
             self._client.delete_object(Bucket=self._name, Key=key)
 
 
 def bare_version(version: str | None) -> str | None:
-    """A version without the quotation marks that S3 puts around an ETag."""
+    """Return a version without the quotation marks that S3 puts around an ETag."""
     return version.strip('"') if version else None
 
 
 @contextmanager
 def plain_failures(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into `Failure`."""
+    """Turn the exceptions of boto3 into a `Failure` that begins with `what`."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,13 +1,13 @@
-"""Where the API and the bucket are: flags, environment, settings file, then a local stack that runs.
+"""The settings of the commands, from flags, the environment, a settings file, else a running local stack.
 
 A settings file is `docwell.toml` in the current folder, else `~/.config/docwell/config.toml`::
 
     endpoint = "https://abc123.execute-api.eu-central-1.amazonaws.com/prod"
     bucket = "my-documents"
 
-    [profiles.staging]          # docwell --profile staging: these instead of the ones above
+    [profiles.staging]          # docwell ask ... --profile staging: replaces the values above
     bucket = "my-documents-staging"
-    aws_profile = "staging"     # credentials are AWS's own business: this names a profile of theirs
+    aws_profile = "staging"     # a profile of the AWS credentials file
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,24 +23,22 @@ import typer
 
 from docwell.cli.failure import ExitCode, Failure
 
-_HOW = (
+_CONNECT = (
     "start the local stack with `make up`, or give --endpoint and --bucket"
     " (or DOCWELL_ENDPOINT and DOCWELL_BUCKET, or a docwell.toml)"
 )
-# What only an operator's commands need.
-_OPERATIONS = {
+_OPERATOR = {
     "queue": "give --queue, DOCWELL_QUEUE or queue in docwell.toml: the stack's output IngestQueueUrl",
     "reconcile_function": "give --function, DOCWELL_RECONCILE_FUNCTION or reconcile_function in docwell.toml:"
     " the stack's output ReconcileFunction",
     "principals_table": "give --table, DOCWELL_PRINCIPALS_TABLE or principals_table in docwell.toml:"
     " the stack's output PrincipalsTable",
 }
-_PANEL = "Connection"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where to send things. `local` says that they come from a stack on this machine."""
+    """Addresses, names and keys. `local` is true when they belong to a stack on this machine."""
 
     endpoint: str | None = None
     bucket: str | None = None
@@ -57,15 +55,20 @@ class Settings:
     functions_endpoint: str | None = None
     local: bool = False
 
+    def given(self, **values: str | None) -> Settings:
+        """Return the settings with the values that are not empty replaced."""
+        changes: dict[str, Any] = {name: value for name, value in values.items() if value}
+        return replace(self, **changes)
+
     def need(self, name: str) -> str:
-        """The setting's value. Raises `Failure` that says how to give it."""
+        """Return the setting's value. Raises a `Failure` that says how to give it."""
         value: str | None = getattr(self, name)
         if not value:
-            raise Failure(f"no {name}: {_OPERATIONS.get(name, _HOW)}", ExitCode.USAGE)
+            raise Failure(f"no {name}: {_OPERATOR.get(name, _CONNECT)}", ExitCode.USAGE)
         return value
 
 
-# What a file may hold: credentials stay in AWS's own files.
+# AWS credentials stay in AWS's own files.
 _FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_key", "local"}
 
 
@@ -73,47 +76,41 @@ def find_settings(
     *,
     endpoint: Annotated[
         str | None,
-        typer.Option(envvar="DOCWELL_ENDPOINT", help="Address of the HTTP API.", rich_help_panel=_PANEL),
+        typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="Address of the API: https://..."),
     ] = None,
     bucket: Annotated[
-        str | None,
-        typer.Option(envvar="DOCWELL_BUCKET", help="The documents bucket.", rich_help_panel=_PANEL),
+        str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Name of the documents bucket.")
     ] = None,
     aws_endpoint: Annotated[
         str | None,
         typer.Option(
             envvar=["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
-            help="Address of S3 where it is not AWS's own.",
-            rich_help_panel=_PANEL,
+            metavar="URL",
+            help="Address of S3, if it is not AWS's.",
         ),
     ] = None,
     api_key: Annotated[
-        str | None,
-        typer.Option(envvar="DOCWELL_API_KEY", help="Sent as x-api-key.", rich_help_panel=_PANEL),
+        str | None, typer.Option(envvar="DOCWELL_API_KEY", metavar="KEY", help="API key, sent as x-api-key.")
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="AWS region.", rich_help_panel=_PANEL),
+        typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region."),
     ] = None,
     profile: Annotated[
-        str | None,
-        typer.Option(envvar="DOCWELL_PROFILE", help="A profile of the settings file.", rich_help_panel=_PANEL),
+        str | None, typer.Option(envvar="DOCWELL_PROFILE", metavar="NAME", help="Profile of the settings file.")
     ] = None,
 ) -> Settings:
-    """The settings of this run; the parameters are the flags. Raises `Failure` for a wrong file."""
-    given = {
-        "endpoint": endpoint,
-        "bucket": bucket,
-        "aws_endpoint": aws_endpoint,
-        "api_key": api_key,
-        "region": region,
-    }
-    merged = _from_file(profile) | {name: value for name, value in given.items() if value}
-    if "endpoint" not in merged:
-        # Never one part from a deployed stack and another from the local one by accident: the stack
-        # is asked only where no API was named, and its credentials go with it.
-        merged = _from_stack() | merged
-    return Settings(**merged)
+    """Return the settings of this run. The parameters are the connection flags of every command.
+
+    Raises `Failure` for a settings file that cannot be used, or a local stack that has stopped.
+    """
+    found = _from_file(profile)
+    if not endpoint and "endpoint" not in found:
+        # All or nothing: a named API must not get the bucket or the credentials of the local stack.
+        found = _from_stack() | found
+    return Settings(**found).given(
+        endpoint=endpoint, bucket=bucket, aws_endpoint=aws_endpoint, api_key=api_key, region=region
+    )
 
 
 def _from_file(profile: str | None) -> dict[str, Any]:
@@ -121,25 +118,25 @@ def _from_file(profile: str | None) -> dict[str, Any]:
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         if profile:
-            raise Failure(f"no settings file has a profile {profile!r}: there is no file", ExitCode.USAGE)
+            raise Failure(f"no settings file for profile {profile!r}: write a docwell.toml", ExitCode.USAGE)
         return {}
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read: {error}", ExitCode.USAGE) from None
+        raise Failure(f"cannot read {path}: {error}; correct the file", ExitCode.USAGE) from None
     profiles = content.pop("profiles", {})
     if profile:
         profiles = profiles if isinstance(profiles, dict) else {}
         if not isinstance(profiles.get(profile), dict):
             known = ", ".join(profiles) or "none"
-            raise Failure(f"{path} has no profile {profile!r} (it has: {known})", ExitCode.USAGE)
+            raise Failure(f"{path} has no profile {profile!r}; its profiles: {known}", ExitCode.USAGE)
         content |= profiles[profile]
     for name, value in content.items():
         if name not in _FILE_KEYS:
             known = ", ".join(sorted(_FILE_KEYS))
-            raise Failure(f"{path}: {name!r} is not a setting (these are: {known})", ExitCode.USAGE)
+            raise Failure(f"{path}: unknown setting {name!r}; the settings: {known}", ExitCode.USAGE)
         if not isinstance(value, str):
-            raise Failure(f"{path}: {name} must be a string", ExitCode.USAGE)
+            raise Failure(f'{path}: {name} must be a string: write {name} = "{value}"', ExitCode.USAGE)
     return content
 
 
@@ -152,35 +149,22 @@ def _from_stack() -> dict[str, Any]:
     try:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
-        found = {
-            "endpoint": stack["gateway"],
-            "bucket": stack["bucket"],
-            "aws_endpoint": stack["aws_endpoint"],
-            "region": stack["region"],
-            "access_key": stack["access_key"],
-            "secret_key": stack["secret_key"],
-            "queue": stack.get("queue"),
-            "reconcile_function": stack.get("reconcile_function"),
-            "api_key": stack.get("api_key"),
-            "principals_table": stack.get("principals_table"),
-            # Lambda's own API is served where questions are.
-            "functions_endpoint": stack["gateway"],
-            "local": True,
-        }
+        found = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
+        found |= {name: stack.get(name) for name in ("queue", "reconcile_function", "api_key", "principals_table")}
+        # The local gateway also serves Lambda's API.
+        found |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{path} cannot be used ({error!r}): start the stack anew with `make up`") from None
+        raise Failure(f"cannot use {path} ({error!r}): restart the stack with `make up`") from None
     if not running:
-        raise Failure(f"the local stack that {path} speaks of no longer runs: start it with `make up`")
+        raise Failure(f"the local stack of {path} no longer runs: start it with `make up`")
     return found
 
 
 def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # signal 0 is a question on POSIX alone; elsewhere it would end the process
+    if os.name != "posix":  # elsewhere signal 0 ends the process
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

@@ -1,4 +1,4 @@
-"""`docwell put`: which files go under which keys, the upload, and the wait for what became of each."""
+"""`docwell put`: choose a key for each file, then wait for the final status of each upload."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import bare_version
+from docwell.cli.remote import Api, Bucket, Json, bare_version
 from docwell.models import FINAL, Status, collection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from docwell.cli.remote import Api, Bucket, Json
-
-# Readers look for the header in the first 1,024 bytes (ISO 32000, implementation notes), and so does ingest.
+# PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
 _HEADER_BYTES = 1024
-# One round asks for at most so many documents, the next round for the following ones.
+# Documents asked for in one round; the next round asks for the following ones.
 _ROUND = 50
 _PAUSE_S = 0.5
-# A gateway that restarts must not end a long wait.
+# Failed rounds in a row: a gateway that restarts must not end a long wait.
 _FAILURES_ALLOWED = 5
 
 
 @dataclass(slots=True)
 class Upload:
-    """One file on its way: `record` is the API's word on it, of the version that was uploaded."""
+    """One file and its key. `record` is the API's record of the uploaded version."""
 
     path: Path
     key: str
@@ -37,11 +35,11 @@ class Upload:
 
     @property
     def done(self) -> bool:
-        """Whether the document has reached a final status."""
+        """Return whether the document has its final status."""
         return self.record.get("status") in FINAL
 
     def as_json(self) -> Json:
-        """The document as the API shows it, with the file that it came from."""
+        """Return the API's record, with the file's path."""
         unknown = {
             "document": self.key,
             "collection": collection_of(self.key),
@@ -53,9 +51,9 @@ class Upload:
 
 
 def plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
-    """The files to upload and their keys. Raises `Failure` (usage) when that is not clear."""
+    """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key."""
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
-        raise Failure("--key names one file, without --collection", ExitCode.USAGE)
+        raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
     before = f"{prefix.strip('/')}/" if prefix and prefix.strip("/") else ""
     uploads: dict[str, Upload] = {}
     for file, name in _walk(paths):
@@ -63,9 +61,13 @@ def plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upl
         try:
             target.encode()
         except UnicodeEncodeError:
-            raise Failure(f"{name!r} is not a name in UTF-8: give --key", ExitCode.USAGE) from None
+            raise Failure(f"the name {name!r} is not UTF-8: give --key", ExitCode.USAGE) from None
         if target in uploads:
-            raise Failure(f"{uploads[target].path} and {file} would both be {target}", ExitCode.USAGE)
+            raise Failure(
+                f"{uploads[target].path} and {file} both get the key {target}: rename one, or put them one by one"
+                " with --key",
+                ExitCode.USAGE,
+            )
         uploads[target] = Upload(file, target, file.stat().st_size)
     return list(uploads.values())
 
@@ -77,12 +79,12 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
             continue
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".pdf" and file.is_file())
         if not files:
-            raise Failure(f"no *.pdf under {path}", ExitCode.USAGE)
+            raise Failure(f"no *.pdf files in {path}: name a file or another folder", ExitCode.USAGE)
         yield from ((file, file.relative_to(path).as_posix()) for file in files)
 
 
 def looks_like_pdf(path: Path) -> bool:
-    """Whether a PDF's header stands where readers look for it. Raises `Failure` when it cannot be read."""
+    """Return whether the file has a PDF header. Raises `Failure` when it cannot be read."""
     try:
         with path.open("rb") as file:
             return b"%PDF-" in file.read(_HEADER_BYTES)
@@ -93,7 +95,7 @@ def looks_like_pdf(path: Path) -> bool:
 def wait(
     uploads: Sequence[Upload], api: Api, bucket: Bucket, stall_s: float, on_change: Callable[[], None]
 ) -> None:
-    """Return when each upload has a final status. Raises `Failure` when nothing moves for `stall_s`."""
+    """Return when each upload has its final status. Raises `Failure` after `stall_s` without any progress."""
     moved = time.monotonic()
     failures = turn = 0
     while pending := [upload for upload in uploads if not upload.done]:
@@ -113,7 +115,7 @@ def wait(
         elif time.monotonic() - moved > stall_s:
             left = [upload for upload in uploads if not upload.done]
             raise Failure(
-                f"nothing has moved for {stall_s:g} s and {len(left)} of {len(uploads)} documents wait still"
+                f"no progress for {stall_s:g} s; {len(left)} of {len(uploads)} documents are not finished"
                 f" (the first: {left[0].key}); `docwell status --watch` follows them"
             )
         if not all(upload.done for upload in uploads):
@@ -127,8 +129,8 @@ def _look(upload: Upload, api: Api, bucket: Bucket) -> None:
     if bare_version(record.get("version")) == upload.version:
         upload.record = record
         return
-    # What the API says is of another version: an older one that is about to be replaced, or a newer one
-    # because somebody has uploaded or deleted the same key since. Then that is what there is to wait for.
+    # The record is of another version: an older one that ingest is about to replace, or a newer one, because
+    # another client uploaded or deleted the key meanwhile. Wait for the newer one then.
     if record.get("status") in FINAL:
         current = bucket.version(upload.key)
         if current is None:

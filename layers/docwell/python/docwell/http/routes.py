@@ -23,7 +23,7 @@ from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
 from docwell.ports import Catalogue
-from docwell.query.retrieval.retrieval import NO_COLLECTION, NO_DOCUMENT
+from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 

@@ -34,6 +34,7 @@ HEADINGS_RUNNING = 2
 # A page's opening has no more lines than this: a company, what its statement is called, in which units, of when.
 OPENING_LINES = 4
 
+# Not those of `docwell.text.lexicon` yet: joining it would move chunk ends and change the pipeline fingerprint.
 _ENDS_SPACED = frozenset(".!?…؟።։܀۔")
 _ENDS_ANYWHERE = frozenset("。！？｡．।॥၊။។")
 _CLOSERS = frozenset("\"'”’»)]}」』）】›")

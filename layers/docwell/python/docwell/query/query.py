@@ -17,17 +17,12 @@ from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer, ground
-from docwell.query.checking.support import (
-    CERTAIN_RELEVANCE,
-    is_answered,
-    question_names_missing,
-    relevance,
-    support,
-)
+from docwell.query.checking.support import is_answered, support
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.retrieval.gates import is_hopeless
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.text.tokens import TokenCalibration
 
@@ -224,10 +219,10 @@ class _Request:
 
     def run(self) -> QueryReport:
         found = self._find()
-        if self._is_hopeless(found):
+        limits = self.query.limits
+        if is_hopeless(found.text, found.passages, limits.min_score, limits.min_relevance):
             self.listener.passages((), frozenset())
             return QueryReport(self._answer(None, found), model_host_s=self._watch.seconds["generate"])
-        limits = self.query.limits
         budget = self._context() - limits.num_predict
         built = build_prompt(self.prompt, found.passages, found.text, budget, self.query.calibration)
         self.listener.passages(built.passages, found.suspicious)
@@ -284,17 +279,6 @@ class _Request:
         )
         self._usage = rewritten.usage
         return rewritten.text
-
-    def _is_hopeless(self, found: _Found) -> bool:
-        """Whether the passages cannot answer, so that the model need not be tempted."""
-        limits, passages = self.query.limits, found.passages
-        # The first passage is not always the nearest: words count in the ranking too.
-        if max((passage.score for passage in passages), default=-1.0) < limits.min_score:
-            return True
-        fit = relevance(found.text, passages)
-        return fit < limits.min_relevance or bool(
-            question_names_missing(found.text, passages, certain=fit >= CERTAIN_RELEVANCE)
-        )
 
     def _context(self) -> int:
         """Tokens that the model really reads: what it is told to, unless it was made for less."""

@@ -75,7 +75,6 @@ def _query(fingerprint: str) -> Query:
         retrieval=Retrieval(
             ledger_of(settings, fingerprint),
             vectors_of(settings, fingerprint),
-            focused=settings.focused_passages,
         ),
         embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, *guards),

@@ -1,6 +1,6 @@
-"""What goes out of docwell is text: no link, image, HTML or hidden character of a passage or of the model. Pure.
+"""Remove links, HTML and hidden characters from an answer, whole or as a stream. Pure.
 
-Whatever is shown to a reader may be rendered as Markdown or HTML by the client, which docwell does not know.
+The client may render an answer as Markdown or HTML, so no text of a passage or the model may become a link.
 """
 
 from __future__ import annotations
@@ -9,33 +9,34 @@ import re
 from collections.abc import Callable, Sequence
 
 from docwell.query.checking.suspicion import strip_invisible
-from docwell.text.lexicon import NO_WORD_GAPS
+from docwell.text.lexicon import UNSPACED
 
-# What a stream holds back at most while a link, a tag or a word is open.
+# The most that a stream holds back while a link, a tag or a word is open.
 HELD_CHARACTERS = 300
 
 _JOINERS = "\u200c\u200d"
 
-# `<script>`, `<style>` and comments go with what they hold, to the end of the text where they are not closed.
+# `<script>`, `<style>` and comments, with their content; without a closing tag, to the end of the text.
 _BLOCK = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>", re.IGNORECASE)
 _TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
-# A `<` before these begins a tag wherever it is closed; before a blank it is text everywhere.
+# A `<` before one of these can begin a tag; before a blank it cannot.
 _TAG_START = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
-# Elements that only set type, without an attribute.
+# Elements that only format text, without attributes.
 _INERT = re.compile(
     r"</?(?:b|i|em|strong|u|s|sub|sup|code|pre|p|br|hr|ul|ol|li|table|tr|td|th|h[1-6])\s?/?>", re.IGNORECASE
 )
 _LINK = re.compile(
     r"!?\[([^\[\]]*)\]\(\s*<?[^()<>\s]*(?:\([^()\s]*\)[^()<>\s]*)*>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
 )
-_JOINT = re.compile(r"\](?=\(|:)")  # what makes a link, or the definition of one, of brackets
+# Turns brackets into a link or its definition.
+_JOINT = re.compile(r"\](?=\(|:)")
 _IMAGE_MARK = re.compile(r"!(?=\[)")
-# Schemes that run or hold something, whatever follows; `data:` only where a type or a comma does.
+# Schemes that run or hold something; `data:` only before a media type or a comma.
 _RUNS = re.compile(
     r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/[\w.+*-]+|[;,])[^\s<>]*", re.IGNORECASE
 )
-# The commonest ends of host names: a name without a scheme is no link to most clients, but readers follow it.
+# The most common ends of host names. Few clients link a name without a scheme, but readers follow it.
 _DOMAINS = r"(?:com|net|org|edu|gov|io|xyz|info|biz|ru|cn|top|site|app|dev|ai|co|uk|de)"
 _URL = re.compile(
     r"(?:[a-z][a-z0-9+.-]{0,40}://|\bwww\.|\b(?:mailto|tel|sms|file):(?=\S))[^\s<>\"'`]*"
@@ -47,22 +48,23 @@ _URL_END = ".,;:!?)]}\u3002\uff0c\uff1b\uff01\uff1f"
 _LEFT_EMPTY = re.compile(r"\(\s*\)|<\s*>|\"\s*\"|\u201c\s*\u201d")
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
 
-# Where a stream may end a piece beside blanks: after the stops of scripts without blanks, and after a single
-# character of one.
+# A stream may release a piece after a blank, after one of these, and after a character of an unspaced script.
 _STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
 _BLOCK_START = re.compile(r"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _BLOCK_END = re.compile(r"</(script|style)\s*>|-->", re.IGNORECASE)
 
-# Each round takes away a layer of what is nested; deeper nesting than this is no text.
+# Each round removes one layer of nesting. Text is never nested so deeply.
 _ROUNDS = 100
+# A closing tag fits into this many characters.
+_LONGEST_CLOSING_TAG = 32
 
 
 def clean_answer(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
-    """The answer as plain text, and how many things were taken out of it.
+    """Return the answer as plain text, and the number of things removed.
 
-    Markdown images and links become their text. HTML tags go, unless one that only sets type stands verbatim
-    in a cited text. Addresses of the web and of mail stay, as bare text, where they stand verbatim in a cited
-    text. Characters that cannot be seen go. Markers such as `[1]` stay. Cleaning twice changes nothing more.
+    Markdown images and links become their text. Addresses and formatting tags stay only if a cited text has them
+    verbatim. Other tags and invisible characters are removed. Markers such as `[1]` stay. Cleaning again changes
+    nothing.
     """
     visible = strip_invisible(text)
     cleaned, removed = _settled(visible, cited_texts)
@@ -70,10 +72,10 @@ def clean_answer(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
 
 class StreamCleaner:
-    """Cleans a text that comes in pieces, word by word, as `clean_answer` does with the texts given.
+    """Cleans a text that comes in pieces, word by word, as `clean_answer` does.
 
-    Without texts every link and address is taken out, whatever it is. A piece is held back while a link or tag
-    is open, up to `HELD_CHARACTERS`; what is open then is made harmless. How the text is cut does not matter.
+    It holds a piece back while a link or tag is open, up to `HELD_CHARACTERS`, and then makes it harmless. The
+    result does not depend on where the text is cut.
     """
 
     def __init__(self, cited_texts: Sequence[str] = ()) -> None:
@@ -83,11 +85,11 @@ class StreamCleaner:
         self._dropping = False
 
     def feed(self, piece: str) -> str:
-        """What may be shown now that this piece has come; often less than it, and "" at times."""
+        """Add a piece and return the text that may be shown now, which can be "" or lag behind."""
         return "".join(self._take(character) for character in piece)
 
     def close(self) -> str:
-        """The rest. Nothing may be fed afterwards."""
+        """Return the rest. Feed nothing afterwards."""
         held, self._held = self._held, ""
         return "" if self._in_block or self._dropping else self._cleaned(held)
 
@@ -103,15 +105,14 @@ class StreamCleaner:
         if block := _BLOCK_START.search(self._held):
             before, self._held, self._in_block = self._held[: block.start()], "", True
             return self._cleaned(before + " ")
-        if character.isspace() or character in _STOPS or NO_WORD_GAPS.fullmatch(self._held):
+        if character.isspace() or character in _STOPS or UNSPACED.fullmatch(self._held):
             return "" if _is_open(self._held) and len(self._held) < HELD_CHARACTERS else self._release()
         return self._release_early() if len(self._held) >= HELD_CHARACTERS else ""
 
     def _pass_block(self) -> str:
         if _BLOCK_END.search(self._held):
             self._held, self._in_block = "", False
-        # No end is longer than this, but for blanks that nobody writes.
-        self._held = self._held[-32:]
+        self._held = self._held[-_LONGEST_CLOSING_TAG:]
         return ""
 
     def _release(self) -> str:
@@ -119,7 +120,7 @@ class StreamCleaner:
         return self._cleaned(held)
 
     def _release_early(self) -> str:
-        """What is held up to its last blank; a word that is too long to be one is dropped to its end."""
+        """Release the held text up to its last blank. Without a blank it is no word: drop it to its end."""
         blank = max(self._held.rfind(" "), self._held.rfind("\n"), self._held.rfind("\t")) + 1
         held, self._held = self._held[:blank], self._held[blank:]
         if not blank:
@@ -127,7 +128,7 @@ class StreamCleaner:
         return self._cleaned(held)
 
     def _cleaned(self, held: str) -> str:
-        """A held piece, cleaned. What ends it stays, so that two pieces never join into something new."""
+        """Return a held piece cleaned. Its last characters stay, so that two pieces never join into a link."""
         body = held.rstrip().rstrip(_STOPS)
         tail = held[len(body) :]
         cleaned, _ = _settled(strip_invisible(body), self._cited_texts)
@@ -137,7 +138,7 @@ class StreamCleaner:
 
 
 def _is_open(held: str) -> bool:
-    """Whether a link or a tag has begun and not ended."""
+    """Return whether a link or a tag has begun and not ended."""
     tag = max((match.start() for match in _TAG_START.finditer(held)), default=-1)
     target = held.rfind("](")
     return (
@@ -148,14 +149,14 @@ def _is_open(held: str) -> bool:
 
 
 def _settled(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
-    """A text that another round does not change, and how many things were taken out of it."""
+    """Clean a text until it no longer changes; return it and the number of things removed."""
     removed = 0
     for _ in range(_ROUNDS):
         cleaned, count = _round(text, cited_texts)
         if cleaned == text:
             return cleaned, removed
         text, removed = cleaned, removed + count
-    # Nested so deeply it is no text: without these marks nothing of it can be a link.
+    # Without these marks nothing can be a link.
     return _settled(re.sub(r"[<>\[\]()!:@]", " ", text), cited_texts)
 
 
@@ -177,14 +178,14 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
     def url(match: re.Match[str]) -> str:
         address = match[0].rstrip(_URL_END)
-        return match[0] if _stands(address, cited_texts) else match[0][len(address) :]
+        return match[0] if _is_cited(address, cited_texts) else match[0][len(address) :]
 
     text = _BLOCK.sub(counted(lambda _: ""), text)
     text = _AUTOLINK.sub(counted(lambda match: f" {match[1]} "), text)
     text = _TAG.sub(counted(tag), text)
     kept = {match.start() for match in _TAG.finditer(text)}
     text = _TAG_START.sub(lambda match: "<" if match.start() in kept else "< ", text)
-    while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # a link can be within another
+    while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # links nest
         text = unlinked
     text = _RUNS.sub(
         counted(lambda match: match[0][: match[0].index(":")] if match[0].endswith(":") else ""), text
@@ -202,7 +203,7 @@ def _blank(match: re.Match[str]) -> str:
     return "" if match.string[match.end()] in ".,;" else " "
 
 
-def _stands(address: str, cited_texts: Sequence[str]) -> bool:
-    """Whether an address is in a cited text as a whole: not as the beginning of a longer one."""
+def _is_cited(address: str, cited_texts: Sequence[str]) -> bool:
+    """Return whether a cited text has the whole address, not as the beginning of a longer one."""
     whole = re.compile(rf"(?<![\w@/.-]){re.escape(address)}(?![\w@/%=&-]|[.?#]\w)")
     return bool(address) and any(whole.search(cited) for cited in cited_texts)

@@ -1,4 +1,4 @@
-"""How much of what is said stands in which passage: words weighted by rarity. Pure."""
+"""Find the passage that holds most of a text's words, weighted by rarity. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 from collections.abc import Callable, Sequence
 
 from docwell.models import Passage
-from docwell.text.lexicon import words
+from docwell.text.lexicon import windows, words
 
-# A figure says more than a word about where a sentence is from.
+# A figure shows better than a word where a sentence comes from.
 _FIGURE_WEIGHT = 2.0
-# The question's words help to choose among passages and quotes that hold the answer's words alike.
+# The question's words help to choose among passages and quotes that hold the same words of the answer.
 _QUESTION_WEIGHT = 0.3
+# Of two pieces that are equally good, prefer the one with fewer words.
+_LENGTH_PENALTY = 0.01
 
 
 class Evidence:
-    """The passages' words, weighted: a word that stands in few of them says more (inverse document frequency).
+    """The words of some passages, weighted by inverse document frequency among them.
 
-    `split` gives the words of a text as they are compared.
+    `split` returns the words of a text as they are compared.
     """
 
     def __init__(
@@ -29,11 +31,11 @@ class Evidence:
         self._question = split(question)
 
     def known(self, index: int) -> frozenset[str]:
-        """The words of a passage."""
+        """Return the words of a passage."""
         return self._known[index]
 
     def weight(self, wanted: frozenset[str]) -> float:
-        """The words' weights added up."""
+        """Return the sum of the words' weights."""
         return sum(
             math.log(1 + len(self._known) / (1 + sum(word in known for known in self._known)))
             * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
@@ -41,23 +43,29 @@ class Evidence:
         )
 
     def support(self, said: frozenset[str], index: int) -> float:
-        """The share (0 to 1) of what was said that stands in the passage."""
+        """Return the share (0 to 1), by weight, of the words that a passage holds."""
         return self.share(said, self._known[index])
 
     def share(self, said: frozenset[str], known: frozenset[str]) -> float:
-        """The share (0 to 1), by weight, of what was said that is among known words."""
+        """Return the share (0 to 1), by weight, of the words that are among the known ones."""
         return self.weight(said & known) / (self.weight(said) or 1.0)
 
     def best(self, said: frozenset[str]) -> int:
-        """The passage that supports it most; of equals, the one nearer to the question, then the higher rank."""
+        """Return the passage that holds most of the words; of equals, the one that is nearer to the question."""
 
         def merit(index: int) -> float:
             return self.support(said, index) + _QUESTION_WEIGHT * self.support(self._question, index)
 
         return max(range(len(self._known)), key=merit)
 
-    def relevance(self, said: frozenset[str], text: str) -> float:
-        """How well a piece of a passage shows what was said; of two as good the shorter one wins."""
+    def _relevance(self, said: frozenset[str], text: str) -> float:
+        """Return how well a piece of a passage shows where the words come from."""
         have = self._split(text)
         asked = self._question - said
-        return self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have) - 0.01 * len(have)
+        merit = self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have)
+        return merit - _LENGTH_PENALTY * len(have)
+
+    def window(self, said: frozenset[str], index: int) -> tuple[int, int]:
+        """Return (start, end) of the sentence or two of a passage that show best where the words come from."""
+        text = self.passages[index].chunk.text
+        return max(windows(text), key=lambda window: self._relevance(said, text[slice(*window)]))

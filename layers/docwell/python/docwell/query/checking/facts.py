@@ -1,4 +1,4 @@
-"""The figures and names that a text states, in forms that compare however they are written. Pure."""
+"""Read the figures and names of a text, and find them in other texts in any spelling. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, fold, sentences
 
-# These are as often grammar as they are figures ("one of them", "the two", "at first", "a second look").
+# Leave out words that are as often grammar as figures ("one of them", "the two", "a second look").
 _STATED = frozenset(SPELLED) - {"one", "two", "first", "second", "third"}
 _SCALES = {
     "hundred": 2, "thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9,
     "trillion": 12, "tn": 12,
 }  # fmt: skip
 
-# Thousands are grouped by comma, full stop, apostrophe or some blank, decimals follow a comma or full stop.
+# A comma, full stop, apostrophe or blank groups thousands; a comma or full stop precedes decimals.
 _FIGURE = re.compile(
     r"(?<![\w.,])(?:fy|q)?"
     r"(?P<number>\d{1,3}(?P<gap>[,.'\u2019\u00a0\u202f ])\d{3}(?:(?P=gap)\d{3})*(?!\d)(?:[.,]\d+)?"
@@ -32,31 +32,33 @@ _OTHER_DIGIT = re.compile(r"(?![0-9])\d|[\u066b\u066c]")
 _SEPARATORS = {"\u066b": ".", "\u066c": ","}
 _NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|[^\W_]+(?:[&.'\u2019][^\W_]+)*")
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
-# Where each noun has a capital, capitals mark no names: these words tell such a text.
+# Words of German, where every noun has a capital and so capitals do not mark names.
 _GERMAN_WORDS = """
     der die das den dem des und ist sind war wie wer was wann wo welche welcher welches ein eine einen
     von für nicht mit auf im zu
 """
 _GERMAN = frozenset(_GERMAN_WORDS.split())
-# Words that questions and sentences begin with, or that stand capitalised by habit, and that name nothing.
+# Words that are often capitalised and name nothing.
 _NO_NAMES = FUNCTION_WORDS | {"fy", "q", "q1", "q2", "q3", "q4", "mr", "mrs", "ms", "dr", "usd"}
 _DATES = """
     january february march april may june july august september october november december
     monday tuesday wednesday thursday friday saturday sunday
 """
-# Names that say when, and not whom or what a text is about.
+# Names that say when, not who or what a text is about.
 DATES = frozenset(_DATES.split())
 
-# 1990s, 12th, FY2022 and FY2023Q1 are figures, whatever letters they have.
+# 1990s, 12th, FY2022 and FY2023Q1 are figures, despite their letters.
 _FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)
 
 _SHORT = 4
-# Of two words with the same first letter: two letters swapped in a word of six give 0.83 (difflib's ratio).
+# The difflib ratio of a misspelling; two swapped letters in a word of six give 0.83.
 _CLOSE = 0.82
+# Shorter words stand in other words by chance.
+_SHORTEST_JOINED = 6
 
 
 class Figure(NamedTuple):
-    """A figure as written, the plain decimals it may stand for, and its `parts` if a blank divides them."""
+    """A figure as written, the plain decimals that it can mean, and its `parts` if blanks divide it."""
 
     written: str
     forms: frozenset[str]
@@ -64,22 +66,21 @@ class Figure(NamedTuple):
 
 
 class Name(NamedTuple):
-    """One word of a name, and the initials of the whole name ("us" for each word of United States)."""
+    """One word of a name, with the initials of the whole name ("us" for each word of United States)."""
 
     written: str
     initials: str = ""
 
     @property
     def is_short(self) -> bool:
-        """Whether it is all capitals: an acronym, which may be the writer's own short form."""
+        """True for an acronym, which can be the writer's own."""
         return self.written.replace("&", "").replace(".", "").isupper()
 
 
 def figures(text: str) -> list[Figure]:
-    """The figures of a text in its order.
+    """Return the figures of a text in order: digits with separators, and number words from three on.
 
-    A figure is digits with their separators, or a number in letters from three on. Where a separator
-    may be of thousands or of decimals, or a scale word follows, the figure has both forms.
+    A figure has both forms if its separator can mean thousands or decimals, or if a scale word follows.
 
     >>> [sorted(figure.forms) for figure in figures("1,234.5 or $3.2 million in FY2022")]
     [['1234.5'], ['3.2', '3200000'], ['2022']]
@@ -94,11 +95,10 @@ def figures(text: str) -> list[Figure]:
 
 
 def names(text: str) -> list[Name]:
-    """The words of names in a text, each once.
+    """Return the words of names in a text, each once.
 
-    A word with a capital inside a sentence is of a name; one at a sentence's start is where it is written so
-    elsewhere too. Words with two capitals, or with letters and digits, always are. Where function words have
-    capitals, or all nouns do (German), a capital at the start says nothing. Scripts without case have none.
+    A capitalised word inside a sentence belongs to a name. So does one at its start that is capitalised elsewhere,
+    and any word with two capitals, or with letters and digits. Capitals say nothing in titles and in German.
 
     >>> [name.written for name in names("When did the Normans meet King John of the U.S.?")]
     ['Normans', 'King', 'John', 'U.S.']
@@ -122,7 +122,7 @@ def names(text: str) -> list[Name]:
 
 
 class Known:
-    """What some texts state, asked for figures and names. Rather too much is known than too little."""
+    """The figures and names that some texts state. In doubt, a text states them."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         stated = [_stated(text) for text in texts]
@@ -133,15 +133,15 @@ class Known:
         self._capitals = " ".join(one.capitals for one in stated)
 
     def has_figure(self, figure: Figure) -> bool:
-        """Whether a figure stands there in one of its forms."""
+        """Return whether the texts state a figure in one of its forms."""
         return bool(figure.forms & self._figures) or (
             bool(figure.parts) and all(part in self._figures for part in figure.parts)
         )
 
     def has_name(self, name: Name) -> bool:
-        """Whether a name's word stands there: in another form, misspelt by a letter, or short.
+        """Return whether the texts state a name's word in another form, misspelt by a letter, or as initials.
 
-        Short is by initials, either way: EPS for earnings per share, United States for U.S.
+        Initials match both ways: EPS for earnings per share, and United States for U.S.
         """
         word = fold(name.written)
         candidates = {word, word.replace(".", ""), word.removesuffix("s"), word + "s"}
@@ -154,7 +154,7 @@ class Known:
             return True
         if len(word) < _SHORT or word.isdecimal():
             return False
-        if len(word) >= len("boeing") and word in self._joined:
+        if len(word) >= _SHORTEST_JOINED and word in self._joined:
             return True
         alike = [other for other in self._words if other[0] == word[0]]
         return any(_derived(word, other) for other in alike) or bool(get_close_matches(word, alike, 1, _CLOSE))
@@ -163,12 +163,12 @@ class Known:
         capitals = fold("".join(character for character in written if character.isupper()))
         if len(capitals) < len("EU") or not _coded(written):
             return False
-        # Two initials stand side by side by chance in any text, so they have to be capitals.
+        # Any text has two initials side by side by chance, so they must be capitals.
         return capitals in self._capitals or (len(capitals) > len("EU") and capitals in self._initials)
 
 
 class _Stated(NamedTuple):
-    """What one text states. "Superbowl" is `joined` where "Super Bowl" stands."""
+    """The figures and words of one text. `joined` has no blanks, so that "Superbowl" is in "Super Bowl"."""
 
     figures: frozenset[str]
     words: frozenset[str]
@@ -206,7 +206,7 @@ def _numbers(text: str) -> Iterator[tuple[re.Match[str], Figure]]:
     for match in _FIGURE.finditer(text):
         rest = (match["rest"] or "").strip().lower()
         number = match["number"]
-        # 777X and 3G are codes, which are names; 1990s, 12th and 5km are figures.
+        # 777X and 3G are names; 1990s, 12th and 5km are figures.
         if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "m", "b", "k", "x"}:
             continue
         values = _values(number, match["gap"])
@@ -220,13 +220,13 @@ def _numbers(text: str) -> Iterator[tuple[re.Match[str], Figure]]:
 
 
 def _values(number: str, gap: str | None) -> set[str]:
-    """What the digits and separators may mean, as plain decimals."""
+    """Return the plain decimals that digits with separators can mean."""
     if gap is None:
-        if number.count(".") + number.count(",") > 1:  # 2.3.1 is a section, 1,2,3 a list
+        if number.count(".") + number.count(",") > 1:  # 2.3.1 is a section, and 1,2,3 a list
             return {number}
         return {_trimmed(number.replace(",", "."))}
     values = {_trimmed(number.replace(gap, "").replace(",", "."))}
-    if gap in ",." and number.count(gap) == 1 and number.replace(gap, "").isdecimal():  # 1.234 here is 1,234 there
+    if gap in ",." and number.count(gap) == 1 and number.replace(gap, "").isdecimal():  # 1.234 can be 1,234
         values.add(_trimmed(number.replace(gap, ".")))
     return values
 
@@ -243,12 +243,12 @@ def _shifted(value: str, places: int) -> str:
 
 
 def _plain_digits(text: str) -> str:
-    """Digits of every script as 0 to 9, the Arabic separators as full stop and comma; same length."""
+    """Return the text, of the same length, with 0 to 9 for other scripts' digits, and "." or "," between them."""
     return _OTHER_DIGIT.sub(lambda found: _SEPARATORS.get(found[0]) or str(unicodedata.decimal(found[0])), text)
 
 
 def _runs(sentence: str) -> Iterator[list[tuple[int, str]]]:
-    """(position in the sentence, word) of words that stand side by side with capitals; others by themselves."""
+    """Yield the runs of capitalised words, as (position in the sentence, word)."""
     run: list[tuple[int, str]] = []
     before = 0
     for position, match in enumerate(_NAME_WORD.finditer(sentence)):
@@ -271,7 +271,7 @@ def _capitalised(word: str) -> bool:
 
 
 def _coded(word: str) -> bool:
-    """Written as no plain word is: two capitals, or letters and digits together."""
+    """Return whether a word has two capitals, or letters and digits together."""
     capitals = sum(character.isupper() for character in word)
     letters = any(character.isalpha() for character in word)
     return (
@@ -284,7 +284,7 @@ def _coded(word: str) -> bool:
 def _capitals_mean_nothing(text: str) -> bool:
     tokens = [token for sentence in sentences(text) for token in _NAME_WORD.findall(sentence)[1:]]
     titled = sum(token.casefold() in FUNCTION_WORDS and token[0].isupper() and len(token) > 1 for token in tokens)
-    # Two of them: "the The" is in the name of a band. German has function words in lower case.
+    # One can be part of a name ("The The").
     return titled > 1 or sum(token in _GERMAN for token in tokens) > 1
 
 
@@ -295,6 +295,6 @@ def _pieces(word: str) -> list[str]:
 
 
 def _derived(word: str, other: str) -> bool:
-    """German and Germany, America and Americans: one begins with the other and is little longer."""
+    """Return whether one word begins with the other and is little longer, as America and Americans."""
     short, long = sorted((word, other), key=len)
     return len(short) >= _SHORT and long.startswith(short) and len(long) - len(short) <= len("ans")

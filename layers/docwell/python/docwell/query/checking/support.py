@@ -1,4 +1,4 @@
-"""How well an answer is borne out by what it cites, and whether a question can be about these passages. Pure."""
+"""Measure how far the cited passages support each sentence of an answer. Pure."""
 
 from __future__ import annotations
 
@@ -7,31 +7,25 @@ from collections.abc import Callable, Sequence
 from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.evidence import Evidence
-from docwell.query.checking.facts import DATES, Figure, Known, Name, figures, names
+from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import GroundedAnswer
-from docwell.text.lexicon import MARKER, content_words, script, sentences, windows, words
+from docwell.text.lexicon import MARKER, content_words, sentences, words
 
-# Cosines of each of the first texts with each of the second.
+# Returns the cosines of each of the first texts with each of the second.
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[float]]]
 
-# Words that the question had say less of where an answer is from than those it adds.
+# The question's own words show less where a sentence comes from than the words that it adds.
 _ASKED_WEIGHT = 0.3
-# Cosine similarity of all-MiniLM-L6-v2 at which meaning counts for nothing, and for all. Over 243 XQuAD
-# questions said with their answers, 97.5% are supported by the right passage and 2.5% by another; said
-# with the answer to another question of the same article, which is not in the passage, 14% are.
+# Cosines of all-MiniLM-L6-v2 at which meaning counts for nothing and for everything. Of 243 XQuAD questions stated
+# with their answers, the right passage supports 97.5% and another 2.5%. With the answer to another question, which
+# the passage does not hold, it supports 14%.
 _UNRELATED = 0.45
 _SAME = 0.95
-_WORDS_WEIGHT = 0.5
-# Where a passage fits a question so well, one name that it lacks is more often misspelt or implied than another's.
-CERTAIN_RELEVANCE = 0.9
-# Every word is held.
-_WHOLLY = 0.999
-# The same, but for the order of a sum.
-_CERTAIN = 1 - 1e-9
-# What these ask for can be among the question's own words; a number, a time or a person cannot.
+# Full support, before and after rounding.
+_FULL = 1 - 1e-9
+_FULL_ROUNDED = 0.999
+# A question for one of these can be answered in its own words. One for a number, a time or a person cannot.
 _CHOOSING = frozenset({"what", "which"})
-
-_YEARS = range(1000, 2200)
 
 
 def support(
@@ -41,106 +35,54 @@ def support(
     similarity: Similarity | None = None,
     min_support: float = 0.5,
 ) -> tuple[Sentence, ...]:
-    """Each sentence of an answer with its support, 0 to 1, from the passages that it cites.
+    """Return the sentences of an answer with their support, 0 to 1, from the passages that they cite.
 
-    Lexical support is the share of its words, by rarity, that stand in the cited passages. The words that the
-    question already had count a third, so that what the sentence adds decides. With `similarity`, the support
-    is the mean of that share and of the cosine to the nearest window of a cited passage, or the share alone
-    where that is more. A sentence without a marker has no support, and one with a figure that stands in no
-    passage is never supported. `missing` are such figures, and names that stand neither there nor in the question.
+    Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
+    a higher cosine to a cited window raises it to the mean of both. A sentence without markers has no support.
+    `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
+    sentence with a missing figure is never supported.
     """
     texts = sentences(grounded.text)
-    evidence = Evidence(passages, question, content_words)
-    known = Known(_readings(passages))
-    asked = Known([question])
+    bare = [MARKER.sub("", text) for text in texts]
     cited = [_cited(text, len(passages)) for text in texts]
-    held = [
-        _held(MARKER.sub("", text), markers, evidence, question)
-        for text, markers in zip(texts, cited, strict=True)
-    ]
-    # Meaning adds nothing to a sentence whose every word is held, and embedding takes longer than all else here.
-    compared = [() if share > _CERTAIN else markers for share, markers in zip(held, cited, strict=True)]
-    near = _nearest(texts, compared, evidence, similarity)
+    evidence = Evidence(passages, question, content_words)
+    lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]
+    # Meaning adds nothing to full support, and embedding takes longer than all else here.
+    compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
+    closest = _closest(bare, compared, evidence, similarity)
+    known, asked = Known(passage.chunk.text for passage in passages), Known([question])
     checked: list[Sentence] = []
-    for text, markers, share, closeness in zip(texts, cited, held, near, strict=True):
-        bare = MARKER.sub("", text)
-        wrong = [figure.written for figure in figures(bare) if not known.has_figure(figure)]
-        strange = [name.written for name in names(bare) if not (known.has_name(name) or asked.has_name(name))]
-        score = _score(share, closeness)
+    for place, text in enumerate(texts):
+        wrong = [figure.written for figure in figures(bare[place]) if not known.has_figure(figure)]
+        unknown = [
+            name.written for name in names(bare[place]) if not (known.has_name(name) or asked.has_name(name))
+        ]
+        score = _score(lexical[place], closest[place])
         checked.append(
             Sentence(
                 text=text,
-                markers=markers,
+                markers=cited[place],
                 support=round(score, 3),
                 supported=score >= min_support and not wrong,
-                missing=tuple(dict.fromkeys([*wrong, *strange])),
+                missing=tuple(dict.fromkeys([*wrong, *unknown])),
             )
         )
     return tuple(checked)
 
 
-def is_answered(question: str, sentences_: Sequence[Sentence]) -> bool:
-    """Whether an answer says something that its passages hold: a supported sentence that adds to the question.
+def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
+    """Return whether a supported sentence adds something to the question; if none does, refuse.
 
     "Yes" and "no" add something. A question for what or which may be answered in its own words ("The Amazon
-    rainforest covers the Amazon basin") where the passages hold every word of that. When this is false, refusing
-    is better than what the model wrote.
+    rainforest covers the Amazon basin") if the cited passages hold every word.
     """
     asked = content_words(question)
     chooses = not _CHOOSING.isdisjoint(words(question))
     return any(
         sentence.supported
-        and ((chooses and sentence.support >= _WHOLLY) or _adds(MARKER.sub("", sentence.text), asked))
-        for sentence in sentences_
+        and ((chooses and sentence.support >= _FULL_ROUNDED) or _adds(MARKER.sub("", sentence.text), asked))
+        for sentence in checked
     )
-
-
-def relevance(question: str, passages: Sequence[Passage]) -> float:
-    """How well the best passage fits a question: its similarity, and half the share of its words that it has.
-
-    Similarity alone lets through what is only of the same topic; words alone know no paraphrase.
-    """
-    asked = content_words(question)
-    return max(
-        (
-            passage.score + _WORDS_WEIGHT * len(asked & content_words(passage.chunk.text)) / max(len(asked), 1)
-            for passage in passages
-        ),
-        default=-1.0,
-    )
-
-
-def question_names_missing(
-    question: str, passages: Sequence[Passage], *, certain: bool = False
-) -> tuple[str, ...]:
-    """The names and years of a question that stand in none of the passages, nor in their documents' keys.
-
-    Then the passages are about something else, and the question is best refused without asking the model.
-    A name is missing when its last word is; a year when its neighbours are missing too, as seasons and fiscal
-    years differ from calendar years by one. An acronym may be the asker's own, and is missing only where every
-    other name is. Where all else of the question fits (`certain`), so may any name, and a year may be implied.
-    Passages in another script than the question's say nothing, so nothing is missing.
-    """
-    if not passages or not _same_script(question, passages):
-        return ()
-    known = Known([*_readings(passages), *(passage.document for passage in passages)])
-    last_words = {_name_key(name): name for name in names(question)}
-    strange = [name for name in last_words.values() if not known.has_name(name)]
-    standing = [name for name in last_words.values() if name not in strange]
-    if certain and any(name.written.lower() not in DATES for name in standing):
-        strange = []
-    elif standing:
-        strange = [name for name in strange if not name.is_short]
-    wrong = [
-        figure.written
-        for figure in figures(question)
-        if not certain and _years(figure) and not any(known.has_figure(near) for near in _neighbours(figure))
-    ]
-    return tuple(dict.fromkeys([*(name.written for name in strange), *wrong]))
-
-
-def _readings(passages: Sequence[Passage]) -> list[str]:
-    return [passage.chunk.text for passage in passages]
 
 
 def _cited(sentence: str, count: int) -> tuple[int, ...]:
@@ -148,11 +90,11 @@ def _cited(sentence: str, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(number for number in numbers if 1 <= number <= count))
 
 
-def _held(bare: str, markers: Sequence[int], evidence: Evidence, question: str) -> float:
-    """The share of a sentence's words, by rarity, that the passages it cites have."""
+def _lexical(bare: str, markers: Sequence[int], evidence: Evidence, question: str) -> float:
+    """Return the share of a sentence's words, by rarity, that its cited passages hold."""
     if not markers:
         return 0.0
-    known = set[str]().union(*(evidence.known(marker - 1) for marker in markers))
+    known = frozenset[str]().union(*(evidence.known(marker - 1) for marker in markers))
     asked = content_words(question)
     said = content_words(bare)
     total = evidence.weight(said - asked) + _ASKED_WEIGHT * evidence.weight(said & asked)
@@ -160,28 +102,25 @@ def _held(bare: str, markers: Sequence[int], evidence: Evidence, question: str) 
     return held / total if total else 0.0
 
 
-def _score(lexical: float, closeness: float | None) -> float:
-    if closeness is None:
+def _score(lexical: float, closest: float | None) -> float:
+    if closest is None:
         return lexical
-    meaning = min(1.0, max(0.0, (closeness - _UNRELATED) / (_SAME - _UNRELATED)))
+    meaning = min(1.0, max(0.0, (closest - _UNRELATED) / (_SAME - _UNRELATED)))
     return max(lexical, (lexical + meaning) / 2)
 
 
-def _nearest(
-    texts: Sequence[str], cited: Sequence[tuple[int, ...]], evidence: Evidence, similarity: Similarity | None
+def _closest(
+    bare: Sequence[str], cited: Sequence[tuple[int, ...]], evidence: Evidence, similarity: Similarity | None
 ) -> list[float | None]:
-    """The cosine of each sentence to the window of its cited passages that shares most words with it.
-
-    One window for each marker is compared, so that an answer costs as many embeddings as it has markers.
-    """
+    """Return the cosine of each sentence to the closest of its windows, one window for each marker."""
     if similarity is None or not any(cited):
-        return [None] * len(texts)
-    bare = [MARKER.sub("", text).strip() for text in texts]
+        return [None] * len(bare)
+    texts = [text.strip() for text in bare]
     pieces = [
-        [_window(text, evidence, marker) for marker in markers] for text, markers in zip(bare, cited, strict=True)
+        [_window(text, evidence, marker) for marker in markers] for text, markers in zip(texts, cited, strict=True)
     ]
     unique = list(dict.fromkeys(piece for some in pieces for piece in some))
-    rows = iter(similarity([text for text, some in zip(bare, pieces, strict=True) if some], unique))
+    rows = iter(similarity([text for text, some in zip(texts, pieces, strict=True) if some], unique))
     return [_most(next(rows), [unique.index(piece) for piece in some]) if some else None for some in pieces]
 
 
@@ -190,30 +129,10 @@ def _most(row: Sequence[float], places: Sequence[int]) -> float:
 
 
 def _window(sentence: str, evidence: Evidence, marker: int) -> str:
-    text = evidence.passages[marker - 1].chunk.text
-    said = content_words(sentence)
-    start, end = max(windows(text), key=lambda window: evidence.relevance(said, text[window[0] : window[1]]))
-    return " ".join(text[start:end].split())
+    start, end = evidence.window(content_words(sentence), marker - 1)
+    return " ".join(evidence.passages[marker - 1].chunk.text[start:end].split())
 
 
 def _adds(bare: str, asked: frozenset[str]) -> bool:
     first = bare.strip().partition(" ")[0].strip(",.!:").casefold()
     return first in {"yes", "no"} or bool(content_words(bare) - asked)
-
-
-def _name_key(name: Name) -> str:
-    """What the words of one name share; an acronym stands for itself."""
-    return name.written if name.is_short else name.initials or name.written
-
-
-def _years(figure: Figure) -> list[int]:
-    return [int(form) for form in figure.forms if form.isdecimal() and int(form) in _YEARS]
-
-
-def _neighbours(figure: Figure) -> list[Figure]:
-    """The years that a figure may be, each with the one before and after it."""
-    return [Figure(figure.written, frozenset({str(year + by)})) for year in _years(figure) for by in (-1, 0, 1)]
-
-
-def _same_script(question: str, passages: Sequence[Passage]) -> bool:
-    return script(question) == script(" ".join(_readings(passages))[:2000])

@@ -1,4 +1,4 @@
-"""Which documents a question is about, by their key and by what is said of them. Pure."""
+"""Conditions that a document must meet: key, title, author, day, tags and metadata. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from docwell.models import DEFAULT_COLLECTION, collection_of
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a document must be; all that is given must hold, and an empty filter fits every document.
+    """Conditions on a document. All of them must hold; an empty filter matches every document.
 
-    `prefix`: how its key begins. `documents`: its key is one of these. `title`, `author`: each of these words is
-    in it, in any case. `created_from`, `created_to`: days ("2026-03-01"), both included; a document without one
-    does not fit. `tags`, `metadata`: it has these names with exactly these values.
+    Attributes:
+        prefix: the beginning of the key.
+        documents: the keys themselves.
+        title: words that the title contains, in any case.
+        author: words that the author contains, in any case.
+        created_from: the first day ("2026-03-01"), included. A document without a day does not match.
+        created_to: the last day, included.
+        tags: tags that the document has with these values.
+        metadata: metadata that the document has with these values; names in any case.
     """
 
     prefix: str = ""
@@ -30,21 +36,22 @@ class Filter:
     def __bool__(self) -> bool:
         return self != ANY
 
-    def fits(self, key: str, said: Attributes) -> bool:
-        """Whether a document with this key, of which this is said, is meant."""
+    def matches(self, key: str, attributes: Attributes) -> bool:
+        """Return whether a document with this key and these attributes matches."""
         return (
             key.startswith(self.prefix)
             and (not self.documents or key in self.documents)
-            and _has_words(self.title, said.title)
-            and _has_words(self.author, said.author)
-            and self._in_time(said.created)
-            and self.tags.items() <= said.tags.items()
-            # S3 keeps the names of metadata in lower case, whatever case they were sent in.
-            and {name.lower(): value for name, value in self.metadata.items()}.items() <= said.metadata.items()
+            and _has_words(self.title, attributes.title)
+            and _has_words(self.author, attributes.author)
+            and self._in_time(attributes.created)
+            and self.tags.items() <= attributes.tags.items()
+            # S3 keeps metadata names in lower case.
+            and {name.lower(): value for name, value in self.metadata.items()}.items()
+            <= attributes.metadata.items()
         )
 
     def collections(self, among: Sequence[str]) -> tuple[str, ...]:
-        """Those of the collections in which a key can begin with the prefix."""
+        """Return the collections in which a key can begin with the prefix."""
         if "/" in self.prefix:
             return tuple(name for name in among if name == collection_of(self.prefix))
         return tuple(name for name in among if name == DEFAULT_COLLECTION or name.startswith(self.prefix))
@@ -52,18 +59,18 @@ class Filter:
     def _in_time(self, created: str | None) -> bool:
         if not self.created_from and not self.created_to:
             return True
-        # Days in this form are in order of time when they are in order of text.
+        # Days in this form sort as text.
         return created is not None and self.created_from <= created <= (self.created_to or created)
 
 
 ANY = Filter()
 
 
-def _has_words(wanted: str, said: str | None) -> bool:
-    """Whether each of the wanted words stands in a text.
+def _has_words(wanted: str, text: str | None) -> bool:
+    """Return whether a text contains each of the wanted words.
 
     >>> _has_words("FLOOD report", "Report on flooding"), _has_words("flood", None), _has_words("", None)
     (True, False, True)
     """
-    text = (said or "").casefold()
-    return all(word in text for word in wanted.casefold().split())
+    folded = (text or "").casefold()
+    return all(word in folded for word in wanted.casefold().split())

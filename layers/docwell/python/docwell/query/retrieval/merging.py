@@ -1,7 +1,6 @@
-"""Passages that follow each other on a page become one, so that each place is given once. Pure.
+"""Join passages that follow each other on a page. Pure.
 
-A table or an argument is longer than a chunk: its parts compete for the few places that there are, and each
-alone says less than they do together.
+A table or an argument is longer than a chunk. Its parts say little alone and would compete for the few places.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from dataclasses import replace
 
 from docwell.models import Passage
 
-# A passage grows to this many tokens of the embedding model: two chunks. Three find a page more for one question
-# of a hundred, and make the language model read a fifth more.
+# Two chunks, in tokens of the embedding model. Three find the page for one more question in a hundred, and the
+# language model reads a fifth more.
 MERGED_TOKENS = 400
-# White space between two chunks of a page that follow each other. A chunk between them would be longer.
+# White space between two neighbouring chunks. A chunk between them would be longer.
 _GAP_CHARACTERS = 8
 
 
 def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
-    """The first `top_k` passages, best first, each with those that follow it or that it follows on its page.
+    """Return the first `top_k` passages, best first, each joined with its neighbours on the page.
 
-    A passage comes to a better one as long as no passage more than `top_k` is begun before it. Text and offsets
-    are then those of both, up to the white space between; id and version are the better one's, and the score is
-    the nearest one's. No more of `ranked` are taken than that needs.
+    A passage joins a better one if it comes before the first passage that is one too many; `ranked` is read no
+    further. A joined passage has the text and offsets of both, the better one's id and version, and the higher
+    score.
     """
     kept: list[Passage] = []
     for passage in ranked:
@@ -40,7 +39,7 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
 
 
 def _joined(better: Passage, other: Passage) -> Passage | None:
-    """Both as one, or nothing where they do not follow each other or are too long together."""
+    """Return both as one, or None if they are no neighbours or are too long together."""
     tokens = better.chunk.tokens + other.chunk.tokens
     same_page = (better.document, better.generation, better.chunk.page_start) == (
         other.document,
@@ -53,7 +52,7 @@ def _joined(better: Passage, other: Passage) -> Passage | None:
     gap = second.start - first.end
     if not 0 <= gap <= _GAP_CHARACTERS:
         return None
-    # What white space stands there is not known; quotes are compared without it.
+    # The page's own white space is not known; quotes are compared without it.
     text = first.text + "\n" * gap + second.text
     chunk = replace(first, text=text, end=second.end, tokens=tokens)
     return replace(better, chunk=chunk, score=max(better.score, other.score))

@@ -1,7 +1,6 @@
-"""Which of the passages that a search brings come first: by meaning of the whole, of its best part, and by words.
+"""Order the candidates of a search by the cosine of the whole, of its best part, and by words. Pure.
 
-Pure. The weights were chosen on the development questions of `make eval-retrieval` (docs/retrieval.md), the same
-that its figures are of.
+The weights were chosen on the development questions of `make eval-retrieval` (docs/retrieval.md).
 """
 
 from __future__ import annotations
@@ -12,43 +11,33 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from sys import intern
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docwell.models import Passage
-from docwell.query.retrieval.units import cosines
+from docwell.models import Passage, Units
+from docwell.text.lexicon import beginnings
 from docwell.text.naming import file_words
 
-# A word counts by its first letters, so that "requires" finds "requirement" in any language that has endings.
-_STEM = 6
-_WORD = re.compile(r"\w+")
-_BEGINNING = re.compile(rf"\b\w{{1,{_STEM}}}")
-# Scripts that do not put spaces between words: there a pair of characters is what a word is elsewhere.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
-# "FY2022" has the words "FY" and "2022" where documents' names are told apart.
-_APART = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+# Separates "FY2022" into "FY" and "2022", to tell documents apart by name.
+_LETTERS_AND_DIGITS = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
-# The words of as many texts are remembered as the passages that a function keeps (`docwell.config`): 2 KB each.
-_TEXTS_KEPT = 8192
-# Units of this many passages for each that is wanted are looked at to cut passages down.
-_FOCUS_CANDIDATES = 5
+_NAMES_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each sign of a good passage counts beside the cosine of its own vector.
+    """How much each sign counts, beside the cosine of the passage's own vector.
 
-    `unit`: the share of the cosine that is its best part's. `words`: what a passage gains that has all the
-    words of the question that are rare among the candidates. `name`: how often a word of the question that
-    stands in the document's file name or in the section's path counts as standing in the passage.
-    `document`: what a passage gains whose document's file name has all words of the question that tell the
-    candidates' documents apart. `page`: what the best passage of each page gains, so that the first few are of
-    more pages. `whole`: how much the passage's score counts beside a unit's own, where a passage is cut down
-    (`focus`).
+    Attributes:
+        unit: the share of the cosine that comes from the passage's best unit.
+        words: the gain of a passage that has all rare words of the question.
+        name: how many occurrences in the text a word of the file name or the section's path is worth.
+        document: the gain of a passage whose file name has all words that tell the candidates' documents apart.
+        page: the gain of the best passage of each page, so that the first few cover more pages.
     """
 
     unit: float = 0.7
@@ -56,119 +45,96 @@ class Weights:
     name: float = 1.0
     document: float = 0.05
     page: float = 0.05
-    whole: float = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A candidate, its score now that of its nearest part, and what it was ranked by.
-
-    `units` has the cosine of each of its units, in order.
-    """
+class Ranked(NamedTuple):
+    """A candidate and the score it is ranked by. The passage's own score is the cosine of its nearest part."""
 
     passage: Passage
     score: float
-    units: tuple[float, ...] = ()
-
-    @classmethod
-    def by_cosine(cls, passage: Passage) -> Ranked:
-        """As it was found."""
-        return cls(passage, passage.score)
-
-
-@lru_cache(_TEXTS_KEPT)
-def words(text: str) -> tuple[str, ...]:
-    """The words of a text as they are compared.
-
-    >>> words("Requirements, required: 日本語")
-    ('requir', 'requir', '日本', '本語')
-    """
-    folded = text.casefold()
-    if folded.isascii() or not _UNSPACED.search(folded):
-        return tuple(map(intern, _BEGINNING.findall(folded)))
-    found: list[str] = []
-    for word in _WORD.findall(folded):
-        if _UNSPACED.search(word):
-            found += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
-        else:
-            found.append(word[:_STEM])
-    return tuple(map(intern, found))
 
 
 def rank(
     question: str, vector: Sequence[float], candidates: Sequence[Passage], weights: Weights | None = None
 ) -> list[Ranked]:
-    """The candidates, best first.
+    """Return the candidates, best first.
 
     Args:
-        question: as it was embedded; an empty one is ranked by vectors alone.
+        question: the text that was embedded; with "" the vectors alone decide.
         vector: the question's, of unit length.
-        candidates: what a search brought; how rare a word is, is told by them.
-        weights: what counts how much.
+        candidates: the hits of a search. They also tell how rare a word is.
+        weights: the default weights if None.
     """
     if not candidates:
         return []
-    known = weights or Weights()
-    asked = np.asarray(vector, dtype=np.float32)
-    texts = [words(one.chunk.text) for one in candidates]
+    weights = weights or Weights()
+    texts = [beginnings(one.chunk.text) for one in candidates]
     names = [_name(one.document, one.chunk.heading) for one in candidates]
-    lexical = _coverage(frozenset(words(question)), texts, names, known.name)
-    # Words that even the best candidate lacks ("explain", "calculate") are about the asking: then all count less.
-    lexical *= known.words * float(np.max(lexical))
+    lexical = _coverage(frozenset(beginnings(question)), texts, names, weights.name)
+    # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
+    lexical *= weights.words * float(np.max(lexical))
     named = _named(question, {one.document for one in candidates})
-    parts = cosines([one.units for one in candidates], asked)
+    parts = cosines([one.units for one in candidates], np.asarray(vector, dtype=np.float32))
     ranked = []
-    for passage, near, gained in zip(candidates, parts, lexical, strict=True):
-        # A table's parts are figures that say little alone: no passage is further than it is as a whole.
+    for passage, near, gain in zip(candidates, parts, lexical, strict=True):
+        # The units of a table are figures that say little alone, so the whole counts as a part too.
         best = max(float(np.max(near, initial=-1.0)), passage.score)
-        score = (1 - known.unit) * passage.score + known.unit * best + float(gained)
-        score += known.document * named[passage.document]
-        ranked.append(Ranked(replace(passage, score=best), score, tuple(near.tolist())))
+        score = (1 - weights.unit) * passage.score + weights.unit * best + float(gain)
+        score += weights.document * named[passage.document]
+        ranked.append(Ranked(replace(passage, score=best), score))
     ranked.sort(key=lambda one: -one.score)
-    _lead(ranked, known.page)
-    return sorted(ranked, key=lambda one: -one.score)
+    return sorted(_with_page_gain(ranked, weights.page), key=lambda one: -one.score)
 
 
-def _lead(ranked: list[Ranked], gain: float) -> None:
-    """Raise the first passage of each page."""
-    led: set[tuple[str, str, int]] = set()
-    for place, one in enumerate(ranked):
-        page = (one.passage.document, one.passage.generation, one.passage.chunk.page_start)
-        if page not in led:
-            led.add(page)
-            ranked[place] = replace(one, score=one.score + gain)
+def cosines(units: Sequence[Units], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the (n,) float32 cosines of each chunk's units to a vector of unit length; (0,) without units."""
+    joined = np.frombuffer(b"".join(one.vectors for one in units), dtype=np.int8)
+    packed = joined.reshape(-1, len(vector)).astype(np.float32)
+    near = packed @ vector / np.maximum(np.linalg.norm(packed, axis=1), 1.0)
+    ends = np.cumsum([len(one.spans) for one in units])
+    return np.split(near, ends[:-1]) if units else []
+
+
+def _with_page_gain(ranked: Sequence[Ranked], gain: float) -> list[Ranked]:
+    """Return the passages with a higher score for the first of each page."""
+    pages: set[tuple[str, str, int]] = set()
+    raised: list[Ranked] = []
+    for passage, score in ranked:
+        page = (passage.document, passage.generation, passage.chunk.page_start)
+        raised.append(Ranked(passage, score if page in pages else score + gain))
+        pages.add(page)
+    return raised
 
 
 def _named(question: str, documents: Collection[str]) -> dict[str, float]:
-    """How far a question names each document, 0 to 1: the share, by rarity, of its words that are in file names.
+    """Return how far the question names each document: the share, by rarity, of its words in file names (0 to 1).
 
-    A word that all the file names have tells none apart.
+    A word that is in all file names counts nothing.
     """
-    asked = frozenset(words(_APART.sub(" ", question)))
+    asked = frozenset(beginnings(_LETTERS_AND_DIGITS.sub(" ", question)))
     has = {document: asked & _file_name(document) for document in documents}
-    often = Counter(word for own in has.values() for word in own)
-    rarity = {word: math.log((len(has) + 1) / count) for word, count in often.items() if count < len(has)}
+    counts = Counter(word for own in has.values() for word in own)
+    rarity = {word: math.log((len(has) + 1) / count) for word, count in counts.items() if count < len(has)}
     total = sum(rarity.values()) or 1.0
     return {document: sum(rarity.get(word, 0.0) for word in own) / total for document, own in has.items()}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(_NAMES_KEPT)
 def _file_name(document: str) -> frozenset[str]:
-    return frozenset(words(_APART.sub(" ", file_words(document))))
+    return frozenset(beginnings(_LETTERS_AND_DIGITS.sub(" ", file_words(document))))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(_NAMES_KEPT)
 def _name(document: str, heading: str) -> frozenset[str]:
-    """The words of what a document and a section are called."""
-    return frozenset(words(f"{file_words(document)} {heading}"))
+    return frozenset(beginnings(f"{file_words(document)} {heading}"))
 
 
 def _coverage(
     question: frozenset[str], texts: Sequence[Sequence[str]], names: Sequence[frozenset[str]], name_weight: float
 ) -> NDArray[np.float64]:
-    """(n,) BM25 of each text over the most that a text could have: 0 to about 1.
+    """Return (n,) BM25 of each text over the highest possible: 0 to about 1.
 
-    A word of more than half of the texts counts nothing: it tells none of them apart.
+    A word that is in over half of the texts counts nothing.
     """
     counts = [Counter(filter(question.__contains__, text)) for text in texts]
     lengths = np.array([len(text) for text in texts], dtype=np.float64)
@@ -182,46 +148,3 @@ def _coverage(
         total += rarity * often * (_K1 + 1) / (often + saturation)
         most += rarity
     return total / most if most else total
-
-
-def focus(question: str, ranked: Sequence[Ranked], top_k: int, weights: Weights | None = None) -> list[Passage]:
-    """The best `top_k` passages, each cut down to the part that has the best units, best first.
-
-    Units are taken one by one, the best first, by their own cosine and words and by their passage's score; until
-    a passage more than `top_k` would be begun. What lies between the first and the last unit taken of a passage is
-    kept too, so that it reads on.
-    """
-    known = weights or Weights()
-    among = ranked[: top_k * _FOCUS_CANDIDATES]
-    spans = [
-        (one, span) for one in among for span in one.passage.units.spans or ((0, len(one.passage.chunk.text)),)
-    ]
-    texts = [words(one.passage.chunk.text[start:end]) for one, (start, end) in spans]
-    lexical = _coverage(frozenset(words(question)), texts, [frozenset()] * len(texts), 0.0) if texts else ()
-    near = [cosine for one in among for cosine in one.units or (one.passage.score,)]
-    scores = [
-        cosine + known.words * float(share) + known.whole * one.score
-        for (one, _), cosine, share in zip(spans, near, lexical, strict=True)
-    ]
-    kept: dict[str, tuple[Passage, int, int]] = {}
-    for place in sorted(range(len(spans)), key=lambda place: -scores[place]):
-        one, (start, end) = spans[place]
-        if one.passage.id not in kept and len(kept) == top_k:
-            break
-        _, first, last = kept.get(one.passage.id, (one.passage, start, end))
-        kept[one.passage.id] = (one.passage, min(first, start), max(last, end))
-    return [_cut(passage, start, end) for passage, start, end in kept.values()]
-
-
-def _cut(passage: Passage, start: int, end: int) -> Passage:
-    """The passage with a part of its text; `tokens` is about as much less."""
-    chunk = passage.chunk
-    share = (end - start) / max(1, len(chunk.text))
-    part = replace(
-        chunk,
-        text=chunk.text[start:end],
-        start=chunk.start + start,
-        end=chunk.start + end,
-        tokens=max(1, round(chunk.tokens * share)),
-    )
-    return replace(passage, chunk=part)

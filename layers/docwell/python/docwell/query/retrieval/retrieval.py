@@ -1,4 +1,4 @@
-"""What a question may see, and the passages that it finds there."""
+"""Find the passages for a question: search, rank, drop hits that are not live, join neighbours."""
 
 from __future__ import annotations
 
@@ -8,134 +8,79 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Protocol
 
-from docwell.errors import BadInput, NotFound
+from docwell.errors import BadInput
 from docwell.identity import Principal
-from docwell.models import Passage, Status, Units, collection_of
-from docwell.ports import Catalogue, LiveDocument, LiveDocuments, VectorIndex
+from docwell.models import Passage, Units
+from docwell.ports import VectorIndex
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.retrieval.merging import merge
-from docwell.query.retrieval.ranking import Ranked, Weights, focus, rank
-from docwell.query.retrieval.scope import select
+from docwell.query.retrieval.ranking import Weights, rank
+from docwell.query.retrieval.scope import QueryLedger, Scope, find_scope
 
-# A generation that is being replaced has hits that are dropped, so more are asked for than are needed.
-_SPARE_HITS = 10
 CANDIDATES = 100
-_SEARCHES_AT_ONCE = 8
-# So many hits are looked at (of about 4 KB each) and no more, however many are not live or do not fit a filter.
+# A generation that is being replaced has hits that are dropped, so ask for more hits than needed.
+_SPARE_HITS = 10
+# The most hits of one search, at about 4 KB each, however many are not live or do not match the filter.
 DEEPEST = 2000
+_DEEPER = 4
+_SEARCHES_AT_ONCE = 8
 
-# Said alike of what does not exist and of what is somebody else's.
-NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
-NO_DOCUMENT = "no document has this key"
-TOO_FEW_FIT = "the filter leaves too few of too many documents: narrow it by a collection, a prefix or documents"
-
-
-class FilteredCatalogue(Catalogue, LiveDocuments, Protocol):
-    """The ledger as questions need it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where to search: collections that exist and that the caller may read, or some documents of them.
-
-    Every hit must fit the `filter`. `documents` has by collection those that did; None where they are not known.
-    """
-
-    collections: tuple[str, ...]
-    filter: Filter = ANY
-    documents: Mapping[str, tuple[str, ...]] | None = None
-
-    def within(self, collection: str) -> tuple[str, ...] | None:
-        """The documents of a collection to search in; None: all of them."""
-        return self.documents[collection] if self.documents is not None else None
+TOO_FEW_MATCH = "the filter leaves too few of too many documents: narrow it by a collection, a prefix or documents"
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Live passages by meaning and by words.
+    """Finds live passages by meaning and by words.
 
-    The `candidates` nearest ones are ranked again: more find little more and cost time. Those that stand beside
-    each other on a page are given as one (`docwell.query.retrieval.merging`). `focused` cuts each down to its
-    part that answers
-    instead: shorter prompts, and less around the answer.
+    A search brings the `candidates` nearest chunks and they are ranked again: more of them find little more and
+    cost time. Chunks that follow each other on a page become one passage.
     """
 
-    catalogue: FilteredCatalogue
+    catalogue: QueryLedger
     index: VectorIndex
     candidates: int = CANDIDATES
     weights: Weights = field(default_factory=Weights)
-    focused: bool = False
 
     def scope(
         self, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter = ANY
     ) -> Scope:
-        """What of the collections (none: all) and the document the principal may see, and the filter wants.
+        """Return where to search. No `collections` means all that the principal may read.
 
         Raises:
-            NotFound: one of them does not exist, or is not this principal's; so with the filter's documents.
+            NotFound: a collection or document does not exist, or the principal may not read it.
         """
-        named = wanted.documents if document is None else (document,)
-        if named:
-            homes = {collection_of(key) for key in named}
-            if not all(principal.may_read(home) and (not collections or home in collections) for home in homes):
-                raise NotFound(NO_DOCUMENT)
-            live = self.catalogue.described(named) if wanted else {}
-            if any(key not in live and not self._is_there(key) for key in named):
-                raise NotFound(NO_DOCUMENT)
-            return (
-                _among(live, wanted)
-                if wanted
-                else Scope(tuple(homes), documents=dict.fromkeys(homes, tuple(named)))
-            )
-        visible = [name for name in self.index.collections() if principal.may_read(name)]
-        if not set(collections) <= set(visible):
-            raise NotFound(NO_COLLECTION)
-        scope = Scope(tuple(collections or visible), filter=wanted)
-        found = select(self.catalogue, scope.collections, wanted) if wanted else None
-        return scope if found is None else replace(scope, collections=tuple(found), documents=found)
+        return find_scope(self.catalogue, self.index, principal, collections, document, wanted)
 
     def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
-        """Return the `top_k` best live passages, best first; nearest first without a question.
+        """Return the `top_k` best live passages, best first. Without a question, rank by cosine alone.
 
-        Raises `BadInput` for a filter that leaves less than that of more documents than can be looked through.
+        Raises:
+            BadInput: too many documents to look through, and fewer than `top_k` passages match the filter.
         """
         wanted = max(top_k, self.candidates if question else top_k) + _SPARE_HITS
         while True:
             hits = self._hits(scope, vector, wanted)
-            ranked = rank(question, vector, hits, self.weights) if question else list(map(Ranked.by_cosine, hits))
-            live = _Live(ranked, lambda keys: self._live_generations(scope, keys), top_k)
-            found = self._best(question, live, top_k)
-            # Hits that are not live can crowd out those that are: then look deeper, as deep as there is.
+            ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
+            live = _Live(ranked, lambda keys: self._generations(scope, keys), top_k)
+            found = merge(live, top_k) if question else list(islice(live, top_k))
+            # Hits that are not live can crowd out live ones, so search deeper.
             if len(found) >= top_k or not live.dropped or len(hits) < wanted:
                 break
             if wanted >= DEEPEST:
                 if scope.filter and scope.documents is None and live.kept < top_k:
-                    raise BadInput(TOO_FEW_FIT)
+                    raise BadInput(TOO_FEW_MATCH)
                 break
-            wanted = min(wanted * 4, DEEPEST)
-        # What they were ranked by has served.
+            wanted = min(wanted * _DEEPER, DEEPEST)
+        # Drop the unit vectors; only ranking needs them.
         return [replace(one, units=Units()) for one in found]
 
-    def _is_there(self, key: str) -> bool:
-        # The row of a deleted document stays; its key names as little as one that never was.
-        record = self.catalogue.get(key)
-        return record is not None and record.status is not Status.DELETED
-
-    def _best(self, question: str, live: Iterator[Ranked], top_k: int) -> list[Passage]:
-        if not question:
-            return [one.passage for one in islice(live, top_k)]
-        if self.focused:
-            return focus(question, list(live), top_k, self.weights)
-        return merge((one.passage for one in live), top_k)
-
-    def _live_generations(self, scope: Scope, keys: Sequence[str]) -> Mapping[str, str]:
-        """The live generation of each of the documents that has one and fits the filter, read consistently."""
+    def _generations(self, scope: Scope, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the live generation of each document that has one and matches the filter, read consistently."""
         if not scope.filter:
             return self.catalogue.live(keys)
         live = self.catalogue.described(keys)
-        return {key: one.generation for key, one in live.items() if scope.filter.fits(key, one.attributes)}
+        return {key: one.generation for key, one in live.items() if scope.filter.matches(key, one.attributes)}
 
     def _hits(self, scope: Scope, vector: Sequence[float], k: int) -> list[Passage]:
         if len(scope.collections) == 1:
@@ -147,15 +92,15 @@ class Retrieval:
             return heapq.nlargest(k, chain.from_iterable(found), key=lambda hit: hit.score)
 
 
-class _Live(Iterator[Ranked]):
-    """Those of the ranked whose generation is the live one. The ledger is asked for as many as are taken.
+class _Live(Iterator[Passage]):
+    """Iterates over the passages whose generation is live, and counts those kept and dropped.
 
-    Asked once for each document, so that one answer has one generation of it: of the first `2 * top_k` documents,
-    and then of twice as many each time. `kept` and `dropped` count what was looked at.
+    It asks the ledger once for each document, so that one answer has one generation of it: first for `2 * top_k`
+    documents, then for twice as many each time.
     """
 
     def __init__(
-        self, ranked: Sequence[Ranked], generations: Callable[[Sequence[str]], Mapping[str, str]], top_k: int
+        self, ranked: Sequence[Passage], generations: Callable[[Sequence[str]], Mapping[str, str]], top_k: int
     ) -> None:
         self._left = deque(ranked)
         self._generations = generations
@@ -163,31 +108,21 @@ class _Live(Iterator[Ranked]):
         self._documents = 2 * top_k
         self.kept = self.dropped = 0
 
-    def __next__(self) -> Ranked:
+    def __next__(self) -> Passage:
         while self._left:
             one = self._left.popleft()
-            document, generation = one.passage.document, one.passage.generation
-            if document not in self._known:
-                self._ask(document)
-            if self._known[document] == generation:
+            if one.document not in self._known:
+                self._ask(one.document)
+            if self._known[one.document] == one.generation:
                 self.kept += 1
                 return one
             self.dropped += 1
         raise StopIteration
 
     def _ask(self, document: str) -> None:
-        coming = (one.passage.document for one in self._left)
-        unknown = dict.fromkeys(key for key in chain((document,), coming) if key not in self._known)
+        documents = chain((document,), (one.document for one in self._left))
+        unknown = dict.fromkeys(key for key in documents if key not in self._known)
         keys = list(islice(unknown, self._documents))
         live = self._generations(keys)
         self._known |= {key: live.get(key) for key in keys}
         self._documents *= 2
-
-
-def _among(live: Mapping[str, LiveDocument], wanted: Filter) -> Scope:
-    """Those of the documents that fit."""
-    found: dict[str, tuple[str, ...]] = {}
-    for key, one in live.items():
-        if wanted.fits(key, one.attributes):
-            found[collection_of(key)] = (*found.get(collection_of(key), ()), key)
-    return Scope(tuple(found), filter=wanted, documents=found)

@@ -1,0 +1,57 @@
+"""The `docwell` program. Results go to standard output; progress, warnings and errors to standard error."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+
+import typer
+
+from docwell.cli import asking, documents, operations, principals, prompts, receipts
+from docwell.cli.command import FailingGroup, group
+
+# \b keeps Typer from joining the lines that follow it.
+HELP = """Drop PDFs into a bucket, ask questions, get answers that cite the page.
+
+Each connection setting comes from the first of these that has it:
+
+\b
+  1. flags, such as --endpoint and --bucket, after the command
+  2. the environment: DOCWELL_ENDPOINT, DOCWELL_BUCKET, DOCWELL_API_KEY, AWS_*
+  3. docwell.toml in this folder, else ~/.config/docwell/config.toml
+     (--profile NAME selects one of the file's profiles)
+  4. without any endpoint so far, the local stack (make up) of this folder
+     or of one above it
+
+\b
+Exit status:
+  0  done
+  1  error: the server refused, or cannot be reached
+  2  wrong usage or settings
+  3  put: a document ended REJECTED, FAILED or EMPTY
+  4  ask: the documents do not answer the question
+"""
+
+app = group(FailingGroup)
+
+
+@app.callback(help=HELP)
+def main() -> None:
+    """Prepare the output: show a character that the terminal lacks as its code instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+for part in (documents, asking, receipts, operations):
+    app.add_typer(part.app)
+app.add_typer(principals.app, name="principals")
+app.add_typer(prompts.app, name="prompts")
+
+
+@app.command()
+def version() -> None:
+    """Print the installed version of docwell."""
+    from importlib.metadata import version as installed_version
+
+    typer.echo(f"docwell {installed_version('docwell')}")

@@ -1,0 +1,154 @@
+"""The dead-letter queue of the ingest queue."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from docwell.cli.failure import Failure
+from docwell.cli.remote import Api, Json, aws_client, plain_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from docwell.cli.settings import Settings
+
+_BATCH = 10  # the most that SQS returns at once
+# Long enough to receive the whole queue. Messages that stay are made visible again at once.
+_VISIBILITY_S = 300
+# Messages that fail again during the redrive come back; stop after this many more than there were at the start.
+_SLACK = 10
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    """One message that ingest gave up. `sent_at` is in seconds since the epoch."""
+
+    body: str
+    receipt: str
+    receives: int
+    sent_at: float
+    key: str | None
+    kind: str
+    redriven: bool = False
+
+    def as_json(self, record: Json | None) -> Json:
+        """Return the message for display, with the status from the API's `record` of its document."""
+        known = record or {}
+        return {
+            "document": self.key,
+            "kind": self.kind,
+            "receives": self.receives,
+            "sent_at": self.sent_at,
+            **{name: known.get(name) for name in ("status", "reason", "detail")},
+            "redriven": self.redriven,
+        }
+
+
+class DeadLetters:
+    """Moves messages back to the ingest queue. Raises `Failure` where the queue has no dead-letter queue."""
+
+    def __init__(self, settings: Settings) -> None:
+        name = settings.need("queue")
+        with plain_failures(f"cannot use queue {name}"):
+            self._sqs: SQSClient = aws_client(settings, "sqs", settings.aws_endpoint)
+            self._queue = self._url(name)
+            policy = json.loads(self._attribute(self._queue, "RedrivePolicy") or "{}")
+            target = policy.get("deadLetterTargetArn")
+            if not target:
+                raise Failure(f"queue {name} has no dead-letter queue: check --queue")
+            self._dead = self._url(target.rsplit(":", 1)[1])
+
+    def redrive(self, key: str | None, *, dry_run: bool) -> list[DeadLetter]:
+        """Move the messages (with `key` only those of one document) to the ingest queue; return all of them.
+
+        Each message is sent before it is deleted: a duplicate does no harm, a lost message would.
+        """
+        letters: list[DeadLetter] = []
+        with plain_failures("cannot redrive"):
+            try:
+                for letter in self._receive():
+                    letters.append(letter)
+                    if dry_run or (key is not None and letter.key != key):
+                        continue
+                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.body)
+                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.receipt)
+                    letter.redriven = True
+            finally:
+                for letter in letters:
+                    if not letter.redriven:
+                        self._sqs.change_message_visibility(
+                            QueueUrl=self._dead, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+                        )
+        return letters
+
+    def _receive(self) -> Iterator[DeadLetter]:
+        most = int(self._attribute(self._dead, "ApproximateNumberOfMessages") or 0) + _SLACK
+        while most > 0:
+            answer = self._sqs.receive_message(
+                QueueUrl=self._dead,
+                MaxNumberOfMessages=_BATCH,
+                VisibilityTimeout=_VISIBILITY_S,
+                WaitTimeSeconds=1,
+                AttributeNames=["All"],
+            )
+            messages = answer.get("Messages", [])
+            if not messages:
+                return
+            most -= len(messages)
+            yield from map(_letter, messages)
+
+    def _url(self, name: str) -> str:
+        return name if "://" in name else self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
+
+    def _attribute(self, url: str, name: QueueAttributeNameType) -> str | None:
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return answer.get("Attributes", {}).get(name)
+
+
+def known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str, Json]:
+    """Return the API's records of the letters' documents; nothing where the API cannot be reached."""
+    known: dict[str, Json] = {}
+    with suppress(Failure):
+        api = Api(settings, 30.0)
+        for key in {letter.key for letter in letters if letter.key is not None}:
+            known[key] = api.document(key) or {}
+    return known
+
+
+def _letter(message: MessageTypeDef) -> DeadLetter:
+    attributes = message.get("Attributes", {})
+    key, kind = subject(message["Body"])
+    return DeadLetter(
+        body=message["Body"],
+        receipt=message["ReceiptHandle"],
+        receives=int(attributes.get("ApproximateReceiveCount", 1)),
+        sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
+        key=key,
+        kind=kind,
+    )
+
+
+def subject(body: str) -> tuple[str | None, str]:
+    """Return the key that a message is about (None where it cannot be read) and the kind of the message.
+
+    >>> subject('{"docwell": {"key": "a.pdf", "version": "v", "pipeline": "p", "range": 3}}')
+    ('a.pdf', 'range 3')
+    """
+    try:
+        event = json.loads(body)
+        if "docwell" in event:
+            own = event["docwell"]
+            kinds = [name for name in ("rebuild", "sweep") if own.get(name)]
+            return str(own["key"]), f"range {own['range']}" if "range" in own else " ".join(kinds) or "hint"
+        record = event["Records"][0]
+        return unquote_plus(record["s3"]["object"]["key"]), str(record.get("eventName", "notification"))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None, "unknown"

@@ -1,0 +1,145 @@
+"""`docwell put | status | rm`: upload documents, follow them, remove them."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.remote import Api, Bucket, Json
+from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
+from docwell.models import Status
+
+_WATCH_S = 2.0
+_NOT_INDEXED = (Status.REJECTED, Status.FAILED, Status.EMPTY)
+
+app = group()
+
+
+@app.command(cls=ConnectedCommand)
+def put(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|FOLDER...", exists=True, help="PDF files, or folders with *.pdf files."),
+    ],
+    *,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--collection",
+            "--prefix",
+            metavar="NAME",
+            help="Folder of the bucket, such as reports or reports/2026.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Whole key of a single file, such as reports/q3.pdf.")
+    ] = None,
+    waiting: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")
+    ] = True,
+    stall: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Give up after this many seconds without any progress."),
+    ] = 300.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Upload PDFs and wait until they can be asked about.
+
+    A file goes under its name, a file of a folder under its path below that folder. The first folder
+    of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY.
+    """
+    uploads = plan(paths, prefix, key)
+    _warn_of_other_files(uploads)
+    bucket = Bucket(ctx.obj)
+    api = Api(ctx.obj, 30.0) if waiting else None
+    if api:
+        api.check()
+    _upload(uploads, bucket)
+    if api:
+        with display.live_documents() as show:
+            wait(uploads, api, bucket, stall, lambda: show([upload.as_json() for upload in uploads]))
+    records = [upload.as_json() for upload in uploads]
+    if as_json:
+        display.show_json({"documents": records})
+    else:
+        display.console().print(display.document_table(records))
+    if any(record["status"] in _NOT_INDEXED for record in records):
+        raise typer.Exit(ExitCode.NOT_INDEXED)
+
+
+def _warn_of_other_files(uploads: list[Upload]) -> None:
+    for upload in uploads:
+        if not looks_like_pdf(upload.path):
+            typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
+
+
+def _upload(uploads: list[Upload], bucket: Bucket) -> None:
+    with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
+        for upload in uploads:
+            upload.version = bucket.upload(upload.path, upload.key, partial(advance, upload.key))
+
+
+@app.command(cls=ConnectedCommand)
+def status(
+    ctx: typer.Context,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Show this document in full.")] = None,
+    *,
+    collection: Annotated[str | None, typer.Option(metavar="NAME", help="Only this collection.")] = None,
+    wanted: Annotated[
+        Status | None, typer.Option("--status", case_sensitive=False, help="Only documents with this status.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until no document is PENDING.")] = False,
+    timeout: TimeoutOption = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the status of documents, and why one was not indexed."""
+    api = Api(ctx.obj, timeout)
+    records = _records(api, key, collection, wanted)
+    if watch:
+        with display.live_documents() as show:
+            while any(record.get("status") == Status.PENDING for record in records):
+                show(records)
+                time.sleep(_WATCH_S)
+                records = _records(api, key, collection, wanted)
+    if as_json:
+        display.show_json(records[0] if key is not None else {"documents": records})
+    elif key is not None:
+        display.console().print(display.document_details(records[0]))
+    elif records:
+        display.console().print(display.document_table(records))
+    else:
+        typer.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
+
+
+def _records(api: Api, key: str | None, collection: str | None, wanted: Status | None) -> list[Json]:
+    if key is None:
+        return api.documents(collection, wanted)
+    record = api.document(key)
+    if record is None:
+        raise Failure(f"there is no document {key!r}; `docwell status` lists the documents")
+    return [record]
+
+
+@app.command(cls=ConnectedCommand)
+def rm(
+    ctx: typer.Context,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the documents to remove.")],
+) -> None:
+    """Remove documents from the bucket. Ingest then removes them from the index."""
+    bucket = Bucket(ctx.obj)
+    missing = [key for key in keys if bucket.version(key) is None]
+    if missing:
+        raise Failure(
+            f"not in the bucket: {', '.join(missing)}; nothing was removed. `docwell status` lists the documents"
+        )
+    for key in keys:
+        bucket.delete(key)
+        typer.echo(f"removed {display.clean(key)}")

@@ -1,0 +1,89 @@
+"""Refuse a question before asking the model if its passages cannot answer it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from docwell.models import Passage
+from docwell.query.checking.facts import DATES, Figure, Known, Name, figures, names
+from docwell.text.lexicon import content_words, script
+
+_WORDS_WEIGHT = 0.5
+# From this relevance on, a name that the passages lack is more often misspelt or implied than another's.
+CERTAIN_RELEVANCE = 0.9
+_YEARS = range(1000, 2200)
+# Enough letters to know the script.
+_SCRIPT_CHARACTERS = 2000
+
+
+def is_hopeless(question: str, passages: Sequence[Passage], min_score: float, min_relevance: float) -> bool:
+    """Return whether the passages cannot answer, so that the model is not tempted to invent.
+
+    They cannot if none reaches `min_score` or `min_relevance`, or if all lack a name or year of the question.
+    """
+    # The first passage is not always the nearest: words count in the ranking too.
+    if max((passage.score for passage in passages), default=-1.0) < min_score:
+        return True
+    fit = relevance(question, passages)
+    if fit < min_relevance:
+        return True
+    return bool(question_names_missing(question, passages, certain=fit >= CERTAIN_RELEVANCE))
+
+
+def relevance(question: str, passages: Sequence[Passage]) -> float:
+    """Return how well the best passage fits: its cosine, and half the share of the question's words that it holds.
+
+    The cosine alone lets passages on the same topic through; words alone miss paraphrases.
+    """
+    asked = content_words(question)
+    return max(
+        (
+            passage.score + _WORDS_WEIGHT * len(asked & content_words(passage.chunk.text)) / max(len(asked), 1)
+            for passage in passages
+        ),
+        default=-1.0,
+    )
+
+
+def question_names_missing(
+    question: str, passages: Sequence[Passage], *, certain: bool = False
+) -> tuple[str, ...]:
+    """Return the names and years of a question that neither the passages nor their documents' keys hold.
+
+    A name is missing if its last word is. A year is missing if its neighbours are too, because seasons and fiscal
+    years differ from calendar years by one. An acronym can be the asker's own: it is missing only if every other
+    name is. With `certain`, years may be implied, and so may names beside one that is not missing. Nothing is
+    missing in passages of another script than the question's.
+    """
+    if not passages or not _same_script(question, passages):
+        return ()
+    known = Known([*(passage.chunk.text for passage in passages), *(passage.document for passage in passages)])
+    last_words = {_name_key(name): name for name in names(question)}
+    missing = [name for name in last_words.values() if not known.has_name(name)]
+    standing = [name for name in last_words.values() if name not in missing]
+    if certain and any(name.written.lower() not in DATES for name in standing):
+        missing = []
+    elif standing:
+        missing = [name for name in missing if not name.is_short]
+    years = [] if certain else [figure for figure in figures(question) if _years(figure)]
+    wrong = [year.written for year in years if not any(known.has_figure(near) for near in _neighbours(year))]
+    return tuple(dict.fromkeys([*(name.written for name in missing), *wrong]))
+
+
+def _name_key(name: Name) -> str:
+    """Return what the words of one name share. An acronym is a name by itself."""
+    return name.written if name.is_short else name.initials or name.written
+
+
+def _years(figure: Figure) -> list[int]:
+    return [int(form) for form in figure.forms if form.isdecimal() and int(form) in _YEARS]
+
+
+def _neighbours(figure: Figure) -> list[Figure]:
+    """Return the years that a figure can be, each with the one before and after it."""
+    return [Figure(figure.written, frozenset({str(year + by)})) for year in _years(figure) for by in (-1, 0, 1)]
+
+
+def _same_script(question: str, passages: Sequence[Passage]) -> bool:
+    texts = " ".join(passage.chunk.text for passage in passages)
+    return script(question) == script(texts[:_SCRIPT_CHARACTERS])

@@ -1,0 +1,119 @@
+"""The documentation names only links, commands, paths, settings and resources that exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from docwell import config
+
+ROOT = Path(__file__).parents[2]
+ALL_PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in ALL_PAGES if "generated" not in page.parts]
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+MOST_WORDS = 25_000  # 18,000 when every page is rewritten
+# These read variables that no settings class has.
+TOOLS = ("scripts/install-for-lambda", "layers/embedder/download/fetch.py", "infra/report.py")
+FOLDERS = r"docwell|benchmarks|docs|examples|functions|infra|layers|requirements|scripts|tests|\.github"
+NOT_COMMITTED = ("layers/embedder/model", "docs/generated")
+SOURCES = ("template.yaml", "infra/*.yaml", "infra/**/*.py", "layers/docwell/**/*.py", "benchmarks/**/*.py")
+
+
+def code_of(page: Path) -> str:
+    """Return the code spans, and the lines of fenced blocks without their comments."""
+    text = page.read_text()
+    blocks = "".join(re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([*re.findall(r"`([^`]+)`", prose), re.sub(r"(?m)(^|\s)#.*$", "", blocks)])
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", "\n".join(re.findall(r"^#+ (.+)$", text, re.MULTILINE)))
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings.lower().split("\n")}
+
+
+def commands(group: Any, name: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each command and group by its full name, with its parameters."""
+    yield name, group.get_params(typer.Context(group))
+    for word, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{name} {word}")
+
+
+@cache
+def docwell() -> dict[str, list[Any]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, name = project["scripts"]["docwell"].split(":")
+    return dict(commands(typer.main.get_command(getattr(importlib.import_module(module), name)), "docwell"))
+
+
+@cache
+def words_of_sources() -> set[str]:
+    return set(
+        re.findall(r"\w+", " ".join(path.read_text() for pattern in SOURCES for path in ROOT.glob(pattern)))
+    )
+
+
+@EACH_PAGE
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert "://" in target or file.exists(), target
+        assert "://" in target or not anchor or anchor in anchors_of(file), target
+
+
+@EACH_PAGE
+def test_every_make_target_exists(page: Path) -> None:
+    known = re.findall(r"^(?:\.PHONY:|BENCHES :=) (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*[a-z])(?![a-z…-])", code_of(page)))
+    assert named <= set(" ".join(known).split())
+
+
+@EACH_PAGE
+def test_every_command_and_its_options_exist(page: Path) -> None:
+    known = docwell()
+    for line in re.findall(r"^(?:\$ )?(docwell [a-z].*)$", code_of(page), re.MULTILINE):
+        words = line.split()
+        group = f"{words[0]} {words[1]} "
+        name = " ".join(words[: 3 if any(one.startswith(group) for one in known) else 2])
+        assert name in known, line
+        options = {flag for option in known[name] for flag in (*option.opts, *option.secondary_opts)}
+        assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= options | {"--help"}, line
+
+
+@EACH_PAGE
+def test_every_path_in_code_exists(page: Path) -> None:
+    for name in re.findall(rf"(?<![\w./~-])((?:{FOLDERS})/[\w./-]*\w/?)", code_of(page)):
+        path = ROOT / (f"layers/docwell/python/{name}" if name.startswith("docwell/") else name)
+        assert path.exists() or name.startswith(NOT_COMMITTED), name
+
+
+@EACH_PAGE
+def test_every_variable_is_a_setting(page: Path) -> None:
+    classes = [kind for kind in vars(config).values() if hasattr(kind, "model_fields")]
+    fields = {f"DOCWELL_{field.upper()}" for kind in classes for field in kind.model_fields}
+    options = (str(option.envvar) for parameters in docwell().values() for option in parameters)
+    tools = ((ROOT / tool).read_text() for tool in TOOLS)
+    known = fields | set(re.findall(r"\w+", " ".join([*options, *tools])))
+    assert set(re.findall(r"DOCWELL_[A-Z0-9_]*[A-Z0-9]", page.read_text())) <= known
+
+
+@EACH_PAGE
+def test_every_resource_parameter_and_metric_exists(page: Path) -> None:
+    named = re.findall(r"(?m)^([A-Z][a-z]+[A-Z]\w*)$|\b([A-Z][a-z]+[A-Z]\w*)=(?!=)", code_of(page))
+    assert {first or second for first, second in named} <= words_of_sources()
+
+
+def test_the_documentation_is_short() -> None:
+    words = [word for page in PAGES for word in page.read_text().split() if any(map(str.isalnum, word))]
+    assert len(words) <= MOST_WORDS

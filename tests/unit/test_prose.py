@@ -1,0 +1,65 @@
+"""Docstrings and comments keep to plain English in the folders that are listed here."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Add a folder when its docstrings and comments are rewritten.
+PLAIN = (
+    "examples",
+    "functions",
+    "layers/docwell/python/docwell/cli",
+    "layers/docwell/python/docwell/query/checking",
+    "layers/docwell/python/docwell/query/retrieval",
+    "tests/e2e",
+    "tests/unit/cli",
+    "tests/unit/query/checking",
+    "tests/unit/query/retrieval",
+)
+FILES = [path for folder in PLAIN for path in sorted((ROOT / folder).rglob("*.py"))]
+
+DANGLING = re.compile(r"(What|Those|That|As|Who|Whoever|Nobody|Somebody|Of|Said)\b")
+DIALECT = re.compile(
+    r"\b(nobody|whoever|somebody|(is|are) told|stands in|once more|no more(?! than)"
+    r"|of (its|their) own|mend(s|ed)?)\b",
+    re.IGNORECASE,
+)
+
+
+def findings(source: str) -> list[str]:
+    """Return the docstrings with a dangling first word, and the docstrings and comments with a dialect phrase."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    docstrings = [text for node in nodes if (text := ast.get_docstring(node))]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    dangling = [text for text in docstrings if DANGLING.match(text)]
+    return dangling + [text for text in (*docstrings, *comments) if DIALECT.search(text)]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_docstrings_and_comments_are_plain_english(file: Path) -> None:
+    assert findings(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('"""What is kept."""', 1),
+        ('def f():\n    """As the host says."""', 1),
+        ("x = 1  # Nobody waits for it.", 1),
+        ("x = 1  # What fits no more is dropped.", 1),
+        ("x = 1  # No more than 5.", 0),
+        ('"""Return the kept passages."""', 0),
+        ('text = "Nobody"', 0),
+    ],
+)
+def test_a_dangling_docstring_or_a_dialect_phrase_is_found(source: str, count: int) -> None:
+    assert len(findings(source)) == count
