@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 from urllib.parse import quote
 
 import httpx
 
 from docwell.http import sse
 from infra.local.stack import Stack
+from infra.local.supervisor import running_stack
 
 SSE = sse.CONTENT_TYPE
 
@@ -112,6 +116,16 @@ class Doors:
         events = tuple(events_of(text)) if kind == SSE else ()
         whole = None if kind == SSE else _json(text)
         return Seen(status, kind, whole, seconds, events, broken, dict(headers))
+
+
+@contextmanager
+def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterator[Stack]:
+    """Run a stack in a new folder during the block; it takes the server at `ollama` for the user's own Ollama."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
+        if ollama is not None:
+            stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
+        yield stack.enter_context(running_stack(folder, model, **options))
 
 
 def events_of(text: str) -> list[Event]:

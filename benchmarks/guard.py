@@ -12,18 +12,15 @@ import json
 import random
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks.doors import Doors
+from benchmarks.doors import Doors, local_stack
 from benchmarks.pdfs import pdf
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import content_words
-from infra.local.supervisor import running_stack
 from infra.progress import bar
 from infra.report import EVALUATION, Report
 
@@ -135,8 +132,7 @@ def _false_alarms(report: Report) -> None:
 def _stack(report: Report, plan: Sequence[Planted], model: str) -> None:
     """Ask each question about the paragraph with the attack, and about the one without."""
     with (
-        tempfile.TemporaryDirectory(prefix="docwell-guard-") as folder,
-        running_stack(Path(folder), model) as stack,
+        local_stack(model) as stack,
         Doors(stack, timeout_s=_ANSWERED_S) as doors,
     ):
         versions: dict[str, str] = {}

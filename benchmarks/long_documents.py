@@ -10,17 +10,15 @@ from __future__ import annotations
 import io
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 import pypdf
 
+from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.uploads import MODEL, Uploads
 from benchmarks.speed.worker_memory import WorkerMemory
 from docwell.config import MIB
 from infra.local.stack import Stack
-from infra.local.supervisor import running_stack
 from infra.progress import bar
 from infra.report import Report
 
@@ -61,16 +59,10 @@ def main() -> int:
     seconds: dict[int, float] = {}
     with bar("documents", 3) as step:
         for workers in (1, 2):
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                running_stack(
-                    Path(folder),
-                    MODEL,
-                    environment={"DOCWELL_EMBED_THREADS": "1"},
-                    ingest_workers=workers,
-                    ingest_timeout_s=FUNCTION_TIMEOUT_S,
-                ) as stack,
-            ):
+            threads = {"DOCWELL_EMBED_THREADS": "1"}
+            with local_stack(
+                MODEL, environment=threads, ingest_workers=workers, ingest_timeout_s=FUNCTION_TIMEOUT_S
+            ) as stack:
                 by = f"{workers} worker{'s' if workers > 1 else ''} of {FUNCTION_TIMEOUT_S:.0f} s"
                 seconds[workers] = add(report, f"{LONG_PAGES:,} pages, {by}", stack, long, LONG_PAGES)
                 step()

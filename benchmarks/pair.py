@@ -19,7 +19,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,16 +27,17 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 
 from benchmarks.doors import Doors
 from benchmarks.events import CREATED, notification, question_event, sqs_event
+from benchmarks.fresh_function import Fresh, run_fresh
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.model_server import MODEL, model_server
-from benchmarks.speed.worker_memory import WorkerMemory, workers_of
-from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
+from benchmarks.speed.worker_memory import workers_of
+from infra.local.lambda_runtime import FunctionSpec
 from infra.local.names import ROOT
 from infra.local.stack import Stack
 from infra.measuring import Spread, in_turns, interval_of_ratio
@@ -49,13 +49,6 @@ _EXAMPLES = ROOT / "examples"
 _PAGES = 40  # less than one range, so that the document needs no second message
 _WAIT_S = 300.0
 _PAUSE_S = 0.02
-
-
-class Sample(NamedTuple):
-    """Seconds to the first answer of a fresh function, and its peak bytes."""
-
-    seconds: float
-    peak: float
 
 
 @dataclass
@@ -85,15 +78,16 @@ class Tree:
             self.doors.indexed(key, version, _WAIT_S, pause_s=_PAUSE_S)
         return time.perf_counter() - started
 
-    def fresh_query(self, questions: int) -> Sample:
-        """Start a fresh query function and ask it."""
-        return self._fresh("query", [question_event(one) for one in self.questions[:questions]])
+    def fresh_query(self, *, memory: bool = False) -> Fresh:
+        """Start a fresh query function and ask it one question, or all for its memory."""
+        questions = self.questions if memory else self.questions[:1]
+        return self._fresh("query", [question_event(one) for one in questions], memory=memory)
 
-    def fresh_ingest(self, body: bytes) -> Sample:
-        """Start a fresh ingest function and give it one document."""
+    def fresh_ingest(self, *, memory: bool = False) -> Fresh:
+        """Start a fresh ingest function and give it a short document, or a long one for its memory."""
         key = f"fresh/{next(self._numbers)}.pdf"
-        version = self.doors.put(key, body)
-        sample = self._fresh("ingest", [sqs_event(notification(CREATED, self.stack.bucket, key))])
+        version = self.doors.put(key, pages_of_words(_PAGES if memory else 2, 150))
+        sample = self._fresh("ingest", [sqs_event(notification(CREATED, self.stack.bucket, key))], memory=memory)
         self.doors.indexed(key, version, timeout_s=1)  # the function has ended: it is live now or never
         return sample
 
@@ -103,7 +97,7 @@ class Tree:
             Bucket=self.stack.bucket, NotificationConfiguration={}
         )
 
-    def _fresh(self, name: str, events: Sequence[dict[str, Any]]) -> Sample:
+    def _fresh(self, name: str, events: Sequence[dict[str, Any]], *, memory: bool) -> Fresh:
         """Start the function as the stack starts it. Raises `RuntimeError`, `FunctionError`."""
         handler = f"functions.{name}.handler.handler"
         running = workers_of(psutil.Process(self.stack.pid), handler)[0]
@@ -111,32 +105,11 @@ class Tree:
         # The working directory is this tree: PYTHONSAFEPATH keeps it off the other tree's path.
         variables = running.environ() | {"PYTHONSAFEPATH": "1"}
         spec = FunctionSpec(handler, variables, _WAIT_S, runtime=runtime, python=python, on_line=lambda _: None)
-        with WorkerMemory(handler) as memory:
-            seconds, started = list[float](), time.perf_counter()
-            environment = Environment(spec)
-            try:
-                for event in events:
-                    answer = _invoke(environment, event)
-                    if answer.get("statusCode", 200) != 200 or answer.get("batchItemFailures"):
-                        raise RuntimeError(f"{name}: {answer}")
-                    seconds.append(time.perf_counter() - started)
-            finally:
-                environment.kill()
-        return Sample(seconds[0], memory.peak.together)
-
-
-def _invoke(environment: Environment, event: dict[str, Any]) -> dict[str, Any]:
-    answer = environment.begin(json.dumps(event).encode())
-    if not isinstance(answer, Stream):
-        whole: dict[str, Any] = json.loads(answer)
-        return whole
-    free = threading.Event()
-    answer.start(lambda _: free.set())
-    metadata = answer.metadata()
-    for _ in answer:
-        pass
-    free.wait(_WAIT_S)
-    return metadata
+        fresh = run_fresh(spec, events, memory=memory)
+        for answer in fresh.answers:
+            if answer.get("statusCode", 200) != 200 or answer.get("batchItemFailures"):
+                raise RuntimeError(f"{name}: {answer}")
+        return fresh
 
 
 def check_out(commit: str) -> Path:
@@ -178,12 +151,12 @@ _BENCHES: dict[str, dict[str, Callable[[Tree], float]]] = {
     "query": {"ten questions": Tree.query},
     "ingest": {"three PDFs": Tree.ingest},
     "coldstart": {
-        "query": lambda tree: tree.fresh_query(1).seconds,
-        "ingest": lambda tree: tree.fresh_ingest(pages_of_words(2, 150)).seconds,
+        "query": lambda tree: tree.fresh_query().first,
+        "ingest": lambda tree: tree.fresh_ingest().first,
     },
     "memory": {
-        "query": lambda tree: tree.fresh_query(10).peak,
-        "ingest": lambda tree: tree.fresh_ingest(pages_of_words(_PAGES, 150)).peak,
+        "query": lambda tree: tree.fresh_query(memory=True).peak,
+        "ingest": lambda tree: tree.fresh_ingest(memory=True).peak,
     },
 }
 

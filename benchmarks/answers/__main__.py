@@ -12,15 +12,12 @@ import json
 import signal
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchmarks.answers.judge import Indexed, Judged, judge
 from benchmarks.answers.questions import Kind, Plan, plan
-from benchmarks.doors import Doors
+from benchmarks.doors import Doors, local_stack
 from infra.local.stack import DEADLINE_S
-from infra.local.supervisor import running_stack
 from infra.measuring import wilson
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
@@ -63,8 +60,7 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
     ANSWERS.parent.mkdir(parents=True, exist_ok=True)
     judged: list[Judged] = []
     with (
-        tempfile.TemporaryDirectory(prefix="docwell-answers-") as folder,
-        running_stack(Path(folder), model) as stack,
+        local_stack(model) as stack,
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         ANSWERS.open("w", encoding="utf-8") as lines,
     ):

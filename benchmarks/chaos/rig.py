@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from benchmarks.chaos.model_host import MODEL, Misdeed, ModelHost
-from benchmarks.doors import Doors, Seen
+from benchmarks.doors import Doors, Seen, local_stack
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import Proxy
-from infra.local.supervisor import running_stack
 
 KEY = "chaos/boiler.pdf"
 PAGES = [
@@ -78,18 +73,14 @@ def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
         host, chroma, ledger = ModelHost(SAYS), Proxy(), Proxy()
         for one in (host, chroma, ledger):
             stack.callback(one.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-chaos-")))
-        # The stack takes the host for the user's own Ollama, and starts no model server.
-        stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": host.url}))
         environment = {
             "DOCWELL_DEADLINE_S": str(deadline_s),
             "DOCWELL_BREAKER_REST_S": str(rest_s),
             "DOCWELL_CHROMA_URL": chroma.url,
             "AWS_ENDPOINT_URL_DYNAMODB": ledger.url,
         }
-        parts = stack.enter_context(
-            running_stack(folder, MODEL, environment=environment, ingest_workers=1, reconcile_every_s=0)
-        )
+        options = {"environment": environment, "ingest_workers": 1, "reconcile_every_s": 0}
+        parts = stack.enter_context(local_stack(MODEL, host.url, **options))
         chroma.backend_port = int(parts.chroma.rsplit(":", 1)[1])
         ledger.backend_port = int(parts.aws_endpoint.rsplit(":", 1)[1])
         doors = stack.enter_context(Doors(parts, timeout_s=4 * deadline_s + 10))

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
+from benchmarks.doors import local_stack
 from benchmarks.speed.model_server import MODEL, model_server
 from benchmarks.speed.worker_memory import workers_of
 from infra.local.stack import Stack, StackOptions
-from infra.local.supervisor import running_stack
 
 _TIMEOUT_S = 60.0
 # More clients than the gateway of a small machine queues.
@@ -125,12 +121,6 @@ class AskedStack:
 
 @contextmanager
 def asked_stack(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> Iterator[AskedStack]:
-    with ExitStack() as stack:
-        model = stack.enter_context(model_server(first_s, pace_s, tokens))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
-        # The stack takes the server for the user's own Ollama, and starts no other.
-        stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": model}))
-        parts = stack.enter_context(
-            running_stack(folder, MODEL, ingest_workers=1, reconcile_every_s=0, query_waiting=MOST_CLIENTS)
-        )
-        yield AskedStack(parts, model)
+    options = {"ingest_workers": 1, "reconcile_every_s": 0, "query_waiting": MOST_CLIENTS}
+    with model_server(first_s, pace_s, tokens) as model, local_stack(MODEL, model, **options) as stack:
+        yield AskedStack(stack, model)

@@ -8,12 +8,10 @@ model server and AWS stand-in. All files are in the machine's cache.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,13 +22,14 @@ from venv import EnvBuilder
 
 from benchmarks.chaos.rig import PAGES, QUESTION
 from benchmarks.events import CREATED, notification, question_event, sqs_event
+from benchmarks.fresh_function import run_fresh
 from benchmarks.pdfs import pdf
 from benchmarks.peers import run as peers
 from benchmarks.speed.model_server import MODEL, model_server
 from benchmarks.speed.options import BenchError, Options
 from infra.container import packages
 from infra.local.console import StackConsole
-from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
+from infra.local.lambda_runtime import FunctionSpec
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack, StackOptions, function_variables, plan
 from infra.local.supervisor import Supervisor
@@ -60,24 +59,10 @@ class _Way:
     def __call__(self) -> float:
         """Return the seconds from the start of a fresh process to its answer. Raises `FunctionError`."""
         name, event = self.begin()
-        began = time.perf_counter()
-        environment = Environment(self.spec)
-        try:
-            environment.wait_ready()
-            self.ready.append(time.perf_counter() - began)
-            answer = _whole(environment.begin(json.dumps(event).encode()))
-            done = time.perf_counter() - began
-        finally:
-            environment.kill()
-        self.errors += not self.holds(name, answer)
-        return done
-
-
-def _whole(answer: bytes | Stream) -> Any:
-    if not isinstance(answer, Stream):
-        return json.loads(answer)
-    answer.start(lambda _: None)
-    return {**answer.metadata(), "body": b"".join(answer).decode()}
+        fresh = run_fresh(self.spec, [event])
+        self.ready.append(fresh.ready)
+        self.errors += not self.holds(name, fresh.answers[0])
+        return fresh.first
 
 
 def measure(report: Report, options: Options) -> None:

@@ -11,7 +11,6 @@ Last, one worker indexes one long document, and the row says in what share of th
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pypdf
 
+from benchmarks.doors import local_stack
 from benchmarks.events import CREATED, notification, sqs_event
 from benchmarks.in_process import ingest_handler
 from benchmarks.pdfs import pages_of_words
@@ -32,7 +32,6 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestSettings
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack, function_variables
-from infra.local.supervisor import running_stack
 from infra.measuring import Spread, in_turns, ratios
 from infra.progress import bar
 from infra.report import ROOT, Report
@@ -118,12 +117,7 @@ def measure(report: Report, options: Options) -> None:
     slices = slices_of(pdfs, 1 if options.short else SLICES)
     report.add("PDFs", sum(len(one.pdfs) for one in slices), "PDFs")
     report.add("pages of them", sum(one.pages for one in slices), "pages")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running_stack(
-            Path(folder), MODEL, environment=ENVIRONMENT, ingest_workers=WORKERS, reconcile_every_s=0
-        ) as stack,
-    ):
+    with local_stack(MODEL, environment=ENVIRONMENT, ingest_workers=WORKERS, reconcile_every_s=0) as stack:
         Uploads(stack).index({f"warm-up/{i}.pdf": pdfs[0] for i in range(WORKERS)}, _TIMEOUT_S)
         ways = _Ways(stack, slices)
         names = ("docwell", *(PEERS if options.peers else ()))

@@ -7,17 +7,15 @@ which is one chunk.
 
 from __future__ import annotations
 
-import tempfile
 from itertools import cycle, islice
-from pathlib import Path
 
+from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.asking import asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.uploads import MODEL, Uploads
 from benchmarks.speed.worker_memory import Peak, WorkerMemory
-from infra.local.supervisor import running_stack
 from infra.progress import bar
 from infra.report import Report
 
@@ -54,8 +52,7 @@ def measure(report: Report, options: Options) -> None:
 def _ingest(pages: int) -> Peak:
     """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        running_stack(Path(folder), MODEL, ingest_workers=1, reconcile_every_s=0) as stack,
+        local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack,
         WorkerMemory() as memory,
     ):
         done = Uploads(stack).index({f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)

@@ -7,17 +7,15 @@ the figure's name says how many. Reconcile's time is per object in the bucket; e
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.options import Options
 from benchmarks.speed.uploads import MODEL, Indexed, Uploads
 from infra.local.functions_api import PATH
 from infra.local.stack import Stack
-from infra.local.supervisor import running_stack
 from infra.measuring import Spread
 from infra.progress import Bar, bar
 from infra.report import Report
@@ -40,7 +38,7 @@ _RECONCILE_S = 600.0
 
 def measure(report: Report, options: Options) -> None:
     """Measure pages, then documents, each followed by a reconcile of everything."""
-    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), MODEL, reconcile_every_s=0) as stack:
+    with local_stack(MODEL, reconcile_every_s=0) as stack:
         uploads = Uploads(stack)
         uploads.index({"warm-up.pdf": pages_of_words(1, WORDS)}, _TIMEOUT_S)
         _reconcile(stack)  # start its function
