@@ -32,10 +32,9 @@ from typing import Any
 import psutil
 
 from benchmarks.doors import Doors
-from benchmarks.events import CREATED, notification, question_event, sqs_event
-from benchmarks.fresh_function import Fresh, run_fresh
+from benchmarks.functions import CREATED, Fresh, notification, question_event, run_fresh, sqs_event
+from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed.model_server import MODEL, model_server
 from benchmarks.speed.worker_memory import workers_of
 from infra.local.lambda_runtime import FunctionSpec
 from infra.local.names import ROOT

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig, rig
 from benchmarks.doors import SSE, Seen
+from benchmarks.model_host import Misdeed
 from benchmarks.proxy import Fault
 from infra.progress import CONSOLE, bar
 from infra.report import Report

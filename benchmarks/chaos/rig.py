@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.chaos.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.doors import Doors, Seen, local_stack
+from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import Proxy
 
@@ -23,6 +23,8 @@ QUESTION = "When is the boiler in the cellar inspected?"
 SAYS = "The boiler in the cellar is inspected every March [1]."
 _INDEXED_S = 120.0
 _RETRY_S = 0.2
+# So long that one environment of the function never answers two questions at once.
+_ANSWER_S = 0.3
 
 
 @dataclass
@@ -70,7 +72,7 @@ def _is_answer(seen: Seen) -> bool:
 def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
     """Run a stack with one indexed document, and control its model host, Chroma and ledger."""
     with ExitStack() as stack:
-        host, chroma, ledger = ModelHost(SAYS), Proxy(), Proxy()
+        host, chroma, ledger = ModelHost(SAYS, first_s=_ANSWER_S), Proxy(), Proxy()
         for one in (host, chroma, ledger):
             stack.callback(one.close)
         environment = {

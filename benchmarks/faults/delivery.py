@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from benchmarks.events import digest, sqs_event
+from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import answer, listen
 from infra.local.names import ACCOUNT, HOST
 

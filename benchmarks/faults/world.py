@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import httpx
 
-from benchmarks.events import CREATED, MARKED, REMOVED, notification
 from benchmarks.faults.aws import WORKER_KEY, Rule
 from benchmarks.faults.chroma import ChromaServer
 from benchmarks.faults.compare import Comparator, PipelinePlace
 from benchmarks.faults.delivery import DeliveryFaults, SqsDoor, UnkindQueue
 from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, text_of
+from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
 from infra.local.names import ACCESS_KEY_ID, HOST, LEDGER_SCHEMA, LEDGER_TABLE, REGION, ROOT, SECRET_ACCESS_KEY
 from infra.local.process import Child

@@ -20,8 +20,17 @@ from typing import Any
 
 from benchmarks.faults.chroma import chroma_server
 from benchmarks.retrieval.index import CachedEmbedder, ExactIndex, indexed
-from benchmarks.retrieval.measures import of_characters, of_pages, precision_omega, rank_of_page
-from benchmarks.retrieval.sets import SETS, WAYS, Asked, EvaluationSet, Way
+from benchmarks.retrieval.sets import (
+    SETS,
+    WAYS,
+    Asked,
+    EvaluationSet,
+    Way,
+    of_characters,
+    of_pages,
+    precision_omega,
+    rank_of_page,
+)
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.indexing import IngestLimits

@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from benchmarks.doors import local_stack
-from benchmarks.speed.model_server import MODEL, model_server
+from benchmarks.model_host import MODEL, model_server
 from benchmarks.speed.worker_memory import workers_of
 from infra.local.stack import Stack, StackOptions
 

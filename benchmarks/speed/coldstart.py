@@ -21,11 +21,10 @@ from typing import Any
 from venv import EnvBuilder
 
 from benchmarks.chaos.rig import PAGES, QUESTION
-from benchmarks.events import CREATED, notification, question_event, sqs_event
-from benchmarks.fresh_function import run_fresh
+from benchmarks.functions import CREATED, notification, question_event, run_fresh, sqs_event
+from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pdf
 from benchmarks.peers import run as peers
-from benchmarks.speed.model_server import MODEL, model_server
 from benchmarks.speed.options import BenchError, Options
 from infra.container import packages
 from infra.local.console import StackConsole

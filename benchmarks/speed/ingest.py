@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 import pypdf
 
 from benchmarks.doors import local_stack
-from benchmarks.events import CREATED, notification, sqs_event
-from benchmarks.in_process import ingest_handler
+from benchmarks.functions import CREATED, ingest_handler, notification, sqs_event
 from benchmarks.pdfs import pages_of_words
 from benchmarks.peers.run import model, run
 from benchmarks.speed.options import BenchError, Options

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.model_host import answer_to
 from benchmarks.speed.asking import Asked
-from benchmarks.speed.model_server import answer_to
 from benchmarks.speed.stream import listen
 from docwell.models import Chunk, Passage
 from docwell.query.checking.cleaning import clean_answer

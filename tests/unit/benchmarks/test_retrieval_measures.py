@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.retrieval.measures import of_characters, of_pages, overlap, precision_omega
-from benchmarks.retrieval.sets import Asked
+from benchmarks.retrieval.sets import Asked, of_characters, of_pages, overlap, precision_omega
 from docwell.models import Chunk, Passage
 from infra.measuring import interval_of_difference, interval_of_mean, interval_of_ratio
 
