@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.poison import healthy
+from benchmarks.poison.build import healthy
 from docwell.adapters.documents.process import CHILD
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.adapters.documents.sandbox import _program

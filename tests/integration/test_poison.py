@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.poison import poison_kinds
+from benchmarks.poison.kinds import poison_kinds
 from benchmarks.reading import Reading, read_all
 
 BUDGET_S, TYPICAL_S, BUDGET_BYTES = 30, 5, 1_000_000_000
