@@ -58,7 +58,7 @@ faults: dev ## Prove that no chunk is lost, duplicate or stale: 45 minutes, ARGS
 	$(PY) -m benchmarks.faults $(ARGS)
 
 .PHONY: eval-answers
-eval-answers: dev embedder ## Judge answers to 100 questions: an hour, N=6 four minutes; ARGS="--show misses"
+eval-answers: dev embedder ## Judge answers to 100 questions: an hour, N=6 four minutes
 	$(PY) -m benchmarks.answers --n $(or $(N),100) $(ARGS)
 
 .PHONY: chaos-query
@@ -119,6 +119,10 @@ BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query benc
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
+
+.PHONY: bench-pair
+bench-pair: dev embedder ## Compare this tree with another commit in turns: OLD=COMMIT BENCH=query N=20
+	$(PY) -m benchmarks.pair $(OLD) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N))
 
 .PHONY: bench-long
 bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, one worker and two

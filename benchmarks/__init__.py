@@ -1,1 +1,0 @@
-"""Commands that measure: each prints a table and writes build/reports/NAME.json."""

@@ -1,27 +1,31 @@
-"""The doors of a running stack, for commands that measure through them: the bucket, and the API over HTTP."""
+"""The doors of a running stack: the bucket, and the API over HTTP."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 from urllib.parse import quote
 
 import httpx
 
-from docwell.http.sse import CONTENT_TYPE
-from docwell.models import FINAL
+from docwell.http import sse
 from infra.local.stack import Stack
+from infra.local.supervisor import running_stack
+
+SSE = sse.CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event. `data` is its JSON, or None where it is none."""
+    """One server-sent event. `data` is its JSON, or None where it has none."""
 
     name: str
     data: Any
@@ -29,24 +33,23 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a client saw of one question. `status` is 0 when the connection broke; `body` is JSON or None.
+    """The answer to one question as a client sees it.
 
-    `seconds` is from the request to the last byte, `first_byte_s` to the first of the body. A stream has
-    `events`; `broken` says how the connection ended where it did not end as HTTP wants it.
+    `status` is 0 when the connection broke; `body` is JSON or None. `seconds` end with the last byte. A stream has
+    `events`; `broken` says how the connection ended where it did not end as HTTP requires.
     """
 
     status: int
     content_type: str
     body: Any
     seconds: float
-    first_byte_s: float | None = None
     events: tuple[Event, ...] = ()
     broken: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Doors:
-    """Bucket and API of one stack, with its API key; a context manager. `timeout_s` is for one answer."""
+    """Bucket and API of one stack, with its API key; a context manager. `timeout_s` limits one answer."""
 
     def __init__(self, stack: Stack, timeout_s: float) -> None:
         self._stack = stack
@@ -57,48 +60,50 @@ class Doors:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
     def put(self, key: str, body: bytes | Path) -> str:
-        """Upload a document; gives its version."""
         content = body.read_bytes() if isinstance(body, Path) else body
         answer = self._s3.put_object(Bucket=self._stack.bucket, Key=key, Body=content)
         return str(answer["VersionId"])
 
     def document(self, key: str) -> dict[str, Any] | None:
-        """What the API says of a document; None where it says 404. Raises `httpx.HTTPError`."""
+        """Return the API's record of a document, or None on 404. Raises `httpx.HTTPError`."""
         response = self._client.get(f"/v1/documents/{quote(key, safe='')}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         found: dict[str, Any] = response.raise_for_status().json()
         return found
 
-    def settled(self, key: str, version: str, timeout_s: float) -> dict[str, Any]:
-        """The document once that version has a final status. Raises `TimeoutError`."""
+    def settled(self, key: str, version: str, timeout_s: float, *, pause_s: float = 0.2) -> dict[str, Any]:
+        """Wait for a final status of that version and return the record. Raises `TimeoutError`."""
         deadline = time.monotonic() + timeout_s
         document = None
         while time.monotonic() < deadline:
-            with suppress(httpx.HTTPError):  # a gateway that is just being started, or busy with ingest beside it
+            with suppress(httpx.HTTPError):  # the gateway may be starting, or busy
                 document = self.document(key)
-            if document and document["status"] in FINAL and document["version"] == version:
+            if document and document["status"] != "PENDING" and document["version"] == version:
                 return document
-            time.sleep(0.2)
+            time.sleep(pause_s)
         raise TimeoutError(f"{key} has no final status after {timeout_s:.0f} s: {document}")
 
+    def indexed(self, key: str, version: str, timeout_s: float, *, pause_s: float = 0.2) -> dict[str, Any]:
+        """Wait for the document to be live. Raises `TimeoutError`; `RuntimeError` for another status."""
+        found = self.settled(key, version, timeout_s, pause_s=pause_s)
+        if found["status"] != "INDEXED":
+            raise RuntimeError(f"{key} is {found['status']}: {found['reason']}")
+        return found
+
     def ask(self, body: Mapping[str, Any]) -> Seen:
-        """One question. Raises nothing: what went wrong is in what was seen."""
+        """Ask one question. Raises nothing: the result says what went wrong."""
         started = time.monotonic()
-        content, first_byte = bytearray(), None
+        content = bytearray()
         status, headers, broken = 0, httpx.Headers(), None
         try:
             with self._client.stream("POST", "/v1/query", json=dict(body)) as response:
                 status, headers = response.status_code, response.headers
                 for piece in response.iter_bytes():
-                    if first_byte is None:
-                        first_byte = time.monotonic() - started
                     content += piece
                     if time.monotonic() - started > self._timeout_s:
                         broken = "no end within the client's patience"
@@ -108,38 +113,31 @@ class Doors:
         seconds = time.monotonic() - started
         kind = headers.get("content-type", "").partition(";")[0].strip()
         text = content.decode("utf-8", "replace")
-        is_stream = kind == CONTENT_TYPE
-        return Seen(
-            status=status,
-            content_type=kind,
-            body=None if is_stream else _json(text),
-            seconds=seconds,
-            first_byte_s=first_byte,
-            events=tuple(events_of(text)) if is_stream else (),
-            broken=broken,
-            headers=dict(headers),
-        )
+        events = tuple(events_of(text)) if kind == SSE else ()
+        whole = None if kind == SSE else _json(text)
+        return Seen(status, kind, whole, seconds, events, broken, dict(headers))
+
+
+@contextmanager
+def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterator[Stack]:
+    """Run a stack in a new folder during the block; it takes the server at `ollama` for the user's own Ollama."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
+        if ollama is not None:
+            stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
+        yield stack.enter_context(running_stack(folder, model, **options))
 
 
 def events_of(text: str) -> list[Event]:
-    r"""The server-sent events of a body; comments are left out, and an event that the body ends in.
+    r"""Return the server-sent events of a body, up to the first that is not JSON.
 
     >>> events_of(": waiting\n\nevent: token\ndata: {\"text\": \"a\"}\n\n")
     [Event(name='token', data={'text': 'a'})]
-    >>> events_of("event: answer\ndata: {}")
-    []
     """
     found = []
-    for block in text.replace("\r\n", "\n").split("\n\n")[:-1]:
-        name, data = "message", []
-        for line in block.split("\n"):
-            label, _, value = line.partition(":")
-            if label == "event":
-                name = value.removeprefix(" ")
-            elif label == "data":
-                data.append(value.removeprefix(" "))
-        if data:
-            found.append(Event(name, _json("\n".join(data))))
+    with suppress(ValueError):
+        for name, data in sse.read(text.splitlines()):
+            found.append(Event(name, data))
     return found
 
 

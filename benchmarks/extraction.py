@@ -1,10 +1,8 @@
-"""`make eval-extraction`: docwell's text of papers against a human's, beside pypdf, PDFium and pdfminer.six.
+"""``make eval-extraction``: docwell's text of papers against a human's, beside pypdf, PDFium and pdfminer.six.
 
-`python -m benchmarks.extraction [--n N] [--folder DIR]` reads each PDF of `extraction/pdf` and scores its whole
-text by the Levenshtein ratio to the file of the same name in `extraction/truth`: the share (0 to 100) of both
-texts' characters that need neither be put in nor taken out, as `Levenshtein.ratio` counts it. The others are
-taken as they come, page by page. pdfminer.six is left out where it is not installed (`eval-extraction` in
-pyproject.toml). `--folder` has `pdf` and `truth` of other documents.
+It reads each PDF of `extraction/pdf` and scores the whole text by its Levenshtein ratio (0 to 100) to the file of
+the same name in `extraction/truth`, as `Levenshtein.ratio` does. The other libraries read page by page with their
+defaults. pdfminer.six takes part where it is installed (`eval-extraction` in pyproject.toml).
 """
 
 from __future__ import annotations
@@ -14,47 +12,43 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-
 from benchmarks.reading import default_reader
+from infra.progress import bar
 from infra.report import EVALUATION, Report
 
 GOAL = ">= 98.5"
 DOCWELL = "docwell"
 
-Reader = Callable[[Path], list[str]]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read every file with every reader, print the table, write the report. Gives the exit status."""
-    options = _options(arguments)
-    folder = options.folder or EVALUATION / "extraction"
-    paths = sorted((folder / "pdf").glob("*.pdf"))[: options.n]
+    parser = argparse.ArgumentParser(prog="make eval-extraction", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--n", type=int, default=None, help="only the first N documents")
+    parser.add_argument("--folder", type=Path, default=EVALUATION / "extraction", help="has pdf/ and truth/")
+    options = parser.parse_args(arguments)
+    paths = sorted((options.folder / "pdf").glob("*.pdf"))[: options.n]
     if not paths:
-        print(f"No PDFs in {folder / 'pdf'}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
+        print(f"No PDFs in {options.folder / 'pdf'}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
         return 2
     report = Report("extraction")
+    readers = _readers()
     scores: dict[str, dict[str, float]] = {}
     cost: dict[str, float] = {}
-    with Progress(transient=True, console=Console(stderr=True)) as progress:
-        task = progress.add_task("reading", total=len(paths) * len(_readers()))
-        for name, read in _readers().items():
+    with bar("reading", len(paths) * len(readers)) as step:
+        for name, read in readers.items():
             scores[name], seconds, pages = {}, 0.0, 0
             for path in paths:
-                truth = (folder / "truth" / f"{path.stem}.txt").read_text(encoding="utf-8")
+                truth = (options.folder / "truth" / f"{path.stem}.txt").read_text(encoding="utf-8")
                 started = _processor_s()
                 texts = read(path)
                 seconds += _processor_s() - started
                 pages += len(texts)
                 scores[name][path.stem] = 100 * ratio("\n".join(texts), truth)
-                progress.advance(task)
+                step()
             cost[name] = 1000 * seconds / max(1, pages)
-    Console(highlight=False).print(_table(scores, paths))
     for name, own in scores.items():
         goal = GOAL if name == DOCWELL else None
         report.add(f"{name}: text like a human's, mean of {len(paths)}", fmean(own.values()), "%", goal)
@@ -64,16 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _processor_s() -> float:
-    """Processor time in seconds of this process and of the children that have ended: docwell reads in those."""
+    """Return the processor seconds of this process and of children that have ended: docwell reads in those."""
     own = os.times()
     return own.user + own.system + own.children_user + own.children_system
 
 
 def ratio(text: str, other: str) -> float:
-    """The Levenshtein ratio (0 to 1): twice the longest common subsequence over both lengths.
+    """Return the Levenshtein ratio (0 to 1): twice the longest common subsequence over both lengths.
 
-    H. Hyyrö, "Bit-parallel LCS-length computation revisited" (2004): a bit for each character of `other`, so that
-    texts of 150,000 characters take seconds.
+    H. Hyyrö, "Bit-parallel LCS-length computation revisited" (2004) takes seconds for 150,000 characters.
 
     >>> ratio("kitten", "sitting")
     0.6153846153846154
@@ -94,14 +87,10 @@ def ratio(text: str, other: str) -> float:
     return 2 * common / (len(text) + len(other))
 
 
-def _readers() -> dict[str, Reader]:
-    """The readers by name; each gives the texts of a file's pages."""
-    readers: dict[str, Reader] = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
-    try:
-        from pdfminer.high_level import extract_pages  # noqa: F401 - not every environment has it
-    except ImportError:
-        return readers
-    return {**readers, "pdfminer.six": _pdfminer}
+def _readers() -> dict[str, Callable[[Path], list[str]]]:
+    """Return the readers by name; each returns the texts of a file's pages."""
+    readers: dict[str, Callable[[Path], list[str]]] = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
+    return readers | ({"pdfminer.six": _pdfminer} if find_spec("pdfminer") else {})
 
 
 def _docwell(path: Path) -> list[str]:
@@ -112,8 +101,7 @@ def _docwell(path: Path) -> list[str]:
 def _pdfium(path: Path) -> list[str]:
     import pypdfium2
 
-    document = pypdfium2.PdfDocument(path)
-    return [page.get_textpage().get_text_range() for page in document]
+    return [page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path)]
 
 
 def _pypdf(path: Path) -> list[str]:
@@ -129,22 +117,5 @@ def _pdfminer(path: Path) -> list[str]:
     return str(extract_text(path)).removesuffix("\f").split("\f")
 
 
-def _table(scores: dict[str, dict[str, float]], paths: Sequence[Path]) -> Table:
-    table = Table(title="Levenshtein ratio to the human's text, %", title_justify="left")
-    table.add_column("document")
-    for name in scores:
-        table.add_column(name, justify="right")
-    for path in paths:
-        table.add_row(path.stem, *(f"{own[path.stem]:.1f}" for own in scores.values()))
-    return table
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make eval-extraction", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--n", type=int, default=None, help="only the first N documents")
-    parser.add_argument("--folder", type=Path, help="a folder with pdf/NAME.pdf and truth/NAME.txt")
-    return parser.parse_args(arguments)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -1,7 +1,7 @@
-"""`make bench-gates`: what is refused before the model is asked, rightly and wrongly.
+"""``make bench-gates``: how many questions the gates refuse before the model, rightly and wrongly.
 
-Each question on the English articles is asked twice of what docwell finds in them, over an exact index: with its
-article, where it can be answered, and without, where it cannot. No model answers: a minute, not an hour.
+docwell searches the English articles over an exact index, twice for each question: with its article, which
+answers it, and without. No model answers, so it takes a minute.
 """
 
 from __future__ import annotations
@@ -13,69 +13,62 @@ from dataclasses import replace
 
 from benchmarks.retrieval.index import Bucket, CachedEmbedder, ExactIndex, indexed
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.config import QueryLimits
-from docwell.ingest.indexing import IngestLimits
+from docwell.config import IngestLimits, QueryLimits
 from docwell.models import Passage
 from docwell.query.retrieval.gates import CERTAIN_RELEVANCE, question_names_missing, relevance
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
-from infra.report import EVALUATION, ROOT, Report
+from infra.local.stack import MODEL_DIR
+from infra.report import EVALUATION, Report
 
 _COLLECTION = "articles"
 _TOP_K = 5
 
 Gate = Callable[[str, Sequence[Passage]], bool]
-Found = list[tuple[str, Sequence[Passage]]]
 
 
 def main() -> int:
-    """Measure; gives the exit status."""
     folder = EVALUATION / "xquad"
     if not folder.is_dir():
         print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
     questions = json.loads((folder / "questions_en_dev.json").read_text(encoding="utf-8"))
     report = Report("bench-gates")
-    embedder = CachedEmbedder(OnnxEmbedder(ROOT / "layers" / "embedder" / "model"))
+    embedder = CachedEmbedder(OnnxEmbedder(MODEL_DIR))
     files = {f"{_COLLECTION}/{name}": folder / "pdf" / name for name in sorted({one["doc"] for one in questions})}
     index = ExactIndex()
     bucket, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
     vectors = embedder.embed_queries([one["question"] for one in questions]).tolist()
+    present, absent = [], []
+    for one, vector in zip(questions, vectors, strict=True):
+        text = one["question"]
+        present.append((text, _search(bucket, index, text, vector)))
+        absent.append((text, _search(bucket, index, text, vector, without=f"{_COLLECTION}/{one['doc']}")))
+    gates = _gates()
+    gates["all"] = lambda question, found: any(gate(question, found) for gate in _gates().values())
+    for name, gate in gates.items():
+        goals = ("<= 10", ">= 90") if name == "all" else (None, None)
+        report.add(f"{name}: answerable questions refused", _share(present, gate), "%", goals[0])
+        report.add(f"{name}: unanswerable questions refused", _share(absent, gate), "%", goals[1])
+    return report.finish()
 
-    def found(without: Callable[[str], str | None]) -> Found:
-        rows = zip(questions, vectors, strict=True)
-        return [
-            (one["question"], _search(bucket, index, one["question"], vector, without(one["doc"])))
-            for one, vector in rows
-        ]
 
-    present, absent = found(lambda _: None), found(lambda name: name)
+def _gates() -> dict[str, Gate]:
     limits = QueryLimits()
-    gates: dict[str, Gate] = {
+    return {
         "similarity": lambda _, found: max(one.score for one in found) < limits.min_score,
         "relevance": lambda question, found: relevance(question, found) < limits.min_relevance,
         "names": lambda question, found: bool(
             question_names_missing(question, found, certain=relevance(question, found) >= CERTAIN_RELEVANCE)
         ),
     }
-    for name, gate in gates.items():
-        report.add(f"{name}: answerable questions refused", _share(present, gate), "%")
-        report.add(f"{name}: unanswerable questions refused", _share(absent, gate), "%")
-
-    def any_gate(question: str, found: Sequence[Passage]) -> bool:
-        return any(gate(question, found) for gate in gates.values())
-
-    report.add("all: answerable questions refused", _share(present, any_gate), "%", "<= 10")
-    report.add("all: unanswerable questions refused", _share(absent, any_gate), "%", ">= 90")
-    return report.finish()
 
 
 def _search(
-    bucket: Bucket, index: ExactIndex, question: str, vector: Sequence[float], without: str | None
-) -> list[Passage]:
-    """What a question finds while one of the documents is not live."""
-    live = {key: one for key, one in bucket.generations.items() if key != f"{_COLLECTION}/{without}"}
-    retrieval = Retrieval(replace(bucket, generations=live), index)
+    bucket: Bucket, index: ExactIndex, question: str, vector: Sequence[float], without: str = ""
+) -> Sequence[Passage]:
+    live = {key: one for key, one in bucket.generations.items() if key != without}
+    retrieval = Retrieval(replace(bucket, generations=live).catalogue(), index)
     return retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, question)
 
 

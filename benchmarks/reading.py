@@ -1,4 +1,4 @@
-"""One PDF through docwell's reader as ingest reads it, in a process of its own, so that its cost is its own."""
+"""Reads one PDF as ingest does, in a new process, so that its cost is known."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ UNEXPECTED = "UNEXPECTED"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one file ended: what ingest would write to the ledger, and what it took.
+    """The result of one file: the status that ingest would write to the ledger, and the cost.
 
-    `status` is `UNEXPECTED` where something other than a refusal was raised; `reason` says what. `peak_bytes`
-    is the highest peak of any child, or that of this process at the start (about 40 MB) where that was more.
+    `status` is `UNEXPECTED` where the reader raised anything but a refusal; `reason` then names the exception.
+    `peak_bytes` is the peak of the largest child, and at least that of this process at its start (about 40 MB).
     """
 
     path: Path
@@ -36,14 +36,11 @@ class Reading:
 
     @property
     def outcome(self) -> str:
-        """Status and reason in one."""
         return f"{self.status}({self.reason})" if self.reason else self.status
 
 
 def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
-    """Every file, as each is done."""
-    # A server that has the imports and no threads: a fork of it starts in milliseconds. It imports the command
-    # again, which therefore imports little.
+    # The server process has the imports and no threads, so a fork of it starts in milliseconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with context.Pool(workers, maxtasksperchild=1) as pool:
@@ -51,21 +48,21 @@ def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
 
 
 def read(path: Path) -> Reading:
-    """One file, with the limits that `IngestSettings` has when nothing is set. Raises nothing."""
+    """Read one file with the default limits of `IngestSettings`. Raises nothing."""
     started = time.monotonic()
     status, reason, pages, characters = UNEXPECTED, None, 0, 0
     try:
         status, reason, pages, characters = _read(path)
     except Refused as refused:
         status, reason = Status.REJECTED, str(refused.reason)
-    except Exception as error:  # noqa: BLE001 - that this cannot happen is what is measured
+    except Exception as error:  # noqa: BLE001 - the benchmark measures that this never happens
         reason = type(error).__name__
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Reading(path, status, reason, pages, characters, time.monotonic() - started, peak)
 
 
 def _read(path: Path) -> tuple[str, str | None, int, int]:
-    """Status, reason, pages and characters, by the rules of `docwell.ingest.ingest`. Raises `Refused`."""
+    """Return status, reason, pages and characters by the rules of `docwell.ingest`. Raises `Refused`."""
     limit, step = _default("max_document_characters"), _default("range_pages")
     if path.stat().st_size > _default("max_document_bytes"):
         raise Refused(Reason.TOO_LARGE, "too many bytes")
@@ -88,7 +85,7 @@ def _read(path: Path) -> tuple[str, str | None, int, int]:
 
 
 def default_reader() -> ChildPdfReader:
-    """The reader with the limits that `IngestSettings` has when nothing is set."""
+    """Return the reader with the default limits of `IngestSettings`."""
     return ChildPdfReader(
         parse_timeout_s=_default("parse_timeout_s"),
         parse_memory_bytes=_default("parse_memory_bytes"),

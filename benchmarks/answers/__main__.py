@@ -1,8 +1,8 @@
 """``python -m benchmarks.answers`` (`make eval-answers`): how good the answers of the whole system are.
 
-A local stack of its own indexes articles and company filings, and is asked over HTTP: questions that they
-answer and half as many that they do not. Each answer is held against the pages, read by another reader than
-docwell's. The file with one line a question is for looking at what went wrong: `--show misses`.
+A new local stack indexes articles and company filings. Over HTTP it gets questions that they answer, and half as
+many that they do not. Each answer is judged against the pages, which another reader than docwell's reads. Every
+question and its judgement go to `build/reports/answers/answers.jsonl`.
 """
 
 from __future__ import annotations
@@ -10,145 +10,147 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import statistics
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from benchmarks.answers.figures import add_figures
 from benchmarks.answers.judge import Indexed, Judged, judge
-from benchmarks.answers.questions import Plan, plan
-from benchmarks.answers.tracking import track
-from benchmarks.doors import Doors
+from benchmarks.answers.questions import Kind, Plan, plan
+from benchmarks.doors import Doors, local_stack
 from infra.local.stack import DEADLINE_S
-from infra.local.supervisor import running_stack
+from infra.measuring import wilson
+from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
-NAME = "eval-answers"
 ANSWERS = REPORTS / "answers" / "answers.jsonl"
 # 1,200 pages take some minutes on two cores; the last document waits for all the others.
 _INDEXED_S = 1800.0
-# Where there is no terminal for a progress bar.
-_SAY_EVERY = 10
 
 
 def main() -> int:
-    """Ask all; gives the exit status."""
     options = _arguments()
-    console = Console(highlight=False, stderr=True)
-    if options.show:
-        return _show(console, options.show)
-    # Ended from outside, it cleans up as after Ctrl-C.
+    # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not (EVALUATION / "xquad").is_dir():
-        console.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
+        CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
-    report = Report(NAME)
-    console.print("choosing questions…")
+    report = Report("eval-answers")
+    CONSOLE.print("choosing questions…")
     absent = options.n // 2 if options.absent is None else options.absent
-    chosen = plan(EVALUATION, options.n, absent, options.seed, options.filings)
-    judged = _run(chosen, options.model, console)
+    judged = _run(plan(EVALUATION, options.n, absent, options.seed, options.filings), options.model)
     add_figures(report, judged)
     status = report.finish()
-    parameters = {"model": options.model, "seed": options.seed, "n": options.n, "questions": len(judged)}
-    run = track(report, parameters, [REPORTS / f"{NAME}.json", ANSWERS])
-    if run is not None:
-        console.print(f"MLflow run {run}", style="dim")
     misses = sum(bool(one.faults) for one in judged)
-    console.print(f"{misses} of {len(judged)} questions have a fault: python -m benchmarks.answers --show misses")
+    CONSOLE.print(f"{misses} of {len(judged)} answers have a fault: {ANSWERS}")
     return status
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
     parser.add_argument("--n", type=int, default=100, help="answerable questions")
-    parser.add_argument("--absent", type=int, help="questions without an answer; half as many as the others")
-    parser.add_argument(
-        "--filings", type=int, help="how many of the answerable ones are of filings; else by chance"
-    )
+    parser.add_argument("--absent", type=int, help="questions without an answer (default: half of N)")
+    parser.add_argument("--filings", type=int, help="answerable questions on filings (default: by chance)")
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     parser.add_argument("--seed", type=int, default=7, help="another sample, and other documents held out")
-    parser.add_argument(
-        "--show", choices=("misses", "all"), help="show the last run's answers, and do nothing else"
-    )
     return parser.parse_args()
 
 
-def _run(chosen: Plan, model: str, console: Console) -> list[Judged]:
-    """Index, then ask one question at a time."""
+def _run(chosen: Plan, model: str) -> list[Judged]:
+    """Index the documents, then ask one question at a time. Raises `RuntimeError`, `TimeoutError`."""
     ANSWERS.parent.mkdir(parents=True, exist_ok=True)
     judged: list[Judged] = []
     with (
-        tempfile.TemporaryDirectory(prefix="docwell-answers-") as folder,
-        running_stack(Path(folder), model) as stack,
+        local_stack(model) as stack,
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         ANSWERS.open("w", encoding="utf-8") as lines,
     ):
-        index = _index(chosen, doors, console)
-        with _progress(console, "asking", len(chosen.questions)) as (progress, task):
+        index = {key: Indexed(path, doors.put(key, path)) for key, path in chosen.files.items()}
+        with bar("indexing", len(index)) as step:
+            for key, one in index.items():
+                doors.indexed(key, one.version, _INDEXED_S)
+                step()
+        with bar("asking", len(chosen.questions)) as step:
             for question in chosen.questions:
                 body = {"question": question.text, "document": question.document, "stream": True}
                 seen = doors.ask({name: value for name, value in body.items() if value is not None})
                 judged.append(judge(question, seen, index))
                 lines.write(json.dumps(judged[-1].as_json(), ensure_ascii=False) + "\n")
                 lines.flush()
-                progress.advance(task)
-                if not console.is_terminal and len(judged) % _SAY_EVERY == 0:
-                    console.print(f"{len(judged)} of {len(chosen.questions)} questions are asked")
+                step()
     return judged
 
 
-def _index(chosen: Plan, doors: Doors, console: Console) -> dict[str, Indexed]:
-    """Upload every document and wait for it. Raises `RuntimeError` where one is not indexed."""
-    index = {key: Indexed(path, doors.put(key, path)) for key, path in chosen.files.items()}
-    with _progress(console, "indexing", len(index)) as (progress, task):
-        for key, one in index.items():
-            found = doors.settled(key, one.version, _INDEXED_S)
-            if found["status"] != "INDEXED":
-                raise RuntimeError(f"{key} is {found['status']}: {found['reason']}")
-            progress.advance(task)
-    return index
+_FEWEST = 30
 
 
-@contextmanager
-def _progress(console: Console, what: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console) as progress:
-        yield progress, progress.add_task(what, total=total)
+def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
+    """Add a share in percent; its unit has the number of cases and the interval. No cases meet no goal.
+
+    With fewer cases than `_FEWEST` only a goal of 100 is judged: one of six is not 10%.
+    """
+    low, high = wilson(hits, cases)
+    unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"
+    if goal is not None and cases < _FEWEST and not goal.endswith("100"):
+        goal, unit = None, f"{unit}; too few for the goal of {goal}"
+    report.add(metric, 100 * hits / cases if cases else 0.0, unit, goal)
 
 
-def _show(console: Console, which: str) -> int:
-    """The last run's answers, those with a fault or all."""
-    if not ANSWERS.exists():
-        console.print("there are no answers yet: make eval-answers", style="red")
-        return 2
-    for line in ANSWERS.read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        if which == "misses" and not one["faults"]:
-            continue
-        console.print(f"\n{one['kind']}: {one['text']}", style="bold", markup=False)
-        console.print(f"  truth ({one['key']} p. {one['pages']}): {one['truth']}", markup=False)
-        console.print(f"  {one['status']}, {one['seconds']:.1f} s: {one['answer']}", markup=False)
-        for citation in one["citations"]:
-            quote = " ".join(citation["quote"].split())
-            where = f"{citation['document']} p. {citation['page']}, score {citation['score']:.2f}"
-            console.print(f"    [{citation['marker']}] {where}: {quote}", markup=False)
-        for fault in one["faults"]:
-            console.print(f"  {fault}", style="red", markup=False)
-    return 0
+def add_figures(report: Report, judged: Sequence[Judged]) -> None:
+    """Add every figure, in the order in which a reader wants them."""
+
+    def share(
+        metric: str, holds: Callable[[Judged], object], cases: Sequence[Judged], goal: str | None = None
+    ) -> None:
+        add_share(report, metric, sum(bool(holds(one)) for one in cases), len(cases), goal)
+
+    def refused(one: Judged) -> bool:
+        return one.status == "refused"
+
+    answerable = [one for one in judged if one.question.answerable]
+    unanswerable = [one for one in judged if not one.question.answerable]
+    answered = [one for one in answerable if one.status == "answered"]
+    articles = [one for one in answered if one.question.kind is Kind.ARTICLE]
+    filings = [one for one in answered if one.question.kind is Kind.FILING]
+
+    report.add("questions that failed", sum(one.status == "failed" for one in judged), "questions", "== 0")
+    share("answerable questions that are answered", lambda one: one.status == "answered", answerable)
+    share("answerable questions that are refused", refused, answerable, "<= 10")
+    for kind in (Kind.ARTICLE, Kind.FILING):
+        share(f"of these, on {kind}s", refused, [one for one in answerable if one.question.kind is kind])
+    share("unanswerable questions that are refused", refused, unanswerable, ">= 90")
+    for kind in (Kind.ABSENT_ARTICLE, Kind.ABSENT_FILING, Kind.OTHER_ARTICLE):
+        share(f"of these, {kind}", refused, [one for one in unanswerable if one.question.kind is kind])
+    markers, citations = sum(one.markers for one in judged), sum(len(one.citations) for one in judged)
+    add_share(report, "citations that resolve", sum(one.resolved for one in judged), markers, ">= 100")
+    add_share(report, "quotes that stand verbatim", sum(one.verbatim for one in judged), citations, ">= 100")
+    share("answered articles: a cited page holds the answer", lambda one: one.cites_answer, articles, ">= 85")
+    share("answered filings: a cited page is of the evidence", lambda one: one.cites_answer, filings)
+    share("answered articles: the answer has the truth's words", lambda one: one.has_truth, articles)
+    share("answered filings: the answer has a figure of the truth", lambda one: one.has_truth, filings)
+    unsupported = sum(one.unsupported for one in judged)
+    add_share(report, "sentences marked as not supported", unsupported, sum(one.sentences for one in judged))
+    _add_tokens(report, judged)
+
+
+def _add_tokens(report: Report, judged: Sequence[Judged]) -> None:
+    """Add how much of each prompt the model read, the error of docwell's count, and the time of an answer."""
+    read = [one for one in judged if one.prompt_tokens]
+    silent = sum(one.estimated_tokens is None for one in read)
+    report.add("prompts without docwell's own count", silent, "prompts", "== 0")
+    report.add("prompts that were truncated", sum(one.truncated for one in read), f"of {len(read)}", "== 0")
+    errors = [
+        100 * abs(one.estimated_tokens - one.prompt_tokens) / one.prompt_tokens
+        for one in read
+        if one.estimated_tokens is not None
+    ]
+    seconds = [one.seconds for one in judged]
+    for metric, values, unit in (
+        ("own token count, error", errors, "%"),
+        ("seconds for one answer", seconds, "s"),
+    ):
+        if values:
+            report.add(f"{metric}, median", statistics.median(values), unit)
+            report.add(f"{metric}, worst", max(values), unit)
 
 
 if __name__ == "__main__":

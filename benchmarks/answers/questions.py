@@ -1,8 +1,8 @@
-"""Which documents are indexed, and what is asked: a stratified sample that a seed decides.
+"""The documents to index and the questions to ask: a stratified sample that a seed decides.
 
-Some articles and companies are held out: their questions have no answer in the index. So has a question about
-one article that may only be answered from another. A question counts as unanswerable only when it names
-something (else another document may rightly answer it) and no indexed page holds its answer beside those names.
+Some articles and companies are held out, so the index has no answer to their questions. Other questions are about
+one article and restricted to another. A question counts as unanswerable only when it names something (otherwise
+another document may answer it) and no indexed page has its answer beside those names.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers.pages import page_texts, says, words
+import pypdfium2
 
-ARTICLES, FILINGS = "articles", "filings"
+_ARTICLES, _FILINGS = "articles", "filings"
 _HELD_ARTICLES = 7
 _HELD_COMPANIES = 2
-# A company with more questions than this is not held out: they are few.
+# A company with more questions is never held out: filings have few questions.
 _MOST_HELD = 3
-# Of the unanswerable ones.
+# Shares of the unanswerable questions.
 _OTHER_ARTICLE_SHARE = 0.3
 _ABSENT_FILING_SHARE = 0.15
 _NAME = re.compile(r"(?<!^)\b[A-Z][\w&'\u2019.-]*|\b\d[\d,.]*\b")
 
 
 class Kind(StrEnum):
-    """Where a question comes from, and so whether it can be answered."""
+    """The origin of a question, which decides whether it can be answered."""
 
     ARTICLE = "article"
     FILING = "filing"
@@ -44,7 +44,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`key` has the truth, on `pages` (1-based); `document` is what the question is restricted to."""
+    """One question. The truth is in `key`, on `pages` (1-based); the question is restricted to `document`."""
 
     id: str
     kind: Kind
@@ -56,70 +56,62 @@ class Question:
 
     @property
     def answerable(self) -> bool:
-        """Whether the index has the answer."""
         return self.kind in {Kind.ARTICLE, Kind.FILING}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to index, by key, and what to ask, in this order."""
+    """The files to index, by key, and the questions in their order."""
 
     files: dict[str, Path]
     questions: list[Question]
 
 
 def plan(folder: Path, answerable: int, unanswerable: int, seed: int, filings_asked: int | None = None) -> Plan:
-    """A sample of so many questions at most. Raises `OSError` where the evaluation material is absent.
+    """Choose up to so many questions. Raises `OSError` where the evaluation material is absent.
 
-    Each question of the two sets is equally likely, unless `filings_asked` says how many are of filings.
+    Each question of the two sets is equally likely, unless `filings_asked` sets the number of those on filings.
     """
     chooser = random.Random(seed)
     articles = _load(folder / "xquad" / "questions_en_dev.json")
     filings = _load(folder / "financebench" / "questions_dev.json")
-    held = _held_articles(articles, chooser)
-    companies = _held_companies(filings, chooser)
+    held = set(chooser.sample(sorted({one["doc"] for one in articles}), _HELD_ARTICLES))
+    counts = Counter(one["company"] for one in filings)
+    few = sorted(name for name, count in counts.items() if count <= _MOST_HELD)
+    companies = set(chooser.sample(few, _HELD_COMPANIES))
     present = [_filing(one) for one in filings if one["company"] not in companies]
     absent = [_filing(one, Kind.ABSENT_FILING) for one in filings if one["company"] in companies]
-
     from_articles = [_article(one) for one in articles if one["doc"] not in held]
+    gone = [_article(one, Kind.ABSENT_ARTICLE) for one in articles if one["doc"] in held]
+
     if filings_asked is None:
         filings_asked = round(answerable * len(present) / (len(present) + len(from_articles)))
-    from_filings = _take(present, min(filings_asked, answerable), chooser)
+    from_filings = chooser.sample(present, min(filings_asked, answerable, len(present)))
     asked = from_filings + _spread(from_articles, answerable - len(from_filings), chooser)
-    indexed = {_article(one).key for one in articles if one["doc"] not in held} | {one.key for one in from_filings}
-    files = {key: path_of(folder, key) for key in sorted(indexed)}
+    indexed = {one.key for one in from_articles} | {one.key for one in from_filings}
+    index = _Index({key: _path_of(folder, key) for key in sorted(indexed)})
 
-    index = _Index(files)
-    unasked = [one for one in _take(absent, len(absent), chooser) if index.lacks(one)]
+    unasked = [one for one in _shuffled(absent, chooser) if index.lacks(one)]
     nowhere = unasked[: math.ceil(unanswerable * _ABSENT_FILING_SHARE)]
-    others = [_of_another(one, index, chooser) for one in chooser.sample(from_articles, len(from_articles))]
+    others = [_of_another(one, index, chooser) for one in _shuffled(from_articles, chooser)]
     elsewhere = [one for one in others if index.lacks(one)]
     nowhere += _spread(elsewhere, round(unanswerable * _OTHER_ARTICLE_SHARE), chooser)
-    gone = [_article(one, Kind.ABSENT_ARTICLE) for one in articles if one["doc"] in held]
     nowhere += _spread([one for one in gone if index.lacks(one)], unanswerable - len(nowhere), chooser)
-
     questions = asked + nowhere[:unanswerable]
-    chooser.shuffle(questions)  # a run that is stopped half way has seen some of everything
-    return Plan(files, questions)
-
-
-def path_of(folder: Path, key: str) -> Path:
-    """The file that is uploaded under a key."""
-    collection, _, name = key.partition("/")
-    return folder / ("xquad" if collection == ARTICLES else "financebench") / "pdf" / name
+    chooser.shuffle(questions)  # a run that stops half-way has some of every kind
+    return Plan(index.files, questions)
 
 
 class _Index:
-    """The pages that will be indexed, to make sure that an answer is not among them."""
+    """The pages that will be indexed."""
 
     def __init__(self, files: dict[str, Path]) -> None:
+        self.files = files
         self._pages = {key: page_texts(path) for key, path in files.items()}
-        self._profiles = {key: Counter(words(" ".join(pages))) for key, pages in self._pages.items()}
-        self._spread = Counter(word for profile in self._profiles.values() for word in profile)
-        self._articles = [key for key in files if key.startswith(ARTICLES)]
+        self._nearest: dict[str, list[str]] = {}
 
     def lacks(self, question: Question) -> bool:
-        """Whether the question names something, and nothing that may be searched answers it."""
+        """Whether the question names something, and no page that it may search answers it."""
         names = set(_NAME.findall(question.text))
         if not names:
             return False
@@ -130,58 +122,61 @@ class _Index:
             for text in self._pages[key]
         )
 
-    @cache  # noqa: B019 - it lives as long as the plan is being made
+    @cached_property
+    def _profiles(self) -> dict[str, Counter[str]]:
+        return {key: Counter(words(" ".join(pages))) for key, pages in self._pages.items()}
+
+    @cached_property
+    def _documents_with(self) -> Counter[str]:
+        return Counter(word for profile in self._profiles.values() for word in profile)
+
     def nearest(self, key: str) -> list[str]:
-        """The three other articles that share most rare words with one (inverse document frequency)."""
+        """Return the three other articles that share most rare words with one (inverse document frequency)."""
 
         def likeness(other: str) -> float:
             shared = self._profiles[key].keys() & self._profiles[other].keys()
-            return sum(math.log(len(self._profiles) / self._spread[word]) for word in shared)
+            return sum(math.log(len(self._profiles) / self._documents_with[word]) for word in shared)
 
-        return sorted((other for other in self._articles if other != key), key=likeness, reverse=True)[:3]
+        if key not in self._nearest:
+            others = [other for other in self.files if other.startswith(_ARTICLES) and other != key]
+            self._nearest[key] = sorted(others, key=likeness, reverse=True)[:3]
+        return self._nearest[key]
 
 
 def _of_another(question: Question, index: _Index, chooser: random.Random) -> Question:
-    """The same question, restricted to one of the three articles that are most like its own."""
+    """Return the same question, restricted to one of the three most similar articles."""
     target = chooser.choice(index.nearest(question.key))
-    return Question(
-        f"{question.id} of {target}", Kind.OTHER_ARTICLE, question.text, question.truth, question.key, (), target
-    )
-
-
-def _held_articles(entries: Sequence[dict[str, Any]], chooser: random.Random) -> set[str]:
-    return set(chooser.sample(sorted({one["doc"] for one in entries}), _HELD_ARTICLES))
-
-
-def _held_companies(entries: Sequence[dict[str, Any]], chooser: random.Random) -> set[str]:
-    counts = Counter(one["company"] for one in entries)
-    return set(chooser.sample(sorted(name for name, n in counts.items() if n <= _MOST_HELD), _HELD_COMPANIES))
+    return replace(question, id=f"{question.id} of {target}", kind=Kind.OTHER_ARTICLE, pages=(), document=target)
 
 
 def _article(entry: dict[str, Any], kind: Kind = Kind.ARTICLE) -> Question:
     pages = tuple(sorted({page for page in (entry["page"], *entry["paragraph_pages"]) if page}))
-    key = f"{ARTICLES}/{entry['doc']}"
+    key = f"{_ARTICLES}/{entry['doc']}"
     return Question(entry["qid"], kind, entry["question"], entry["answer"], key, pages)
 
 
 def _filing(entry: dict[str, Any], kind: Kind = Kind.FILING) -> Question:
     pages = {page for one in entry["evidence"] for page in (one["page1"], one["best_page1"])}
-    key = f"{FILINGS}/{entry['doc']}.pdf"
-    # These questions were written with their filing at hand: some do not name it.
+    key = f"{_FILINGS}/{entry['doc']}.pdf"
+    # The authors had the filing at hand, so some questions do not name it.
     restricted = key if kind is Kind.FILING else None
     return Question(entry["qid"], kind, entry["question"], entry["answer"], key, tuple(sorted(pages)), restricted)
 
 
-def _take(questions: Sequence[Question], count: int, chooser: random.Random) -> list[Question]:
-    return chooser.sample(questions, min(count, len(questions)))
+def _path_of(folder: Path, key: str) -> Path:
+    collection, _, name = key.partition("/")
+    return folder / ("xquad" if collection == _ARTICLES else "financebench") / "pdf" / name
+
+
+def _shuffled(questions: Sequence[Question], chooser: random.Random) -> list[Question]:
+    return chooser.sample(questions, len(questions))
 
 
 def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -> list[Question]:
-    """`count` of them, one document after the other."""
     by_document: dict[str, list[Question]] = {}
     for one in questions:
         by_document.setdefault(one.key, []).append(one)
-    piles = [chooser.sample(pile, len(pile)) for pile in by_document.values()]
+    piles = [_shuffled(pile, chooser) for pile in by_document.values()]
     chooser.shuffle(piles)
     found: list[Question] = []
     while any(piles) and len(found) < count:
@@ -192,3 +187,58 @@ def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -
 def _load(path: Path) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return entries
+
+
+# PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
+_HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
+_SPLIT_WORD = re.compile(rf"(?<=\w)[{_HYPHENS}]\s*\n\s*|[\u00ad\ufffe\x02]\s*")
+_LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b]+")
+_WORD = re.compile(r"\w+")
+# Shorter answers, such as "3", also occur inside other words and figures.
+_LEAST_SQUEEZED = 8
+
+
+@cache
+def page_texts(path: Path) -> tuple[str, ...]:
+    document = pypdfium2.PdfDocument(path)
+    try:
+        return tuple(page.get_textpage().get_text_range() for page in document)
+    finally:
+        document.close()
+
+
+def stands_verbatim(quote: str, text: str) -> bool:
+    r"""Whether a text contains a quote, up to white space and hyphenation; a blank quote is never contained.
+
+    >>> stands_verbatim("an inter- national treaty", "signed an inter-\nnational\ntreaty in 1921")
+    True
+    """
+    squeezed = _LOOSE.sub("", quote)
+    return bool(squeezed) and squeezed in _LOOSE.sub("", text)
+
+
+@cache
+def words(text: str) -> tuple[str, ...]:
+    """Return the words in lower case, and join words that are split at the end of a line."""
+    return tuple(_WORD.findall(_SPLIT_WORD.sub("", text.replace("\r", "")).casefold()))
+
+
+@cache
+def _spaced(text: str) -> str:
+    return f" {' '.join(words(text))} "
+
+
+def says(text: str, answer: str) -> bool:
+    r"""Whether a text contains an answer, word for word.
+
+    >>> says("It has 124 yards.", "24"), says("an inter-\nception by Miller", "interception")
+    (False, True)
+    """
+    wanted = words(answer)
+    if not wanted:
+        return False
+    if _spaced(answer) in _spaced(text):
+        return True
+    # A line can break at a compound's own hyphen.
+    squeezed = "".join(wanted)
+    return len(squeezed) >= _LEAST_SQUEEZED and squeezed in _spaced(text).replace(" ", "")

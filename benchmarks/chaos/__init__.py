@@ -1,1 +1,0 @@
-"""What a client sees when the model host, Chroma or the ledger go wrong: `make chaos-query`."""

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.chaos`` (`make chaos-query`): each way to fail, and what a client sees of it.
+"""``python -m benchmarks.chaos`` (`make chaos-query`): each fault of a dependency, and the client's view of it.
 
-The real query function runs on a local stack with a short deadline. Every row is asked in three ways: plainly,
-with the best sentences allowed as a fallback, and as a stream. After each, everything is well again and the
-next question must be answered.
+The real query function runs on a local stack with a short deadline. It gets every row's question in three ways:
+plainly, with the fallback to the best sentences, and as a stream. After each row the faults end, and the next
+question must be answered.
 """
 
 from __future__ import annotations
@@ -10,128 +10,215 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-
-from benchmarks.chaos.model_host import Misdeed
 from benchmarks.chaos.rig import Rig, rig
-from benchmarks.chaos.rows import MODES, ROWS, Row, Verdict, judge
-from benchmarks.doors import Seen
+from benchmarks.doors import SSE, Seen
+from benchmarks.model_host import Misdeed
+from benchmarks.proxy import Fault
+from infra.progress import CONSOLE, bar
 from infra.report import Report
 
-_GRACE_S = 1.0  # what an answer may take over the deadline
-_RECOVERY_S = 5.0  # what a recovery may take over the breaker's rest
+_GRACE_S = 1.0  # what an answer may take beyond the deadline
+_RECOVERY_S = 5.0  # what a recovery may take beyond the breaker's rest
 _WARM_S = 30.0
 _STORM = 12
 _ATTEMPTS = 2
 
-Result = tuple[str, Seen, Verdict]
-
 
 def main() -> int:
-    """Run the rows. Gives 0 when every goal holds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
-    parser.add_argument("--row", action="append", help="only rows whose name holds this; may be repeated")
+    parser.add_argument("--row", action="append", default=[], help="only rows with this in their name; repeatable")
     options = parser.parse_args()
-    for part in options.row or ():
-        if not any(part in row.name for row in ROWS):
-            parser.error(f"no row's name holds {part!r}")
-    # Ended from outside, it cleans up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console, report = Console(highlight=False, stderr=True), Report("chaos-query")
     rows = [row for row in ROWS if not options.row or any(part in row.name for part in options.row)]
+    if unknown := [part for part in options.row if not any(part in row.name for row in ROWS)]:
+        parser.error(f"no row's name contains {' or '.join(unknown)}")
+    # SIGTERM cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    report = Report("chaos-query")
     deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
-    console.print("starting the stack…")
+    CONSOLE.print("starting the stack…")
     with rig(deadline_s, rest_s) as world:
-        results = _run(world, rows, report, console, short=options.short)
+        _run(world, rows, report, short=options.short)
         if not options.row:
-            _storm(world, report, console)
-    console.print(_table(results, deadline_s))
+            _storm(world, report)
     return report.finish()
 
 
-def _run(
-    world: Rig, rows: Sequence[Row], report: Report, console: Console, *, short: bool
-) -> dict[str, list[Result]]:
-    """Every row; the figures go into the report."""
-    results: dict[str, list[Result]] = {}
+def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> None:
+    """Run every row and add its figures. Raises `RuntimeError` where the function does not answer at first."""
     limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
     patience_s = world.rest_s + _RECOVERY_S
     if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
-        raise RuntimeError(f"the function gave no answer within {_WARM_S:g} s, before anything was made to fail")
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(rows))
+        raise RuntimeError(f"the function gave no answer within {_WARM_S:g} s, before any fault")
+    with bar("rows", len(rows)) as step:
         for number, row in enumerate(rows):
-            progress.update(task, description=f"{row.name:55.55}")
-            found: list[Result] = []
+            step.say(row.name)
+            seconds, wrong = list[float](), 0
             for wave in _waves(number, short=short):
                 row.begin(world)
                 answers = world.together(*(MODES[mode] for mode in wave))
                 world.heal()
-                found += [
-                    (mode, seen, judge(seen, mode, row.promise)) for mode, seen in zip(wave, answers, strict=True)
-                ]
+                for mode, seen in zip(wave, answers, strict=True):
+                    verdict = judge(seen, mode, row.promise)
+                    seconds.append(seen.seconds)
+                    wrong += not verdict.ok
+                    mark = "ok   " if verdict.ok else "WRONG"
+                    CONSOLE.print(f"{mark} {row.name}, {mode}: {verdict.what}, {seen.seconds:.1f} s", markup=False)
                 slowest_recovery = max(slowest_recovery, world.recovery(patience_s + 1))
-            results[row.name] = found
-            report.add(
-                f"{row.name}: slowest answer", max(seen.seconds for _, seen, _ in found), "s", f"<= {limit:g}"
-            )
-            wrong = sum(not verdict.ok for _, _, verdict in found)
-            report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(found)}", "== 0")
-            progress.advance(task)
+            report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
+            report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
+            step()
     report.add("well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
-    return results
 
 
 def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
-    """The ways to ask a row, those together that are asked at once: the function has two environments."""
+    """Return the ways to ask a row, grouped by those at once: the function has two environments."""
     names = list(MODES)
     if short:
         return [(names[number % len(names)],)]
     return [tuple(names[:2]), tuple(names[2:])]
 
 
-def _storm(world: Rig, report: Report, console: Console) -> None:
-    """Many questions while the host fails: it must get fewer and fewer requests, and then a rest."""
+def _storm(world: Rig, report: Report) -> None:
+    """Ask many questions while the host fails: it must get fewer requests over time, and then none."""
     counts, told = [], 0
-    with console.status("retry storm"):
+    with bar("retry storm", _STORM) as step:
         world.host.behave(Misdeed.BUSY)
         for _ in range(_STORM):
             before = world.host.chats
             seen = world.ask()
             counts.append(world.host.chats - before)
             told += isinstance(seen.body, dict) and str(seen.body.get("type", "")).endswith(":overloaded")
+            step()
         world.heal()
         patience_s = world.rest_s + _RECOVERY_S
         recovery = world.recovery(patience_s + 1)
     half = _STORM // 2
+    first, last = sum(counts[:half]), sum(counts[half:])
     report.add("retry storm: most requests of one question", max(counts), "requests", f"<= {_ATTEMPTS}")
-    report.add(f"retry storm: requests of the first {half} questions", sum(counts[:half]), "requests")
-    fewer = f"< {max(sum(counts[:half]), 1)}"
-    report.add(f"retry storm: requests of the last {half} questions", sum(counts[half:]), "requests", fewer)
+    report.add(f"retry storm: requests of the first {half} questions", first, "requests")
+    report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"< {max(first, 1)}")
     report.add("retry storm: questions told that the host is spared", told, f"of {_STORM}", ">= 1")
     report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
 
 
-def _table(results: dict[str, list[Result]], deadline_s: float) -> Table:
-    table = Table(title=f"what a client saw, deadline {deadline_s:g} s", title_justify="left")
-    table.add_column("row")
-    for mode in MODES:
-        table.add_column(mode)
-    for name, found in results.items():
-        cells = {mode: _cell(seen, verdict) for mode, seen, verdict in found}
-        table.add_row(name, *(cells.get(mode, "") for mode in MODES))
-    return table
+_PROBLEM_JSON = "application/problem+json"
+_PROBLEM_PREFIX = "urn:docwell:problem:"
+
+# The additions to a question for each way to ask it. The first two are asked at once.
+MODES: Mapping[str, dict[str, Any]] = {
+    "no fallback": {},
+    "extractive": {"fallback": "extractive"},
+    "stream": {"stream": True},
+}
 
 
-def _cell(seen: Seen, verdict: Verdict) -> str:
-    colour = "green" if verdict.ok else "red"
-    return f"[{colour}]{verdict.what}[/] {seen.seconds:.1f} s"
+class Promise(StrEnum):
+    """The promise of a row."""
+
+    ANSWER = "an answer"
+    FALLBACK = "a typed error, or the best sentences where the caller allows it"
+    ERROR = "a typed error"
+    IN_TIME = "an answer or a typed error"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault; `begin` causes it."""
+
+    name: str
+    begin: Callable[[Rig], None]
+    promise: Promise
+
+
+def _model(misdeed: Misdeed, promise: Promise = Promise.FALLBACK) -> Row:
+    return Row(f"model host: {misdeed}", lambda rig: rig.host.behave(misdeed), promise)
+
+
+def _chroma(fault: Fault, promise: Promise = Promise.ERROR) -> Row:
+    return Row(f"Chroma: {fault}", lambda rig: rig.chroma.behave(fault), promise)
+
+
+def _ledger(fault: Fault) -> Row:
+    return Row(f"ledger: {fault}", lambda rig: rig.ledger.behave(fault), Promise.ERROR)
+
+
+ROWS = (
+    _model(Misdeed.SLOW, Promise.ANSWER),
+    *(_model(misdeed) for misdeed in Misdeed if misdeed not in {Misdeed.NONE, Misdeed.SLOW}),
+    _chroma(Fault.DOWN),
+    _chroma(Fault.BROKEN),
+    _chroma(Fault.HANG),
+    _chroma(Fault.SLOW, Promise.IN_TIME),
+    _ledger(Fault.THROTTLED),
+    _ledger(Fault.DOWN),
+    _ledger(Fault.HANG),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The client's view in words, and whether it keeps the promise."""
+
+    what: str
+    ok: bool
+
+
+def judge(seen: Seen, mode: str, promise: Promise) -> Verdict:
+    if seen.broken is not None:
+        return Verdict(f"{seen.status or 'no status'}, {seen.broken}", ok=False)
+    stream = seen.content_type == SSE
+    answer, problem = _outcome(seen)
+    if problem is not None:
+        fault = problem_fault(problem, None if stream else seen.status)
+        place = "error event" if stream else str(seen.status)
+        kind = str(problem.get("type", "no type")).removeprefix(_PROBLEM_PREFIX)
+        allowed = promise is not Promise.ANSWER and not (promise is Promise.FALLBACK and mode == "extractive")
+        return Verdict(f"{place} {kind}{f' ({fault})' if fault else ''}", allowed and fault is None)
+    if answer is None:
+        return Verdict(f"{seen.status} {seen.content_type or 'without a type'}, no problem document", ok=False)
+    status = str(answer.get("status"))
+    if status == "extractive":
+        ok = mode == "extractive" and promise is Promise.FALLBACK and bool(answer.get("citations"))
+        return Verdict(f"extractive, {len(answer.get('citations') or [])} cited", ok)
+    return Verdict(status, status == "answered" and promise in {Promise.ANSWER, Promise.IN_TIME})
+
+
+def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
+    if seen.content_type == SSE:
+        # A stream ends with one answer or one error, and has no other.
+        ends = [event for event in seen.events if event.name in {"answer", "error"}]
+        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0].data, dict):
+            return None, None
+        return (ends[0].data, None) if ends[0].name == "answer" else (None, ends[0].data)
+    if not isinstance(seen.body, dict):
+        return None, None
+    if seen.content_type == _PROBLEM_JSON:
+        return None, seen.body
+    return (seen.body if seen.status == 200 else None), None
+
+
+def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
+    """Return the fault of a problem document for a failing dependency; None where it is right.
+
+    `status` is the HTTP status that it came with, None for one in a stream.
+    """
+    stated = problem.get("status")
+    if not {"type", "title", "status", "detail", "request_id"} <= problem.keys():
+        return "incomplete"
+    if not str(problem["type"]).startswith(_PROBLEM_PREFIX):
+        return "not of docwell's types"
+    if status is not None and status != stated:
+        return f"says status {stated}"
+    if stated == 500 or problem["type"] == f"{_PROBLEM_PREFIX}internal-error":
+        return "a bare 500"
+    return None if stated in {503, 504} else "blames the caller"
 
 
 if __name__ == "__main__":

@@ -1,23 +1,18 @@
-"""The real query function on a local stack of its own, with a hand on everything that it depends on."""
+"""The real query function on a new local stack, with control over everything that it depends on."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from benchmarks.chaos.door import Trouble, TroubledDoor
-from benchmarks.chaos.model_host import MODEL, Misdeed, ModelHost
-from benchmarks.doors import Doors, Seen
-from benchmarks.faults.documents import pdf
-from infra.local.supervisor import running_stack
+from benchmarks.doors import Doors, Seen, local_stack
+from benchmarks.model_host import MODEL, Misdeed, ModelHost
+from benchmarks.pdfs import pdf
+from benchmarks.proxy import Proxy
 
 KEY = "chaos/boiler.pdf"
 PAGES = [
@@ -28,41 +23,41 @@ QUESTION = "When is the boiler in the cellar inspected?"
 SAYS = "The boiler in the cellar is inspected every March [1]."
 _INDEXED_S = 120.0
 _RETRY_S = 0.2
+# So long that one environment of the function never answers two questions at once.
+_ANSWER_S = 0.3
 
 
 @dataclass
 class Rig:
-    """Everything that a row needs. `deadline_s` and `rest_s` are the function's settings."""
+    """The stack and its dependencies. `deadline_s` and `rest_s` are the function's settings."""
 
     host: ModelHost
-    chroma: TroubledDoor
-    ledger: TroubledDoor
+    chroma: Proxy
+    ledger: Proxy
     doors: Doors
     gateway: str
-    headers: Mapping[str, str]  # who asks
+    headers: Mapping[str, str]  # the API key
     deadline_s: float
     rest_s: float
 
     def ask(self, **more: Any) -> Seen:
-        """The one question."""
         return self.doors.ask({"question": QUESTION, **more})
 
     def together(self, *bodies: dict[str, Any]) -> list[Seen]:
-        """The question several times at once, each with its own additions."""
+        """Ask the question several times at once, each with its additions."""
         with ThreadPoolExecutor(len(bodies)) as pool:
             return list(pool.map(lambda more: self.ask(**more), bodies))
 
     def heal(self) -> None:
-        """Everything is well again."""
         self.host.behave(Misdeed.NONE)
-        self.chroma.behave(Trouble.NONE)
-        self.ledger.behave(Trouble.NONE)
+        self.chroma.behave()
+        self.ledger.behave()
 
     def recovery(self, patience_s: float) -> float:
-        """Seconds until both environments of the function answer again; `patience_s` where they do not."""
+        """Return the seconds until both environments answer again; `patience_s` where they do not."""
         started = time.monotonic()
         while time.monotonic() - started < patience_s:
-            # Two at once: neither environment is free while the other answers.
+            # Two at once: each environment answers one question at a time.
             if all(_is_answer(seen) for seen in self.together({}, {})):
                 return time.monotonic() - started
             time.sleep(_RETRY_S)
@@ -75,28 +70,22 @@ def _is_answer(seen: Seen) -> bool:
 
 @contextmanager
 def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
-    """A stack with one indexed document, whose model host, Chroma and ledger are in our hands."""
+    """Run a stack with one indexed document, and control its model host, Chroma and ledger."""
     with ExitStack() as stack:
-        host, chroma, ledger = ModelHost(SAYS), TroubledDoor(), TroubledDoor()
+        host, chroma, ledger = ModelHost(SAYS, first_s=_ANSWER_S), Proxy(), Proxy()
         for one in (host, chroma, ledger):
             stack.callback(one.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-chaos-")))
-        # The stack takes the host for the user's own Ollama, and starts no model server.
-        stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": host.url}))
         environment = {
             "DOCWELL_DEADLINE_S": str(deadline_s),
             "DOCWELL_BREAKER_REST_S": str(rest_s),
             "DOCWELL_CHROMA_URL": chroma.url,
             "AWS_ENDPOINT_URL_DYNAMODB": ledger.url,
         }
-        parts = stack.enter_context(
-            running_stack(folder, MODEL, environment=environment, ingest_workers=1, reconcile_every_s=0)
-        )
+        options = {"environment": environment, "ingest_workers": 1, "reconcile_every_s": 0}
+        parts = stack.enter_context(local_stack(MODEL, host.url, **options))
         chroma.backend_port = int(parts.chroma.rsplit(":", 1)[1])
         ledger.backend_port = int(parts.aws_endpoint.rsplit(":", 1)[1])
         doors = stack.enter_context(Doors(parts, timeout_s=4 * deadline_s + 10))
-        found = doors.settled(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
-        if found["status"] != "INDEXED":
-            raise RuntimeError(f"the document of this suite is {found['status']}: {found['detail']}")
+        doors.indexed(KEY, doors.put(KEY, pdf(PAGES)), _INDEXED_S)
         headers = {"x-api-key": parts.api_key}
         yield Rig(host, chroma, ledger, doors, parts.gateway, headers, deadline_s, rest_s)

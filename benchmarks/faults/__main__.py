@@ -1,4 +1,7 @@
-"""``python -m benchmarks.faults``: every row, one table, build/reports/faults.json."""
+"""``python -m benchmarks.faults`` (`make faults`): the real handlers, Chroma and moto under every fault.
+
+It runs the rows, prints one table and writes build/reports/faults.json; docs/faults.md describes them.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from benchmarks.faults import rows_dependencies, rows_documents, rows_model, rows_processes, rows_recovery
+from benchmarks.faults import rows_dependencies, rows_documents, rows_model, rows_processes
 from benchmarks.faults.documents import build_model_folder
 from benchmarks.faults.row import Outcome, Run
 from benchmarks.faults.world import MODEL_DIR
+from infra.progress import CONSOLE, bar
 from infra.report import ROOT, Report
 
-Row = Callable[[Run], Outcome]
-
-ROWS: dict[str, tuple[str, Row]] = {
+ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
     "model": ("stateful property test", rows_model.model),
     "kill-ingest": ("kill -9 of ingest", rows_processes.kill_ingest),
     "kill-chroma": ("kill -9 of Chroma", rows_processes.kill_chroma),
@@ -34,62 +32,51 @@ ROWS: dict[str, tuple[str, Row]] = {
     "same-key": ("two and eight workers on one key", rows_processes.same_key),
     "long-document": ("long documents", rows_documents.long_document),
     "poison": ("poison among healthy PDFs", rows_documents.poison),
-    "volume-lost": ("loss of Chroma's volume, then reconcile", rows_recovery.volume_lost),
-    "reindex": ("re-index with a kill in the middle", rows_recovery.reindex),
+    "volume-lost": ("loss of Chroma's volume, then reconcile", rows_processes.volume_lost),
+    "reindex": ("re-index with a kill in the middle", rows_processes.reindex),
 }
 
 
 def main() -> int:
-    """Run the rows. Gives 0 when every goal holds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="some minutes instead of most of an hour")
-    parser.add_argument("--seed", type=int, help="what a failed run printed; by default another each time")
+    parser.add_argument("--short", action="store_true", help="four minutes instead of 45")
+    parser.add_argument("--seed", type=int, help="the seed that a failed run printed; random by default")
     parser.add_argument("--row", action="append", choices=ROWS, help="only this row; may be repeated")
     options = parser.parse_args()
-    # Ended from outside, it cleans up as after Ctrl-C; any other exception Hypothesis would take for a finding.
+    # SIGTERM cleans up as Ctrl-C does; Hypothesis would take any other exception for a finding.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    console = Console(highlight=False, stderr=True)
-    console.print(f"seed {seed}")
+    CONSOLE.print(f"seed {seed}")
     build_model_folder(MODEL_DIR)
     report = Report("faults")
     asked, wrong = 0, 0
     replays: list[str] = []
     chosen = options.row or list(ROWS)
     for name in chosen:
-        title, row = ROWS[name]
-        outcome = _run(console, name, row, Run(f"{seed} {name}", options.short))
-        _add(report, title, outcome)
+        outcome = _run(name, Run(f"{seed} {name}", options.short))
+        _add(report, ROWS[name][0], outcome)
         asked, wrong = asked + outcome.asked, wrong + len(outcome.wrong)
         if not outcome.ok:
-            _explain(console, name, seed, outcome)
+            _explain(name, seed, outcome)
             form = " --short" if options.short else ""
             replays.append(f"replay: python -m benchmarks.faults{form} --row {name} --seed {seed}")
     report.add("reader: answers that mix generations, show a deleted document or a false text", wrong, "", "== 0")
-    # `model` has no reader.
+    # The row `model` has no reader.
     goal = ">= 1" if set(chosen) - {"model"} else None
     report.add("reader: questions asked while faults ran", asked, "questions", goal)
     status = report.finish()
     for line in replays:
-        print(line)  # under what the report says was missed
+        print(line)
     return status
 
 
-def _run(console: Console, name: str, row: Row, run: Run) -> Outcome:
-    columns = (
-        TextColumn("{task.fields[name]:14}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
+def _run(name: str, run: Run) -> Outcome:
     started = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=1.0, name=name, now="")
-        run.advance = lambda share: progress.advance(task, share)
-        run.say = lambda now: progress.update(task, now=now)
+    with bar(f"{name:14}", 1.0) as shown:
+        run.advance, run.say = shown, shown.say
         try:
-            outcome = row(run)
-        except Exception:  # noqa: BLE001 - the other rows are still worth running
+            outcome = ROWS[name][1](run)
+        except Exception:  # noqa: BLE001 - run the other rows all the same
             outcome = Outcome(examples=traceback.format_exc().splitlines()[-12:])
             outcome.differences["stuck"] += 1
     seconds = time.monotonic() - started
@@ -97,7 +84,7 @@ def _run(console: Console, name: str, row: Row, run: Run) -> Outcome:
     verdict = "[green]ok[/]" if outcome.ok else "[red]wrong[/]"
     facts = ", ".join(f"{value:g} {fact}" for fact, value in outcome.facts.items())
     figures = f"{outcome.compared:,} chunks compared, {outcome.asked:,} questions, {facts}"
-    console.print(f"{verdict} {name}: {seconds:.0f} s, {figures}", soft_wrap=True)
+    CONSOLE.print(f"{verdict} {name}: {seconds:.0f} s, {figures}", soft_wrap=True)
     return outcome
 
 
@@ -108,14 +95,14 @@ def _add(report: Report, title: str, outcome: Outcome) -> None:
         report.add(f"{title}: {name}", value, unit, goal)
 
 
-def _explain(console: Console, name: str, seed: int, outcome: Outcome) -> None:
+def _explain(name: str, seed: int, outcome: Outcome) -> None:
     for line in outcome.examples[:30] + outcome.wrong[:10]:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        CONSOLE.print(f"  {line}", markup=False, soft_wrap=True)
     if outcome.logs:
-        path = Path(ROOT) / "build" / "faults" / f"{name}-{seed}.log"
+        path = ROOT / "build" / "faults" / f"{name}-{seed}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(outcome.logs) + "\n", encoding="utf-8")
-        console.print(f"  log: {path}")
+        CONSOLE.print(f"  log: {path}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""S3 and DynamoDB for the suite: moto in a process of its own, one update at a time, and made to fail on demand.
+"""S3 and DynamoDB for the suite: moto in a new process, one DynamoDB request at a time, with faults on demand.
 
-``python -m benchmarks.faults.aws --port N``. A POST of `Rule`s, a JSON list, to
-`/faults` replaces those in force, and is told how many requests met one so far.
+``python -m benchmarks.faults.aws --port N``. A POST of `Rule`s, a JSON list, to `/faults` replaces the rules, and
+returns how many requests met one so far.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 Application = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
-# Workers sign with this access key; the suite itself does not, and is never made to fail.
+# The workers' access key; only its requests meet faults.
 WORKER_KEY = "worker"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Fail a share of the requests. `target`: `dynamodb`, or a method such as `GET` for S3.
+    """Fail a share of the requests. `target` is `dynamodb`, or a method such as `GET` for S3.
 
-    `status` 0 lets the request through after `delay_s` seconds; `after` fails it when it has been done.
+    `status` 0 lets the request through after `delay_s` seconds; `after` does the work, and then fails.
     """
 
     target: str
@@ -45,15 +45,15 @@ class Rule:
 
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Without this, headers and body wait 40 ms for each other's acknowledgement.
+    # Otherwise headers and body wait 40 ms for each other's acknowledgement.
     disable_nagle_algorithm = True
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Nothing: a run has 100,000 of them."""
+        """Log nothing: a run has 100,000 requests."""
 
 
 class FaultyAws:
-    """moto's application with faults in front."""
+    """moto's application behind faults."""
 
     def __init__(self, moto: Application, seed: int) -> None:
         self._moto = moto
@@ -61,29 +61,27 @@ class FaultyAws:
         self._rules: tuple[Rule, ...] = ()
         self._faults = 0
         self._counting = threading.Lock()
-        # moto checks a condition and then writes, with nothing to hold others off in between; DynamoDB does.
+        # moto checks a condition and then writes without a lock in between; DynamoDB does both at once.
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """One request."""
+        length = int(environ.get("CONTENT_LENGTH") or 0)
         if environ["PATH_INFO"] == "/faults":
-            length = int(environ.get("CONTENT_LENGTH") or 0)
             self._rules = tuple(Rule(**rule) for rule in json.loads(environ["wsgi.input"].read(length)))
             return _answer(start_response, 200, json.dumps({"faults": self._faults}).encode())
         dynamodb = environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB")
         target = "dynamodb" if dynamodb else environ["REQUEST_METHOD"]
         by_worker = f"Credential={WORKER_KEY}/" in environ.get("HTTP_AUTHORIZATION", "")
         rule = self._drawn(target) if by_worker else None
+        if rule is not None:
+            time.sleep(rule.delay_s)
         if rule is None or rule.status == 0:
-            if rule is not None:
-                time.sleep(rule.delay_s)
             return self._through(environ, start_response, dynamodb=dynamodb)
-        time.sleep(rule.delay_s)
         if rule.after:
             b"".join(self._through(environ, lambda *_: lambda _: None, dynamodb=dynamodb))
-        else:  # the next request on this connection begins where this one's body ends
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        return self._fail(rule, start_response, dynamodb=dynamodb, head=target == "HEAD")
+        else:  # read the body: the next request on this connection begins after it
+            environ["wsgi.input"].read(length)
+        return _answer(start_response, rule.status, b"" if target == "HEAD" else _failure(rule, dynamodb=dynamodb))
 
     def _through(
         self, environ: WSGIEnvironment, start_response: StartResponse, *, dynamodb: bool
@@ -101,16 +99,13 @@ class FaultyAws:
                 return rule
         return None
 
-    @staticmethod
-    def _fail(rule: Rule, start_response: StartResponse, *, dynamodb: bool, head: bool) -> Iterable[bytes]:
-        if dynamodb:
-            name = f"com.amazonaws.dynamodb.v20120810#{rule.code}"
-            body = json.dumps({"__type": name, "message": "made to fail"}).encode()
-        else:
-            body = (
-                b"" if head else f"<Error><Code>{rule.code}</Code><Message>made to fail</Message></Error>".encode()
-            )
-        return _answer(start_response, rule.status, body)
+
+def _failure(rule: Rule, *, dynamodb: bool) -> bytes:
+    if dynamodb:
+        return json.dumps(
+            {"__type": f"com.amazonaws.dynamodb.v20120810#{rule.code}", "message": "made to fail"}
+        ).encode()
+    return f"<Error><Code>{rule.code}</Code><Message>made to fail</Message></Error>".encode()
 
 
 def _answer(start_response: StartResponse, status: int, body: bytes) -> Iterable[bytes]:
@@ -119,7 +114,6 @@ def _answer(start_response: StartResponse, status: int, body: bytes) -> Iterable
 
 
 def main() -> None:
-    """Run until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)

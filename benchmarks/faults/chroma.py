@@ -1,11 +1,13 @@
-"""A Chroma server that can be killed, started again on the same data, and robbed of its volume."""
+"""A Chroma server that can be killed, started again on the same data, and lose its volume."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local.names import HOST
@@ -19,7 +21,6 @@ class ChromaServer:
     """`chroma run` on one folder and one port."""
 
     def __init__(self, folder: Path) -> None:
-        """Not started."""
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._folder = folder
@@ -36,7 +37,7 @@ class ChromaServer:
                 lambda _: None,
                 lambda _: None,
             )
-            # The port of a killed server may take a moment to be free: then this one ends, and another is tried.
+            # The port of a killed server may stay taken for a moment: then this one ends, and the next try works.
             while self._child.running and time.monotonic() < deadline:
                 if answers(f"{self.url}/api/v2/heartbeat"):
                     return
@@ -45,17 +46,21 @@ class ChromaServer:
                 raise RuntimeError(f"Chroma did not start: {self._child.last_line}")
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
         if self._child is not None:
             self._child.kill()
 
     def lose_volume(self) -> None:
-        """Kill it and remove all that it stored."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def temporary_root() -> Path:
-    """Where a run's files lie: memory where there is some, so that a slow disk is not what is measured."""
-    shared = Path("/dev/shm")  # noqa: S108 - a file system in memory, used for a folder of our own
-    return shared if os.access(shared, os.W_OK) else Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+@contextmanager
+def chroma_server() -> Iterator[str]:
+    """Run a new server during the block; yields its URL. Raises `RuntimeError`."""
+    with tempfile.TemporaryDirectory(prefix="docwell-chroma-") as folder:
+        server = ChromaServer(Path(folder))
+        try:
+            server.start()
+            yield server.url
+        finally:
+            server.kill()

@@ -1,8 +1,8 @@
-"""A queue as unkind as SQS may be: it duplicates, delays, reorders and forgets acknowledgements.
+"""A queue that does all that SQS may do, and its endpoint.
 
-It counts receives, and after too many moves a message to the dead letters. Times are in seconds of `clock`; what
-a worker asks for (`change_visibility`) is shortened by `time_scale`, so that a back-off of minutes takes
-seconds. Safe for threads.
+It duplicates, delays, reorders and loses acknowledgements. It counts receives, and moves a message to the dead
+letters after too many. Times are in seconds of `clock`. `time_scale` shortens the times that a worker asks for, so
+that a back-off of minutes takes seconds. Thread-safe.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from hashlib import md5
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import quote_plus
 
-from infra.local.names import ACCOUNT, REGION
+from benchmarks.functions import digest, sqs_event
+from benchmarks.proxy import answer, listen
+from infra.local.names import ACCOUNT, HOST
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFaults:
-    """How often what happens: shares of messages; `longest_delay_s` for those that are late."""
+    """The shares of messages with each fault; late ones come up to `longest_delay_s` later.
+
+    `twice`: a second worker receives the message while the first is at work on it.
+    """
 
     duplicate: float = 0.1
     late: float = 0.3
     longest_delay_s: float = 2.0
-    # The same message is received by a second worker while the first is at work on it.
     twice: float = 0.05
     forgotten_acknowledgement: float = 0.05
     reorder: bool = True
@@ -38,32 +41,24 @@ PERFECT = DeliveryFaults(duplicate=0, late=0, twice=0, forgotten_acknowledgement
 
 
 @dataclass(slots=True)
-class Message:
-    """One message in the queue. `visible_at` is when it may be received next."""
+class _Message:
+    """One message in the queue, and when it can be received next."""
 
     id: str
     body: str
     visible_at: float
     receives: int = 0
-    receipts: set[str] = field(default_factory=set)
     first_receive: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A message as it is handed to a worker."""
+    """A message that a worker received."""
 
     receipt: str
     event: dict[str, Any]
     receives: int
     body: str
-
-
-def notification(name: str, bucket: str, key: str) -> str:
-    """The body that S3 sends to SQS. It carries no version: an event is a hint."""
-    entity = {"bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"}, "object": {"key": quote_plus(key, "/")}}
-    record = {"eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventName": name, "s3": entity}
-    return json.dumps({"Records": [record]})
 
 
 class UnkindQueue:
@@ -79,11 +74,8 @@ class UnkindQueue:
         time_scale: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Empty."""
         self.faults = faults or DeliveryFaults()
         self.delivered = 0
-        self.forgotten = 0
-        self.received_twice = 0
         self.dead_ever = 0
         self._random = chooser
         self._visibility_s = visibility_s
@@ -91,47 +83,42 @@ class UnkindQueue:
         self._time_scale = time_scale
         self._clock = clock
         self._lock = threading.Lock()
-        self._messages: dict[str, Message] = {}
+        self._messages: dict[str, _Message] = {}
         self._by_receipt: dict[str, str] = {}
         self._dead: list[str] = []
 
     def send(self, body: str) -> str:
-        """Queue a message, and perhaps a second one like it, each perhaps late. Gives the message's id."""
+        """Queue a message, perhaps twice, perhaps late. Return its id."""
         with self._lock:
             if self._random.random() < self.faults.duplicate:
                 self._add(body)
             return self._add(body)
 
     def receive(self) -> Receipt | None:
-        """One visible message, or None. One that was received too often goes to the dead letters."""
+        """Return one visible message, or None. A message received too often goes to the dead letters."""
         with self._lock:
             now = self._clock()
-            while True:
-                visible = [message for message in self._messages.values() if message.visible_at <= now]
-                if not visible:
-                    return None
+            while visible := [message for message in self._messages.values() if message.visible_at <= now]:
                 message = self._random.choice(visible) if self.faults.reorder else visible[0]
                 if message.receives < self._max_receives:
-                    break
+                    return self._hand_out(message, now)
                 del self._messages[message.id]
                 self._dead.append(message.body)
                 self.dead_ever += 1
-            return self._hand_out(message, now)
+            return None
 
     def acknowledge(self, receipt: str) -> None:
-        """Delete the message, unless this acknowledgement gets lost."""
         with self._lock:
             message = self._of(receipt)
             if message is None:
                 return
             if self._random.random() < self.faults.forgotten_acknowledgement:
-                self.forgotten += 1
                 message.visible_at = min(message.visible_at, self._clock() + self._random.uniform(0, 2))
-                return
-            del self._messages[message.id]
+            else:
+                del self._messages[message.id]
 
     def change_visibility(self, receipt: str, seconds: float) -> bool:
-        """When the message may come again; False when it is gone."""
+        """Set when the message may come again. Return False when it is gone."""
         with self._lock:
             message = self._of(receipt)
             if message is not None:
@@ -139,17 +126,15 @@ class UnkindQueue:
             return message is not None
 
     def size(self) -> int:
-        """Messages that are not done, those at work included, without the dead letters."""
+        """Return the number of messages that are not done, without the dead letters."""
         with self._lock:
             return len(self._messages)
 
     def dead(self) -> int:
-        """Messages in the dead-letter queue."""
         with self._lock:
             return len(self._dead)
 
     def redrive(self) -> int:
-        """Send every dead letter again. Gives how many."""
         with self._lock:
             bodies, self._dead = self._dead, []
             for body in bodies:
@@ -157,7 +142,7 @@ class UnkindQueue:
             return len(bodies)
 
     def next_at(self) -> float | None:
-        """When the next message becomes visible; None when there is none."""
+        """Return when the next message becomes visible; None when there is none."""
         with self._lock:
             return min((message.visible_at for message in self._messages.values()), default=None)
 
@@ -165,35 +150,62 @@ class UnkindQueue:
         id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         late = self._random.random() < self.faults.late
         delay = self._random.uniform(0, self.faults.longest_delay_s) if late else 0.0
-        self._messages[id_] = Message(id_, body, self._clock() + delay)
+        self._messages[id_] = _Message(id_, body, self._clock() + delay)
         return id_
 
-    def _of(self, receipt: str) -> Message | None:
+    def _of(self, receipt: str) -> _Message | None:
         return self._messages.get(self._by_receipt.get(receipt, ""))
 
-    def _hand_out(self, message: Message, now: float) -> Receipt:
+    def _hand_out(self, message: _Message, now: float) -> Receipt:
         message.receives += 1
         message.first_receive = message.first_receive or time.time()
         twice = self._random.random() < self.faults.twice
-        self.received_twice += twice
         message.visible_at = now + (self._random.uniform(0, 0.3) if twice else self._visibility_s)
         receipt = f"{message.id}-{message.receives}"
         self._by_receipt[receipt] = message.id
         self.delivered += 1
-        record = {
-            "messageId": message.id,
-            "receiptHandle": receipt,
-            "body": message.body,
-            "attributes": {
-                "ApproximateReceiveCount": str(message.receives),
-                "SentTimestamp": str(int(time.time() * 1000)),
-                "ApproximateFirstReceiveTimestamp": str(int(message.first_receive * 1000)),
-                "SenderId": ACCOUNT,
-            },
-            "messageAttributes": {},
-            "md5OfBody": md5(message.body.encode()).hexdigest(),  # noqa: S324 - SQS's own
-            "eventSource": "aws:sqs",
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:docwell-ingest",
-            "awsRegion": REGION,
+        attributes = {
+            "ApproximateReceiveCount": str(message.receives),
+            "ApproximateFirstReceiveTimestamp": str(int(message.first_receive * 1000)),
         }
-        return Receipt(receipt, {"Records": [record]}, message.receives, message.body)
+        event = sqs_event(message.body, message.id, receipt, attributes)
+        return Receipt(receipt, event, message.receives, message.body)
+
+
+class SqsDoor:
+    """The endpoint, on a free port until `close`."""
+
+    def __init__(self, queue: UnkindQueue) -> None:
+        self._queue = queue
+        self._server = listen(0, self._handle)
+        self.endpoint = f"http://{HOST}:{self._server.server_port}"
+        self.queue_url = f"{self.endpoint}/{ACCOUNT}/docwell-ingest"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        said = self._act(request.headers["X-Amz-Target"].removeprefix("AmazonSQS."), sent)
+        status = 200 if said is not None else 400
+        gone = {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid", "message": "gone"}
+        body = json.dumps(gone if said is None else said).encode()
+        answer(request, status, body, {"Content-Type": "application/x-amz-json-1.0"})
+
+    def _act(self, action: str, sent: dict[str, Any]) -> dict[str, Any] | None:
+        match action:
+            case "SendMessageBatch":
+                entries = [self._send(entry["Id"], entry["MessageBody"]) for entry in sent["Entries"]]
+                return {"Successful": entries, "Failed": []}
+            case "SendMessage":
+                return self._send("", sent["MessageBody"])
+            case "ChangeMessageVisibility":
+                known = self._queue.change_visibility(sent["ReceiptHandle"], sent["VisibilityTimeout"])
+                return {} if known else None
+            case "GetQueueAttributes":
+                return {"Attributes": {"ApproximateNumberOfMessages": str(self._queue.size())}}
+        return None
+
+    def _send(self, id_: str, body: str) -> dict[str, Any]:
+        return {"Id": id_, "MessageId": self._queue.send(body), "MD5OfMessageBody": digest(body)}

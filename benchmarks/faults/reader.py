@@ -1,4 +1,4 @@
-"""A reader that keeps asking while faults run, and checks every answer against all that was ever uploaded."""
+"""A reader that asks while faults run, and checks every answer against all uploads."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from benchmarks.faults.compare import PipelinePlace
 from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.state import DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
 from docwell.identity import Principal
@@ -26,7 +27,7 @@ _EVERYBODY = Principal("key:reader", collections=None)
 
 
 class _Index(NamedTuple):
-    """What questions to one pipeline go through."""
+    """The query's parts for one pipeline."""
 
     catalogue: DynamoLedger
     retrieval: Retrieval
@@ -34,22 +35,21 @@ class _Index(NamedTuple):
 
 
 class Reader:
-    """Asks in a thread of its own from `__enter__` to `__exit__`.
+    """Asks in a thread from `__enter__` to `__exit__`.
 
-    `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled,
-    or holds a text that is not on its page; `unavailable` counts the typed errors.
+    `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
+    a text that is not on its page; `unavailable` counts the typed errors.
     """
 
     def __init__(self, world: World, seed: str) -> None:
-        """Not started."""
+        """Open the index of each pipeline; asking begins in `__enter__`."""
         self.wrong: list[str] = []
         self.asked = 0
-        self.passages = 0
         self.unavailable = 0
         self._world = world
         self._random = random.Random(seed)
         self._stopping = threading.Event()
-        self._client = world.client("dynamodb")
+        self._client = world.dynamodb
         self._state = DynamoState(self._client, TABLE)
         self._indexes = {one.fingerprint: self._index(one) for one in world.pipelines}
         self._texts: dict[tuple[str, str], list[str]] = {}
@@ -64,14 +64,10 @@ class Reader:
         self._thread.join(30)
 
     def _index(self, pipeline: PipelinePlace) -> _Index:
-        world, fingerprint = self._world, pipeline.fingerprint
-        places = world.places()
+        url, fingerprint = self._world.chroma.url, pipeline.fingerprint
         catalogue = DynamoLedger(self._client, TABLE, fingerprint)
-        chroma = ChromaIndex(
-            world.chroma.url, fingerprint, tenant=places.tenant, database=places.database, timeout_s=5
-        )
-        embedder = OnnxEmbedder(pipeline.model_dir, threads=1)
-        return _Index(catalogue, Retrieval(catalogue, chroma), embedder)
+        chroma = ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=5)
+        return _Index(catalogue, Retrieval(catalogue, chroma), OnnxEmbedder(pipeline.model_dir, threads=1))
 
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
@@ -84,7 +80,6 @@ class Reader:
                 self.wrong.append(f"{type(error).__name__}: {error}")
 
     def ask_once(self) -> None:
-        """One question and the check of its answer."""
         with self._world.lock:
             keys = list(self._world.changes)
             before = dict(self._world.changes)
@@ -98,7 +93,6 @@ class Reader:
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
         passages = index.retrieval.search(scope, vector, top_k)
         self.asked += 1
-        self.passages += len(passages)
         self._check_generations(passages)
         for passage in passages:
             self._check_text(passage)
@@ -115,7 +109,7 @@ class Reader:
         return self._indexes.get(chosen or "", next(iter(self._indexes.values())))
 
     def _about(self, index: _Index, keys: list[str]) -> tuple[Scope, int]:
-        """Where to ask, and for how many passages; as the use case asks, but of documents that are gone too."""
+        """Choose one document, deleted ones included, one collection or all; and the number of passages."""
         key = self._random.choice(keys)
         collection = key.partition("/")[0]
         match self._random.randrange(3):
@@ -128,7 +122,7 @@ class Reader:
 
     @staticmethod
     def _deleted(index: _Index, key: str) -> float | None:
-        """When the ledger settled the key's deletion; None where it has not."""
+        """Return when the ledger settled the key's deletion; None where it has not."""
         record = index.catalogue.get(key)
         return record.updated_at if record is not None and record.status is Status.DELETED else None
 
@@ -140,15 +134,11 @@ class Reader:
 
     def _check_text(self, passage: Passage) -> None:
         name = (passage.document, passage.version)
-        upload = self._world.uploads.get(name)
-        if upload is None:
-            # The worker can be quicker than the suite's own note of what it has put.
-            with self._world.lock:
-                upload = self._world.uploads.get(name)
+        with self._world.lock:  # a worker can index an upload before the world has recorded it
+            upload = self._world.uploads.get(name)
         if upload is None:
             return
         if name not in self._texts:
             self._texts[name] = text_of(upload.key, upload.revision, upload.pages)
-        page: Any = self._texts[name][passage.chunk.page_start - 1]
-        if " ".join(passage.chunk.text.split()) not in page:
+        if " ".join(passage.chunk.text.split()) not in self._texts[name][passage.chunk.page_start - 1]:
             self.wrong.append(f"{passage.id} of {passage.document!r} is not on page {passage.chunk.page_start}")

@@ -1,11 +1,13 @@
-"""What a row of the suite is given and what it gives back."""
+"""The input and the outcome of a row of the suite."""
 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks.faults.compare import KINDS, Comparator, Differences
 from benchmarks.faults.reader import Reader
@@ -13,12 +15,12 @@ from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 from infra.report import meets
 
-# Until everything at rest is compared: leases of the killed have run out by then.
+# The time for the comparison at rest: leases of killed workers have ended by then.
 _PATIENCE_S = 15.0
-
-# More rounds than a row plans, for as long as its fault has not happened: a quarter of them or more has it.
+# The extra rounds while the row's fault has not happened. A quarter of the rounds or more has it.
 _MORE_ROUNDS = 40
-
+# Users pause while more messages wait: the queue must be busy, not endless.
+MOST_WAITING = 12
 # With versions and without: then the ETag is the version, and the same bytes are the same version again.
 BUCKETS = (True, False)
 
@@ -27,12 +29,12 @@ Variant = TypeVar("Variant")
 
 @dataclass
 class Outcome:
-    """What a row came to. `differences` and `wrong` must be empty; `facts` say how hard it was."""
+    """The result of a row. `differences` and `wrong` must be empty; `facts` say how hard the row was."""
 
     differences: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     examples: list[str] = field(default_factory=list)
     facts: dict[str, float] = field(default_factory=dict)
-    # Figures with a goal of their own: name -> (value, unit, goal).
+    # Figures with a goal: name -> (value, unit, goal).
     goals: dict[str, tuple[float, str, str]] = field(default_factory=dict)
     compared: int = 0  # chunks
     asked: int = 0
@@ -41,37 +43,33 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        held = all(meets(value, goal) for value, _, goal in self.goals.values())
-        return held and not any(self.differences.values()) and not self.wrong
+        met = all(meets(value, goal) for value, _, goal in self.goals.values())
+        return met and not any(self.differences.values()) and not self.wrong
 
     def add(self, found: Differences) -> None:
-        """The differences of one comparison."""
         for kind, count in found.count.items():
             self.differences[kind] += count
         self.examples += found.lines()
         self.compared += found.chunks
 
     def stuck(self, messages: int) -> None:
-        """Messages that were never done."""
         if messages:
             self.differences["stuck"] += messages
             self.examples.append(f"stuck: {messages} messages were not done in time")
 
     def must_happen(self, fact: str, count: float, unit: str) -> None:
-        """A fact without which the row proves nothing: there must be one at least."""
+        """Add a fact without which the row proves nothing; its goal is at least one."""
         self.facts[fact] = count
         self.goals[fact] = (count, unit, ">= 1")
 
     def read(self, reader: Reader) -> None:
-        """What a reader has seen."""
         self.asked += reader.asked
         self.wrong += reader.wrong
 
     def at_rest(
         self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, believe_refusals: bool = False
     ) -> Comparator:
-        """Wait for the last message, then compare. Where all is deleted, once more when something is back."""
+        """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
         comparator = world.comparator()
 
         def rest() -> None:
@@ -81,7 +79,7 @@ class Outcome:
             self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
 
         rest()
-        if world.uploads and not world.current:  # that nothing is left of it was compared, but no chunk
+        if world.uploads and not world.current:
             world.put_again(next(reversed(world.uploads.values())))
             rest()
         self.facts |= {
@@ -99,7 +97,7 @@ class Outcome:
 
 @dataclass
 class Run:
-    """How a row is run: its seed, its length and where it says how far it is."""
+    """How to run a row: its seed, its length, and where it shows its progress."""
 
     seed: str
     short: bool
@@ -107,23 +105,21 @@ class Run:
     say: Callable[[str], None] = lambda _: None
 
     def times(self, long: int, short: int) -> int:
-        """How often, in the form that is run."""
         return short if self.short else long
 
     def variants(self, *all_of_them: Variant) -> tuple[Variant, ...]:
-        """All of them, or in the short form the one that the seed chooses."""
+        """Return all of them; in the short form the one that the seed chooses."""
         if not self.short:
             return all_of_them
         return (random.Random(self.seed).choice(all_of_them),)
 
     def steps(self, count: int) -> Iterator[int]:
-        """0 … count - 1, shown on the progress bar."""
         for number in range(count):
             yield number
             self.advance(1 / count)
 
     def rounds(self, count: int, share: float, happened: Callable[[], float]) -> Iterator[int]:
-        """As `steps`, for a share of the row; some more at the end until the row's fault has happened."""
+        """Yield as `steps` for a share of the row, with more rounds until the row's fault has happened."""
         for number in range(count + _MORE_ROUNDS):
             if number >= count and happened():
                 return
@@ -132,13 +128,12 @@ class Run:
 
 
 def key_of(number: int) -> str:
-    """A key, with the characters that are trouble in some of them."""
     names = ("plain-{}.pdf", "a+b %&{}.pdf", "é 日本 {}.pdf", "deep/er/{}.pdf")
     return f"c{number % 3}/" + names[number % len(names)].format(number)
 
 
 def change(world: World, keys: int) -> None:
-    """One random thing that a user does to one of the first `keys` keys."""
+    """Make one random change to one of the first `keys` keys, as a user would."""
     key = key_of(world.random.randrange(keys))
     draw = world.random.random()
     if key in world.current and draw < 0.25:
@@ -149,3 +144,43 @@ def change(world: World, keys: int) -> None:
         world.undelete(key)
     else:
         world.put(key)
+
+
+@contextmanager
+def scene(
+    run: Run,
+    outcome: Outcome,
+    workers: int,
+    *,
+    seed: str = "",
+    timeout_s: float = 180.0,
+    lease_s: str = "",
+    **world: Any,
+) -> Iterator[tuple[World, Workers, Reader]]:
+    """Run a world with workers and a reader during the block, then compare at rest."""
+    seed = seed or run.seed
+    lease = {"DOCWELL_LEASE_S": lease_s} if lease_s else {}
+    with World(seed, **world) as here, Workers(here, workers, here.environment(**lease)) as crew:
+        with Reader(here, seed) as reader:
+            yield here, crew, reader
+            outcome.at_rest(here, crew, run, timeout_s=timeout_s)
+        outcome.read(reader)
+
+
+@contextmanager
+def users(world: World, keys: int, pause_s: float = 0.05) -> Iterator[None]:
+    """Change documents during the block, while not too many messages wait."""
+    done = threading.Event()
+
+    def go() -> None:
+        while not done.wait(pause_s):
+            if world.queue.size() < MOST_WAITING:
+                change(world, keys)
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(60)

@@ -1,4 +1,4 @@
-"""Rows in which what docwell depends on fails: Chroma's network, AWS, the readers of PDFs and the disk."""
+"""Rows in which dependencies fail: Chroma's network, AWS, the PDF readers and the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,36 +15,25 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.aws import Rule
-from benchmarks.faults.proxy import Fault, FaultProxy
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import BUCKETS, Outcome, Run, change, key_of
+from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
+from benchmarks.proxy import Fault, Proxy
 
-# Chroma's time-out of the workers, and a stall that is longer.
+# The workers' timeout for Chroma, and a stall that is longer.
 _CHROMA_TIMEOUT_S = 1.0
 _STALL_S = 1.6
 _DISK_BYTES = 2 * 1024 * 1024
-_MOST_WAITING = 10
-
-
-@contextmanager
-def users(world: World, keys: int, pause_s: float = 0.05) -> Iterator[None]:
-    """Somebody changes documents for the time of the block, as long as not too many messages wait."""
-    done = threading.Event()
-
-    def go() -> None:
-        while not done.wait(pause_s):
-            if world.queue.size() < _MOST_WAITING:
-                change(world, keys)
-
-    thread = threading.Thread(target=go, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(60)
+_CHROMA_FAULTS = (
+    Fault.RESET_REQUEST,
+    Fault.RESET_ANSWER,
+    Fault.UNAVAILABLE,
+    Fault.ERROR_AFTER,
+    Fault.HANG,
+    Fault.LATE,
+    Fault.TRICKLE,
+)
 
 
 def chroma_network(run: Run) -> Outcome:
@@ -53,11 +41,12 @@ def chroma_network(run: Run) -> Outcome:
     outcome = Outcome()
     seconds = run.times(15, 2)
     with World(run.seed) as world:
-        proxy = FaultProxy(world.chroma.port, run.seed, stall_s=_STALL_S)
+        proxy = Proxy(world.chroma.port, seed=run.seed, stall_s=_STALL_S)
+        proxy.probability = 0.3
         places = {
             "DOCWELL_CHROMA_URL": proxy.url,
             "DOCWELL_CHROMA_TIMEOUT_S": str(_CHROMA_TIMEOUT_S),
-            # So short that a worker which waits for Chroma loses it now and then.
+            # So short that a worker sometimes loses it while it waits for Chroma.
             "DOCWELL_LEASE_S": "2",
         }
         with (
@@ -66,18 +55,20 @@ def chroma_network(run: Run) -> Outcome:
             Reader(world, run.seed) as reader,
         ):
             with users(world, 30):
-                kinds = [fault for fault in Fault if fault is not Fault.NONE]
-                for fault in [*kinds, None]:
-                    run.say(fault.value if fault else "all of them")
-                    proxy.faults = (fault,) if fault else tuple(kinds)
+                for faults in [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]:
+                    run.say(faults[0].value if len(faults) == 1 else "all of them")
+                    proxy.behave(*faults)
                     time.sleep(seconds)
-                    proxy.refuse(min(seconds / 4, 2.0))
-                    run.advance(1 / (len(kinds) + 1))
-            proxy.quiet()
+                    proxy.behave(Fault.DOWN)
+                    time.sleep(min(seconds / 4, 2.0))
+                    proxy.behave()
+                    run.advance(1 / (len(_CHROMA_FAULTS) + 1))
+            proxy.wait_idle()
             outcome.at_rest(world, workers, run)
             outcome.read(reader)
-            faults = sum(proxy.seen[fault.value] for fault in Fault if fault is not Fault.NONE)
-            outcome.must_happen("requests with a fault", faults, "requests")
+            outcome.must_happen(
+                "requests with a fault", sum(proxy.seen[fault] for fault in _CHROMA_FAULTS), "requests"
+            )
     return outcome
 
 
@@ -92,17 +83,13 @@ _AWS_FAULTS: dict[str, tuple[Rule, ...]] = {
 
 
 def aws(run: Run) -> Outcome:
-    """DynamoDB throttling and losing answers; S3 404, 403, slow-down, objects that change while they are read."""
+    """DynamoDB throttles and loses answers; S3 gives 404, 403 and SlowDown; objects change while they are read."""
     outcome = Outcome()
     seconds, faults = run.times(15, 2), 0
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
         seed = f"{run.seed} {versioned}"
-        with (
-            World(seed, versioned=versioned) as world,
-            Workers(world, 2) as workers,
-            Reader(world, seed) as reader,
-        ):
+        with scene(run, outcome, 2, seed=seed, versioned=versioned) as (world, *_):
             with users(world, 12):
                 for name, rules in _AWS_FAULTS.items():
                     run.say(f"{name} ({'versions' if versioned else 'no versions'})")
@@ -110,14 +97,12 @@ def aws(run: Run) -> Outcome:
                     time.sleep(seconds)
                     run.advance(1 / len(buckets) / len(_AWS_FAULTS))
             faults += world.fail()
-            outcome.at_rest(world, workers, run)
-            outcome.read(reader)
     outcome.must_happen("requests with a fault", faults, "requests")
     return outcome
 
 
 def parser_killed(run: Run) -> Outcome:
-    """SIGKILL for children that read a PDF. What is refused for it must be indexed when it is tried again."""
+    """SIGKILL for children that read a PDF. A document refused for it must be indexed on the next try."""
     outcome = Outcome()
     kills = run.times(100, 5)
     with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
@@ -125,9 +110,9 @@ def parser_killed(run: Run) -> Outcome:
         with users(world, 30):
             for number in run.steps(kills):
                 run.say(f"kill {number + 1} of {kills}")
-                done += _kill_one(workers, world.random)
+                done += _kill_reader(workers, world.random)
         outcome.stuck(workers.settle(120))
-        # A reader that was killed is a named status; the documents are healthy, so trying again mends it.
+        # The documents are healthy, so a rebuild must index those that were refused for a killed reader.
         comparator = world.comparator()
         refused = comparator.compare(believe_refusals=True)
         outcome.add(refused)
@@ -140,14 +125,37 @@ def parser_killed(run: Run) -> Outcome:
     return outcome
 
 
+def _kill_reader(workers: Workers, chooser: random.Random) -> int:
+    """Wait for a process that reads a PDF, then kill it after a moment. Return 1 where there was one."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        process = next(_readers_of_pdfs(workers), None)
+        if process is None:
+            time.sleep(0.005)
+            continue
+        time.sleep(chooser.uniform(0, 0.05))
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            return 1
+    return 0
+
+
+def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
+    for worker in workers.processes():
+        with contextlib.suppress(psutil.Error):
+            for process in worker.children(recursive=True):
+                # A fork of the worker that has not started the reader yet has the worker's command.
+                if process.cmdline() != worker.cmdline():
+                    yield process
+
+
 def disk_full(run: Run) -> Outcome:
-    """The disk is full for a while, again and again."""
     outcome = Outcome()
     rounds = run.times(10, 2)
     with World(run.seed) as world, _small_disk(world.root / "tmp") as (folder, fill):
         small = world.environment(TMPDIR=str(folder))
         with Workers(world, 2, small) as workers, Reader(world, run.seed) as reader:
-            # Python chooses its folder for temporary files once, and only among those that it can write to.
+            # Python chooses its folder for temporary files once, and only a writable one.
             for number in range(6):
                 world.put(key_of(number), pages=1)
             outcome.stuck(workers.settle(120))
@@ -166,7 +174,7 @@ Fill = Callable[[Workers], contextlib.AbstractContextManager[None]]
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[tuple[Path, Fill]]:
-    """A file system of 2 MB where this user may mount one, else a limit on the size of files."""
+    """Yield a file system of 2 MB where this user may mount one, else a limit on the size of files."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "none", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(["mount", *options], check=False, capture_output=True)
@@ -194,40 +202,15 @@ def _small_disk(folder: Path) -> Iterator[tuple[Path, Fill]]:
 
 @contextmanager
 def _limit_files(workers: Workers) -> Iterator[None]:
-    """Workers cannot write a file of more than 100 bytes."""
-    touched = []
-    for pid in workers.pids():
+    limits = []
+    for process in workers.processes():
         with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(pid).children():
-                touched.append((process, process.rlimit(psutil.RLIMIT_FSIZE)))
-                process.rlimit(psutil.RLIMIT_FSIZE, (100, touched[-1][1][1]))
+            limit = process.rlimit(psutil.RLIMIT_FSIZE)
+            process.rlimit(psutil.RLIMIT_FSIZE, (100, limit[1]))
+            limits.append((process, limit))
     try:
         yield
     finally:
-        for process, limit in touched:
+        for process, limit in limits:
             with contextlib.suppress(psutil.Error):
                 process.rlimit(psutil.RLIMIT_FSIZE, limit)
-
-
-def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
-    for pid in workers.pids():
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    if any("pdf_child" in part for part in process.cmdline()):
-                        yield process
-
-
-def _kill_one(workers: Workers, chooser: random.Random) -> int:
-    """Wait for a reader, then kill it after a moment. How many were killed: 0 or 1."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        process = next(_readers_of_pdfs(workers), None)
-        if process is None:
-            time.sleep(0.005)
-            continue
-        time.sleep(chooser.uniform(0, 0.05))
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-            return 1
-    return 0

@@ -1,22 +1,22 @@
-"""Rows about documents that are unlike others: long ones, and poison."""
+"""Rows about unusual documents: long ones, and poison."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
 from benchmarks.faults.delivery import DeliveryFaults, Receipt
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of
+from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import TABLE, World
-from benchmarks.poison import poison_kinds
+from benchmarks.poison.kinds import poison_kinds
 
-# What a refused document may cost at most: the poison budget.
+# The most that a refused document may cost.
 BUDGET_S = 30.0
-# Lambda would start more; on a small machine these are enough to see one held up by another.
+# Lambda would start more; these are enough to see whether one delays another.
 _POISON_WORKERS = 4
 _LONGEST_S = 900.0
 
@@ -28,23 +28,21 @@ def long_document(run: Run) -> Outcome:
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
         seed = f"{run.seed} {versioned}"
-        with (
-            World(seed, versioned=versioned, range_pages=3) as world,
-            Workers(world, 3) as workers,
-            Reader(world, seed) as reader,
+        with scene(run, outcome, 3, seed=seed, timeout_s=300, versioned=versioned, range_pages=3) as (
+            world,
+            workers,
+            _,
         ):
             for number in run.rounds(rounds, 1 / len(buckets), lambda: workers.outcomes["crashed"]):
                 run.say(f"round {number + 1} of {rounds} ({'versions' if versioned else 'no versions'})")
                 _disturb(world, workers)
-            outcome.at_rest(world, workers, run, timeout_s=300)
-            outcome.read(reader)
-            kills += workers.outcomes["crashed"]
+        kills += workers.outcomes["crashed"]
     outcome.must_happen("kills", kills, "workers")
     return outcome
 
 
 def _disturb(world: World, workers: Workers) -> None:
-    """Upload a long document, and while it is being indexed do something to it and to a worker."""
+    """Upload a long document, and change it while it is being indexed; perhaps kill a worker."""
     key = key_of(world.random.randrange(3))
     upload = world.put(key, pages=world.random.randint(7, 24))
     _wait_until_begun(world, key)
@@ -63,14 +61,14 @@ def _disturb(world: World, workers: Workers) -> None:
         time.sleep(world.random.uniform(0, 0.6))
     if world.random.random() < 0.5:
         workers.kill_at_work(world.random.uniform(0, 0.4))
-    # Not too many unfinished ones at once.
+    # Limit the number of unfinished documents.
     deadline = time.monotonic() + 20
     while world.queue.size() > 15 and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
 def _wait_until_begun(world: World, key: str) -> None:
-    """Wait until some ranges of the document are done (or none: the plan is made), but not for long."""
+    """Wait, but not for long, until the plan is made and up to three ranges of the document are done."""
     wanted = world.random.randint(0, 3)
     fingerprint = world.pipelines[0].fingerprint
     where = {"document": {"S": key}, "pipeline": {"S": fingerprint}}
@@ -105,26 +103,25 @@ def poison(run: Run) -> Outcome:
             outcome.read(reader)
         statuses = comparator.compare(believe_refusals=True).statuses
     outcome.facts |= {"poison kinds": len(bad), **{f"are {name}": count for name, count in statuses.items()}}
-    costs = {key: seconds for key, seconds in done.slowest.items() if key in bad}
-    costliest = max(costs, key=lambda key: costs[key])
-    outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (costs[costliest], "s", f"<= {BUDGET_S:g}")
-    # By rank: the first healthy one to be done among poison against the first alone, and so on.
-    delays = [late - early for early, late in zip(sorted(alone.values()), _ranked(among, bad), strict=False)]
+    costliest, seconds = max(((key, done.slowest[key]) for key in bad), key=lambda pair: pair[1])
+    outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (seconds, "s", f"<= {BUDGET_S:g}")
+    # By rank: the n-th healthy document to be done among poison against the n-th alone.
+    ranked = sorted(after for key, after in among.items() if key not in bad)
+    delays = [late - early for early, late in zip(sorted(alone.values()), ranked, strict=False)]
     outcome.goals["longest delay of a healthy one"] = (max(delays, default=0.0), "s", f"<= {BUDGET_S:g}")
-    unfinished = [key for key in healthy if key not in among]
-    outcome.goals["healthy ones not done"] = (len(unfinished), "documents", "== 0")
+    unfinished = sum(key not in among for key in healthy)
+    outcome.goals["healthy ones not done"] = (unfinished, "documents", "== 0")
     return outcome
 
 
 class _Done:
-    """When each key was done first, and the longest that one handling of it took. Seconds."""
+    """When each key was done first, and the longest handling of it. Seconds."""
 
     def __init__(self) -> None:
         self.first: dict[str, float] = {}
         self.slowest: dict[str, float] = {}
 
     def __call__(self, receipt: Receipt, seconds: float) -> None:
-        """A message was done."""
         key = unquote_plus(receipt.body.partition('"key": "')[2].partition('"')[0])
         self.first.setdefault(key, time.monotonic())
         self.slowest[key] = max(self.slowest.get(key, 0.0), seconds)
@@ -133,7 +130,7 @@ class _Done:
 def _upload(
     run: Run, world: World, done: _Done, contents: Mapping[str, Callable[[], bytes] | None]
 ) -> dict[str, float]:
-    """Upload all, poison where there is a maker. Gives the seconds from the last upload until each was done."""
+    """Upload all, poison where there is a maker. Return the seconds from the last upload until each was done."""
     made = {key: make() for key, make in contents.items() if make is not None}
     for key in contents:
         if key in made:
@@ -145,9 +142,5 @@ def _upload(
         waiting = contents.keys() - done.first.keys()
         run.say(f"{len(waiting)} documents left; slowest so far {max(done.slowest.values(), default=0):.1f} s")
         time.sleep(0.2)
-    run.advance(0.2 if not made else 0.8)
+    run.advance(0.8 if made else 0.2)
     return {key: done.first[key] - started for key in contents if key in done.first}
-
-
-def _ranked(among: Mapping[str, float], bad: Collection[str]) -> list[float]:
-    return sorted(seconds for key, seconds in among.items() if key not in bad)

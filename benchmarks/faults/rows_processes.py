@@ -1,18 +1,20 @@
-"""Rows in which processes die: ingest workers and Chroma."""
+"""Rows in which processes die, and in which the index is rebuilt."""
 
 from __future__ import annotations
 
-import threading
+import json
 import time
+from typing import Any
 
+from benchmarks.faults.documents import CHUNK_TOKENS, NEXT_CHUNK_TOKENS
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.row import Outcome, Run, change, key_of
+from benchmarks.faults.row import MOST_WAITING, Outcome, Run, change, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
+from infra.local.lambda_runtime import Environment, FunctionError, FunctionSpec
+from infra.local.stack import StackOptions
 
-# More messages waiting than this, and the users pause: the queue shall be busy, not endless.
-_MOST_WAITING = 12
-# A worker that is stopped for longer than this has lost its lease when it goes on.
+# A worker that is stopped for longer than this has lost its lease when it continues.
 _SHORT_LEASE_S = 2.0
 
 
@@ -20,87 +22,66 @@ def kill_ingest(run: Run) -> Outcome:
     """SIGKILL for the ingest process at random instants, then redelivery."""
     outcome = Outcome()
     kills = run.times(200, 12)
-    with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
+    with scene(run, outcome, 2) as (world, workers, _):
         for number in run.steps(kills):
             run.say(f"kill {number + 1} of {kills}")
             after_s = world.random.uniform(0, 0.5)
             deadline = time.monotonic() + 60
             while not workers.kill_at_work(after_s) and time.monotonic() < deadline:
-                if world.queue.size() < _MOST_WAITING:
+                if world.queue.size() < MOST_WAITING:
                     change(world, 40)
                 time.sleep(0.01)
-        outcome.at_rest(world, workers, run)
-        outcome.read(reader)
         outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
     return outcome
 
 
 def kill_chroma(run: Run) -> Outcome:
-    """SIGKILL for Chroma at random instants under load, restarted."""
+    """SIGKILL for Chroma at random instants under load, then a restart."""
     outcome = Outcome()
     kills = run.times(50, 3)
-    with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
-        done = threading.Event()
-
-        def load() -> None:
-            while not done.is_set():
-                if world.queue.size() < _MOST_WAITING:
-                    change(world, 40)
-                time.sleep(0.02)
-
-        users = threading.Thread(target=load, daemon=True)
-        users.start()
-        try:
+    with scene(run, outcome, 2) as (world, _, reader):
+        with users(world, 40, pause_s=0.02):
             for number in run.steps(kills):
                 run.say(f"kill {number + 1} of {kills}")
                 time.sleep(world.random.uniform(0.5, 2.5))
                 world.chroma.kill()
                 time.sleep(world.random.uniform(0, 0.5))
                 world.chroma.start()
-        finally:
-            done.set()
-            users.join(30)
-        outcome.at_rest(world, workers, run)
-        outcome.read(reader)
         outcome.facts["kills"] = kills
-        outcome.must_happen("reader: typed errors", reader.unavailable, "questions")
+    outcome.must_happen("reader: typed errors", reader.unavailable, "questions")
     return outcome
 
 
 def same_key(run: Run) -> Outcome:
-    """Two, then eight workers on the same key; some hang for longer than their lease and then go on."""
+    """Two, then eight workers on the same key; some hang for longer than their lease and then continue."""
     outcome, pauses = Outcome(), 0
     counts = run.variants(2, 8)
     for count in counts:
         seed = f"{run.seed} {count}"
-        with World(seed) as world:
-            places = world.environment(DOCWELL_LEASE_S=str(_SHORT_LEASE_S))
-            with Workers(world, count, places) as workers, Reader(world, seed) as reader:
-                rounds = run.times(40, 5)
-                for number in run.rounds(rounds, 1 / len(counts), lambda: workers.paused):
-                    run.say(f"{count} workers, change {number + 1} of {rounds}")
-                    _crowd(world, workers, count)
-                outcome.at_rest(world, workers, run)
-                outcome.read(reader)
-                pauses += workers.paused
+        with scene(run, outcome, count, seed=seed, lease_s=str(_SHORT_LEASE_S)) as (world, workers, _):
+            rounds = run.times(40, 5)
+            for number in run.rounds(rounds, 1 / len(counts), lambda: workers.paused):
+                run.say(f"{count} workers, change {number + 1} of {rounds}")
+                _crowd(world, workers, count)
+        pauses += workers.paused
     outcome.must_happen("pauses", pauses, "workers")
     return outcome
 
 
 def _crowd(world: World, workers: Workers, count: int) -> None:
-    """Some changes of one key, and a hint for each worker; perhaps one of them is paused."""
+    """Change one key, queue a hint for each worker, and perhaps pause one of them."""
     for _ in range(world.random.randint(1, 4)):
         change(world, 1)
     for _ in range(count):
         world.hint(key_of(0), sweep=world.random.random() < 0.2)
     time.sleep(world.random.uniform(0, 1.0))
     paused = world.random.random() < 0.5 and workers.pause_at_work(_SHORT_LEASE_S * 1.7)
-    for _ in range(count if paused else 0):  # somebody must come while it hangs, and after its lease is over
+    for _ in range(count if paused else 0):  # other workers must come while it hangs, and after its lease
         time.sleep(_SHORT_LEASE_S / count * 1.5)
         change(world, 1)
         world.hint(key_of(0))
     deadline = time.monotonic() + 10
-    while world.queue.size() > _MOST_WAITING and time.monotonic() < deadline:
+    while world.queue.size() > MOST_WAITING and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -108,7 +89,7 @@ def burst(run: Run) -> Outcome:
     """1,000 uploads at once of 300 keys, with overwrites and deletes among them."""
     outcome = Outcome()
     count, keys = run.times(1000, 60), run.times(300, 20)
-    with World(run.seed) as world, Workers(world, 3) as workers, Reader(world, run.seed) as reader:
+    with scene(run, outcome, 3, timeout_s=900) as (world, workers, _):
         run.say(f"{count} uploads")
         numbers = [*range(keys), *(world.random.randrange(keys) for _ in range(count - keys))]
         world.random.shuffle(numbers)
@@ -121,7 +102,141 @@ def burst(run: Run) -> Outcome:
             run.say(f"{left} messages left")
             time.sleep(0.5)
         run.advance(0.7)
-        outcome.at_rest(world, workers, run, timeout_s=900)
-        outcome.read(reader)
         outcome.facts["uploads"] = count
     return outcome
+
+
+class Reconciler:
+    """The reconcile function; each call starts a new environment."""
+
+    def __init__(self, world: World, workers: Workers) -> None:
+        short = {"DOCWELL_STUCK_AFTER_S": "0.5", "DOCWELL_STOP_BEFORE_S": "1"}
+        self._spec = FunctionSpec(
+            StackOptions.reconcile_handler,
+            world.environment(**short),
+            timeout_s=120,
+            init_timeout_s=120,
+            on_line=workers.lines.append,
+        )
+
+    def call(self, **event: Any) -> dict[str, Any]:
+        """Call it once. Raises `FunctionError`."""
+        environment = Environment(self._spec)
+        try:
+            answer: dict[str, Any] = json.loads(environment.invoke(json.dumps(event).encode()))
+            return answer
+        finally:
+            environment.kill()
+
+    def until(self, deadline: float, done: str, run: Run | None = None, **event: Any) -> dict[str, Any]:
+        """Call it until the answer's field `done` is true, or the time is over. Return the last answer."""
+        answer: dict[str, Any] = {}
+        while not answer.get(done) and time.monotonic() < deadline:
+            try:
+                answer = self.call(**event)
+            except FunctionError:
+                continue
+            if run is not None and not answer[done]:
+                run.say(f"{answer.get('settled')} of {answer.get('keys')} documents are in the new index")
+                time.sleep(0.5)
+        return answer
+
+    def until_complete(self) -> int:
+        """Run passes until one is complete. Return the messages that they sent."""
+        deadline, sent = time.monotonic() + 300, 0
+        while time.monotonic() < deadline:
+            try:
+                answer = self.call(action="reconcile", force=True)
+            except FunctionError:
+                continue
+            sent += sum(int(one["sent"]) for one in answer["pipelines"])
+            if answer["complete"]:
+                break
+        return sent
+
+
+def volume_lost(run: Run) -> Outcome:
+    """The whole Chroma volume is lost while documents come in; then reconcile."""
+    outcome = Outcome()
+    keys = run.times(120, 15)
+    with scene(run, outcome, 2, range_pages=3) as (world, workers, _):
+        for number in range(keys):
+            run.say(f"{number + 1} of {keys} documents")
+            world.put(key_of(number), pages=world.random.choice([1, 2, 2, 7]))
+            run.advance(0.2 / keys)
+        workers.settle(300)
+        run.say("the volume is lost")
+        for number in range(5):
+            world.put(key_of(number))
+        world.delete(key_of(5))
+        time.sleep(0.3)
+        world.chroma.lose_volume()
+        time.sleep(1)
+        world.chroma.start()
+        outcome.stuck(workers.settle(120))
+        run.advance(0.3)
+        reconciler = Reconciler(world, workers)
+        for number in range(2):
+            run.say(f"reconcile, pass {number + 1}")
+            time.sleep(1)
+            hints = reconciler.until_complete()
+            if number == 0:
+                outcome.must_happen("hints of pass 1", hints, "hints")
+            else:
+                outcome.facts["hints of pass 2"] = hints
+            outcome.stuck(workers.settle(600))
+            run.advance(0.25)
+    return outcome
+
+
+def reindex(run: Run) -> Outcome:
+    """A new pipeline under a stream of uploads, deletes and queries, with kills in the middle; then the switch."""
+    outcome = Outcome()
+    keys = run.times(60, 12)
+    tokens = (CHUNK_TOKENS, NEXT_CHUNK_TOKENS)
+    switch = {"action": "reindex", "step": "switch"}
+    with (
+        World(run.seed, chunk_tokens=tokens, range_pages=3) as world,
+        Workers(world, 2) as workers,
+        Reader(world, run.seed) as reader,
+    ):
+        for number in range(keys):
+            world.put(key_of(number), pages=world.random.choice([1, 2, 7]))
+            run.advance(0.2 / keys)
+        outcome.stuck(workers.settle(300, lambda left: run.say(f"the old index: {left} messages left")))
+        reconciler = Reconciler(world, workers)
+        with users(world, keys, pause_s=1.0):
+            _start(run, world, workers, reconciler)
+            run.advance(0.3)
+            limit = time.monotonic() + run.times(180, 25)
+            switched = bool(reconciler.until(limit, "switched", run, **switch).get("switched"))
+            run.advance(0.3)
+        outcome.facts["switched under the stream"] = switched
+        if not switched:
+            switched = bool(reconciler.until(time.monotonic() + 300, "switched", run, **switch).get("switched"))
+        for _ in range(5):
+            change(world, keys)
+        outcome.stuck(workers.settle(300))
+        run.say("the old index is removed")
+        reconciler.call(**switch)
+        if not switched:
+            outcome.differences["stuck"] += 1
+            outcome.examples.append("stuck: the re-index did not complete in time")
+        run.say("comparing")
+        outcome.add(world.comparator().compare_patiently(20, pipelines=world.pipelines[1:]))
+        outcome.read(reader)
+        outcome.must_happen("kills", workers.outcomes["crashed"], "workers")
+        outcome.facts["receives"] = world.queue.delivered
+        if not outcome.ok:
+            outcome.logs += workers.lines
+    return outcome
+
+
+def _start(run: Run, world: World, workers: Workers, reconciler: Reconciler) -> None:
+    run.say("the new index is started")
+    reconciler.until(time.monotonic() + 120, "all_hinted", action="reindex", step="start")
+    for _ in range(run.times(10, 3)):
+        deadline = time.monotonic() + 20
+        while not workers.kill_at_work(world.random.uniform(0, 0.4)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(world.random.uniform(0, 0.8))

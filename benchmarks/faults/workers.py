@@ -1,4 +1,4 @@
-"""Workers: the real handler in execution environments that can be killed with SIGKILL while they work."""
+"""Workers: the real ingest handler in execution environments, which the suite kills with SIGKILL at work."""
 
 from __future__ import annotations
 
@@ -8,71 +8,72 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 import psutil
 
 from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.world import World
+from benchmarks.speed.worker_memory import workers_of
 from infra.local.lambda_runtime import Environment, FunctionError, FunctionRaised, FunctionSpec
 from infra.local.poller import failed_ids
+from infra.local.stack import StackOptions
 
-HANDLER = "functions.ingest.handler.handler"
+_HANDLER = StackOptions.ingest_handler
 _IDLE_S = 0.02
 _WARM_S = 120.0
-# Lambda's time-out of ingest here: far over what a document of some pages takes.
-TIMEOUT_S = 90.0
-
-
-def _resume(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.Error):
-        process.resume()
+# Far over the time of a document of some pages.
+_TIMEOUT_S = 90.0
+# The environment variable that tells the workers' processes apart.
+_SLOT = "DOCWELL_FAULTS_SLOT"
 
 
 class _Slot:
     """One worker: its environment, and since when it is at work."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.environment: Environment | None = None
         self.busy_since: float | None = None
         self.warm = threading.Event()
 
+    def kill(self) -> None:
+        environment = self.environment
+        if environment is not None:
+            with contextlib.suppress(OSError, ValueError):
+                environment.kill()
+
 
 class Workers:
-    """`count` of them, reading the world's queue until `close`."""
+    """Workers that read the world's queue until `close`; a context manager that waits for all to be warm."""
 
     def __init__(
         self,
         world: World,
         count: int,
         environment: dict[str, str] | None = None,
-        handler: str = HANDLER,
         on_done: Callable[[Receipt, float], None] = lambda *_: None,
     ) -> None:
-        """Start them. `on_done` is called with a message that was done and the seconds it took."""
+        """Start `count` of them. `on_done` receives each message that was done, and its seconds."""
         self.outcomes: Counter[str] = Counter()
         self.lines: deque[str] = deque(maxlen=4000)
         self.paused = 0
         self._world = world
         self._on_done = on_done
-        environment = environment or world.environment()
-        self._lease_s = float(environment["DOCWELL_LEASE_S"])
+        variables = environment or world.environment()
+        self._lease_s = float(variables["DOCWELL_LEASE_S"])
         self._leases_end = 0.0  # of the workers that died
         self._spec = FunctionSpec(
-            handler,
-            environment,
-            timeout_s=TIMEOUT_S,
-            init_timeout_s=120.0,
-            on_line=self._on_line,
+            _HANDLER, variables, timeout_s=_TIMEOUT_S, init_timeout_s=_WARM_S, on_line=self._on_line
         )
         self._stopping = threading.Event()
-        self._slots = [_Slot() for _ in range(count)]
+        self._slots = [_Slot(str(number)) for number in range(count)]
         self._threads = [threading.Thread(target=self._work, args=(slot,), daemon=True) for slot in self._slots]
         for thread in self._threads:
             thread.start()
 
     def __enter__(self) -> Self:
-        """Wait until all are warm: what happens before is seen by nobody."""
         deadline = time.monotonic() + _WARM_S
         while not all(slot.warm.is_set() for slot in self._slots) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -82,45 +83,39 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """Kill them all."""
         self._stopping.set()
         for slot in self._slots:
-            self._kill(slot)
+            slot.kill()
         for thread in self._threads:
             thread.join(10)
         for slot in self._slots:
-            self._kill(slot)
+            slot.kill()
 
     def busy(self) -> int:
-        """How many are at work."""
         return sum(slot.busy_since is not None for slot in self._slots)
 
-    def pids(self) -> list[int]:
-        """The process ids of the environments' launchers."""
-        environments = [slot.environment for slot in self._slots]
-        return [one._child.pid for one in environments if one is not None]  # noqa: SLF001 - there is no other way
+    def processes(self) -> list[psutil.Process]:
+        return workers_of(psutil.Process(), _HANDLER)
 
     def kill_at_work(self, after_s: float) -> bool:
-        """SIGKILL for one that has been at work for `after_s` seconds. Whether there was one."""
+        """Kill one that has been at work for `after_s` seconds. Return whether there was one."""
         for slot in sorted(self._slots, key=lambda one: one.busy_since or 0.0):
             since = slot.busy_since
             if since is None:
                 continue
             time.sleep(max(0.0, since + after_s - time.monotonic()))
             if slot.busy_since == since:
-                slot.busy_since = None  # nobody is killed twice
-                self._kill(slot)
+                slot.busy_since = None  # so that no second call kills it
+                slot.kill()
                 return True
         return False
 
     def pause_at_work(self, seconds: float) -> bool:
-        """Stop one that is at work for a while, as a host that hangs would. Whether there was one."""
-        for slot in self._slots:
-            environment = slot.environment
-            if slot.busy_since is None or environment is None:
-                continue
+        """Stop one that is at work for a while, as a host that hangs would. Return whether there was one."""
+        busy = {slot.name for slot in self._slots if slot.busy_since is not None}
+        for process in self.processes():
             with contextlib.suppress(psutil.Error):
-                for process in psutil.Process(environment._child.pid).children():  # noqa: SLF001 - no other way
+                if process.environ().get(_SLOT) in busy:
                     process.suspend()
                     threading.Timer(seconds, _resume, [process]).start()
                     self.paused += 1
@@ -128,10 +123,10 @@ class Workers:
         return False
 
     def settle(self, timeout_s: float, on_wait: Callable[[int], None] = lambda _: None) -> int:
-        """Wait until every message is done, dead letters redriven. Gives how many are left after that time.
+        """Wait until every message is done, and redrive dead letters. Return how many are left after that time.
 
-        As in the cloud, a message whose worker died at the last try is not among the dead letters before the
-        lease is over, which the visibility time-out outlasts.
+        A dead letter waits until the lease of a worker that died has ended, as the visibility timeout ensures in
+        the cloud.
         """
         deadline = time.monotonic() + timeout_s
         queue = self._world.queue
@@ -150,13 +145,6 @@ class Workers:
         if '"outcome":"INDEXED"' in line:
             self.outcomes["indexed"] += 1
 
-    @staticmethod
-    def _kill(slot: _Slot) -> None:
-        environment = slot.environment
-        if environment is not None:
-            with contextlib.suppress(OSError, ValueError):
-                environment.kill()
-
     def _work(self, slot: _Slot) -> None:
         while not self._stopping.is_set():
             if slot.environment is None or not slot.environment.running:
@@ -173,10 +161,11 @@ class Workers:
                 slot.busy_since = None
 
     def _renew(self, slot: _Slot) -> None:
-        self._kill(slot)
+        slot.kill()
         slot.environment = None
         try:
-            slot.environment = Environment(self._spec)
+            spec = replace(self._spec, environment={**self._spec.environment, _SLOT: slot.name})
+            slot.environment = Environment(spec)
             slot.environment.wait_ready()
             slot.warm.set()
         except FunctionError as error:
@@ -198,7 +187,7 @@ class Workers:
             self._leases_end = time.monotonic() + self._lease_s
             with contextlib.suppress(OSError, ValueError):
                 environment.kill()
-            # The visibility time-out of a message whose worker is gone, made short.
+            # A short visibility timeout for the message of a dead worker.
             queue.change_visibility(receipt.receipt, 10)
             return
         if failed_ids(answer, {receipt.event["Records"][0]["messageId"]}):
@@ -207,3 +196,8 @@ class Workers:
         self.outcomes["done"] += 1
         queue.acknowledge(receipt.receipt)
         self._on_done(receipt, time.monotonic() - started)
+
+
+def _resume(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.resume()

@@ -1,4 +1,4 @@
-"""One row's world: bucket, ledger, Chroma and queue of its own, and a memory of all that was uploaded."""
+"""The world of one row: a new bucket, ledger, Chroma and queue, and a record of every upload."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import boto3
 import httpx
-from botocore.config import Config
 
 from benchmarks.faults.aws import WORKER_KEY, Rule
-from benchmarks.faults.chroma import ChromaServer, temporary_root
-from benchmarks.faults.compare import Comparator, PipelinePlace, Places
-from benchmarks.faults.delivery import DeliveryFaults, UnkindQueue, notification
-from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, pdf, text_of
-from benchmarks.faults.sqs_door import SqsDoor
-from infra.local.names import HOST, LEDGER_SCHEMA, LEDGER_TABLE, REGION, ROOT, SECRET_ACCESS_KEY
+from benchmarks.faults.chroma import ChromaServer
+from benchmarks.faults.compare import Comparator, PipelinePlace
+from benchmarks.faults.delivery import DeliveryFaults, SqsDoor, UnkindQueue
+from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, text_of
+from benchmarks.functions import CREATED, MARKED, REMOVED, notification
+from benchmarks.pdfs import pdf
+from infra.local.names import ACCESS_KEY_ID, HOST, LEDGER_SCHEMA, LEDGER_TABLE, REGION, ROOT, SECRET_ACCESS_KEY
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment, free_port
+from infra.local.stack import Stack, answers, base_environment, free_port, function_variables
 
 MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
 TABLE = LEDGER_TABLE
 # Longer than the slowest step of a document of some pages on a loaded machine.
-LEASE_S = 8.0
-_CREATED, _REMOVED, _MARKED = "ObjectCreated:Put", "ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"
+_LEASE_S = 8.0
+# Memory where there is some, so that the row does not measure a slow disk.
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the row makes its own folder there
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What was put under a key: its pages follow from it."""
+    """One upload: its pages follow from these fields."""
 
     key: str
     revision: int
@@ -46,7 +45,7 @@ class Upload:
 
 
 class World:
-    """Everything that a row needs; a context manager that leaves no process and no file behind."""
+    """The servers of a row; a context manager that leaves no process and no file behind."""
 
     def __init__(
         self,
@@ -60,7 +59,8 @@ class World:
     ) -> None:
         """Start moto and Chroma. `chunk_tokens` has one entry for each pipeline."""
         self.random = random.Random(seed)
-        self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=temporary_root()))
+        memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+        self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=memory))
         self.versioned = versioned
         self.bucket = "docwell-faults"
         self.range_pages = range_pages
@@ -70,40 +70,45 @@ class World:
         self.chroma = ChromaServer(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
-        self.changes: dict[str, int] = {}  # how often each key was changed
+        self.changes: dict[str, int] = {}  # changes of each key
         self.lock = threading.RLock()
-        self.last_lines: list[str] = []
         self._revision = 0
-        self._start()
-
-    def _start(self) -> None:
         port = free_port()
-        self.endpoint = f"http://{HOST}:{port}"
-        seed = str(self.random.getrandbits(32))
-        self._aws = Child(
-            [sys.executable, "-m", "benchmarks.faults.aws", "--port", str(port), "--seed", seed],
-            base_environment({}),
-            self.last_lines.append,
-            lambda _: None,
+        nowhere = f"http://{HOST}:9"
+        self.stack = Stack(
+            pid=os.getpid(),
+            gateway=nowhere,
+            aws_endpoint=f"http://{HOST}:{port}",
+            bucket=self.bucket,
+            region=REGION,
+            access_key=ACCESS_KEY_ID,
+            secret_key=SECRET_ACCESS_KEY,
+            chroma=self.chroma.url,
+            ollama=nowhere,
+            model="none",
+            data=str(self.root),
         )
+        command = [sys.executable, "-m", "benchmarks.faults.aws", "--port", str(port)]
+        command += ["--seed", str(self.random.getrandbits(32))]
+        self._aws = Child(command, base_environment({}), lambda _: None, lambda _: None)
         try:
-            self.chroma.start()
-            deadline = time.monotonic() + 60
-            while not answers(f"{self.endpoint}/moto-api/data.json"):
-                if time.monotonic() > deadline or not self._aws.running:
-                    raise RuntimeError(f"moto did not start: {self._aws.last_line}")  # noqa: TRY301 - closed below
-                time.sleep(0.05)
-            self.s3, self.dynamodb = self.client("s3"), self.client("dynamodb")
-            self._set_up()
+            self._start()
         except BaseException:
             self.close()
             raise
 
-    def _set_up(self) -> None:
+    def _start(self) -> None:
+        self.chroma.start()
+        deadline = time.monotonic() + 60
+        while not answers(f"{self.stack.aws_endpoint}/moto-api/data.json"):
+            if time.monotonic() > deadline or not self._aws.running:
+                raise RuntimeError(f"moto did not start: {self._aws.last_line}")
+            time.sleep(0.05)
+        # Only requests with the workers' access key meet faults.
+        self.s3, self.dynamodb = self.stack.client("s3"), self.stack.client("dynamodb")
         self.s3.create_bucket(Bucket=self.bucket)
         if self.versioned:
-            enabled = {"Status": "Enabled"}
-            self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=enabled)
+            self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
         self.dynamodb.create_table(TableName=TABLE, **LEDGER_SCHEMA)
 
     def __enter__(self) -> Self:
@@ -113,89 +118,48 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """End every process and remove every file."""
         self.door.close()
         self.chroma.kill()
         self._aws.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def client(self, service: str) -> Any:
-        """A client of the suite's own: it meets no faults."""
-        config = Config(connect_timeout=5, read_timeout=30, max_pool_connections=32)
-        session = boto3.Session("test", SECRET_ACCESS_KEY, region_name=REGION)
-        return session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
-
-    def places(self) -> Places:
-        """For the comparator."""
-        return Places(
-            aws_endpoint=self.endpoint,
-            bucket=self.bucket,
-            chroma=self.chroma.url,
-            pipelines=self.pipelines,
-            table=TABLE,
-            range_pages=self.range_pages,
-        )
-
     def comparator(self) -> Comparator:
-        """One for this world."""
-        return Comparator(self.places())
+        return Comparator(self.stack, self.pipelines, self.range_pages)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What template.yaml sets for ingest, with times made short."""
-        first, *following = self.pipelines
-        following_settings = {}
-        if following:
-            following_settings["DOCWELL_NEXT_CHUNK_TOKENS"] = str(following[0].chunk_tokens)
+        """Return the variables that template.yaml sets for ingest, with short times."""
+        first, following = self.pipelines[0], self.pipelines[1:]
+        re_index = {"DOCWELL_NEXT_CHUNK_TOKENS": str(following[0].chunk_tokens)} if following else {}
         return {
-            "DOCWELL_BUCKET": self.bucket,
-            "DOCWELL_LEDGER_TABLE": TABLE,
-            "DOCWELL_CHROMA_URL": self.chroma.url,
+            **function_variables(self.stack, "docwell-ingest"),
             "DOCWELL_CHROMA_TIMEOUT_S": "5",
             "DOCWELL_QUEUE_URL": self.door.queue_url,
+            "DOCWELL_OCR_QUEUE_URL": "",
             "DOCWELL_MODEL_DIR": str(first.model_dir),
             "DOCWELL_CHUNK_TOKENS": str(first.chunk_tokens),
             "DOCWELL_EMBED_THREADS": "1",
             "DOCWELL_RANGE_PAGES": str(self.range_pages),
-            "DOCWELL_LEASE_S": str(LEASE_S),
-            # Small batches: a document is written in several requests, so that a kill falls between them.
+            "DOCWELL_LEASE_S": str(_LEASE_S),
+            # Small batches write a document in several requests, so that a kill falls between them.
             "DOCWELL_UPSERT_BATCH": "4",
-            "DOCWELL_OLLAMA_URL": f"http://{HOST}:9",
-            "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_SQS": self.door.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": WORKER_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": HOST,
-            "POWERTOOLS_SERVICE_NAME": "docwell-ingest",
-            "POWERTOOLS_METRICS_NAMESPACE": "Docwell",
-            "POWERTOOLS_TRACE_DISABLED": "true",
-            "POWERTOOLS_LOG_LEVEL": "INFO",
             "OMP_NUM_THREADS": "1",
-            **following_settings,
+            **re_index,
             **more,
         }
 
-    # --- what users do ---
-
     def put(self, key: str, pages: int | None = None) -> Upload:
-        """Upload a new revision of a key; S3 tells the queue."""
         with self.lock:
             self._revision += 1
-            upload = Upload(key, self._revision, pages or self.random.randint(1, 3))
-            return self.put_again(upload)
+            return self.put_again(Upload(key, self._revision, pages or self.random.randint(1, 3)))
 
     def put_again(self, upload: Upload) -> Upload:
-        """Upload the very same bytes (again)."""
-        key = upload.key
-        self.put_bytes(key, pdf(text_of(key, upload.revision, upload.pages)), upload)
+        self.put_bytes(upload.key, pdf(text_of(upload.key, upload.revision, upload.pages)), upload)
         return upload
 
     def put_bytes(self, key: str, content: bytes, upload: Upload | None = None) -> None:
-        """Upload any content."""
         with self.lock:
             self.changes[key] = self.changes.get(key, 0) + 1
             answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
@@ -203,41 +167,38 @@ class World:
                 version = answer.get("VersionId")
                 self.uploads[key, version if version not in (None, "null") else answer["ETag"]] = upload
                 self.current[key] = upload
-        self.queue.send(notification(_CREATED, self.bucket, key))
+        self.queue.send(notification(CREATED, self.bucket, key))
 
     def delete(self, key: str) -> None:
-        """Delete a key: with versioning that makes a delete marker."""
         with self.lock:
             self.changes[key] = self.changes.get(key, 0) + 1
             self.s3.delete_object(Bucket=self.bucket, Key=key)
             self.current.pop(key, None)
-        self.queue.send(notification(_MARKED if self.versioned else _REMOVED, self.bucket, key))
+        self.queue.send(notification(MARKED if self.versioned else REMOVED, self.bucket, key))
 
     def undelete(self, key: str) -> None:
-        """Remove the delete marker of a key, if it has one: an older version is current again."""
+        """Remove the delete marker of a key, if it has one, so that an older version is current again."""
         with self.lock:
-            listed = self.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
-            newest = [one for one in listed.get("DeleteMarkers", ()) if one["Key"] == key and one["IsLatest"]]
-            if not newest:
+            latest = self._latest("DeleteMarkers", key)
+            if latest is None:
                 return
             self.changes[key] = self.changes.get(key, 0) + 1
-            self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=newest[0]["VersionId"])
-            head = next((one for one in self.versions_of(key) if one["IsLatest"]), None)
+            self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=latest)
+            head = self._latest("Versions", key)
             if head is not None:
-                self.current[key] = self.uploads[key, head["VersionId"]]
-        self.queue.send(notification(_REMOVED, self.bucket, key))
+                self.current[key] = self.uploads[key, head]
+        self.queue.send(notification(REMOVED, self.bucket, key))
 
-    def versions_of(self, key: str) -> Sequence[dict[str, Any]]:
-        """The stored versions of a key."""
-        listed = self.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
-        return [one for one in listed.get("Versions", ()) if one["Key"] == key]
+    def _latest(self, kind: str, key: str) -> str | None:
+        listed: Any = self.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        rows = listed.get(kind, ())
+        return next((row["VersionId"] for row in rows if row["Key"] == key and row["IsLatest"]), None)
 
     def hint(self, key: str, *, rebuild: bool = False, sweep: bool = False) -> None:
-        """A message of docwell's own."""
         self.queue.send(json.dumps({"docwell": {"key": key, "rebuild": rebuild, "sweep": sweep}}))
 
     def fail(self, *rules: Rule) -> int:
-        """The faults of S3 and DynamoDB from now on; none without rules. Gives how many there were until now."""
+        """Set the faults of S3 and DynamoDB; none without rules. Return how many requests met one so far."""
         body = json.dumps([asdict(rule) for rule in rules])
-        answer = httpx.post(f"{self.endpoint}/faults", content=body, timeout=10, trust_env=False)
+        answer = httpx.post(f"{self.stack.aws_endpoint}/faults", content=body, timeout=10, trust_env=False)
         return int(answer.raise_for_status().json()["faults"])

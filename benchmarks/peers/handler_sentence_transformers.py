@@ -1,7 +1,7 @@
-"""The query function as people write it: a question to an answer with sentence-transformers, Chroma and Ollama.
+"""The query function as people write it, with sentence-transformers, Chroma and Ollama.
 
-Everything is loaded while the module is imported, as
-https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html#python-best-practices says.
+It loads everything on import, as
+https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html#python-best-practices advises.
 Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), OLLAMA_HOST, LANGUAGE_MODEL.
 """
 
@@ -24,7 +24,6 @@ language_model = ollama.Client(host=os.environ["OLLAMA_HOST"])
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """One question of API Gateway."""
     question = json.loads(event["body"])["question"]
     vector = embedder.encode(question).tolist()
     found = collection.query(query_embeddings=[vector], n_results=5)

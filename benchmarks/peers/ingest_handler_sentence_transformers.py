@@ -1,7 +1,7 @@
-"""The ingest function as people write it: a PDF in S3 to Chroma with pypdf and sentence-transformers.
+"""The ingest function as people write it, with pypdf, sentence-transformers and Chroma.
 
-Everything is loaded while the module is imported, as in `handler_sentence_transformers`.
-Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), and AWS's own.
+It loads everything on import, as `handler_sentence_transformers` does.
+Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), and those of AWS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ s3 = boto3.client("s3")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Notifications of S3 through SQS."""
+    """Index the documents of S3 notifications that come through SQS."""
     for message in event["Records"]:
         for record in json.loads(message["body"])["Records"]:
             index(record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"]))
@@ -34,7 +34,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def index(bucket: str, key: str) -> None:
-    """One document."""
     content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     pages = enumerate(PdfReader(io.BytesIO(content)).pages, 1)
     chunks = [(number, text) for number, page in pages for text in splitter.split_text(page.extract_text())]

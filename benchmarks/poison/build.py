@@ -1,4 +1,4 @@
-"""The parts that poison is made of: objects, streams and whole files as bytes."""
+"""The parts of poison PDFs: objects, streams and whole files as bytes."""
 
 from __future__ import annotations
 
@@ -13,30 +13,22 @@ TEXT = b"BT /F 12 Tf 72 720 Td (The pump is serviced every ninety days.) Tj ET\n
 FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
 
 Make = Callable[[], bytes]
-KINDS: dict[str, Make] = {}
-
-
-def kind(make: Make) -> Make:
-    """Register a maker under its function's name, without the underscore."""
-    KINDS[make.__name__[1:]] = make
-    return make
 
 
 def stream(content: bytes, entries: bytes = b"", length: bytes | None = None) -> bytes:
-    """A stream object; `length` claims another length than the true one."""
+    """Return a stream object; `length` claims another length than the true one."""
     claimed = b"%d" % len(content) if length is None else length
     return b"<<%b/Length %b>>stream\n%b\nendstream" % (entries, claimed, content)
 
 
 def flate(content: bytes, times: int = 1, entries: bytes = b"") -> bytes:
-    """A stream compressed so many times over."""
     for _ in range(times):
         content = zlib.compress(content, 9)
     return stream(content, b"/Filter[%b]%b" % (b"/FlateDecode" * times, entries))
 
 
 def pdf(objects: Iterable[bytes], trailer: bytes = b"", catalog: bytes = b"/Pages 2 0 R") -> bytes:
-    """A file of the catalog (object 1) and `objects` from object 2 on, with a right cross-reference table."""
+    """Return a file of the catalog (object 1) and `objects` from 2 on, with a correct cross-reference table."""
     parts, offsets, at = [b"%PDF-1.7\n"], [], 9
     for number, item in enumerate((b"<</Type/Catalog%b>>" % catalog, *objects), 1):
         offsets.append(at)
@@ -52,7 +44,7 @@ def pdf(objects: Iterable[bytes], trailer: bytes = b"", catalog: bytes = b"/Page
 def one_page(
     content: bytes, *more: bytes, font: bytes = FONT, xobject: bytes = b"", catalog: bytes = b""
 ) -> bytes:
-    """A file of one page: 3 the page, 4 its content (a stream object), 5 the font `F`, `more` from 6 on."""
+    """Return a file of one page: object 3 is the page, 4 its content, 5 the font `F`, `more` from 6 on."""
     resources = b"/Resources<</Font<</F 5 0 R>>/XObject<<%b>>>>" % xobject
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R%b>>" % resources
     pages = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
@@ -60,7 +52,6 @@ def one_page(
 
 
 def healthy(pages: int = 1) -> bytes:
-    """A good file whose pages all say `TEXT`."""
     kids = b" ".join(b"%d 0 R" % (number + 5) for number in range(pages))
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
     tree = b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, pages)
@@ -68,12 +59,11 @@ def healthy(pages: int = 1) -> bytes:
 
 
 def lzw(content: bytes) -> bytes:
-    """`content` under LZWDecode."""
     return LzwCodec().encode(content)
 
 
 def catalog_in_object_stream(object_stream: bytes) -> bytes:
-    """Object 1, the catalog, lies in the object stream 2; 3 is the cross-reference stream."""
+    """Return a file whose catalog, object 1, lies in the object stream 2; 3 is the cross-reference stream."""
     body = b"%%PDF-1.7\n2 0 obj\n%b\nendobj\n" % object_stream
     rows = struct.pack(">BIB", 0, 0, 255) + struct.pack(">BIB", 2, 2, 0)
     rows += struct.pack(">BIB", 1, 9, 0) + struct.pack(">BIB", 1, len(body), 0)

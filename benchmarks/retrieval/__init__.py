@@ -1,1 +1,0 @@
-"""How well docwell finds the passage that answers: `make eval-retrieval`."""

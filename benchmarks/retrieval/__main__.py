@@ -1,9 +1,9 @@
 """``python -m benchmarks.retrieval`` (`make eval-retrieval`): how well docwell finds the passage that answers.
 
 Documents go through docwell's own reading, chunking, embedding and writing, questions through its retrieval. The
-index is a Chroma server of this run's own, or with `--exact` one in memory that compares a question with every
-chunk. Vectors are kept under `build/retrieval-cache`, so that the next run takes seconds. `--against WAY` compares
-two ways to retrieve on the same questions; `--show` prints the misses with their passages.
+index is a new Chroma server, or with `--exact` one in memory that compares a question with every chunk. Vectors
+are cached under `build/retrieval-cache`, so the next run takes seconds. `--against WAY` compares two ways to
+retrieve on the same questions; `--show` prints the misses with their passages.
 """
 
 from __future__ import annotations
@@ -11,90 +11,94 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
+from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
-from benchmarks.answers.tracking import track
-from benchmarks.retrieval.board import GOALS, Entry, write_board
-from benchmarks.retrieval.index import CachedEmbedder, ExactIndex, chroma_server, indexed
-from benchmarks.retrieval.measures import interval, of_characters, of_pages, paired, precision_omega, rank_of_page
-from benchmarks.retrieval.misses import Miss, cause, table
-from benchmarks.retrieval.sets import SETS, Asked, EvaluationSet
-from benchmarks.retrieval.ways import WAYS, Way
+from benchmarks.faults.chroma import chroma_server
+from benchmarks.retrieval.index import CachedEmbedder, ExactIndex, indexed
+from benchmarks.retrieval.sets import (
+    SETS,
+    WAYS,
+    Asked,
+    EvaluationSet,
+    Way,
+    of_characters,
+    of_pages,
+    precision_omega,
+    rank_of_page,
+)
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.indexing import IngestLimits
+from docwell.config import IngestLimits
 from docwell.models import Passage
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR
+from infra.measuring import interval_of_difference, interval_of_mean
+from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
-NAME = "retrieval"
 MISSES = REPORTS / "retrieval" / "misses.jsonl"
 TOP_K = 10
-FIRST = 5  # what a question gets, and what the set's own measures are of
-# What ranking adds to a question at p50, on a Chroma server.
+FIRST = 5  # the passages of an answer, and of the chunking set's measures
+GOALS = {
+    ("chunking", "recall"): ">= 84",
+    ("chunking", "IoU"): ">= 7.5",
+    **{("financebench", f"page hit@{k}"): f">= {goal}" for k, goal in ((1, 45), (5, 75), (10, 85))},
+    ("financebench", "page hit@1, in the document"): ">= 55",
+    ("financebench", "page hit@5, in the document"): ">= 85",
+    ("financebench", "page hit@10, in the document"): ">= 92",
+    ("xquad", "page hit@1"): ">= 95",
+    ("xquad", "page hit@5"): ">= 99.5",
+}
+# The time that ranking adds to a question at p50, on a Chroma server.
 ADDED_GOAL = "<= 15"
 
 Scores = dict[str, list[float]]
 
 
 def main() -> int:
-    """Measure every set; gives the exit status."""
     options = _arguments()
-    console = Console(highlight=False, stderr=True)
-    folder = EVALUATION
-    if not all((folder / name).is_dir() for name in options.sets):
-        console.print(f"no evaluation material in {folder}: DOCWELL_EVAL names its folder", style="red")
+    if not all((EVALUATION / name).is_dir() for name in options.sets):
+        CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
-    report, misses, entries = Report(NAME), [], []
+    report, misses = Report("retrieval"), list[dict[str, Any]]()
     embedder = CachedEmbedder(OnnxEmbedder(options.model))
+    whole = options.n is None
     with _index(exact=options.exact, fingerprint=embedder.fingerprint) as index:
         for name in options.sets:
-            material = SETS[name](folder).sample(options.n)
-            run = _Run(material, options, index, embedder, console)
+            material = SETS[name](EVALUATION).sample(options.n)
+            run = _Run(material, options.chunk_tokens, index, embedder)
             before = run.measure(WAYS[options.against]) if options.against else None
             scores = run.measure(WAYS[options.way])
-            _report(report, material, scores, before, whole=options.n is None)
+            _report(report, material, scores, before, whole=whole)
             report.add(f"{material.title}: chunks in the index", run.chunks, "chunks")
-            goal = None if options.exact or options.n is not None else ADDED_GOAL
+            goal = ADDED_GOAL if whole and not options.exact else None
             report.add(f"{material.title}: retrieval of one question, p50", run.retrieve_ms, "ms")
             report.add(f"{material.title}: of it beyond a search for the nearest five", run.added_ms, "ms", goal)
-            entries.append(Entry(name, scores))
             misses += run.misses
     status = report.finish()
-    _keep(misses)
-    _say_misses(console, misses, show=options.show)
-    if options.n is None and options.board:
-        write_board(options.way, options.chunk_tokens, "exact" if options.exact else "Chroma", entries)
-    parameters = {
-        "way": options.way,
-        "against": options.against,
-        "chunk_tokens": options.chunk_tokens,
-        "n": options.n,
-    }
-    track(report, parameters, [REPORTS / f"{NAME}.json", MISSES])
+    MISSES.parent.mkdir(parents=True, exist_ok=True)
+    MISSES.write_text("".join(json.dumps(miss, ensure_ascii=False) + "\n" for miss in misses), encoding="utf-8")
+    CONSOLE.print(f"{len(misses)} questions are missed: {MISSES}")
+    for miss in misses if options.show else ():
+        CONSOLE.print(json.dumps(miss, indent=1, ensure_ascii=False), markup=False)
     return status
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
-    parser.add_argument("--n", type=int, help="a sample of each set's questions; all without it")
+    parser.add_argument("--n", type=int, help="a sample of each set's questions (default: all)")
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS))
     parser.add_argument("--way", choices=tuple(WAYS), default="ranked")
     parser.add_argument("--against", choices=tuple(WAYS), help="a second way, compared question by question")
     parser.add_argument("--chunk-tokens", type=int, default=IngestLimits().chunk_tokens)
     parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
-    parser.add_argument("--exact", action="store_true", help="an index in memory in place of Chroma")
-    parser.add_argument("--board", action="store_true", help="write the figures into docs/retrieval.md")
+    parser.add_argument("--exact", action="store_true", help="an index in memory instead of Chroma")
     parser.add_argument("--show", action="store_true", help="print each miss with its passages")
     return parser.parse_args()
 
@@ -104,7 +108,7 @@ def _index(*, exact: bool, fingerprint: str) -> Iterator[ExactIndex | ChromaInde
     if exact:
         yield ExactIndex()
         return
-    with tempfile.TemporaryDirectory(prefix="docwell-retrieval-") as folder, chroma_server(Path(folder)) as url:
+    with chroma_server() as url:
         yield ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=60)
 
 
@@ -112,35 +116,26 @@ class _Run:
     """One set, indexed once and asked in any number of ways."""
 
     def __init__(
-        self,
-        material: EvaluationSet,
-        options: argparse.Namespace,
-        index: ExactIndex | ChromaIndex,
-        embedder: CachedEmbedder,
-        console: Console,
+        self, material: EvaluationSet, chunk_tokens: int, index: ExactIndex | ChromaIndex, embedder: CachedEmbedder
     ) -> None:
-        self.material, self._console = material, console
-        console.print(f"{material.title}: reading {len(material.files)} documents…")
-        bucket, self.chunks = indexed(material.files, index, embedder, options.chunk_tokens)
-        self._retrieval = Retrieval(bucket, index)
+        self.material = material
+        CONSOLE.print(f"{material.title}: reading {len(material.files)} documents…")
+        bucket, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
+        self._retrieval = Retrieval(bucket.catalogue(), index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
-        everything = index.search(material.name, self._vectors[0].tolist(), self.chunks, None)
-        self._all = everything
         self._spans: dict[str, list[tuple[int, int]]] = {}
-        for one in everything:
+        for one in index.search(material.name, self._vectors[0].tolist(), self.chunks, None):
             self._spans.setdefault(one.document, []).append((one.chunk.start, one.chunk.end))
-        self.misses: list[Miss] = []
+        self.misses: list[dict[str, Any]] = []
         self.retrieve_ms = self.added_ms = 0.0
 
     def measure(self, way: Way) -> Scores:
-        """Every measure of every question."""
         scores: Scores = {}
         times: list[float] = []
         nearest: list[float] = []
         self.misses = []
-        with Progress(console=self._console, transient=True) as progress:
-            rows = zip(self.material.asked, self._vectors.tolist(), strict=True)
-            for asked, vector in progress.track(list(rows), description=f"{self.material.title}, {way.name}"):
+        with bar(f"{self.material.title}, {way.name}", len(self.material.asked)) as step:
+            for asked, vector in zip(self.material.asked, self._vectors.tolist(), strict=True):
                 started = perf_counter()
                 pooled = self._search(way, asked, vector, None)
                 times.append(1000 * (perf_counter() - started))
@@ -149,6 +144,7 @@ class _Run:
                 nearest.append(1000 * (perf_counter() - started))
                 for name, value in self._values(way, asked, vector, pooled).items():
                     scores.setdefault(name, []).append(value)
+                step()
         self.retrieve_ms = median(times)
         self.added_ms = self.retrieve_ms - median(nearest)
         return scores
@@ -156,8 +152,7 @@ class _Run:
     def _search(self, way: Way, asked: Asked, vector: Sequence[float], document: str | None) -> list[Passage]:
         name = self.material.name
         scope = Scope((name,), documents=None if document is None else {name: (document,)})
-        top_k = FIRST if asked.spans else TOP_K
-        return way.search(self._retrieval, scope, vector, top_k, asked.text)
+        return way.search(self._retrieval, scope, vector, FIRST if asked.spans else TOP_K, asked.text)
 
     def _values(
         self, way: Way, asked: Asked, vector: Sequence[float], pooled: Sequence[Passage]
@@ -172,37 +167,22 @@ class _Run:
             values |= {f"{name}, in the document": value for name, value in within.items()}
             missed = rank_of_page(asked, pooled) > FIRST
         if missed:
-            self.misses.append(Miss(asked, cause(asked, pooled[:FIRST], self._all), tuple(pooled[:FIRST])))
+            found = [f"{one.document}#{one.chunk.page_start} {one.chunk.text}" for one in pooled[:FIRST]]
+            self.misses.append({"question": asked.text, "document": asked.key, "found": found})
         return values
 
 
 def _report(
     report: Report, material: EvaluationSet, scores: Scores, before: Scores | None, *, whole: bool
 ) -> None:
-    """One row for each measure, with its interval in the name; goals hold for whole sets alone."""
+    """Add one row for each measure, with its interval in the name; only whole sets have goals."""
     for name, values in scores.items():
-        low, high = interval(values)
+        low, high = interval_of_mean(values)
         goal = GOALS.get((material.name, name)) if whole else None
         report.add(f"{material.title}: {name} [{low:.1f}, {high:.1f}]", fmean(values), "%", goal)
         if before is not None:
-            difference, low, high = paired(values, before[name])
+            difference, low, high = interval_of_difference(values, before[name])
             report.add(f"{material.title}: {name}, difference [{low:+.1f}, {high:+.1f}]", difference, "points")
-
-
-def _keep(misses: Sequence[Miss]) -> None:
-    MISSES.parent.mkdir(parents=True, exist_ok=True)
-    with MISSES.open("w", encoding="utf-8") as lines:
-        for miss in misses:
-            row = {"question": miss.asked.text, "document": miss.asked.key, "cause": miss.cause}
-            found = [f"{one.document}#{one.chunk.page_start}" for one in miss.passages]
-            lines.write(json.dumps({**row, "found": found}, ensure_ascii=False) + "\n")
-
-
-def _say_misses(console: Console, misses: Sequence[Miss], *, show: bool) -> None:
-    for name, count in table(misses):
-        console.print(f"{count:5} missed: {name}")
-    for miss in misses if show else ():
-        console.print(miss.as_text(), markup=False)
 
 
 if __name__ == "__main__":

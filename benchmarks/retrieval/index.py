@@ -1,36 +1,35 @@
-"""The documents of a set in an index, by docwell's own ingest; and its vectors, kept for the next run."""
+"""Indexes the documents of a set with docwell's own ingest, and caches their vectors for the next run."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.faults.chroma import ChromaServer
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.config import IngestLimits
+from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
 from docwell.models import (
     DocumentRecord,
     DocumentRef,
     IndexRecord,
-    ObjectSummary,
     ObjectVersion,
     Page,
     Passage,
     PdfInfo,
     Status,
 )
-from docwell.ports import LiveDocument
+from docwell.ports import ObjectStore
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
@@ -39,7 +38,7 @@ _EMBEDDED_AT_ONCE = 256
 
 
 class CachedEmbedder:
-    """The embedder of an ingest, that computes each text's vector once for all runs of this model."""
+    """An embedder that computes each text's vector once for all runs with this model."""
 
     def __init__(self, embedder: OnnxEmbedder) -> None:
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -50,11 +49,9 @@ class CachedEmbedder:
         self.offsets = embedder.offsets
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """As `ports.Embedder` has it."""
         return self._known("passage", texts)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """As `ports.Embedder` has it."""
         return self._known("query", texts)
 
     def _known(self, kind: str, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -78,27 +75,25 @@ class CachedEmbedder:
         for start in range(0, len(keys), _LOOKED_UP_AT_ONCE):
             some = keys[start : start + _LOOKED_UP_AT_ONCE]
             marks = ",".join("?" * len(some))
-            rows = self._rows.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)  # noqa: S608 - marks
+            rows = self._rows.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)  # noqa: S608 - marks are placeholders
             found |= {key: np.frombuffer(vector, dtype=np.float32) for key, vector in rows}
         return found
 
 
 @dataclass
 class ExactIndex:
-    """`ports.VectorIndex` in memory: compares a question with every chunk, so that no approximation loses one."""
+    """`ports.VectorIndex` in memory: it compares a question with every chunk, without approximation."""
 
     records: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
     _matrices: dict[str, tuple[list[IndexRecord], NDArray[np.float32]]] = field(default_factory=dict)
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        """Keep records by id."""
         self.records.setdefault(collection, {}).update({record.id: record for record in records})
         self._matrices.pop(collection, None)
 
     def search(
         self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
     ) -> list[Passage]:
-        """The `k` nearest chunks by cosine, nearest first."""
         if collection not in self._matrices:
             rows = list(self.records.get(collection, {}).values())
             self._matrices[collection] = rows, np.array([row.vector for row in rows], dtype=np.float32)
@@ -109,23 +104,13 @@ class ExactIndex:
         best = [place for place in np.argsort(-cosines)[:k] if np.isfinite(cosines[place])]
         return [_passage(rows[place], float(cosines[place])) for place in best]
 
-    def ids(
-        self,
-        collection: str,  # noqa: ARG002
-        document: str,  # noqa: ARG002
-        *,
-        of: str | None = None,  # noqa: ARG002
-        but: str | None = None,  # noqa: ARG002
-        limit: int = 500,  # noqa: ARG002
-    ) -> list[str]:
-        """Nothing is replaced here."""
+    def ids(self, *_: object, **__: object) -> list[str]:
         return []
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Nothing is replaced here."""
+        """Delete nothing: the benchmark replaces no document."""
 
     def collections(self) -> list[str]:
-        """The names of all collections."""
         return sorted(self.records)
 
 
@@ -134,17 +119,15 @@ def _passage(row: IndexRecord, cosine: float) -> Passage:
 
 
 class TextOrPdfReader:
-    """Reads PDFs as ingest does, and a plain text as a document of one page."""
+    """Reads PDFs as ingest does, and a text file as a document of one page."""
 
     def __init__(self) -> None:
         self._pdfs = default_reader()
 
     def inspect(self, path: Path) -> PdfInfo:
-        """As `ports.PdfReader` has it."""
         return self._pdfs.inspect(path) if _is_pdf(path) else PdfInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """As `ports.PdfReader` has it."""
         if _is_pdf(path):
             yield from self._pdfs.pages(path, first, last)
         else:
@@ -158,62 +141,39 @@ def _is_pdf(path: Path) -> bool:
 
 @dataclass
 class Bucket:
-    """`ports.ObjectStore` and the catalogue of questions over the files of a set: each is there, and live."""
+    """`ports.ObjectStore` and the query's catalogue over the files of a set; every indexed file is live."""
 
     files: Mapping[str, Path]
     generations: dict[str, str] = field(default_factory=dict)
 
     def head(self, key: str) -> ObjectVersion | None:
-        """The file as a version."""
         return ObjectVersion("v1", self.files[key].stat().st_size) if key in self.files else None
 
-    def download(self, key: str, version: ObjectVersion, path: Path) -> None:  # noqa: ARG002 - one version
-        """Copy it."""
+    def download(self, key: str, _: ObjectVersion, path: Path) -> None:
         shutil.copyfile(self.files[key], path)
 
     def get(self, key: str) -> DocumentRecord | None:
-        """The record of a document that was indexed."""
         return DocumentRecord(key, Status.INDEXED) if key in self.generations else None
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Its only generation."""
         return {key: self.generations[key] for key in keys if key in self.generations}
 
-    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:  # noqa: ARG002 - there are none
-        """Files have none."""
+    def catalogue(self) -> Any:
+        """Return this as the query's catalogue; the benchmark filters and lists no documents."""
+        return self
+
+    def tags(self, *_: object) -> Mapping[str, str]:
         return {}
-
-    def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
-        """Nobody filters these documents."""
-        raise NotImplementedError
-
-    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """Nobody filters these documents."""
-        raise NotImplementedError
-
-    def page(
-        self,
-        collections: Sequence[str] | None,
-        status: Status | None,
-        cursor: str | None,
-        limit: int,
-        prefix: str = "",
-    ) -> tuple[list[DocumentRecord], str | None]:
-        """Nobody lists this catalogue."""
-        raise NotImplementedError
-
-    def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        """Nobody lists this bucket."""
-        raise NotImplementedError
 
 
 def indexed(
     files: Mapping[str, Path], index: ExactIndex | ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
 ) -> tuple[Bucket, int]:
-    """Every file read, chunked, embedded and written by `docwell.ingest.indexing`; and the number of chunks."""
+    """Index every file with `docwell.ingest.indexing`; return the bucket and the number of chunks."""
     bucket = Bucket(files)
     limits = IngestLimits(chunk_tokens=chunk_tokens)
-    indexer = RangeIndexer(bucket, index, embedder, TextOrPdfReader(), limits)
+    store = cast("ObjectStore", bucket)  # ingest lists no bucket
+    indexer = RangeIndexer(store, index, embedder, TextOrPdfReader(), limits)
     chunks = 0
     for key, path in files.items():
         info = indexer.reader.inspect(path)
@@ -225,14 +185,3 @@ def indexed(
             chunks += indexer.run(generation, path, range_, pages, lambda: None).chunks
         bucket.generations[key] = generation.id
     return bucket, chunks
-
-
-@contextmanager
-def chroma_server(folder: Path) -> Iterator[str]:
-    """A Chroma server of this run's own; gives its URL. Raises `RuntimeError` when it does not start."""
-    server = ChromaServer(folder)
-    try:
-        server.start()
-        yield server.url
-    finally:
-        server.kill()

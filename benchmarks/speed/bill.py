@@ -1,4 +1,7 @@
-"""Money from seconds: what pages, questions and idle months of docwell cost by a price file. Pure functions."""
+"""The price of docwell's pages, questions and idle months, from measured seconds and a price file. Pure functions.
+
+Every function raises `LookupError` where the price file lacks a price.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,19 @@ from docwell.query.costs import Prices, cost
 
 HOURS_IN_MONTH = 730
 DAYS_IN_MONTH = HOURS_IN_MONTH / 24
-_SECONDS_IN_HOUR = 3600
-_SECONDS_IN_DAY = 86_400
-_MB_IN_GB = 1024  # as Lambda counts
-# Memory that comes with one whole processor (Lambda's guide, "Configure memory").
+# Memory that brings one whole processor (Lambda's guide, "Configure memory").
 MB_A_PROCESSOR = 1769
+# The parts of an idle month where Chroma and the model host run already, without a new network.
+WITHOUT_SERVERS = ("firewall", "alarms, metrics, dashboard, zones, key", "snapshot of the query function")
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is assumed, because no benchmark here can measure it.
+    """Assumptions that no benchmark here can measure.
 
-    `model_s` is how long one question keeps the model host busy: no GPU is measured here. Hosts come and go by
-    the load, so that `headroom` x the busy seconds are paid, and at least one host all day. An environment of the
-    query function lives on for about `kept_s` after its last question. Prompts are as long as those of `make
-    eval-answers`, answers some times longer.
+    `model_s` is how long one question keeps the model host busy. Hosts scale with the load: `headroom` times the
+    busy seconds are paid, and at least one host all day. An environment of the query function lives for about
+    `kept_s` after its last question. Prompts are as long as those of `make eval-answers`.
     """
 
     prompt_tokens: int = 1400
@@ -38,11 +39,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the other benchmarks measured, on a machine of so many cores.
-
-    `question_s`: a question without the model's time; `first_question_s`: the same from the start of the process;
-    `pages_a_second` and `characters_a_page` of ingest.
-    """
+    """Figures of the other benchmarks. `question_s` excludes the model's time."""
 
     question_s: float
     first_question_s: float
@@ -53,10 +50,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What `template.yaml` makes with its defaults, and how many requests the code sends.
+    """The resources of `template.yaml` with its defaults, and the requests that the code sends.
 
-    Reads are of 4 KB and writes of 1 KB: of one question the principal and the live generations, its charge and
-    its receipt; of one document about two states of the ledger, its lease and its ranges.
+    A read is 4 KB, a write 1 KB. A question reads the principal and the live generations, and writes its charge
+    and its receipt. A document writes about two states, its lease and its ranges.
     """
 
     ingest_mb: int = 3008
@@ -83,150 +80,111 @@ class System:
 
 SYSTEM = System()
 WORKLOAD = Workload()
-# The parts of an idle month where Chroma and the model host run already, and without a network of one's own.
-WITHOUT_SERVERS = ("firewall", "alarms, metrics, dashboard, zones, key", "snapshot of the query function")
 
 
-def idle_month(prices: Prices, system: System = SYSTEM) -> dict[str, float]:
-    """What each part costs in a month in which nobody asks. Raises `LookupError` for a price that is not given."""
+def idle_month(prices: Prices) -> dict[str, float]:
+    """Return the price of each part in a month without questions."""
+    price, system = _Price(prices), SYSTEM
     return {
         "model host": prices.model_host.per_hour * HOURS_IN_MONTH,
-        "disk of the model host": system.host_disk_gb * amount(prices, "disk"),
-        "Chroma and its disks": amount(prices, "chroma_host") * HOURS_IN_MONTH
-        + system.chroma_disk_gb * amount(prices, "disk"),
-        "load balancers": system.load_balancers * amount(prices, "load_balancer") * HOURS_IN_MONTH,
-        "NAT gateway": (amount(prices, "nat_gateway") + amount(prices, "public_address")) * HOURS_IN_MONTH,
-        "endpoints": system.endpoints * system.endpoint_zones * amount(prices, "endpoint") * HOURS_IN_MONTH,
-        "firewall": amount(prices, "firewall") + system.firewall_rules * amount(prices, "firewall_rule"),
-        "alarms, metrics, dashboard, zones, key": system.alarms * amount(prices, "alarm")
-        + system.metrics * amount(prices, "metric")
-        + system.dashboards * amount(prices, "dashboard")
-        + system.zones * amount(prices, "zone")
-        + system.keys * amount(prices, "key"),
-        "snapshot of the query function": _gb(system.query_mb)
+        "disk of the model host": system.host_disk_gb * price("disk"),
+        "Chroma and its disks": price("chroma_host") * HOURS_IN_MONTH + system.chroma_disk_gb * price("disk"),
+        "load balancers": system.load_balancers * price("load_balancer") * HOURS_IN_MONTH,
+        "NAT gateway": (price("nat_gateway") + price("public_address")) * HOURS_IN_MONTH,
+        "endpoints": system.endpoints * system.endpoint_zones * price("endpoint") * HOURS_IN_MONTH,
+        "firewall": price("firewall") + system.firewall_rules * price("firewall_rule"),
+        "alarms, metrics, dashboard, zones, key": system.alarms * price("alarm")
+        + system.metrics * price("metric")
+        + system.dashboards * price("dashboard")
+        + system.zones * price("zone")
+        + system.keys * price("key"),
+        "snapshot of the query function": system.query_mb
+        / 1024
         * HOURS_IN_MONTH
-        * _SECONDS_IN_HOUR
-        * amount(prices, "snapstart_cache"),
+        * 3600
+        * price("snapstart_cache"),
     }
 
 
 def cold_share(questions_a_day: float, kept_s: float) -> float:
-    """The share of questions that find no environment waiting.
-
-    Questions that come at random, q a day, are more than t apart with probability exp(-q t / 86,400): the gap of a
-    Poisson process. One environment is thought of; side by side there are more, and each has a first question.
+    """Return the share of questions that start an environment: a Poisson process's gaps that exceed `kept_s`.
 
     >>> round(cold_share(10, 600), 2), round(cold_share(1000, 600), 3)
     (0.93, 0.001)
     """
-    return math.exp(-questions_a_day * kept_s / _SECONDS_IN_DAY)
+    return math.exp(-questions_a_day * kept_s / 86_400)
 
 
-def question(
-    prices: Prices, measured: Measured, cold: float, workload: Workload = WORKLOAD, system: System = SYSTEM
-) -> float:
-    """What one question adds, without the model host; `cold` is the share of them that start an environment.
+def question(prices: Prices, measured: Measured, cold: float, workload: Workload = WORKLOAD) -> float:
+    """Return what one question adds, without the model host; the share `cold` of them start an environment.
 
-    The function is billed while it waits for the model. Raises `LookupError` for a price that is not given.
+    Lambda bills the function while it waits for the model.
     """
+    price, system = _Price(prices), SYSTEM
     seconds = measured.question_s + workload.model_s
     seconds += cold * max(0.0, measured.first_question_s - measured.question_s)
-    function_and_api = cost(prices, 0.0, seconds, system.query_mb).amount
     return (
-        function_and_api
-        + cold * _gb(system.query_mb) * amount(prices, "snapstart_restore")
-        + system.question_reads * amount(prices, "table_read")
-        + system.question_writes * amount(prices, "table_write")
-        + system.question_log_gb * amount(prices, "log")
-        + amount(prices, "trace")
-        + amount(prices, "firewall_request")
+        cost(prices, 0.0, seconds, system.query_mb).amount
+        + cold * system.query_mb / 1024 * price("snapstart_restore")
+        + system.question_reads * price("table_read")
+        + system.question_writes * price("table_write")
+        + system.question_log_gb * price("log")
+        + price("trace")
+        + price("firewall_request")
     )
 
 
 def busy_host(prices: Prices, workload: Workload = WORKLOAD) -> float:
-    """What the model host's time for one question costs while there is always a next one."""
-    hours = workload.headroom * workload.model_s / prices.model_host.parallel / _SECONDS_IN_HOUR
-    return hours * prices.model_host.per_hour
+    """Return the price of the model host's time for one question, while it is always busy."""
+    host = prices.model_host
+    return workload.headroom * workload.model_s / host.parallel / 3600 * host.per_hour
 
 
-def host_day(prices: Prices, questions_a_day: float, workload: Workload = WORKLOAD) -> float:
-    """What the model hosts cost in a day: at least one all day, and as many as the load keeps busy."""
-    return max(24 * prices.model_host.per_hour, questions_a_day * busy_host(prices, workload))
+def questions_at(prices: Prices, measured: Measured, questions_a_day: float) -> float:
+    """Return the price of one question at a load, with its share of idle parts and model hosts."""
+    idle = idle_month(prices)
+    hosts_day = max(24 * prices.model_host.per_hour, questions_a_day * busy_host(prices))
+    shared_day = (sum(idle.values()) - idle["model host"]) / DAYS_IN_MONTH + hosts_day
+    return shared_day / questions_a_day + question(prices, measured, cold_share(questions_a_day, WORKLOAD.kept_s))
 
 
-def questions_at(
-    prices: Prices,
-    measured: Measured,
-    questions_a_day: float,
-    workload: Workload = WORKLOAD,
-    system: System = SYSTEM,
-) -> float:
-    """What one question costs at a load, with its share of the idle parts and of the model hosts.
+def pages(prices: Prices, measured: Measured, count: int) -> float:
+    """Return the price of indexing pages, besides the servers.
 
-    Raises `LookupError` for a price that is not given.
+    Seconds measured on more cores than the function's memory brings are stretched; they are never shortened.
     """
-    idle = idle_month(prices, system)
-    shared_day = (sum(idle.values()) - idle["model host"]) / DAYS_IN_MONTH
-    shared = (shared_day + host_day(prices, questions_a_day, workload)) / questions_a_day
-    return shared + question(prices, measured, cold_share(questions_a_day, workload.kept_s), workload, system)
-
-
-def pages(
-    prices: Prices, measured: Measured, count: int, workload: Workload = WORKLOAD, system: System = SYSTEM
-) -> float:
-    """What indexing so many pages costs, beside the servers that run anyway.
-
-    The seconds measured on `cores` cores are stretched to the processors that the function's memory brings; they
-    are not shortened where it has more. Raises `LookupError` for a price that is not given.
-    """
-    documents = math.ceil(count / workload.pages_a_document)
-    processors = system.ingest_mb / MB_A_PROCESSOR
-    seconds = count / measured.pages_a_second * max(1.0, measured.cores / processors)
-    function = seconds * _gb(system.ingest_mb) * prices.function.per_gb_second
+    price, system = _Price(prices), SYSTEM
+    seconds = count / measured.pages_a_second * max(1.0, measured.cores / (system.ingest_mb / MB_A_PROCESSOR))
+    function = seconds * system.ingest_mb / 1024 * prices.function.per_gb_second
     each = (
         prices.function.per_request
-        + amount(prices, "object_put")
-        + system.document_gets * amount(prices, "object_get")
-        + system.document_messages * amount(prices, "queue_request")
-        + system.document_reads * amount(prices, "table_read")
-        + system.document_writes * amount(prices, "table_write")
+        + price("object_put")
+        + system.document_gets * price("object_get")
+        + system.document_messages * price("queue_request")
+        + system.document_reads * price("table_read")
+        + system.document_writes * price("table_write")
     )
-    return function + documents * each
+    return function + math.ceil(count / WORKLOAD.pages_a_document) * each
 
 
-def break_even(prices: Prices, hosted: float, workload: Workload = WORKLOAD) -> float | None:
-    """Questions a day from which a model host is cheaper than a hosted model at `hosted` a question; None: never.
+def break_even(prices: Prices, hosted: float) -> float | None:
+    """Return the questions a day from which a model host is cheaper than a hosted model at `hosted` a question.
 
-    With P the price of the host's hour, h the hosted price of a question and m what a busy host's time for one
-    costs (`busy_host`), a day of q questions costs max(24 P, q m) against q h. That is level at
-
-        q* = 24 P / h,   if h > m;
-
-    where h <= m the busy seconds alone cost as much as the hosted model, at any load.
+    A day of q questions costs max(24 P, q m) against q h, with P the host's price an hour, h the hosted price and
+    m = `busy_host`. The two are equal at q = 24 P / h if h > m, and never otherwise (None).
     """
-    if hosted <= busy_host(prices, workload):
-        return None
-    return 24 * prices.model_host.per_hour / hosted
+    return None if hosted <= busy_host(prices) else 24 * prices.model_host.per_hour / hosted
 
 
-def level_seconds(prices: Prices, hosted: float, workload: Workload = WORKLOAD) -> float:
-    """Seconds of the host a question at which a host that is always busy costs what the hosted model does.
+class _Price:
+    """The amounts of one price file by service."""
 
-    s* = 3600 h x parallel / (P x headroom), from `busy_host` = h.
-    """
-    host = prices.model_host
-    return hosted * _SECONDS_IN_HOUR * host.parallel / (host.per_hour * workload.headroom)
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices
 
-
-def amount(prices: Prices, service: str) -> float:
-    """The price of a service. Raises `LookupError`, with what to add, when the price file has none."""
-    try:
-        return prices.services[service].amount
-    except KeyError:
-        raise LookupError(
-            f"price file {prices.name} has no price of {service!r} under `services`: see docwell/query/prices.json"
-        ) from None
-
-
-def _gb(megabytes: float) -> float:
-    return megabytes / _MB_IN_GB
+    def __call__(self, service: str) -> float:
+        try:
+            return self._prices.services[service].amount
+        except KeyError:
+            where = "under `services`: see docwell/query/prices.json"
+            raise LookupError(f"price file {self._prices.name} has no price of {service!r} {where}") from None

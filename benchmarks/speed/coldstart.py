@@ -1,165 +1,194 @@
-"""A cold start: from the start of a process to its first answer, and to its first document that can be found.
+"""A cold start: from the start of a process to its first answer, and to its first live document.
 
-Each sample is a fresh process under the Lambda emulator, with the packages that are deployed and nothing else of
-this machine's. Where this Python is not 3.13, as Lambda's is, and in the short form, the packages are those of the
-development environment. The peer is the same function as people write it with sentence-transformers, in turns with
-docwell's, on the same Chroma, model server and stand-in for AWS. What any of them reads when it starts is in the
-machine's cache by then.
+Each sample is a fresh process under the local runtime, with the deployed packages and no others. In the short
+form, and where this Python is not Lambda's 3.13, it uses the packages of the development environment. The peer is
+the same function as people write it with sentence-transformers. It takes turns with docwell's on the same Chroma,
+model server and AWS stand-in. All files are in the machine's cache.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from venv import EnvBuilder
 
-from benchmarks.reading import default_reader
-from benchmarks.speed.filled_index import Texts, folders
-from benchmarks.speed.fresh_functions import Backends, Started, asked, backends, import_seconds, start
-from benchmarks.speed.options import Options, TooFewPdfsError
-from infra.local.lambda_runtime import FunctionError, FunctionSpec
+from benchmarks.chaos.rig import PAGES, QUESTION
+from benchmarks.functions import CREATED, notification, question_event, run_fresh, sqs_event
+from benchmarks.model_host import MODEL, model_server
+from benchmarks.pdfs import pdf
+from benchmarks.peers import run as peers
+from benchmarks.speed.options import BenchError, Options
+from infra.container import packages
+from infra.local.console import StackConsole
+from infra.local.lambda_runtime import FunctionSpec
+from infra.local.names import LEDGER_TABLE
+from infra.local.stack import Stack, StackOptions, function_variables, plan
+from infra.local.supervisor import Supervisor
 from infra.measuring import Spread, in_turns, ratios
+from infra.progress import bar
 from infra.report import Report
 
-# What the functions run on; no other can use what is deployed.
-_PYTHON = (3, 13)
+_LAMBDA_PYTHON = (3, 13)
 _ROUNDS = 7
-_MOST_PAGES = 4
-_CHUNKS = 50
-_IMPORT_ROUNDS = 3
-_PACKAGES_SHOWN = 12
-_OK = 200
+_INIT_S = 120.0
+_STREAMING = "docwell.http.streaming_runtime"
+_RUNTIME_OF_LAMBDA = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
+_GOALS = {"query": ("first answer", "<= 1.0"), "ingest": ("first document live", "<= 1.5")}
 _PEER = {"query": "handler_sentence_transformers", "ingest": "ingest_handler_sentence_transformers"}
-_END = {"query": "first answer", "ingest": "first document live"}
 
 
 @dataclass
 class _Way:
-    """One function, started again and again. `begin` makes the next event, `holds` looks whether it was done."""
+    """One function, started again and again. `begin` makes the next event; `holds` checks the result."""
 
     spec: FunctionSpec
     begin: Callable[[], tuple[str, dict[str, Any]]]
     holds: Callable[[str, Any], bool]
-    started: list[Started] = field(default_factory=list)
+    ready: list[float] = field(default_factory=list)
     errors: int = 0
 
     def __call__(self) -> float:
-        """Seconds of one fresh process; one that fails counts as an error too."""
+        """Return the seconds from the start of a fresh process to its answer. Raises `FunctionError`."""
         name, event = self.begin()
-        one = start(self.spec, event)
-        self.started.append(one)
-        self.errors += not self.holds(name, one.answer)
-        return one.done
+        fresh = run_fresh(self.spec, [event])
+        self.ready.append(fresh.ready)
+        self.errors += not self.holds(name, fresh.answers[0])
+        return fresh.first
 
 
 def measure(report: Report, options: Options) -> None:
-    """Rows for query and ingest. Raises `FunctionError` where a function cannot even begin."""
-    document = _document(options)
-    deployed = not options.short and sys.version_info[:2] == _PYTHON
-    with backends(deployed=deployed) as behind:
+    """Add rows for query and ingest. Raises `BenchError` where a function does not start."""
+    deployed = not options.short and sys.version_info[:2] == _LAMBDA_PYTHON
+    with _backends() as (stack, folder):
         report.add("docwell runs what is deployed", deployed, "1: yes")
-        ways = _ways(behind, document, options)
-        _fill(ways)
-        rounds, import_rounds = (2, 1) if options.short else (_ROUNDS, _IMPORT_ROUNDS)
-        with options.progress("fresh processes", rounds * len(ways) + import_rounds * len(_PEER)) as tick:
-            samples = in_turns(ways, rounds, tick)
-            _add_times(report, options, ways, samples)
-            for name in ("query", "ingest"):
-                _add_imports(report, name, ways[f"docwell: {name}"], import_rounds, tick)
+        ways = _docwell_ways(stack, _deploy(folder) if deployed else None)
+        if options.peers:
+            ways |= _peer_ways(stack, ways)
+        # Start each once, uncounted, ingest first: query needs a document.
+        for name in sorted(ways, key=lambda name: "query" in name):
+            ways[name]()
+            if ways[name].errors:
+                raise BenchError(f"{name} fails at its first start")
+            ways[name].ready.clear()
+        rounds = 2 if options.short else _ROUNDS
+        with bar("fresh processes", rounds * len(ways)) as step:
+            samples = in_turns(ways, rounds, step)
+        _add_times(report, options, ways, samples)
         report.add("fresh processes that did not do it", sum(way.errors for way in ways.values()), "", "== 0")
 
 
-def _document(options: Options) -> Path:
-    """A PDF of a few pages with text. Raises `TooFewPdfsError`."""
-    reader = default_reader()
-    for path in (path for folder in folders(options.pdfs)[0] for path in sorted(folder.rglob("*.pdf"))):
-        pages = reader.inspect(path).page_count
-        if pages <= _MOST_PAGES and any(page.text.strip() for page in reader.pages(path, 1, pages)):
-            return path
-    raise TooFewPdfsError(f"no PDF of 1 to {_MOST_PAGES} pages with text")
+def _add_times(report: Report, options: Options, ways: dict[str, _Way], samples: dict[str, list[float]]) -> None:
+    for name, way in ways.items():
+        whose, what = name.split(": ")
+        end, goal = _GOALS[what]
+        chosen = options.goal(goal) if whose == "docwell" else None
+        report.add_spread(f"{name}, process start to {end}", Spread.of(samples[name]), "s", chosen)
+        report.add_spread(f"{name}, of which until ready", Spread.of(way.ready), "s")
+    for what in _GOALS if options.peers else ():
+        faster = ratios(samples[f"sentence-transformers: {what}"], samples[f"docwell: {what}"])
+        report.add_spread(f"{what}, times faster than sentence-transformers", faster, "x", options.goal(">= 5"))
 
 
-def _ways(behind: Backends, document: Path, options: Options) -> dict[str, _Way]:
-    content, question = document.read_bytes(), _question(document)
-    numbers = count()
+def _docwell_ways(stack: Stack, deployed: Path | None) -> dict[str, _Way]:
+    content, numbers = pdf(PAGES), count()
+    s3, dynamodb = stack.client("s3"), stack.client("dynamodb")
 
     def upload() -> tuple[str, dict[str, Any]]:
         key = f"cold/{next(numbers)}.pdf"
-        return key, behind.uploaded(key, content)
+        s3.put_object(Bucket=stack.bucket, Key=key, Body=content)
+        return key, sqs_event(notification(CREATED, stack.bucket, key))
 
-    def ask() -> tuple[str, dict[str, Any]]:
-        return question, asked(question)
+    def is_live(key: str, _: object) -> bool:
+        rows = dynamodb.query(
+            TableName=LEDGER_TABLE,
+            KeyConditionExpression="document = :key",
+            ExpressionAttributeValues={":key": {"S": key}},
+        )
+        return any(row.get("status") == {"S": "INDEXED"} for row in rows["Items"])
 
-    ways = {
-        "docwell: query": _Way(behind.query(), ask, lambda _, answer: '"answered"' in _body(answer)),
-        "docwell: ingest": _Way(behind.ingest(), upload, lambda key, _: behind.is_live(key)),
+    query = _spec(stack, "query", deployed, runtime=_STREAMING, memory_mb=1769)
+    ingest = _spec(stack, "ingest", deployed, timeout_s=120, memory_mb=3008)
+    return {
+        "docwell: query": _Way(
+            query, lambda: ("", question_event(QUESTION)), lambda _, answer: '"answered"' in str(answer)
+        ),
+        "docwell: ingest": _Way(ingest, upload, is_live),
     }
-    if options.peers:
-        ways |= {
-            "sentence-transformers: query": _Way(
-                behind.peer(_PEER["query"]), ask, lambda _, answer: '"answer"' in _body(answer)
-            ),
-            "sentence-transformers: ingest": _Way(
-                behind.peer(_PEER["ingest"]), upload, lambda _, answer: answer == {"batchItemFailures": []}
-            ),
-        }
-    return ways
 
 
-def _question(document: Path) -> str:
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / document.name).symlink_to(document)
-        questions = Texts.read([Path(name)], _CHUNKS).questions
-    if not questions:
-        raise RuntimeError(f"{document}: no sentence is long enough to ask for")
-    return questions[0]
+def _spec(stack: Stack, name: str, deployed: Path | None, **more: Any) -> FunctionSpec:
+    # Lambda always sets it; without it the X-Ray SDK spends 0.1 s on a client for servers.
+    variables = function_variables(stack, name) | {"LAMBDA_TASK_ROOT": str(deployed)}
+    settings = {"init_timeout_s": _INIT_S, "on_line": lambda _: None, **more}
+    if deployed is None:
+        return FunctionSpec(f"functions.{name}.handler.handler", variables, **settings)
+    layers = [deployed / "QueryFunction", deployed / "DocwellLayer/python", deployed / "EmbedderLayer/python"]
+    path = layers if name == "query" else [deployed / "image", deployed / "runtime"]
+    # Lambda's folders are read-only: modules without bytecode are compiled at each start.
+    variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    return FunctionSpec("handler.handler", variables, python=str(deployed / "python/bin/python"), **settings)
 
 
-def _body(answer: Any) -> str:
-    return str(answer.get("body")) if isinstance(answer, dict) and answer.get("statusCode") == _OK else ""
+def _peer_ways(stack: Stack, own: dict[str, _Way]) -> dict[str, _Way]:
+    host, port = stack.chroma.removeprefix("http://").split(":")
+    variables = {
+        **{name: value for name, value in function_variables(stack, "peer").items() if "AWS" in name},
+        **peers.variables(),
+        "CHROMA_HOST": host,
+        "CHROMA_PORT": port,
+        "COLLECTION": "peer",
+        "EMBEDDING_MODEL": str(peers.model()),
+        "OLLAMA_HOST": stack.ollama,
+        "LANGUAGE_MODEL": stack.model,
+        "PYTHONPATH": str(peers.FOLDER),
+    }
+    settings: dict[str, Any] = {"timeout_s": 120, "init_timeout_s": _INIT_S, "on_line": lambda _: None}
+    specs = {
+        what: FunctionSpec(f"{module}.handler", variables, python=str(peers.python()), **settings)
+        for what, module in _PEER.items()
+    }
+    return {
+        "sentence-transformers: query": _Way(
+            specs["query"], own["docwell: query"].begin, lambda _, answer: '"answer"' in str(answer)
+        ),
+        "sentence-transformers: ingest": _Way(
+            specs["ingest"], own["docwell: ingest"].begin, lambda _, answer: answer == {"batchItemFailures": []}
+        ),
+    }
 
 
-def _fill(ways: dict[str, _Way]) -> None:
-    """One start of each, not counted: ingest first, so that query finds a document. Raises `FunctionError`."""
-    for name in sorted(ways, key=lambda name: "query" in name):
-        way = ways[name]
-        way()
-        if way.errors:
-            raise FunctionError(f"{name} does not do it: {way.started[0].answer}")
-        way.started.clear()
+@contextmanager
+def _backends() -> Iterator[tuple[Stack, Path]]:
+    """Run S3, SQS and DynamoDB by moto, Chroma, and a model host that answers at once."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-cold-")))
+        model = stack.enter_context(model_server())
+        places, parts = plan(StackOptions(folder / "data", MODEL, port=0), model, lambda: folder)
+        supervisor = Supervisor(
+            [part for part in parts if part.name in {"aws", "chroma"}], StackConsole(folder / "logs", silent=True)
+        )
+        supervisor.start()
+        stack.callback(supervisor.stop)
+        yield places, folder
 
 
-def _add_times(report: Report, options: Options, ways: dict[str, _Way], samples: dict[str, list[float]]) -> None:
-    goals = {"query": "<= 1.0", "ingest": "<= 1.5"}
-    for name, way in ways.items():
-        whose, what = name.split(": ")
-        goal = options.goal(goals[what]) if whose == "docwell" else None
-        report.add_spread(f"{name}, process start to {_END[what]}", Spread.of(samples[name]), "s", goal)
-        report.add_spread(f"{name}, of which until ready", Spread.of([one.ready for one in way.started]), "s")
-    for what in _PEER:
-        if (peer := samples.get(f"sentence-transformers: {what}")) is not None:
-            faster = ratios(peer, samples[f"docwell: {what}"])
-            report.add_spread(
-                f"{what}, times faster than sentence-transformers", faster, "x", options.goal(">= 5")
-            )
-
-
-def _add_imports(report: Report, name: str, way: _Way, rounds: int, tick: Callable[[], None]) -> None:
-    """What each package's modules take, those included that are imported by the first event."""
-    modules = start(way.spec, way.begin()[1], modules=True).modules
-    runs = []
-    for _ in range(rounds):
-        runs.append(import_seconds(way.spec, modules))
-        tick()
-    packages = {package: _median(run.get(package, 0.0) for run in runs) for package in runs[0]}
-    report.add(f"{name}, imports in all", sum(packages.values()) * 1000, "ms")
-    for package, seconds in sorted(packages.items(), key=lambda item: -item[1])[:_PACKAGES_SHOWN]:
-        report.add(f"{name}, imports of {package}", seconds * 1000, "ms")
-
-
-def _median(seconds: Iterable[float]) -> float:
-    return Spread.of(list(seconds)).median
+def _deploy(folder: Path) -> Path:
+    """Build the files of the zips and the image, and link Lambda's runtime beside them. Raises `StepError`."""
+    for part in packages.QUERY:
+        packages.build_zip(part, folder / part)
+    packages.build_image_folder(folder / "image")
+    # A Python without this machine's other packages.
+    EnvBuilder(symlinks=True).create(folder / "python")
+    (folder / "runtime").mkdir()
+    site = Path(sysconfig.get_path("platlib"))
+    for path in (path for pattern in _RUNTIME_OF_LAMBDA for path in site.glob(pattern)):
+        (folder / "runtime" / path.name).symlink_to(path)
+    return folder

@@ -1,125 +1,126 @@
-"""What 1,000 pages, 1,000 questions and a month in which nobody asks cost, beside a managed knowledge base.
+"""The price of 1,000 pages, 1,000 questions and an idle month, beside Amazon Bedrock Knowledge Bases.
 
-Seconds are those that `bench-ingest`, `bench-query` and `bench-coldstart` of this run measured; prices are those
-of two dated files, `docwell/query/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json` here,
-each
-with the title of its page and how it is known: some are from memory, and none is a bill. docwell's sums are for
-the defaults of `template.yaml`, with network, firewall, alarms and receipts; the managed side has its list prices
-alone. Both are asked with the same tokens, though a hosted model and a small one of one's own do not answer alike.
-No GPU is measured: that a question keeps its host busy for 2 s is assumed (`Workload` in `bill.py`, with all else
-that is).
+Seconds come from the reports of `bench-ingest`, `bench-query` and `bench-coldstart`. Prices come from two dated
+files, `docwell/query/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json`; each entry says how
+it is known, and none is a bill. docwell's sums are for the defaults of `template.yaml`, with network, firewall,
+alarms and receipts. The managed side is its list prices alone, with vectors in OpenSearch Serverless, paid by the
+hour, or S3 Vectors, paid by use. Both get the same tokens. No GPU is measured: a question keeps its host busy for
+an assumed 2 s (`Workload` in `bill.py` has all assumptions).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any, ClassVar
 
-from benchmarks.speed import bill, managed
+from benchmarks.speed import bill
 from benchmarks.speed.bill import WORKLOAD, Measured
-from benchmarks.speed.managed import ManagedPrices
-from benchmarks.speed.one_run import Bench, NotOneRunError, read_all
-from benchmarks.speed.options import Options
+from benchmarks.speed.options import BenchError, Options, figures, read
 from docwell.query.costs import Prices, load_prices
 from infra.report import REPORTS, Report
 
 LOADS = (10, 1_000, 100_000)  # questions a day
-STORED_PAGES = 10_000  # of a month in which nobody asks: a hundred filings
-_THOUSAND = 1000
-_HOURS_AT_WORK = 12 * 21.7  # a month of working days
+STORED_PAGES = 10_000  # of an idle month: a hundred filings
+# The short form fills 1,000 chunks only.
+_QUESTION_MS = ("warm, 10,000 chunks, 1 client: p50", "warm, 1,000 chunks, 1 client: p50")
+_IDLE = "a month in which nobody asks"
+# With redundancy, an index of any size keeps half a unit twice for writing and twice for reading.
+_COMPUTE_UNITS = 2.0
+# 1,024 dimensions in float32 with the text of a chunk of the default 300 tokens.
+_CHUNK_GB, _CHUNK_TOKENS = (1024 * 4 + 2048) / 1e9, 300
 
-# Where each figure is found: the first of its names that the report has. The short form measures fewer sizes.
-PAGES_A_SECOND = ("docwell: pages a second",)
-CHARACTERS_A_SECOND = ("docwell: characters a second",)
-QUESTION_MS = ("warm, 10,000 chunks, 1 client: p50", "warm, 1,000 chunks, 1 client: p50")
-FIRST_QUESTION_S = ("docwell: query, process start to first answer",)
+
+class Managed:
+    """The list prices of the managed knowledge base. `stores` says whether vectors are paid by use."""
+
+    stores: ClassVar = {"OpenSearch Serverless": False, "S3 Vectors": True}
+
+    def __init__(self) -> None:
+        self.prices: Any = json.loads(Path(__file__).with_name("managed_prices.json").read_text("utf-8"))
+        self.models: dict[str, Any] = self.prices["models"]
+        self.search_month = _COMPUTE_UNITS * bill.HOURS_IN_MONTH * self._amount("compute_unit")
+
+    def _amount(self, service: str) -> float:
+        return float(self.prices["services"][service]["amount"])
+
+    def vectors_month(self, tokens: float) -> float:
+        """Return the price of a month of vectors in S3 without questions."""
+        return tokens / _CHUNK_TOKENS * _CHUNK_GB * self._amount("vector_storage")
+
+    def tokens_of(self, model: str) -> float:
+        read, written = (float(self.models[model][what]["amount"]) for what in ("read", "written"))
+        return WORKLOAD.prompt_tokens * read + WORKLOAD.answer_tokens * written
+
+    def question(self, model: str, *, by_use: bool) -> float:
+        """Return what one question adds: its embedding, its search where that is paid by use, and its tokens."""
+        search = self._amount("vector_query") if by_use else 0.0
+        return WORKLOAD.question_tokens * self._amount("embedded_token") + search + self.tokens_of(model)
+
+    def pages(self, tokens: float, *, by_use: bool) -> float:
+        """Return what indexing these tokens adds: their embedding, and writing where that is paid by use."""
+        written = tokens / _CHUNK_TOKENS * _CHUNK_GB * self._amount("vector_put") if by_use else 0.0
+        return tokens * self._amount("embedded_token") + written
 
 
-def measure(report: Report, options: Options) -> None:
-    """Rows of money.
-
-    Raises:
-        NotOneRunError: what the other benchmarks measure is missing, or of different runs.
-        SettingsError: the price file of one's own is wrong.
-    """
+def measure(report: Report, _: Options) -> None:
+    """Add rows of money. Raises `BenchError` for a missing report, `SettingsError` for a wrong price file."""
     own_file = os.environ.get("DOCWELL_PRICES")
-    prices, other = load_prices(Path(own_file) if own_file else None), managed.load_managed()
-    if prices.currency != other.currency:
-        raise NotOneRunError(f"{prices.name} is in {prices.currency}, {other.name} in {other.currency}")
-    measured = _measured(read_all(REPORTS, ("ingest", "query", "coldstart")))
-    options.console.print(f"[dim]prices: {prices.name} of {prices.as_of}, {other.name} of {other.as_of}[/]")
-    _add_idle(report, prices, other, measured)
-    _add_pages(report, prices, other, measured)
-    _add_questions(report, prices, other, measured)
-    _add_break_even(report, prices, other)
-
-
-def _measured(run: dict[str, Bench]) -> Measured:
-    pages_a_second = _first(run["ingest"], PAGES_A_SECOND)
-    return Measured(
-        question_s=_first(run["query"], QUESTION_MS) / 1000,
-        first_question_s=_first(run["coldstart"], FIRST_QUESTION_S),
-        pages_a_second=pages_a_second,
-        characters_a_page=_first(run["ingest"], CHARACTERS_A_SECOND) / pages_a_second,
-        cores=os.cpu_count() or 1,
-    )
-
-
-def _first(bench: Bench, metrics: tuple[str, ...]) -> float:
-    return bench.figure(next((metric for metric in metrics if bench.has(metric)), metrics[0]))
-
-
-def _add_idle(report: Report, prices: Prices, other: ManagedPrices, measured: Measured) -> None:
-    unit = prices.currency
-    idle = bill.idle_month(prices)
-    report.add("docwell: a month in which nobody asks", sum(idle.values()), unit)
+    prices, managed, measured = load_prices(Path(own_file) if own_file else None), Managed(), measured_in(REPORTS)
+    if prices.currency != managed.prices["currency"]:
+        raise BenchError(f"the price files are in {prices.currency} and {managed.prices['currency']}")
+    tokens_a_page = measured.characters_a_page / WORKLOAD.characters_a_token
+    unit, idle = prices.currency, bill.idle_month(prices)
+    report.add(f"docwell: {_IDLE}", sum(idle.values()), unit)
     for part, price in idle.items():
         report.add(f"of which {part}", price, unit)
-    nights_off = sum(idle.values()) - idle["model host"] + prices.model_host.per_hour * _HOURS_AT_WORK
-    report.add("docwell, model host on at working hours: a month in which nobody asks", nights_off, unit)
-    own_servers = sum(price for part, price in idle.items() if part in bill.WITHOUT_SERVERS)
-    report.add("docwell, servers that run already (Network=none): a month in which nobody asks", own_servers, unit)
-    search = managed.search_month(other)
-    report.add("managed, OpenSearch Serverless: a month in which nobody asks", search, unit)
-    stored = managed.vectors_month(other, measured, STORED_PAGES, WORKLOAD)
-    report.add("managed, S3 Vectors: a month in which nobody asks", stored, unit)
+    own_servers = sum(idle[part] for part in bill.WITHOUT_SERVERS)
+    report.add(f"docwell, servers that run already (Network=none): {_IDLE}", own_servers, unit)
+    report.add(f"managed, OpenSearch Serverless: {_IDLE}", managed.search_month, unit)
+    report.add(f"managed, S3 Vectors: {_IDLE}", managed.vectors_month(STORED_PAGES * tokens_a_page), unit)
+    cents = f"{unit} cents"  # a thousand pages cost less than a dollar
+    report.add("docwell: 1,000 pages", 100 * bill.pages(prices, measured, 1000), cents)
+    for store, by_use in managed.stores.items():
+        price = managed.pages(1000 * tokens_a_page, by_use=by_use)
+        report.add(f"managed, {store}: 1,000 pages", 100 * price, cents)
+    _add_questions(report, prices, managed, measured)
 
 
-def _add_pages(report: Report, prices: Prices, other: ManagedPrices, measured: Measured) -> None:
-    """In hundredths: a thousand pages cost less than one unit of the currency."""
-    unit = f"{prices.currency} cents"
-    report.add("docwell: 1,000 pages", 100 * bill.pages(prices, measured, _THOUSAND), unit)
-    for store, vectors_in_s3 in managed.STORES.items():
-        price = managed.pages(other, measured, _THOUSAND, WORKLOAD, vectors_in_s3=vectors_in_s3)
-        report.add(f"managed, {store}: 1,000 pages", 100 * price, unit)
-
-
-def _add_questions(report: Report, prices: Prices, other: ManagedPrices, measured: Measured) -> None:
+def _add_questions(report: Report, prices: Prices, managed: Managed, measured: Measured) -> None:
     unit = prices.currency
     added = bill.question(prices, measured, cold=0.0)
-    report.add("1,000 questions, without model host and idle parts", _THOUSAND * added, unit)
+    report.add("1,000 questions, without model host and idle parts", 1000 * added, unit)
     for load in LOADS:
         what = f"1,000 questions at {load:,} a day"
-        report.add(f"docwell: {what}", _THOUSAND * bill.questions_at(prices, measured, load), unit)
-        for store, vectors_in_s3 in managed.STORES.items():
-            idle_day = 0.0 if vectors_in_s3 else managed.search_month(other) / bill.DAYS_IN_MONTH
-            for model in other.models:
-                one = managed.question(other, model, WORKLOAD, vectors_in_s3=vectors_in_s3) + idle_day / load
-                report.add(f"managed, {store}, {model}: {what}", _THOUSAND * one, unit)
+        report.add(f"docwell: {what}", 1000 * bill.questions_at(prices, measured, load), unit)
+        for store, by_use in managed.stores.items():
+            idle_day = 0.0 if by_use else managed.search_month / bill.DAYS_IN_MONTH
+            for model in managed.models:
+                one = managed.question(model, by_use=by_use) + idle_day / load
+                report.add(f"managed, {store}, {model}: {what}", 1000 * one, unit)
+    report.add("model host that is always busy, 1,000 questions", 1000 * bill.busy_host(prices), unit)
+    for model in managed.models:
+        hosted = managed.tokens_of(model)
+        report.add(f"tokens of {model}, 1,000 questions", 1000 * hosted, unit)
+        if (questions := bill.break_even(prices, hosted)) is not None:
+            report.add(f"load from which the model host is cheaper than {model}", questions, "questions a day")
 
 
-def _add_break_even(report: Report, prices: Prices, other: ManagedPrices) -> None:
-    unit = prices.currency
-    report.add("model host that is always busy, 1,000 questions", _THOUSAND * bill.busy_host(prices), unit)
-    for name, model in other.models.items():
-        hosted = model.question(WORKLOAD)
-        report.add(f"tokens of {name}, 1,000 questions", _THOUSAND * hosted, unit)
-        questions = bill.break_even(prices, hosted)
-        if questions is not None:
-            report.add(f"load from which the model host is cheaper than {name}", questions, "questions a day")
-        else:
-            # No load is: what would have to change is the time that a question takes the host.
-            seconds = bill.level_seconds(prices, hosted)
-            report.add(
-                f"no load makes the model host cheaper than {name}, unless a question takes under", seconds, "s"
-            )
+def measured_in(reports: Path) -> Measured:
+    """Return the figures of three reports. Raises `BenchError` unless they are of one commit and machine."""
+    found = {name: read(name, reports) for name in ("ingest", "query", "coldstart")}
+    for what in ("commit", "machine"):
+        if len({report[what] for report in found.values()}) > 1:
+            raise BenchError(f"the reports of {', '.join(found)} are not of one {what}: run them again")
+    ingest, query, coldstart = (figures(report) for report in found.values())
+    try:
+        return Measured(
+            question_s=next(query[name] for name in _QUESTION_MS if name in query) / 1000,
+            first_question_s=coldstart["docwell: query, process start to first answer"],
+            pages_a_second=ingest["docwell: pages a second"],
+            characters_a_page=ingest["docwell: characters a second"] / ingest["docwell: pages a second"],
+            cores=os.cpu_count() or 1,
+        )
+    except (KeyError, StopIteration) as error:
+        raise BenchError(f"a report lacks a figure: {error}") from None

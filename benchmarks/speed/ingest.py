@@ -1,49 +1,50 @@
 """PDFs from upload to live, beside LangChain and LlamaIndex on the same PDFs, model, threads and Chroma server.
 
 docwell's PDFs go into the bucket of a local stack with two workers of one thread each, and the clock stops when
-the ledger says of the last one that it is live. The others are scripts as their documentation shows, with two
-threads; their imports, the loading of the model and a first batch are not counted. The PDFs are cut into three
-slices of about as many pages; each slice is indexed by all of them in turns, into a collection of its own each.
-Text that is indexed is text that the model has read, each character once: what a chunk has beyond the model's 256
-tokens is in no vector.
+the ledger shows the last one live. The peers are scripts with two threads; their imports, model loading and a
+first batch do not count. The PDFs are divided into three slices of about as many pages. All index each slice in
+turns, each into its own collection. A character counts once it has been read by the model, and only once: text
+of a chunk beyond the model's 256 tokens is in no vector.
 
-Last, one long document is indexed by one worker with a clock at each of its stages. These overlap, as pages are
-read and cut while others are encoded: their shares of the time are more than 100 % together.
+Last, one worker indexes one long document, and the row says in what share of the time it encodes.
 """
 
 from __future__ import annotations
 
-import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlsplit
 
-import httpx
 import pypdf
 
-from benchmarks import peers
-from benchmarks.peers.environment import model
-from benchmarks.speed.filled_index import folders
-from benchmarks.speed.ingest_profile import profile
-from benchmarks.speed.options import Options, TooFewPdfsError
+from benchmarks.doors import local_stack
+from benchmarks.functions import CREATED, ingest_handler, notification, sqs_event
+from benchmarks.pdfs import pages_of_words
+from benchmarks.peers.run import model, run
+from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.uploads import MODEL, Uploads
-from docwell.ingest.indexing import IngestLimits
-from infra.local.stack import Stack
-from infra.local.supervisor import running_stack
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.config import IngestSettings
+from infra.local.names import LEDGER_TABLE
+from infra.local.stack import Stack, function_variables
 from infra.measuring import Spread, in_turns, ratios
+from infra.progress import bar
 from infra.report import ROOT, Report
 
-SETS = ("financebench", "xquad")
-EXAMPLES = ROOT / "examples"
 PEERS = ("langchain", "llamaindex")
 SLICES = 3
-# Of the examples: 10 s of the short form.
+# Of the examples, in the short form: 10 s.
 SHORT_PDFS = 4
 THREADS = 2
 # All encoders together have as many threads as a peer's one.
 ENVIRONMENT = {"DOCWELL_EMBED_THREADS": "1"}
 WORKERS = 2
 _NAMES = {"docwell": "docwell", "langchain": "LangChain", "llamaindex": "LlamaIndex"}
+_RANGE_PAGES = int(IngestSettings.model_fields["range_pages"].default)
 _TIMEOUT_S = 3600.0
 
 
@@ -56,8 +57,8 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
-    """What one way made of one slice. `characters` are those that the model has read."""
+class _Done:
+    """One slice indexed in one way. `characters` are those that the model has read."""
 
     seconds: float
     pages: int
@@ -68,124 +69,102 @@ class Came:
 
 @dataclass
 class _Ways:
-    """Each way to index a slice, and what came of it; `turn` says which slice is next for whom."""
+    """Each way to index a slice, and its results."""
 
     stack: Stack
     slices: Sequence[Slice]
-    came: dict[str, list[Came]] = field(default_factory=dict)
+    done: dict[str, list[_Done]] = field(default_factory=dict)
 
     def way(self, name: str) -> Callable[[], float]:
-        """A function that indexes the next slice and gives characters a second."""
-        results = self.came.setdefault(name, [])
+        """Return a function that indexes the next slice and returns characters a second."""
+        results = self.done.setdefault(name, [])
 
         def one() -> float:
-            turn = len(results)
-            came = (self._docwell if name == "docwell" else self._peer)(name, turn)
-            results.append(came)
-            return came.characters / came.seconds
+            done = (self._docwell if name == "docwell" else self._peer)(name, len(results))
+            results.append(done)
+            return done.characters / done.seconds
 
         return one
 
-    def _docwell(self, name: str, turn: int) -> Came:
-        bodies = {
-            f"{name}-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in enumerate(self.slices[turn].pdfs)
-        }
-        done = Uploads(self.stack).index(bodies, _TIMEOUT_S)
-        return Came(done.seconds, done.pages, done.chunks, done.characters, len(done.not_indexed))
+    def _docwell(self, name: str, turn: int) -> _Done:
+        pdfs = enumerate(self.slices[turn].pdfs)
+        done = Uploads(self.stack).index(
+            {f"{name}-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in pdfs}, _TIMEOUT_S
+        )
+        pages, chunks, characters = (done.total(field) for field in ("pages", "chunks", "characters"))
+        return _Done(done.seconds, pages, chunks, characters, len(done.not_indexed))
 
-    def _peer(self, name: str, turn: int) -> Came:
-        chroma = httpx.URL(self.stack.chroma)
-        answer = peers.run(
-            "ingest",
+    def _peer(self, name: str, turn: int) -> _Done:
+        chroma = urlsplit(self.stack.chroma)
+        answer = run(
+            "frameworks",
             framework=name,
             pdfs=[str(pdf.absolute()) for pdf in self.slices[turn].pdfs],
-            chroma_host=chroma.host,
+            chroma_host=chroma.hostname,
             chroma_port=chroma.port,
             collection=f"bench-{name}-{turn}",
             model=str(model()),
             threads=THREADS,
         )
-        return Came(
-            answer["seconds"],
-            answer["pages"],
-            answer["chunks"],
-            answer["characters_read"],
-            len(answer.get("failed", [])),
-        )
+        counts = (answer["pages"], answer["chunks"], answer["characters"])
+        return _Done(answer["seconds"], *counts, len(answer["failed"]))
 
 
 def measure(report: Report, options: Options) -> None:
-    """All ways on each slice, then the profile."""
+    """Index each slice in all ways, then the longest document by one worker."""
     pdfs = _pdfs(options)
     slices = slices_of(pdfs, 1 if options.short else SLICES)
     report.add("PDFs", sum(len(one.pdfs) for one in slices), "PDFs")
     report.add("pages of them", sum(one.pages for one in slices), "pages")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running_stack(
-            Path(folder), MODEL, environment=ENVIRONMENT, ingest_workers=WORKERS, reconcile_every_s=0
-        ) as stack,
-    ):
+    with local_stack(MODEL, environment=ENVIRONMENT, ingest_workers=WORKERS, reconcile_every_s=0) as stack:
         Uploads(stack).index({f"warm-up/{i}.pdf": pdfs[0] for i in range(WORKERS)}, _TIMEOUT_S)
         ways = _Ways(stack, slices)
         names = ("docwell", *(PEERS if options.peers else ()))
-        with options.progress("slices", len(names) * len(slices)) as tick:
-            speeds = in_turns({name: ways.way(name) for name in names}, len(slices), tick)
+        with bar("slices", len(names) * len(slices)) as step:
+            speeds = in_turns({name: ways.way(name) for name in names}, len(slices), step)
         for name in names:
-            _add_way(report, _NAMES[name], ways.came[name], speeds[name])
+            _add_way(report, _NAMES[name], ways.done[name], speeds[name])
         if options.peers:
-            _add_comparison(report, options, speeds)
-        longest = max(pdfs, key=_page_count)
-        _add_profile(report, options, stack, longest)
+            for name in PEERS:
+                spread = ratios(speeds["docwell"], speeds[name])
+                report.add_spread(f"docwell's characters a second over {_NAMES[name]}'s", spread, "x")
+            faster = [max(slice_) for slice_ in zip(*(speeds[name] for name in PEERS), strict=True)]
+            spread = ratios(speeds["docwell"], faster)
+            report.add_spread("docwell's over those of the faster one", spread, "x", options.goal(">= 3"))
+        _add_share(report, options, stack, max(pdfs, key=_page_count))
 
 
-def _add_way(report: Report, name: str, came: Sequence[Came], speeds: Sequence[float]) -> None:
-    pages = Spread.of([one.pages / one.seconds for one in came])
-    chunks = Spread.of([one.chunks / one.seconds for one in came])
-    report.add_spread(f"{name}: pages a second", pages, "pages/s")
+def _add_way(report: Report, name: str, done: Sequence[_Done], speeds: Sequence[float]) -> None:
+    report.add_spread(f"{name}: pages a second", Spread.of([one.pages / one.seconds for one in done]), "pages/s")
+    chunks = Spread.of([one.chunks / one.seconds for one in done])
     report.add_spread(f"{name}: chunks a second", chunks, "chunks/s")
     report.add_spread(f"{name}: characters a second", Spread.of(speeds), "characters/s")
-    report.add(f"{name}: characters that are in a vector", sum(one.characters for one in came), "characters")
-    report.add(f"{name}: PDFs that it did not index", sum(one.failed for one in came), "PDFs")
+    report.add(f"{name}: characters that are in a vector", sum(one.characters for one in done), "characters")
+    report.add(f"{name}: PDFs that it did not index", sum(one.failed for one in done), "PDFs")
 
 
-def _add_comparison(report: Report, options: Options, speeds: dict[str, list[float]]) -> None:
-    for name in PEERS:
-        spread = ratios(speeds["docwell"], speeds[name])
-        report.add_spread(f"docwell's characters a second over {_NAMES[name]}'s", spread, "x")
-    faster = [max(slice_) for slice_ in zip(*(speeds[name] for name in PEERS), strict=True)]
-    spread = ratios(speeds["docwell"], faster)
-    report.add_spread("docwell's over those of the faster one", spread, "x", options.goal(">= 3"))
-
-
-def _add_profile(report: Report, options: Options, stack: Stack, pdf: Path) -> None:
-    """Of one document's time, the share in which each stage is at work; they overlap.
-
-    Of a document that is shorter than a range much is its beginning and its end: that is not judged.
-    """
-    seen = profile(stack, pdf)
-    long = seen.pages > IngestLimits().range_pages
-    report.add(f"one worker, {seen.pages} pages", seen.seconds, "s")
-    for stage in sorted(seen.stages, key=seen.share, reverse=True):
-        goal = options.goal(">= 90") if stage == "encode" and long else None
-        report.add(f"one worker, {stage}", seen.share(stage) * 100, "% of the time", goal)
+def _add_share(report: Report, options: Options, stack: Stack, pdf: Path) -> None:
+    """Only a document longer than a range is judged: a short one spends much time on its start and end."""
+    seconds, share = encode_share(stack, pdf)
+    pages = _page_count(pdf)
+    report.add(f"one worker, {pages} pages", seconds, "s")
+    goal = options.goal(">= 90") if pages > _RANGE_PAGES else None
+    report.add("one worker, encode", share * 100, "% of the time", goal)
 
 
 def _pdfs(options: Options) -> list[Path]:
-    """Those given, else the evaluation set's, else the examples; few of the examples in the short form."""
+    """Return the PDFs given, else the evaluation set's, else the examples; the short form takes few examples."""
     if options.short and not options.pdfs:
-        options.console.print("short: some of the example PDFs")
-        return sorted(EXAMPLES.rglob("*.pdf"))[:SHORT_PDFS]
-    where, called = folders(options.pdfs, SETS)
-    options.console.print(f"texts: {called}")
-    found = sorted(path for folder in where for path in folder.rglob("*.pdf"))
+        return sorted((ROOT / "examples").rglob("*.pdf"))[:SHORT_PDFS]
+    folders = options.folders("financebench", "xquad")
+    found = sorted(path for folder in folders for path in folder.rglob("*.pdf"))
     if not found:
-        raise TooFewPdfsError(f"no PDF in {', '.join(map(str, where))}")
+        raise BenchError(f"no PDF in {', '.join(map(str, folders))}")
     return found
 
 
 def slices_of(pdfs: Sequence[Path], count: int) -> list[Slice]:
-    """About as many pages in each: the longest PDF first, each to the slice that has least."""
+    """Divide the PDFs into slices of about as many pages: the longest first, each to the smallest slice."""
     slices = [Slice((), 0)] * min(count, len(pdfs))
     for pages, pdf in sorted(((_page_count(pdf), pdf) for pdf in pdfs), reverse=True):
         least = min(range(len(slices)), key=lambda which: slices[which].pages)
@@ -196,5 +175,75 @@ def slices_of(pdfs: Sequence[Path], count: int) -> list[Slice]:
 def _page_count(pdf: Path) -> int:
     try:
         return len(pypdf.PdfReader(pdf).pages)
-    except Exception:  # noqa: BLE001 - pypdf raises anything for a PDF that it cannot read
+    except Exception:  # noqa: BLE001 - pypdf raises any exception for a PDF that it cannot read
         return 1
+
+
+# A bucket and a queue that no worker of the stack reads.
+_NAME = "docwell-encode-share"
+
+
+def encode_share(stack: Stack, pdf: Path) -> tuple[float, float]:
+    """Index one PDF, range after range; return the seconds, and the share (0 to 1) with the encoder at work.
+
+    Raises `RuntimeError` where the document is not indexed.
+    """
+    s3, sqs = stack.client("s3"), stack.client("sqs")
+    s3.create_bucket(Bucket=_NAME)
+    s3.put_bucket_versioning(Bucket=_NAME, VersioningConfiguration={"Status": "Enabled"})
+    queue = sqs.create_queue(QueueName=_NAME)["QueueUrl"]
+    variables = function_variables(stack, "docwell-ingest") | {"DOCWELL_BUCKET": _NAME, "DOCWELL_QUEUE_URL": queue}
+    spans: list[tuple[float, float]] = []
+    embed = OnnxEmbedder.embed_passages
+
+    def timed(self: OnnxEmbedder, texts: Sequence[str]) -> Any:
+        started = time.perf_counter()
+        try:
+            return embed(self, texts)
+        finally:
+            spans.append((started, time.perf_counter()))
+
+    with patch.object(OnnxEmbedder, "embed_passages", timed), ingest_handler(variables) as handle:
+
+        def index(key: str, body: bytes) -> float:
+            s3.put_object(Bucket=_NAME, Key=key, Body=body)
+            bodies = [notification(CREATED, _NAME, key)]
+            started = time.perf_counter()
+            while bodies:
+                for one in bodies:
+                    if not handle(sqs_event(one)):
+                        raise RuntimeError(f"{key}: a message failed")
+                bodies = _received(sqs, queue)
+            return time.perf_counter() - started
+
+        index("warm-up.pdf", pages_of_words(1, 150))
+        spans.clear()
+        seconds = index(pdf.name, pdf.read_bytes())
+    rows = stack.client("dynamodb").query(
+        TableName=LEDGER_TABLE,
+        KeyConditionExpression="document = :key",
+        ExpressionAttributeValues={":key": {"S": pdf.name}},
+    )["Items"]
+    if not any(row.get("status") == {"S": "INDEXED"} for row in rows):
+        raise RuntimeError(f"{pdf.name} is not indexed: {rows}")
+    return seconds, covered(spans) / seconds
+
+
+def _received(sqs: Any, queue: str) -> list[str]:
+    messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+    for message in messages:
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return [message["Body"] for message in messages]
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Return the seconds that are in at least one span.
+
+    >>> covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
+    4.0
+    """
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,65 +1,86 @@
 """Peak memory of the ingest worker for 10 to 5,000 pages, and of the query function over 1,000 requests.
 
-Each document goes into the bucket of a fresh local stack with one worker, whose resident memory is read about
-twenty times a second, together with that of the child process in which a PDF is opened. Pages have about 150
-words, which is one chunk as long as chunks get: what is embedded and written at once is as much as of fuller
-pages, and a run takes minutes less.
+Each document goes into the bucket of a fresh local stack with one worker. Twenty times a second the benchmark
+reads the worker's resident memory, and that of the child process that opens the PDF. Pages have about 150 words,
+which is one chunk.
 """
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from itertools import cycle, islice
 
-from benchmarks.speed import query_memory
-from benchmarks.speed.generated_pdfs import pages_of_words
-from benchmarks.speed.options import Options, Tick
+from benchmarks.doors import local_stack
+from benchmarks.pdfs import pages_of_words
+from benchmarks.speed.asking import asked_stack
+from benchmarks.speed.filled_index import FilledCollection, Texts
+from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.uploads import MODEL, Uploads
 from benchmarks.speed.worker_memory import Peak, WorkerMemory
-from docwell.models import Status
-from infra.local.supervisor import running_stack
+from infra.progress import bar
 from infra.report import Report
 
 PAGES = (10, 100, 1_000, 5_000)
 SHORT_PAGES = (100,)
 WORDS = 150
-# The two whose ratio says whether memory is flat.
+# The two sizes whose ratio shows whether memory is flat.
 FEW, MANY = 100, 5_000
-_MEGABYTE = 1e6
+_QUESTIONS = 100  # of one look at the query function
 _TIMEOUT_S = 1800.0
 
 
 def measure(report: Report, options: Options) -> None:
-    """Ingest, then query."""
     sizes = SHORT_PAGES if options.short else PAGES
-    with options.progress("ingest", len(sizes)) as tick:
-        peaks = {pages: _ingest(pages, tick) for pages in sizes}
+    peaks: dict[int, Peak] = {}
+    with bar("ingest", len(sizes)) as step:
+        for pages in sizes:
+            peaks[pages] = _ingest(pages)
+            step()
     for pages, peak in peaks.items():
-        name = f"ingest, {pages:,} pages"
-        report.add(f"{name}: peak, worker and child", peak.together / _MEGABYTE, "MB", options.goal("<= 600"))
-        report.add(f"{name}: peak, worker alone", peak.worker / _MEGABYTE, "MB")
-        report.add(f"{name}: peak, child alone", peak.children / _MEGABYTE, "MB")
+        name = f"ingest, {pages:,} pages: peak"
+        report.add(f"{name}, worker and child", peak.together / 1e6, "MB", options.goal("<= 600"))
+        report.add(f"{name}, worker alone", peak.worker / 1e6, "MB")
+        report.add(f"{name}, child alone", peak.children / 1e6, "MB")
     if MANY in peaks:
         growth = peaks[MANY].together / peaks[FEW].together
         report.add(f"ingest, {MANY:,} pages over {FEW} pages", growth, "x", options.goal("<= 1.2"))
-    few, many = query_memory.grow(options)
+    few, many = _query(options)
     report.add("query, after 100 requests", few, "MiB")
-    # The short form asks fewer.
     report.add("query, after the last request" if options.short else "query, after 1,000 requests", many, "MiB")
     report.add("query, growth since the first 100 requests", many / few, "x", options.goal("<= 1.05"))
 
 
-def _ingest(pages: int, tick: Tick) -> Peak:
-    """The peak while one document goes through a stack of its own. Raises `RuntimeError` where it is refused."""
-    body = pages_of_words(pages, WORDS)
+def _ingest(pages: int) -> Peak:
+    """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        running_stack(Path(folder), MODEL, ingest_workers=1, reconcile_every_s=0) as stack,
+        local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack,
         WorkerMemory() as memory,
     ):
-        key = f"memory/{pages}.pdf"
-        record = Uploads(stack).index({key: body}, _TIMEOUT_S).records[key]
-    if record.status is not Status.INDEXED or not memory.peak.worker:
-        raise RuntimeError(f"{pages} pages became {record.status} ({record.detail}), by {memory.peak}")
-    tick()
+        done = Uploads(stack).index({f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
+    if done.not_indexed or not memory.peak.worker:
+        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {memory.peak}")
     return memory.peak
+
+
+def _query(options: Options) -> tuple[float, float]:
+    """Return the function's resident memory in MiB after 100 and after 1,000 questions (short form: 200).
+
+    Raises `RuntimeError` where a question fails, `BenchError` where no question can be made.
+    """
+    texts = Texts.read(options.folders("xquad"), 100)
+    looks = 2 if options.short else 10
+    with asked_stack() as asked, bar("query", looks) as step:
+        name = FilledCollection(asked.stack, texts, 1_000).name
+        first = asked.in_a_row(texts.questions, name)
+        # A refused question never reaches the model, so it would not be a whole one.
+        kept = [question for question, one in zip(texts.questions, first, strict=True) if one.answered]
+        if not kept:
+            raise BenchError("no question made from the PDFs is answered: take PDFs with more text")
+        questions, sizes = cycle(kept), list[float]()
+        for _ in range(looks):
+            answers = asked.in_a_row(list(islice(questions, _QUESTIONS)), name)
+            if failed := [one for one in answers if one.status != 200]:
+                raise RuntimeError(f"{len(failed)} of {_QUESTIONS} questions failed: {failed[0].body}")
+            # One client's questions all go to one environment, the largest.
+            sizes.append(max(process.memory_info().rss for process in asked.environments()) / 2**20)
+            step()
+    return sizes[0], sizes[-1]

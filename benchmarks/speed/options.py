@@ -1,65 +1,96 @@
-"""What every benchmark of speed is told."""
+"""The options and the reports of the speed benchmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from infra.progress import CONSOLE
+from infra.report import EVALUATION, REPORTS, ROOT
 
-# Each is a module here with `measure(report, options)`, and `make bench-NAME`.
+# Each is a module here with `measure(report, options)`, and `make bench-NAME`. `cost` reads the others' reports.
 NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "cost")
 
-# No time is measured in these, so they need no quiet machine.
-UNTIMED = ("size", "memory", "cost")
-
-# Reads the reports of others.
-WORKED_OUT = ("cost",)
-
-# The row by which a report of the short form is known.
+# The row that marks a report of the short form.
 SHORT = "short form"
 
 
-class TooFewPdfsError(Exception):
-    """The PDFs have too little text to measure with; the message says what is missing."""
+class BenchError(Exception):
+    """A benchmark cannot run; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`short` is the form that CI runs: fewer and smaller, no peers, and no goal but those of counts.
+    """`short` is the form that CI runs: less of everything, no peers, and no goals for timings.
 
-    `pdfs` are folders of PDFs in place of those of the evaluation set.
+    `pdfs` are folders of PDFs that replace those of the evaluation set.
     """
 
     short: bool = False
     peers: bool = True
     pdfs: tuple[Path, ...] = ()
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     def goal(self, text: str) -> str | None:
-        """The goal of a timing: none in the short form, which measures too little to judge."""
+        """Return the goal of a timing; the short form measures too little to have one."""
         return None if self.short else text
 
-    @contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Tick]:
-        """A bar; call what it gives after each of `total` steps."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as bar:
-            yield Tick(bar, bar.add_task(what, total=total))
+    def folders(self, *sets: str) -> list[Path]:
+        """Return the folders of PDFs: those given, else these evaluation sets, else the examples."""
+        found = [folder for name in sets if (folder := EVALUATION / name / "pdf").is_dir()]
+        chosen = list(self.pdfs) or found or [ROOT / "examples"]
+        CONSOLE.print(f"PDFs: {', '.join(map(str, chosen))}")
+        return chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One step more."""
+PAGE = ROOT / "docs" / "generated" / "benchmarks.md"
+_HEAD = """\
+<!-- Written by `python -m benchmarks.speed.options`: change the benchmarks, not this page. -->
 
-    _bar: Progress
-    _task: object
+# Benchmark tables
 
-    def __call__(self, what: str | None = None) -> None:
-        """A step is done; `what` is the next one's name."""
-        self._bar.update(self._task, advance=1)  # type: ignore[arg-type] # rich's own id of the bar
-        if what is not None:
-            self._bar.update(self._task, description=what)  # type: ignore[arg-type] # as above
+Each table is the report of one `make bench-NAME`. [Benchmarks](../benchmarks.md) explains how they are measured.
+Repeated figures are medians with their quartiles.
+"""
+
+
+def read(name: str, folder: Path = REPORTS) -> dict[str, Any]:
+    """Return the report of `make bench-NAME`. Raises `BenchError` where there is none."""
+    try:
+        document: dict[str, Any] = json.loads((folder / f"bench-{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise BenchError(f"no report of bench-{name} in {folder}: run `make bench-{name}`") from None
+    return document
+
+
+def figures(report: dict[str, Any]) -> dict[str, float]:
+    return {row["metric"]: row["value"] for row in report["rows"]}
+
+
+def write_page(reports: Path = REPORTS, page: Path = PAGE) -> Path:
+    """Write the page of all reports in a folder. Raises `BenchError` where one is of the short form."""
+    sections = [_HEAD]
+    for name in (name for name in NAMES if (reports / f"bench-{name}.json").exists()):
+        report = read(name, reports)
+        if SHORT in figures(report):
+            raise BenchError(f"bench-{name} was measured in the short form: run `make bench-{name}`")
+        minutes = f"{report['seconds'] / 60:.1f} minutes"
+        when = f"Commit {report['commit']} on {report['machine']}, {report['started'][:10]}; {minutes}."
+        head = ["| figure | value | quartiles | unit | goal |  |", "| --- | ---: | --- | --- | --- | --- |"]
+        sections.append("\n".join([f"## {name}", "", when, "", *head, *map(_line, report["rows"]), ""]))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(sections), encoding="utf-8")
+    return page
+
+
+def _line(row: dict[str, Any]) -> str:
+    quartiles = f"{row['low']:,g} to {row['high']:,g}, of {row['repeats']}" if row.get("repeats") else ""
+    verdict = "" if row["goal"] is None else "met" if row["ok"] else "**missed**"
+    return (
+        f"| {row['metric']} | {row['value']:,g} | {quartiles} | {row['unit']} | {row['goal'] or ''} | {verdict} |"
+    )
+
+
+if __name__ == "__main__":
+    print(write_page())

@@ -1,54 +1,47 @@
-"""Time from upload to live by pages (1 to 5,000) and by documents (10 to 10,000), and what reconcile takes by key.
+"""Time from upload to live by pages (1 to 5,000) and by documents (10 to 10,000), and reconcile's time by key.
 
-All of it on one local stack with two workers, as `make up` starts it. Pages have about 150 words, which is one
-chunk; the many documents have one such page each. Two processes are started for each document, to open it, and
-the stand-in for AWS works on the same cores, so 10,000 of them may not fit into the time of this benchmark: then
-as many are measured as do, and the figure's name says how many. A key of reconcile is one of the bucket's, and
-each was indexed before.
+One local stack runs with two workers. Pages have about 150 words, which is one chunk; the many documents have one
+such page each. Where 10,000 documents do not fit into the time of this benchmark, it measures as many as do, and
+the figure's name says how many. Reconcile's time is per object in the bucket; each was indexed before.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.speed.generated_pdfs import pages_of_words
-from benchmarks.speed.options import Options, Tick
+from benchmarks.doors import local_stack
+from benchmarks.pdfs import pages_of_words
+from benchmarks.speed.options import Options
 from benchmarks.speed.uploads import MODEL, Indexed, Uploads
 from infra.local.functions_api import PATH
 from infra.local.stack import Stack
-from infra.local.supervisor import running_stack
 from infra.measuring import Spread
+from infra.progress import Bar, bar
 from infra.report import Report
 
 WORDS = 150
-# (pages, how often)
+# Pages, and how often.
 PAGES = ((1, 5), (10, 5), (100, 5), (1_000, 1), (5_000, 1))
 SHORT_PAGES = ((1, 2), (10, 1), (100, 1))
-# As many words as fit on a page.
+# The most words that fit on a page.
 FULL_PAGES, FULL_WORDS = 300, 350
 DOCUMENTS = (10, 100, 1_000, 10_000)
 SHORT_DOCUMENTS = (10,)
-# What all documents together may take, by the pace of those before.
+# The limit for all documents together, by the pace of those before.
 DOCUMENTS_S = 330.0
-# Between the two: linear means that a page costs no more in the long document.
+# Ingest is linear when a page costs the same in the two.
 FEW, MANY = 100, 5_000
 _TIMEOUT_S = 1800.0
 _RECONCILE_S = 600.0
-_RECONCILES = 3
 
 
 def measure(report: Report, options: Options) -> None:
-    """Pages, then documents, each followed by a reconcile of all that is there."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running_stack(Path(folder), MODEL, reconcile_every_s=0) as stack,
-    ):
+    """Measure pages, then documents, each followed by a reconcile of everything."""
+    with local_stack(MODEL, reconcile_every_s=0) as stack:
         uploads = Uploads(stack)
         uploads.index({"warm-up.pdf": pages_of_words(1, WORDS)}, _TIMEOUT_S)
-        _reconcile(stack)  # its function is started, too
+        _reconcile(stack)  # start its function
         _by_pages(report, options, uploads)
         _by_documents(report, options, uploads, stack)
 
@@ -56,10 +49,10 @@ def measure(report: Report, options: Options) -> None:
 def _by_pages(report: Report, options: Options, uploads: Uploads) -> None:
     sizes = SHORT_PAGES if options.short else PAGES
     a_page: dict[int, float] = {}
-    with options.progress("pages", sum(repeats for _, repeats in sizes)) as tick:
+    with bar("pages", sum(repeats for _, repeats in sizes)) as step:
         for pages, repeats in sizes:
             body = pages_of_words(pages, WORDS)
-            seconds = [_seconds(uploads, f"pages/{pages}-{i}.pdf", body, tick) for i in range(repeats)]
+            seconds = [_seconds(uploads, f"pages/{pages}-{i}.pdf", body, step) for i in range(repeats)]
             spread = Spread.of(seconds)
             name = f"{pages:,} page{'' if pages == 1 else 's'}"
             report.add_spread(f"{name}: upload to live", spread, "s")
@@ -69,16 +62,14 @@ def _by_pages(report: Report, options: Options, uploads: Uploads) -> None:
         growth = a_page[MANY] / a_page[FEW]
         report.add(f"a page of {MANY:,} over one of {FEW}", growth, "x", options.goal("<= 1.2"))
         body = pages_of_words(FULL_PAGES, FULL_WORDS)
-        with options.progress("full pages", 1) as tick:
-            seconds_of_full = _seconds(uploads, "pages/full.pdf", body, tick)
-        goal = options.goal("<= 120")
-        report.add(f"{FULL_PAGES} pages of {FULL_WORDS} words: upload to live", seconds_of_full, "s", goal)
+        with bar("full pages", 1) as step:
+            full = _seconds(uploads, "pages/full.pdf", body, step)
+        name = f"{FULL_PAGES} pages of {FULL_WORDS} words: upload to live"
+        report.add(name, full, "s", options.goal("<= 120"))
 
 
-def _seconds(uploads: Uploads, key: str, body: bytes, tick: Tick) -> float:
-    indexed = _all_indexed(uploads.index({key: body}, _TIMEOUT_S))
-    tick()
-    return indexed.seconds
+def _seconds(uploads: Uploads, key: str, body: bytes, step: Bar) -> float:
+    return _all_indexed(uploads.index({key: body}, _TIMEOUT_S, step)).seconds
 
 
 def _all_indexed(indexed: Indexed) -> Indexed:
@@ -94,14 +85,14 @@ def _by_documents(report: Report, options: Options, uploads: Uploads, stack: Sta
         if count <= before:
             report.add(f"{wanted:,} documents: not measured, they do not fit into the time", wanted, "documents")
             continue
-        with options.progress(f"{count:,} documents", count) as tick:
+        with bar(f"{count:,} documents", count) as step:
             bodies = {f"many-{count}/{i:05}.pdf": pages_of_words(1, WORDS, str(i)) for i in range(count)}
-            indexed = _all_indexed(uploads.index(bodies, _TIMEOUT_S, tick))
+            indexed = _all_indexed(uploads.index(bodies, _TIMEOUT_S, step))
         pace, left, before = indexed.seconds / count, left - indexed.seconds, count
         name = f"{count:,} documents" + ("" if count == wanted else f" (all that fit of {wanted:,})")
         report.add(f"{name}: upload to live", indexed.seconds, "s")
         report.add(f"{name}: documents a second", count / indexed.seconds, "documents/s")
-        passes = [_reconcile(stack) for _ in range(1 if options.short else _RECONCILES)]
+        passes = [_reconcile(stack) for _ in range(1 if options.short else 3)]
         keys, spread = passes[0].keys, Spread.of([one.seconds for one in passes])
         report.add_spread(f"{keys:,} keys: reconcile", spread, "s")
         report.add(f"{keys:,} keys: reconcile, a key", spread.median / keys * 1000, "ms")
@@ -109,7 +100,7 @@ def _by_documents(report: Report, options: Options, uploads: Uploads, stack: Sta
 
 
 class _Pass(NamedTuple):
-    """One whole pass of reconcile."""
+    """One complete pass of reconcile."""
 
     seconds: float
     keys: int
@@ -117,13 +108,13 @@ class _Pass(NamedTuple):
 
 
 def _reconcile(stack: Stack) -> _Pass:
-    """A pass by the function that the schedule calls. Raises `RuntimeError` when it does not come to its end."""
+    """Call the function that the schedule calls. Raises `RuntimeError` when it does not complete."""
     with stack.http(_RECONCILE_S) as http:
         started = time.monotonic()
         answer = http.post(PATH.format(name=stack.reconcile_function), json={"force": True}).raise_for_status()
         seconds = time.monotonic() - started
     found = answer.json()
     if not found.get("complete"):
-        raise RuntimeError(f"reconcile did not come to its end: {str(found)[:500]}")
+        raise RuntimeError(f"reconcile did not complete: {str(found)[:500]}")
     one = found["pipelines"][0]
     return _Pass(seconds, one["keys"], sum(one["drift"].values()))

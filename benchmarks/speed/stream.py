@@ -1,40 +1,33 @@
-"""`make bench-stream`: the first token and the pace of the rest, through docwell and straight from the model.
+"""The first token and the pace of the rest, through docwell and straight from the model.
 
-A model server with a set time to its first token and a set pace is asked the same prompt in turns, once by
-docwell for a client of its server-sent events, once directly. Without any pace it shows how fast docwell can pass
-tokens on.
+A model server with a set time to its first token and a set pace gets the same prompt in turns: once from docwell,
+for a client of its server-sent events, once directly. Without a pace it shows how fast docwell passes tokens on.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import cycle
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-from benchmarks.speed.asking import AskedStack, Client, asked_stack
-from benchmarks.speed.filled_index import FilledCollection, Texts, folders
-from benchmarks.speed.options import Options, TooFewPdfsError
+import httpx
+
+from benchmarks.speed.asking import AskedStack, asked_stack
+from benchmarks.speed.filled_index import FilledCollection, Texts
+from benchmarks.speed.options import BenchError, Options
 from docwell.http import sse
 from infra.measuring import Spread, ratios
+from infra.progress import bar
 from infra.report import Report
 
-_CHUNKS, _SHORT_CHUNKS, _REAL_CHUNKS = 1_000, 200, 60
-_SHORT_TOKENS = 60
-_TIMEOUT_S = 60.0
-_ROUNDS, _SHORT_ROUNDS = 15, 3
-# Two rounds that nobody counts: one makes the environment, one makes its caches.
+# The first rounds start the environment and fill its caches.
 _WARM_UP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """How the model server writes. Seconds; `judged` where a model could be as fast."""
+class _Pace(NamedTuple):
+    """The model server's pace, in seconds. Only a pace that a model can reach is `judged`."""
 
     name: str
     first_s: float
@@ -50,141 +43,92 @@ _PACES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """One answer. `first_s` is from the request to the first text, `rate` the characters a second after that."""
+class Heard(NamedTuple):
+    """One answer: seconds from the request to the first text, and the tokens a second after that."""
 
     first_s: float
     rate: float
-    retrieval_s: float = 0.0
+    last: dict[str, Any]
+
+    @property
+    def retrieval_s(self) -> float:
+        timings = self.last["timings_ms"]
+        return float(timings["embed"] + timings["retrieve"]) / 1000
 
 
 def measure(report: Report, options: Options) -> None:
-    """Each pace on a stack of its own."""
-    where, called = folders(options.pdfs)
-    options.console.print(f"texts: {called}")
-    texts = Texts.read(where, _REAL_CHUNKS)
+    """Measure each pace on its own stack. Raises `BenchError` where no question is answered."""
+    texts = Texts.read(options.folders("xquad"), 60)
+    rounds = _WARM_UP + (3 if options.short else 15)
     for pace in _PACES:
-        with asked_stack(pace.first_s, pace.pace_s, _SHORT_TOKENS if options.short else pace.tokens) as asked:
-            collection = FilledCollection(asked.stack, texts, _SHORT_CHUNKS if options.short else _CHUNKS)
-            collection.fill()
-            questions = _answered(asked, texts.questions[: 2 * _rounds(options)], collection)
-            _measure(report, options, pace, _Ear(asked, collection.name, questions))
+        with (
+            asked_stack(pace.first_s, pace.pace_s, 60 if options.short else pace.tokens) as asked,
+            httpx.Client(timeout=60, trust_env=False) as direct,
+            asked.stack.http(60) as docwell,
+            bar(pace.name, rounds) as step,
+        ):
+            name = FilledCollection(asked.stack, texts, 200 if options.short else 1_000).name
+            answers = zip(texts.questions, asked.in_a_row(texts.questions, name), strict=True)
+            kept = [question for question, answer in answers if answer.answered]
+            if not kept:
+                raise BenchError("no question made from the PDFs is answered: take PDFs with more text")
+            pairs, questions = [], cycle(kept)
+            for number in range(rounds):
+                body = {"question": next(questions), "collection": name, "stream": True}
+                # Each goes first in every other round; the direct prompt is that of the question before.
+                if number % 2:
+                    other = _directly(direct, asked)
+                    pairs.append((_through(docwell, body), other))
+                else:
+                    pairs.append((_through(docwell, body), _directly(direct, asked)))
+                step()
+        _add(report, options, pace, pairs[_WARM_UP:])
 
 
-def _rounds(options: Options) -> int:
-    return _SHORT_ROUNDS if options.short else _ROUNDS
+def _add(report: Report, options: Options, pace: _Pace, pairs: list[tuple[Heard, Heard]]) -> None:
+    def add(metric: str, values: list[float], unit: str, goal: str | None = None) -> None:
+        judged = options.goal(goal) if goal and pace.judged else None
+        report.add_spread(f"{metric}, {pace.name}", Spread.of(values), unit, judged)
+
+    add("docwell: first token", [one.first_s * 1000 for one, _ in pairs], "ms")
+    add("directly: first token", [other.first_s * 1000 for _, other in pairs], "ms")
+    add("embed and retrieve", [one.retrieval_s * 1000 for one, _ in pairs], "ms")
+    later = [(one.first_s - one.retrieval_s - other.first_s) * 1000 for one, other in pairs]
+    add("first token later than directly, without retrieval", later, "ms", "<= 60")
+    add("docwell: tokens a second", [one.rate for one, _ in pairs], "1/s")
+    add("directly: tokens a second", [other.rate for _, other in pairs], "1/s")
+    share = ratios([one.rate for one, _ in pairs], [other.rate for _, other in pairs])
+    goal = options.goal(">= 0.95") if pace.judged else None
+    report.add_spread(f"tokens a second over directly, {pace.name}", share, "x", goal)
 
 
-def _answered(asked: AskedStack, possible: Sequence[str], collection: FilledCollection) -> list[str]:
-    """Questions that get to the model."""
-    answers = asked.in_a_row(possible, collection.name)
-    kept = [question for question, answer in zip(possible, answers, strict=True) if answer.answered]
-    if not kept:
-        raise TooFewPdfsError("no question made from the PDFs is answered: take PDFs with more text")
-    return kept
+def _through(client: httpx.Client, body: dict[str, Any]) -> Heard:
+    """Ask docwell. Raises `RuntimeError` without an answer."""
+    began = time.perf_counter()
+    with client.stream("POST", "/v1/query", json=body) as response:
+        events = sse.read(response.iter_lines())
+        heard = listen(began, ((data["text"] if name == "token" else "", data) for name, data in events))
+    if heard.last.get("status") != "answered":
+        raise RuntimeError(f"a question was not answered: {heard.last}")
+    return heard
 
 
-def _measure(report: Report, options: Options, pace: _Pace, ear: _Ear) -> None:
-    rounds = _rounds(options) + _WARM_UP
-    through, direct = [], []
-    with options.progress(pace.name, rounds) as tick:
-        for number in range(rounds):
-            one, other = ear.both(docwell_first=number % 2 == 0)
-            if number >= _WARM_UP:
-                through.append(one)
-                direct.append(other)
-            tick()
-
-    def goal(text: str) -> str | None:
-        return options.goal(text) if pace.judged else None
-
-    characters = ear.characters_per_token
-    for name, heard in (("docwell", through), ("directly", direct)):
-        first = Spread.of([one.first_s * 1000 for one in heard])
-        report.add_spread(f"{name}: first token, {pace.name}", first, "ms")
-    retrieval = Spread.of([one.retrieval_s * 1000 for one in through])
-    report.add_spread(f"embed and retrieve, {pace.name}", retrieval, "ms")
-    more = [
-        (one.first_s - one.retrieval_s - other.first_s) * 1000 for one, other in zip(through, direct, strict=True)
-    ]
-    report.add_spread(
-        f"first token later than directly, without retrieval, {pace.name}", Spread.of(more), "ms", goal("<= 60")
-    )
-    for name, heard in (("docwell", through), ("directly", direct)):
-        rate = Spread.of([one.rate / characters for one in heard])
-        report.add_spread(f"{name}: tokens a second, {pace.name}", rate, "1/s")
-    share = ratios([one.rate for one in through], [one.rate for one in direct])
-    report.add_spread(f"tokens a second over directly, {pace.name}", share, "x", goal(">= 0.95"))
+def _directly(client: httpx.Client, asked: AskedStack) -> Heard:
+    body = asked.tell_model("last")
+    began = time.perf_counter()
+    with client.stream("POST", f"{asked.model}/api/chat", json=body) as response:
+        lines = (json.loads(line) for line in response.iter_lines())
+        return listen(began, ((line["message"]["content"], line) for line in lines))
 
 
-class _Ear:
-    """Asks both ways."""
-
-    def __init__(self, asked: AskedStack, collection: str, questions: list[str]) -> None:
-        self._asked = asked
-        self._collection = collection
-        self._questions = cycle(questions)
-        self.characters_per_token = 1.0
-
-    def both(self, *, docwell_first: bool) -> tuple[_Heard, _Heard]:
-        """One question through docwell, and its prompt directly. Raises `RuntimeError` without an answer."""
-        question = next(self._questions)
-        if docwell_first:
-            return self._through(question), self._directly()
-        direct = self._directly()  # the prompt that is repeated is that of the question before, and as long
-        return self._through(question), direct
-
-    def _through(self, question: str) -> _Heard:
-        with closing(Client(self._asked.stack)) as client:
-            client.connect()
-            began = time.perf_counter()
-            response = client.open(question, self._collection, stream=True)
-            heard, last = _listen(began, _events(response))
-        if last.get("status") != "answered":
-            raise RuntimeError(f"a question was not answered: {last}")
-        timings = last["timings_ms"]
-        return _Heard(heard.first_s, heard.rate, (timings["embed"] + timings["retrieve"]) / 1000)
-
-    def _directly(self) -> _Heard:
-        body = json.dumps(self._asked.tell_model("last"))
-        where = urlsplit(self._asked.model)
-        with closing(
-            http.client.HTTPConnection(where.hostname or "", where.port, timeout=_TIMEOUT_S)
-        ) as connection:
-            connection.connect()
-            began = time.perf_counter()
-            connection.request("POST", "/api/chat", body)
-            heard, last = _listen(began, _lines(connection.getresponse()))
-        self.characters_per_token = last["characters"] / last["eval_count"]
-        return heard
-
-
-def _listen(began: float, pieces: Iterator[tuple[str, dict[str, Any]]]) -> tuple[_Heard, dict[str, Any]]:
-    """What the pieces of text come to, and the document that is last."""
+def listen(began: float, pieces: Iterable[tuple[str, dict[str, Any]]]) -> Heard:
+    """Time the pieces of text; a word is a token. Raises `RuntimeError` without any text."""
     times: list[tuple[float, int]] = []
     last: dict[str, Any] = {}
-    for text, document in pieces:
+    for text, last in pieces:  # noqa: B007 - the last document is needed
         if text:
-            times.append((time.perf_counter(), len(text)))
-        last = document
+            times.append((time.perf_counter(), text.count(" ")))
     if not times:
         raise RuntimeError(f"an answer without text: {last}")
-    after = sum(length for _, length in times[1:])
-    seconds = times[-1][0] - times[0][0]
-    characters = sum(length for _, length in times)
-    return _Heard(times[0][0] - began, after / seconds if seconds else 0.0), last | {"characters": characters}
-
-
-def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The text of each `token` event, and the data of any."""
-    lines = (line.decode().rstrip("\r\n") for line in iter(response.readline, b""))
-    for name, document in sse.read(lines):
-        yield (document["text"] if name == "token" else ""), document
-
-
-def _lines(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The text of each line of Ollama's, and the line."""
-    for line in iter(response.readline, b""):
-        document = json.loads(line)
-        yield document["message"]["content"], document
+    seconds, tokens = times[-1][0] - times[0][0], sum(count for _, count in times[1:])
+    return Heard(times[0][0] - began, tokens / seconds if seconds else 0.0, last)

@@ -1,22 +1,18 @@
-"""The peak memory of the ingest workers of a local stack, and of the children that open PDFs for them."""
+"""The peak memory of a function's processes, and of the children that open PDFs for them."""
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import psutil
 
 from infra.local.stack import StackOptions
 
-_HANDLER = StackOptions.ingest_handler
 _PAUSE_S = 0.05
-_LOOK_AGAIN_S = 1.0
+_LOOKS_FOR_EACH_LIST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +24,18 @@ class Peak:
     together: int = 0
 
     def or_more(self, worker: int, children: int) -> Peak:
-        """With what is seen now. Pages that both map are counted twice, so `together` is rather too much."""
+        """Return the peak after one more look. Pages that both map count twice in `together`."""
         together = max(self.together, worker + children)
         return Peak(max(self.worker, worker), max(self.children, children), together)
 
 
 class WorkerMemory:
-    """Looks in a thread of its own, for the time of the block; `peak` is of the largest worker."""
+    """Looks twenty times a second during the block; `peak` is of the largest worker."""
 
-    def __init__(self) -> None:
-        """Not begun."""
+    def __init__(self, handler: str = StackOptions.ingest_handler) -> None:
+        """Watch the processes that this process started for `handler`."""
         self.peak = Peak()
+        self._handler = handler
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -46,37 +43,35 @@ class WorkerMemory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
     def _look(self) -> None:
-        workers: list[psutil.Process] = []
-        looked = 0.0
+        looks, workers = 0, list[psutil.Process]()
         while not self._stop.wait(_PAUSE_S):
-            if time.monotonic() > looked + _LOOK_AGAIN_S:
-                workers, looked = _workers(), time.monotonic()
+            if not workers or looks % _LOOKS_FOR_EACH_LIST == 0:
+                workers = workers_of(psutil.Process(), self._handler)
+            looks += 1
             for worker in workers:
                 with suppress(psutil.Error):
-                    children = sum(map(_opened_pdf, worker.children(recursive=True)))
+                    children = sum(map(self._opened_pdf, worker.children(recursive=True)))
                     self.peak = self.peak.or_more(worker.memory_info().rss, children)
 
+    def _opened_pdf(self, process: psutil.Process) -> int:
+        """Return its memory, or 0 just after the fork, when it is still a copy of the worker."""
+        try:
+            return 0 if self._handler in process.cmdline() else int(process.memory_info().rss)
+        except psutil.Error:
+            return 0
 
-def _workers() -> list[psutil.Process]:
+
+def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:
+    """Return the processes below `parent` that run `python -m RUNTIME HANDLER`; launchers have longer commands."""
     found = []
-    for process in psutil.Process(os.getpid()).children(recursive=True):
+    for process in parent.children(recursive=True):
         with suppress(psutil.Error):
-            # Not its launcher (`infra/local/child.py`), whose command line ends alike.
-            if process.cmdline()[1:] == ["-m", "awslambdaric", _HANDLER]:
+            command = process.cmdline()
+            if len(command) == 4 and command[1] == "-m" and command[3] == handler:
                 found.append(process)
     return found
-
-
-def _opened_pdf(process: psutil.Process) -> int:
-    """Its memory; 0 for one that was forked just now, and still is a picture of the worker."""
-    try:
-        return 0 if _HANDLER in process.cmdline() else int(process.memory_info().rss)
-    except psutil.Error:
-        return 0

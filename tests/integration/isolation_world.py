@@ -251,7 +251,7 @@ def _fill(ledger: DynamoLedger, index: FakeIndex) -> None:
                 **fields,  # type: ignore[arg-type]
             )
             ledger.release(ledger.write(lease, record, fresh=True))
-            chunk = Chunk(text, 1, 1, 0, len(text), len(text.split()), label=word(collection, number))
+            chunk = Chunk(text, 1, 0, len(text), len(text.split()), label=word(collection, number))
             vector = embedder.embed_passages([text])[0].tolist()
             index.upsert(
                 collection, [IndexRecord(f"id-{word(collection, number)}", name, "g", "v1", chunk, vector)]

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.faults.compare import KINDS, Differences
 from benchmarks.faults.delivery import PERFECT, UnkindQueue
-from benchmarks.faults.in_process import Clock, handler_of, settle
+from benchmarks.faults.rows_model import Clock, handler_of, settle
 from benchmarks.faults.world import TABLE, World
 
 pytestmark = pytest.mark.integration

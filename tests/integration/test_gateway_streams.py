@@ -112,7 +112,7 @@ def test_a_client_that_leaves_in_a_long_silence_is_noticed_all_the_same(
     (tmp_path / "0").touch()
     with httpx.stream("POST", door.url, json={"pieces": 2, "gates": str(tmp_path)}) as answer:
         next(answer.iter_raw())
-    printed(capsys, "not to its end")  # no other piece comes, and the function has time left
+    printed(capsys, "incomplete")  # there is no other piece, and the function's time is not over
 
 
 def test_a_client_that_leaves_before_the_first_byte_ends_the_function_at_its_first_pieces(

@@ -207,7 +207,7 @@ class Throttled:
 
 
 def test_a_throttled_table_is_unavailable_at_once() -> None:
-    throttled = Throttled()
+    throttled: Any = Throttled()
     principals = DynamoPrincipals(throttled, TABLE)
     with pytest.raises(Unavailable, match="throttled"):
         principals.find("key:k", ["g"])

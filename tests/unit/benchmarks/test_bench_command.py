@@ -1,7 +1,8 @@
-"""`python -m benchmarks.speed`: what needs a quiet machine, and what is said of PDFs that will not do."""
+"""`python -m benchmarks.speed`: wrong usage, too little text, and the page of reports."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import cost, encode, query, size
-from benchmarks.speed.options import Options, TooFewPdfsError
-from benchmarks.speed.quiet import TooNoisyError
+from benchmarks.speed import encode, query
+from benchmarks.speed.options import BenchError, Options, read, write_page
 from infra.report import Report
 from tests.unit.fakes import FakeEmbedder
 
@@ -30,45 +30,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         return command.main()
 
     return run
-
-
-@pytest.mark.parametrize(("name", "status"), [("size", 0), ("cost", 0), ("query", 3)])
-def test_only_what_is_timed_waits_for_a_quiet_machine(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, status: int
-) -> None:
-    def never_quiet() -> None:
-        raise TooNoisyError("other work")
-
-    def measure(report: Report, _: Options) -> None:
-        report.add("figure", 1, "MB")
-
-    monkeypatch.setattr(command, "Watch", never_quiet)
-    for module in (size, cost, query):
-        monkeypatch.setattr(module, "measure", measure)
-    assert bench(name) == status
-
-
-def test_what_was_refused_for_noise_is_tried_once_more_before_what_is_worked_out_of_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran: list[str] = []
-
-    def quiet_later() -> Any:
-        if "refused" not in ran:
-            ran.append("refused")
-            raise TooNoisyError("other work")
-        return type("Watch", (), {"note": lambda *_: None})()
-
-    monkeypatch.setattr(command, "Watch", quiet_later)
-
-    def measure(name: str, report: Report) -> None:
-        report.add("figure", 1, "MB")
-        ran.append(name)
-
-    for name, module in (("size", size), ("encode", encode), ("query", query), ("cost", cost)):
-        monkeypatch.setattr(module, "measure", lambda report, _, name=name: measure(name, report))
-    assert bench("size", "encode", "query", "cost") == 0
-    assert ran == ["size", "refused", "query", "encode", "cost"]
 
 
 def test_a_folder_that_is_not_there_is_wrong_usage(
@@ -90,7 +51,7 @@ def test_a_folder_with_too_little_is_told_in_a_line(
 
 
 def test_chunks_that_are_wanted_from_a_folder_without_any_are_missed(tmp_path: Path) -> None:
-    with pytest.raises(TooFewPdfsError, match=str(tmp_path)):
+    with pytest.raises(BenchError, match=str(tmp_path)):
         encode._texts(FakeEmbedder(), Options(pdfs=(tmp_path,)))  # type: ignore[arg-type] # it has no text to embed
 
 
@@ -107,6 +68,48 @@ def test_too_few_questions_are_not_measured() -> None:
 
     collections: Any = {1_000: Collection()}
     stack: Any = Refusing()
-    asking = query._Questions(Report("x"), Options(), stack, collections, ["why?"] * 20)
-    with pytest.raises(TooFewPdfsError, match="only 3 of 20"):
+    asking = query.Questions(Report("x"), Options(), stack, collections, ["why?"] * 20)
+    with pytest.raises(BenchError, match="only 3 of 20"):
         asking.measure()
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    rows = [
+        {"metric": "docwell: pages a second", "value": 40, "unit": "pages/s", "goal": None, "ok": True}
+        | {"low": 39.0, "high": 41.0, "repeats": 3},
+        {"metric": "over the faster peer", "value": 2.5, "unit": "x", "goal": ">= 3", "ok": False},
+    ]
+    document = {
+        "commit": "abc1234",
+        "machine": "one",
+        "started": "2026-03-04T05:06:07",
+        "seconds": 90,
+        "rows": rows,
+    }
+    (tmp_path / "bench-ingest.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_the_page_has_a_table_for_each_report(reports: Path) -> None:
+    page = write_page(reports, reports / "page.md").read_text()
+    assert "## ingest\n\nCommit abc1234 on one, 2026-03-04; 1.5 minutes." in page
+    assert "| docwell: pages a second | 40 | 39 to 41, of 3 | pages/s |  |  |" in page
+    assert "| over the faster peer | 2.5 |  | x | >= 3 | **missed** |" in page
+
+
+def test_the_page_refuses_reports_of_the_short_form(reports: Path) -> None:
+    document = json.loads((reports / "bench-ingest.json").read_text())
+    document["rows"].append({"metric": "short form", "value": 1})
+    (reports / "bench-ingest.json").write_text(json.dumps(document))
+    with pytest.raises(BenchError, match="short form: run `make bench-ingest`"):
+        write_page(reports, reports / "page.md")
+    assert not (reports / "page.md").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_a_report_that_cannot_be_read_is_named_with_what_to_run(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "bench-size.json").write_text(content)
+    with pytest.raises(BenchError, match=r"no report of bench-size .*: run `make bench-size`"):
+        read("size", tmp_path)

@@ -10,16 +10,15 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.speed import bill, cost, managed
-from benchmarks.speed.bill import SYSTEM, WORKLOAD, Measured, Workload
-from benchmarks.speed.one_run import NotOneRunError
-from benchmarks.speed.options import Options
+from benchmarks.speed import bill
+from benchmarks.speed.bill import SYSTEM, Measured, Workload
+from benchmarks.speed.cost import Managed, measured_in
+from benchmarks.speed.options import BenchError
 from docwell.query.costs import Prices, load_prices
-from infra.report import Report
 
 ROOT = Path(__file__).parents[3]
 PRICES = load_prices()
-MANAGED = managed.load_managed()
+MANAGED = Managed()
 MEASURED = Measured(question_s=0.02, first_question_s=1.0, pages_a_second=10, characters_a_page=3000, cores=2)
 LOADS = st.floats(min_value=1, max_value=1e7)
 
@@ -108,29 +107,20 @@ def test_a_question_is_never_dearer_at_a_higher_load(few: float, more: float) ->
 def test_at_the_break_even_load_host_and_hosted_model_cost_the_same(hosted: float) -> None:
     load = bill.break_even(PRICES, hosted)
     if load is None:
-        assert bill.host_day(PRICES, 1e9) >= 1e9 * hosted
+        assert bill.busy_host(PRICES) >= hosted
     else:
-        assert bill.host_day(PRICES, load) == pytest.approx(load * hosted)
-        assert bill.host_day(PRICES, load * 2) < load * 2 * hosted
-
-
-def test_at_the_level_seconds_a_busy_host_costs_what_the_hosted_model_does() -> None:
-    hosted = MANAGED.models["Nova Lite"].question(WORKLOAD)
-    level = Workload(model_s=bill.level_seconds(PRICES, hosted))
-    assert bill.busy_host(PRICES, level) == pytest.approx(hosted)
+        assert load * bill.busy_host(PRICES) <= 24 * PRICES.model_host.per_hour * (1 + 1e-9)
+        assert load * hosted == pytest.approx(24 * PRICES.model_host.per_hour)
 
 
 def test_a_hosted_model_costs_its_tokens() -> None:
-    tokens = Workload(prompt_tokens=1_000_000, answer_tokens=1_000_000)
-    assert MANAGED.models["Claude Haiku 4.5"].question(tokens) == pytest.approx(1 + 5)
+    assert MANAGED.tokens_of("Claude Haiku 4.5") == pytest.approx(1400 * 0.000001 + 100 * 0.000005)
 
 
 def test_vectors_that_are_paid_by_use_cost_each_question_and_nothing_idle() -> None:
-    by_use, by_hour = (
-        managed.question(MANAGED, "Nova Lite", WORKLOAD, vectors_in_s3=in_s3) for in_s3 in (True, False)
-    )
+    by_use, by_hour = (MANAGED.question("Nova Lite", by_use=by_use) for by_use in (True, False))
     assert by_use - by_hour == pytest.approx(0.0000025)
-    assert managed.search_month(MANAGED) == pytest.approx(2 * 0.24 * 730)
+    assert MANAGED.search_month == pytest.approx(2 * 0.24 * 730)
 
 
 def test_a_price_file_without_the_price_of_a_part_names_it() -> None:
@@ -144,7 +134,6 @@ def test_every_price_says_how_it_is_known_and_those_that_were_read_name_their_pa
     assert read == {"Amazon EC2 On-Demand Pricing", "Amazon VPC Pricing", "AWS PrivateLink pricing"}
 
 
-def test_without_the_other_reports_it_is_said_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "REPORTS", tmp_path)
-    with pytest.raises(NotOneRunError, match=r"`make bench-ingest`, `make bench-query`, `make bench-coldstart`"):
-        cost.measure(Report("bench-cost"), Options(short=True))
+def test_a_missing_report_is_named_with_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"run `make bench-ingest`"):
+        measured_in(tmp_path)

@@ -7,38 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.installed import installed_megabytes
 from infra.container.packages import MEGABYTE, packages_megabytes
 
 DOCKERFILE = Path(__file__).parents[3] / "functions" / "ingest" / "Dockerfile"
-
-
-def install(folder: Path, name: str, megabytes: int, *requires: str) -> None:
-    """A package of one file, as pip leaves it."""
-    module = name.replace("-", "_")
-    information = folder / f"{module}-1.0.dist-info"
-    information.mkdir(parents=True)
-    (folder / f"{module}.py").write_bytes(bytes(megabytes * MEGABYTE))
-    lines = "".join(f"Requires-Dist: {one}\n" for one in requires)
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{lines}")
-    (information / "RECORD").write_text(f"{module}.py,,\n")
-
-
-def test_a_package_weighs_what_it_needs_as_well_and_each_once(tmp_path: Path) -> None:
-    install(
-        tmp_path, "app", 1, "Lib_One>=1", "lib-two", "tests; extra == 'dev'", "winonly; sys_platform == 'win32'"
-    )
-    install(tmp_path, "lib-one", 2, "lib-two")
-    install(tmp_path, "lib-two", 4, "app")
-    install(tmp_path, "tests", 8)
-    install(tmp_path, "winonly", 16)
-    install(tmp_path, "unrelated", 32)
-    assert installed_megabytes(tmp_path, ["app"]) == pytest.approx(1 + 2 + 4)
-
-
-def test_what_is_not_installed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LookupError, match="torch"):
-        installed_megabytes(tmp_path, ["torch"])
 
 
 def test_a_packages_record_and_libraries_count_to_it(tmp_path: Path) -> None:

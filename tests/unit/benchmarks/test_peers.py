@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from benchmarks import peers
-from benchmarks.peers import ingest
+from benchmarks.peers import frameworks
+from benchmarks.peers import run as peers
 from layers.embedder.download import environment
 
 
@@ -24,30 +24,30 @@ def model(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def _chunk(start: int | None, text: str, before: str = "", source: int = 0) -> ingest._Chunk:
-    return ingest._Chunk(source, start, text, before + text)
+def _chunk(start: int | None, text: str, before: str = "", source: int = 0) -> frameworks.Chunk:
+    return frameworks.Chunk(source, start, text, before + text)
 
 
 def test_what_a_chunk_has_beyond_what_the_model_reads_is_not_counted(model: str) -> None:
-    assert ingest._read_characters([_chunk(0, "aa bb cc dd ee ff")], model) == len("aa bb cc dd")
+    assert frameworks.read_characters([_chunk(0, "aa bb cc dd ee ff")], model) == len("aa bb cc dd")
 
 
 def test_what_two_chunks_share_is_counted_once(model: str) -> None:
-    assert ingest._read_characters([_chunk(0, "aa bb cc"), _chunk(3, "bb cc dd")], model) == len("aa bb cc dd")
+    assert frameworks.read_characters([_chunk(0, "aa bb cc"), _chunk(3, "bb cc dd")], model) == len("aa bb cc dd")
 
 
 def test_the_same_places_of_two_pages_are_counted_twice(model: str) -> None:
     chunks = [_chunk(0, "aa bb"), _chunk(0, "cc dd", source=1)]
-    assert ingest._read_characters(chunks, model) == len("aa bb") + len("cc dd")
+    assert frameworks.read_characters(chunks, model) == len("aa bb") + len("cc dd")
 
 
 def test_what_is_put_before_a_text_takes_its_room_and_is_not_counted(model: str) -> None:
-    assert ingest._read_characters([_chunk(0, "aa bb cc dd", before="page 1 ")], model) == len("aa bb")
-    assert ingest._read_characters([_chunk(0, "aa", before="the page is the first ")], model) == 0
+    assert frameworks.read_characters([_chunk(0, "aa bb cc dd", before="page 1 ")], model) == len("aa bb")
+    assert frameworks.read_characters([_chunk(0, "aa", before="the page is the first ")], model) == 0
 
 
 def test_a_chunk_of_unknown_place_is_counted_by_itself(model: str) -> None:
-    assert ingest._read_characters([_chunk(0, "aa bb"), _chunk(None, "aa bb")], model) == 2 * len("aa bb")
+    assert frameworks.read_characters([_chunk(0, "aa bb"), _chunk(None, "aa bb")], model) == 2 * len("aa bb")
 
 
 @pytest.fixture
@@ -83,11 +83,11 @@ def test_an_environment_is_made_anew_only_when_its_requirements_change(
 ) -> None:
     made: list[list[str]] = []
 
-    def run(command: list[str], folder: Path) -> None:
+    def run(command: list[str], *_: str) -> None:
         folder.mkdir(exist_ok=True)
         made.append(command)
 
-    monkeypatch.setattr(environment, "_run", run)
+    monkeypatch.setattr(environment, "run", run)
     requirements, folder = tmp_path / "requirements.txt", tmp_path / "environment"
 
     def made_for(pins: str) -> int:

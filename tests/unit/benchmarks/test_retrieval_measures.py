@@ -2,23 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.retrieval.measures import (
-    interval,
-    of_characters,
-    of_pages,
-    overlap,
-    paired,
-    precision_omega,
-)
-from benchmarks.retrieval.misses import CUT, NOT_EXTRACTED, OUT_RANKED, WRONG_DOCUMENT, cause
-from benchmarks.retrieval.sets import Asked
+from benchmarks.retrieval.sets import Asked, of_characters, of_pages, overlap, precision_omega
 from docwell.models import Chunk, Passage
+from infra.measuring import interval_of_difference, interval_of_mean, interval_of_ratio
 
 KEY = "set/a.pdf"
 
 
 def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Passage:
-    return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, page, start, start + len(text), 1), 0.5)
+    return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, start, start + len(text), 1), 0.5)
 
 
 def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:
@@ -57,20 +49,14 @@ def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
 def test_an_interval_holds_the_mean_and_a_difference_of_pairs_is_narrower_than_its_parts() -> None:
     before = [float(i % 7 * 10) for i in range(100)]
     after = [value + 1 for value in before]
-    low, high = interval(before)
+    low, high = interval_of_mean(before)
     assert low < sum(before) / 100 < high
-    assert paired(after, before) == pytest.approx((1.0, 1.0, 1.0))
+    assert interval_of_difference(after, before) == pytest.approx((1.0, 1.0, 1.0))
 
 
-@pytest.mark.parametrize(
-    ("chunks", "found", "expected"),
-    [
-        ([passage("nothing", page=2)], [], NOT_EXTRACTED),
-        ([passage("it is forty", page=2), passage("two.", page=2, start=12)], [], CUT),
-        ([passage("forty two", page=2), passage("x")], [passage("x")], OUT_RANKED),
-        ([passage("forty two", page=2)], [passage("x", key="set/b.pdf")], WRONG_DOCUMENT),
-    ],
-)
-def test_a_miss_has_a_cause(chunks: list[Passage], found: list[Passage], expected: str) -> None:
-    asked = Asked("q", KEY, frozenset({(KEY, 2)}), answer="forty-two")
-    assert cause(asked, found, chunks) == expected
+def test_a_ratio_is_of_pairs_and_its_interval_holds_the_median() -> None:
+    old = [float(10 + i % 5) for i in range(20)]
+    new = [value * (1.05 if i % 2 else 0.95) for i, value in enumerate(old)]
+    ratio, low, high = interval_of_ratio(new, old)
+    assert ratio == pytest.approx(1.0)
+    assert 0.95 <= low <= ratio <= high <= 1.05

@@ -1,4 +1,4 @@
-"""`python -m tests.unit.infra.emissions SERVICE`: what one function logs when all that is measured happens.
+"""`python -m tests.unit.infra.emissions SERVICE`: make one function log every metric that it has.
 
 The real handler runs on ports in memory. In a process of its own, since Powertools reads the service's name once
 and a process has one cold start; what it prints is what CloudWatch would get.
@@ -43,7 +43,7 @@ CONTEXT = SimpleNamespace(
 
 
 def ingest(patch: pytest.MonkeyPatch) -> None:
-    """Documents that are read at once and by ranges, one refused, one whose index is down, an unknown message."""
+    """Ingest short and long documents, a rejected one, one whose index is down, and an unknown message."""
     from functions.ingest.handler import handler
 
     world = ingest_world.World(range_pages=1)
@@ -78,7 +78,7 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
 
 
 def reconcile(patch: pytest.MonkeyPatch) -> None:
-    """A pass that finds something."""
+    """Run a pass that finds drift."""
     from functions.reconcile.handler import handler
 
     world = test_reconcile.World()
@@ -91,7 +91,7 @@ def reconcile(patch: pytest.MonkeyPatch) -> None:
 
 
 class Model:
-    """A model host: both ports in one. `fails` is raised in place of an answer."""
+    """A model host with both ports. It raises `fails` instead of an answer."""
 
     name = "fake-model"
     options: Mapping[str, object] = {}
@@ -103,7 +103,7 @@ class Model:
         yield Completion("The boiler is inspected every March [1].", 100, 9, "stop")
 
     async def check(self) -> None:
-        """It is always there."""
+        """Return: the host is always up."""
 
     async def context_length(self) -> int:
         return 4096
@@ -113,14 +113,14 @@ class Model:
 
 
 class Links:
-    """Links that lead nowhere."""
+    """Links without a target."""
 
     def link(self, document: str, version: str, page: int) -> str:
         return f"https://bucket/{document}?{version}#page={page}"
 
 
 class Callers:
-    """One principal, who may read all; `used_up` says whether its quota is."""
+    """One principal, which may read everything. `used_up` says whether its quota is used up."""
 
     used_up = False
 
@@ -136,7 +136,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     """The query use case over one document of one passage."""
     ledger, index, embedder = FakeLedger(), FakeIndex(), FakeEmbedder()
     text = "The boiler is inspected every March."
-    chunk = Chunk(text, 7, 7, 0, len(text), 6)
+    chunk = Chunk(text, 7, 0, len(text), 6)
     vector = embedder.embed_passages([text])[0].tolist()
     index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
@@ -153,7 +153,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
 
 
 def query(patch: pytest.MonkeyPatch) -> None:
-    """Questions that are answered, fall back and fail, callers that are turned away, and a verdict."""
+    """Ask questions that are answered, fall back and fail; reject callers; record feedback."""
     from functions.query.handler import handler
 
     model, callers = Model(), Callers()

@@ -45,7 +45,7 @@ class World:
     def add(self, key: str, text: str, *, page: int = 1, live: bool = True, **said: Any) -> None:
         generation = "live" if live else "old"
         vector = self.embedder.embed_passages([text])[0].tolist()
-        chunk = Chunk(text, page, page, 0, len(text), len(text.split()), label="iv")
+        chunk = Chunk(text, page, 0, len(text), len(text.split()), label="iv")
         id_ = f"{key}-{page}-{generation}"
         self.index.upsert(collection_of(key), [IndexRecord(id_, key, generation, "v1", chunk, vector)])
         self.ledger.records[key] = DocumentRecord(

@@ -29,7 +29,7 @@ PROMPT = parse_prompt("p", HEAD + b"# system\nBe good.\n\n# user\n$passages\n\nQ
 
 
 def passages(*texts: str) -> list[Passage]:
-    return [Passage(str(i), "d", "g", "v", Chunk(t, 1, 1, 0, len(t), 1), 1 - i / 10) for i, t in enumerate(texts)]
+    return [Passage(str(i), "d", "g", "v", Chunk(t, 1, 0, len(t), 1), 1 - i / 10) for i, t in enumerate(texts)]
 
 
 def sent(text: str, question: str = "why?") -> str:

@@ -6,6 +6,7 @@ each distinct value of a dimension as a metric.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ NAMESPACE = "Docwell"
 logger = Logger(service=None, logger_name="docwell", use_rfc3339=True)
 metrics = Metrics(namespace=NAMESPACE)
 tracer = Tracer(auto_patch=False)
+# Powertools names its logger after the service, so the package's own loggers need its handler.
+_package = logging.getLogger("docwell")
+_package.addHandler(logger.registered_handler)
+_package.setLevel(logger.log_level)
+_package.propagate = False
 
 # Powertools warns at each request without metrics, such as one that lists documents.
 warnings.filterwarnings("ignore", message="No application metrics to publish")

@@ -1,0 +1,297 @@
+"""A model host that speaks Ollama's protocol, at a set pace, and fails byte by byte on demand.
+
+``python -m benchmarks.model_host [--first-s 0] [--pace-s 0] [--tokens 0]``
+
+Without `says` it answers with sentences of the prompt's first passage, each cited as `[1]`, so that every question
+takes the whole path. `/-/held` returns, and forgets, the seconds of each chat; `/-/last` the body of the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from itertools import cycle, islice, repeat
+from typing import Any
+
+from infra.local.names import HOST
+
+MODEL = "bench:1b"
+_PASSAGE = re.compile(r"^\[1\] (.+?)(?=^\[2\] |^</passages>|\Z)", re.MULTILINE | re.DOTALL)
+_SENTENCE = re.compile(r"\w[^.!?]{20,300}[.!?]")
+# Longer than any deadline of a run.
+_HANG_S = 600.0
+
+
+class Misdeed(StrEnum):
+    """The host's failures."""
+
+    NONE = "well"
+    DOWN = "down: connections refused"
+    NOT_FOUND = "404: no such model"
+    BUSY = "503"
+    SLOW = "1 s to the first token"
+    TOO_SLOW = "no first token in time"
+    STALL = "stall in mid-stream"
+    MALFORMED = "malformed line"
+    CUT = "connection reset in mid-stream"
+    ENDS_EARLY = "stream ends without its last line"
+    ERROR_LINE = "error line in mid-stream"
+    WRONG_JSON = "JSON of another shape"
+    HTML = "an HTML page under 200"
+    EMPTY = "200 and nothing"
+    HEADER_DRIP = "headers without end, a byte at a time"
+    BODY_DRIP = "a line without end, a byte at a time"
+    HANG = "10-minute hang"
+    FLOOD = "tokens without end"
+    ENDLESS_LINE = "a line without end, fast"
+
+
+# These meet every request; the others only questions to the model.
+_WHOLE_HOST = {Misdeed.NOT_FOUND, Misdeed.BUSY, Misdeed.HTML, Misdeed.HEADER_DRIP, Misdeed.HANG}
+_CARD = {
+    "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
+    "details": {"family": "llama"},
+}
+_TAGS = {"models": [{"name": MODEL, "model": MODEL, "digest": "b" * 64, "size": 1}]}
+_SMALL: dict[str, Any] = {
+    "/api/show": _CARD | {"capabilities": ["completion"]},
+    "/api/tags": _TAGS,
+    "/api/ps": _TAGS,
+    "/api/version": {"version": "0.12.0"},
+}
+
+# The steps of an answer: bytes to send, or seconds to wait.
+Steps = Iterator[bytes | float]
+
+
+def _head(status: int, kind: str, body: bytes | None = None) -> bytes:
+    """Return status and headers, and the body; chunks follow where the body is None."""
+    length = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}"
+    head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nConnection: close\r\n{length}\r\n\r\n"
+    return head.encode() + (body or b"")
+
+
+def _json(status: int, body: Any) -> bytes:
+    return _head(status, "application/json", json.dumps(body).encode())
+
+
+def _chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def _token(content: str, *, done: bool = False, **more: Any) -> bytes:
+    message = {"role": "assistant", "content": content}
+    return _chunk(json.dumps({"model": MODEL, "message": message, "done": done, **more}).encode() + b"\n")
+
+
+def _steps(misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float) -> Steps:
+    """Yield the answer to a question."""
+    match misdeed:
+        case Misdeed.NOT_FOUND:
+            yield _json(404, {"error": f"model '{MODEL}' not found"})
+        case Misdeed.BUSY:
+            yield _json(503, {"error": "server busy, please try again"})
+        case Misdeed.HTML:
+            yield _head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>")
+        case Misdeed.EMPTY:
+            yield _head(200, "application/x-ndjson", b"")
+        case Misdeed.WRONG_JSON:
+            yield _head(200, "application/x-ndjson", b'{"choices":[{"text":7}]}\n[1]\n')
+        case Misdeed.HANG:
+            yield _HANG_S
+        case Misdeed.HEADER_DRIP:
+            yield b"HTTP/1.1 200 OK\r\n"
+            for header in repeat(b"X-Wait: more\r\n"):
+                for i in range(len(header)):
+                    yield header[i : i + 1]
+                    yield 0.1
+        case _:
+            yield _head(200, "application/x-ndjson")
+            yield {Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: _HANG_S}.get(misdeed, first_s)
+            yield from _stream(misdeed, words, pace_s)
+
+
+def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
+    endless = {
+        Misdeed.BODY_DRIP: (_chunk(b"x"), 0.1),
+        Misdeed.ENDLESS_LINE: (_chunk(b"x" * 65_536), 0.05),
+        Misdeed.FLOOD: (_token("more "), 0.002),
+    }
+    if misdeed in endless:
+        piece, pause = endless[misdeed]
+        yield b"" if misdeed is Misdeed.FLOOD else _chunk(b'{"message":{"content":"')
+        while True:
+            yield piece
+            yield pause
+    well = misdeed in {Misdeed.NONE, Misdeed.SLOW}
+    for word in words if well else ["word "] * 5:
+        yield _token(word)
+        yield pace_s
+    last = {
+        Misdeed.MALFORMED: _chunk(b'{"message": {"content": "abc\n'),
+        Misdeed.ERROR_LINE: _chunk(b'{"error": "an error was encountered while running the model"}\n'),
+        Misdeed.ENDS_EARLY: b"",
+    }
+    if misdeed is Misdeed.STALL:
+        yield _HANG_S
+    elif well:
+        yield _token("", done=True, done_reason="stop", prompt_eval_count=900, eval_count=len(words))
+        yield b"0\r\n\r\n"
+    elif misdeed in last:
+        yield last[misdeed] + b"0\r\n\r\n"
+
+
+class ModelHost:
+    """Listens on a free port. `says` is its answer while it is well; `tokens` 0 means one sentence."""
+
+    def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> None:
+        self.misdeed = Misdeed.NONE
+        self.chats = 0
+        self._says, self._first_s, self._pace_s, self._tokens = says, first_s, pace_s, tokens
+        self._held: list[float] = []
+        self._last: Any = {}
+        self._closed = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener = self._listen(0)
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"http://{HOST}:{self.port}"
+
+    def behave(self, misdeed: Misdeed) -> None:
+        """Fail like this from now on, and cut off what is under way."""
+        was_down = self.misdeed is Misdeed.DOWN
+        self.misdeed = misdeed
+        self._cut_all()
+        if misdeed is Misdeed.DOWN and not was_down:
+            _close(self._listener)
+        elif was_down and misdeed is not Misdeed.DOWN:
+            self._listener = self._listen(self.port)
+
+    def close(self) -> None:
+        self._closed.set()
+        _close(self._listener)
+        self._cut_all()
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server((HOST, port), backlog=64)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.add(connection)
+        try:
+            # Sending fails when the client leaves, or when the next row begins.
+            with suppress(OSError), connection:
+                self._answer(connection)
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        (path, body), misdeed, began = _request(connection), self.misdeed, time.perf_counter()
+        asked = path in {"/api/chat", "/api/generate"}
+        self.chats += asked
+        if path == "/-/held":
+            held, self._held = self._held, []
+            connection.sendall(_json(200, held))
+        elif path == "/-/last":
+            connection.sendall(_json(200, self._last))
+        elif not asked and misdeed not in _WHOLE_HOST:
+            connection.sendall(_json(200, _SMALL.get(path, {})))
+        else:
+            self._last = json.loads(body or b"{}")
+            for step in _steps(misdeed, self._words(), self._first_s, self._pace_s):
+                if isinstance(step, bytes):
+                    connection.sendall(step)
+                elif step:
+                    self._closed.wait(step)
+            if misdeed is Misdeed.CUT:  # with this option, closing sends RST
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._held.append(time.perf_counter() - began)
+
+    def _words(self) -> list[str]:
+        if self._says or not self._last:
+            return [f"{word} " for word in self._says.split(" ")]
+        return answer_to(self._last["messages"][-1]["content"], self._tokens)
+
+    def _cut_all(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+def _request(connection: socket.socket) -> tuple[str, bytes]:
+    """Read one request; return its path and body. Raises `OSError` where the client leaves first."""
+    with connection.makefile("rb") as lines:
+        request = lines.readline().decode("latin-1").split(" ")
+        length = 0
+        while (header := lines.readline().decode("latin-1").strip().lower()) != "":
+            if header.startswith("content-length:"):
+                length = int(header.partition(":")[2])
+        body = lines.read(length)
+    if len(request) < 2 or len(body) < length:
+        raise OSError("the client has left")
+    return request[1].partition("?")[0], body
+
+
+def answer_to(prompt: str, tokens: int) -> list[str]:
+    r"""Return the words of the first passage's first sentence, or of all in turns up to `tokens`, each cited.
+
+    >>> answer_to("<passages>\n[1] The boiler was inspected in May.\n[2] No.\n</passages>", 0)
+    ['The ', 'boiler ', 'was ', 'inspected ', 'in ', 'May ', '[1]. ']
+    """
+    passage = _PASSAGE.search(prompt)
+    text = passage[1] if passage else prompt
+    sentences = [" ".join(found.split()) for found in _SENTENCE.findall(text)] or [" ".join(text.split()[:30])]
+    words = [[f"{word} " for word in f"{one.rstrip('.!?')} [1].".split()] for one in sentences]
+    return list(islice((word for sentence in cycle(words) for word in sentence), tokens)) if tokens else words[0]
+
+
+@contextmanager
+def model_server(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> Iterator[str]:
+    """Run a host in a process of its own, which takes no time from a benchmark; yields its URL."""
+    command = [sys.executable, "-m", __spec__.name, "--first-s", str(first_s), "--pace-s", str(pace_s)]
+    with subprocess.Popen([*command, "--tokens", str(tokens)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip() if process.stdout else ""
+        finally:
+            process.kill()
+
+
+def _close(listener: socket.socket) -> None:
+    with suppress(OSError):  # wakes the thread that accepts
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Ollama's protocol, at a set pace.")
+    parser.add_argument("--first-s", type=float, default=0.0)
+    parser.add_argument("--pace-s", type=float, default=0.0)
+    parser.add_argument("--tokens", type=int, default=0)
+    options = parser.parse_args()
+    print(ModelHost("", options.first_s, options.pace_s, options.tokens).url, flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""An HTTP proxy that fails on purpose, as a network or a server can."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from infra.local.names import HOST
+
+_BACKEND_TIMEOUT_S = 60.0
+# Headers of one hop, or headers that the proxy writes itself.
+_NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "date", "server"}
+_JSON = {"Content-Type": "application/json"}
+
+
+class Fault(StrEnum):
+    """What happens to a request."""
+
+    NONE = "well"
+    DOWN = "down: connections refused"
+    HANG = "accepts, and never answers"
+    SLOW = "each request takes 1 s more"
+    THROTTLED = "throttled"
+    BROKEN = "500 to everything"
+    UNAVAILABLE = "503 before the work was done"
+    ERROR_AFTER = "500 after the work was done"
+    RESET_REQUEST = "reset while the request was sent"
+    RESET_ANSWER = "reset in the middle of the answer"
+    LATE = "no answer, and the work is done long after the client left"
+    TRICKLE = "an answer of some bytes at a time"
+
+
+class Proxy:
+    """HTTP in front of one port. Each request draws one of `faults` with `probability`.
+
+    `stall_s` is how long HANG and LATE hold a request; `behave` releases them. `backend_port` may be set later.
+    """
+
+    def __init__(self, backend_port: int = 0, *, seed: str = "", stall_s: float = 600.0) -> None:
+        self.backend_port = backend_port
+        self.faults: tuple[Fault, ...] = ()
+        self.probability = 1.0
+        self.seen: Counter[Fault] = Counter()
+        self._random = random.Random(seed)
+        self._stall_s = stall_s
+        self._lock = threading.Lock()
+        self._at_work = 0
+        self._released = threading.Event()
+        self._server = listen(0, self._handle)
+        self.port = self._server.server_port
+        self.url = f"http://{HOST}:{self.port}"
+
+    def behave(self, *faults: Fault) -> None:
+        """Draw from these faults from now on, and release requests that hang."""
+        was_down = Fault.DOWN in self.faults
+        self.faults = tuple(fault for fault in faults if fault is not Fault.NONE)
+        self._released.set()
+        self._released = threading.Event()
+        if Fault.DOWN in self.faults and not was_down:
+            self.close()
+        elif was_down and Fault.DOWN not in self.faults:
+            self._server = listen(self.port, self._handle)
+
+    def wait_idle(self, timeout_s: float = 30.0) -> None:
+        """Stop the faults and wait until no request is under way: late writes are done then."""
+        self.faults = ()
+        deadline = time.monotonic() + timeout_s
+        while self._at_work and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        with self._lock:
+            drawn = bool(self.faults) and self._random.random() < self.probability
+            fault = self._random.choice(self.faults) if drawn else Fault.NONE
+            self.seen[fault] += 1
+            self._at_work += 1
+        try:
+            self._answer(request, fault)
+        except (OSError, http.client.HTTPException):
+            _reset(request)
+        finally:
+            with self._lock:
+                self._at_work -= 1
+
+    def _answer(self, request: BaseHTTPRequestHandler, fault: Fault) -> None:
+        released = self._released
+        length = int(request.headers.get("Content-Length") or 0)
+        if fault is Fault.RESET_REQUEST:
+            request.rfile.read(length // 2)
+            _reset(request)
+            return
+        body = request.rfile.read(length)
+        match fault:
+            case Fault.DOWN:  # a connection from before
+                _reset(request)
+            case Fault.HANG:
+                released.wait(self._stall_s)
+                _reset(request)
+            case Fault.UNAVAILABLE:
+                answer(request, 503, b"{}", _JSON)
+            case Fault.BROKEN:
+                answer(request, 500, b'{"error":"InternalError"}', _JSON)
+            case Fault.THROTTLED:
+                error = {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"}
+                answer(request, 400, json.dumps(error).encode(), {"Content-Type": "application/x-amz-json-1.0"})
+            case _:
+                if fault in (Fault.LATE, Fault.SLOW):
+                    released.wait(self._stall_s if fault is Fault.LATE else 1.0)
+                self._forward(request, body, fault)
+
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes, fault: Fault) -> None:
+        connection = http.client.HTTPConnection(HOST, self.backend_port, timeout=_BACKEND_TIMEOUT_S)
+        with contextlib.closing(connection):
+            # The Host header is signed, so it must arrive as the client sent it.
+            headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
+            connection.request(request.command, request.path, body or None, headers)
+            response = connection.getresponse()
+            status, headers, content = response.status, dict(response.getheaders()), response.read()
+        match fault:
+            case Fault.ERROR_AFTER:
+                answer(request, 500, b'{"error":"InternalError","message":"made to fail"}', _JSON)
+            case Fault.RESET_ANSWER:
+                _head(request, status, len(content) + 1, headers)
+                request.wfile.write(content[: len(content) // 2])
+                request.wfile.flush()
+                _reset(request)
+            case Fault.TRICKLE:
+                _head(request, status, len(content), headers)
+                size = max(1, len(content) // 20)
+                for start in range(0, len(content), size):
+                    request.wfile.write(content[start : start + size])
+                    request.wfile.flush()
+                    time.sleep(0.05)
+            case _:
+                answer(request, status, content, headers)
+
+
+class _Server(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, *_: object) -> None:
+        """Ignore broken connections: this server makes them."""
+
+
+def listen(port: int, handle: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
+    """Serve HTTP in threads on this machine and give each request to `handle`. Port 0 means a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def handle_any(self) -> None:
+            handle(self)
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.handle_any)
+    server = _Server((HOST, port), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
+def answer(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    _head(request, status, len(body), headers)
+    request.wfile.write(body)
+    request.wfile.flush()
+
+
+def _head(request: BaseHTTPRequestHandler, status: int, length: int, headers: Mapping[str, str]) -> None:
+    request.send_response(status)
+    for name, value in headers.items():
+        if name.lower() not in _NOT_FORWARDED:
+            request.send_header(name, value)
+    request.send_header("Content-Length", str(length))
+    request.end_headers()
+
+
+def _reset(request: BaseHTTPRequestHandler) -> None:
+    request.close_connection = True
+    with contextlib.suppress(OSError):
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.connection.close()
