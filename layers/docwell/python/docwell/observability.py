@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -46,12 +44,3 @@ def record_alone(name: str, value: float, unit: MetricUnit = MetricUnit.Count) -
     """
     with single_metric(name, unit, value, namespace=NAMESPACE):
         pass
-
-
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Write the metrics added in the block at its end, even after the handler has returned."""
-    try:
-        yield
-    finally:
-        metrics.flush_metrics()

@@ -17,9 +17,9 @@ from docwell.http import bodies, problems, sse
 from docwell.http.admission import RequestAdmission
 from docwell.http.streaming import Body, stream_events
 from docwell.identity import Principal
-from docwell.observability import flushed, logger
+from docwell.observability import logger, metrics
 from docwell.query import costs
-from docwell.query.ask import Answered, Ask, Passages, QueryReport, Question, Token
+from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
 from docwell.query.checking.cleaning import StreamCleaner
 from docwell.query.metrics import record_query
 from docwell.query.receipts import compare
@@ -42,10 +42,13 @@ class Finished:
 
     def finish(self, *, keep: bool = True) -> None:
         """Record metrics and log line, charge the tokens, and keep a receipt if `keep`. Raises nothing."""
-        with flushed():
-            record_query(self.report, self.cost, self.response.request_id)
+        record_query(self.report, self.cost, self.response.request_id)
+        metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
-        run(self._save([self._charge_tokens, *([self._keep_receipt] if keep else [])]))
+        works = [self._charge_tokens]
+        if keep:
+            works.append(lambda: wiring.receipt_book().keep(self.receipt()))
+        run(self._save(works))
 
     def receipt(self) -> Receipt:
         """Return the receipt of the answer."""
@@ -91,11 +94,6 @@ class Finished:
         if self.report.first_token_ms is not None:
             wiring.calibration().save()
 
-    def _keep_receipt(self) -> None:
-        lost = wiring.receipt_book().keep(self.receipt())
-        if lost is not None:
-            logger.warning("receipt lost", extra={"detail": lost})
-
     def _log(self) -> None:
         response = self.response
         logger.info(
@@ -140,15 +138,12 @@ class QuestionRequest:
                 query = await wiring.query()
             async with aclosing(query.ask(ask)) as events:
                 async for event in events:
-                    yield await self._finished(event.report, started) if isinstance(event, Answered) else event
+                    yield await self._finished(event, started) if isinstance(event, QueryReport) else event
 
     async def finished(self) -> Finished:
         """Answer the question. Raises as `events`."""
-        async with aclosing(self.events()) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    return event
-        raise AssertionError("the last event is the answer")  # pragma: no cover - `ask` ends so or raises
+        (finished,) = [event async for event in self.events() if isinstance(event, Finished)]
+        return finished
 
     def answer(self) -> Body:
         """Return the whole answer as a body of JSON. Raises as `events`."""
@@ -164,7 +159,8 @@ class QuestionRequest:
         done: list[Finished] = []
 
         def failed(error: Exception) -> Mapping[str, Any]:
-            return problems.problem_body(problems.recorded(error), self.request_id)
+            problem = problems.problem_of(problems.recorded(error), self.request_id)
+            return problem.model_dump(exclude_none=True)
 
         def afterwards() -> None:
             for finished in done:
@@ -250,8 +246,8 @@ def replay(
     )
 
 
-async def _live_versions(documents: Iterable[str], deadline: Deadline) -> dict[str, str | None]:
-    def look_up() -> dict[str, str | None]:
+async def _live_versions(documents: Iterable[str], deadline: Deadline) -> dict[str, str]:
+    def look_up() -> dict[str, str]:
         catalogue = wiring.catalogue()
         records = [record for key in documents if (record := catalogue.get(key))]
         return {record.key: record.live_version for record in records if record.live_version}

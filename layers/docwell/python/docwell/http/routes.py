@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError, NotFound
@@ -67,7 +69,8 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        answer = _as_event_answer(problems.problem(problems.recorded(error), request_id_of(event)))
+        problem = problems.problem(problems.recorded(error), request_id_of(event))
+        answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
@@ -98,23 +101,13 @@ def _json_object(event: Mapping[str, Any]) -> str | None:
     return text
 
 
-def _as_event_answer(response: Response[str]) -> dict[str, Any]:
-    headers = {name: str(value) for name, value in response.headers.items()}
-    headers["Content-Type"] = str(response.content_type)
-    return {
-        "statusCode": response.status_code,
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "body": response.body,
-        "isBase64Encoded": False,
-    }
-
-
 def request_id_of(event: Mapping[str, Any]) -> str:
-    """Return the id of a request, from the client or the gateway."""
+    """Return the client's id of a request where it is fit for logs and headers, else the gateway's."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    context = event.get("requestContext") or {}
-    return bodies.request_id_of(headers.get("x-request-id"), context.get("requestId") or "unknown")
+    clients = headers.get("x-request-id") or ""
+    if re.fullmatch(bodies.REQUEST_ID, clients):
+        return clients
+    return (event.get("requestContext") or {}).get("requestId") or "unknown"
 
 
 def request_id() -> str:
@@ -127,13 +120,13 @@ def _deadline() -> Deadline:
 
 
 def _admission(deadline: Deadline) -> RequestAdmission:
-    """Return the admission of the current request. Raises `Unauthenticated` when it names nobody."""
+    """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
     return RequestAdmission(identity, wiring.principals(), deadline)
 
 
 def _charged() -> Principal:
-    """Return who asks, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
+    """Return the caller, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
     return run(_admission(_deadline()).admitted()).principal
 
 
@@ -186,7 +179,8 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="What was kept of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    return bodies.receipt_body(wiring.receipt_book().get(_charged(), id_))
+    kept = wiring.receipt_book().get(_charged(), id_)
+    return bodies.ReceiptBody.model_validate(kept, from_attributes=True)
 
 
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
@@ -257,11 +251,9 @@ def health() -> Response[bodies.HealthResponse]:
             found[name] = "ok"
         except DocwellError as error:
             found[name] = error.detail
-    well = all(state == "ok" for state in found.values())
-    body = bodies.HealthResponse(
-        status="ok" if well else "degraded", dependencies=found, model=wiring.model().name
-    )
-    return Response(200 if well else 503, content_types.APPLICATION_JSON, body)
+    code, status = (200, "ok") if set(found.values()) == {"ok"} else (503, "degraded")
+    body = bodies.HealthResponse(status=status, dependencies=found, model=wiring.model().name)
+    return Response(code, content_types.APPLICATION_JSON, body)
 
 
 @app.get("/v1/openapi.json", include_in_schema=False)

@@ -1,10 +1,10 @@
-"""The learnt token ratio of the model's present weights, and where it is kept between processes."""
+"""The learnt token ratio of the model's present weights, and its store between processes."""
 
 from __future__ import annotations
 
 from docwell.deadline import Deadline, in_thread
 from docwell.errors import DocwellError
-from docwell.ports import ModelFacts, StateStore
+from docwell.ports import LanguageModel, StateStore
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio
 
 # Save every tenth update; losing a few is harmless.
@@ -16,10 +16,9 @@ _SHARE = 0.1
 class Calibration:
     """Loads the ratio at the first question and saves it now and then. Each digest of a model has its own."""
 
-    def __init__(self, facts: ModelFacts, store: StateStore, model: str) -> None:
-        self._facts = facts
-        self._store = store
+    def __init__(self, model: LanguageModel, store: StateStore) -> None:
         self._model = model
+        self._store = store
         self._state_name: str | None = None
         self._ratio = TokenRatio()
 
@@ -28,7 +27,7 @@ class Calibration:
         if self._state_name is None:
             try:
                 async with deadline.stage("calibration", _SHARE):
-                    name = f"tokens#{self._model}@{await self._facts.digest()}"
+                    name = f"tokens#{self._model.name}@{await self._model.digest()}"
                     self._ratio = TokenRatio.from_state(await in_thread(self._store.read, name))
                     self._state_name = name
             except DocwellError:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
-from docwell.ports import LanguageModel, ModelFacts
+from docwell.ports import LanguageModel
 
 _HOST = "ollama"
+_RESTING = "the model host has just failed and is resting"
 # An attempt with less time than this would only load the host.
 _LEAST_ATTEMPT_S = 0.5
 
@@ -45,7 +46,12 @@ class Breaker:
         """Raise `Overloaded` while the host rests."""
         left = self._rests_until - self._clock()
         if left > 0:
-            raise Overloaded(_HOST, "the model host has just failed and is resting", left)
+            raise Overloaded(_HOST, _RESTING, left)
+
+    def check_closed(self) -> None:
+        """Raise `Overloaded` while the host rests or waits for its probe."""
+        if not self.closed:
+            raise Overloaded(_HOST, _RESTING)
 
     def record(self, *, failed: bool) -> None:
         """Count the end of an attempt."""
@@ -59,7 +65,7 @@ class GuardedModel:
     """`docwell.ports.LanguageModel` with a breaker, and one retry before the first token.
 
     The retry waits a random part of `backoff_s` seconds (full jitter). Missing a deadline shorter than
-    `fair_s` seconds does not count as a failure of the host.
+    `fair_s` seconds does not count as a failure of the host. A host that has failed is not asked for facts.
     """
 
     model: LanguageModel
@@ -71,10 +77,6 @@ class GuardedModel:
     def name(self) -> str:
         """The model's name on its host."""
         return self.model.name
-
-    async def check(self) -> None:
-        """Ask the host itself, even while it rests. Raises as `chat` does."""
-        await self.model.check()
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of text and last the completion, within `timeout_s` seconds for both attempts together.
@@ -101,6 +103,16 @@ class GuardedModel:
                 return
             await asyncio.sleep(pause_s)
 
+    async def context_length(self) -> int:
+        """Return the tokens that the model can read. Raises `Corrupt`, and as `chat`."""
+        self.breaker.check_closed()
+        return await self.model.context_length()
+
+    async def digest(self) -> str | None:
+        """Return the digest of the model's weights. Raises as `chat` does."""
+        self.breaker.check_closed()
+        return await self.model.digest()
+
     async def _attempt(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         self.breaker.check()
         try:
@@ -114,28 +126,6 @@ class GuardedModel:
             if failed is not None:
                 self.breaker.record(failed=failed)
             raise
-
-
-@dataclass(frozen=True)
-class GuardedFacts:
-    """`docwell.ports.ModelFacts` that raises `Overloaded` instead of asking a host that has failed."""
-
-    facts: ModelFacts
-    breaker: Breaker
-
-    async def context_length(self) -> int:
-        """Return the tokens that the model can read. Raises as `LanguageModel.chat` does."""
-        self._check()
-        return await self.facts.context_length()
-
-    async def digest(self) -> str | None:
-        """Return the digest of the model's weights. Raises as `LanguageModel.chat` does."""
-        self._check()
-        return await self.facts.digest()
-
-    def _check(self) -> None:
-        if not self.breaker.closed:
-            raise Overloaded(_HOST, "the model host has just failed and is resting")
 
 
 async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:

@@ -63,7 +63,7 @@ async def query() -> Query:
 @cache
 def _query(fingerprint: str) -> Query:
     from docwell.query.conversation import Conversation
-    from docwell.query.model_host import GuardedFacts, GuardedModel
+    from docwell.query.model_host import GuardedModel
     from docwell.query.prompting import load_prompt
     from docwell.query.query import Query
     from docwell.query.retrieval.retrieval import Retrieval
@@ -74,7 +74,6 @@ def _query(fingerprint: str) -> Query:
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
         embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, breaker),
-        facts=GuardedFacts(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite")),
         calibration=calibration(),
         links=_links(),
@@ -118,10 +117,9 @@ def _breaker() -> Breaker:
 def calibration() -> Calibration:
     """Return the learnt token ratio of the model."""
     from docwell.query.calibration import Calibration
-    from docwell.query.model_host import GuardedFacts
+    from docwell.query.model_host import GuardedModel
 
-    settings = query_settings()
-    return Calibration(GuardedFacts(model(), _breaker()), state_store(settings), settings.model)
+    return Calibration(GuardedModel(model(), _breaker()), state_store(query_settings()))
 
 
 @cache
