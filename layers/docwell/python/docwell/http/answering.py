@@ -236,8 +236,7 @@ def replay(
     body = bodies.QueryRequest.model_validate(then.request)
     finished = run(QuestionRequest(body, new_request_id, admission, deadline).finished())
     finished.finish(keep=False)
-    live = run(_live_versions(dict.fromkeys(document for _, document, _ in then.passages), deadline))
-    changes = compare(then, finished.receipt(), live)
+    changes = compare(then, finished.receipt(), run(_live_versions(then, deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,
         then=dict(then.answer),
@@ -246,11 +245,8 @@ def replay(
     )
 
 
-async def _live_versions(documents: Iterable[str], deadline: Deadline) -> dict[str, str]:
-    def look_up() -> dict[str, str]:
-        catalogue = wiring.catalogue()
-        records = [record for key in documents if (record := catalogue.get(key))]
-        return {record.key: record.live_version for record in records if record.live_version}
-
+async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:
+    documents = {document for _, document, _ in receipt.passages}
     async with deadline.stage("ledger"):
-        return await in_thread(look_up)
+        records = await in_thread(lambda: [wiring.catalogue().get(document) for document in documents])
+    return {record.key: record.live_version for record in records if record and record.live_version}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -24,7 +24,6 @@ from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
 from docwell.observability import logger
-from docwell.ports import Catalogue
 from docwell.query.metrics import record_feedback
 from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
 from docwell.wiring import pipelines
@@ -209,17 +208,13 @@ def documents(
         home = collection_of(prefix)
         within = [home] if readable is None or home in readable else []
     records, following = catalogue.page(within, status, cursor, limit, prefix or "")
-    if collection is not None and not records and following is None and _is_empty(catalogue, readable):
-        raise NotFound(NO_COLLECTION)
+    if collection is not None and not records and following is None:
+        anything, more = catalogue.page(readable, None, None, 1)
+        if not anything and more is None:
+            raise NotFound(NO_COLLECTION)
     return bodies.DocumentsResponse(
         documents=[bodies.document_body(record) for record in records], cursor=following
     )
-
-
-def _is_empty(catalogue: Catalogue, collections: Sequence[str] | None) -> bool:
-    """Return whether none of them has a document."""
-    records, following = catalogue.page(collections, None, None, 1)
-    return not records and following is None
 
 
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
+from docwell.errors import DeadlineExceeded, DocwellError, Overloaded, Unavailable
 from docwell.ports import LanguageModel
 
 _HOST = "ollama"
-_RESTING = "the model host has just failed and is resting"
 # An attempt with less time than this would only load the host.
 _LEAST_ATTEMPT_S = 0.5
 
@@ -42,16 +41,11 @@ class Breaker:
         """True while the host neither rests nor waits for its probe."""
         return self._failed < self._most
 
-    def check(self) -> None:
-        """Raise `Overloaded` while the host rests."""
+    def check(self, *, may_probe: bool) -> None:
+        """Raise `Overloaded` while the host rests; without `may_probe` also while it waits for its probe."""
         left = self._rests_until - self._clock()
-        if left > 0:
-            raise Overloaded(_HOST, _RESTING, left)
-
-    def check_closed(self) -> None:
-        """Raise `Overloaded` while the host rests or waits for its probe."""
-        if not self.closed:
-            raise Overloaded(_HOST, _RESTING)
+        if left > 0 or not (may_probe or self.closed):
+            raise Overloaded(_HOST, "the model host has just failed and is resting", max(left, 0.0))
 
     def record(self, *, failed: bool) -> None:
         """Count the end of an attempt."""
@@ -94,10 +88,11 @@ class GuardedModel:
                         begun = True
                         yield piece
             except Unavailable as error:
+                is_final = error.retry_after is None or isinstance(error, DeadlineExceeded | Overloaded)
                 pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
+                too_late = deadline.left(pause_s) < _LEAST_ATTEMPT_S
                 # A breaker that is not closed allows one attempt, the probe: it is not repeated.
-                may_retry = not (is_retry or begun) and self.breaker.closed and _is_passing(error)
-                if not may_retry or deadline.left(pause_s) < _LEAST_ATTEMPT_S:
+                if is_retry or begun or is_final or too_late or not self.breaker.closed:
                     raise
             else:
                 return
@@ -105,16 +100,16 @@ class GuardedModel:
 
     async def context_length(self) -> int:
         """Return the tokens that the model can read. Raises `Corrupt`, and as `chat`."""
-        self.breaker.check_closed()
+        self.breaker.check(may_probe=False)
         return await self.model.context_length()
 
     async def digest(self) -> str | None:
         """Return the digest of the model's weights. Raises as `chat` does."""
-        self.breaker.check_closed()
+        self.breaker.check(may_probe=False)
         return await self.model.digest()
 
     async def _attempt(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        self.breaker.check()
+        self.breaker.check(may_probe=True)
         try:
             async with aclosing(self.model.chat(messages, timeout_s)) as pieces:
                 async for piece in pieces:
@@ -144,10 +139,3 @@ def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
     if not isinstance(error, Unavailable) or isinstance(error, Overloaded):
         return None
     return error.retry_after is not None  # a host that refuses a request works
-
-
-def _is_passing(error: Unavailable) -> bool:
-    """Return whether another attempt may succeed."""
-    if isinstance(error, DeadlineExceeded | ModelMissing | Overloaded):
-        return False
-    return error.retry_after is not None

@@ -37,7 +37,7 @@ _PLACEHOLDERS = {"answer": {"passages", "question"}, "rewrite": {"history", "que
 # The prompt tells the model to write this when no passage helps.
 _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
 
-# The fence around passages and conversation. A model reads it the same with any spacing.
+# The fence around passages and conversation, which a model reads with any spacing.
 _FENCE = re.compile(r"<\s*/?\s*(passages|conversation)\s*/?\s*>", re.IGNORECASE)
 # The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host obeys the
 # template's own tokens anywhere in a prompt.
@@ -79,8 +79,7 @@ class PromptChoice:
     def parse(cls, text: str) -> PromptChoice:
         """Return the choice of a setting such as `answer:9,answer-short:1`; a name alone has the weight 1.
 
-        Raises:
-            ValueError: the list is malformed, or a name is not that of a prompt for answers.
+        Raises `ValueError` when the list is malformed, or names a prompt that is not for answers.
         """
         weights: dict[str, int] = {}
         for part in text.split(","):
@@ -202,15 +201,8 @@ def build_prompt(
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit, lowest rank first.
 
-    Args:
-        prompt: the template, for answers.
-        passages: best first.
-        question: as the user wrote it.
-        budget_tokens: the model's context without the answer.
-        ratio: of the model's tokenizer; without it the upper bound has to fit.
-
-    Raises:
-        BadInput: not even the best passage fits beside the question.
+    `passages` come best first. Without a `ratio` of the model's tokenizer the upper bound has to fit. Raises
+    `BadInput` when not even the best passage fits beside the question.
     """
     known = ratio or TokenRatio()
     lines = [f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(passages, 1)]

@@ -76,19 +76,15 @@ class _Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The question as it was searched for, and its passages; `refusal` is the text without an answer."""
+    """The question's `text` as it was searched for, and its passages; `refusal` is the text without an answer."""
 
     ask: Ask
     watch: _Watch
-    rewritten: Rewritten
+    text: str
+    rewriting: Usage
     passages: tuple[Passage, ...]
     suspicious: frozenset[str]
     refusal: str
-
-    @property
-    def text(self) -> str:
-        """The question, standing alone."""
-        return self.rewritten.text
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,6 @@ class Query:
             yield await self._checked(found, prompt, completion)
 
     async def _scope(self, ask: Ask, watch: _Watch) -> Scope:
-        """Return where the caller may search."""
         question = ask.question
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
@@ -158,7 +153,6 @@ class Query:
             )
 
     async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Watch) -> Rewritten:
-        """Return the follow-up question as one that stands alone."""
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE
         with watch.timed("generate"):
             return await self.conversation.standalone(ask.question.history, ask.question.text, timeout_s)
@@ -178,12 +172,11 @@ class Query:
         vector: Sequence[float],
         rewritten: Rewritten,
     ) -> _Found:
-        """Return the best live passages."""
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             passages = await in_thread(self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text)
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
-        return _Found(ask, watch, rewritten, tuple(passages), suspicious, refusal)
+        return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
@@ -285,7 +278,7 @@ class Query:
         """Return the answer, or the refusal where no citation is left."""
         if grounded is not None and not grounded.citations:
             grounded = None
-        usage = found.rewritten.usage
+        usage = found.rewriting
         if completion is not None:
             usage = Usage(
                 usage.prompt_tokens + completion.prompt_tokens,
