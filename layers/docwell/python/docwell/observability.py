@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import cache
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -27,14 +28,11 @@ _package.propagate = False
 # Powertools warns at each request without metrics, such as one that lists documents.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
-_environment = {"cold": True}
 
-
+@cache
 def record_cold_start() -> None:
     """Record `ColdStart` once for each execution environment. Powertools' own metric adds a dimension."""
-    if _environment["cold"]:
-        _environment["cold"] = False
-        record_alone("ColdStart", 1)
+    record_alone("ColdStart", 1)
 
 
 def record_alone(name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Self
 
-from docwell.deadline import Deadline, event_loop, in_thread
+from docwell.deadline import Deadline, event_loop
 from docwell.errors import Unauthenticated
 from docwell.identity import Identity
 from docwell.observability import logger
@@ -47,7 +46,7 @@ class RequestAdmission:
 
     async def _identify(self) -> Identified:
         async with self._deadline.stage("principals", _SHARE):
-            principal = await in_thread(self._principals.find, self._identity.id, self._identity.groups)
+            principal = await asyncio.to_thread(self._principals.find, self._identity.id, self._identity.groups)
         if principal is None:
             raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
         logger.append_keys(principal=principal.id)
@@ -56,5 +55,5 @@ class RequestAdmission:
     async def _charge(self) -> Admitted:
         async with self._deadline.stage("principals", 2 * _SHARE):
             principal = (await self.identified()).principal
-            await in_thread(partial(self._principals.charge, principal, requests=1))
+            await asyncio.to_thread(self._principals.charge, principal, requests=1)
         return Admitted(principal)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from docwell.answers import Cost, Receipt, Turn
-from docwell.deadline import Deadline, in_thread, run
+from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, problems, sse
 from docwell.http.admission import RequestAdmission
@@ -78,7 +78,7 @@ class Finished:
 
         async def save(work: Callable[[], None]) -> None:
             async with deadline.stage("afterwards"):
-                await in_thread(work)
+                await asyncio.to_thread(work)
 
         for error in await asyncio.gather(*map(save, works), return_exceptions=True):
             if isinstance(error, DocwellError):
@@ -248,5 +248,5 @@ def replay(
 async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:
     documents = {document for _, document, _ in receipt.passages}
     async with deadline.stage("ledger"):
-        records = await in_thread(lambda: [wiring.catalogue().get(document) for document in documents])
+        records = await asyncio.to_thread(lambda: [wiring.catalogue().get(document) for document in documents])
     return {record.key: record.live_version for record in records if record and record.live_version}

@@ -23,8 +23,7 @@ from docwell.http.admission import RequestAdmission
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
-from docwell.observability import logger
-from docwell.query.metrics import record_feedback
+from docwell.observability import logger, record_alone
 from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -170,7 +169,7 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
     """Take one verdict."""
     principal = _charged()
     kept = wiring.receipt_book().judge(principal, body.request_id, body.verdict)
-    record_feedback(body.verdict)
+    record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
     return bodies.FeedbackResponse(request_id=body.request_id, kept=kept)
 

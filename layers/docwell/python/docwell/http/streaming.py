@@ -96,13 +96,13 @@ def _pieces(
     events: AsyncGenerator[bytes], failed: Callable[[Exception], Mapping[str, Any]], silence_s: float
 ) -> Generator[bytes]:
     loop = event_loop()
-    step = loop.create_task(_next(events))
+    step = asyncio.ensure_future(anext(events, None), loop=loop)
     try:
         piece = loop.run_until_complete(step)
         yield b""
         while piece is not None:
             yield piece
-            step = loop.create_task(_next(events))
+            step = asyncio.ensure_future(anext(events, None), loop=loop)
             while not loop.run_until_complete(asyncio.wait([step], timeout=silence_s))[0]:
                 yield sse.comment("waiting")
             try:
@@ -114,11 +114,7 @@ def _pieces(
         loop.run_until_complete(_end(step, events))
 
 
-async def _next(events: AsyncGenerator[bytes]) -> bytes | None:
-    return await anext(events, None)
-
-
-async def _end(step: asyncio.Task[bytes | None], events: AsyncGenerator[bytes]) -> None:
+async def _end(step: asyncio.Future[bytes | None], events: AsyncGenerator[bytes]) -> None:
     """Cancel the step at work, and close the events: that closes the model's connection."""
     step.cancel()
     await asyncio.wait([step])

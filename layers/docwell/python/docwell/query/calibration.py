@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from docwell.deadline import Deadline, in_thread
+import asyncio
+
+from docwell.deadline import Deadline
 from docwell.errors import DocwellError
 from docwell.ports import LanguageModel, StateStore
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio
@@ -28,7 +30,7 @@ class Calibration:
             try:
                 async with deadline.stage("calibration", _SHARE):
                     name = f"tokens#{self._model.name}@{await self._model.digest()}"
-                    self._ratio = TokenRatio.from_state(await in_thread(self._store.read, name))
+                    self._ratio = TokenRatio.from_state(await asyncio.to_thread(self._store.read, name))
                     self._state_name = name
             except DocwellError:
                 pass

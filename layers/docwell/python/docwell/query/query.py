@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Usage
 from docwell.config import QueryLimits
-from docwell.deadline import Deadline, in_thread
+from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
@@ -148,7 +148,7 @@ class Query:
         question = ask.question
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
-            return await in_thread(
+            return await asyncio.to_thread(
                 self.retrieval.scope, principal, question.collections, question.document, question.filter
             )
 
@@ -159,7 +159,7 @@ class Query:
 
     async def _embed(self, text: str, watch: _Watch) -> list[float]:
         async with watch.stage("embed", _EMBED_SHARE):
-            vectors = await in_thread(self.embedder.embed_queries, [text])
+            vectors = await asyncio.to_thread(self.embedder.embed_queries, [text])
         vector: list[float] = vectors[0].tolist()
         return vector
 
@@ -173,7 +173,9 @@ class Query:
         rewritten: Rewritten,
     ) -> _Found:
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages = await in_thread(self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text)
+            passages = await asyncio.to_thread(
+                self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text
+            )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
         return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
@@ -220,7 +222,7 @@ class Query:
     async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the parts of the model's text that the passages support."""
         estimate = self.calibration.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await in_thread(self._grounded, found.text, prompt, completion.text)
+        grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
         answer = replace(
             self._answer(found, completion, grounded, sentences),
             dropped_passages=prompt.dropped,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, SettingsError
-from docwell.deadline import in_thread
 from docwell.pipeline import Roles
 from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, runtime_settings
 from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
@@ -57,7 +57,7 @@ async def query() -> Query:
     settings = query_settings()
     if len(pipelines(settings)) == 1:
         return _query(_active(settings))
-    return _query(await in_thread(_active, settings))  # asks the ledger
+    return _query(await asyncio.to_thread(_active, settings))  # asks the ledger
 
 
 @cache
