@@ -28,6 +28,7 @@ from docwell.wiring import query as wiring
 
 # Saving receipts and charges must not hold up the next request.
 _AFTERWARDS_S = 1.0
+_LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class Finished:
     def receipt(self) -> Receipt:
         """Return the receipt of the answer."""
         report, response = self.report, self.response
-        settings = wiring.query_settings()
         return Receipt(
             principal=self.principal.id,
             request_id=response.request_id,
@@ -66,9 +66,7 @@ class Finished:
             model_digest=report.model_digest,
             options={
                 **wiring.model().options,
-                "min_score": settings.min_score,
-                "min_relevance": settings.min_relevance,
-                "min_support": settings.min_support,
+                **wiring.query_settings().model_dump(include={"min_score", "min_relevance", "min_support"}),
             },
         )
 
@@ -87,7 +85,6 @@ class Finished:
                 problems.recorded(error)
 
     def _charge_tokens(self) -> None:
-        """Charge the tokens, and save the ratio that they taught."""
         usage = self.response.usage
         if usage.prompt_tokens:
             wiring.principals().charge(self.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
@@ -101,19 +98,13 @@ class Finished:
             extra={
                 "outcome": response.status.value,
                 "citations": len(response.citations),
-                "timings_ms": response.timings_ms.model_dump(),
                 "principal": self.principal.id,
-                "prompt_tokens": response.usage.prompt_tokens,
-                "completion_tokens": response.usage.completion_tokens,
-                "model_host_s": self.cost.model_host_s,
-                "function_s": self.cost.function_s,
                 "cost_amount": self.cost.amount,
                 "cost_currency": self.cost.currency,
-                "prompt_version": response.prompt_version,
-                "model": response.model,
-                "dropped_passages": response.dropped_passages,
                 "unsupported_sentences": sum(not sentence.supported for sentence in response.sentences),
-                "fallback_reason": response.fallback_reason,
+                **response.cost.model_dump(include={"model_host_s", "function_s"}),
+                **response.usage.model_dump(include={"prompt_tokens", "completion_tokens"}),
+                **response.model_dump(include=_LOGGED),
             },
         )
 

@@ -23,19 +23,15 @@ SILENCE_S = 1.0
 _DELIMITER = bytes(8)
 
 
-def _nothing() -> None:
-    """Do nothing afterwards."""
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """A body that is still being made, and the work to do once it is sent or given up."""
 
     pieces: Generator[bytes]
-    afterwards: Callable[[], None] = _nothing
+    afterwards: Callable[[], None] = lambda: None
 
     @classmethod
-    def whole(cls, text: str, afterwards: Callable[[], None] = _nothing) -> Body:
+    def whole(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> Body:
         """Return a body of one piece."""
         return cls((piece for piece in (text.encode(),)), afterwards)
 
@@ -50,7 +46,7 @@ class StreamedResponse:
     status: int
     headers: Mapping[str, str]
     body: Generator[bytes]
-    afterwards: Callable[[], None] = _nothing
+    afterwards: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """End the body, then run `afterwards`."""

@@ -47,11 +47,9 @@ class Admission(Protocol):
 
     async def identified(self) -> Identified:
         """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
-        ...
 
     async def admitted(self) -> Admitted:
         """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

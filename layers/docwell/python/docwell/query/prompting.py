@@ -144,11 +144,6 @@ def prompt_names() -> list[str]:
     return sorted(entry.name.removesuffix(".md") for entry in entries if entry.name.endswith(".md"))
 
 
-def list_prompts() -> list[Prompt]:
-    """Return all prompts in the order of their names. Raises `Corrupt` for a malformed file."""
-    return [load_prompt(name) for name in prompt_names()]
-
-
 def parse_prompt(name: str, data: bytes) -> Prompt:
     """Return the prompt in the bytes of a file. Raises `Corrupt` when they are malformed."""
     try:
