@@ -18,11 +18,12 @@ NAME = "tokens#qwen@sha256:fake"
 
 def teach(calibration: Calibration, reports: int) -> None:
     for _ in range(reports):
-        calibration.observe(BOUND, round(BOUND.most * 0.7))
+        calibration.ratio.observe(BOUND, round(BOUND.most * 0.7))
 
 
 def load(calibration: Calibration) -> int:
-    return run(calibration.ratio(Deadline(5))).observations
+    run(calibration.load(Deadline(5)))
+    return calibration.ratio.observations
 
 
 def test_one_process_goes_on_with_what_another_learnt() -> None:

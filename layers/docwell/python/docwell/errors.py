@@ -13,7 +13,7 @@
     │   ├── DeadlineExceeded 504  the time for this request is used up
     │   ├── ModelMissing     503  the model host does not have the model: an operator must pull it
     │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
-    └── Corrupt              500  stored data is invalid (checksum, manifest, wrong space): an operator must check it
+    └── Corrupt              500  stored data is invalid, such as a wrong checksum: an operator must check it
 
 Each class has its HTTP status, its problem type and that type's title (RFC 9457).
 """

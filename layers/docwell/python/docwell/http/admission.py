@@ -26,7 +26,7 @@ class RequestAdmission:
     def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:
         self._identity = identity
         self._principals = principals
-        self._deadline = deadline
+        self.deadline = deadline
         self._identified = event_loop().create_task(self._identify())
         self._admitted = event_loop().create_task(self._charge())
 
@@ -45,7 +45,7 @@ class RequestAdmission:
         return await asyncio.shield(self._admitted)
 
     async def _identify(self) -> Identified:
-        async with self._deadline.stage("principals", _SHARE):
+        async with self.deadline.stage("principals", _SHARE):
             principal = await asyncio.to_thread(self._principals.find, self._identity.id, self._identity.groups)
         if principal is None:
             raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
@@ -53,7 +53,7 @@ class RequestAdmission:
         return Identified(principal)
 
     async def _charge(self) -> Admitted:
-        async with self._deadline.stage("principals", 2 * _SHARE):
+        async with self.deadline.stage("principals", 2 * _SHARE):
             principal = (await self.identified()).principal
             await asyncio.to_thread(self._principals.charge, principal, requests=1)
         return Admitted(principal)

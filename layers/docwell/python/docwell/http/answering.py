@@ -116,16 +116,14 @@ class QuestionRequest:
     body: bodies.QueryRequest
     request_id: str
     admission: RequestAdmission
-    deadline: Deadline
 
     async def events(self) -> AsyncGenerator[Passages | Token | Finished]:
         """Yield the events of `Query.ask`, the last as `Finished`. Raises as that, and `BadInput`."""
         started = time.perf_counter()
         async with self.admission:
-            ask = Ask(
-                question_of(self.body), wiring.prompts().choose(self.request_id), self.admission, self.deadline
-            )
-            async with self.deadline.stage("ledger"):
+            deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
+            ask = Ask(question_of(self.body), prompt, self.admission, deadline)
+            async with deadline.stage("ledger"):
                 query = await wiring.query()
             async with aclosing(query.ask(ask)) as events:
                 async for event in events:
@@ -215,9 +213,7 @@ def question_of(body: bodies.QueryRequest) -> Question:
     )
 
 
-def replay(
-    admission: RequestAdmission, request_id: str, new_request_id: str, deadline: Deadline
-) -> bodies.ReplayResponse:
+def replay(admission: RequestAdmission, request_id: str, new_request_id: str) -> bodies.ReplayResponse:
     """Ask the question of a receipt again; the new answer is charged and not kept.
 
     Raises `NotFound`, and as asking does.
@@ -225,9 +221,9 @@ def replay(
     principal = run(admission.admitted()).principal
     then = wiring.receipt_book().get(principal, request_id)
     body = bodies.QueryRequest.model_validate(then.request)
-    finished = run(QuestionRequest(body, new_request_id, admission, deadline).finished())
+    finished = run(QuestionRequest(body, new_request_id, admission).finished())
     finished.finish(keep=False)
-    changes = compare(then, finished.receipt(), run(_live_versions(then, deadline)))
+    changes = compare(then, finished.receipt(), run(_live_versions(then, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,
         then=dict(then.answer),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
@@ -49,10 +49,8 @@ _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), AfterValidator(_key)]
 
 
-class TurnBody(BaseModel):
+class TurnBody(BaseModel, extra="forbid"):
     """One earlier question of the conversation, with its answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     question: _Text
     answer: _Text
@@ -63,10 +61,8 @@ _Pair = Annotated[str, StringConstraints(max_length=2048)]
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_text)]
 
 
-class FilterBody(BaseModel):
+class FilterBody(BaseModel, extra="forbid"):
     """The documents to search: those that match all fields, as the ledger describes them now."""
-
-    model_config = ConfigDict(extra="forbid")
 
     prefix: Key | None = Field(default=None, description="The beginning of their keys, such as `handbooks/2026/`.")
     documents: Annotated[list[Key], Field(min_length=1, max_length=_MAX_DOCUMENTS)] | None = Field(
@@ -84,10 +80,8 @@ class FilterBody(BaseModel):
     )
 
 
-class QueryRequest(BaseModel):
+class QueryRequest(BaseModel, extra="forbid"):
     """A question. Without `collection` and `collections` it searches all that the caller may read."""
-
-    model_config = ConfigDict(extra="forbid")
 
     question: _Text = Field(description="In any language the embedding model knows.")
     collection: Key | None = None
@@ -192,10 +186,8 @@ class PassageBody(BaseModel):
     suspicious: bool
 
 
-class FeedbackRequest(BaseModel):
+class FeedbackRequest(BaseModel, extra="forbid"):
     """A verdict on an answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     request_id: Annotated[str, StringConstraints(pattern=f"^{REQUEST_ID}$")]
     verdict: Literal["good", "bad"]

@@ -113,19 +113,16 @@ def request_id() -> str:
     return request_id_of(app.current_event.raw_event)
 
 
-def _deadline() -> Deadline:
-    return Deadline(wiring.query_settings().deadline_s)
-
-
-def _admission(deadline: Deadline) -> RequestAdmission:
+def _admission() -> RequestAdmission:
     """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
+    deadline = Deadline(wiring.query_settings().deadline_s)
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
     return RequestAdmission(identity, wiring.principals(), deadline)
 
 
 def _charged() -> Principal:
     """Return the caller, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
-    return run(_admission(_deadline()).admitted()).principal
+    return run(_admission().admitted()).principal
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -157,8 +154,7 @@ app.use([_with_request_id])
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    deadline = _deadline()
-    asked = answering.QuestionRequest(body, request_id(), _admission(deadline), deadline)
+    asked = answering.QuestionRequest(body, request_id(), _admission())
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
         return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
     return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
@@ -184,8 +180,7 @@ def receipt(id_: str) -> bodies.ReceiptBody:
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    deadline = _deadline()
-    return answering.replay(_admission(deadline), id_, request_id(), deadline)
+    return answering.replay(_admission(), id_, request_id())
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")

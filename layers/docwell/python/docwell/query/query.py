@@ -182,12 +182,13 @@ class Query:
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
-        ratio = await self.calibration.ratio(found.ask.deadline)
+        await self.calibration.load(found.ask.deadline)
         context = self.limits.num_ctx
         # A model may have been trained for less context.
         if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
             context = min(context, trained_for)
-        return build_prompt(found.ask.prompt, found.passages, found.text, context - self.limits.num_predict, ratio)
+        budget, ratio = context - self.limits.num_predict, self.calibration.ratio
+        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
         """Return a fact that the model host states; None if it fails, which the call of the model reports."""
@@ -221,7 +222,7 @@ class Query:
 
     async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the parts of the model's text that the passages support."""
-        estimate = self.calibration.observe(prompt.bound, completion.prompt_tokens)
+        estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
         grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
         answer = replace(
             self._answer(found, completion, grounded, sentences),
