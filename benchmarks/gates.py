@@ -13,9 +13,8 @@ from dataclasses import replace
 
 from benchmarks.retrieval.index import Bucket, CachedEmbedder, ExactIndex, indexed
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.indexing import IngestLimits
+from docwell.config import IngestLimits, QueryLimits
 from docwell.models import Passage
-from docwell.query.query import QueryLimits
 from docwell.query.retrieval.gates import CERTAIN_RELEVANCE, question_names_missing, relevance
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope

@@ -20,7 +20,7 @@ _SEED = 7
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What repeats gave: their median, and their quartiles where there are at least two."""
+    """The median of repeats, and their quartiles when there are at least two."""
 
     median: float
     low: float
@@ -29,7 +29,7 @@ class Spread:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Spread:
-        """Median and quartiles.
+        """Compute median and quartiles.
 
         >>> Spread.of([3.0, 1.0, 2.0])
         Spread(median=2.0, low=1.5, high=2.5, repeats=3)
@@ -46,7 +46,7 @@ class Spread:
 
 
 def quantile(samples: Sequence[float], share: float) -> float:
-    """The value that this share (0 to 1) of the samples is at most.
+    """Return the quantile at `share` (0 to 1) of the samples.
 
     >>> quantile([5.0, 1.0, 2.0, 3.0, 4.0], 0.5)
     3.0
@@ -58,7 +58,7 @@ def quantile(samples: Sequence[float], share: float) -> float:
 def in_turns(
     ways: Mapping[str, Callable[[], float]], rounds: int, tick: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:
-    """Measure each way once a round, each round beginning with another; `tick` is called after each."""
+    """Measure each way once a round. Each round starts with another way. Call `tick` after each measurement."""
     samples: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for round_ in range(rounds):
@@ -70,7 +70,7 @@ def in_turns(
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> Spread:
-    """The spread of the ratios of what was measured in the same round.
+    """Return the spread of the ratios of samples from the same round.
 
     >>> ratios([2.0, 4.0], [1.0, 2.0]).median
     2.0

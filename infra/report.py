@@ -1,4 +1,4 @@
-"""The report of a command that measures or proves something: a table for people, JSON for machines."""
+"""The report of a command that measures something: a table for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from infra.measuring import Spread
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
-# The evaluation material, which is no part of the repository: another folder by DOCWELL_EVAL.
+# The evaluation material is not part of the repository. DOCWELL_EVAL names another folder.
 EVALUATION = Path(os.environ.get("DOCWELL_EVAL", ROOT.parent / "shared" / "eval"))
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -37,27 +37,27 @@ _GOAL = re.compile(r"(<=|>=|==|<|>) (-?[0-9.]+)")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `goal` is a comparison with a number, such as `<= 50`; without one `ok` is always true."""
+    """One figure. `goal` is a comparison with a number, such as `<= 50`. Without a goal `ok` is true."""
 
     metric: str
     value: float
     unit: str
     goal: str | None
     ok: bool
-    # Of repeated measurements: quartiles, and how many there were.
+    # The quartiles and the number of repeated measurements.
     low: float | None = None
     high: float | None = None
     repeats: int | None = None
 
 
 def meets(value: float, goal: str | None) -> bool:
-    """Whether a value holds its goal.
+    """Return whether a value meets its goal.
 
     >>> meets(3, "<= 50"), meets(3, "== 0"), meets(3, None)
     (True, False, True)
 
     Raises:
-        ValueError: the goal is no comparison with a number.
+        ValueError: the goal is not a comparison with a number.
     """
     if goal is None:
         return True
@@ -69,7 +69,7 @@ def meets(value: float, goal: str | None) -> bool:
 
 @dataclass
 class Report:
-    """Collects rows under one name; `finish` shows and stores them."""
+    """Rows under one name. `finish` prints and stores them."""
 
     name: str
     rows: list[Row] = field(default_factory=list)
@@ -77,13 +77,13 @@ class Report:
     _clock: float = field(default_factory=time.monotonic)
 
     def add(self, metric: str, value: float, unit: str, goal: str | None = None) -> Row:
-        """One more figure, held to its goal. Raises `ValueError` for a goal that is none."""
+        """Add a figure and compare it with its goal. Raises `ValueError` for a malformed goal."""
         row = Row(metric, round(value, 3), unit, goal, meets(value, goal))
         self.rows.append(row)
         return row
 
     def add_spread(self, metric: str, spread: Spread, unit: str, goal: str | None = None) -> Row:
-        """The median of repeats, held to its goal, with the quartiles. Raises as `add` does."""
+        """Add the median of repeats with the quartiles. Raises as `add` does."""
         value, low, high = (round(one, 3) for one in (spread.median, spread.low, spread.high))
         row = Row(metric, value, unit, goal, meets(spread.median, goal), low, high, spread.repeats)
         self.rows.append(row)
@@ -95,7 +95,7 @@ class Report:
         return bool(self.rows) and all(row.ok for row in self.rows)
 
     def finish(self, folder: Path = REPORTS) -> int:
-        """Print the table, then what was missed, and write `folder/NAME.json`. Gives the command's exit status."""
+        """Write `folder/NAME.json`, print the table and the missed goals, and return the exit status."""
         document = {
             "name": self.name,
             "commit": commit(),
@@ -111,13 +111,13 @@ class Report:
         console = Console(highlight=False)
         console.print(self._table())
         console.print(f"{path}", style="dim", soft_wrap=True)
-        # Last: of a long log people see the end.
+        # Last, because people see the end of a long log.
         for line in self.missed():
             console.print(line, style="red", markup=False, soft_wrap=True)
         return 0 if self.ok else 1
 
     def missed(self) -> list[str]:
-        """What is wrong with the figures, a line each; nothing when every goal holds."""
+        """Return a line for each missed goal."""
         if not self.rows:
             return ["missed: nothing was measured"]
         return [
@@ -143,7 +143,7 @@ class Report:
 
 
 def machine() -> str:
-    """Processor, cores, memory, system and Python, in words."""
+    """Describe processor, cores, memory, system and Python."""
     processor = platform.processor() or platform.machine()
     with_name = Path("/proc/cpuinfo")
     if with_name.exists():
@@ -156,9 +156,9 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The short commit, with `+` when the working tree differs from it; `unknown` outside git.
+    """Return the short commit, with `+` for a changed working tree; `unknown` outside git.
 
-    A page that a run wrote from its reports makes none of the next run's differ.
+    Pages that runs write from their reports do not count as changes.
     """
     try:
         short = _git("rev-parse", "--short", "HEAD")

@@ -33,7 +33,7 @@ from benchmarks.retrieval.sets import (
 )
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.indexing import IngestLimits
+from docwell.config import IngestLimits
 from docwell.models import Passage
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope

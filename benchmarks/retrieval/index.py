@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.config import IngestLimits
+from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
 from docwell.models import (
     DocumentRecord,

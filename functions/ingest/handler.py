@@ -1,4 +1,4 @@
-"""S3 notifications through SQS: for each key, make the index match the bucket."""
+"""The ingest function: SQS messages, most of them S3 notifications."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from docwell.ingest.events import handle_record
+from docwell.ingest.events import Delivery, handle_delivery
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.wiring import ingest as wiring
 
@@ -18,13 +19,17 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
-    """Process a batch; what failed is reported by message id and comes again, the rest is done."""
+    """Process a batch. Return the ids of the messages that failed: SQS delivers only these again."""
     record_cold_start()
     settings, pipelines = wiring.ingest_settings(), wiring.ingest()
 
-    def process(record: Any) -> None:
-        remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used
-        delay = wiring.source_queue(record.event_source_arn).delay
-        handle_record(pipelines, record, settings.max_receives, remaining_s, delay)
+    def remaining_s() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000
+
+    def process(record: SQSRecord) -> None:
+        receives, queue = int(record.attributes.approximate_receive_count or 1), record.event_source_arn
+        last = receives >= settings.max_receives
+        delivery = Delivery(record.message_id, record.receipt_handle, record.body, receives, last)
+        handle_delivery(pipelines, delivery, remaining_s, wiring.source_queue(queue).delay)
 
     return process_partial_response(event, process, processor, context=context)

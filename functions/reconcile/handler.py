@@ -1,6 +1,6 @@
-"""Keep bucket, ledger and index equal on a schedule, and change from one pipeline to the next when asked.
+"""The reconcile function: compares bucket, ledger and index on a schedule, and changes pipelines on request.
 
-`{"action": "reconcile", "dry_run": false, "force": false}`, which is also what any other event means, or
+Events: `{"action": "reconcile", "dry_run": false, "force": false}`, which is the default, or
 `{"action": "reindex", "step": "start" | "status" | "switch" | "abort", "force": false}`.
 """
 
@@ -19,9 +19,12 @@ from docwell.wiring import reconcile as wiring
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Do what the event asks for; the answer is what `docwell reconcile` and `docwell reindex` print."""
+    """Do what the event asks for, and return what `docwell reconcile` or `docwell reindex` prints."""
     record_cold_start()
-    remaining_s = lambda: context.get_remaining_time_in_millis() / 1000  # noqa: E731 - said where it is used
+
+    def remaining_s() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000
+
     force, dry_run = bool(event.get("force")), bool(event.get("dry_run"))
     if event.get("action") == "reindex":
         return wiring.reindex().run(str(event.get("step", "status")), remaining_s, force=force)
@@ -31,6 +34,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         wiring.reindex().tidy(remaining_s)
         if complete:
             record_drift({kind: sum(report.drift[kind] for report in reports) for kind in Drift})
-            record_documents(reports[0].documents)  # the pipeline that answers: one being built comes after it
+            record_documents(reports[0].documents)  # the active pipeline; one that is being built comes after it
     logger.info("reconciled", extra={"reports": [asdict(report) | {"found": None} for report in reports]})
     return {"complete": complete, "pipelines": [asdict(report) for report in reports]}

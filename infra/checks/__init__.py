@@ -1,1 +1,0 @@
-"""What can be known of the templates without an AWS account (`make infra`)."""

@@ -1,7 +1,7 @@
-"""``python -m infra.checks``: every check of the templates that needs no AWS account.
+"""``python -m infra.checks``: run all checks of the templates that need no AWS account.
 
-Writes `build/reports/infra.json`; exits 0 only when nothing is found. What is right to ignore is suppressed
-beside its resource, with the reason.
+Writes `build/reports/infra.json` and exits with 0 only when there are no findings. The templates suppress accepted
+findings at the resource, with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ console = Console()
 
 
 def check(find: Callable[[], list[str]]) -> list[str]:
-    """What a checker found; one that cannot work has found that."""
+    """Return a checker's findings. A checker that fails is a finding."""
     try:
         return find()
     except StepError as error:
@@ -38,7 +38,7 @@ def check(find: Callable[[], list[str]]) -> list[str]:
 
 
 def tests() -> list[str]:
-    """The tests of the templates that fail."""
+    """Return the failed tests of the templates."""
     files = [str(path) for pattern in TESTS for path in sorted((ROOT / "tests").glob(pattern))]
     arguments = ["-p", "no:cacheprovider", *files]
     suite = pytest_results.run("the tests of the templates", arguments, TEST_RESULTS, quiet=True)
@@ -51,7 +51,7 @@ def tests() -> list[str]:
 
 
 def main() -> int:
-    """The checkers side by side; what they found is printed before the table."""
+    """Run the checkers in parallel and print their findings before the table."""
     report = Report("infra")
     try:
         with console.status("the checkers"):
@@ -75,7 +75,7 @@ def main() -> int:
         for line in found:
             console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)
     if tools.has_node():
-        report.add("cdk-nag: values known at deployment alone", len(unreadable), "not judged")
+        report.add("cdk-nag: values known only at deployment", len(unreadable), "not judged")
     else:
         report.add("cdk-nag: not run, needs node and npm", 0, "findings")
     return report.finish()

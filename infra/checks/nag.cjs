@@ -1,11 +1,11 @@
-// cdk-nag's rules over plain CloudFormation templates, without an account and without the network.
-// Usage: node nag.cjs TEMPLATE... with NODE_PATH at the folder of cdk-nag; prints findings as JSON lines.
+// Run cdk-nag's rules over plain CloudFormation templates, without an account or the network.
+// Usage: node nag.cjs TEMPLATE... with NODE_PATH at the folder of cdk-nag. Prints findings as JSON lines.
 const path = require("node:path");
 const { App, Aspects, Stack } = require("aws-cdk-lib");
 const { CfnInclude } = require("aws-cdk-lib/cloudformation-include");
 const { AwsSolutionsChecks, NagReportFormat, ServerlessChecks } = require("cdk-nag");
 
-// Collects what the rules say in place of the CDK's own annotations.
+// Collects the rules' findings in place of the CDK's annotations.
 class Collector {
   constructor(template) {
     this.template = template;
@@ -41,7 +41,7 @@ for (const file of process.argv.slice(2)) {
   try {
     app.synth();
   } catch (error) {
-    // Findings are errors to the CDK too; they were collected.
+    // The CDK reports the collected findings as an error too.
     if (!/Found errors/.test(error.message)) throw error;
   }
 }

@@ -1,7 +1,7 @@
 """Write templates as plain CloudFormation, in JSON: `to_cloudformation.py FOLDER TEMPLATE...`.
 
-Run by the Python of the SAM CLI, whose own translator does it; nothing is asked of AWS. What SAM makes of a
-resource gets that resource's Metadata, so that a suppression beside the resource holds for all of it.
+The SAM CLI's Python runs it, for SAM's translator. It does not call AWS. Resources that SAM generates get the
+Metadata of their source, so that its suppressions apply to them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
 
 
 def plain(template: dict[str, Any]) -> dict[str, Any]:
-    """The template as CloudFormation sees it after the transform."""
+    """Return the template after SAM's transform."""
     if "Transform" not in template:
         return template
     sources = {}
@@ -29,7 +29,7 @@ def plain(template: dict[str, Any]) -> dict[str, Any]:
         if resource["Type"].startswith("AWS::Serverless::"):
             sources[name] = resource.get("Metadata", {})
             properties = resource["Properties"]
-            # What `sam package` would put there.
+            # As `sam package` would.
             for folder in ("CodeUri", "ContentUri"):
                 if folder in properties:
                     properties[folder] = ARTIFACT
@@ -50,7 +50,7 @@ def main(folder: Path, templates: list[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in templates:
         content = plain(yaml_parse(path.read_text()))
-        # A date that YAML made of a version is a text to CloudFormation.
+        # YAML reads a version such as 2012-10-17 as a date; CloudFormation wants text.
         (folder / f"{path.stem}.template.json").write_text(json.dumps(content, indent=1, default=str))
 
 

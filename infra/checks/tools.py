@@ -1,4 +1,4 @@
-"""The checkers, each in an environment of its own, and what each of them finds."""
+"""Run the checkers, each in its own environment, and return their findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BIN = Path(sys.executable).parent
 
 
 def prepare() -> None:
-    """Make sure of the SAM CLI, checkov and, where there is npm, cdk-nag. Raises `StepError`."""
+    """Install the SAM CLI, checkov and, if npm exists, cdk-nag. Raises `StepError`."""
     environment(SAM.parents[1], LOCK)
     environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
     if not has_node():
@@ -39,18 +39,18 @@ def prepare() -> None:
 
 
 def has_node() -> bool:
-    """Whether cdk-nag, which is a JavaScript package, can run here."""
+    """Return whether cdk-nag, a JavaScript package, can run here."""
     return shutil.which("node") is not None and shutil.which("npm") is not None
 
 
 def sam_validate() -> list[str]:
-    """What SAM finds in the main template; its lint has not all of the rules that `cfn_lint` asks for."""
+    """Return SAM's findings in the main template. Its lint lacks some of the rules of `cfn_lint`."""
     done = _run([str(SAM), "validate", "--lint"])
     return [_end(done)] if done.returncode else []
 
 
 def cfn_lint() -> list[str]:
-    """What cfn-lint finds in all templates, information included."""
+    """Return cfn-lint's findings in all templates, information included."""
     command = [str(_BIN / "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--"]
     done = _run([*command, *map(str, TEMPLATES)])
     found = [line.removeprefix(f"{ROOT}/") for line in done.stdout.splitlines() if line.count(":") > 1]
@@ -60,7 +60,7 @@ def cfn_lint() -> list[str]:
 
 
 def checkov() -> list[str]:
-    """What checkov finds in all templates; what is suppressed beside its resource does not count."""
+    """Return checkov's findings in all templates, without suppressed ones."""
     command = [str(CHECKOV), "--framework", "cloudformation", "--quiet", "--compact", "--output", "json"]
     done = _run([*command, *(part for path in TEMPLATES for part in ("--file", str(path)))])
     try:
@@ -68,7 +68,7 @@ def checkov() -> list[str]:
     except ValueError:
         raise StepError(f"checkov failed:\n{_end(done)}") from None
     if answer["summary"]["passed"] == 0:
-        raise StepError("checkov looked at nothing")
+        raise StepError("checkov checked nothing")
     problems = answer["results"].get("failed_checks", [])
     unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
     return unread + [
@@ -79,9 +79,9 @@ def checkov() -> list[str]:
 
 
 def cdk_nag(unreadable: list[str]) -> list[str]:
-    """What cdk-nag's AWS Solutions and Serverless rules find in all templates, after SAM's transform.
+    """Return the findings of cdk-nag's AWS Solutions and Serverless rules, after SAM's transform.
 
-    Rules that cannot judge a resource, since a value is known at deployment alone, are added to `unreadable`.
+    Add to `unreadable` the rules that need a value known only at deployment.
     """
     folder = _BUILD / "cloudformation"
     shutil.rmtree(folder, ignore_errors=True)
@@ -95,12 +95,12 @@ def cdk_nag(unreadable: list[str]) -> list[str]:
         raise StepError(f"cdk-nag failed:\n{_end(done)}")
     findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
     if not any(one["kind"] == "suppressed" for one in findings):
-        raise StepError("cdk-nag looked at nothing")
-    unreadable += [_told(one) for one in findings if one["kind"] == "unreadable"]
-    return [_told(one) for one in findings if one["kind"] == "finding"]
+        raise StepError("cdk-nag checked nothing")
+    unreadable += [_line(one) for one in findings if one["kind"] == "unreadable"]
+    return [_line(one) for one in findings if one["kind"] == "finding"]
 
 
-def _told(finding: dict[str, str]) -> str:
+def _line(finding: dict[str, str]) -> str:
     return f"{finding['template']}: {finding['resource']}: {finding['rule']} {finding['text']}"
 
 

@@ -1,6 +1,6 @@
-"""``python -m infra.container``: build the functions, weigh them, run them in their containers, report.
+"""``python -m infra.container``: build the functions, measure their size, and test them in containers.
 
-Writes `build/reports/container.json`; exits 0 only when every goal holds.
+Writes `build/reports/container.json`. Exits with 0 only when every goal holds. See docs/containers.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from infra.container import packages, pytest_results, sam
 from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "container-tests.xml"
-# Lambda allows 250 with everything; what is left is for a larger model.
+# Lambda allows 250. The rest is for a larger model.
 MOST_MEGABYTES = 200
 LARGEST = 8
 
@@ -22,7 +22,7 @@ console = Console()
 
 
 def add_sizes(report: Report) -> None:
-    """What the zip with its layers and the image weigh."""
+    """Report the sizes of the zip with its layers, and of the image."""
     parts = {name: packages.folder_megabytes(sam.BUILD / name) for name in packages.QUERY}
     limit = f"<= {MOST_MEGABYTES}"
     report.add("query function with its layers, unzipped", sum(parts.values()), "MB", limit)
@@ -36,8 +36,8 @@ def add_sizes(report: Report) -> None:
 
 
 def add_tests(report: Report) -> None:
-    """Run `tests/container`; properties that tests record as `metric (unit)` become rows. Raises `StepError`."""
-    # Properties of a test are not part of the newer schema.
+    """Run `tests/container`. A test's properties named `metric (unit)` become rows. Raises `StepError`."""
+    # The newer schema has no properties of a test.
     arguments = ["-o", "junit_family=xunit1", "tests/container"]
     environment = {"DOCWELL_CONTAINER": "1"}
     suite = pytest_results.run("the container tests", arguments, TEST_RESULTS, environment=environment)
@@ -50,7 +50,7 @@ def add_tests(report: Report) -> None:
 
 
 def main() -> int:
-    """Every step in turn; a failed one is named with what to do."""
+    """Run every step in order. Stop at a failure and print its advice."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     report = Report("container")
     steps = {"prepare": sam.prepare, "sam validate --lint": sam.validate, "sam build": sam.build}

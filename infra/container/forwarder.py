@@ -1,7 +1,7 @@
-"""Servers that listen on 127.0.0.1 alone, made reachable for containers of this machine.
+"""Make servers on 127.0.0.1 reachable from containers on this machine.
 
-A container's 127.0.0.1 is itself. Docker's bridge has an address of this machine that only containers (and this
-machine) reach, so a forwarder listens there, on the same ports; nothing of the stack is opened to a network.
+A container's 127.0.0.1 is the container itself. The forwarder listens on the same ports of the address of Docker's
+bridge, which only this machine and its containers reach.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from infra.container.sam import StepError
 from infra.local.names import HOST
 
 _PIECE = 65_536
+_ROUNDS = 10
 
 
 def bridge_address() -> str:
-    """Where containers reach this machine. Raises `StepError` when Docker does not say."""
+    """Return the address of this machine on Docker's bridge. Raises `StepError`."""
     template = "{{(index .IPAM.Config 0).Gateway}}"
     command = ["docker", "network", "inspect", "bridge", "--format", template]
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     if done.returncode or not done.stdout.strip():
-        raise StepError(f"Docker names no address of its bridge network: {done.stderr.strip()}")
+        raise StepError(f"Docker reports no address for its bridge network: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
 @contextmanager
 def forwarded(address: str, ports: Iterable[int]) -> Iterator[None]:
-    """Pass connections to `address`, on each port, on to 127.0.0.1 while the block runs.
+    """Forward connections from each port of `address` to 127.0.0.1 while the block runs.
 
     Raises:
-        StepError: a port cannot be listened on there.
+        StepError: the forwarder cannot listen on a port.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -45,8 +46,8 @@ def forwarded(address: str, ports: Iterable[int]) -> Iterator[None]:
                 servers.append(asyncio.run_coroutine_threadsafe(_listen(address, port), loop).result())
             except OSError as error:
                 raise StepError(
-                    f"cannot listen on {address}:{port}, where containers would reach the local stack: {error}. "
-                    "A Docker that runs in a machine of its own does not have its bridge here: give an address of "
+                    f"cannot listen on {address}:{port}, where containers reach the local stack: {error}. "
+                    "If Docker runs in a virtual machine, its bridge is not on this machine: give an address of "
                     'this machine that containers reach, ARGS="--address 192.168.1.7"'
                 ) from None
         yield
@@ -58,20 +59,23 @@ def forwarded(address: str, ports: Iterable[int]) -> Iterator[None]:
 
 
 async def _end(servers: Iterable[asyncio.Server]) -> None:
-    """Listen no more, and cut what is still open."""
+    """Stop listening and close all connections."""
     for server in servers:
         server.close()
-    open_ones = asyncio.all_tasks() - {task for task in (asyncio.current_task(),) if task}
-    for task in open_ones:
-        task.cancel()
-    await asyncio.gather(*open_ones, return_exceptions=True)
+    # A connection that was accepted just now becomes a task some rounds of the loop later.
+    for _ in range(_ROUNDS):
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 async def _listen(address: str, port: int) -> asyncio.Server:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there_reader, there_writer = await asyncio.open_connection(HOST, port)
-        except OSError:  # the part is being started again: as a closed port would be
+        except OSError:  # the part restarts: act as a closed port
             writer.close()
             return
         try:
@@ -88,4 +92,4 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while piece := await reader.read(_PIECE):
             writer.write(piece)
             await writer.drain()
-        writer.write_eof()  # the other direction may still have an answer to carry
+        writer.write_eof()  # keep the other direction open for the answer

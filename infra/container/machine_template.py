@@ -1,4 +1,4 @@
-"""The built template with addresses of this machine, for `sam local`."""
+"""Write the built template with this machine's addresses, for `sam local`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction
 def write(
     variables: Mapping[str, Mapping[str, str]], *, timeout_s: int | None = None, ingest_image: str | None = None
 ) -> Path:
-    """Write it beside the built one, whose paths are relative; gives its path.
+    """Write the template next to the built one, whose paths are relative. Return its path.
 
-    `variables` are each function's, by its logical name, over the template's: `sam local` drops those of its
-    `--env-vars` that a template does not declare, and AWS_ENDPOINT_URL is no business of the real one.
+    `variables` maps a function's logical name to environment variables. They go into the template because
+    `sam local` drops variables of `--env-vars` that the template does not declare.
     """
     template = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())
     template["Globals"]["Function"].pop("VpcConfig")  # sam cannot resolve the nested stack's subnets
@@ -35,5 +35,5 @@ def write(
 
 
 def overrides(chroma: str, ollama: str) -> list[str]:
-    """Options of `sam local`: both servers exist, so that the template makes none."""
+    """Return options of `sam local` that name both servers, so that the template creates none."""
     return ["--parameter-overrides", f"ChromaUrl={chroma}", f"OllamaUrl={ollama}"]

@@ -1,6 +1,6 @@
-"""``python -m infra.container.on_stack invoke FUNCTION EVENT | start-api``: the built functions on the stack.
+"""``python -m infra.container.on_stack invoke FUNCTION EVENT | start-api``: run built functions on `make up`.
 
-`sam local` runs them in containers; S3, SQS, DynamoDB, Chroma and the language model are those of `make up`.
+`sam local` runs them in containers. S3, SQS, DynamoDB, Chroma and the language model are those of `make up`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FUNCTIONS = {
 EVENTS = sam.ROOT / "tests" / "events"
 DEFAULT_DATA = sam.ROOT / ".docwell"
 DEFAULT_PORT = 3000
-# What lies in containers elsewhere than here.
+# Containers have their own path for these.
 _INSIDE = {"DOCWELL_MODEL_DIR"}
 _OUTSIDE = ("DOCWELL_", "POWERTOOLS_", "AWS_ENDPOINT_URL")
 _STOP_S = 30.0
@@ -44,7 +44,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def running_stack(data: Path) -> Stack:
-    """The stack of `make up`. Raises `StepError` when none answers."""
+    """Return the stack of `make up`. Raises `StepError` when none answers."""
     stack = Stack.read(data)
     if stack is None or not answers(f"{stack.gateway}{READY_PATH}", 5):
         raise sam.StepError(
@@ -54,7 +54,7 @@ def running_stack(data: Path) -> Stack:
 
 
 def event_file(name: str) -> Path:
-    """An event of tests/events by its name, or any file. Raises `StepError` when there is none."""
+    """Return an event of tests/events by its name, or any file. Raises `StepError`."""
     for path in (EVENTS / f"{name}.json", Path(name)):
         if path.is_file():
             return path
@@ -64,9 +64,9 @@ def event_file(name: str) -> Path:
 
 @contextmanager
 def reachable(stack: Stack, address: str | None) -> Iterator[list[str]]:
-    """Make the stack reachable for containers while the block runs.
+    """Make the stack reachable from containers while the block runs.
 
-    Gives the options of `sam local`. Raises `StepError`.
+    Yields the options of `sam local`. Raises `StepError`.
     """
     address = address or forwarder.bridge_address()
 
@@ -91,14 +91,14 @@ def reachable(stack: Stack, address: str | None) -> Iterator[list[str]]:
 
 
 def let_in(stack: Stack) -> None:
-    """Give the one who asks under `sam local`, where nobody has a key, every collection of this stack."""
+    """Grant every collection of this stack to the principal of `sam local`, which has no authorizer."""
     admin = PrincipalAdmin(stack.client("dynamodb"), stack.principals_table)
     if admin.add(Grant(SAM_LOCAL.id, None, label="sam local")):
-        console.print(f"{SAM_LOCAL.id} may read every collection of this stack from now on")
+        console.print(f"{SAM_LOCAL.id} can now read every collection of this stack")
 
 
 def image_for_sam() -> None:
-    """The ingest image with another user: `sam` puts its emulator into it as the image's own, who may not."""
+    """Build the ingest image with root as its user: `sam` adds its emulator as that user."""
     command = ["docker", "build", "--quiet", "--tag", _INGEST_IMAGE, "-"]
     content = f"FROM {sam.INGEST_IMAGE}\nUSER root\n"
     done = subprocess.run(command, input=content, text=True, capture_output=True, check=False)
@@ -107,7 +107,7 @@ def image_for_sam() -> None:
 
 
 def invoke(stack: Stack, function: str, event: Path, address: str | None) -> int:
-    """One event; the answer on standard output, the function's log on standard error. 1: the function failed."""
+    """Call a function with one event. Print the answer to stdout, the log to stderr. Return 1 if it failed."""
     with reachable(stack, address) as options:
         command = [str(sam.SAM), "local", "invoke", FUNCTIONS[function], "--event", str(event), *options]
         done = subprocess.run(
@@ -119,12 +119,12 @@ def invoke(stack: Stack, function: str, event: Path, address: str | None) -> int
         console.print(f"[red]no answer[/] {done.stdout}")
         return 1
     print(json.dumps(_readable(answer), indent=2, ensure_ascii=False))
-    # sam's own exit status is 0 also when the handler raised or ran out of time.
+    # sam exits with 0 even when the handler raised or timed out.
     return int(done.returncode or (isinstance(answer, dict) and "errorMessage" in answer))
 
 
 def _readable(answer: object) -> object:
-    """The body of an HTTP answer as what it says; headers once."""
+    """Return an HTTP answer with its JSON body decoded and each header once."""
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return answer
     body = answer["body"]
@@ -136,10 +136,10 @@ def _readable(answer: object) -> object:
 
 
 def start_api(stack: Stack, port: int, address: str | None) -> int:
-    """The API until Ctrl-C."""
+    """Serve the API until Ctrl-C."""
     with reachable(stack, address) as options:
         command = [str(sam.SAM), "local", "start-api", "--port", str(port), "--warm-containers", "LAZY", *options]
-        # In a session of its own: sam removes its containers on SIGTERM, and a Ctrl-C would reach it twice.
+        # In a separate session, so that Ctrl-C does not reach sam twice. It removes its containers on SIGTERM.
         server = subprocess.Popen(command, cwd=sam.ROOT, env=sam.variables(), start_new_session=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -166,7 +166,7 @@ def _announce(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit status."""
+    """Run one command. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.container.on_stack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)

@@ -1,4 +1,4 @@
-"""The packages of the functions, made without Docker or SAM where that is possible, and what anything weighs."""
+"""Build the functions' packages, where possible without Docker and SAM, and measure their sizes."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pathlib import Path
 from infra.container import sam
 
 MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
-# What SAM zips, and the folder whose Makefile builds it.
+# The folder whose Makefile builds each zip.
 ZIPS = {
     "QueryFunction": "functions/query",
     "ReconcileFunction": "functions/reconcile",
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }
-# The zip function that answers questions, with its layers: Lambda counts them together.
+# The query function with its layers: Lambda counts them together.
 QUERY = ("QueryFunction", "DocwellLayer", "EmbedderLayer")
 
 
 def build_zip(name: str, folder: Path) -> None:
-    """Put into a new folder what SAM zips as `name`, by the command that SAM runs. Raises `StepError`."""
+    """Build the content of a zip in a new folder, with the command that SAM runs. Raises `StepError`."""
     folder.mkdir(parents=True)
     _run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", f"build-{name}"], {"ARTIFACTS_DIR": str(folder)})
 
 
 def build_image_folder(folder: Path) -> None:
-    """Put into a new folder what the ingest image adds to its base, by the scripts that its Dockerfile runs.
+    """Build what the ingest image adds to its base in a new folder, with the scripts of its Dockerfile.
 
-    Bytecode is this Python's: of one that is not 3.13, some MB more or less. Raises `StepError`.
+    The bytecode is this Python's, which may be some MB more or less than 3.13's. Raises `StepError`.
     """
     _run(["scripts/install-for-lambda", "functions/ingest/requirements.txt", str(folder)])
     shutil.copytree(sam.ROOT / "layers/embedder/model", folder / "model")
@@ -46,24 +46,24 @@ def build_image_folder(folder: Path) -> None:
 
 
 def package_folders(built: Path) -> list[Path]:
-    """The folders whose entries are packages, in what the zips and layers of `QUERY` were built into."""
+    """Return the folders of the query function's zips whose entries are packages."""
     layer = built / "EmbedderLayer"
     return [built / "QueryFunction", built / "DocwellLayer" / "python", layer / "python", layer / "embedder"]
 
 
 def folder_megabytes(folder: Path) -> float:
-    """The bytes of all files in a folder, as Lambda counts an unzipped package."""
+    """Return the size of all files in a folder, as Lambda counts an unzipped package."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / MEGABYTE
 
 
 def image_megabytes(image: str) -> float:
-    """The size of a local image, base included."""
+    """Return the size of a local image, base included."""
     command = ["docker", "image", "inspect", "--format", "{{.Size}}", image]
     return int(subprocess.check_output(command, text=True)) / MEGABYTE
 
 
 def packages_megabytes(folders: Iterable[Path]) -> dict[str, float]:
-    """What each package weighs, the largest first; its record and its libraries (`numpy.libs`) count to it."""
+    """Return each package's size, the largest first, with its metadata and libraries (`numpy.libs`)."""
     found: dict[str, float] = defaultdict(float)
     for entry in (entry for folder in folders for entry in folder.iterdir()):
         size = folder_megabytes(entry) if entry.is_dir() else entry.stat().st_size / MEGABYTE

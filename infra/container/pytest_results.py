@@ -1,4 +1,4 @@
-"""Tests run by a command of this repository, and what became of them."""
+"""Run tests from a command of this repository and read their results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def run(
     environment: Mapping[str, str] | None = None,
     quiet: bool = False,
 ) -> ET.Element:
-    """Run pytest; gives the `testsuite` of its JUnit file, which is kept at `results`.
+    """Run pytest and return the `testsuite` of its JUnit file at `results`.
 
-    `what` names the tests for people; `environment` is added to this process's own.
+    `what` names the tests in the error. `environment` is added to this process's own.
 
     Raises:
         StepError: no test ran.
@@ -37,7 +37,7 @@ def run(
         stderr=subprocess.DEVNULL if quiet else None,
         check=False,
     )
-    # pytest wrote the file just now.
+    # The file is safe to parse: pytest wrote it.
     suite = ET.parse(results).getroot().find("testsuite") if results.exists() else None  # noqa: S314
     if suite is None or not int(suite.get("tests", 0)):
         raise StepError(f"{what} did not run")

@@ -1,4 +1,4 @@
-"""Docker, the base image and the SAM CLI: made ready, then used to check and build `template.yaml`."""
+"""Prepare Docker, the base image and the SAM CLI, then check and build `template.yaml`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".aws-sam" / "build"
 BUILT_TEMPLATE = BUILD / "template.yaml"
 BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
-# `sam build` names an image after its function, in small letters.
+# `sam build` names an image after its function, in lower case.
 INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LOCK = ROOT / "requirements" / "sam.txt"
@@ -25,13 +25,13 @@ _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 
 class StepError(Exception):
-    """A step did not work; the message says what to do."""
+    """A step failed. The message says what to do."""
 
 
 def variables() -> dict[str, str]:
-    """The environment of `sam`: no telemetry, and no AWS account.
+    """Return the environment of `sam`: no telemetry and no AWS account.
 
-    Credentials are left out because sam would check them over the network, for up to 10 s at each call.
+    sam would check credentials over the network, for up to 10 s at each call.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     if "AWS_CA_BUNDLE" in os.environ:
@@ -46,15 +46,15 @@ def variables() -> dict[str, str]:
 
 
 def prepare() -> None:
-    """Make sure of the embedding model, Docker, the base image and the SAM CLI. Raises `StepError`."""
+    """Prepare Docker, the base image and the SAM CLI. Raises `StepError`, also without the embedding model."""
     if not _MODEL.exists():
-        raise StepError("there is no embedding model to pack: run `make model` first")
+        raise StepError("there is no embedding model to package: run `make model` first")
     _run([str(ROOT / "scripts" / "base-image")])
     environment(SAM.parents[1], LOCK)
 
 
 def environment(folder: Path, lock: Path) -> None:
-    """A Python environment that holds exactly the lock; quick when nothing changed. Raises `StepError`."""
+    """Install exactly the lock into a Python environment; quick when nothing changed. Raises `StepError`."""
     if is_current(folder, lock):
         return
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -67,7 +67,7 @@ def environment(folder: Path, lock: Path) -> None:
 
 
 def validate() -> None:
-    """Check the template, as CloudFormation and as SAM. Raises `StepError`."""
+    """Check the template with SAM. Raises `StepError`."""
     _run([str(SAM), "validate", "--lint"])
 
 
@@ -80,19 +80,19 @@ def build() -> None:
 
 
 def build_if_changed() -> None:
-    """Build unless what is there was built from these very files. Raises `StepError`."""
+    """Build unless the last build used the same files. Raises `StepError`."""
     built = _BUILT_FROM.exists() and _BUILT_FROM.read_text() == _sources_digest()
     if not built or not BUILT_TEMPLATE.exists() or not has_image(INGEST_IMAGE):
         build()
 
 
 def has_image(name: str) -> bool:
-    """Whether Docker has an image of that name."""
+    """Return whether Docker has an image of that name."""
     return not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
 
 
 def _sources_digest() -> str:
-    """Of what a build is made from: code, locks, scripts, templates and the model's manifest."""
+    """Return the digest of a build's sources: code, locks, scripts, templates and the model's manifest."""
     folders = (ROOT / name for name in ("functions", "layers", "scripts"))
     paths = {path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts}
     paths -= {path for path in paths if path.is_relative_to(_MODEL.parent)}
@@ -104,7 +104,7 @@ def _sources_digest() -> str:
 
 
 def _run(command: list[str]) -> None:
-    """Run quietly; the end of what it said is shown only when it fails."""
+    """Run quietly. Raise `StepError` with the end of the output when the command fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""`python -m infra.dashboards` writes dashboards and saved queries; with `--check` it only compares."""
+"""``python -m infra.dashboards``: write dashboards and saved queries; with `--check`, only compare."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")
 
 
 def made() -> dict[Path, str]:
-    """Each file as the description makes it. Raises `ValueError` when the template's marks are missing."""
+    """Return each file with its new content. Raises `ValueError` if the template lacks the marks."""
     template = TEMPLATE.read_text()
     before, begin, rest = template.partition(cloudwatch.BEGIN)
     _, end, after = rest.partition(cloudwatch.END)
@@ -42,7 +42,7 @@ def made() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Exit status: 0 the files are as the description makes them, 1 `--check` found one that is not."""
+    """Write the files. Return 1 if `--check` found an outdated one, else 0."""
     parser = argparse.ArgumentParser(prog="python -m infra.dashboards", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check

@@ -1,4 +1,4 @@
-"""The description as CloudFormation: a dashboard, and a query definition for each saved query."""
+"""Write the dashboard and a query definition for each saved query as CloudFormation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from infra.dashboards.parts import COLUMNS, PANEL_HEIGHT, Formula, Graph, Line, SavedQuery, Section, Table, places
 
-BEGIN = "  # --- from here to the next mark written by `make dashboards`, see infra/dashboards ---\n"
-END = "  # --- end of what `make dashboards` writes ---\n"
+BEGIN = "  # --- `make dashboards` writes from here to the next mark, see infra/dashboards ---\n"
+END = "  # --- `make dashboards` writes up to here ---\n"
 
 _HEADING_HEIGHT = 2
 _AXIS = {
@@ -22,7 +22,7 @@ _AXIS = {
 
 
 def resources(sections: Iterable[Section], queries: Iterable[SavedQuery], alarms: Iterable[str]) -> str:
-    """YAML of the resources, indented to stand under `Resources:`. `alarms` are logical names of alarms."""
+    """Return YAML of the resources, indented for `Resources:`. `alarms` are logical names of alarms."""
     widgets = ",\n".join(json.dumps(one, separators=(", ", ": ")) for one in _widgets(sections, alarms))
     body = f'{{"periodOverride": "inherit", "start": "-PT12H", "widgets": [\n{widgets}\n]}}'
     dashboard = f"""  Dashboard:

@@ -1,4 +1,4 @@
-"""What docwell's dashboard shows: top to bottom the questions of somebody who runs it."""
+"""docwell's dashboard, top to bottom: the questions of an operator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from infra.dashboards.parts import (
 
 _FUNCTIONS = ("Query", "Ingest", "Reconcile")
 _DRIFT = ("Missing", "Stale", "Orphan", "Duplicate", "Lost", "Stuck")
-# Label by metric: DocumentsRejected counts refusals as they happen, DocumentsRejectedNow what stands refused.
+# Metric by label. DocumentsRejected counts rejections, DocumentsRejectedNow the documents in that status.
 _DOCUMENTS = {
     "indexed": "DocumentsIndexed",
     "pending": "DocumentsPending",
@@ -39,44 +39,44 @@ def _percentiles(title: str, metric: Metric) -> Graph:
 
 UP = Section(
     "Is it up?",
-    "Requests that failed, functions that failed or were held back, callers that were turned away.",
+    "Failed requests, failed or throttled functions, rejected callers.",
     (
         Graph(
             "Requests",
             (
                 Line(of_api("Count"), "all"),
-                Line(of_api("4XXError"), "the caller's fault (4xx)"),
-                Line(of_api("5XXError"), "our fault (5xx)"),
+                Line(of_api("4XXError"), "client errors (4xx)"),
+                Line(of_api("5XXError"), "server errors (5xx)"),
             ),
         ),
         Graph(
             "Failed questions",
             (
-                Line(of_service("query", "Problems"), "answered with a problem of ours"),
-                Line(of_service("query", "Overloads"), "model host spared"),
+                Line(of_service("query", "Problems"), "server errors"),
+                Line(of_service("query", "Overloads"), "model host overloaded"),
             ),
         ),
         Graph(
-            "Turned away",
+            "Rejected callers",
             (
-                Line(of_service("query", "QuotaRejections"), "quota used up"),
-                Line(of_service("query", "Unauthenticated"), "nobody known"),
+                Line(of_service("query", "QuotaRejections"), "over quota"),
+                Line(of_service("query", "Unauthenticated"), "unauthenticated"),
             ),
         ),
         Graph("Function errors", tuple(Line(of_function(one, "Errors"), one.lower()) for one in _FUNCTIONS)),
         Graph("Throttled", tuple(Line(of_function(one, "Throttles"), one.lower()) for one in _FUNCTIONS)),
         Graph(
-            "Running at once",
+            "Concurrent executions",
             tuple(Line(of_function(one, "ConcurrentExecutions"), one.lower(), "Maximum") for one in _FUNCTIONS),
         ),
-        Table("Problems by kind", queries.PROBLEMS),
+        Table("Errors by kind", queries.PROBLEMS),
         Table("Bugs by place", queries.BUGS),
     ),
 )
 
 RIGHT = Section(
     "Is it right?",
-    "Index equal to bucket; answers from the model, from whole prompts, borne out by their passages.",
+    "Whether the index equals the bucket, and whether the passages support the answers.",
     (
         Graph(
             "Drift: bucket, ledger and index differ",
@@ -92,26 +92,26 @@ RIGHT = Section(
                 Line(of_answers("Fallbacks"), "fallbacks", hidden=True),
                 Line(of_answers("QueryLatency"), "answers", "SampleCount", hidden=True),
                 Formula("100 * m1 / m3", "refused"),
-                Formula("100 * m2 / m3", "without the model"),
+                Formula("100 * m2 / m3", "fallbacks without the model"),
             ),
             "percent",
         ),
         Graph(
             "Prompts",
             (
-                Line(of_answers("TruncatedPrompts"), "cut by the model host"),
-                Line(of_answers("DroppedPassages"), "passages that did not fit"),
+                Line(of_answers("TruncatedPrompts"), "truncated by the model host"),
+                Line(of_answers("DroppedPassages"), "dropped passages"),
             ),
         ),
         Graph(
-            "Doubtful content",
+            "Suspicious content",
             (
-                Line(of_answers("UnsupportedSentences"), "sentences without support"),
-                Line(of_answers("SuspiciousPassages"), "passages that give orders"),
+                Line(of_answers("UnsupportedSentences"), "unsupported sentences"),
+                Line(of_answers("SuspiciousPassages"), "passages with instructions to the model"),
             ),
         ),
         Graph(
-            "Own token count against the model's",
+            "Error of the token count",
             (
                 Line(of_answers("TokenCountError"), "average", "Average"),
                 Line(of_answers("TokenCountError"), "p95", "p95"),
@@ -119,10 +119,10 @@ RIGHT = Section(
             "percent",
         ),
         Graph(
-            "Readers' verdicts",
+            "Feedback",
             (
                 Line(of_service("query", "Feedback"), "good", "Average", hidden=True),
-                Formula("100 * m1", "share of good ones"),
+                Formula("100 * m1", "good"),
             ),
             "percent",
             period=DAY,
@@ -134,14 +134,14 @@ RIGHT = Section(
 
 FAST = Section(
     "Is it fast?",
-    "Each stage of a question, then of a document.",
+    "The stages of a question, then of a document.",
     (
         _percentiles("Whole question", of_answers("QueryLatency")),
         _percentiles("Time to first token", of_answers("TimeToFirstToken")),
         _percentiles("Generate", of_answers("GenerateLatency")),
         _percentiles("Embed the question", of_answers("EmbedLatency")),
         _percentiles("Retrieve", of_answers("RetrieveLatency")),
-        _percentiles("As the gateway sees it", of_api("Latency")),
+        _percentiles("API Gateway latency", of_api("Latency")),
         Graph("Cold starts", tuple(Line(of_service(one.lower(), "ColdStart"), one.lower()) for one in _FUNCTIONS)),
         _percentiles("Ingest: one document or range", of_service("ingest", "IngestLatency")),
         Graph(
@@ -157,12 +157,12 @@ FAST = Section(
 
 COST = Section(
     "What does it cost?",
-    "Questions by the price file, in its currency. Hosts that stand idle are on the bill alone.",
+    "The cost of questions by the price file, in its currency. Idle hosts are not included.",
     (
-        Graph("Money by day", (Line(of_answers("Cost"), "all answers"),), "money", period=DAY),
-        Graph("Money for one answer", (Line(of_answers("Cost"), "average", "Average"),), "money"),
+        Graph("Cost per day", (Line(of_answers("Cost"), "all answers"),), "money", period=DAY),
+        Graph("Cost per answer", (Line(of_answers("Cost"), "average", "Average"),), "money"),
         Graph(
-            "Seconds by day",
+            "Seconds per day",
             (
                 Line(of_answers("ModelHostSeconds"), "model host"),
                 Line(of_answers("FunctionSeconds"), "query function"),
@@ -173,19 +173,19 @@ COST = Section(
         Graph(
             "Tokens of questions",
             (
-                Line(of_answers("PromptTokens"), "read"),
-                Line(of_answers("CompletionTokens"), "written"),
+                Line(of_answers("PromptTokens"), "prompt"),
+                Line(of_answers("CompletionTokens"), "completion"),
             ),
             stacked=True,
         ),
-        Graph("Tokens embedded", (Line(of_service("ingest", "EmbeddedTokens"), "of documents"),)),
+        Graph("Embedded tokens", (Line(of_service("ingest", "EmbeddedTokens"), "documents"),)),
         Table("Cost by principal", queries.COST_BY_PRINCIPAL),
     ),
 )
 
 READING = Section(
-    "What is it reading?",
-    "Documents by status at the end of reconcile's last pass; what waits, and what was given up.",
+    "What is it indexing?",
+    "Documents by status at the end of reconcile's last pass, the backlog, and failures.",
     (
         Graph(
             "Documents by status",
@@ -197,40 +197,40 @@ READING = Section(
             "Backlog",
             (
                 Line(of_queue("Ingest", "ApproximateNumberOfMessagesVisible"), "waiting", "Maximum"),
-                Line(of_queue("Ingest", "ApproximateNumberOfMessagesNotVisible"), "at work", "Maximum"),
+                Line(of_queue("Ingest", "ApproximateNumberOfMessagesNotVisible"), "in progress", "Maximum"),
             ),
         ),
         Graph(
             "Age of the oldest message",
-            (Line(of_queue("Ingest", "ApproximateAgeOfOldestMessage"), "waiting since", "Maximum"),),
+            (Line(of_queue("Ingest", "ApproximateAgeOfOldestMessage"), "age", "Maximum"),),
             "seconds",
         ),
         Graph(
-            "Given up",
+            "Failures",
             (
                 Line(of_queue("DeadLetter", "ApproximateNumberOfMessagesVisible"), "dead letters", "Maximum"),
-                Line(of_service("ingest", "DocumentsRejected"), "documents refused"),
-                Line(of_service("ingest", "UnknownEvents"), "messages not understood"),
+                Line(of_service("ingest", "DocumentsRejected"), "rejected documents"),
+                Line(of_service("ingest", "UnknownEvents"), "unknown messages"),
             ),
         ),
         Graph(
-            "Read",
+            "Indexed",
             (
                 Line(of_service("ingest", "PagesIngested"), "pages"),
                 Line(of_service("ingest", "ChunksIngested"), "chunks"),
             ),
         ),
         Graph(
-            "Tables: requests held back",
+            "Throttled table requests",
             tuple(
                 Line(of_table(table, f"{way}ThrottleEvents"), f"{table.lower()}, {way.lower()}")
                 for table in ("Ledger", "Principals", "Receipts")
                 for way in ("Read", "Write")
             ),
         ),
-        Table("Troubled documents", queries.TROUBLED_DOCUMENTS),
-        Table("Messages not understood", queries.UNKNOWN_EVENTS),
-        Table("Reconcile's passes", queries.PASSES),
+        Table("Documents with errors", queries.TROUBLED_DOCUMENTS),
+        Table("Unknown messages", queries.UNKNOWN_EVENTS),
+        Table("Reconcile passes", queries.PASSES),
     ),
 )
 

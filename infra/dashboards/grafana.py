@@ -1,4 +1,4 @@
-"""The description as a Grafana dashboard over its CloudWatch data source."""
+"""Write the dashboard for Grafana, over its CloudWatch data source."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from infra.dashboards.parts import COLUMNS, PANEL_HEIGHT, Formula, Graph, Line, Section, Table, places
 
 _SOURCE = {"type": "cloudwatch", "uid": "${source}"}
-# Grafana's names of units; money has none, since the currency is the price file's.
+# Grafana's names of units. Money has none, because the price file sets the currency.
 _UNITS = {"milliseconds": "ms", "seconds": "s", "percent": "percent", "money": "short", "count": "short"}
 
 
 def dashboard(sections: Iterable[Section], parameters: Mapping[str, str]) -> str:
-    """JSON to import. `parameters` are the stack's parameters that panels use, with what each is."""
+    """Return JSON to import. `parameters` are the stack's parameters in panels, with their descriptions."""
     page = {
         "title": "docwell",
         "uid": "docwell",
@@ -32,7 +32,7 @@ def dashboard(sections: Iterable[Section], parameters: Mapping[str, str]) -> str
 
 def _variables(parameters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     yield {"name": "source", "label": "Data source", "type": "datasource", "query": "cloudwatch"}
-    # `default` is the region that the data source itself is set to.
+    # `default` is the region of the data source.
     region = {"text": "default", "value": "default"}
     yield {"name": "region", "label": "Region", "type": "textbox", "query": "default", "current": region}
     for name, description in parameters.items():
@@ -65,13 +65,13 @@ def _target(line: Line | Formula, number: int, period: int) -> dict[str, Any]:
         "refId": chr(ord("A") + number - 1),
         "datasource": _SOURCE,
         "queryMode": "Metrics",
-        "metricQueryType": 0,  # a search by name and dimensions, not SQL
+        "metricQueryType": 0,  # search by name and dimensions, not SQL
         "region": "${region}",
         "period": str(period),
         "label": line.label,
     }
     if isinstance(line, Formula):
-        # 1: Grafana sends the expression as it stands.
+        # 1: Grafana sends the expression unchanged.
         return {**common, "id": f"e{number}", "metricEditorMode": 1, "expression": line.expression}
     return {
         **common,

@@ -1,4 +1,8 @@
-"""What a dashboard is made of. Nothing here knows CloudWatch or Grafana."""
+"""The parts of a dashboard, independent of CloudWatch and Grafana.
+
+`contents` has docwell's dashboard and `queries` the saved Logs Insights queries. `cloudwatch` and `grafana` write
+both out (`make dashboards`). A `${Name}` is a parameter of infra/observability.yaml and a variable in Grafana.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric as CloudWatch knows it. A value of `dimensions` may be a `${Parameter}`."""
+    """A CloudWatch metric. A value of `dimensions` may be a `${Parameter}`."""
 
     namespace: str
     name: str
@@ -22,38 +26,38 @@ class Metric:
 
 
 def of_answers(name: str) -> Metric:
-    """A metric that docwell emits with each answer."""
+    """Return a metric that docwell emits with each answer."""
     return Metric(DOCWELL, name, (("service", "query"), ("model", "${ModelName}")))
 
 
 def of_service(service: str, name: str) -> Metric:
-    """A metric that docwell emits for one of its functions as a whole."""
+    """Return a metric that docwell emits for a function."""
     return Metric(DOCWELL, name, (("service", service),))
 
 
 def of_function(function: str, name: str) -> Metric:
-    """A metric of Lambda. `function` is Query, Ingest or Reconcile."""
+    """Return a metric of Lambda. `function` is Query, Ingest or Reconcile."""
     return Metric("AWS/Lambda", name, (("FunctionName", f"${{{function}FunctionName}}"),))
 
 
 def of_api(name: str) -> Metric:
-    """A metric of API Gateway, which knows a REST API by its name."""
+    """Return a metric of API Gateway, which identifies a REST API by its name."""
     return Metric("AWS/ApiGateway", name, (("ApiName", "${ApiName}"), ("Stage", "${ApiStage}")))
 
 
 def of_queue(queue: str, name: str) -> Metric:
-    """A metric of SQS. `queue` is Ingest or DeadLetter."""
+    """Return a metric of SQS. `queue` is Ingest or DeadLetter."""
     return Metric("AWS/SQS", name, (("QueueName", f"${{{queue}QueueName}}"),))
 
 
 def of_table(table: str, name: str) -> Metric:
-    """A metric of DynamoDB. `table` is Ledger, Principals or Receipts."""
+    """Return a metric of DynamoDB. `table` is Ledger, Principals or Receipts."""
     return Metric("AWS/DynamoDB", name, (("TableName", f"${{{table}TableName}}"),))
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A metric on a graph. `statistic` is CloudWatch's name for it. A hidden one only feeds a formula."""
+    """A metric on a graph. `statistic` is CloudWatch's name. A hidden line only feeds a formula."""
 
     metric: Metric
     label: str
@@ -63,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """Metric math over the lines before it, which are `m1`, `m2`… in their order."""
+    """Metric math over the lines before it: `m1`, `m2`… in order."""
 
     expression: str
     label: str
@@ -96,7 +100,7 @@ class SavedQuery:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a saved query finds."""
+    """The results of a saved query."""
 
     title: str
     query: SavedQuery
@@ -104,7 +108,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A question that the dashboard answers, and what to look at below it."""
+    """A question that the dashboard answers, and the panels for it."""
 
     question: str
     explanation: str
@@ -115,7 +119,7 @@ COLUMNS, PANEL_HEIGHT, PANELS_A_ROW = 24, 6, 3
 
 
 def places(panels: tuple[Graph | Table, ...], top: int) -> Iterator[tuple[Graph | Table, int, int, int]]:
-    """Each panel with its x, y and width on a grid of 24 columns, in rows of three from `top` downwards.
+    """Yield each panel with its x, y and width on a grid of 24 columns, in rows of three from `top` down.
 
     The last row's panels share its whole width.
     """

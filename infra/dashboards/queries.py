@@ -1,4 +1,4 @@
-"""The saved Logs Insights queries. Fields are docwell's own; those with an @ are CloudWatch's."""
+"""The saved Logs Insights queries. Fields with an @ are CloudWatch's, the others docwell's."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ filter message = "answered" and ispresent(fallback_reason)
 | sort answers desc
 """,
 )
-# With SnapStart a start is a restored snapshot, and its line has no Init Duration:
+# With SnapStart a start restores a snapshot, and its line has no Init Duration:
 # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-monitoring.html
 COLD_STARTS = SavedQuery(
     "cold-starts",

@@ -1,17 +1,16 @@
-"""``python -m infra.local up | down | demo``: docwell on one machine."""
+"""``python -m infra.local up | down | demo``: run docwell on one machine, on real parts, with no cloud account."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -25,13 +24,12 @@ DEFAULT_MODEL = StackOptions.model
 
 
 def _activation() -> str | None:
-    """Return the command that puts `docwell` on the PATH, or None where it is there already."""
-    programs = Path(sys.executable).parent
-    if shutil.which("docwell") == str(programs / "docwell"):
+    """Return the command that puts `docwell` on the PATH, or None where the PATH has it already."""
+    folder = Path(sys.executable).parent
+    if shutil.which("docwell") == str(folder / "docwell"):
         return None
-    here = Path.cwd()
-    script = programs / "activate"
-    return f"source {script.relative_to(here) if script.is_relative_to(here) else script}"
+    script = folder / "activate"
+    return f"source {script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script}"
 
 
 def _addresses(stack: Stack) -> None:
@@ -58,7 +56,7 @@ def _addresses(stack: Stack) -> None:
 
 
 def _refused(options: argparse.Namespace) -> bool:
-    """Whether a setting is wrong: said at once, since a stack would be up and its functions fail."""
+    """Print wrong settings, which would make the functions fail. Return whether there are any."""
     wrong = wrong_settings(StackOptions(options.data, options.model))
     for problem in wrong:
         print(f"wrong setting: {problem}", file=sys.stderr)
@@ -71,9 +69,9 @@ def _up(options: argparse.Namespace) -> int:
         return 2
     if options.no_follow:
         return _up_in_background(options)
-    # Before anything is started, so that no Ctrl-C comes too early to stop it.
+    # Before anything starts, so that an early Ctrl-C stops it too.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
     console = StackConsole(data / "logs", verbose=options.verbose)
     started = time.monotonic()
     try:
@@ -83,7 +81,7 @@ def _up(options: argparse.Namespace) -> int:
             try:
                 supervisor.watch()
             finally:
-                # A second Ctrl-C must not interrupt the stopping, which takes 10 s at most.
+                # Ignore a second Ctrl-C: stopping takes 10 s at most.
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
                 console.say("stopping…")
@@ -95,16 +93,8 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(text: str) -> Path:
-    return Path(text).resolve()
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _up_in_background(options: argparse.Namespace) -> int:
-    """Start the stack as a process of its own; give back when it is up or has failed."""
+    """Start the stack in the background; return when it is up or has failed."""
     data: Path = options.data
     logs = data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -132,25 +122,15 @@ def _down(options: argparse.Namespace) -> int:
         print(f"no stack is running on {options.data}")
         return 0
     try:
-        os.kill(stack.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        print("its supervisor is gone already")
-        return 0
-    gone = threading.Event()
-    for _ in range(120):
-        if Stack.read(options.data) is None and not _exists(stack.pid):
-            return 0
-        gone.wait(0.1)
-    print(f"process {stack.pid} has not ended after 12 s")
-    return 1
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        supervisor = psutil.Process(stack.pid)
+        supervisor.terminate()
+        supervisor.wait(12)
+    except psutil.NoSuchProcess:
+        print("its supervisor has ended already")
+    except psutil.TimeoutExpired:
+        print(f"process {stack.pid} has not ended after 12 s")
+        return 1
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -162,23 +142,24 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Run one command; gives the exit status: 1 when it failed, 2 for wrong usage or a wrong setting."""
+    """Run one command. Return 0, 1 when it failed, or 2 for wrong usage or a wrong setting."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="docwell on one machine")
     commands = parser.add_subparsers(required=True)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--data", type=_folder, default=DEFAULT_DATA, help="where everything is kept")
+    shared.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the folder for all data and logs")
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--model", default=DEFAULT_MODEL, help="the language model")
     up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
-    up.add_argument("--port", type=int, default=8080, help="for questions; a free one if it is taken")
-    up.add_argument("--no-follow", action="store_true", help="leave it running in the background")
-    up.add_argument("--verbose", action="store_true", help="show every line of every part")
+    up.add_argument("--port", type=int, default=8080, help="the API's port; a free one if it is taken")
+    up.add_argument("--no-follow", action="store_true", help="run in the background")
+    up.add_argument("--verbose", action="store_true", help="show every log line")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", parents=[shared], help="stop a stack in the background")
     down.set_defaults(run=_down)
-    demo = commands.add_parser("demo", parents=[shared, model], help="the examples in, questions answered")
+    demo = commands.add_parser("demo", parents=[shared, model], help="index the example PDFs and ask about them")
     demo.set_defaults(run=_demo)
     options = parser.parse_args()
+    options.data = options.data.resolve()
     status: int = options.run(options)
     return status
 

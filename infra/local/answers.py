@@ -1,4 +1,4 @@
-"""What the function gives, as HTTP: whole, or piece by piece as it comes."""
+"""Turn the function's answer into an HTTP response, buffered or streamed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from starlette.responses import Response, StreamingResponse
 
-from infra.local.disconnect import until_gone
+from infra.local.disconnect import cancel_when_gone
 from infra.local.function_errors import FunctionError
 from infra.local.names import ERROR
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from infra.local.streams import Stream
 
 
-class MalformedAnswer(Exception):  # noqa: N818 - named for what the function gave
-    """The function's answer is not what API Gateway takes."""
+class MalformedAnswer(Exception):
+    """API Gateway would reject the function's answer."""
 
 
 def problem(status: int, kind: str, title: str, request_id: str, **headers: str) -> Response:
-    """A problem document (RFC 9457), for what goes wrong outside the function."""
+    """Return a problem document (RFC 9457) for an error outside the function."""
     document = {"type": f"urn:docwell:{kind}", "title": title, "status": status, "request_id": request_id}
     return Response(
         json.dumps(document),
@@ -37,7 +37,7 @@ def problem(status: int, kind: str, title: str, request_id: str, **headers: str)
 
 
 def http_answer(answer: Any, request_id: str) -> Response:
-    """The function's answer as HTTP. Raises `MalformedAnswer`."""
+    """Return a buffered answer as HTTP. Raises `MalformedAnswer`."""
     status = _status(answer)
     body = answer.get("body") or ""
     if not isinstance(body, str):
@@ -61,7 +61,7 @@ def _set_headers(response: Response, answer: dict[str, Any], request_id: str, *,
     single = answer.get("headers") or {}
     multiple = answer.get("multiValueHeaders") or {}
     if not isinstance(single, dict) or not isinstance(multiple, dict):
-        raise MalformedAnswer("headers are no object")
+        raise MalformedAnswer("headers are not an object")
     named = {name.lower() for name in multiple}
     for name, value in single.items():
         if name.lower() not in named:
@@ -75,10 +75,7 @@ def _set_headers(response: Response, answer: dict[str, Any], request_id: str, *,
 
 
 class StreamedAnswer(StreamingResponse):
-    """A function's stream on its way to the client. One that leaves ends the function's work."""
-
-    # A thread waits for the next piece of each stream.
-    _threads = math.inf
+    """A function's stream. A client that disconnects ends the function's work."""
 
     def __init__(self, stream: Stream, metadata: dict[str, Any], request_id: str) -> None:
         """`metadata` is the stream's. Raises `MalformedAnswer`."""
@@ -86,19 +83,19 @@ class StreamedAnswer(StreamingResponse):
         _set_headers(self, metadata, request_id, has_body=True)
         self._stream = stream
         self._complete = False
-        # Called at the first byte, and at the end with whether the client got everything.
+        # Called at the first byte, and at the end with whether the client got the whole answer.
         self.on_first_byte: Callable[[], None] = lambda: None
         self.on_end: Callable[[bool], None] = lambda _: None
 
     def hang_up(self) -> None:
-        """The client left before there was anything to send."""
+        """End the stream of a client that left before the first byte."""
         self._stream.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        """Send it, unless and until the client leaves."""
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream until its end, or until the client disconnects."""
         try:
             async with create_task_group() as tasks:
-                tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+                tasks.start_soon(cancel_when_gone, receive, tasks.cancel_scope)
                 await self._pass_on(send)
                 tasks.cancel_scope.cancel()
         finally:
@@ -108,13 +105,13 @@ class StreamedAnswer(StreamingResponse):
 
     async def _pass_on(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        limiter = CapacityLimiter(self._threads)
+        limiter = CapacityLimiter(math.inf)  # one thread waits for each stream
         first = True
         while True:
             try:
                 piece = await to_thread.run_sync(self._stream.next, limiter=limiter, abandon_on_cancel=True)
             except FunctionError as error:
-                # The connection is broken off: a client can tell a part from the whole.
+                # Break the connection, so that the client knows that the answer is incomplete.
                 print(f"{ERROR}{error}", flush=True)
                 return
             if piece is None:
@@ -125,8 +122,3 @@ class StreamedAnswer(StreamingResponse):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         self._complete = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
-    await until_gone(receive)
-    scope.cancel()

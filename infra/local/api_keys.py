@@ -1,4 +1,4 @@
-"""What API Gateway does with `x-api-key`: the id of the key, for the event that the function gets."""
+"""Look up the id of the key in `x-api-key`, as API Gateway does for the function's event."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from infra.local.names import WARNING
 HEADER = "x-api-key"
 # A revoked key stops working within this time.
 _FRESH_S = 1.0
-# A key that was made just now works after this time; guessing keys asks no more often than that.
+# A new key works after this time. Unknown keys cause no more reads than this.
 _MISS_S = 0.1
 
 
 class ApiKeys:
-    """The enabled API keys of the AWS stand-in, asked again when what is known is too old."""
+    """A cache of the enabled API keys of the local AWS server."""
 
     def __init__(self, client: Any, clock: Callable[[], float] = time.monotonic) -> None:
         """`client` is boto3's for `apigateway`."""
@@ -30,7 +30,7 @@ class ApiKeys:
         self._read_at = float("-inf")
 
     def id_of(self, value: str | None) -> str | None:
-        """The id of the key with this value, None where there is none. May wait for the stand-in."""
+        """Return the id of the key with this value, or None. May wait for the local AWS server."""
         if not value:
             return None
         with self._lock:
@@ -44,7 +44,7 @@ class ApiKeys:
             pages = self._client.get_paginator("get_api_keys").paginate(includeValues=True)
             keys = [key for page in pages for key in page["items"]]
         except (BotoCoreError, ClientError) as error:
-            # The real one does not forget its keys when another service is down.
+            # Keep the known keys: API Gateway does not depend on another service.
             print(f"{WARNING}the API keys cannot be read: {type(error).__name__}", flush=True)
         else:
             self._ids = {key["value"]: key["id"] for key in keys if key.get("enabled")}

@@ -1,8 +1,7 @@
-"""The documents that the AWS stand-in keeps on disk, since moto itself holds everything in memory.
+"""A copy on disk of the local AWS server's documents, because moto keeps everything in memory.
 
-For each current object `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with
-key, version id and the rest; the second is written last, by a rename, so a crash leaves the old
-version or the new one. Once mirrored, moto reads the bytes from that file too.
+Each current object has `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with key, version id and
+metadata. The second is written last, by a rename, so a crash leaves the old version or the new one.
 """
 
 from __future__ import annotations
@@ -37,31 +36,20 @@ class StoredObject:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Changes:
-    """Keys whose current version differs from the one mirrored before."""
-
-    written: list[str]
-    removed: list[str]
-
-
 class MirroredFile:
-    """The part of a file object that moto uses of an object's bytes, without holding a descriptor.
-
-    Thousands of documents would otherwise be thousands of open files, or all in memory.
-    """
+    """The methods of a file object that moto uses, without an open file descriptor for each document."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
 
     def seek(self, position: int) -> int:
-        """Go to an absolute position in bytes."""
+        """Set the position, in bytes from the start."""
         self._position = position
         return position
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes from the position; all that is left for -1."""
+        """Return up to `size` bytes from the position, or the rest for -1."""
         with self._path.open("rb") as file:
             file.seek(self._position)
             data = file.read(size)
@@ -69,11 +57,11 @@ class MirroredFile:
         return data
 
     def close(self) -> None:
-        """Nothing is held. The file goes at the next start, when nothing refers to it."""
+        """Do nothing. `ObjectMirror.restore` removes unused files."""
 
 
 class ObjectMirror:
-    """Keeps a folder equal to the current objects of the documents bucket."""
+    """Keep a folder equal to the current objects of the documents bucket."""
 
     def __init__(self, folder: Path, bucket: Any) -> None:
         """`bucket` is moto's own object for the documents bucket."""
@@ -81,17 +69,17 @@ class ObjectMirror:
         self._bucket = bucket
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}  # key -> version id
-        self._tags: dict[str, dict[str, str]] = {}  # of keys that have some
+        self._tags: dict[str, dict[str, str]] = {}  # key -> tags
         folder.mkdir(parents=True, exist_ok=True)
 
     def restore(self) -> list[StoredObject]:
-        """Put what is on disk into moto's bucket, version ids and all. Gives what was there, by key."""
+        """Put the objects on disk into moto's bucket with their version ids. Return them sorted by key."""
         stored = []
         wanted: set[Path] = set()
         for path in sorted(self._folder.glob("*.json")):
             one = StoredObject(**json.loads(path.read_text(encoding="utf-8")))
             data = self._data_path(one.key, one.version)
-            if not data.exists():  # somebody removed it by hand
+            if not data.exists():  # the user removed it
                 path.unlink()
                 continue
             wanted.update((path, data))
@@ -104,8 +92,8 @@ class ObjectMirror:
             path.unlink()
         return sorted(stored, key=lambda one: one.key)
 
-    def update(self) -> Changes:
-        """Bring the disk up to date with moto. Safe from many threads. Raises `OSError`."""
+    def update(self) -> tuple[list[str], list[str]]:
+        """Write moto's changes to disk. Return the written and the removed keys. Safe for threads."""
         written, removed = [], []
         with self._lock:
             current = {key: found for key, found in self._bucket.keys.items() if isinstance(found, FakeKey)}
@@ -118,13 +106,10 @@ class ObjectMirror:
                 self._index_path(key).unlink(missing_ok=True)
                 del self._known[key]
                 removed.append(key)
-        return Changes(written, sorted(removed))
+        return written, sorted(removed)
 
     def update_tags(self) -> list[str]:
-        """Bring the tags on disk up to date, which change without a new version. The keys that had others.
-
-        Safe from many threads.
-        """
+        """Write tags that changed without a new version to disk. Return their keys. Safe for threads."""
         changed = []
         with self._lock:
             for key, found in list(self._bucket.keys.items()):
@@ -144,15 +129,15 @@ class ObjectMirror:
         data = self._data_path(found.name, found.version_id)
         temporary = data.with_suffix(".tmp")
         with found.lock:
-            source = found._value_buffer  # noqa: SLF001 - moto has no public way to stream an object's bytes
+            source = found._value_buffer
             if not isinstance(source, MirroredFile):
                 source.seek(0)
                 with temporary.open("wb") as file:
                     shutil.copyfileobj(source, file, 1024 * 1024)
                 temporary.replace(data)
-                found._value_buffer = MirroredFile(data)  # noqa: SLF001
+                found._value_buffer = MirroredFile(data)
                 source.close()
-        if found.multipart:  # else the parts stay in memory: the document a second time
+        if found.multipart:  # free the parts, a second copy of the document in memory
             found.multipart.dispose()
             found.multipart = None
         self._write_index(found)
@@ -187,7 +172,7 @@ def _tags_of(found: Any) -> dict[str, str]:
 
 
 def _hashed(key: str) -> str:
-    # A key may have 1,024 bytes and any character; a file name may not.
+    # A key may have 1,024 bytes and any character, unlike a file name.
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
@@ -205,6 +190,6 @@ def _moto_key(one: StoredObject, data: Path) -> Any:
     key.contentsize = one.size
     key.last_modified = datetime.fromisoformat(one.modified)
     key.set_metadata(dict(one.metadata))
-    key._value_buffer.close()  # noqa: SLF001 - see `ObjectMirror._write`
-    key._value_buffer = MirroredFile(data)  # noqa: SLF001
+    key._value_buffer.close()
+    key._value_buffer = MirroredFile(data)
     return key

@@ -1,6 +1,6 @@
-"""The tables and API keys that the AWS stand-in keeps on disk, since moto itself holds everything in memory.
+"""Copies on disk of the local AWS server's tables and API keys, because moto keeps everything in memory.
 
-A table is a file with every item in DynamoDB's own notation; the API keys are one more.
+Each table is a file with all items in DynamoDB's JSON. The API keys are another file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
-# The grant of the key that each local stack has: `docwell.adapters.dynamodb.principals` says what the attributes
-# mean.
+# The grant of the local API key. `docwell.adapters.dynamodb.principals` describes the attributes.
 _LOCAL_GRANT: Item = {
     "principal": {"S": f"key:{LOCAL_API_KEY_ID}"},
     "item": {"S": "grant"},
@@ -31,19 +30,17 @@ _LOCAL_GRANT: Item = {
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """The old content or the new one, whatever happens."""
+    """Replace a file's content at once, so that a crash leaves the old or the new content."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
 class TableMirror:
-    """Keeps a file equal to a table, a moment after the last write."""
+    """Keep a file equal to a table, a moment after the last write."""
 
-    # A worker writes several times a second while it indexes: once each is too often, and waiting
-    # for it to finish too late.
-    QUIET_S = 0.5
-    LATEST_S = 2.0
+    # A worker writes to the table several times a second while it indexes.
+    PAUSE_S = 0.5
 
     def __init__(self, path: Path, table: Any) -> None:
         """`table` is moto's own object for the table."""
@@ -55,31 +52,31 @@ class TableMirror:
         self._lock = threading.Lock()
 
     def restore(self) -> list[Item]:
-        """Put what is on disk into moto's table. Gives the items."""
+        """Put the items on disk into moto's table and return them."""
         if not self._path.exists():
             return []
         stored = json.loads(self._path.read_text(encoding="utf-8"))
-        # Rows under other keys are of an earlier docwell.
+        # Skip rows with the keys of an older docwell.
         items = [self.mended(item) for item in stored if self._keys <= item.keys()]
         for item in items:
             self._table.put_item(item)
         return items
 
     def mended(self, item: Item) -> Item:
-        """An item as it must be after a restart."""
+        """Return an item as it must be after a restart."""
         return item
 
     def start(self) -> None:
-        """Write in the background from now on."""
+        """Start to write in the background."""
         threading.Thread(target=self._follow, daemon=True).start()
 
     def changed(self, request: bytes) -> None:
-        """A write has been answered: this is its body. Only one that speaks of the table counts."""
+        """Schedule a write if this body of a finished request names the table."""
         if self._name in request:
             self._dirty.set()
 
     def save(self) -> None:
-        """Write now."""
+        """Write the file now."""
         with self._lock:
             write_atomically(self._path, json.dumps(self._items()))
 
@@ -87,39 +84,34 @@ class TableMirror:
         while True:
             try:
                 return [item.to_json()["Attributes"] for item in self._table.all_items()]
-            except RuntimeError:  # another thread has just added a row to moto's dictionary
+            except RuntimeError:  # another thread added a row to moto's dictionary
                 continue
 
     def _follow(self) -> None:
         while self._dirty.wait():
-            latest = time.monotonic() + self.LATEST_S
-            while self._dirty.is_set() and time.monotonic() < latest:
-                self._dirty.clear()
-                time.sleep(self.QUIET_S)
+            time.sleep(self.PAUSE_S)
             self._dirty.clear()
             self.save()
 
 
 class LedgerMirror(TableMirror):
-    """The ledger, whose messages are gone after a restart."""
+    """The ledger. Its queue is empty after a restart."""
 
     def mended(self, item: Item) -> Item:
-        """The row without lease and dispatch."""
+        """Return the row without lease and dispatch, because their messages are lost."""
         changed: Item = {}
-        if "lease_expires" in item:
-            # Messages at work when the stand-in ended are gone with their queue: nobody comes back for
-            # these leases. A holder that still lives is told so by the fence.
+        if "lease_expires" in item:  # the fence stops a worker that still holds the lease
             changed["lease_expires"] = {"N": "0"}
-        if "dispatched" in item:  # nor are the messages of its ranges: they are sent again
+        if "dispatched" in item:
             changed["dispatched"] = {"BOOL": False}
         return item | changed
 
 
 class PrincipalsMirror(TableMirror):
-    """The principals, one of whom is this machine's user."""
+    """The principals, with the local key's grant."""
 
     def restore(self) -> list[Item]:
-        """As `TableMirror.restore`; the local key sees every collection unless something else is said of it."""
+        """Restore as `TableMirror` does. Without a stored grant, the local key reads every collection."""
         items = super().restore()
         own = {name: _LOCAL_GRANT[name] for name in self._keys}
         if not any(own.items() <= item.items() for item in items):
@@ -128,18 +120,18 @@ class PrincipalsMirror(TableMirror):
 
 
 class ApiKeyMirror:
-    """Keeps a file equal to API Gateway's keys. There is always the local one after a restart."""
+    """Keep a file equal to API Gateway's keys. The local key always exists after a restart."""
 
     _FIELDS = ("id", "name", "value", "enabled", "description", "tags")
 
     def __init__(self, path: Path, keys: dict[str, Any]) -> None:
-        """`keys` is moto's own dictionary of them, by id."""
+        """`keys` is moto's own dictionary of keys by id."""
         self._path = path
         self._keys = keys
         self._lock = threading.Lock()
 
     def restore(self) -> None:
-        """Put what is on disk into moto."""
+        """Put the keys on disk into moto."""
         local = {"id": LOCAL_API_KEY_ID, "name": "local", "value": LOCAL_API_KEY, "enabled": True}
         stored = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else []
         for one in [local, *stored]:

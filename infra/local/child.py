@@ -1,112 +1,69 @@
-"""Runs one command and makes sure that nothing of it outlives this process's parent.
+"""Run one command and kill it, with all that it started, when the parent of this process ends.
 
-Run as a plain script, ``python -IS child.py -- COMMAND…``, with a pipe as standard input whose other end
-only the parent holds. When the parent goes, even by SIGKILL, the pipe closes and the command is
-killed with everything that it started. The command runs in a session of its own, so a Ctrl-C in
-the terminal reaches only the supervisor, which then stops the parts in order.
-
-It imports nothing outside the standard library and starts in about 15 ms.
+``python -IS child.py -- COMMAND…``, with a pipe as standard input whose other end only the parent holds. The pipe
+closes when the parent ends, even by SIGKILL. The command has its own session, so Ctrl-C reaches the parent only.
+It imports psutil at the end only, because a function's cold start waits for this script.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
+import subprocess
 import sys
-from pathlib import Path
+import threading
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-LINUX = sys.platform.startswith("linux")
 
 
 def _prctl(option: int, value: int) -> None:
-    if not LINUX:
-        return
-    import ctypes
+    if sys.platform == "linux":
+        import ctypes
 
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
-def _start(command: list[str]) -> int:
-    # fork rather than subprocess: this process has one thread, and prctl must be called by the child.
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        os.setsid()
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.execvp(command[0], command)  # noqa: S606 - that is this program's purpose
-    except OSError as error:
-        os.write(2, f"cannot run {command[0]}: {error}\n".encode())
-    os._exit(127)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _children() -> list[int]:
-    """Children of this process: orphans of the command come to it, since it is their subreaper."""
-    try:
-        listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
-    except OSError:  # not Linux
-        return []
-    return [int(pid) for pid in listed.split()]
+def _kill_all() -> None:
+    """Kill every descendant. This process adopts orphans, so repeat until none is left."""
+    import site
 
+    site.main()  # -S skipped it
+    import psutil
 
-def _end(target: int) -> None:
-    """Kill the command's process group, then whatever it started that had left the group."""
-    with contextlib.suppress(OSError):
-        os.killpg(target, signal.SIGKILL)
-    # The dead hand their own children to us: look anew after each one that is reaped.
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            for pid in _children():
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+    while family := psutil.Process().children(recursive=True):
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
 
 
-def _reap(target: int) -> int | None:
-    """The exit status of the target (128 + signal number for a signal), or None while it runs."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == target:
-                code = os.waitstatus_to_exitcode(status)
-                return code if code >= 0 else 128 - code
-            if pid == 0:
-                return None
-    return 1
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    _kill_all()
+    os._exit(137)
 
 
 def main(command: list[str]) -> int:
-    """Run the command; gives its exit status, 137 when the parent went away."""
+    """Run the command. Return its exit status, 128 + N after signal N, or 137 when the parent ended."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    target = _start(command)
-    while True:
-        readable, _, _ = select.select([0, wake_read], [], [])
-        if 0 in readable and not os.read(0, 1):
-            _end(target)
-            return 137
-        if wake_read in readable and signal.SIGTERM in os.read(wake_read, 64):
-            with contextlib.suppress(OSError):
-                os.kill(target, signal.SIGTERM)
-        status = _reap(target)
-        if status is not None:
-            _end(target)
-            return status
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - no second thread yet
+        )
+    except OSError as error:
+        print(f"cannot run {command[0]}: {error}", file=sys.stderr)
+        return 127
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    status = child.wait()
+    _kill_all()
+    return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the user sees of the parts' output: warnings, errors and news; everything with --verbose."""
+"""The parts' output for the user: warnings, errors and notices, or everything with --verbose."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rich.text import Text
 from infra.local.names import ERROR, NOTICE, WARNING
 
 COLOURS = ["cyan", "magenta", "blue", "green", "yellow", "bright_cyan"]
-# A log that has grown over this is started anew, the old one kept beside it.
+# At its next start, a part with a larger log begins a new file and keeps one old file.
 MAX_LOG_BYTES = 10 * 1024 * 1024
 
 _TROUBLE = re.compile(r"\b(error|warn(ing)?|exception|panic(ked)?|fatal)\b", re.IGNORECASE)
-# Lambda's runtime says this at each failed start, at length, beside the error itself.
+# Lambda's runtime prints this long text at each failed start, next to the error itself.
 _NOISE = ("LAMBDA_WARNING",)
 
 
 def worth_showing(line: str) -> tuple[str, str] | None:
-    """(text, style) for a line that a user wants to see in quiet mode, else None."""
+    """Return (text, style) for a line to show in quiet mode, else None."""
     for mark, style in ((NOTICE, ""), (WARNING, "yellow"), (ERROR, "red")):
         if line.startswith(mark):
             return line.removeprefix(mark), style
@@ -48,10 +48,10 @@ def _from_json(line: str) -> tuple[str, str] | None:
 
 
 class StackConsole:
-    """Prefixes, colours and filters the parts' lines; all of them go to a file for each part."""
+    """Prefix, colour and filter the parts' lines, and write all of them to one file for each part."""
 
     def __init__(self, logs: Path, *, verbose: bool = False, silent: bool = False) -> None:
-        """`silent` writes files only."""
+        """With `silent`, write files only."""
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = logs
         self._verbose = verbose
@@ -61,18 +61,18 @@ class StackConsole:
         self._console = Console(highlight=False, soft_wrap=True)
 
     def log_path(self, part: str) -> Path:
-        """Where a part's lines are kept."""
+        """Return the path of a part's log."""
         return self.logs / f"{part}.log"
 
     def begin(self, part: str) -> None:
-        """A part is about to start for the first time."""
+        """Prepare the log of a part before its first start."""
         self._colours.setdefault(part, COLOURS[len(self._colours) % len(COLOURS)])
         path = self.log_path(part)
         if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
 
     def line(self, part: str, line: str) -> None:
-        """One line of a part's output."""
+        """Log one line of a part's output, and show it where it matters."""
         with self._lock, self.log_path(part).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         shown = (line, "") if self._verbose else worth_showing(line)
@@ -82,6 +82,6 @@ class StackConsole:
             self._console.print(prefix + Text(text, style=style))
 
     def say(self, message: str, style: str = "") -> None:
-        """One line of the stack's own."""
+        """Print a line of the stack itself."""
         if not self._silent:
             self._console.print(f"[{style}]{escape(message)}[/{style}]" if style else escape(message))

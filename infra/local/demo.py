@@ -1,4 +1,4 @@
-"""``python -m infra.local demo``: example PDFs in through S3, questions over HTTP, sources checked."""
+"""``python -m infra.local demo``: upload example PDFs to S3, ask over HTTP, and check the cited sources."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from docwell.answers import AnswerStatus
@@ -25,40 +24,34 @@ from infra.local.supervisor import StackFailed, running_stack
 from infra.report import Report
 
 EXAMPLES = ROOT / "examples"
-QUESTIONS_FILE = EXAMPLES / "questions.json"
-# A demo shows a few; the rest of the file is for tests.
+# The rest of the file is for tests.
 SHOWN = 3
 INGEST_TIMEOUT_S = 300.0
+QUOTED_CHARACTERS = 240
 LATENCY_CALLS = 20
 P50_GOAL_MS = 50
-# Nothing in the examples speaks of it, so the model is not asked.
+# No example covers this topic, so the model is not called.
 OFF_TOPIC = "Which goalkeeper saved the penalty in the 1954 cup final? Question {number}"
 
 
-@dataclass(frozen=True)
-class ExampleQuestion:
-    """A question whose answer stands on a known page (1-based position) of a known document."""
-
-    question: str
-    document: str
-    page: int
+class DemoFailed(Exception):
+    """A step of the demo failed."""
 
 
-class DemoFailed(Exception):  # noqa: N818 - the demo is what failed
-    """Something that must work did not."""
+def example_questions() -> list[dict[str, Any]]:
+    """Return one question for each document of examples/questions.json, up to `SHOWN`.
 
-
-def example_questions() -> list[ExampleQuestion]:
-    """One for each document of examples/questions.json, up to `SHOWN`."""
-    entries = json.loads(QUESTIONS_FILE.read_text(encoding="utf-8"))
-    first: dict[str, ExampleQuestion] = {}
+    Each has `question`, and the `document` and 1-based `page` of its answer.
+    """
+    entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
+    first: dict[str, dict[str, Any]] = {}
     for one in entries:
-        first.setdefault(one["document"], ExampleQuestion(one["question"], one["document"], one["page"]))
+        first.setdefault(one["document"], one)
     return list(first.values())[:SHOWN]
 
 
 def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
-    """Put every PDF under `folder` into the bucket, its path as the key. Gives the keys."""
+    """Upload every PDF under `folder` with its path as the key. Return the keys."""
     s3 = stack.client("s3")
     keys = []
     for path in sorted(folder.rglob("*.pdf")):
@@ -72,17 +65,14 @@ def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
 
 
 def wait_indexed(client: httpx.Client, keys: Sequence[str], since: float, console: Console) -> None:
-    """Wait until each document has a final status that is newer than `since`. Raises `DemoFailed`."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        for key in keys:
-            task = progress.add_task(f"indexing {key}")
+    """Wait until each document has a final status newer than `since`. Raises `DemoFailed`."""
+    for key in keys:
+        with console.status(f"indexing {key}"):
             document = _final(client, key, since)
-            progress.remove_task(task)
-            status, pages = document["status"], document.get("pages")
-            console.print(f"  {status:<8} {key}  {pages} pages, {document.get('chunks')} chunks")
-            if status != Status.INDEXED:
-                raise DemoFailed(f"{key} is {status}: {document.get('reason')} {document.get('detail') or ''}")
+        status, pages = document["status"], document.get("pages")
+        console.print(f"  {status:<8} {key}  {pages} pages, {document.get('chunks')} chunks")
+        if status != Status.INDEXED:
+            raise DemoFailed(f"{key} is {status}: {document.get('reason')} {document.get('detail') or ''}")
 
 
 def _final(client: httpx.Client, key: str, since: float) -> dict[str, Any]:
@@ -100,7 +90,7 @@ def _final(client: httpx.Client, key: str, since: float) -> dict[str, Any]:
 
 
 def ask(client: httpx.Client, question: str) -> dict[str, Any]:
-    """One answer. Raises `DemoFailed`."""
+    """Ask one question. Raises `DemoFailed`."""
     response = client.post("/v1/query", json={"question": question})
     if response.status_code != httpx.codes.OK:
         raise DemoFailed(f"POST /v1/query: {response.status_code} {response.text[:500]}")
@@ -109,19 +99,18 @@ def ask(client: httpx.Client, question: str) -> dict[str, Any]:
 
 
 def show(answer: dict[str, Any], question: str, console: Console) -> None:
-    """An answer with its sources."""
+    """Print an answer with its sources."""
     console.print()
-    # As Text, since an answer's [1] must not be read as markup.
+    # As Text, because rich would read the [1] of a citation as markup.
     panel = Panel(Text(answer["answer"]), title=Text(question), title_align="left", border_style="cyan")
     console.print(panel, soft_wrap=False)
     for citation in answer["citations"]:
-        label = citation.get("page_label")
-        page = f"page {citation['page']}" + (
-            f" (printed: {label})" if label not in (None, str(citation["page"])) else ""
-        )
-        console.print(f"  [{citation['marker']}] {citation['document']}, {page}", markup=False, style="bold")
-        quotation = " ".join(citation["quote"].split())
-        console.print(f"      “{quotation[:240]}{'…' if len(quotation) > 240 else ''}”", markup=False)  # noqa: PLR2004
+        label, page = citation.get("page_label"), str(citation["page"])
+        printed = "" if label in (None, page) else f" (printed: {label})"
+        place = f"{citation['document']}, page {page}{printed}"
+        console.print(f"  [{citation['marker']}] {place}", markup=False, style="bold")
+        quotation = shorten(citation["quote"], QUOTED_CHARACTERS, placeholder="…")
+        console.print(f"      “{quotation}”", markup=False)
     timings, usage = answer["timings_ms"], answer["usage"]
     console.print(
         f"  {timings['total'] / 1000:.1f} s, of which the model {timings['generate'] / 1000:.1f} s; "
@@ -131,7 +120,7 @@ def show(answer: dict[str, Any], question: str, console: Console) -> None:
 
 
 def own_milliseconds(client: httpx.Client) -> Iterator[float]:
-    """What each of some warm queries takes beside the model, in milliseconds."""
+    """Yield the time of some warm queries without the model, in milliseconds."""
     ask(client, OFF_TOPIC.format(number=0))
     for number in range(1, LATENCY_CALLS + 1):
         timings = ask(client, OFF_TOPIC.format(number=number))["timings_ms"]
@@ -140,18 +129,19 @@ def own_milliseconds(client: httpx.Client) -> Iterator[float]:
 
 def _questions(client: httpx.Client, report: Report, started: float, console: Console) -> None:
     for number, example in enumerate(example_questions(), start=1):
-        with console.status(f"asking: {example.question}"):
-            answer = ask(client, example.question)
+        with console.status(f"asking: {example['question']}"):
+            answer = ask(client, example["question"])
         if number == 1:
             report.add("start to the first answer", time.monotonic() - started, "s")
-        show(answer, example.question, console)
+        show(answer, example["question"], console)
+        document, page = example["document"], example["page"]
         cited = {(citation["document"], citation["page"]) for citation in answer["citations"]}
-        right = answer["status"] == AnswerStatus.ANSWERED and (example.document, example.page) in cited
-        report.add(f"question {number}: cites {example.document} p. {example.page}", int(right), "", "== 1")
+        right = answer["status"] == AnswerStatus.ANSWERED and (document, page) in cited
+        report.add(f"question {number}: cites {document} p. {page}", int(right), "", "== 1")
 
 
 def demo(data: Path, model: str) -> int:
-    """Run it all on the data folder; gives the exit status."""
+    """Run the demo on the data folder. Return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
     report = Report("demo")
     started = time.monotonic()
@@ -171,6 +161,6 @@ def demo(data: Path, model: str) -> int:
             report.add("query without the model's own time, p50", p50, "ms", f"<= {P50_GOAL_MS}")
     except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
         console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
-        report.add("the demo ran to its end", 0, "", "== 1")
+        report.add("the demo finished", 0, "", "== 1")
     console.print()
     return report.finish()

@@ -1,13 +1,13 @@
-"""How a call of a local function can fail.
+"""The errors of a call of a local function.
 
 ::
 
 FunctionError
-├── FunctionRaised      the handler raised, or its answer is over Lambda's limit or malformed
-├── FunctionTimedOut    no answer in time, or not the whole of it; the environment was killed
-├── FunctionCrashed     the process ended without an answer, or in the middle of it
-│   └── FunctionInitFailed   … while the module was being imported
-└── FunctionBusy        every environment is at work and the line is full
+├── FunctionRaised      the handler raised, or its answer is malformed or over Lambda's limit
+├── FunctionTimedOut    no complete answer in time; the environment was killed
+├── FunctionCrashed     the process ended before the answer was complete
+│   └── FunctionInitFailed   … while it imported the module
+└── FunctionBusy        every environment is busy and the queue is full
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class FunctionError(Exception):
     """Root of the tree."""
 
 
-class FunctionRaised(FunctionError):  # noqa: N818 - the tree reads better without Error on each name
+class FunctionRaised(FunctionError):
     """The handler raised `type`."""
 
     def __init__(self, type_: str, message: str) -> None:
@@ -25,21 +25,19 @@ class FunctionRaised(FunctionError):  # noqa: N818 - the tree reads better witho
         self.type = type_
 
 
-class FunctionTimedOut(FunctionError):  # noqa: N818
-    """No answer in time."""
+class FunctionTimedOut(FunctionError):
+    """The function gave no complete answer in time."""
 
 
-class FunctionCrashed(FunctionError):  # noqa: N818
-    """The process ended without an answer. The message has its last line of output."""
+class FunctionCrashed(FunctionError):
+    """The process ended before the answer was complete. The message has its last line of output."""
 
 
 class FunctionInitFailed(FunctionCrashed):
-    """The handler's module cannot be imported."""
+    """The import of the handler's module failed."""
 
 
-class FunctionBusy(FunctionError):  # noqa: N818
-    """Try again in `retry_after` seconds."""
+class FunctionBusy(FunctionError):
+    """Every environment is busy and the queue is full. Try again in `retry_after` seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__("every environment of the function is at work and the line is full")
-        self.retry_after = retry_after
+    retry_after = 5

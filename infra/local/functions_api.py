@@ -1,7 +1,4 @@
-"""Lambda's own API, as far as `docwell` calls it, and the schedule that calls the reconcile function.
-
-https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, synchronous calls alone.
-"""
+"""Lambda's API for synchronous calls, and the schedule of the reconcile function."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ PATH = "/2015-03-31/functions/{name}/invocations"
 
 
 def functions_route(functions: Mapping[str, FunctionPool]) -> Route:
-    """The route that calls one of the functions by its name."""
+    """Return the route that calls a function by its name."""
 
     async def invoke(request: Request) -> Response:
         headers = {"x-amzn-requestid": str(uuid.uuid4())}
@@ -48,13 +45,13 @@ def functions_route(functions: Mapping[str, FunctionPool]) -> Route:
 
 
 def scheduled(pool: FunctionPool, every_s: float) -> None:
-    """Call the function every so often, as EventBridge would; returns when the pool is closed."""
+    """Call the function every `every_s` seconds, as EventBridge would. Run it in a daemon thread."""
     while True:
         time.sleep(every_s)
         try:
             pool.invoke({"action": "reconcile"})
         except FunctionBusy:
-            continue  # one that was asked for is at work
+            continue  # a user's call is running
         except FunctionError as error:
             print(f"{ERROR}reconcile: {error}", flush=True)
 
@@ -65,7 +62,7 @@ def _refused(status: int, kind: str, message: str, headers: Mapping[str, str]) -
 
 
 def _failed(error: FunctionError, headers: Mapping[str, str]) -> Response:
-    """A function that raised is an answer like any other, marked by a header."""
+    """Return the error as Lambda does: status 200 with a header that marks it."""
     kind = error.type if isinstance(error, FunctionRaised) else type(error).__name__
     message = str(error).removeprefix(f"{kind}: ")
     body = json.dumps({"errorType": kind, "errorMessage": message})

@@ -1,14 +1,12 @@
-"""The API Gateway stand-in: HTTP in, a REST (v1) proxy event to the query function, its answer out.
+"""A local API Gateway: it calls the query function with a REST (v1) proxy event and returns the answer over HTTP.
 
 ``python -m infra.local.gateway --port 8080``
 
-A key sent as `x-api-key` is looked up among API Gateway's keys, and its id is told to the function.
+It puts the id of the API key in `x-api-key` into the event. It also serves the part of Lambda's API that calls the
+reconcile function by its name, and runs that function's schedule.
 
-It stands in for two more parts: Lambda's own API, which calls the reconcile function by its name, and the
-schedule that calls it every few minutes.
-
-Paths: like a REST API, `path` and `pathParameters.proxy` are as the client sent them, percent-encoding
-and all (a document's key can hold `/`, so `%2F` must survive); query strings are decoded.
+As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
+`/`), and query strings are decoded.
 """
 
 from __future__ import annotations
@@ -30,14 +28,12 @@ import uvicorn
 from anyio import CapacityLimiter, to_thread
 from botocore.config import Config
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, request_response
 
 from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
 from infra.local.api_keys import HEADER, ApiKeys
 from infra.local.disconnect import until_gone
-from infra.local.function_environment import function_environment
 from infra.local.functions_api import functions_route, scheduled
 from infra.local.lambda_runtime import (
     FunctionBusy,
@@ -46,42 +42,27 @@ from infra.local.lambda_runtime import (
     FunctionSpec,
     FunctionTimedOut,
     Stream,
+    function_environment,
 )
 from infra.local.names import ACCOUNT, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, WARNING
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# API Gateway's limit for a payload.
+# API Gateway's payload limit.
 MAX_BODY_BYTES = 10 * 1024 * 1024
-# The status in the log when nobody was there to be told one (nginx's word for it).
+# nginx's status for a client that left before the answer.
 CLIENT_GONE = 499
 STAGE = "local"
-# As in template.yaml. An answer's cost grows with the memory.
+# As in template.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
-# Answers by itself, so that the supervisor can see the gateway without waking the function.
+# Lets the supervisor check the gateway without calling the function.
 READY_PATH = "/-/ready"
 
 
-class _AnyPath(Convertor[str]):
-    """Any path: a key of S3 may hold line ends, at which Starlette's own `path` stops."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("any", _AnyPath())
-
-
-class BodyTooLarge(Exception):  # noqa: N818 - named for what the client sent
-    """The request's body is over `MAX_BODY_BYTES`."""
+class BodyTooLarge(Exception):
+    """The request's body exceeds `MAX_BODY_BYTES`."""
 
 
 def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -91,12 +72,8 @@ def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     return grouped
 
 
-def _last(grouped: Mapping[str, list[str]]) -> dict[str, str]:
-    return {name: values[-1] for name, values in grouped.items()}
-
-
 def _encoded(body: bytes) -> tuple[str | None, bool]:
-    """The body as an event holds it, and whether that is base64."""
+    """Return the body as text for the event, and whether that is base64."""
     if not body:
         return None, False
     try:
@@ -106,10 +83,9 @@ def _encoded(body: bytes) -> tuple[str | None, bool]:
 
 
 def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str | None) -> dict[str, Any]:
-    """The event that a REST API with a `{proxy+}` resource gives to its function.
+    """Return the event of a REST API with a `{proxy+}` resource and no authorizer.
 
-    `requestContext` says who asks, so nothing that a client sends gets in there but a key that API Gateway knows.
-    There is no `authorizer` in it: this API has none.
+    `requestContext` identifies the caller, so it takes nothing from the client but a known API key.
     """
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
     headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
@@ -120,9 +96,9 @@ def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str 
         "resource": "/{proxy+}",
         "path": path,
         "httpMethod": request.method,
-        "headers": _last(headers),
+        "headers": {name: values[-1] for name, values in headers.items()},
         "multiValueHeaders": headers,
-        "queryStringParameters": _last(query) or None,
+        "queryStringParameters": dict(request.query_params) or None,
         "multiValueQueryStringParameters": query or None,
         "pathParameters": {"proxy": path.lstrip("/")},
         "stageVariables": None,
@@ -163,7 +139,7 @@ async def _read_body(request: Request) -> bytes:
 
 
 class Gateway:
-    """The ASGI application over one function pool; `functions` are called by name through Lambda's API."""
+    """The ASGI application over the query function's pool. Lambda's API calls `functions` by name."""
 
     def __init__(
         self,
@@ -173,13 +149,10 @@ class Gateway:
     ) -> None:
         self._pool = pool
         self._api_keys = api_keys
-        self.app = Starlette(
-            routes=[
-                Route(READY_PATH, _ready),
-                functions_route(functions or {}),
-                Route("/{proxy:any}", self._handle, methods=METHODS),
-            ]
-        )
+        self.app = Starlette(routes=[Route(READY_PATH, _ready), functions_route(functions or {})])
+        # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
+        self.app.router.redirect_slashes = False
+        self.app.router.default = request_response(self._handle)
         self._limiter: CapacityLimiter | None = None
 
     async def _handle(self, request: Request) -> Response:
@@ -198,9 +171,9 @@ class Gateway:
             body = await _read_body(request)
         except BodyTooLarge:
             return problem(413, "too-large", "The request is over 10 MB", request_id, connection="close")
-        # One more than the pool takes, so that the one too many is told so by the pool.
+        # One more than the pool's capacity, so that the pool itself rejects the extra caller.
         self._limiter = self._limiter or CapacityLimiter(self._pool.capacity + 1)
-        # Abandoned when the gateway stops: closing the pool then ends the call in its thread.
+        # When the gateway stops it abandons the thread; closing the pool ends the call.
         call = asyncio.ensure_future(
             to_thread.run_sync(
                 self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
@@ -212,12 +185,12 @@ class Gateway:
             leaving.cancel()
             await asyncio.wait({leaving})
             return call.result()
-        # As in the cloud the function goes on to its answer; one that streams then finds that nobody takes it.
+        # As in the cloud, the function continues. A streamed answer is closed when it begins.
         call.add_done_callback(_hang_up)
         return Response(status_code=CLIENT_GONE)
 
     def _call(self, request: Request, body: bytes, request_id: str) -> Response:
-        """The function's answer as HTTP, or what went wrong as a problem."""
+        """Return the function's answer as HTTP, or a problem document."""
         key_id = self._api_keys.id_of(request.headers.get(HEADER)) if self._api_keys else None
         event = proxy_event(request, body, request_id, key_id)
         try:
@@ -242,7 +215,7 @@ class Gateway:
 
 
 class _RequestLine:
-    """What the log says of one request. The path may be a document's key; the question is in the body, unshown."""
+    """The log line of one request. It shows the path and never the body, which holds the question."""
 
     def __init__(self, request: Request) -> None:
         mark = NOTICE if request.method == "POST" else ""
@@ -252,12 +225,12 @@ class _RequestLine:
         self._first_byte = ""
 
     def first_byte(self) -> None:
-        """The first byte of a stream is on its way."""
+        """Record the time of a stream's first byte."""
         self._first_byte = f", first byte after {self._milliseconds():.0f} ms"
 
     def end(self, status: int, *, complete: bool) -> None:
         """Print the line."""
-        left = "" if complete else ", not to its end"
+        left = "" if complete else ", incomplete"
         print(f"{self._what} {status} in {self._milliseconds():.0f} ms{self._first_byte}{left}", flush=True)
 
     def _milliseconds(self) -> float:
@@ -273,26 +246,13 @@ async def _ready(_: Request) -> Response:
     return Response("ready\n")
 
 
-def _warm(pool: FunctionPool) -> None:
-    try:
-        pool.warm()
-    except FunctionError as error:
-        print(f"{ERROR}{error}", flush=True)
-
-
-def _api_keys() -> ApiKeys:
-    # The environment of the function names the stand-in. A gateway must not hang with it.
-    bounds = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    return ApiKeys(boto3.client("apigateway", config=bounds))
-
-
 def main() -> int:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description="HTTP to the query function.")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--handler", default="functions.query.handler.handler")
     parser.add_argument("--timeout", type=float, default=130.0, help="seconds for one answer")
-    parser.add_argument("--waiting", type=int, default=16, help="callers that may stand in line")
+    parser.add_argument("--waiting", type=int, default=16, help="callers that may wait")
     parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
@@ -301,12 +261,12 @@ def main() -> int:
         function_environment(),
         timeout_s=options.timeout,
         memory_mb=QUERY_MEMORY_MB,
-        # As the template's wrapper does: the one that Lambda brings cannot stream.
+        # As the template's wrapper does, because Lambda's own runtime cannot stream.
         runtime="docwell.http.streaming_runtime",
     )
-    # Behind a model that answers one question at a time, a waiting caller may need as long as an answer.
+    # The model answers one question at a time, so a caller may wait as long as an answer takes.
     pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout)
-    threading.Thread(target=_warm, args=(pool,), daemon=True).start()
+    threading.Thread(target=pool.warm, daemon=True).start()
     environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": RECONCILE_FUNCTION}
     reconcile = FunctionPool(
         FunctionSpec(options.reconcile_handler, environment, timeout_s=RECONCILE_TIMEOUT_S),
@@ -315,7 +275,10 @@ def main() -> int:
     )
     if options.reconcile_every > 0:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, _api_keys()).app
+    # Short limits, so that the gateway never hangs with the local AWS server.
+    limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    api_keys = ApiKeys(boto3.client("apigateway", config=limits))
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, api_keys).app
     config = uvicorn.Config(app, HOST, options.port, log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()

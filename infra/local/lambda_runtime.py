@@ -1,7 +1,7 @@
-"""A small Lambda: functions in execution environments of their own, one request at a time in each.
+"""A small local Lambda: execution environments that run one request at a time, and pools of them.
 
-Each environment is a child process that runs a client of `infra.local.runtime_api`: `awslambdaric`, which Lambda
-itself runs, or docwell's own, which can stream. What goes wrong is one of `infra.local.function_errors`.
+Each environment is a child process with a client of `infra.local.runtime_api`: `awslambdaric`, which Lambda itself
+runs, or docwell's streaming runtime. Errors are in `infra.local.function_errors`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.local.function_errors import (
@@ -24,7 +25,7 @@ from infra.local.function_errors import (
     FunctionRaised,
     FunctionTimedOut,
 )
-from infra.local.names import ACCOUNT, REGION, ROOT
+from infra.local.names import ACCOUNT, ERROR, REGION, ROOT
 from infra.local.process import Child
 from infra.local.runtime_api import (
     Exited,
@@ -55,36 +56,40 @@ __all__ = [
 ]
 
 
-# A caller who was answered just now and calls again waits this long for the environment that answered: what that
-# still does takes milliseconds, which in the cloud the network takes too, and to start another takes a second.
+# A caller waits this long for an environment that has just answered. It finishes within milliseconds, and starting
+# another takes a second.
 _ENDING_S = 0.05
+PREFIXES = ("DOCWELL_", "AWS_", "POWERTOOLS_")
 
 
-def _to_stdout(line: str) -> None:
-    print(line, flush=True)
+def function_environment() -> dict[str, str]:
+    """Return the variables of this process that its functions get."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
+
+
+_print_line = partial(print, flush=True)
 
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """What the template says of a function. `handler` is `package.module.function`."""
+    """The template's settings of a function. `handler` is `package.module.function`."""
 
     handler: str
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 30.0
-    # Lambda gives 10 s; a small shared machine reads its modules from a cold disk.
+    # Lambda allows 10 s. A small shared machine reads its modules from a cold disk.
     init_timeout_s: float = 60.0
     memory_mb: int = 1024
-    # The module that runs the handler: this one is what the managed runtime for Python runs.
+    # The module that runs the handler, as in Lambda's managed runtime for Python.
     runtime: str = "awslambdaric"
-    # Another where the function has an environment of its own.
     python: str = sys.executable
-    on_line: Callable[[str], None] = _to_stdout
+    on_line: Callable[[str], None] = _print_line
 
     @property
     def name(self) -> str:
-        """`functions.query.handler.handler` is the function docwell-query."""
-        parts = self.handler.split(".")
-        return f"docwell-{parts[-3]}" if len(parts) > 2 else parts[0]  # noqa: PLR2004 - the line above
+        """The function's name: docwell-query for `functions.query.handler.handler`."""
+        folder = self.handler.split(".")[-3:-2]
+        return f"docwell-{folder[0]}" if folder else self.handler.partition(".")[0]
 
     @property
     def arn(self) -> str:
@@ -92,7 +97,7 @@ class FunctionSpec:
         return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
 
     def variables(self, address: str) -> dict[str, str]:
-        """The environment of one process: Lambda's variables and the function's, none of the user's."""
+        """Return the environment of one process: Lambda's variables and the function's, none of the user's."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {
             **kept,
@@ -117,7 +122,7 @@ class Environment:
     """One execution environment. Not thread-safe: one invocation at a time."""
 
     def __init__(self, spec: FunctionSpec) -> None:
-        """Start it. It takes its first event when its imports are done."""
+        """Start the process. It takes its first event when its imports are done."""
         self._spec = spec
         self._api = RuntimeApi()
         self._ready = False
@@ -130,14 +135,14 @@ class Environment:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return self._child.running
 
     def wait_ready(self) -> None:
         """Wait for the imports. Raises `FunctionInitFailed`, `FunctionTimedOut`."""
         if self._ready:
             return
-        happening = self._next(time.monotonic() + self._spec.init_timeout_s, "being imported")
+        happening = self._next(time.monotonic() + self._spec.init_timeout_s, "took too long to import")
         match happening:
             case Ready():
                 self._ready = True
@@ -147,18 +152,16 @@ class Environment:
                 raise FunctionInitFailed(f"{self._spec.handler} ended at its start: {self._child.last_line}")
 
     def invoke(self, event: bytes) -> bytes:
-        """The function's answer as JSON. Raises `FunctionError`; then the environment must be killed,
-        except after `FunctionRaised`.
-        """  # noqa: D205 - one sentence
+        """Return the function's answer as JSON. Raises as `begin` does, and for a streamed answer."""
         answer = self.begin(event)
         if isinstance(answer, Stream):
-            raise FunctionError(f"{self._spec.name} streams its answer, which nobody takes here")
+            raise FunctionError(f"{self._spec.name} streams its answer, but the caller takes no stream")
         return answer
 
     def begin(self, event: bytes) -> bytes | Stream:
-        """The function's answer as JSON, or one that streams; `Stream.start` then says when this is free again.
+        """Return the function's answer as JSON, or as a stream whose `start` reports when this is free again.
 
-        Raises `FunctionError`; then the environment must be killed, except after `FunctionRaised`.
+        Raises `FunctionError`. Kill the environment then, except after `FunctionRaised`.
         """
         self.wait_ready()
         timeout = self._spec.timeout_s
@@ -174,15 +177,15 @@ class Environment:
         return answer.body
 
     def kill(self) -> None:
-        """End the process and all that it started."""
+        """Kill the process and its descendants."""
         self._child.kill()
         self._api.close()
 
     def _answer(self, id_: str, deadline: float) -> Result | Failure | StreamBegan:
-        """What the function says to one invocation, once it has asked for the next or has begun to stream."""
+        """Return the answer to one invocation once the function asks for the next one, or begins to stream."""
         answer: Result | Failure | None = None
         while True:
-            happening = self._next(deadline, "at work")
+            happening = self._next(deadline, "ran for too long")
             match happening:
                 case StreamBegan() if happening.id == id_:
                     return happening
@@ -195,15 +198,15 @@ class Environment:
                         f"{self._spec.name} ended with status {happening.status}: {self._child.last_line}"
                     )
 
-    def _next(self, deadline: float, doing: str) -> Happening:
+    def _next(self, deadline: float, reason: str) -> Happening:
         try:
             return self._api.happenings.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
-            raise FunctionTimedOut(f"{self._spec.name} was {doing} for too long and was killed") from None
+            raise FunctionTimedOut(f"{self._spec.name} {reason} and was killed") from None
 
 
 class FunctionPool:
-    """Environments of one function: made when needed, up to `concurrency`, and kept warm."""
+    """Environments of one function. It starts up to `concurrency` on demand and keeps them warm."""
 
     def __init__(
         self,
@@ -212,7 +215,7 @@ class FunctionPool:
         max_waiting: int = 16,
         wait_s: float = 30.0,
     ) -> None:
-        """`max_waiting` callers may stand in line, each for `wait_s` seconds at most."""
+        """`max_waiting` callers may wait, each for `wait_s` seconds at most."""
         self._spec = spec
         self._concurrency = concurrency
         self._max_waiting = max_waiting
@@ -226,13 +229,13 @@ class FunctionPool:
 
     @property
     def capacity(self) -> int:
-        """The most callers at once, those in line included."""
+        """The most callers at once, waiting ones included."""
         return self._concurrency + self._max_waiting
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
-        """The function's answer, a `Stream` where it streams: close that, or read it to its end.
+        """Return the function's answer. Read a `Stream` to its end, or close it.
 
-        Raises `FunctionError`. Blocks; may be called from many threads.
+        Blocks. Safe for threads. Raises `FunctionError`.
         """
         payload = json.dumps(event).encode()
         environment = self._take()
@@ -258,17 +261,19 @@ class FunctionPool:
             raise FunctionRaised("Runtime.MarshalError", f"the answer is not JSON: {error}") from None
 
     def warm(self) -> None:
-        """Have one environment ready before the first call. Raises `FunctionError`."""
+        """Start one environment before the first call. Print an error."""
         environment = self._take()
         usable = False
         try:
             environment.wait_ready()
             usable = True
+        except FunctionError as error:
+            print(f"{ERROR}{error}", flush=True)
         finally:
             self._give_back(environment, usable=usable)
 
     def close(self) -> None:
-        """Kill every environment. Calls at work fail with `FunctionCrashed`."""
+        """Kill every environment. Running calls fail with `FunctionCrashed`."""
         with self._condition:
             self._closed = True
             environments = [*self._idle, *self._busy]
@@ -283,10 +288,10 @@ class FunctionPool:
             soon = time.monotonic() + _ENDING_S
             while True:
                 if self._closed:
-                    raise FunctionCrashed(f"{self._spec.name} is being stopped")
+                    raise FunctionCrashed(f"{self._spec.name} is stopping")
                 self._drop_dead()
                 if self._idle:
-                    environment = self._idle.pop()  # the last one used: its caches are warm
+                    environment = self._idle.pop()  # the last one used has warm caches
                     self._busy.add(environment)
                     return environment
                 if self._ending and time.monotonic() < soon:
@@ -296,12 +301,12 @@ class FunctionPool:
                     environment = Environment(self._spec)
                     self._busy.add(environment)
                     return environment
-                self._stand_in_line(deadline)
+                self._wait_in_line(deadline)
 
-    def _stand_in_line(self, deadline: float) -> None:
+    def _wait_in_line(self, deadline: float) -> None:
         left = deadline - time.monotonic()
         if self._waiting >= self._max_waiting or left <= 0:
-            raise FunctionBusy(retry_after=5)
+            raise FunctionBusy("every environment of the function is busy and the queue is full")
         self._waiting += 1
         try:
             self._condition.wait(left)

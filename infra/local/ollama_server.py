@@ -1,16 +1,15 @@
-"""A model server that speaks Ollama's HTTP protocol over llama.cpp, for one machine without Ollama.
+"""A model server that speaks the part of Ollama's HTTP protocol that docwell uses.
 
     python -m infra.local.ollama_server --model smollm2:135m=model.gguf --port 11434
 
-Works with Ollama's own clients for show, tags, ps, chat and generate; it pulls no models, makes no
-embeddings and runs no tools. Unlike Ollama it keeps one model loaded, runs one request at a time and
-says busy (503) when more than `--queue` wait. It logs no text of a prompt or an answer.
+It serves `/api/chat`, `/api/show` and `/api/tags` for one model. It differs from Ollama in two ways: it rejects
+a prompt that exceeds `num_ctx` instead of cutting it, and it accepts `keep_alive` but unloads the model after 30
+idle minutes whatever the value. It logs no text of a prompt or an answer.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -18,288 +17,203 @@ import signal
 import socket
 import sys
 import time
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from anyio import create_task_group
+from pydantic import BaseModel, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from infra.local.disconnect import until_gone
-from infra.local.ollama_engine import Engine
-from infra.local.ollama_gguf import GgufError
-from infra.local.ollama_protocol import (
-    RequestError,
-    model_of,
-    parse_body,
-    parse_chat,
-    parse_generate,
-    reply,
-    timestamp,
-)
+from infra.local.disconnect import cancel_when_gone
+from infra.local.language_model import LanguageModel, ModelError
+from infra.local.names import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from infra.local.ollama_engine import Model
-    from infra.local.ollama_protocol import Generation
-
-# The version whose behaviour is followed; the suffix tells it from Ollama.
-VERSION = "0.12.0-docwell"
-# A client that takes nothing for so long is as good as gone, and others wait behind it.
-_SEND_TIMEOUT_S = 30.0
+    from infra.local.language_model import Piece
 
 log = logging.getLogger("ollama_server")
 
 
-class GenerationResponse(Response):
-    """One answer, sent as it comes. It ends when the client goes: waiting, loading or half way."""
+class Options(BaseModel):
+    """Sampling options with Ollama's defaults. Unknown options are ignored, as in Ollama."""
 
-    def __init__(self, engine: Engine, generation: Generation) -> None:
-        super().__init__()
-        self._engine = engine
-        self._generation = generation
-        self._status = 0  # nothing sent yet
+    num_ctx: int | None = Field(None, ge=4)
+    num_predict: int = -1
+    seed: int = -1
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.9
+    min_p: float = 0.0
+    stop: list[str] = []
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the options under llama.cpp's names."""
+        return self.model_dump(exclude={"num_ctx", "num_predict"}) | {"max_tokens": self.num_predict}
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    role: str
+    content: str = ""
+
+
+class ShowRequest(BaseModel):
+    """The body of `POST /api/show`."""
+
+    model: str
+
+
+class ChatRequest(ShowRequest):
+    """The body of `POST /api/chat`."""
+
+    messages: list[Message]
+    stream: bool = True
+    options: Options = Options()
+
+
+class ChatResponse(Response):
+    """An answer, sent as it is generated. A client that disconnects stops the generation."""
+
+    def __init__(self, pieces: AsyncGenerator[Piece, None], request: ChatRequest) -> None:
+        super().__init__(media_type="application/x-ndjson" if request.stream else "application/json")
+        self._pieces = pieces
+        self._request = request
+        self._started = False
         self._outcome = "closed by the client"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer and watch the connection, whichever ends first."""
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer until the client disconnects."""
         begun = time.perf_counter()
-        work = asyncio.create_task(self._answer(send))
-        gone = asyncio.create_task(until_gone(receive))
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            async with create_task_group() as tasks:
+                tasks.start_soon(cancel_when_gone, receive, tasks.cancel_scope)
+                await self._answer(send)
+                tasks.cancel_scope.cancel()
         finally:
-            work.cancel()
-            gone.cancel()
-            results = await asyncio.gather(work, gone, return_exceptions=True)
-            seconds = time.perf_counter() - begun
-            log.info("%s %s %d %.2fs %s", scope["path"], self._generation.model, self._status, seconds,
-                     self._outcome)  # fmt: skip
-        if isinstance(results[0], Exception):
-            raise results[0]
+            log.info("%s %.2fs %s", self._request.model, time.perf_counter() - begun, self._outcome)
 
     async def _answer(self, send: Send) -> None:
+        texts = []
         try:
-            await (self._stream(send) if self._generation.stream else self._collect(send))
-        except RequestError as error:
+            async with aclosing(self._pieces):
+                async for piece in self._pieces:
+                    texts.append(piece.text)
+                    if self._request.stream or piece.figures:
+                        text = piece.text if self._request.stream else "".join(texts)
+                        await self._send(send, _reply(self._request.model, text, piece), more=not piece.figures)
+                    if piece.figures:
+                        self._outcome = f"{piece.figures['done_reason']} {piece.figures['eval_count']} tokens"
+        except ModelError as error:
             self._outcome = f"error {error.status}"
-            if self._status:  # too late for a status: a line under the one sent
-                await self._line(send, {"error": error.text})
-                await _send(send, b"", more=False)
-            else:
-                await self._whole(send, error.status, {"error": error.text})
-        except TimeoutError:
-            # Returning with the answer unfinished makes uvicorn close the connection.
-            self._outcome = "dropped: the client reads nothing"
+            if not self._started:
+                self.status_code = error.status
+            await self._send(send, {"error": str(error)}, more=False)
 
-    async def _stream(self, send: Send) -> None:
-        outcome = _outcome(None)
-        async with aclosing(self._engine.answer(self._generation)) as pieces:
-            async for piece in pieces:
-                outcome = _outcome(piece.last)
-                await self._line(send, reply(self._generation, piece.text, piece.last))
-        await self._start(send, 200)
-        await _send(send, b"", more=False)
-        self._outcome = outcome
-
-    async def _collect(self, send: Send) -> None:
-        texts, last = [], None
-        async with aclosing(self._engine.answer(self._generation)) as pieces:
-            async for piece in pieces:
-                texts.append(piece.text)
-                last = piece.last
-        await self._whole(send, 200, reply(self._generation, "".join(texts), last))
-        self._outcome = _outcome(last)
-
-    async def _start(self, send: Send, status: int, kind: bytes = b"application/x-ndjson") -> None:
-        if not self._status:
-            self._status = status
-            headers = [(b"content-type", kind)]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def _line(self, send: Send, value: dict[str, Any]) -> None:
-        await self._start(send, 200)
-        await _send(send, _json(value) + b"\n", more=True)
-
-    async def _whole(self, send: Send, status: int, value: dict[str, Any]) -> None:
-        await self._start(send, status, b"application/json; charset=utf-8")
-        await _send(send, _json(value), more=False)
+    async def _send(self, send: Send, value: dict[str, Any], *, more: bool) -> None:
+        if not self._started:
+            self._started = True
+            headers = [(b"content-type", str(self.media_type).encode())]
+            await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        line = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        await send({"type": "http.response.body", "body": line, "more_body": more})
 
 
-async def _send(send: Send, body: bytes, *, more: bool) -> None:
-    message = {"type": "http.response.body", "body": body, "more_body": more}
-    await asyncio.wait_for(send(message), _SEND_TIMEOUT_S)
+def _reply(model: str, text: str, piece: Piece) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    done = bool(piece.figures)
+    return {
+        "model": model,
+        "created_at": _timestamp(time.time()),
+        "message": message,
+        "done": done,
+        **piece.figures,
+    }
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def _outcome(last: dict[str, Any] | None) -> str:
-    if last is None:
-        return "given up: one token repeated"
-    counts = f"prompt {last.get('prompt_eval_count', 0)} answer {last.get('eval_count', 0)}"
-    return f"{last['done_reason']} {counts}"
+def application(name: str, path: Path, model: LanguageModel, num_ctx: int) -> Starlette:
+    """Return the ASGI application over one model. `num_ctx` is for requests that send none."""
+    file = path.stat()
 
+    def check(asked: str) -> None:
+        if asked not in {name, f"{name}:latest"}:
+            raise ModelError(404, f"model '{asked}' not found")
 
-class Api:
-    """The routes over an engine."""
+    async def tags(_: Request) -> Response:
+        entry = {"name": name, "model": name, "size": file.st_size, "modified_at": _timestamp(file.st_mtime)}
+        return JSONResponse({"models": [entry | {"digest": await model.sha256()}]})
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    async def show(request: Request) -> Response:
+        check(ShowRequest.model_validate_json(await request.body()).model)
+        # llama.cpp does not report the architecture, so its own name takes that place.
+        info = {"general.architecture": "llama.cpp", "llama.cpp.context_length": model.context_length}
+        return JSONResponse({"model_info": info, "capabilities": ["completion"]})
 
-    def application(self) -> Starlette:
-        """The ASGI application; the engine is closed when it ends."""
+    async def chat(request: Request) -> Response:
+        body = ChatRequest.model_validate_json(await request.body())
+        check(body.model)
+        context = min(body.options.num_ctx or num_ctx, model.context_length)
+        messages = [message.model_dump() for message in body.messages]
+        return ChatResponse(model.chat(messages, context, body.options.sampling()), body)
 
-        @asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            try:
-                yield
-            finally:
-                await self._engine.close()
-
-        routes = [
-            Route("/", self._root),
-            Route("/api/version", self._version),
-            Route("/api/tags", self._tags),
-            Route("/api/ps", self._processes),
-            Route("/api/show", self._show, methods=["POST"]),
-            Route("/api/chat", self._chat, methods=["POST"]),
-            Route("/api/generate", self._generate, methods=["POST"]),
-            Route("/api/embed", self._embed, methods=["POST"]),
-        ]
-        return Starlette(routes=routes, exception_handlers={RequestError: _refuse}, lifespan=lifespan)
-
-    async def _root(self, _: Request) -> Response:
-        return PlainTextResponse("Ollama is running")
-
-    async def _version(self, _: Request) -> Response:
-        return JSONResponse({"version": VERSION})
-
-    async def _tags(self, _: Request) -> Response:
-        entries = [await _entry(self._engine, model) for model in self._engine.models.values()]
-        return JSONResponse({"models": entries})
-
-    async def _processes(self, _: Request) -> Response:
-        running = self._engine.running()
-        if running is None:
-            return JSONResponse({"models": []})
-        model, num_ctx, expires_at = running
-        entry = await _entry(self._engine, model)
-        entry |= {"expires_at": timestamp(expires_at), "size_vram": 0, "context_length": num_ctx}
-        return JSONResponse({"models": [entry]})
-
-    async def _show(self, request: Request) -> Response:
-        return JSONResponse(_card(self._engine.find(model_of(parse_body(await request.body())))))
-
-    async def _chat(self, request: Request) -> Response:
-        return GenerationResponse(self._engine, parse_chat(parse_body(await request.body())))
-
-    async def _generate(self, request: Request) -> Response:
-        return GenerationResponse(self._engine, parse_generate(parse_body(await request.body())))
-
-    async def _embed(self, request: Request) -> Response:
-        self._engine.find(model_of(parse_body(await request.body())))
-        raise RequestError(501, "this server does not support embeddings")
+    routes = [
+        Route("/", lambda _: PlainTextResponse("Ollama is running")),
+        Route("/api/tags", tags),
+        Route("/api/show", show, methods=["POST"]),
+        Route("/api/chat", chat, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={ModelError: _refuse, ValidationError: _refuse})
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
-    status, text = (error.status, error.text) if isinstance(error, RequestError) else (500, "failed")
-    return JSONResponse({"error": text}, status)
+    if isinstance(error, ModelError):
+        return JSONResponse({"error": str(error)}, error.status)
+    errors = error.errors(include_input=False) if isinstance(error, ValidationError) else []  # quote no question
+    text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
+    return JSONResponse({"error": text}, 400)
 
 
-def _details(model: Model) -> dict[str, Any]:
-    return {
-        "parent_model": "",
-        "format": "gguf",
-        "family": model.card.architecture,
-        "families": [model.card.architecture],
-        "parameter_size": model.card.parameter_size,
-        "quantization_level": model.card.quantization,
-    }
-
-
-async def _entry(engine: Engine, model: Model) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "model": model.name,
-        "modified_at": timestamp(model.modified_at),
-        "size": model.card.file_bytes,
-        "digest": await engine.digest(model),
-        "details": _details(model),
-    }
-
-
-def _card(model: Model) -> dict[str, Any]:
-    metadata = model.card.metadata
-    # The vocabulary and the merges are megabytes; Ollama leaves them out as null too.
-    info = {key: None if isinstance(value, list) else value for key, value in metadata.items()}
-    template = info.pop("tokenizer.chat_template", "")
-    return {
-        "modelfile": "",
-        "parameters": "",
-        "template": template,
-        "license": metadata.get("general.license", ""),
-        "details": _details(model),
-        "model_info": info | {"general.parameter_count": model.card.parameters},
-        "capabilities": ["completion"],
-        "modified_at": timestamp(model.modified_at),
-    }
-
-
-def _named_path(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and Path(path).is_file()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE with a file that exists")
-    return name, Path(path)
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C, then exit with status 0."""
     parser = argparse.ArgumentParser(prog="ollama_server", description="Ollama's protocol over llama.cpp.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--model", action="append", required=True, type=_named_path, metavar="NAME=FILE",
-                        help="a model's name and its GGUF file; may be given again")  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=11434, help="0 takes a free one and prints it")
+    parser.add_argument("--model", required=True, metavar="NAME=FILE", help="the model's name and its GGUF file")
+    parser.add_argument("--port", type=int, default=11434, help="0 chooses a free port and prints it")
     parser.add_argument("--threads", type=int, default=cores)
-    parser.add_argument("--queue", type=int, default=512, help="requests that may wait; more get 503")
-    parser.add_argument("--num-ctx", type=int, default=4096, help="context length where a request names none")
-    parser.add_argument("--no-prompt-cache", action="store_true",
-                        help="read each prompt anew: slower, and answers are repeatable")  # fmt: skip
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C, then exit with status 0."""
-    arguments = _arguments(argv)
+    parser.add_argument("--num-ctx", type=int, default=4096, help="context length for requests that send none")
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    name, _, path = arguments.model.partition("=")
     try:
-        engine = Engine(
-            dict(arguments.model),
-            num_ctx=arguments.num_ctx,
-            threads=arguments.threads,
-            queue=arguments.queue,
-            prompt_cache=not arguments.no_prompt_cache,
-        )
-        listener = socket.create_server((arguments.host, arguments.port), backlog=128)
-    except (GgufError, OSError) as error:
+        listener = socket.create_server((HOST, arguments.port), backlog=128)
+        model = LanguageModel(Path(path), num_ctx=arguments.num_ctx, threads=arguments.threads)
+    except (ModelError, OSError) as error:
         sys.exit(f"ollama_server: {error}")
-    # uvicorn raises the signal again once it has shut down: then this decides the exit status.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print(f"listening on http://{arguments.host}:{listener.getsockname()[1]}", flush=True)
+    print(f"listening on http://{HOST}:{listener.getsockname()[1]}", flush=True)
+    app = application(name, Path(path), model, arguments.num_ctx)
     config = uvicorn.Config(
-        Api(engine).application(), log_config=None, access_log=False, log_level="warning",
-        timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2
+    )
+    # uvicorn raises the signal again when it has shut down.
+    # llama.cpp crashes when it is freed during an answer, so exit without freeing it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The Lambda event source of the ingest queue: SQS messages in, ingest function calls out.
+"""A local Lambda event source: it calls the ingest function with messages of the ingest queue.
 
 ``python -m infra.local.poller``
 
-Like the real one it deletes what succeeded, honours `batchItemFailures`, and lets SQS move a message to
-the dead-letter queue once it has been received maxReceiveCount times. Unlike the real one it makes a
-failed message visible again after 1, 2, 4… seconds instead of the queue's whole visibility timeout.
+Like the real one it deletes messages that succeeded, honours `batchItemFailures`, and lets SQS move a message to
+the dead-letter queue after maxReceiveCount receives. Unlike the real one it makes a failed message visible again
+after 1, 2, 4… seconds instead of the queue's visibility timeout.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -28,18 +27,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from docwell.adapters.documents.ocr import check_installed
 from docwell.config import SettingsError
-from infra.local.function_environment import function_environment
-from infra.local.lambda_runtime import FunctionBusy, FunctionError, FunctionPool, FunctionSpec
-from infra.local.names import (
-    ACCOUNT,
-    ERROR,
-    INGEST_QUEUE,
-    LEDGER_TABLE,
-    NOTICE,
-    OCR_QUEUE,
-    REGION,
-    RESTORE_PRINCIPAL,
-    WARNING,
+from infra.local import names
+from infra.local.lambda_runtime import (
+    FunctionBusy,
+    FunctionError,
+    FunctionPool,
+    FunctionSpec,
+    function_environment,
 )
 
 if TYPE_CHECKING:
@@ -50,13 +44,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 WAIT_S = 5
-# SQS takes at most 12 hours from the first receive; nobody wants to wait that long here.
+# SQS allows 12 hours from the first receive, too long for a local stack.
 MAX_BACK_OFF_S = 300
 
 
 @dataclass(frozen=True)
 class PollerSettings:
-    """How the queue is read. Seconds. `back_off_s` is the wait after the first failure; it doubles."""
+    """Times are in seconds. `back_off_s` is the wait after the first failure; it doubles with each."""
 
     batch_size: int = 1
     workers: int = 1
@@ -65,34 +59,26 @@ class PollerSettings:
 
 
 def lambda_event(messages: Sequence[MessageTypeDef], queue_arn: str) -> dict[str, Any]:
-    """The event that Lambda's event source mapping gives to a function for these messages."""
+    """Return the event that Lambda's event source mapping makes of these messages."""
     return {"Records": [_record(message, queue_arn) for message in messages]}
 
 
 def _record(message: MessageTypeDef, queue_arn: str) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for name, value in message.get("MessageAttributes", {}).items():
-        attributes[name] = {
-            "stringValue": value.get("StringValue"),
-            "stringListValues": [],
-            "binaryListValues": [],
-            "dataType": value["DataType"],
-        }
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
         "body": message["Body"],
         "attributes": dict(message.get("Attributes", {})),
-        "messageAttributes": attributes,
+        "messageAttributes": {},  # docwell sends none
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",
         "eventSourceARN": queue_arn,
-        "awsRegion": REGION,
+        "awsRegion": names.REGION,
     }
 
 
 def failed_ids(answer: Any, sent: set[str]) -> set[str]:
-    """The ids of the messages that failed, by Lambda's rules: an answer that is not understood fails all.
+    """Return the ids of the failed messages by Lambda's rules. A malformed answer fails all.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
@@ -110,7 +96,7 @@ def failed_ids(answer: Any, sent: set[str]) -> set[str]:
 
 
 class Poller:
-    """Workers that move messages from one queue through one function."""
+    """Workers that call one function with the messages of one queue."""
 
     def __init__(
         self,
@@ -120,23 +106,22 @@ class Poller:
         settings: PollerSettings,
         describe: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        """`describe` gives the line to print for the body of a message that is done, or None for no line."""
+        """`describe` returns the line to print for the body of a finished message, or None."""
         self._sqs = sqs
         self._queue_url = queue_url
         self._pool = pool
         self._settings = settings
         self._describe = describe
-        self._queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue_url.rsplit('/', 1)[-1]}"
+        self._queue_arn = f"arn:aws:sqs:{names.REGION}:{names.ACCOUNT}:{queue_url.rsplit('/', 1)[-1]}"
         self._stopping = threading.Event()
-        self._max_receives: int | None = None
 
     def start(self) -> None:
-        """Start the workers and return."""
+        """Start the workers."""
         for _ in range(self._settings.workers):
             threading.Thread(target=self._work, daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more messages. One at work goes back to the queue when its visibility ends."""
+        """Stop receiving. A message in progress becomes visible again when its timeout ends."""
         self._stopping.set()
 
     def _work(self) -> None:
@@ -150,9 +135,9 @@ class Poller:
                     self._handle(messages)
                 pause = 0.2
             except (BotoCoreError, ClientError) as error:
-                # The stand-in is being restarted: its documents are announced again when it is back.
-                print(f"{'' if pause < 1 else WARNING}the queue does not answer: {error}", flush=True)
-                self._stopping.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                # The supervisor restarts the local AWS server, which announces its documents again.
+                print(f"{'' if pause < 1 else names.WARNING}the queue does not answer: {error}", flush=True)
+                self._stopping.wait(pause)
                 pause = min(pause * 2, 5)
 
     def _receive(self) -> list[MessageTypeDef]:
@@ -162,7 +147,6 @@ class Poller:
             WaitTimeSeconds=WAIT_S,
             VisibilityTimeout=self._settings.visibility_s,
             AttributeNames=["All"],
-            MessageAttributeNames=["All"],
         )
         return answer.get("Messages", [])
 
@@ -174,7 +158,7 @@ class Poller:
             except FunctionBusy:
                 failed = sent
             except FunctionError as error:
-                print(f"{ERROR}ingest: {error}", flush=True)
+                print(f"{names.ERROR}ingest: {error}", flush=True)
                 failed = sent
         for message in messages:
             if message["MessageId"] in failed:
@@ -183,13 +167,13 @@ class Poller:
                 self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
                 line = self._describe(message["Body"])
                 if line:
-                    print(f"{NOTICE}{line}", flush=True)
+                    print(f"{names.NOTICE}{line}", flush=True)
 
     def _return(self, message: MessageTypeDef) -> None:
         receives = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-        if receives >= self._limit():
-            wait = 0  # the next receive moves it to the dead-letter queue
-            print(f"{WARNING}message {message['MessageId']} failed {receives} times", flush=True)
+        if receives >= names.MAX_RECEIVES:
+            wait = 0  # SQS moves it to the dead-letter queue at the next receive
+            print(f"{names.WARNING}message {message['MessageId']} failed {receives} times", flush=True)
         else:
             wait = min(self._settings.back_off_s * 2 ** (receives - 1), MAX_BACK_OFF_S)
         self._set_visibility([message], wait)
@@ -200,18 +184,9 @@ class Poller:
                 QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
             )
 
-    def _limit(self) -> int:
-        if self._max_receives is None:
-            attributes = self._sqs.get_queue_attributes(
-                QueueUrl=self._queue_url, AttributeNames=["RedrivePolicy"]
-            ).get("Attributes", {})
-            policy = json.loads(attributes.get("RedrivePolicy", "{}"))
-            self._max_receives = int(policy.get("maxReceiveCount", sys.maxsize))
-        return self._max_receives
-
     @contextmanager
     def _kept_invisible(self, messages: Sequence[MessageTypeDef]) -> Iterator[None]:
-        """Extend the messages' visibility for as long as the function is at work on them."""
+        """Extend the messages' visibility timeout while the function runs."""
         done = threading.Event()
 
         def extend() -> None:
@@ -219,7 +194,7 @@ class Poller:
                 try:
                     self._set_visibility(messages, self._settings.visibility_s)
                 except (BotoCoreError, ClientError) as error:
-                    print(f"cannot keep a message invisible: {error}", flush=True)
+                    print(f"cannot extend a visibility timeout: {error}", flush=True)
 
         thread = threading.Thread(target=extend, daemon=True)
         thread.start()
@@ -230,49 +205,31 @@ class Poller:
             thread.join()
 
 
-class LedgerLine:
-    """One line about a document for the user: where the ledger says that it stands."""
-
-    def __init__(self, dynamodb: DynamoDBClient) -> None:
-        self._dynamodb = dynamodb
-
-    def __call__(self, body: str) -> str | None:
-        """The line for the body of a message, or None for one that is no news."""
-        try:
-            record = json.loads(body)["Records"][0]
-            key = unquote_plus(record["s3"]["object"]["key"])
-            if record.get("userIdentity", {}).get("principalId") == RESTORE_PRINCIPAL:
-                return None
-            rows = self._dynamodb.query(
-                TableName=LEDGER_TABLE,
-                KeyConditionExpression="document = :key",
-                ExpressionAttributeValues={":key": {"S": key}},
-            )["Items"]
-            item = rows[0] if rows else None  # while a second index is built there are two rows: either is news
-        except (ValueError, KeyError, TypeError, IndexError, BotoCoreError, ClientError):
+def ledger_line(dynamodb: DynamoDBClient, body: str) -> str | None:
+    """Return a line with the document's status, or None for a restored or unknown document."""
+    try:
+        record = json.loads(body)["Records"][0]
+        key = unquote_plus(record["s3"]["object"]["key"])
+        if record.get("userIdentity", {}).get("principalId") == names.RESTORE_PRINCIPAL:
             return None
-        if not item or "status" not in item:
-            return None
+        item = dynamodb.query(
+            TableName=names.LEDGER_TABLE,
+            KeyConditionExpression="document = :key",
+            ExpressionAttributeValues={":key": {"S": key}},
+        )["Items"][0]  # there are two rows during a re-index: show either
         words = [key, item["status"].get("S", "")]
-        words += [f"({item['reason']['S']})"] if item.get("reason", {}).get("S") else []
-        for name in ("pages", "chunks"):
-            if item.get(name, {}).get("N") not in (None, "0"):
-                words.append(f"{item[name]['N']} {name}")
-        return "  ".join(words)
-
-
-def _queue_url(sqs: SQSClient, name: str) -> str:
-    """The URL of a queue, once the stand-in is there."""
-    while True:
-        try:
-            return sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        except (BotoCoreError, ClientError):
-            time.sleep(0.5)
+    except (ValueError, KeyError, TypeError, IndexError, BotoCoreError, ClientError):
+        return None
+    words += [f"({item['reason']['S']})"] if item.get("reason", {}).get("S") else []
+    for name in ("pages", "chunks"):
+        if item.get(name, {}).get("N") not in (None, "0"):
+            words.append(f"{item[name]['N']} {name}")
+    return "  ".join(words)
 
 
 def main() -> int:
     """Run until SIGTERM."""
-    parser = argparse.ArgumentParser(description="Messages of the ingest queue to the ingest function.")
+    parser = argparse.ArgumentParser(description="Call the ingest function with messages of its queues.")
     parser.add_argument("--handler", default="functions.ingest.handler.handler")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds for one batch")
     parser.add_argument("--workers", type=int, default=1)
@@ -282,18 +239,19 @@ def main() -> int:
         try:
             check_installed()
         except SettingsError as error:
-            print(f"{ERROR}{error}", flush=True)
+            print(f"{names.ERROR}{error}", flush=True)
             return 1
-    # Endpoint and credentials come from AWS's own variables.
+    # boto3 reads endpoint and credentials from the environment.
     config = Config(connect_timeout=5, read_timeout=WAIT_S + 20, retries={"total_max_attempts": 1})
     sqs = boto3.client("sqs", config=config)
     spec = FunctionSpec(options.handler, function_environment(), timeout_s=options.timeout)
-    # Beside the workers that index, one that recognises: it never holds them up.
-    workers = {INGEST_QUEUE: options.workers, OCR_QUEUE: int(recognises)}
+    # One worker more for scanned pages, so that they never delay other documents.
+    workers = {names.INGEST_QUEUE: options.workers, names.OCR_QUEUE: int(recognises)}
     pool = FunctionPool(spec, concurrency=sum(workers.values()))
-    describe = LedgerLine(boto3.client("dynamodb", config=config))
+    describe = partial(ledger_line, boto3.client("dynamodb", config=config))
+    queues = f"{sqs.meta.endpoint_url}/{names.ACCOUNT}"
     pollers = [
-        Poller(sqs, _queue_url(sqs, name), pool, PollerSettings(workers=count), describe)
+        Poller(sqs, f"{queues}/{name}", pool, PollerSettings(workers=count), describe)
         for name, count in workers.items()
     ]
     stopped = threading.Event()

@@ -1,4 +1,4 @@
-"""A child process that cannot outlive this one, with its output as lines."""
+"""A child process that ends with this one, and its output as lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 LAUNCHER = Path(__file__).with_name("child.py")
-# What is kept of a process's output to explain its death.
+# The last lines of output, to explain why a process ended.
 KEPT_LINES = 20
 
 
 class Child:
-    """One command under `infra/local/child.py`. Output and errors come as one stream of lines."""
+    """One command under `infra/local/child.py`. Output and errors are one stream of lines."""
 
     def __init__(
         self,
@@ -29,18 +29,18 @@ class Child:
         on_line: Callable[[str], None],
         on_exit: Callable[[int], None],
     ) -> None:
-        """Start it. `on_line` and `on_exit` (with the exit status) are called from a thread of their own."""
+        """Start the command. A reader thread calls `on_line`, and `on_exit` with the exit status."""
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._on_line = on_line
         self._on_exit = on_exit
         self._process = subprocess.Popen(
             [sys.executable, "-IS", str(LAUNCHER), "--", *command],
-            stdin=subprocess.PIPE,  # its end is how the launcher learns that we are gone
+            stdin=subprocess.PIPE,  # it closes when this process ends, and the launcher then kills the command
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(environment),
             cwd=ROOT,
-            # Not in our group: whoever kills our group must not kill the launcher before it has cleaned up.
+            # Outside this process group, so that killing the group leaves the launcher to clean up.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -48,21 +48,21 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The launcher's process id: the command is its child."""
+        """The launcher's process id. The command is its child."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the command is still there."""
+        """Whether the command is running."""
         return self._process.poll() is None
 
     @property
     def last_line(self) -> str:
-        """The last line of output that says something, or an empty string."""
+        """The last line of output that is not blank, or an empty string."""
         return self.last_lines[-1] if self.last_lines else ""
 
     def stop(self, grace_s: float) -> None:
-        """Ask it to end, and kill it with all that it started after `grace_s` seconds."""
+        """Send SIGTERM, and kill the whole process tree after `grace_s` seconds."""
         self._process.terminate()
         try:
             self._process.wait(grace_s)
@@ -71,7 +71,7 @@ class Child:
         self._reader.join(1)
 
     def kill(self) -> None:
-        """Kill the command and everything that it started."""
+        """Kill the command and all its descendants."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
@@ -80,7 +80,7 @@ class Child:
         stream = self._process.stdout
         if stream is not None:
             for raw in stream:
-                # awslambdaric parts the lines of a traceback with carriage returns.
+                # awslambdaric separates the lines of a traceback with carriage returns.
                 for line in raw.decode("utf-8", "replace").splitlines():
                     if line.strip():
                         self.last_lines.append(line.rstrip())

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 VERSION = "/2018-06-01/runtime"
 RESPONSE_MODE = "Lambda-Runtime-Function-Response-Mode"
-# Trailers of a streamed answer that its function could not finish; the second is JSON in base64.
+# Trailers of a streamed answer that failed. The second is JSON in base64.
 ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
-# Lambda's limit for a buffered answer.
+# Lambda's limit of a buffered answer.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 
 
@@ -41,7 +41,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The runtime asks for work: its initialisation, or the invocation before, is over."""
+    """The runtime asks for an event: its initialisation or the previous invocation is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The function raised. `id` is None when it did so while it was being imported."""
+    """The function raised. `id` is None for a failed import."""
 
     id: str | None
     type: str
@@ -63,7 +63,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class StreamBegan:
-    """The function begins to send its answer in pieces."""
+    """The function began a streamed answer."""
 
     id: str
 
@@ -78,21 +78,21 @@ class StreamPiece:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """A streamed answer is complete. One that breaks off ends in a `Failure`."""
+    """A streamed answer is complete. A broken one ends in a `Failure`."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClientGone:
-    """`RuntimeApi.hang_up` was called: nobody wants the rest of a streamed answer."""
+    """The client of a streamed answer left: `RuntimeApi.hang_up` was called."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The process has ended."""
+    """The process ended."""
 
     status: int
 
@@ -103,18 +103,22 @@ Happening = Ready | Result | Failure | StreamBegan | StreamPiece | StreamEnded |
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, api: RuntimeApi) -> None:
+        self.api = api
+        super().__init__((HOST, 0), _RuntimeHandler)
+
     def handle_error(self, *_: object) -> None:
-        """A function that was killed leaves its connection half-way: no news, `Exited` says it."""
+        """Ignore the broken connection of a killed function: `Exited` reports that."""
 
 
 class RuntimeApi:
-    """Hands invocations to the runtime and puts what it says into `happenings`."""
+    """Give invocations to the runtime and put its requests into `happenings`."""
 
     def __init__(self) -> None:
         self.happenings: queue.Queue[Happening] = queue.Queue()
         self._work: queue.Queue[Invocation | None] = queue.Queue()
         self._streams: dict[str, socket.socket] = {}
-        self._server = _Server((HOST, 0), self._handler())
+        self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -123,19 +127,19 @@ class RuntimeApi:
         return f"{HOST}:{self._server.server_address[1]}"
 
     def give(self, invocation: Invocation) -> None:
-        """The next event for the function."""
+        """Queue an event for the function."""
         self._work.put(invocation)
 
     def hang_up(self, id_: str) -> None:
-        """Break the connection over which the streamed answer to an invocation comes."""
+        """Break the connection of the streamed answer to an invocation."""
         self.happenings.put(ClientGone(id_))
         connection = self._streams.get(id_)
         if connection is not None:
-            with contextlib.suppress(OSError):  # it may have ended just now
+            with contextlib.suppress(OSError):  # it may be closed already
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the port, in the background: the server looks only twice a second whether to stop."""
+        """Close the port in the background, because the server takes up to half a second to stop."""
         self._work.put(None)
         threading.Thread(target=self._shut, daemon=True).start()
 
@@ -143,48 +147,42 @@ class RuntimeApi:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        api = self
+    def next_invocation(self) -> Invocation | None:
+        """Return the next event for the runtime, or None when the API closes. Blocks."""
+        self.happenings.put(Ready())
+        return self._work.get()
 
-        class Handler(_RuntimeHandler):
-            def next(self) -> Invocation | None:
-                api.happenings.put(Ready())
-                return api._work.get()
-
-            def happened(self, happening: Happening) -> None:
-                match happening:
-                    case StreamBegan():
-                        api._streams[happening.id] = self.connection
-                    case StreamEnded() | Failure() if happening.id is not None:
-                        api._streams.pop(happening.id, None)
-                api.happenings.put(happening)
-
-        return Handler
+    def happened(self, happening: Happening, connection: socket.socket) -> None:
+        """Record a request of the runtime."""
+        match happening:
+            case StreamBegan():
+                self._streams[happening.id] = connection
+            case StreamEnded() | Failure() if happening.id is not None:
+                self._streams.pop(happening.id, None)
+        self.happenings.put(happening)
 
 
 class _RuntimeHandler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
     # Headers and body in one packet: two small writes wait 40 ms for each other's acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
 
-    def next(self) -> Invocation | None:
-        raise NotImplementedError
-
     def happened(self, happening: Happening) -> None:
-        raise NotImplementedError
+        self.server.api.happened(happening, self.connection)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
-        """Requests of the runtime interest nobody."""
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
 
     def do_GET(self) -> None:
-        if self.path == f"{VERSION}/restore/next":  # a snapshot is taken and restored in no time
+        if self.path == f"{VERSION}/restore/next":  # SnapStart: restored at once
             self._answer(200, {})
             return
         if self.path != f"{VERSION}/invocation/next":
             self._answer(404, {"errorMessage": "no such path", "errorType": "NotFound"})
             return
-        invocation = self.next()
+        invocation = self.server.api.next_invocation()
         if invocation is None:
             self.close_connection = True
             return
@@ -206,38 +204,43 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
                 self._stream(id_)
                 return
             case ["invocation", id_, "response"]:
-                self.happened(_result(id_, b"".join(self._chunks())))
+                body = b"".join(self._chunks())
+                too_large = Failure(id_, "Function.ResponseSizeTooLarge", f"the answer has {len(body)} bytes")
+                self.happened(Result(id_, body) if len(body) <= MAX_RESPONSE_BYTES else too_large)
             case ["invocation", id_, "error"]:
                 self.happened(_failure(id_, b"".join(self._chunks())))
             case ["init", "error"]:
                 self.happened(_failure(None, b"".join(self._chunks())))
             case _:
-                self.close_connection = True  # with a body that nobody reads
+                self.close_connection = True  # the body is unread
                 self._answer(404, {"errorMessage": "no such path", "errorType": "NotFound"})
                 return
         self._answer(202, {"status": "OK"})
 
     def _stream(self, id_: str) -> None:
-        """Tell of each piece of an answer as it comes."""
+        """Report each piece of a streamed answer as it arrives."""
         self.happened(StreamBegan(id_))
         trailers: dict[str, str] = {}
+        body = b""
         try:
             for piece in self._chunks(trailers):
                 self.happened(StreamPiece(id_, piece))
-        except (OSError, ValueError):  # the process has died, or `hang_up` was called
+        except (OSError, ValueError):  # the process died, or `hang_up` was called
             self.happened(Failure(id_, "Runtime.TruncatedResponse", "the answer broke off"))
             self.close_connection = True
             return
         if ERROR_TYPE.lower() in trailers:
-            self.happened(_failure(id_, _decoded(trailers.get(ERROR_BODY.lower(), ""))))
+            with contextlib.suppress(ValueError):
+                body = base64.b64decode(trailers.get(ERROR_BODY.lower(), ""), validate=True)
+            self.happened(_failure(id_, body))
         else:
             self.happened(StreamEnded(id_))
         self._answer(202, {"status": "OK"})
 
     def _chunks(self, trailers: dict[str, str] | None = None) -> Iterator[bytes]:
-        """The body as it arrives; then `trailers` has what came after it, its names in small letters.
+        """Yield the body as it arrives, then fill `trailers`, with names in lower case.
 
-        Raises `OSError` or `ValueError` where a body in chunks breaks off.
+        Raises `OSError` or `ValueError` for an incomplete body.
         """
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             yield self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -260,19 +263,6 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-
-def _result(id_: str, body: bytes) -> Result | Failure:
-    if len(body) <= MAX_RESPONSE_BYTES:
-        return Result(id_, body)
-    return Failure(id_, "Function.ResponseSizeTooLarge", f"the answer has {len(body)} bytes")
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        return b""
 
 
 def _failure(id_: str | None, body: bytes) -> Failure:

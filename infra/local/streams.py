@@ -1,4 +1,4 @@
-"""One streamed answer of a local function, from its execution environment to whoever takes it."""
+"""A streamed answer of a local function."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from infra.local.runtime_api import (
     StreamPiece,
 )
 
-# What parts the prelude from the body, as API Gateway reads them.
+# Separates the prelude from the body: API Gateway's protocol.
 DELIMITER = bytes(8)
-# API Gateway looks for the delimiter in so much.
+# API Gateway's limit.
 MAX_PRELUDE_BYTES = 16 * 1024
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
 MAX_STREAM_BYTES = 200 * 1024 * 1024
-# How long a function may take to stop once its client has gone.
+# How long a function may take to stop after its client has left.
 STOP_S = 10.0
 
 
 class Stream:
-    """A streamed answer: read its `metadata`, then its pieces; close it when the client goes away.
+    """A streamed answer. Read `metadata`, then the pieces; close it when the client leaves.
 
-    A thread of its own takes what the environment says until that asks for its next invocation, and then calls
-    `released` with whether it can be used again. So a slow client holds no environment. `ending` is called before
-    the client sees the end of the answer: what the function does after that, the client does not wait for.
+    A thread reads the answer until the environment asks for its next invocation, so a slow client holds no
+    environment. The thread calls `ending` before the client sees the end of the answer, and `released` at last,
+    with whether the environment can be used again.
     """
 
     def __init__(self, api: RuntimeApi, id_: str, deadline: float, name: str) -> None:
-        """`deadline` is on the monotonic clock; `name` is the function's."""
+        """`deadline` is on the monotonic clock; `name` is the function's name."""
         self._api = api
         self._id = id_
         self._deadline = deadline
@@ -51,11 +51,11 @@ class Stream:
         self._bytes = 0
 
     def start(self, released: Callable[[bool], None], ending: Callable[[], None] = lambda: None) -> None:
-        """Begin to take pieces."""
+        """Start to read pieces."""
         threading.Thread(target=self._take, args=(released, ending), daemon=True).start()
 
     def metadata(self) -> dict[str, Any]:
-        """Status and headers, as in a REST proxy answer; called once, first. Raises `FunctionError`."""
+        """Return status and headers, as in a REST proxy answer. Call it once, first. Raises `FunctionError`."""
         head = bytearray()
         while DELIMITER not in head and len(head) <= MAX_PRELUDE_BYTES:
             piece = self.next()
@@ -75,7 +75,7 @@ class Stream:
         return found
 
     def next(self) -> bytes | None:
-        """The next piece of the body; None at its end. Blocks. Raises `FunctionError`."""
+        """Return the next piece of the body, or None at its end. Blocks. Raises `FunctionError`."""
         if self._rest:
             piece, self._rest = self._rest, b""
             return piece
@@ -89,7 +89,7 @@ class Stream:
             yield piece
 
     def close(self) -> None:
-        """The client has gone away: hang up on the function, which has `STOP_S` seconds to notice."""
+        """Break the function's connection. The function has `STOP_S` seconds to stop."""
         self._api.hang_up(self._id)
 
     def _take(self, released: Callable[[bool], None], ending: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ class Stream:
         while True:
             happening = self._happening()
             if getattr(happening, "id", self._id) != self._id:
-                continue  # late news of the invocation before
+                continue  # a late event of the previous invocation
             match happening:
                 case StreamPiece() if not self._closed:
                     self._pass_on(happening.content)
@@ -111,13 +111,12 @@ class Stream:
                 case ClientGone() if not self._closed:
                     self._closed = True
                     self._deadline = min(self._deadline, time.monotonic() + STOP_S)
-                case Ready():
-                    released(True)  # noqa: FBT003 - what a callback is told
+                case Ready() | Exited() | None:
                     break
-                case Exited() | None:
-                    released(False)  # noqa: FBT003
-                    last = self._lost(happening)
-                    break
+        usable = isinstance(happening, Ready)
+        released(usable)
+        if not usable:
+            last = self._lost(happening)
         if not ended:
             self._pieces.put(last)
 
@@ -135,7 +134,9 @@ class Stream:
         except queue.Empty:
             return None
 
-    def _lost(self, happening: Exited | None) -> FunctionError:
-        if happening is None:
-            return FunctionTimedOut(f"{self._name} was at work for too long and was killed")
-        return FunctionCrashed(f"{self._name} ended with status {happening.status} in the middle of its answer")
+    def _lost(self, happening: Happening | None) -> FunctionError:
+        if isinstance(happening, Exited):
+            return FunctionCrashed(
+                f"{self._name} ended with status {happening.status} in the middle of its answer"
+            )
+        return FunctionTimedOut(f"{self._name} ran for too long and was killed")

@@ -1,9 +1,8 @@
-"""Starts the parts in order, restarts what dies, stops all: nothing stays behind, even after SIGKILL."""
+"""Start the parts in order, restart parts that die, and stop all. No process survives, even after SIGKILL."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import queue
 import subprocess
@@ -32,24 +31,24 @@ from infra.local.stack import (
 
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
-# The pause before the first restart; it doubles with each within the window.
+# The pause before the first restart. It doubles with each restart within the window.
 FIRST_PAUSE_S = 0.25
-# Of a part that failed.
+# Lines to show of a part that failed.
 SHOWN_LINES = 8
-# All parts together; what has not ended by then is killed.
+# For all parts together; then the supervisor kills the rest.
 STOP_S = 8.0
 
 
-class StackFailed(Exception):  # noqa: N818 - the stack is what failed
-    """The message says which part failed, shows its last lines and what to do."""
+class StackFailed(Exception):
+    """A part failed. The message names it, shows its last lines and gives a hint."""
 
 
 class AlreadyRunning(StackFailed):
-    """Another supervisor has this data folder."""
+    """Another supervisor uses this data folder."""
 
 
 class _Running:
-    """One part: its process now, and when it was restarted."""
+    """One part: its current process and the times of its restarts."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -73,7 +72,7 @@ class Supervisor:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Start every part once those before it are ready. Raises `StackFailed`; then nothing runs."""
+        """Start every part when its predecessors are ready. Raises `StackFailed` and leaves nothing running."""
         try:
             waiting = dict(self._running)
             ready: set[str] = set()
@@ -90,7 +89,7 @@ class Supervisor:
             raise
 
     def watch(self) -> None:
-        """Restart parts that die, until `stop`. Raises `StackFailed` when one dies again and again."""
+        """Restart parts that die, until `stop`. Raises `StackFailed` when a part keeps dying."""
         while (ended := self._exits.get()) is not None:
             if self._stopping.is_set():
                 return
@@ -101,11 +100,11 @@ class Supervisor:
                 raise self._failure(running, f"ended {MAX_RESTARTS + 1} times within a minute")
             recent = sum(now - then < RESTART_WINDOW_S for then in running.restarts)
             running.restarts.append(now)
-            self._console.say(f"{name} has ended with status {status}: it is started again", "yellow")
+            self._console.say(f"{name} ended with status {status}: restarting", "yellow")
             threading.Timer(FIRST_PAUSE_S * 2**recent, self._launch, [running]).start()
 
     def stop(self) -> None:
-        """End all parts in reverse order, within 10 seconds."""
+        """Stop all parts in reverse order, within 10 seconds."""
         self._stopping.set()
         self._exits.put(None)
         deadline = time.monotonic() + STOP_S
@@ -114,7 +113,7 @@ class Supervisor:
                 running.child.stop(max(0.2, min(3.0, deadline - time.monotonic())))
 
     def pids(self) -> dict[str, int]:
-        """The process id of each part's launcher."""
+        """Return the process id of each part's launcher."""
         return {name: one.child.pid for name, one in self._running.items() if one.child is not None}
 
     def _launch(self, running: _Running) -> None:
@@ -133,7 +132,7 @@ class Supervisor:
             on_line,
             lambda status: self._exits.put((name, status)),
         )
-        if self._stopping.is_set():  # stopped while it was being started
+        if self._stopping.is_set():  # `stop` ran during the start
             running.child.kill()
 
     def _wait_ready(self, running: _Running) -> None:
@@ -148,42 +147,42 @@ class Supervisor:
     def _failure(self, running: _Running, what: str) -> StackFailed:
         part = running.part
         last = list(running.child.last_lines)[-SHOWN_LINES:] if running.child else []
-        lines = "\n".join(f"    {line}" for line in last) or "    (it said nothing)"
+        lines = "\n".join(f"    {line}" for line in last) or "    (no output)"
         advice = f"\n  {part.advice}" if part.advice else ""
         return StackFailed(
             f"the part {part.name!r} {what}. Its last lines:\n{lines}\n"
-            f"  all of them: {self._console.log_path(part.name)}{advice}"
+            f"  the whole log: {self._console.log_path(part.name)}{advice}"
         )
 
 
 def ensure_embedder(console: StackConsole) -> None:
-    """Build the embedding model where it is missing. Raises `StackFailed`."""
+    """Build the embedding model if it is missing. Raises `StackFailed`."""
     if (MODEL_DIR / "manifest.json").exists():
         return
     console.say("building the embedding model (once)…")
     result = subprocess.run([sys.executable, "-m", "layers.embedder.build_model"], cwd=ROOT, check=False)
     if result.returncode != 0:
-        raise StackFailed("the embedding model cannot be built: see the lines above, then try `make model`")
+        raise StackFailed("cannot build the embedding model: see the lines above, then try `make model`")
 
 
 def language_model_file(model: str) -> Path:
-    """The model's GGUF file, downloaded when needed. Raises `StackFailed`."""
+    """Return the model's GGUF file, verified by its SHA-256; download it if needed. Raises `StackFailed`."""
     from docwell.errors import DocwellError
     from layers.embedder.download.fetch import fetch
 
     try:
         files = fetch(model)
     except DocwellError as error:
-        raise StackFailed(f"the language model {model} cannot be had: {error}") from error
+        raise StackFailed(f"cannot download the language model {model}: {error}") from error
     found = [path for path in files.values() if path.suffix == ".gguf"]
     if not found:
-        raise StackFailed(f"{model} is no language model that runs on this machine")
+        raise StackFailed(f"{model} is not a language model that runs on this machine")
     return found[0]
 
 
 @contextmanager
 def _held(data: Path) -> Iterator[None]:
-    """The data folder for us alone. Raises `AlreadyRunning`."""
+    """Lock the data folder. Raises `AlreadyRunning`."""
     data.mkdir(parents=True, exist_ok=True)
     lock: IO[str]
     with (data / "stack.lock").open("a+", encoding="utf-8") as lock:
@@ -193,19 +192,19 @@ def _held(data: Path) -> Iterator[None]:
             other = Stack.read(data)
             where = f" (process {other.pid}, {other.gateway})" if other else ""
             raise AlreadyRunning(f"a stack is running on {data}{where}: use it, or stop it first") from None
-        yield  # the lock goes with the file, so a killed supervisor leaves none
+        yield  # closing the file releases the lock, even when the supervisor is killed
 
 
 @contextmanager
 def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[Stack, Supervisor]]:
-    """A stack that is up, and down again when the block ends. Raises `StackFailed`."""
+    """Start a stack, and stop it when the block ends. Raises `StackFailed`."""
     with _held(options.data):
         if options.ingest_handler == StackOptions.ingest_handler:
             ensure_embedder(console)
         ollama = outside_ollama(options.model)
         if ollama is None and os.environ.get("OLLAMA_HOST"):
             console.say(
-                f"OLLAMA_HOST does not answer or has no {options.model}: an own model server is used", "yellow"
+                f"OLLAMA_HOST does not answer or has no {options.model}: starting a model server instead", "yellow"
             )
         stack, parts = plan(options, ollama, lambda: language_model_file(options.model))
         supervisor = Supervisor(parts, console)
@@ -219,25 +218,17 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
 
 
 @contextmanager
-def running_stack(
-    data: Path,
-    model: str = "qwen2.5-coder:1.5b",
-    port: int = 0,
-    **options: Any,
-) -> Iterator[Stack]:
-    """The whole stack for the time of the block: for tests and for the demo. Raises `StackFailed`.
-
-    Parts that die meanwhile are restarted; logs are in DATA/logs only.
-    """
+def running_stack(data: Path, model: str = StackOptions.model, port: int = 0, **options: Any) -> Iterator[Stack]:
+    """Run the whole stack during the block, with its logs in DATA/logs only. Raises `StackFailed`."""
     console = StackConsole(data / "logs", silent=True)
     with supervised(StackOptions(data, model, port, **options), console) as (stack, supervisor):
-        threading.Thread(target=_watch_quietly, args=(supervisor, console), daemon=True).start()
+
+        def watch() -> None:
+            try:
+                supervisor.watch()
+            except StackFailed as failure:
+                # The caller's next request fails, and this file says why.
+                (console.logs / "supervisor.log").write_text(f"{failure}\n", encoding="utf-8")
+
+        threading.Thread(target=watch, daemon=True).start()
         yield stack
-
-
-def _watch_quietly(supervisor: Supervisor, console: StackConsole) -> None:
-    try:
-        supervisor.watch()
-    except StackFailed as failure:
-        # The caller's next request fails; why is in this file.
-        (console.logs / "supervisor.log").write_text(json.dumps({"failed": str(failure)}), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""A BERT sentence model as ONNX, from its safetensors: numpy and onnx only, no torch.
+"""Build a BERT sentence model as ONNX from its safetensors with numpy and onnx, without torch.
 
-Plain operators of ONNX 20, fp32. onnxruntime's own optimiser fuses them when it loads the graph, so
-that fusing here gains nothing (measured). Equal weights give equal bytes.
+The graph has plain fp32 operators of opset 20. onnxruntime fuses them when it loads the graph; fusing here gained
+nothing. Equal weights give equal bytes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from docwell.errors import BadInput
 from layers.embedder.sentence_config import SentenceConfig
 
 _OPSET = 20  # the first with Gelu
-_IR_VERSION = 9  # the one of that opset: older onnxruntimes refuse newer ones
+_IR_VERSION = 9  # that opset's; older releases of onnxruntime reject newer ones
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-# What the graph needs a model to be; anything else has to go through torch.
+# The settings that `build` supports; other models are exported by torch.
 _REQUIRED: dict[str, tuple[Any, ...]] = {
     "model_type": ("bert",),
     "hidden_act": ("gelu",),
@@ -31,7 +31,7 @@ _REQUIRED: dict[str, tuple[Any, ...]] = {
 
 
 def is_supported(config: SentenceConfig) -> bool:
-    """Whether `build` can make this model."""
+    """Return whether `build` supports this model."""
     known = all(config.transformer.get(key) in values for key, values in _REQUIRED.items())
     return known and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
 
@@ -39,7 +39,7 @@ def is_supported(config: SentenceConfig) -> bool:
 def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
     """Write the graph: (batch, sequence) int64 inputs -> sentence_embedding (batch, dimension) float32.
 
-    Raises `BadInput` for a model that is not a BERT of the usual shape.
+    Raises `BadInput` for a model that is not a plain BERT.
     """
     if not is_supported(config):
         raise BadInput(f"not a plain BERT: {config.transformer.get('model_type')}, {', '.join(config.modules)}")
@@ -59,7 +59,7 @@ def _weights(path: Path) -> dict[str, NDArray[Any]]:
 
 
 class _Graph:
-    """Nodes and constants in the order made; a node has the name of its only output."""
+    """The nodes and constants in order; a node has the name of its only output."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._weights = weights
@@ -67,7 +67,7 @@ class _Graph:
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def weight(self, name: str, *, transpose: bool = False) -> str:
-        """A weight of the model as a constant. Raises `BadInput` when the model has no such weight."""
+        """Add a weight of the model as a constant. Raises `BadInput` when the model has no such weight."""
         if name not in self._weights:
             raise BadInput(f"the model has no weight {name}")
         return self.constant(name, self._weights[name].T if transpose else self._weights[name])
@@ -75,7 +75,7 @@ class _Graph:
     def constant(self, name: str, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
         if name not in self._constants:
             array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
-            # ascontiguousarray turns a scalar into a vector of one
+            # ascontiguousarray turns a scalar into a vector of length 1
             self._constants[name] = numpy_helper.from_array(array.reshape(np.shape(value)), name)
         return name
 
@@ -84,7 +84,7 @@ class _Graph:
         return name
 
     def dense(self, hidden: str, weight: str, name: str) -> str:
-        # torch keeps (out, in), MatMul wants (in, out)
+        # torch stores (out, in); MatMul takes (in, out)
         product = self.node("MatMul", [hidden, self.weight(f"{weight}.weight", transpose=True)], f"{name}.product")
         return self.node("Add", [product, self.weight(f"{weight}.bias")], name)
 
@@ -105,10 +105,10 @@ class _Graph:
 
 
 def _encoder(graph: _Graph, config: Mapping[str, Any], mask: str) -> str:
-    """All layers: (batch, sequence, hidden)."""
+    """Add all layers: (batch, sequence, hidden)."""
     epsilon = float(config["layer_norm_eps"])
     hidden = _embeddings(graph, epsilon)
-    # 0 for a token, the lowest float for padding: softmax makes that an exact 0.
+    # 0 for a token, the lowest float for padding, which softmax turns into an exact 0.
     padding = graph.node("Sub", [graph.constant("one", 1.0), mask], "padding")
     lowest = graph.constant("lowest", np.finfo(np.float32).min)
     bias = graph.node("Mul", [padding, lowest], "bias.2d")
@@ -128,7 +128,7 @@ def _encoder(graph: _Graph, config: Mapping[str, Any], mask: str) -> str:
 
 
 def _embeddings(graph: _Graph, epsilon: float) -> str:
-    """Words, positions from 0 on, and token types, added and normalised."""
+    """Add the sum of words, positions (from 0) and token types, normalised."""
     axis = graph.constant("axis.0", [0], np.int64)
     shape = graph.node("Shape", ["input_ids"], "shape")
     length = graph.node("Gather", [shape, graph.constant("index.1", [1], np.int64)], "length")
@@ -142,7 +142,7 @@ def _embeddings(graph: _Graph, epsilon: float) -> str:
 
 
 def _attention(graph: _Graph, hidden: str, bias: str, layer: str, config: Mapping[str, Any]) -> str:
-    """softmax(q k / sqrt(width) + bias) v of all heads, side by side: (batch, sequence, hidden)."""
+    """Add softmax(q k / sqrt(width) + bias) v of all heads, concatenated: (batch, sequence, hidden)."""
     size, heads = config["hidden_size"], config["num_attention_heads"]
     width = size // heads
     split = graph.constant("heads", [0, 0, heads, width], np.int64)
@@ -162,7 +162,7 @@ def _attention(graph: _Graph, hidden: str, bias: str, layer: str, config: Mappin
 
 
 def _mean(graph: _Graph, hidden: str, mask: str) -> str:
-    """The mean over real tokens; 1e-9 as in sentence-transformers, for a text without any."""
+    """Add the mean over real tokens; a text without any divides by 1e-9, as in sentence-transformers."""
     axis = graph.constant("axis.1", [1], np.int64)
     mask = graph.node("Unsqueeze", [mask, graph.constant("axis.2", [2], np.int64)], "mask.3d")
     total = graph.node("ReduceSum", [graph.node("Mul", [hidden, mask], "masked"), axis], "total", keepdims=0)

@@ -1,11 +1,11 @@
-"""Turn a sentence-transformers model into what the embedder runs: ONNX, tokenizer and manifest.
+"""Convert a sentence-transformers model to the embedder's files: ONNX, tokenizer and manifest.
 
     python layers/embedder/build_model.py [--model ID_OR_PATH] [--out FOLDER]
 
 The default model, and any plain BERT in a local folder, is built from its weights with numpy and onnx.
-Other models are exported by sentence-transformers and torch, in an environment of their own (.venv-export,
-made when first needed), and the result is compared with sentence-transformers before it is kept.
-Nothing happens when the folder already has the model asked for.
+Other models are exported by sentence-transformers and torch in a separate environment (.venv-export,
+created at first use), and the result is compared with sentence-transformers before it is kept.
+The command does nothing when the folder already has the requested model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from layers.embedder import sentence_config
 from layers.embedder.download.catalogue import Model, catalogue
-from layers.embedder.download.environment import python_of
+from layers.embedder.download.environment import python_of, run
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
@@ -34,7 +33,7 @@ _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
 _PARITY = 0.9999
-# What a model's files can be; a folder may hold others (a README, other formats), which change nothing.
+# The suffixes of a model's files; others in its folder (a README, other formats) do not matter.
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 _BUILDERS = {
     "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py"),
@@ -44,7 +43,7 @@ _BUILDERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is asked for: a model of the catalogue, a local folder, or else an id on the hub."""
+    """The requested model: one of the catalogue, a local folder, or else an id on the hub."""
 
     name: str
     revision: str | None
@@ -54,7 +53,7 @@ class _Request:
 
     @property
     def made_from(self) -> dict[str, str]:
-        """What a manifest must say for its model to be this one."""
+        """The facts by which a manifest's model is this one."""
         facts = {"model": self.name, "revision": self.revision or "", "route": self.route}
         facts["builder"] = _digest({path.name: path.read_bytes() for path in _BUILDERS[self.route]})
         if self.folder:
@@ -65,21 +64,25 @@ class _Request:
 
 
 def main() -> int:
-    """Exit status: 0 the model is there, 1 it could not be made, 2 wrong usage."""
+    """Return the exit status: 0 the model exists, 1 it could not be built, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=_DEFAULT_MODEL, help="id, or local folder (default: all-MiniLM-L6-v2)")
-    parser.add_argument("--revision", help="commit of a model on the hub")
-    parser.add_argument("--out", type=Path, default=_HERE / "model", help="folder to write")
-    parser.add_argument("--export", choices=("auto", "native", "torch"), default="auto", help="how it is made")
-    parser.add_argument("--force", action="store_true", help="make it anew even if it is there")
+    parser.add_argument(
+        "--model", default=_DEFAULT_MODEL, help="model id or local folder (default: all-MiniLM-L6-v2)"
+    )
+    parser.add_argument("--revision", help="commit of the model on the hub")
+    parser.add_argument(
+        "--out", type=Path, default=_HERE / "model", help="output folder (default: layers/embedder/model)"
+    )
+    parser.add_argument("--export", choices=("auto", "native", "torch"), default="auto", help="how to build it")
+    parser.add_argument("--force", action="store_true", help="build it again even if it exists")
     arguments = parser.parse_args()
     try:
         request = _request(arguments.model, arguments.revision, arguments.export)
         made_from = request.made_from
         if not arguments.force and _is_current(arguments.out, made_from):
-            _say(f"{request.name} is there: {arguments.out}")
+            _say(f"{request.name} exists: {arguments.out}")
             return 0
-        manifest = _make(request, made_from, arguments.out)
+        manifest = _build(request, made_from, arguments.out)
     except DocwellError as error:
         _say(f"error: {error.detail}")
         return 1
@@ -119,8 +122,8 @@ def _is_current(out: Path, made_from: Mapping[str, str]) -> bool:
     return all(manifest.made_from.get(key) == value for key, value in made_from.items())
 
 
-def _make(request: _Request, made_from: dict[str, str], out: Path) -> ModelManifest:
-    """Make the files aside, check them, and put the manifest in its place last."""
+def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelManifest:
+    """Build and check the files in a work folder, move them into place, and write the manifest last."""
     work = out / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -129,9 +132,9 @@ def _make(request: _Request, made_from: dict[str, str], out: Path) -> ModelManif
         from layers.embedder.download.fetch import fetch
 
         folder = fetch(request.listed.name)["modules.json"].parent
-    make = _make_native if request.route == "native" else _make_with_torch
+    build = _build_native if request.route == "native" else _export_with_torch
     try:
-        manifest = make(request, made_from, folder, work)
+        manifest = build(request, made_from, folder, work)
         for name in (MODEL_FILE, TOKENIZER_FILE):
             (work / name).replace(out / name)
     finally:
@@ -140,7 +143,7 @@ def _make(request: _Request, made_from: dict[str, str], out: Path) -> ModelManif
     return manifest
 
 
-def _make_native(request: _Request, made_from: dict[str, str], folder: Path | None, work: Path) -> ModelManifest:
+def _build_native(request: _Request, made_from: dict[str, str], folder: Path | None, work: Path) -> ModelManifest:
     from layers.embedder import bert_onnx
 
     if folder is None:
@@ -150,7 +153,7 @@ def _make_native(request: _Request, made_from: dict[str, str], folder: Path | No
     expected = request.listed.built.get(MODEL_FILE) if request.listed else None
     built = FileEntry.of(work / MODEL_FILE)
     if expected and built.sha256 != expected:
-        # Other bytes would be another fingerprint, and so another index beside the one that is there.
+        # Other bytes would change the fingerprint, and so start another index.
         raise Corrupt(f"the built {MODEL_FILE} has SHA-256 {built.sha256}, expected {expected}")
     _copy_tokenizer(folder / TOKENIZER_FILE, work / TOKENIZER_FILE, lower=config.do_lower_case)
     return ModelManifest(
@@ -171,20 +174,20 @@ def _copy_tokenizer(source: Path, target: Path, *, lower: bool) -> None:
     if not lower:
         shutil.copyfile(source, target)
         return
-    # sentence-transformers lowers the text before it tokenizes; inside the tokenizer, offsets stay right.
+    # sentence-transformers lowercases before it tokenizes; inside the tokenizer, offsets stay right.
     content = json.loads(source.read_text(encoding="utf-8"))
     present = [content["normalizer"]] if content.get("normalizer") else []
     content["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *present]}
     target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def _make_with_torch(
+def _export_with_torch(
     request: _Request, made_from: dict[str, str], folder: Path | None, work: Path
 ) -> ModelManifest:
     python = python_of(_EXPORT_ENVIRONMENT, _EXPORT_REQUIREMENTS, _say)
     command = [str(python), str(_HERE / "export_torch.py"), str(folder or request.name), str(work)]
     command += ["--revision", request.revision] if request.revision and not folder else []
-    _run(command, f"the export of {request.name} failed")
+    run(command, "model export", f"the export of {request.name} failed")
     settings: dict[str, Any] = json.loads((work / "settings.json").read_text())
     manifest = ModelManifest(
         name=request.name,
@@ -204,27 +207,20 @@ def _make_with_torch(
 
 
 def _check_parity(work: Path) -> None:
-    """Compare the embedder over `work` with the vectors in check.json. Raises `Corrupt`."""
+    """Compare the embedder's vectors with those in check.json. Raises `Corrupt`."""
     import numpy as np
 
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
     from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 
     check = json.loads((work / "check.json").read_text())
-    embedder = OnnxEmbedder(work, 0, OnnxruntimeSession)  # of single precision on every processor
-    # As queries: a passage that is too long is refused, and one of the texts is.
+    embedder = OnnxEmbedder(work, 0, OnnxruntimeSession)  # single precision on every processor
+    # Embed queries, which may be too long, as one of the texts is.
     vectors = embedder.embed_queries(check["texts"])
     lowest = float(np.min(np.sum(vectors * np.asarray(check["vectors"], dtype=np.float32), axis=1)))
     if lowest < _PARITY:
         raise Corrupt(f"the exported model differs from sentence-transformers: cosine {lowest:.6f} < {_PARITY}")
     _say(f"compared with sentence-transformers on {len(vectors)} texts: lowest cosine {lowest:.7f}")
-
-
-def _run(command: list[str], failure: str) -> None:
-    """Run with the output kept back. Raises `Unavailable` with its end."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise Unavailable("model export", f"{failure}:\n{done.stdout[-2000:]}", retry_after=None)
 
 
 def _digest(contents: Mapping[str, bytes]) -> str:

@@ -1,8 +1,7 @@
-"""Export any sentence-transformers model through torch. `build_model.py` runs it in `.venv-export`.
+"""Export any sentence-transformers model with torch. `build_model.py` runs this script in `.venv-export`.
 
-It stands alone: that environment has sentence-transformers and torch (requirements/export.txt), not docwell.
-It writes model.onnx, tokenizer.json, settings.json and, for the check that follows, check.json (texts
-and the vectors that sentence-transformers gives for them).
+That environment has sentence-transformers and torch (requirements/export.txt), but not docwell. The script writes
+model.onnx, tokenizer.json, settings.json, and check.json: texts with the vectors of sentence-transformers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers.normalizers import Lowercase, Sequence
 
 _OPSET = 18
-# Odd shapes, two languages, one text of more tokens than most models read.
+# Short and long texts in two languages; the last one has more tokens than most models read.
 _CHECK_TEXTS = [
     "A",
     "What does the lease forbid?",
@@ -29,7 +28,7 @@ _CHECK_TEXTS = [
 
 
 class _Graph(torch.nn.Module):  # type: ignore[misc]  # untyped library
-    """The model's whole pipeline with tensors in and out: what ONNX can express."""
+    """The model's whole pipeline with tensors as input and output, which ONNX can express."""
 
     def __init__(self, model: Any, names: list[str]) -> None:
         super().__init__()
@@ -43,13 +42,13 @@ class _Graph(torch.nn.Module):  # type: ignore[misc]  # untyped library
 
 
 def main() -> None:
-    """Write the exported files to the folder asked for."""
+    """Write the exported files to the target folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="id on the hub, or a local folder")
+    parser.add_argument("model", help="model id on the hub, or a local folder")
     parser.add_argument("target", type=Path)
     parser.add_argument("--revision")
     arguments = parser.parse_args()
-    # Attention in plain operators: the fused kernels of torch have no ONNX form in every version.
+    # Some versions of torch cannot export fused attention to ONNX.
     eager = {"attn_implementation": "eager"}
     model = SentenceTransformer(
         arguments.model, revision=arguments.revision, device="cpu", model_kwargs=eager
@@ -88,7 +87,7 @@ def _export(model: Any, names: list[str], path: Path) -> None:
 def _save_tokenizer(model: Any, path: Path) -> None:
     tokenizer = model.tokenizer.backend_tokenizer
     if getattr(model[0], "do_lower_case", False):
-        # sentence-transformers lowers the text before it tokenizes; inside the tokenizer, offsets stay right.
+        # sentence-transformers lowercases before it tokenizes; inside the tokenizer, offsets stay right.
         present = [tokenizer.normalizer] if tokenizer.normalizer else []
         tokenizer.normalizer = Sequence([Lowercase(), *present])
     tokenizer.save(str(path))

@@ -1,7 +1,7 @@
-"""What a sentence-transformers folder says of its model, read without sentence-transformers.
+"""Read the settings of a sentence-transformers model folder without sentence-transformers.
 
-The files are those that `SentenceTransformer.save` writes: modules.json and one folder for each module.
-Names of fields changed with version 6; both are read.
+`SentenceTransformer.save` writes modules.json and one folder for each module. Version 6 renamed some fields; this
+module reads both names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from docwell.errors import BadInput
 
 _POOLINGS = ("mean", "cls")
-# The flags of versions before 6, by what `pooling_mode` calls them since.
+# The flags before version 6, and their values of `pooling_mode` since.
 _OLD_POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -28,7 +28,7 @@ _OLD_POOLING_FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class SentenceConfig:
-    """A model's own settings. `modules` are the kinds in order; `prompts` has query and passage."""
+    """A model's settings. `modules` are the module types in order; `prompts` has query and passage."""
 
     modules: tuple[str, ...]
     pooling: str
@@ -41,13 +41,13 @@ class SentenceConfig:
 
 
 def read(folder: Path) -> SentenceConfig:
-    """The settings of a sentence-transformers folder. Raises `BadInput` for one that docwell cannot run."""
+    """Return the settings of a model folder. Raises `BadInput` for a model that docwell cannot run."""
     entries = _json(folder / "modules.json")
     if not isinstance(entries, list):
         raise BadInput(f"{folder} has no modules.json: it is not a sentence-transformers model")
     paths = {entry["type"].rpartition(".")[2]: folder / entry["path"] for entry in entries}
     if not {"Transformer", "Pooling"} <= set(paths):
-        raise BadInput(f"modules {', '.join(paths)}: a Transformer and a Pooling are needed")
+        raise BadInput(f"modules {', '.join(paths)}: a Transformer and a Pooling are required")
     config = _json(paths["Transformer"] / "config.json")
     sentence = _json(paths["Transformer"] / "sentence_bert_config.json")
     return SentenceConfig(
@@ -63,7 +63,7 @@ def read(folder: Path) -> SentenceConfig:
 
 
 def pooling_of(config: Mapping[str, Any]) -> str:
-    """Either mean or cls. Raises `BadInput` for any other pooling, and where prompts are left out of it."""
+    """Return mean or cls. Raises `BadInput` for any other pooling, and for one that leaves out prompts."""
     modes = config.get("pooling_mode") or [name for flag, name in _OLD_POOLING_FLAGS.items() if config.get(flag)]
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in _POOLINGS:
@@ -74,7 +74,7 @@ def pooling_of(config: Mapping[str, Any]) -> str:
 
 
 def prompts_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """What is put before a query and a passage, as `encode_query` and `encode_document` choose it."""
+    """Return the prompts of a query and a passage, as `encode_query` and `encode_document` choose them."""
     prompts: Mapping[str, str] = config.get("prompts") or {}
     default = prompts.get(config.get("default_prompt_name") or "", "")
 

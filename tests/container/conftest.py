@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,4 +83,4 @@ def api(cloud: parts.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         # SIGTERM lets sam remove its containers, which takes some seconds.
         server.terminate()
         server.wait(30)
-        print(log.read_text()[-6000:])  # noqa: T201 - pytest shows it where a test failed
+        sys.stdout.write(log.read_text()[-6000:])  # pytest shows it when a test fails

@@ -1,4 +1,4 @@
-"""The functions in their containers, and what they talk to."""
+"""The functions in their containers, and their servers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def aws_client(endpoint: str, service: str) -> Any:
 
 @dataclass(frozen=True)
 class Cloud:
-    """What the functions talk to."""
+    """The servers of the functions."""
 
     aws: str
     chroma: str
@@ -54,7 +54,7 @@ class Cloud:
         return aws_client(self.aws, service)
 
     def settings(self) -> dict[str, str]:
-        """What the template would set, with this machine's addresses."""
+        """The template's environment with this machine's addresses."""
         return {
             "AWS_ENDPOINT_URL": self.aws,
             "DOCWELL_BUCKET": BUCKET,
@@ -66,7 +66,7 @@ class Cloud:
         }
 
     def notification(self) -> dict[str, Any]:
-        """The next message that S3 put into the queue, as the event that Lambda would make of it."""
+        """The next message of S3 in the queue, as Lambda's event."""
         answer = self.client("sqs").receive_message(QueueUrl=self.queue, WaitTimeSeconds=5)
         (message,) = answer["Messages"]
         self.client("sqs").delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
@@ -84,14 +84,14 @@ class Cloud:
 
 
 def make_resources(cloud: Cloud) -> None:
-    """Bucket and ledger as the template describes them, notifications included."""
+    """Create the template's bucket, with notifications, and ledger."""
     resources = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())["Resources"]
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     for resource, name in (("LedgerTable", TABLE), ("PrincipalsTable", PRINCIPALS), ("ReceiptsTable", RECEIPTS)):
         table = resources[resource]["Properties"]
         described = {key: table[key] for key in wanted if key in table}
         cloud.client("dynamodb").create_table(TableName=name, **described)
-    # `sam local` calls no authorizer and knows no API keys, so the first is who asks there.
+    # `sam local` has no authorizer and no API keys, so its requests come from the first principal.
     for principal in (SAM_LOCAL.id, f"{KEY}{LOCAL_API_KEY_ID}"):
         PrincipalAdmin(cloud.client("dynamodb"), PRINCIPALS).add(Grant(principal, None))
     s3 = cloud.client("s3")
@@ -100,12 +100,12 @@ def make_resources(cloud: Cloud) -> None:
     events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
     configuration = {"QueueConfigurations": [{"QueueArn": QUEUE_ARN, "Events": events}]}
     s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=configuration)
-    cloud.client("sqs").purge_queue(QueueUrl=cloud.queue)  # S3 announces itself with an s3:TestEvent
+    cloud.client("sqs").purge_queue(QueueUrl=cloud.queue)  # remove the s3:TestEvent
 
 
 @dataclass(frozen=True)
 class Times:
-    """What the emulator reports, in milliseconds: the start before the first invocation, then each invocation."""
+    """The emulator's times in milliseconds: the start before the first invocation, then each invocation."""
 
     init: float
     invocations: list[float]
@@ -119,7 +119,7 @@ class Emulated:
         self._url = f"{url}/2015-03-31/functions/function/invocations"
 
     def post(self, event: dict[str, Any]) -> bytes:
-        """What the function answers, as it stands."""
+        """The function's raw answer."""
         return httpx.post(self._url, json=event, timeout=120).content
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Emulated:
         return subprocess.run(command, check=True, text=True, stdout=-1, stderr=subprocess.STDOUT).stdout
 
     def times(self, invocations: int) -> Times:
-        """Of so many invocations; the emulator writes of the last one when its answer is out."""
+        """The reports of a number of invocations. The emulator writes the last one after its answer."""
         deadline = time.monotonic() + 10
         while True:
             logs = self.logs()
@@ -185,7 +185,7 @@ def ingest_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
 
 
 def query_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
-    """The zip and its layers, where Lambda would unpack them, with the runtime that streams."""
+    """The zip and its layers in Lambda's folders, with the streaming runtime."""
     variables = cloud.settings() | {
         "POWERTOOLS_SERVICE_NAME": "query",
         "AWS_LAMBDA_EXEC_WRAPPER": "/opt/docwell-stream",
@@ -208,7 +208,7 @@ def unpacked_layers() -> Path:
 
 
 def question_event(name: str, body: dict[str, Any]) -> dict[str, Any]:
-    """An event of tests/events that asks something else."""
+    """An event of tests/events with another question."""
     event: dict[str, Any] = json.loads((sam.ROOT / "tests" / "events" / f"{name}.json").read_text())
     return event | {"body": json.dumps(body)}
 

@@ -1,4 +1,4 @@
-"""What the containers talk to, on the address of Docker's bridge: a real Chroma server, a scripted Ollama."""
+"""Servers for the containers on the address of Docker's bridge: a real Chroma, a scripted Ollama."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def chroma_server(address: str, folder: Path) -> Iterator[str]:
 
 
 class ScriptedOllama(BaseHTTPRequestHandler):
-    """Speaks as much of Ollama's protocol as one answer needs; what it says is fixed, and so can be compared."""
+    """The part of Ollama's protocol for one answer, with fixed text that a test can compare."""
 
     def do_GET(self) -> None:
         self._send({"version": "0.12.0", "models": [{"name": MODEL, "model": MODEL}]})
@@ -80,8 +80,8 @@ class ScriptedOllama(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing."""
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 @contextmanager

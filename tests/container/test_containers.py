@@ -1,4 +1,4 @@
-"""The built image and the built zip with its layers do the main job, in containers like Lambda's."""
+"""The built image and the built zip with its layers work in containers like Lambda's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def uploaded(cloud: Cloud, key: str, body: bytes) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def manual(cloud: Cloud, ingest: Emulated) -> None:
-    """The manual, indexed by the image."""
+    """Index the manual with the image."""
     answer = ingest.invoke(uploaded(cloud, KEY, pdf(*PAGES)))
     assert answer == {"batchItemFailures": []}, ingest.logs()
 
@@ -89,7 +89,7 @@ def test_under_sam_local_the_query_function_answers_and_cites_the_page(api: http
 
 @pytest.mark.usefixtures("manual")
 def test_as_lambda_runs_it_the_query_function_answers_and_cites_the_page(query: Emulated) -> None:
-    # The question's route is one that API Gateway reads as a stream, whole answers too.
+    # API Gateway streams the responses of this route, buffered answers included.
     prelude, _, body = query.post(question_event("query", REQUEST)).partition(bytes(8))
     assert json.loads(prelude)["statusCode"] == 200, query.logs()
     assert is_the_answer(json.loads(body))
@@ -107,7 +107,7 @@ def test_as_lambda_runs_it_an_answer_is_streamed(query: Emulated) -> None:
 
 @pytest.mark.usefixtures("manual")
 def test_cold_and_warm_times_of_the_query_function(cloud: Cloud, record_property: Record) -> None:
-    """Without the model's own time: the one that answers here is scripted."""
+    """The time without the model, which is scripted here."""
     colds = []
     for _ in range(COLD_STARTS):
         with query_container(cloud) as function:

@@ -1,4 +1,4 @@
-"""What is built: for Lambda's processor, twice the same, and with nothing in it that only a build needs."""
+"""The builds are for Lambda's processor, reproducible, and free of build-only files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from infra.container import packages, sam
 
 pytestmark = pytest.mark.container
 
-# Beside sam's own folder, on the same file system: a zip lists files as the file system does.
+# Next to sam's folder, on the same file system: a zip lists files in the file system's order.
 AGAIN = sam.ROOT / "build" / "container" / "again"
 SECOND_IMAGE = "docwell-ingest-built-again:latest"
-# sam's own packer, as `sam deploy` uses it.
+# sam's packer, as in `sam deploy`.
 ZIP = """
 import hashlib, sys
 from samcli.lib.package.utils import make_zip_with_lambda_permissions, zip_folder
@@ -42,7 +42,7 @@ def zip_hash(folder: Path) -> str:
 
 @contextmanager
 def exported(image: str) -> Iterator[tarfile.TarFile]:
-    """The whole file system of an image, as a stream."""
+    """Stream the whole file system of an image."""
     name = subprocess.check_output(["docker", "create", image, "x"], text=True).strip()
     try:
         with subprocess.Popen(["docker", "export", name], stdout=subprocess.PIPE) as export:
@@ -54,7 +54,7 @@ def exported(image: str) -> Iterator[tarfile.TarFile]:
 
 
 def files(image: str) -> dict[str, tuple[object, ...]]:
-    """What each path of an image is: mode, owner, link and content."""
+    """Mode, owner, link and content of each path of an image."""
     found: dict[str, tuple[object, ...]] = {}
     with exported(image) as tar:
         for member in tar:

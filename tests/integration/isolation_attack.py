@@ -1,4 +1,4 @@
-"""Random requests of people of the isolated world, and the look at each answer for what is not theirs."""
+"""Random requests of the people of the isolated world; each answer is checked for data of others."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .isolation_world import (
 )
 
 SEED = int(os.environ.get("DOCWELL_ISOLATION_SEED", "20261125"))
-# As many letters as the collections of the world have, so that nothing but being there differs.
+# As long as the names of real collections, so that only their existence differs.
 ABSENT = ("grove", "heath", "inlet", "jungle", "kelpie", "lagoon")
 
 
 class Attack:
-    """Random requests of one person after the other, each looked at for what is not theirs."""
+    """Sends random requests of one person after the other, and checks each answer for data of others."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -50,7 +50,7 @@ class Attack:
         self.logged = self.logged or '"message":"problem"' in reply.everything
         others = forbidden(person.collections)
         out = reply.everything.lower()
-        # Whoever asks may name what they like; the model must be given nothing of it.
+        # A request may name anything; its prompt must hold none of it.
         given = "\n".join(reply.prompts)
         leaks = [name for name in others if name in out or re.search(rf"{name}\d+kept", given)]
         assert not leaks, f"request {self.sent} ({kind}) of {person.name}: {method} {path} {body} {query}: {leaks}"
@@ -58,7 +58,7 @@ class Attack:
         return reply
 
     def alike(self, person: Person, kind: str, request: Callable[[str], tuple[Any, ...]], status: int) -> None:
-        """What is another's is answered as what does not exist: the same bytes but for the request's id."""
+        """Check that data of others is answered like missing data: the same bytes except for the request id."""
         theirs, absent = self.foreign(person), self.random.choice(ABSENT)
         told = []
         for collection in (theirs, absent):
@@ -73,7 +73,7 @@ class Attack:
     def own(self, person: Person) -> str | None:
         return self.random.choice(sorted(person.collections)) if person.collections else None
 
-    # --- what people do ---
+    # --- the requests ---
 
     def asks(self, person: Person) -> None:
         body: dict[str, Any] = {"question": QUESTION, "top_k": self.random.randint(1, 20)}
@@ -96,7 +96,7 @@ class Attack:
         if person.collections:
             assert answer["status"] == "answered", (body, answer, reply.prompts[-1:])
             assert answer["citations"]
-        if "history" not in body:  # whose receipt would rightly repeat the name that was put in
+        if "history" not in body:  # a receipt may repeat the name from the history
             person.receipts.append(self.world.last_id())
 
     def asks_with_a_filter(self, person: Person) -> None:
@@ -131,7 +131,7 @@ class Attack:
 
     def asks_for_others_with_a_filter(self, person: Person) -> None:
         number = self.random.randrange(DOCUMENTS_EACH)
-        # What is wanted stands in the request's receipt, so that only what comes back is looked at.
+        # The receipt of the request repeats its filter, so check only what comes back.
         wanted: list[tuple[Callable[[str], dict[str, Any]], int]] = [
             (lambda name: {"prefix": f"{name}/"}, 200),
             (lambda name: {"prefix": name}, 200),
@@ -323,7 +323,7 @@ class Attack:
         assert self.send(person, "for everybody", "GET", path).status == 200
 
 
-# Weights: what is dear to answer less often.
+# Weights: expensive requests come less often.
 MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (Attack.asks, 8),
     (Attack.asks_of_others, 12),

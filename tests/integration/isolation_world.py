@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -42,7 +42,7 @@ from infra.local.names import TABLES
 from tests.unit.fakes import FakeEmbedder, FakeIndex
 
 DOCUMENTS_EACH = 6
-# What each collection is called; what it holds and its documents' names have a word that nothing else has.
+# The collections. Each document has a word of its own in its name and text.
 COLLECTIONS = ("amber", "birch", "cedar", "dahlia", "elder", "fjord")
 QUESTION = "what is the secret word of the vault"
 _SECRET = re.compile(r"secret-\w+")
@@ -57,7 +57,7 @@ _CONTEXT = SimpleNamespace(
 
 @dataclass(frozen=True)
 class Person:
-    """`context` is what the gateway says of them."""
+    """`context` is the gateway's description of the caller."""
 
     name: str
     context: dict[str, Any]
@@ -73,15 +73,15 @@ def _with_key(name: str, *collections: str) -> Person:
 PEOPLE = (
     _with_key("one", "amber", "birch"),
     _with_key("two", "cedar", "dahlia"),
-    # A member of two groups, with nothing of their own.
+    # A member of two groups, without own grants.
     Person(
         "three",
         {"authorizer": {"claims": {"sub": "three", "cognito:groups": "elders,birches,no-such-group"}}},
         frozenset({"elder", "birch"}),
     ),
-    _with_key("nothing"),  # a principal, of no collection
+    _with_key("nothing"),  # a principal without collections
 )
-# People whom no table knows, and people whom the gateway does not name.
+# Callers that no table knows, and callers that the gateway does not name.
 NOBODY: tuple[dict[str, Any], ...] = (
     {"identity": {"apiKeyId": "revoked"}},
     {"identity": {"apiKeyId": None}},
@@ -100,7 +100,7 @@ def key(collection: str, number: int) -> str:
 
 
 def said_of(collection: str, number: int) -> Attributes:
-    """What filters see: some of it each collection has alike, and some has a word that nothing else has."""
+    """Return a document's attributes: some equal in all collections, some with a word of its own."""
     own = word(collection, number)
     return Attributes(
         title=f"title {own}",
@@ -112,7 +112,7 @@ def said_of(collection: str, number: int) -> Attributes:
 
 
 def forbidden(collections: frozenset[str]) -> list[str]:
-    """What must reach nobody who may read these collections alone: every such string has the collection's name."""
+    """Return the strings that readers of these collections must never see: the other collections' names."""
     return [name for name in COLLECTIONS if name not in collections]
 
 
@@ -124,13 +124,7 @@ class EchoModel:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.prompts: list[str] = []
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Any = None,
-    ) -> Completion:
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         prompt = "\n".join(message.content for message in messages)
         self.prompts.append(prompt)
         said = [
@@ -138,17 +132,16 @@ class EchoModel:
             for marker, found in enumerate(_SECRET.findall(prompt), 1)
         ]
         text = " ".join(said) or QUESTION
-        if on_token:
-            on_token(text)
-        return Completion(text, len(prompt) // 4, 20, "stop", 1.0)
+        yield text
+        yield Completion(text, len(prompt) // 4, 20, "stop")
 
-    def check(self) -> None:
+    async def check(self) -> None:
         return None
 
-    def context_length(self) -> int:
+    async def context_length(self) -> int:
         return 8192
 
-    def digest(self) -> str | None:
+    async def digest(self) -> str | None:
         return "sha256:0"
 
     @property
@@ -161,7 +154,7 @@ class EchoModel:
 
 @dataclass(frozen=True)
 class Reply:
-    """`everything` is whatever came out beside the prompt: answer, headers, logs, metrics, opened cursors.
+    """`everything` is all output except the prompt: answer, headers, logs, metrics, decoded cursors.
 
     The body of a stream is the newest event of each name.
     """
@@ -173,7 +166,7 @@ class Reply:
     prompts: tuple[str, ...]
 
     def told(self) -> tuple[int, str, str]:
-        """What a client can compare: all but the request's own id."""
+        """Return all that a client can compare: everything but the request id."""
         return self.status, json.dumps(self.body, sort_keys=True), json.dumps(dict(self.headers), sort_keys=True)
 
 
@@ -192,7 +185,7 @@ class World:
     def ask(
         self, context: Mapping[str, Any], method: str, path: str, body: Any = None, **query: str | None
     ) -> Reply:
-        """One request as the gateway passes it on. The id of each is as long as any other's."""
+        """Send one request as the gateway passes it on. All request ids have the same length."""
         self._sent += 1
         id_ = self.last_id()
         parameters = {name: value for name, value in query.items() if value is not None} or None
@@ -232,7 +225,7 @@ class World:
         )
 
     def last_id(self) -> str:
-        """The id of the newest request."""
+        """Return the id of the newest request."""
         return f"request-{self._sent:08}"
 
 
@@ -258,7 +251,7 @@ def _fill(ledger: DynamoLedger, index: FakeIndex) -> None:
                 **fields,  # type: ignore[arg-type]
             )
             ledger.release(ledger.write(lease, record, fresh=True))
-            chunk = Chunk(text, 1, 1, 0, len(text), len(text.split()), label=word(collection, number))
+            chunk = Chunk(text, 1, 0, len(text), len(text.split()), label=word(collection, number))
             vector = embedder.embed_passages([text])[0].tolist()
             index.upsert(
                 collection, [IndexRecord(f"id-{word(collection, number)}", name, "g", "v1", chunk, vector)]
@@ -271,13 +264,13 @@ def _let_in(admin: PrincipalAdmin) -> None:
             admin.add(Grant(f"key:{person.name}", person.collections, label=f"label of {person.name}"))
     admin.add(Grant("group:elders", frozenset({"elder"})))
     admin.add(Grant("group:birches", frozenset({"birch"})))
-    admin.add(Grant("group:two", None))  # a group whose name is a key's, and that sees all
-    admin.add(Grant("sub:one", None))  # a subject whose name is a key's
+    admin.add(Grant("group:two", None))  # a group with the name of a key, which may read all
+    admin.add(Grant("sub:one", None))  # a subject with the name of a key
 
 
 @contextmanager
 def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callable[[], str]) -> Iterator[World]:
-    """The function with all its tables; `output` gives what was printed since it was last called."""
+    """Yield the function with all its tables; `output` returns the text printed since its last call."""
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

@@ -1,4 +1,4 @@
-"""Starts parts of the local stack for tests, as processes that cannot outlive the test run."""
+"""Start parts of the local stack for tests, as processes that end with the test run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Aws:
         )
 
     def receive_all(self) -> list[str]:
-        """The bodies of all messages that are visible now; they are deleted."""
+        """Delete all visible messages and return their bodies."""
         bodies = []
         while found := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
             for message in found:

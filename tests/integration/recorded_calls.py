@@ -1,4 +1,4 @@
-"""What a function asks of AWS, recorded from boto3 as IAM actions on the template's resources."""
+"""Record a function's boto3 calls as IAM actions on the template's resources."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from docwell.adapters import aws
 # (action, the logical id of the resource)
 Call = tuple[str, str]
 
-# Operations that IAM knows by another name. HEAD is a read; that a key is missing is told only to who may list,
-# and how many tags an object has only to who may read them.
+# Operations with other names in IAM. HEAD is a read. A 404 for a missing key needs ListBucket, and the tag count
+# needs GetObjectTagging.
 ACTIONS = {
     "s3:HeadObject": ("s3:GetObject", "s3:ListBucket", "s3:GetObjectTagging"),
     "s3:ListObjectsV2": ("s3:ListBucket",),
@@ -22,7 +22,7 @@ ACTIONS = {
 
 
 def actions_of(service: str, operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The actions that one call needs."""
+    """Return the actions of a call."""
     if service == "s3" and operation.startswith("GetObject") and "VersionId" in parameters:
         return (f"s3:{operation.replace('GetObject', 'GetObjectVersion')}",)
     name = f"{service}:{operation}"
@@ -30,7 +30,7 @@ def actions_of(service: str, operation: str, parameters: Mapping[str, Any]) -> t
 
 
 def resources_of(parameters: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    """The logical ids of what a call is about; `names` has them by the names that the call uses."""
+    """Return the logical ids of a call's resources. `names` maps the call's names to logical ids."""
     if "RequestItems" in parameters:
         return [names[table] for table in parameters["RequestItems"]]
     index = "/index" if "IndexName" in parameters else ""
@@ -39,7 +39,7 @@ def resources_of(parameters: Mapping[str, Any], names: Mapping[str, str]) -> lis
 
 
 def record(patch: pytest.MonkeyPatch, names: Mapping[str, str]) -> set[Call]:
-    """The calls of every client that docwell makes from now on; signing a link counts as the call it allows."""
+    """Record the calls of every new client. Signing a link counts as the call that it allows."""
     calls: set[Call] = set()
     make = aws.client
 

@@ -1,4 +1,4 @@
-"""A supervisor on toy functions and no language model, for the tests: ``run_toy_stack.py DATA``."""
+"""Run a supervisor with toy functions and no language model, for tests: ``run_toy_stack.py DATA``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks, as the local gateway finds it out."""
+"""The caller's identity in the local gateway."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_disabled_or_deleted_key_stops_within_a_second(client: Any) -> None:
 
 
 class Counted:
-    """A client whose service is down when a test says so."""
+    """A client whose service a test can take down."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -72,7 +72,7 @@ class Counted:
         return self._client.get_paginator(name)
 
 
-def test_guessing_keys_asks_no_more_than_ten_times_a_second(client: Any) -> None:
+def test_guessed_keys_cause_at_most_ten_calls_a_second(client: Any) -> None:
     clock, counted = Clock(100.0), Counted(client)
     keys = ApiKeys(counted, clock)
     for number in range(200):
@@ -81,7 +81,7 @@ def test_guessing_keys_asks_no_more_than_ten_times_a_second(client: Any) -> None
     assert counted.calls <= 2 / 0.1
 
 
-def test_keys_are_still_known_while_they_cannot_be_asked_for(client: Any) -> None:
+def test_keys_stay_known_while_their_service_is_down(client: Any) -> None:
     clock, counted = Clock(100.0), Counted(client)
     id_ = client.create_api_key(name="k", value=VALUE, enabled=True)["id"]
     keys = ApiKeys(counted, clock)
@@ -92,7 +92,7 @@ def test_keys_are_still_known_while_they_cannot_be_asked_for(client: Any) -> Non
 
 
 class FixedKeys(ApiKeys):
-    """One key, without a stand-in."""
+    """One fixed key, without a service."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -121,7 +121,7 @@ def gateway() -> Iterator[str]:
     pool.close()
 
 
-def test_the_function_is_told_the_keys_id_and_a_client_cannot_say_who_it_is() -> None:
+def test_the_function_gets_the_keys_id_and_a_client_cannot_forge_an_identity() -> None:
     claims = '{"claims": {"sub": "root"}}'
     forged = {
         "authorizer": claims,

@@ -40,7 +40,7 @@ def records(count: int, generation: str = "g1", document: str = KEY) -> list[Ind
             document=document,
             generation=generation,
             version="v1",
-            chunk=Chunk(f"text {i}", i + 1, i + 1, 0, 6, 2, label="iv" if i else None),
+            chunk=Chunk(f"text {i}", i + 1, 0, 6, 2, label="iv" if i else None),
             vector=(vector / np.linalg.norm(vector)).tolist(),
         )
         for i, vector in enumerate(vectors)
@@ -118,7 +118,7 @@ def test_what_was_read_once_is_not_read_again(
     assert read == []
     assert len(chroma.search(collection, written[3].vector, 20, None)) == 20
     assert len(read[0]) == 10
-    # Only 15 are kept, and which of them an equal id of another collection means is never mixed up.
+    # Equal ids of two collections are different passages.
     chroma.upsert(f"{collection}/other", [replace(written[3], document="other.pdf")])
     assert [hit.document for hit in chroma.search(f"{collection}/other", written[3].vector, 5, None)] == [
         "other.pdf"
@@ -215,7 +215,7 @@ def test_no_server_is_unavailable() -> None:
 
 @pytest.fixture
 def silent_url() -> Iterator[str]:
-    """A server that accepts and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 

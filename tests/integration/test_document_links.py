@@ -1,4 +1,4 @@
-"""Links to a page of a PDF: followed on moto's server, as a browser would."""
+"""Links to a page of a PDF, followed on moto's server like a browser."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bucket(request: pytest.FixtureRequest, server: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_link_gives_the_pdf_to_whoever_follows_it(bucket: Any, key: str) -> None:
-    # Whatever the uploader said that it is.
+    # The content type of the upload does not count.
     bucket.put_object(Key=key, Body=b"%PDF-1.7 content", ContentType="text/html")
     head = S3ObjectStore(client("s3"), bucket.name).head(key)
     assert head is not None
@@ -108,13 +108,13 @@ def test_without_credentials_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_link_takes_no_time_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: no server listens
     links = S3DocumentLinks(client("s3"), "documents", 300)
-    links.link("a", "v", 1)  # what boto3 makes once
+    links.link("a", "v", 1)  # boto3 prepares the first call
     began = time.process_time()
     for page in range(100):
         links.link("handbooks/é.pdf", "v", page)
-    assert time.process_time() - began < 0.1  # 1 ms each; about 0.2 is usual
+    assert time.process_time() - began < 0.1  # 1 ms each; 0.2 ms is usual
 
 
 def query_of(link: str) -> dict[str, list[str]]:

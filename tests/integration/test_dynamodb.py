@@ -11,8 +11,9 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.ledger_pages import encode_cursor
+from docwell.adapters.dynamodb.state import DynamoState
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status
@@ -175,7 +176,7 @@ def test_a_holder_that_writes_leaves_the_progress_of_the_ranges_alone(ledger: Dy
     assert (lease.record.ranges_done, lease.record.chunks) == (frozenset(), 0)
 
 
-def test_another_look_is_at_the_record_as_it_is_by_then(ledger: DynamoLedger) -> None:
+def test_a_holder_that_must_look_again_reads_the_record_anew(ledger: DynamoLedger) -> None:
     lease = planned(ledger)
     ledger.finish_range(task(1), RangeTally(pages=50, chunks=7))
     ledger.acquire(KEY, "two")
@@ -270,9 +271,7 @@ def test_a_cursor_never_leads_out_of_the_callers_collections(ledger: DynamoLedge
     ["x", "bm8=", "eyJhIjogMX0=", "W10=", "é", base64.urlsafe_b64encode(b"[" * 6000).decode()],
 )
 @pytest.mark.parametrize("collections", [None, ["a"]])
-def test_a_cursor_that_was_not_given_out_is_bad_input(
-    ledger: DynamoLedger, cursor: str, collections: list[str] | None
-) -> None:
+def test_a_forged_cursor_is_bad_input(ledger: DynamoLedger, cursor: str, collections: list[str] | None) -> None:
     with pytest.raises(BadInput):
         ledger.page(collections, None, cursor, 10)
 
@@ -294,7 +293,7 @@ def described(ledger: DynamoLedger, key: str, said: Attributes | None = None, li
     ledger.release(ledger.write(lease, record))
 
 
-def test_what_is_said_of_live_documents_is_found_by_key_and_by_prefix(ledger: DynamoLedger) -> None:
+def test_attributes_of_live_documents_are_found_by_key_and_by_prefix(ledger: DynamoLedger) -> None:
     said = Attributes("T", tags={"stage": "final"})
     described(ledger, "c/2026/é+.pdf", said)
     described(ledger, "c/2026/b.pdf")
@@ -310,14 +309,14 @@ def test_what_is_said_of_live_documents_is_found_by_key_and_by_prefix(ledger: Dy
     assert ledger.described([*both, "c/2026/gone.pdf", "c/2026/other.pdf", "never.pdf"]) == both
 
 
-def test_more_rows_than_may_be_looked_at_are_said_to_be_too_many(ledger: DynamoLedger) -> None:
+def test_more_rows_than_the_limit_are_reported(ledger: DynamoLedger) -> None:
     for number in range(5):
         described(ledger, f"c/{number}")
     assert ledger.under("c", "c/", 4)[1] is None
     assert len(ledger.under("c", "c/", 6)[0]) == 5
 
 
-def test_what_another_release_says_of_a_document_is_read_as_far_as_it_is_known(ledger: DynamoLedger) -> None:
+def test_attributes_of_another_release_are_read_as_far_as_they_are_known(ledger: DynamoLedger) -> None:
     described(ledger, "c/a")
     row = {"later": {"S": "x"}, "title": {"S": "T"}}
     boto3.client("dynamodb").update_item(

@@ -1,6 +1,6 @@
-"""Questions about some documents alone, with real ingest, on moto and a real Chroma server.
+"""Filtered questions with real ingest, on moto and a real Chroma server.
 
-What a filter finds is what the bucket says at that moment: of documents that are replaced, deleted and retagged.
+A filter matches the bucket as it is now, while documents are replaced, deleted and retagged.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.state import DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
+from docwell.config import IngestLimits, ReconcileLimits
 from docwell.errors import NotFound
 from docwell.identity import Principal
-from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileLimits
+from docwell.upkeep.reconcile import Reconcile
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
 
@@ -73,7 +75,7 @@ class World:
         self.ingest.update(Hint(key), "worker", lambda: 900.0)
 
     def found(self, principal: Principal = EVERYBODY, **wanted: Any) -> set[str]:
-        """The texts that a question finds under a filter."""
+        """Return the texts that a question retrieves under a filter."""
         scope = self.retrieval.scope(principal, (), None, Filter(**wanted))
         vector = self.embedder.embed_queries([QUESTION])[0].tolist()
         return {one.chunk.text for one in self.retrieval.search(scope, vector, 20, QUESTION)}
@@ -108,7 +110,7 @@ def test_every_kind_of_filter_finds_its_documents(world: World) -> None:
     assert world.found(Principal("key:a", frozenset({"office"})), title="pumps") == {never}
 
 
-def test_a_replaced_document_is_found_by_what_is_said_of_its_new_version_alone(world: World) -> None:
+def test_a_replaced_document_is_found_by_its_new_versions_attributes_alone(world: World) -> None:
     world.put("a.pdf", "the pump starts early", tags="stage=draft", team="heat")
     world.put("a.pdf", "the pump starts late", tags="stage=final", team="cold")
     assert world.found(tags={"stage": "draft"}) == world.found(metadata={"team": "heat"}) == set()
@@ -164,7 +166,7 @@ def test_a_filter_finds_the_same_where_the_ledger_is_too_large_to_be_read_for_a_
     assert world.found(tags={"third": "0"}) == wanted
 
 
-def test_whatever_happens_to_documents_a_filter_finds_exactly_those_that_fit(world: World) -> None:
+def test_after_any_changes_a_filter_finds_exactly_the_matching_documents(world: World) -> None:
     chance = random.Random(7)
     keys = [f"{folder}/{number}.pdf" for folder in ("a", "b") for number in range(4)]
     bucket: dict[str, tuple[str, str]] = {}

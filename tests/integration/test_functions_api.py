@@ -1,4 +1,4 @@
-"""Lambda's own API on the local gateway, called by boto3 as `docwell` does."""
+"""Lambda's API on the local gateway, called with boto3 as in `docwell`."""
 
 from __future__ import annotations
 

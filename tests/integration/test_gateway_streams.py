@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 
 class Door:
-    """The gateway's address, and what the toy behind it wrote down, with the time of each note."""
+    """The gateway's address, and the toy's notes, each with its time."""
 
     def __init__(self, url: str, log: Path) -> None:
         self.url = f"{url}/v1/query"
@@ -40,7 +40,7 @@ class Door:
 
 
 def printed(capsys: pytest.CaptureFixture[str], what: str) -> str:
-    """What the gateway has printed, once that is part of it: it may do so just after the client has it all."""
+    """Wait until the gateway has printed this text: it may do so just after the client has the whole answer."""
     text, deadline = "", time.monotonic() + 2
     while what not in text:
         assert time.monotonic() < deadline, text
@@ -84,10 +84,12 @@ def test_a_stream_arrives_piece_by_piece(door: Door, tmp_path: Path, capsys: pyt
         for _, data in sse.read(answer.iter_lines()):
             arrived.append(data["text"])
             time.sleep(0.2)
-            (tmp_path / str(len(arrived))).touch()  # each is made when the one before has arrived, or never
+            (
+                tmp_path / str(len(arrived))
+            ).touch()  # the toy makes each piece only after the one before has arrived
     assert arrived == ["0", "1", "2"]
     line = printed(capsys, "POST /v1/query 200 in ").partition("POST /v1/query 200 in ")[2]
-    # The first byte came before both pauses that followed it, less what is lost in rounding.
+    # The first byte came before both later pauses, except for rounding.
     assert int(line.partition("first byte after ")[2].split()[0]) < int(line.split()[0]) - 390
 
 
@@ -110,7 +112,7 @@ def test_a_client_that_leaves_in_a_long_silence_is_noticed_all_the_same(
     (tmp_path / "0").touch()
     with httpx.stream("POST", door.url, json={"pieces": 2, "gates": str(tmp_path)}) as answer:
         next(answer.iter_raw())
-    printed(capsys, "not to its end")  # there is no other piece, and the function's time is not over
+    printed(capsys, "incomplete")  # there is no other piece, and the function's time is not over
 
 
 def test_a_client_that_leaves_before_the_first_byte_ends_the_function_at_its_first_pieces(

@@ -1,14 +1,15 @@
-"""Each function's role allows what its code calls, on moto and a real Chroma server, and nothing else."""
+"""Each function's role allows exactly the calls of its code, on moto and a real Chroma server."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from unittest.mock import patch as patched
 
 import boto3
@@ -23,6 +24,7 @@ from docwell.adapters.documents import ocr
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
+from docwell.query import calibration
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
@@ -37,7 +39,7 @@ from tests.unit.infra.emissions import CONTEXT, Model
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "receipts": "ReceiptsTable"}
-# What Lambda does in a function's name: the code never calls these.
+# Lambda's own calls with the function's role.
 PLATFORM = {
     ("sqs:ReceiveMessage", "IngestQueue"),
     ("sqs:DeleteMessage", "IngestQueue"),
@@ -90,15 +92,16 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Host(Model):
-    """The model host, which is no part of AWS."""
+    """The model host, which is outside AWS."""
 
     def writing_at_most(self, _tokens: int) -> Host:
         return self
 
-    def chat(self, messages: Sequence[Message], *arguments: Any, **named: Any) -> Completion:
-        # About as many tokens as the prompt has: what is far off is not learnt from.
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        # About the prompt's number of tokens: docwell ignores implausible counts.
         tokens = sum(len(one.content) for one in messages) // 4
-        return replace(super().chat(messages, *arguments, **named), prompt_tokens=tokens)
+        async for piece in super().chat(messages, timeout_s):
+            yield replace(piece, prompt_tokens=tokens) if isinstance(piece, Completion) else piece
 
 
 class Aws:
@@ -136,13 +139,13 @@ class Aws:
         }
         for name, value in settings.items():
             patch.setenv(f"DOCWELL_{name}", value)
-        # A recogniser that recognises nothing.
+        # An OCR engine that finds no text.
         patch.setattr(ocr, "check_installed", lambda: None)
         patch.setattr(ocr.RecognisingReader, "pages", lambda self, *which: self.reader.pages(*which))
         PrincipalAdmin(boto3.client("dynamodb"), "principals").add(Grant("key:known", collections=None, label="k"))
 
     def record(self) -> set[Call]:
-        """Begin anew, as a function of its own does, and record what it calls."""
+        """Start like a new function, and record its calls."""
         clear_caches()
         names = {self.bucket: "DocumentsBucket", self.queue: "IngestQueue", self.ocr_queue: "OcrQueue", **TABLES}
         return record(self.patch, names)
@@ -188,9 +191,9 @@ def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     for key, pages, scanned in (("a.pdf", 1, 0), ("long.pdf", 3, 0), ("scan.pdf", 1, 1)):
         aws.put(key, pages, scanned)
         aws.changed(key)
-    # One range fails: its message comes again later.
+    # One range fails: SQS delivers its message again later.
+    failing = Mock(side_effect=Unavailable("chroma", "chroma is away"))
     with pytest.MonkeyPatch.context() as patch:
-        failing: Any = lambda *_args, **_named: (_ for _ in ()).throw(Unavailable("chroma", "chroma is away"))  # noqa: E731
         patch.setattr(ChromaIndex, "upsert", failing)
         (one,) = aws.sqs.receive_message(QueueUrl=aws.queue, MaxNumberOfMessages=1)["Messages"]
         aws.ingest(one["Body"], one["ReceiptHandle"])
@@ -211,7 +214,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     aws.changed("a.pdf")
     calls = aws.record()
     aws.patch.setattr(query_wiring, "model", Host)
-    aws.patch.setattr(query_wiring, "SAVE_EVERY", 1)
+    aws.patch.setattr(calibration, "SAVE_EVERY", 1)
 
     def ask(path: str, method: str = "GET", body: object = None, **parameters: str) -> dict[str, Any]:
         context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}
@@ -228,7 +231,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     ask("/v1/documents/a.pdf")
     ask("/v1/feedback", "POST", {"request_id": "request-1", "verdict": "good"})
     ask("/v1/receipts/request-1")
-    # A bucket without versions is read without one; links into it are signed so too.
+    # In a bucket without versions, reads and links have no version.
     assert calls | {("s3:GetObject", "DocumentsBucket")} == granted(template, "QueryRole")
 
 
@@ -243,7 +246,7 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     calls.update(ingest_calls)
     reconcile({"action": "reindex", "step": "abort"}, CONTEXT)
     aws.s3.put_object_tagging(Bucket=aws.bucket, Key="a.pdf", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
-    # Rows of a pipeline that was given up go after a while.
+    # Reconcile deletes rows of an abandoned pipeline after a while.
     later = time.time() + FORGET_AFTER_S + 60
     plain = reconcile_wiring.reindex
     aws.patch.setattr(reconcile_wiring, "reindex", lambda: replace(plain(), clock=lambda: later))

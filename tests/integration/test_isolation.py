@@ -42,8 +42,8 @@ def test_no_principal_ever_sees_what_is_not_theirs(world: World) -> None:
     while attack.sent < REQUESTS:
         person = attack.random.choice(PEOPLE)
         attack.random.choices(moves, weights)[0](attack, person)
-    assert attack.logged  # or the search of the logs has found nothing in nothing
-    if REQUESTS >= 1000:  # the run was one: every kind of request was sent, and people got answers
+    assert attack.logged  # otherwise the search of the logs proves nothing
+    if REQUESTS >= 1000:  # a full run sends every kind of request, and people get answers
         assert len(attack.kinds) == 18, attack.kinds
         assert attack.statuses[200] > REQUESTS / 10, attack.statuses
 
@@ -71,7 +71,7 @@ def test_a_collection_that_is_taken_away_is_gone_from_the_next_request_on_receip
 
 
 def test_the_attack_would_see_a_leak(world: World) -> None:
-    """Somebody who may see all, taken for somebody who may not: each way out is found."""
+    """Check that the attack sees every leak, with a caller who may read all, judged as one who may not."""
     everything = PEOPLE[0].context | {"identity": {}, "authorizer": {"claims": {"sub": "one"}}}
     impostor = Person("impostor", everything, frozenset({"amber"}))
     attack = Attack(world)

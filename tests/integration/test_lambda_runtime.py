@@ -133,7 +133,7 @@ def test_a_caller_that_finds_the_line_full_is_told_so_at_once(pools: Pools, tmp_
     until(pids.exists)
     with pytest.raises(FunctionBusy):
         pool.invoke({})
-    assert busy.is_alive()  # nobody waited for its end, nor until the line's 600 s were over
+    assert busy.is_alive()  # the rejected caller waited neither for it nor for the queue's 600 s
     busy.join()
 
 

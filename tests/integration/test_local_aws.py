@@ -87,7 +87,7 @@ def test_the_ledger_can_be_read_by_collection(aws: Aws) -> None:
 
 
 def wait_until_written(folder: Path, *texts: str) -> None:
-    """Tables are written half a second after their last change, later on a busy machine."""
+    """Wait until the tables are on disk, about half a second after a change."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         tables = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))

@@ -1,4 +1,4 @@
-"""`RecognisingReader`: on a recogniser that misbehaves, and on RapidOCR itself where it is installed."""
+"""`RecognisingReader` with a recogniser that misbehaves, and with RapidOCR where it is installed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with_rapidocr = pytest.mark.skipif(not is_installed(), reason="rapidocr is not i
 
 
 class ThreePages:
-    """A reader of a document of three pages, of which the first has text."""
+    """A reader of a document of three pages; the first one has text."""
 
     def inspect(self, path: Path) -> PdfInfo:
         return PdfInfo(3)
@@ -47,7 +47,7 @@ class ThreePages:
 
 
 def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReader:
-    """One whose child does what the Python lines `answers` say for each `request`."""
+    """A reader whose child runs the Python lines `answers` for each `request`."""
     program = tmp_path / "child.py"
     program.write_text(
         "import json, os, sys, time\n"
@@ -112,7 +112,7 @@ def test_a_page_on_which_nothing_is_seen_is_blank_and_not_unreadable(tmp_path: P
     ],
     ids=["dies", "hangs", "talks nonsense", "boasts", "says too much", "fails"],
 )
-def test_a_page_that_cannot_be_recognised_costs_itself_alone(tmp_path: Path, misbehaviour: str) -> None:
+def test_a_page_that_cannot_be_recognised_loses_only_its_own_text(tmp_path: Path, misbehaviour: str) -> None:
     answers = f"if request == 'page 2':\n    {misbehaviour}\nelse:\n    page('seen', 0.9)"
     started = time.monotonic()
     found = pages(recogniser(tmp_path, answers, page_timeout_s=1.0), tmp_path)
@@ -168,7 +168,7 @@ def page_of_text() -> FPDF:
 
 
 def scan(*turns: int) -> bytes:
-    """A PDF: a page of text, then for each of `turns` (degrees) a picture of it, turned, without a text layer."""
+    """A PDF with a page of text, then a picture of it for each of `turns` (degrees), without a text layer."""
     drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
     document = page_of_text()
     for turn in turns:
@@ -212,7 +212,7 @@ def test_a_scanned_page_reads_as_the_page_that_was_scanned_whichever_way_round_i
 @with_rapidocr
 @pytest.mark.integration
 @pytest.mark.timeout(300)
-def test_a_recogniser_with_too_little_memory_never_gives_text_of_its_own_making(tmp_path: Path) -> None:
+def test_a_recogniser_with_too_little_memory_never_invents_text(tmp_path: Path) -> None:
     path = tmp_path / "scan.pdf"
     path.write_bytes(scan(0))
     try:

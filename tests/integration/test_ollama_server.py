@@ -1,4 +1,4 @@
-"""The embedded model server, by its own command and with Ollama's own client, on a small real model."""
+"""The local model server, by its command and with Ollama's client, on a small real model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import httpx
 import ollama
-import psutil
 import pytest
 
 from docwell.adapters.ollama import OllamaModel
-from docwell.answers import Message
+from docwell.answers import Completion, Message
+from docwell.deadline import run
 from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing
+from docwell.query.model_host import whole
 from layers.embedder.download.fetch import fetch
 
 from .waiting import until
@@ -32,21 +33,18 @@ pytestmark = pytest.mark.integration
 
 MODEL = "smollm2:135m"
 CONTEXT = 512
-QUEUE = 1
 ASK = [{"role": "user", "content": "Name three colours."}]
 SHORT = {"num_ctx": CONTEXT, "num_predict": 8, "temperature": 0, "seed": 1}
-# At temperature 0 the model counts on and on: only a closed connection ends it within a test.
-COUNT = "1, 2, 3, 4, 5, 6, 7, 8,"
-ENDLESS = {"num_ctx": CONTEXT, "num_predict": 5000, "temperature": 0}
-# s; a stopped answer frees the server in about 0.1, far more on a busy machine.
+# At temperature 0 the model tells this story for thousands of tokens.
+LONG_STORY = [{"role": "user", "content": "Tell me a very long story about a tree."}]
+ENDLESS = {"num_ctx": 4096, "num_predict": 4000, "temperature": 0}
+# Seconds. A stopped answer frees the server in about 0.1 s, later on a busy machine.
 SOON = 10
-# Model processes that ran before this module's tests.
-ELSEWHERE: set[int] = set()
 
 
 @pytest.fixture(scope="session")
 def gguf() -> Path:
-    """The small model: from DOCWELL_TEST_GGUF, else from its catalogue."""
+    """The small model: from DOCWELL_TEST_GGUF, else from the catalogue."""
     if given := os.environ.get("DOCWELL_TEST_GGUF"):
         return Path(given)
     try:
@@ -56,12 +54,11 @@ def gguf() -> Path:
 
 
 @contextmanager
-def running(gguf: Path, log: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The server by its command; gives the process and its address."""
+def running(gguf: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the server by its command; yield the process and its address."""
     command = [
         sys.executable, "-m", "infra.local.ollama_server", "--model", f"{MODEL}={gguf}",
-        "--port", "0", "--queue", str(QUEUE), "--num-ctx", str(CONTEXT),
-        "--threads", "1", *flags,
+        "--port", "0", "--num-ctx", str(CONTEXT), "--threads", "1",
     ]  # fmt: skip
     with log.open("w") as errors, subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=errors, text=True
@@ -81,8 +78,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(gguf: Path, log: Path) -> Iterator[str]:
-    # Without the cache an answer can be compared with another to the same question.
-    with running(gguf, log, "--no-prompt-cache") as (_, address):
+    with running(gguf, log) as (_, address):
         yield address
 
 
@@ -91,18 +87,18 @@ def client(url: str) -> ollama.Client:
     return ollama.Client(url, timeout=60)
 
 
-def opened(url: str, options: dict[str, Any]) -> http.client.HTTPConnection:
-    """A connection on which text has been asked for and nothing has been read."""
+def opened(url: str, messages: list[dict[str, str]], options: dict[str, Any]) -> http.client.HTTPConnection:
+    """A connection that has sent a chat and read nothing."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-    body = {"model": MODEL, "prompt": COUNT, "raw": True, "options": options}
-    connection.request("POST", "/api/generate", json.dumps(body))
+    body = {"model": MODEL, "messages": messages, "options": options}
+    connection.request("POST", "/api/chat", json.dumps(body))
     return connection
 
 
 def started(url: str) -> http.client.HTTPConnection:
     """A connection on which an endless answer has begun."""
-    connection = opened(url, ENDLESS)
-    assert b'"done":false' in connection.getresponse().readline()
+    connection = opened(url, LONG_STORY, ENDLESS)
+    assert json.loads(connection.getresponse().readline())["done"] is False
     return connection
 
 
@@ -112,33 +108,29 @@ def words(count: int) -> str:
 
 def test_the_root_says_that_it_runs(url: str) -> None:
     assert httpx.get(url).text == "Ollama is running"
-    assert httpx.head(url).status_code == 200
-    assert httpx.get(f"{url}/api/version").json()["version"]
 
 
 def test_tags_names_the_model_its_size_and_its_checksum(client: ollama.Client, gguf: Path) -> None:
     (model,) = client.list().models
     assert model.model == MODEL
     assert model.size == gguf.stat().st_size
-    assert model.digest is not None
-    assert len(model.digest) == 64
+    with gguf.open("rb") as file:
+        assert model.digest == file_digest(file, "sha256").hexdigest()
 
 
 def test_show_gives_what_the_model_was_trained_for(client: ollama.Client) -> None:
     card = client.show(MODEL)
     assert card.modelinfo is not None
-    assert card.modelinfo["llama.context_length"] == 8192
-    assert card.modelinfo["general.parameter_count"] == 134_515_008
+    assert card.modelinfo[f"{card.modelinfo['general.architecture']}.context_length"] == 8192
     assert card.capabilities == ["completion"]
-    assert card.details is not None
-    assert card.details.quantization_level == "Q4_1"
 
 
 def test_a_streamed_chat_comes_in_pieces_and_ends_with_figures(client: ollama.Client) -> None:
-    *pieces, last = client.chat(MODEL, ASK, stream=True, options=SHORT)
+    *pieces, last = client.chat(MODEL, ASK, stream=True, options=SHORT, keep_alive="30m")
     assert len(pieces) > 1
     assert all(not piece.done and piece.message.content for piece in pieces)
     assert last.done
+    assert last.done_reason == "length"
     assert last.prompt_eval_count is not None
     assert last.prompt_eval_count > 10
     assert last.eval_count == SHORT["num_predict"]
@@ -153,28 +145,14 @@ def test_a_whole_chat_says_what_the_stream_says(client: ollama.Client) -> None:
     assert whole.done_reason == "length"
 
 
-def test_generate_answers_a_prompt_and_stops_at_a_stop_word(client: ollama.Client) -> None:
-    prompt = "one, two, three, four, five, six,"
-    whole = client.generate(MODEL, prompt, raw=True, options=SHORT).response or ""
-    assert "," in whole
-    cut = client.generate(MODEL, prompt, raw=True, options=SHORT | {"stop": [","]})
-    assert cut.response == whole.partition(",")[0]
-    assert cut.done_reason == "stop"
-
-
-def test_json_format_gives_json(client: ollama.Client) -> None:
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {"n": {"type": "boolean"}},
-        "required": ["n"],
-        "additionalProperties": False,
-    }
-    answer = client.chat(MODEL, ASK, format=schema, options=SHORT | {"num_predict": 40})
-    assert isinstance(json.loads(answer.message.content or "")["n"], bool)
+def test_an_answer_that_is_complete_ends_with_stop(client: ollama.Client) -> None:
+    whole = client.chat(MODEL, ASK, options=SHORT | {"num_predict": 400, "stop": ["e"]})
+    assert whole.done_reason == "stop"
+    assert "e" not in (whole.message.content or "")
 
 
 def test_a_missing_model_is_404(client: ollama.Client) -> None:
-    for call in (client.show, lambda name: client.chat(name, ASK), lambda name: client.generate(name, "x")):
+    for call in (client.show, lambda name: client.chat(name, ASK)):
         with pytest.raises(ollama.ResponseError, match="model 'absent' not found") as caught:
             call("absent")
         assert caught.value.status_code == 404
@@ -183,114 +161,33 @@ def test_a_missing_model_is_404(client: ollama.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        ("", "missing request body"),
-        ("{", "invalid JSON"),
-        ('{"messages": []}', "model is required"),
-        (json.dumps({"model": MODEL, "messages": "hello"}), "messages must be of type list"),
-        (json.dumps({"model": MODEL, "options": {"num_ctx": "8"}}), '"num_ctx" must be of type integer'),
-        (json.dumps({"model": MODEL, "keep_alive": "soon"}), "invalid duration"),
+        ("", "Invalid JSON"),
+        ("{", "Invalid JSON"),
+        ('{"messages": []}', "model: Field required"),
+        (json.dumps({"model": MODEL, "messages": "secret"}), "messages: Input should be a valid array"),
+        (json.dumps({"model": MODEL, "messages": ASK, "options": {"num_ctx": "x"}}), "options.num_ctx: "),
     ],
 )
-def test_a_bad_body_is_400(url: str, body: str, error: str) -> None:
+def test_a_bad_body_is_400_and_is_not_quoted(url: str, body: str, error: str) -> None:
     answer = httpx.post(f"{url}/api/chat", content=body)
     assert answer.status_code == 400
     assert error in answer.json()["error"]
+    assert "secret" not in answer.text
 
 
-def test_embeddings_are_refused_in_clear_words(client: ollama.Client) -> None:
-    with pytest.raises(ollama.ResponseError, match="does not support embeddings") as caught:
-        client.embed(MODEL, "text")
-    assert caught.value.status_code == 501
-
-
-def test_of_too_long_a_conversation_the_oldest_messages_go_and_the_system_message_stays(
-    client: ollama.Client,
-) -> None:
-    system = {"role": "system", "content": "Be brief."}
-    kept = client.chat(MODEL, [system, *ASK], options=SHORT)
-    old = {"role": "user", "content": words(400)}
-    answer = client.chat(MODEL, [system, old, *ASK], options=SHORT)
-    assert answer.prompt_eval_count == kept.prompt_eval_count
-    assert answer.message.content == kept.message.content
-
-
-def test_one_message_that_is_too_long_is_cut_to_half_of_the_context(client: ollama.Client) -> None:
-    long = [{"role": "user", "content": words(400)}]
-    assert client.chat(MODEL, long, options=SHORT).prompt_eval_count == CONTEXT - (CONTEXT - 4) // 2
-
-
-def test_a_prompt_that_may_not_be_cut_is_400(url: str) -> None:
-    long = [{"role": "user", "content": words(400)}]
-    body = {"model": MODEL, "messages": long, "options": SHORT, "truncate": False}
-    answer = httpx.post(f"{url}/api/chat", json=body, timeout=60)
-    assert answer.status_code == 400
-    assert "exceeds the available context size (512 tokens)" in answer.json()["error"]
+def test_a_prompt_that_exceeds_the_context_is_400(client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match=r"exceeds the available context size \(512 tokens\)") as caught:
+        client.chat(MODEL, [{"role": "user", "content": words(400)}], options=SHORT)
+    assert caught.value.status_code == 400
 
 
 def test_another_context_length_loads_the_model_anew(client: ollama.Client) -> None:
     client.chat(MODEL, ASK, options=SHORT)
-    assert not (client.chat(MODEL, ASK, options=SHORT).load_duration or 0) > 50_000_000
-    client.chat(MODEL, ASK, options=SHORT | {"num_ctx": 1024})
-    assert client.ps().models[0].context_length == 1024
-
-
-def test_keep_alive_says_how_long_the_model_stays(client: ollama.Client) -> None:
-    client.chat(MODEL, ASK, options=SHORT, keep_alive="10m")
-    (loaded,) = client.ps().models
-    assert loaded.model == MODEL
-    assert loaded.expires_at is not None
-    assert timedelta(minutes=9) < loaded.expires_at - datetime.now(UTC) <= timedelta(minutes=10)
-    client.chat(MODEL, ASK, options=SHORT, keep_alive=-1)
-    kept = client.ps().models[0].expires_at
-    assert kept is not None
-    assert kept.year > 2200
-
-
-def test_keep_alive_0_unloads_after_the_answer(client: ollama.Client) -> None:
-    assert client.chat(MODEL, ASK, options=SHORT, keep_alive=0).message.content
-    assert client.ps().models == []
-    until(lambda: not runners(), SOON)
-
-
-def test_a_model_goes_when_its_time_is_over(client: ollama.Client) -> None:
-    client.chat(MODEL, ASK, options=SHORT, keep_alive="300ms")
-    until(lambda: not runners(), SOON)
-
-
-def test_no_messages_load_and_unload(client: ollama.Client) -> None:
-    assert client.chat(MODEL, [], keep_alive="1m").done_reason == "load"
-    assert len(client.ps().models) == 1
-    assert client.chat(MODEL, [], keep_alive=0).done_reason == "unload"
-    assert client.ps().models == []
-    until(lambda: not runners(), SOON)
-
-
-def runners() -> list[psutil.Process]:
-    """The model processes of this module's servers: another module's whole stack may run beside them."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "infra.local.ollama_runner" in process.cmdline() and process.pid not in ELSEWHERE:
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere() -> None:
-    ELSEWHERE.update(process.pid for process in runners())
-
-
-def test_more_than_the_queue_holds_is_503(url: str, client: ollama.Client) -> None:
-    busy = started(url)
-    waiting = opened(url, SHORT)
-    time.sleep(0.3)
-    with pytest.raises(ollama.ResponseError, match="server busy, please try again") as caught:
-        client.chat(MODEL, ASK, options=SHORT)
-    assert caught.value.status_code == 503
-    busy.close()
-    assert waiting.getresponse().read().rstrip().endswith(b"}")
+    assert (client.chat(MODEL, ASK, options=SHORT).load_duration or 0) < 50_000_000
+    long = [{"role": "user", "content": words(200)}]
+    read = client.chat(MODEL, long, options=SHORT | {"num_ctx": 2048})
+    assert (read.load_duration or 0) > 50_000_000
+    assert (read.prompt_eval_count or 0) > CONTEXT
 
 
 def test_a_closed_connection_stops_the_answer_and_frees_the_server(url: str, client: ollama.Client) -> None:
@@ -300,77 +197,63 @@ def test_a_closed_connection_stops_the_answer_and_frees_the_server(url: str, cli
     assert time.monotonic() - begun < SOON
 
 
-def test_who_leaves_the_queue_frees_the_place(url: str, client: ollama.Client) -> None:
+def test_a_client_that_leaves_the_queue_frees_its_place(url: str, client: ollama.Client) -> None:
     busy = started(url)
-    opened(url, ENDLESS).close()
-    time.sleep(0.3)
+    opened(url, LONG_STORY, ENDLESS).close()
     answers: list[bool | None] = []
     waiting = threading.Thread(
         target=lambda: answers.append(client.chat(MODEL, ASK, options=SHORT).done), daemon=True
     )
     waiting.start()
     time.sleep(0.3)
+    assert not answers
     busy.close()
     waiting.join(SOON)
     assert answers == [True]
 
 
 def test_a_connection_closed_while_the_prompt_is_read_frees_the_server(url: str, client: ollama.Client) -> None:
-    options = {"num_ctx": 4096, "num_predict": 500}
-    client.chat(MODEL, [], options=options)
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-    body = {"model": MODEL, "messages": [{"role": "user", "content": words(900)}], "options": options}
-    connection.request("POST", "/api/chat", json.dumps(body))
+    options = {"num_ctx": 4096, "num_predict": 2}
+    client.chat(MODEL, ASK, options=options)
+    connection = opened(url, [{"role": "user", "content": words(900)}], options)
     time.sleep(0.5)
     connection.close()
     begun = time.monotonic()
-    assert client.chat(MODEL, ASK, options=options | {"num_predict": 2}).done
+    assert client.chat(MODEL, ASK, options=options).done
     assert time.monotonic() - begun < SOON
 
 
 def test_the_adapter_answers_and_lets_the_server_go_at_its_deadline(url: str, log: Path) -> None:
     question = [Message("user", "Tell me a very long story about a tree.")]
     short = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=8)
-    assert short.context_length() == 8192
-    seen: list[str] = []
-    completion = short.chat(question, 60, seen.append)
-    assert completion.text == "".join(seen)
+    assert run(short.context_length()) == 8192
+
+    async def pieces() -> list[str | Completion]:
+        return [piece async for piece in short.chat(question, 60)]
+
+    *seen, completion = run(pieces())
+    assert isinstance(completion, Completion)
+    assert completion.text == "".join(str(piece) for piece in seen)
     assert completion.done_reason == "length"
-    long = OllamaModel(url, MODEL, num_ctx=CONTEXT, num_predict=5000)
+    long = OllamaModel(url, MODEL, num_ctx=4096, num_predict=4000)
     closed = log.read_text().count("closed by the client")
     with pytest.raises(DeadlineExceeded):
-        long.chat(question, 1.0)
-    assert short.chat(question, SOON).text
-    # Its line may come after that of the request that took its place.
+        run(whole(long.chat(question, 1.0)))
+    assert run(whole(short.chat(question, SOON))).text
     until(lambda: log.read_text().count("closed by the client") > closed, SOON)
     with pytest.raises(ModelMissing):
-        OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8).check()
+        run(OllamaModel(url, "absent", num_ctx=CONTEXT, num_predict=8).check())
 
 
-def test_a_killed_model_process_is_an_error_line_and_the_next_request_loads_anew(
-    url: str, client: ollama.Client
-) -> None:
-    stream = client.generate(MODEL, COUNT, raw=True, options=ENDLESS, stream=True)
-    next(iter(stream))
-    runners()[0].kill()
-    with pytest.raises(ollama.ResponseError, match="the model's process") as caught:
-        list(stream)
-    assert caught.value.status_code == -1
-    assert client.chat(MODEL, ASK, options=SHORT).done
+def test_the_log_has_a_line_for_each_request_and_no_text(client: ollama.Client, log: Path) -> None:
+    client.chat(MODEL, [{"role": "user", "content": "Where is Xanadu?"}], options=SHORT | {"num_predict": 3})
+    until(lambda: f"{MODEL} " in log.read_text() and "length 3 tokens" in log.read_text(), SOON)
+    assert "Xanadu" not in log.read_text()
 
 
-def test_the_log_has_a_line_for_each_request_and_no_text(url: str, client: ollama.Client, log: Path) -> None:
-    client.chat(MODEL, [{"role": "user", "content": "Where is Xanadu?"}], options=SHORT)
-    client.generate(MODEL, "Where is Xanadu?", options=SHORT)
-    lines = log.read_text()
-    assert f"/api/generate {MODEL} 200" in lines
-    assert "Xanadu" not in lines
-
-
-def test_a_prompt_that_was_read_before_is_not_read_again_and_still_counts(gguf: Path, tmp_path: Path) -> None:
-    with running(gguf, tmp_path / "log") as (_, address):
-        long = [{"role": "user", "content": words(60)}]
-        first, second = (ollama.Client(address).chat(MODEL, long, options=SHORT) for _ in range(2))
+def test_a_prompt_that_was_read_before_is_not_read_again_and_still_counts(client: ollama.Client) -> None:
+    long = [{"role": "user", "content": words(60)}]
+    first, second = (client.chat(MODEL, long, options=SHORT) for _ in range(2))
     assert first.prompt_eval_count == second.prompt_eval_count
     assert (second.prompt_eval_duration or 0) < (first.prompt_eval_duration or 0) / 3
 
@@ -378,12 +261,9 @@ def test_a_prompt_that_was_read_before_is_not_read_again_and_still_counts(gguf: 
 def test_sigterm_ends_it_with_status_0_even_in_the_middle_of_an_answer(gguf: Path, tmp_path: Path) -> None:
     with running(gguf, tmp_path / "log") as (process, address):
         connection = started(address)
-        assert any(child.ppid() == process.pid for child in runners())
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         connection.close()
-        left = [child for child in runners() if child.ppid() == process.pid]
-    assert left == []
 
 
 def test_a_file_that_is_no_model_is_refused_at_start(tmp_path: Path) -> None:
@@ -392,4 +272,4 @@ def test_a_file_that_is_no_model_is_refused_at_start(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "infra.local.ollama_server", "--model", f"x={path}", "--port", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 1
-    assert "not a GGUF file" in result.stderr
+    assert "the model could not be loaded" in result.stderr

@@ -78,7 +78,7 @@ def bomb(path: Path, content: bytes) -> Path:
 
 
 def child_program(tmp_path: Path, body: str) -> Path:
-    """A stand-in for pdf_child.py: `body` runs with `settings` and `say(text)`."""
+    """A replacement for child.py: `body` runs with `settings` and `say(text)`."""
     start = """
         import json, os, signal, sys, time
         settings = json.loads(sys.argv[1])
@@ -233,7 +233,7 @@ def test_a_child_that_hangs_is_too_slow(tmp_path: Path, body: str) -> None:
         "while True: say(b'x' * 65536)",
     ],
 )
-def test_a_child_that_talks_nonsense_has_crashed(tmp_path: Path, body: str) -> None:
+def test_an_invalid_answer_of_a_child_is_a_crash(tmp_path: Path, body: str) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     garbled = reader(child=child_program(tmp_path, body), max_page_characters=1000)
     assert reason_of_inspect(garbled, path) == Reason.READER_CRASHED

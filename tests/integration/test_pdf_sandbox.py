@@ -1,4 +1,4 @@
-"""What a PDF reader that has been taken over can reach: nothing but its own memory and the document."""
+"""A compromised PDF reader reaches only its own memory and the document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from docwell.adapters.documents.process import CHILD
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.adapters.documents.sandbox import _program
 
-# Runs what an attacker would; `attempts()` gives the names of those that worked.
+# Runs the calls of an attacker; `attempts()` returns the names of those that worked.
 ATTACKER = """
 import ctypes, json, os, socket, subprocess, sys
 from pathlib import Path
@@ -55,7 +55,7 @@ def attempts(folder):
     worked = []
     for name, attempt in reached(folder).items():
         if name == "replace its own program" and worked:
-            continue  # nobody would be left to tell
+            continue  # a success would end the process before it can report
         try:
             attempt()
         except OSError:
@@ -106,7 +106,7 @@ def test_closed_doors_leave_computing_and_open_files(tmp_path: Path) -> None:
     ]
     done = run(tmp_path, *lines)
     assert done.stdout.split() == ["50000000", "True", "3"]
-    # PDFium ends so where memory ends, and the parent tells the reason by it.
+    # PDFium ends this way when it is out of memory, and the parent recognises the reason by it.
     assert done.returncode == -signal.SIGABRT
 
 
@@ -135,7 +135,7 @@ def test_the_reader_closes_its_doors_before_it_parses(tmp_path: Path, name: str)
 
 
 def verdict(program: bytes, arch: int, number: int, first: int = 0) -> int:
-    """What the kernel would make of one call: the filter's own few instructions, run by hand."""
+    """Return the filter's verdict on one call, by interpreting its instructions."""
     data = {0: number, 4: arch, 16: first}
     steps, at, loaded = list(struct.iter_unpack("<HBBI", program)), 0, 0
     while True:
@@ -153,7 +153,7 @@ def verdict(program: bytes, arch: int, number: int, first: int = 0) -> int:
     ("machine", "arch", "read", "openat", "tgkill"),
     [("x86_64", 0xC000003E, 0, 257, 234), ("aarch64", 0xC00000B7, 63, 56, 131)],
 )
-def test_the_filter_says_the_same_on_both_machines(
+def test_the_filter_is_the_same_on_both_machines(
     machine: str, arch: int, read: int, openat: int, tgkill: int
 ) -> None:
     program = _program(machine, 77)
@@ -163,12 +163,12 @@ def test_the_filter_says_the_same_on_both_machines(
     assert verdict(program, arch, openat) == refuse
     assert verdict(program, arch, tgkill, first=77) == allow
     assert verdict(program, arch, tgkill, first=1) == refuse
-    # The other numbering of x86-64 (x32), and a program of another machine.
+    # x86-64's other numbering (x32), and a program for another machine.
     assert verdict(program, arch, read | 0x40000000) == refuse
     assert verdict(program, arch ^ 1, read) == kill
     allowed = {number for number in range(1000) if verdict(program, arch, number) == allow}
     assert len(allowed) == 34
 
 
-def test_a_machine_whose_numbers_are_not_known_goes_without() -> None:
+def test_an_unknown_machine_has_no_filter() -> None:
     assert _program("riscv64", 77) is None

@@ -1,4 +1,4 @@
-"""The text that `ChildPdfReader` gives of real pages: where things stand decides how they are read."""
+"""The text that `ChildPdfReader` extracts from real pages, ordered by place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def saved(pdf: FPDF, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
-    """Six pages with a running head, a heading, two lines and the page's number."""
+    """Six pages with a running head, a heading, two lines and the page number."""
     pdf = blank()
     for number in range(1, 7):
         pdf.add_page()

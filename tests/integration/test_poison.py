@@ -13,7 +13,7 @@ from benchmarks.poison.kinds import poison_kinds
 from benchmarks.reading import Reading, read_all
 
 BUDGET_S, TYPICAL_S, BUDGET_BYTES = 30, 5, 1_000_000_000
-# Where only one outcome is right, whatever the readers' versions.
+# Files with only one right outcome, for any version of the readers.
 REFUSED = {
     "empty_file": "empty_file",
     "header_only": "corrupt",
@@ -31,7 +31,7 @@ REFUSED = {
     "locked_with_a_password": "encrypted",
     "locked_by_a_stranger": "encrypted",
 }
-# A good page is in these: a reader that gives up on the oddity beside it loses a document.
+# Files with a good page beside an odd one: a reader that gives up loses a document.
 READ = {
     "polyglot",
     "hundreds_of_filters",

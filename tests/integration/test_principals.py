@@ -123,7 +123,7 @@ def test_a_quota_of_requests_ends_at_midnight_utc(
         principals.charge(limited, requests=1)
     assert caught.value.retry_after == 12 * 3600
     admin.add(grant("key:k", "a"))
-    assert admin.list()[0][1] == Use(requests=3)  # the one refused was not counted
+    assert admin.list()[0][1] == Use(requests=3)  # the refused one does not count
     clock.now = NOON + caught.value.retry_after
     principals.charge(limited, requests=1)
     assert admin.list()[0][1] == Use(requests=1)
@@ -134,7 +134,7 @@ def test_tokens_are_counted_after_the_work_and_end_the_next_request(principals: 
     principals.charge(limited, requests=1)
     principals.charge(limited, tokens=99)
     principals.charge(limited, requests=1)
-    principals.charge(limited, tokens=500)  # over the line, and still counted
+    principals.charge(limited, tokens=500)  # over the limit, and still counted
     with pytest.raises(QuotaExceeded):
         principals.charge(limited, requests=1)
 
@@ -194,7 +194,7 @@ def test_a_revoked_grant_is_gone_for_the_next_request(principals: DynamoPrincipa
 
 
 class Throttled:
-    """A table that has no room: batches come back unprocessed, writes are refused."""
+    """A throttled table: batches come back unprocessed, writes are refused."""
 
     calls = 0
 
@@ -207,7 +207,7 @@ class Throttled:
 
 
 def test_a_throttled_table_is_unavailable_at_once() -> None:
-    throttled = Throttled()
+    throttled: Any = Throttled()
     principals = DynamoPrincipals(throttled, TABLE)
     with pytest.raises(Unavailable, match="throttled"):
         principals.find("key:k", ["g"])

@@ -121,7 +121,7 @@ def test_an_answer_that_does_not_compress_under_the_limit_is_refused_and_a_long_
     noise = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=700_000))
     with pytest.raises(BadInput, match="over DynamoDB's limit"):
         receipts.keep(replace(RECEIPT, answer={"answer": noise}))
-    # One that is just under the limit is taken by DynamoDB too, with the longest names there can be.
+    # DynamoDB accepts a receipt just under the limit, with the longest possible names.
     longest = replace(
         RECEIPT, principal="k" * 2048, request_id="r" * 1024, model="m" * 9000, model_digest="d" * 9000
     )

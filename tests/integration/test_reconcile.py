@@ -1,4 +1,4 @@
-"""Drift of every kind is found, and mended by real ingest, on moto and a real Chroma server."""
+"""Reconcile finds drift of every kind and real ingest repairs it, on moto and a real Chroma server."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.state import DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
+from docwell.config import IngestLimits, ReconcileLimits
 from docwell.errors import BadInput
-from docwell.ingest.events import handle_record
-from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.ingest.events import Delivery, handle_delivery
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Chunk, DocumentRecord, DocumentRef, Hint, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileLimits, ReconcileReport
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader
@@ -38,14 +39,14 @@ TEXT = "the pump starts\fthe valve closes\fthe tank is full"
 
 @dataclass
 class World:
-    """A bucket, a queue, a ledger table and a Chroma server, and the pipelines that are in use."""
+    """A bucket, a queue, a ledger table and a Chroma server, with the pipelines in use."""
 
     chroma_url: str
     bucket: str
     queue_url: str
     clock: Clock
     known: tuple[str, ...]
-    announces: bool = False  # whether uploads and deletes reach the queue, or are lost on the way
+    announces: bool = False  # whether the events of uploads and deletes reach the queue
 
     def __post_init__(self) -> None:
         self.s3, self.sqs = boto3.client("s3"), boto3.client("sqs")
@@ -87,7 +88,7 @@ class World:
             self.queue.send([Hint(key)])
 
     def work(self) -> int:
-        """Let ingest handle messages until the queue is empty; gives how many there were."""
+        """Let ingest handle messages until the queue is empty. Return their number."""
         done = 0
         used = Roles.read(self.state, self.known).in_use(self.known)
         pipelines = [self.ingest(one) for one in used]
@@ -95,15 +96,11 @@ class World:
             "Messages"
         ):
             for message in messages:
-                record = SQSRecord(
-                    {
-                        "messageId": message["MessageId"],
-                        "receiptHandle": message["ReceiptHandle"],
-                        "body": message["Body"],
-                        "attributes": message["Attributes"],
-                    }
+                receives = int(message["Attributes"]["ApproximateReceiveCount"])
+                delivery = Delivery(
+                    message["MessageId"], message["ReceiptHandle"], message["Body"], receives, last=receives >= 5
                 )
-                handle_record(pipelines, record, 5, lambda: 100.0, lambda _receipt, _seconds: None)
+                handle_delivery(pipelines, delivery, lambda: 100.0, lambda _receipt, _seconds: None)
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
                 done += 1
         return done
@@ -117,7 +114,7 @@ class World:
         return report
 
     def check_equal(self, fingerprint: str = "") -> None:
-        """Chunks and rows are exactly what the bucket says."""
+        """Check that chunks and rows are exactly the bucket's."""
         fingerprint = fingerprint or self.known[0]
         expected = {}
         ledger, index = self.ledger(fingerprint), self.index(fingerprint)
@@ -149,14 +146,14 @@ def world(chroma_url: str) -> Iterator[World]:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         queue_url = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
         boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
-        # Fingerprints of their own, since all tests share one Chroma server.
+        # New fingerprints, because all tests share one Chroma server.
         known = (uuid.uuid4().hex, uuid.uuid4().hex)
         yield World(chroma_url, bucket, queue_url, Clock(), known)
 
 
 @pytest.fixture
 def filled(world: World) -> World:
-    """A world at rest: the bucket was full before docwell came, and one pass has made the index."""
+    """A world at rest: one pass has indexed a bucket that was full before."""
     for key in KEYS:
         world.put(key)
     world.run()
@@ -173,13 +170,13 @@ def drift(report: ReconcileReport) -> dict[str, int]:
 def chunks(key: str, generation: str, count: int) -> list[IndexRecord]:
     vector = [1.0] + [0.0] * (DIMENSION - 1)
     return [
-        IndexRecord(f"stray-{key}-{i}", key, generation, "v0", Chunk("x", 1, 1, 0, 1, 1), vector)
+        IndexRecord(f"stray-{key}-{i}", key, generation, "v0", Chunk("x", 1, 0, 1, 1), vector)
         for i in range(count)
     ]
 
 
 def mended(world: World, kind: Drift) -> None:
-    """The drift is reported by its kind, first without touching anything, then mended; then there is none."""
+    """Check that a dry run reports the drift, a run repairs it, and the next run finds none."""
     assert drift(world.run(dry_run=True)) == {kind: 1}
     assert world.work() == 0
     assert drift(world.run()) == {kind: 1}
@@ -260,9 +257,9 @@ def test_a_document_whose_worker_and_message_are_gone_is_stuck(filled: World) ->
     assert head is not None
     begun = DocumentRecord(KEYS[0], Status.PENDING, version=head.version, etag=head.etag, attempt=lease.fence)
     ledger.write(lease, replace(begun, live_generation=lease.record.live_generation, swept=False), fresh=True)
-    assert drift(filled.run()) == {}  # its lease holds
+    assert drift(filled.run()) == {}  # its lease is held
     filled.later(120)
-    assert drift(filled.run()) == {}  # its message may come again
+    assert drift(filled.run()) == {}  # its message may be redelivered
     filled.later()
     mended(filled, Drift.STUCK)
 
@@ -319,7 +316,7 @@ def test_a_new_index_is_built_beside_the_old_one_while_documents_come_and_go(fil
     answer = step(filled, "switch")
     assert (answer["switched"], answer["active"], answer["make_first_in_settings"]) == (True, new, True)
     assert filled.is_gone(old)
-    # What comes now goes to the new index alone.
+    # New uploads go to the new index only.
     filled.put("after.pdf")
     filled.work()
     filled.check_equal(new)
@@ -341,7 +338,7 @@ def test_a_switch_that_is_killed_before_it_removed_the_old_index_is_finished_lat
     straggler = filled.ingest(old)
     filled.reindex().tidy(lambda: 100.0)
     assert filled.is_gone(old)
-    # A worker that had begun before the switch writes once more, until its time is over.
+    # A worker that started before the switch writes to the old index until its time is over.
     straggler.index.upsert(collection_of(KEYS[0]), chunks(KEYS[0], "g", 1))
     straggler.ledger.acquire(KEYS[0], "straggler")
     filled.later(FORGET_AFTER_S + 1)

@@ -55,7 +55,7 @@ def test_a_new_content_is_a_new_version_and_a_deleted_key_has_none(bucket: Any) 
     assert store.head("a") is None
 
 
-def test_a_version_that_is_gone_is_told_as_such(bucket: Any, tmp_path: Path) -> None:
+def test_a_version_that_is_gone_is_not_found(bucket: Any, tmp_path: Path) -> None:
     store = S3ObjectStore(client("s3"), "documents")
     bucket.put_object(Key="a", Body=b"1")
     head = store.head("a")
@@ -81,7 +81,7 @@ def test_an_overwritten_object_never_gives_the_new_bytes_under_the_old_version(
 
 
 def test_a_store_that_cannot_be_reached_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: no server listens
     with pytest.raises(Unavailable, match="s3 does not answer"):
         S3ObjectStore(client("s3"), "documents").head("a")
 
@@ -110,20 +110,20 @@ def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:
     newer = store.head(KEYS[0])
     assert newer is not None
     assert (newer.metadata, newer.tag_count, store.tags(KEYS[0], newer)) == ({}, 0, {})
-    if not head.version.startswith('"'):  # without versions the old one is gone
+    if not head.version.startswith('"'):  # without versioning the old one is gone
         assert store.tags(KEYS[0], head) == {"stage": "draft", "year": "2026"}
 
 
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
-        ("=?UTF-8?B?TcO8bGxlcg==?=", "Müller"),  # as S3 gives back what is no ASCII
+        ("=?UTF-8?B?TcO8bGxlcg==?=", "Müller"),  # as S3 returns non-ASCII values
         ("=?UTF-8?Q?M=C3=BCller?= & Co", "Müller & Co"),
         ("=?no-such-code?B?TcO8bGxlcg==?=", "=?no-such-code?B?TcO8bGxlcg==?="),
         ("a=?b", "a=?b"),
     ],
 )
-def test_metadata_that_is_no_ascii_is_read_as_it_was_meant(bucket: Any, sent: str, read: str) -> None:
+def test_non_ascii_metadata_is_decoded(bucket: Any, sent: str, read: str) -> None:
     bucket.put_object(Key="a", Body=b"1", Metadata={"who": sent})
     head = S3ObjectStore(client("s3"), "documents").head("a")
     assert head is not None
@@ -137,7 +137,7 @@ def test_metadata_over_the_limit_is_left_out(bucket: Any) -> None:
     assert head.metadata == {"b": "kept", "c": "x" * 1900}
 
 
-def test_tags_of_an_object_that_is_gone_are_told_as_such(bucket: Any) -> None:
+def test_tags_of_an_object_that_is_gone_are_not_found(bucket: Any) -> None:
     store = S3ObjectStore(client("s3"), "documents")
     bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
     head = store.head("a")
@@ -148,9 +148,7 @@ def test_tags_of_an_object_that_is_gone_are_told_as_such(bucket: Any) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented"])
-def test_where_tags_may_not_be_read_there_are_none_and_that_is_said_once(
-    bucket: Any, code: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_forbidden_tags_are_none_and_warn_once(bucket: Any, code: str, caplog: pytest.LogCaptureFixture) -> None:
     bucket.put_object(Key="a", Body=b"1", Tagging="stage=draft")
     s3 = client("s3")
     store = S3ObjectStore(s3, "documents")

@@ -39,7 +39,7 @@ RUNTIME = "docwell.http.streaming_runtime"
 
 
 class Toy:
-    """A pool of one environment of a toy, and what the toy wrote down."""
+    """A pool with one environment of a toy, and the toy's notes."""
 
     def __init__(self, folder: Path, name: str = "streams", timeout_s: float = 10.0) -> None:
         self.log = folder / "notes"
@@ -81,7 +81,7 @@ def tokens(stream: Stream) -> list[dict[str, Any]]:
 
 def test_a_stream_arrives_piece_by_piece_while_it_is_made(toy: Toy, tmp_path: Path) -> None:
     stream = toy.stream(pieces=3, gates=str(tmp_path))
-    for number in range(3):  # each is made when the one before has arrived, or never
+    for number in range(3):  # the toy makes each piece only after the one before has arrived
         (tmp_path / str(number)).touch()
         if not number:
             assert stream.metadata() == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream"}}
@@ -181,7 +181,7 @@ def test_an_environment_is_at_work_until_its_stream_ends(toy: Toy) -> None:
     toy.pool.invoke({"plain": True})
     assert time.monotonic() - started > 0.4
     stream.metadata()
-    assert len(tokens(stream)) == 3  # nobody read it meanwhile, and nothing of it is lost
+    assert len(tokens(stream)) == 3  # it waited unread, and nothing is lost
 
 
 def test_a_process_that_dies_in_mid_stream_is_a_crash(toy: Toy) -> None:
@@ -221,7 +221,7 @@ def test_a_handler_that_cannot_be_imported_is_an_init_failure(tmp_path: Path, na
 
 
 class Process:
-    """The runtime as a process of its own, and its Runtime API."""
+    """The runtime in its own process, and its Runtime API."""
 
     def __init__(self, handler: str, **environment: str) -> None:
         self.api = RuntimeApi()

@@ -95,7 +95,7 @@ def _answers(url: str) -> bool:
 
 def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
     with toy_stack(tmp_path) as (stack, supervisor):
-        httpx.get(f"{stack.gateway}/v1/health")  # so that there is a function too
+        httpx.get(f"{stack.gateway}/v1/health")  # start a function too
         family = supervisor.children(recursive=True)
         assert len(family) >= 10  # four parts and a function, each with its launcher
         supervisor.kill()

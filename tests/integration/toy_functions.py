@@ -1,4 +1,4 @@
-"""Handlers for the tests of the local Lambda, gateway and poller; named by `toy_functions.NAME`."""
+"""Handlers for the tests of the local Lambda, gateway and poller, as `toy_functions.NAME`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dies(event: Any, context: Any) -> None:
 
 
 def sleeps(event: Any, context: Any) -> dict[str, int]:
-    """Start a process of its own too, as the PDF reader does, and write both ids down."""
+    """Start a child process, as the PDF reader does, and log both process ids."""
     grandchild = subprocess.Popen(["sleep", "600"], start_new_session=True)
     if "pids" in event:
         Path(event["pids"]).write_text(f"{os.getpid()} {grandchild.pid}", encoding="ascii")
@@ -52,7 +52,7 @@ def huge(event: Any, context: Any) -> str:
 
 
 def proxy(event: Any, context: Any) -> Any:
-    """A REST proxy answer that holds the event; other paths misbehave."""
+    """Return a REST proxy answer with the event. Some paths misbehave."""
     if event["path"] == "/malformed":
         return "only text"
     if event["path"] == "/slow":
@@ -70,7 +70,7 @@ def proxy(event: Any, context: Any) -> Any:
 
 
 def ingest(event: Any, context: Any) -> Any:
-    """Write every record down; a body says what becomes of it: `fail`, `raise` or anything else."""
+    """Log every record. Its body decides the outcome: `fail`, `raise` or success."""
     failures = []
     for record in event["Records"]:
         body = record["body"]
@@ -91,7 +91,7 @@ def _noted(text: str) -> None:
 
 
 def _pieces(event: Any) -> Generator[bytes]:
-    """As many as are asked for, so many seconds apart; a note says when each is made and how it ended.
+    """Yield pieces at an interval, and log when each is created and how the stream ends.
 
     With `gates`, a folder, each waits for the file there that has its number.
     """
@@ -114,7 +114,7 @@ def _pieces(event: Any) -> Generator[bytes]:
 
 
 def streams(event: Any, context: Any) -> Any:
-    """A stream as the event asks for it; the events of a gateway ask in the body."""
+    """Return the stream that the event describes. A gateway's event describes it in the body."""
     if event.get("body"):
         event = json.loads(event["body"])
     if "raises" in event:

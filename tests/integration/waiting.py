@@ -1,4 +1,4 @@
-"""Time in tests: waiting until something holds, and a clock that a test moves."""
+"""Time in tests: wait for a condition, and a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 @dataclass
 class Clock:
-    """Time that passes when a test says so."""
+    """A clock that a test sets."""
 
     now: float = 1_000_000.0
 

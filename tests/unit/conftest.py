@@ -6,6 +6,7 @@ import pytest
 
 from docwell.config import QuerySettings, RuntimeSettings
 from docwell.identity import Principal
+from docwell.query.query import Query
 from docwell.query.receipts import ReceiptBook
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -15,7 +16,7 @@ from tests.unit.query.query_world import BOILER, EVERYTHING, World
 
 
 class HttpWorld(World):
-    """A world behind the routes: what the wiring gives is in memory."""
+    """A world behind the routes, with wiring in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,15 +36,19 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     settings = QuerySettings(
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model="fake-model"
     )
+
+    async def query() -> Query:
+        return world.query
+
     replaced = {
         "query_settings": lambda: settings,
-        "query": lambda: world.query,
+        "query": query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
         "index": lambda: world.index,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
-        "save_calibration": lambda: None,
+        "calibration": lambda: world.query.calibration,
     }
     for name, factory in replaced.items():
         monkeypatch.setattr(wiring, name, factory)

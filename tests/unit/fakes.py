@@ -1,4 +1,4 @@
-"""Ports in memory: small, and wrong on purpose where a test asks for it."""
+"""Ports in memory. Their hooks let a test fail or interrupt a call."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from docwell.models import (
 from docwell.ports import LiveDocument
 
 DIMENSION = 64
-UNREADABLE = "??"  # what the fake reader takes for text that no one can read
+UNREADABLE = "??"  # the fake reader's unreadable text
 
 
 @dataclass
 class FakeStore:
-    """A versioned bucket. `before_download` runs in between HEAD and GET, as a busy user would."""
+    """A versioned bucket. `before_download` runs between HEAD and GET."""
 
     objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     before_download: Callable[[], None] = lambda: None
@@ -293,7 +293,7 @@ class FakeReader:
 
 @dataclass
 class FakeRecogniser(FakeReader):
-    """Reads also what stands on a page between square brackets: `[0.9 a picture's text]`, confidence first.
+    """Also reads pages in square brackets: `[0.9 the text of a picture]`, confidence first.
 
     `[!]` is a picture that cannot be recognised. `busy` runs before each page.
     """

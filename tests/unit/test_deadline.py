@@ -1,69 +1,143 @@
-"""Work within a share of the time allowed, waited for at once or later."""
+"""Stages within their share of a deadline, and blocking calls beside the event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from contextvars import ContextVar
 
 import pytest
 
-from docwell.deadline import Deadline, Pending
-from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded
+from docwell.deadline import Deadline, event_loop, in_thread, run
+from docwell.errors import DeadlineExceeded, NotFound
 
 WHO: ContextVar[str] = ContextVar("who")
 PATIENT_S = 30.0
 
 
-def failing(error: Exception) -> Pending[None]:
-    def work() -> None:
-        raise error
-
-    return Deadline(PATIENT_S).begin("work", 1.0, work)
-
-
-def test_what_is_begun_goes_on_while_the_caller_does_something_else() -> None:
-    go = threading.Event()
-    pending = Deadline(PATIENT_S).begin("work", 1.0, lambda: go.wait(PATIENT_S))
-    go.set()  # by the caller, who is not waiting yet
-    assert pending.result()
-    assert pending.result(), "it may be asked again"
+async def staged(seconds: float, share: float, pause_s: float) -> str:
+    async with Deadline(seconds).stage("search", share):
+        await asyncio.sleep(pause_s)
+    return "done"
 
 
-def test_what_the_work_raises_is_raised_where_it_is_waited_for() -> None:
-    with pytest.raises(NotFound):
-        failing(NotFound("gone")).result()
+def test_a_stage_within_its_share_passes() -> None:
+    assert run(staged(PATIENT_S, 0.5, 0)) == "done"
 
 
-def test_work_that_takes_longer_than_its_share_is_given_up() -> None:
+@pytest.mark.parametrize(("seconds", "share"), [(0.2, 0.1), (0.05, 1.0), (0.0, 1.0)])
+def test_a_stage_that_takes_longer_than_its_share_is_given_up(seconds: float, share: float) -> None:
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match="search") as caught:
+        run(staged(seconds, share, 5))
+    assert caught.value.dependency == "search"
+    assert time.monotonic() - began < 2
+
+
+def test_a_time_out_of_the_work_itself_is_not_the_deadlines() -> None:
+    async def work() -> None:
+        async with Deadline(PATIENT_S).stage("search"):
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        run(work())
+
+
+def test_a_blocking_call_that_hangs_does_not_hold_up_the_answer() -> None:
     never = threading.Event()
-    pending = Deadline(0.2).begin("search", 0.1, never.wait)
-    with pytest.raises(DeadlineExceeded, match="search"):
-        pending.result()
-    never.set()
+
+    async def work() -> None:
+        async with Deadline(0.1).stage("search"):
+            await in_thread(never.wait)
+
+    began = time.monotonic()
+    try:
+        with pytest.raises(DeadlineExceeded):
+            run(work())
+        assert time.monotonic() - began < 2
+    finally:
+        never.set()
 
 
-def test_as_a_context_it_is_over_at_the_end() -> None:
-    go, done = threading.Event(), threading.Event()
+def test_blocking_calls_go_on_side_by_side() -> None:
+    both = threading.Barrier(2)
 
-    def work() -> None:
-        go.wait(PATIENT_S)
-        done.set()
+    async def work() -> tuple[int, int]:
+        return await asyncio.gather(in_thread(both.wait, 5), in_thread(both.wait, 5))
 
-    with Deadline(PATIENT_S).begin("work", 1.0, work):
-        go.set()
-    assert done.is_set()
+    assert sorted(run(work())) == [0, 1]
 
 
-def test_what_the_work_raises_goes_before_what_was_raised_meanwhile() -> None:
-    with pytest.raises(QuotaExceeded), failing(QuotaExceeded("used up", 1.0)):
-        raise NotFound("no such collection")
+def test_a_blocking_calls_error_is_raised_where_it_is_waited_for() -> None:
+    def gone() -> None:
+        raise NotFound("gone")
+
+    with pytest.raises(NotFound):
+        run(in_thread(gone))
 
 
-def test_an_error_raised_meanwhile_is_raised_when_the_work_is_done() -> None:
-    with pytest.raises(NotFound), Deadline(PATIENT_S).begin("work", 1.0, lambda: None):
-        raise NotFound("no such collection")
-
-
-def test_the_work_sees_the_context_of_whoever_began_it() -> None:
+def test_a_blocking_call_sees_the_context_of_its_caller() -> None:
     WHO.set("asker")
-    assert Deadline(PATIENT_S).within("work", 1.0, WHO.get) == "asker"
+    assert run(in_thread(WHO.get)) == "asker"
+
+
+class Items:
+    """Items at a pace; `closed` when their generator is."""
+
+    closed = False
+
+    async def count(self, pause_s: float = 0.0) -> AsyncGenerator[int]:
+        try:
+            for number in range(1000):
+                yield number
+                await asyncio.sleep(pause_s)
+        finally:
+            self.closed = True
+
+
+def test_items_pass_until_the_time_is_up_and_then_their_source_is_closed() -> None:
+    items, seen = Items(), list[int]()
+
+    async def work() -> None:
+        async for item in Deadline(0.2).each("model", items.count(0.02)):
+            seen.append(item)
+
+    with pytest.raises(DeadlineExceeded):
+        run(work())
+    assert 0 < len(seen) < 20
+    assert items.closed
+
+
+def test_items_that_end_in_time_all_pass() -> None:
+    async def work() -> list[int]:
+        return [item async for item in Deadline(PATIENT_S).each("model", Items().count())]
+
+    assert run(work()) == list(range(1000))
+
+
+def test_a_reader_that_stops_closes_the_source_of_the_items() -> None:
+    items = Items()
+
+    async def work() -> int:
+        async with aclosing(Deadline(PATIENT_S).each("model", items.count())) as passed:
+            return await anext(passed)
+
+    assert run(work()) == 0
+    assert items.closed
+
+
+def test_requests_of_a_thread_share_its_loop_and_threads_do_not() -> None:
+    others: list[asyncio.AbstractEventLoop] = []
+
+    def other() -> None:
+        others.append(event_loop())
+        event_loop().close()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert event_loop() is event_loop()
+    assert event_loop() not in others

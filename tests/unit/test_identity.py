@@ -12,21 +12,21 @@ def event(identity: Any = None, authorizer: Any = None) -> dict[str, Any]:
     return {"requestContext": {"identity": identity, "authorizer": authorizer}}
 
 
-def test_an_api_keys_id_is_who_asks() -> None:
+def test_an_api_keys_id_is_the_caller() -> None:
     assert identity_of(event({"apiKeyId": "k1", "apiKey": "secret"})) == Identity("key:k1")
 
 
-def test_the_claims_of_a_rest_apis_authorizer_are_who_asks() -> None:
+def test_the_claims_of_a_rest_apis_authorizer_name_the_caller() -> None:
     found = identity_of(event(authorizer={"claims": {"sub": "auth0|7", "cognito:groups": "staff,editors"}}))
     assert found == Identity("sub:auth0|7", ("editors", "staff"))
 
 
-def test_the_claims_of_an_http_apis_authorizer_are_who_asks() -> None:
+def test_the_claims_of_an_http_apis_authorizer_name_the_caller() -> None:
     found = identity_of(event(authorizer={"jwt": {"claims": {"sub": "s", "groups": "[a b]"}}}))
     assert found == Identity("sub:s", ("a", "b"))
 
 
-def test_a_lambda_authorizers_principal_is_who_asks() -> None:
+def test_a_lambda_authorizers_principal_is_the_caller() -> None:
     assert identity_of(event(authorizer={"principalId": "p", "groups": "a"})) == Identity("sub:p", ("a",))
 
 
@@ -35,13 +35,13 @@ def test_a_token_wins_over_the_api_key_that_carries_it() -> None:
 
 
 @pytest.mark.parametrize("authorizer", [{"claims": {}}, {"claims": "x"}, {"jwt": {"claims": {"sub": ""}}}])
-def test_a_token_that_names_nobody_is_not_made_good_by_an_api_key(authorizer: Any) -> None:
+def test_an_api_key_does_not_replace_a_token_without_a_subject(authorizer: Any) -> None:
     with pytest.raises(Unauthenticated):
         identity_of(event({"apiKeyId": "k"}, authorizer))
 
 
 @pytest.mark.parametrize("id_", [None, "", " ", "a b", "a\n", "é", "x" * 256, 7, ["k"], {"a": 1}])
-def test_an_id_that_nobody_can_have_is_nobody(id_: Any) -> None:
+def test_an_invalid_id_is_unauthenticated(id_: Any) -> None:
     for found in (event({"apiKeyId": id_}), event(authorizer={"claims": {"sub": id_}})):
         with pytest.raises(Unauthenticated):
             identity_of(found)
@@ -50,12 +50,12 @@ def test_an_id_that_nobody_can_have_is_nobody(id_: Any) -> None:
 @pytest.mark.parametrize(
     "strange", [{}, {"requestContext": None}, {"requestContext": []}, {"requestContext": {"identity": "k"}}]
 )
-def test_an_event_without_a_context_is_nobodys(strange: dict[str, Any]) -> None:
+def test_an_event_without_a_context_is_unauthenticated(strange: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
         identity_of(strange)
 
 
-def test_nothing_outside_the_request_context_says_who_asks() -> None:
+def test_only_the_request_context_names_the_caller() -> None:
     said = {"x-api-key": "k", "authorizer": "a", "authorization": "Bearer x", "requestContext.apiKeyId": "k"}
     with pytest.raises(Unauthenticated):
         identity_of({"headers": said, "body": '{"requestContext": {}}', "apiKeyId": "k", **event({})})

@@ -16,12 +16,16 @@ PLAIN = (
     "examples",
     "functions",
     "layers/docwell/python/docwell/cli",
+    "layers/docwell/python/docwell/ingest",
     "layers/docwell/python/docwell/query/checking",
     "layers/docwell/python/docwell/query/retrieval",
+    "layers/docwell/python/docwell/upkeep",
     "tests/e2e",
     "tests/unit/cli",
+    "tests/unit/ingest",
     "tests/unit/query/checking",
     "tests/unit/query/retrieval",
+    "tests/unit/upkeep",
 )
 FILES = [path for folder in PLAIN for path in sorted((ROOT / folder).rglob("*.py"))]
 

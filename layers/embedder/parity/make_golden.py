@@ -1,11 +1,11 @@
-"""Write golden.npz: what sentence-transformers itself gives for the 200 texts of texts.json.
+"""Write golden.npz: the vectors of sentence-transformers for the 200 texts of texts.json.
 
-Run it where sentence-transformers is installed (requirements/export.txt, Python 3.11), as the committed
-file was made, from the root of the repository:
+Run it from the root of the repository in an environment with sentence-transformers and Python 3.11, like the
+committed file's:
 
     python3.11 -m venv .venv-export
     .venv-export/bin/python -m pip install -r requirements/export.txt
-    python -m layers.embedder.download all-minilm-l6-v2          # prints the folder to give below
+    python -m layers.embedder.download all-minilm-l6-v2          # prints the files in FOLDER
     .venv-export/bin/python layers/embedder/parity/make_golden.py FOLDER
 """
 
@@ -25,7 +25,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def main(folder: str) -> None:
-    """Encode one text at a time, so that no vector depends on the padding of its neighbours."""
+    """Encode one text at a time, so that no vector depends on padding."""
     content = (_HERE / "texts.json").read_bytes()
     texts = [entry["text"] for entry in json.loads(content)]
     model = SentenceTransformer(folder, device="cpu")

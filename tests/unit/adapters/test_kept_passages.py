@@ -1,42 +1,79 @@
-"""Which passages stay in memory."""
+"""Which passages `ChromaIndex` keeps in memory between searches, over a fake Chroma collection."""
 
 from __future__ import annotations
 
-from docwell.adapters.kept_passages import KeptPassages
-from docwell.models import Chunk, Passage
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from docwell.adapters import chroma
+from docwell.adapters.chroma import ChromaIndex
+from docwell.models import Chunk, IndexRecord
 
 
-def passage(id_: str) -> Passage:
-    return Passage(id_, "a.pdf", "g", "v", Chunk("text", 1, 1, 0, 4, 1), 0.0)
+class FakeCollection:
+    """Returns the wanted ids for any question, and notes which chunks are read."""
+
+    def __init__(self) -> None:
+        self.wanted: list[str] = []
+        self.read: list[str] = []
+
+    def query(self, **_: Any) -> dict[str, Any]:
+        return {"ids": [self.wanted], "distances": [[0.5] * len(self.wanted)]}
+
+    def get(self, *, ids: list[str], **_: Any) -> dict[str, Any]:
+        self.read += ids
+        rows = [
+            chroma._metadata(IndexRecord(id_, "a.pdf", "g", "v", Chunk("text", 1, 0, 4, 1), [])) for id_ in ids
+        ]
+        return {"ids": ids, "documents": ["text"] * len(ids), "metadatas": rows}
 
 
-def test_the_passages_that_nobody_asked_for_the_longest_go() -> None:
-    kept = KeptPassages(2)
-    kept.keep("c", [passage("a"), passage("b")])
-    kept.find("c", ["a"])
-    kept.keep("c", [passage("c")])
-    assert set(kept.find("c", ["a", "b", "c"])) == {"a", "c"}
+class World:
+    def __init__(self, kept_passages: int) -> None:
+        self.index = ChromaIndex(
+            "http://127.0.0.1:9", "f" * 32, tenant="t", database="d", kept_passages=kept_passages
+        )
+        self.index._known = {"c": FakeCollection(), "d": FakeCollection()}  # type: ignore[dict-item]
+
+    def read_by_search(self, ids: Sequence[str], collection: str = "c") -> list[str]:
+        """Search for these chunks and return the ids of those that the server had to send."""
+        fake: Any = self.index._known[collection]
+        fake.wanted, fake.read = list(ids), []
+        assert [hit.id for hit in self.index.search(collection, [1.0], 9, None)] == list(ids)
+        read: list[str] = fake.read
+        return read
+
+
+def test_the_passages_that_were_used_least_recently_are_dropped() -> None:
+    world = World(2)
+    world.read_by_search(["a", "b"])
+    world.read_by_search(["a"])
+    assert world.read_by_search(["c"]) == ["c"]
+    assert world.read_by_search(["a", "c"]) == []
+    assert world.read_by_search(["b"]) == ["b"]
 
 
 def test_a_collection_has_its_own() -> None:
-    kept = KeptPassages(2)
-    kept.keep("c", [passage("a")])
-    assert kept.find("d", ["a"]) == {}
+    world = World(2)
+    world.read_by_search(["a"])
+    assert world.read_by_search(["a"], "d") == ["a"]
 
 
-def test_none_is_kept_where_none_may_be() -> None:
-    kept = KeptPassages(0)
-    kept.keep("c", [passage("a")])
-    assert kept.find("c", ["a"]) == {}
+def test_none_is_kept_by_default() -> None:
+    world = World(0)
+    world.read_by_search(["a"])
+    assert world.read_by_search(["a"]) == ["a"]
 
 
-def test_none_is_older_than_ten_minutes() -> None:
+def test_none_is_older_than_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    kept = KeptPassages(2, clock=lambda: now[0])
-    kept.keep("c", [passage("a")])
+    monkeypatch.setattr(chroma, "monotonic", lambda: now[0])
+    world = World(2)
+    world.read_by_search(["a"])
     now[0] = 599.0
-    assert set(kept.find("c", ["a"])) == {"a"}
+    assert world.read_by_search(["a"]) == []
     now[0] = 601.0
-    assert kept.find("c", ["a"]) == {}
-    kept.keep("c", [passage("a")])
-    assert set(kept.find("c", ["a"])) == {"a"}
+    assert world.read_by_search(["a"]) == ["a"]
+    assert world.read_by_search(["a"]) == []

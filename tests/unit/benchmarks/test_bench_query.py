@@ -12,7 +12,6 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import ground
 from docwell.query.checking.support import is_answered, support
 from docwell.query.prompting import build_prompt, load_prompt
-from docwell.text.tokens import TokenCalibration
 
 TEXTS = (
     "The boiler in the cellar is inspected every March by two engineers. A sticker on its door shows the date.",
@@ -23,15 +22,13 @@ QUESTION = "What is said of the boiler in the cellar?"
 
 def passages() -> list[Passage]:
     return [
-        Passage(str(number), "house/rules.pdf", "live", "v1", Chunk(text, 1, 1, 0, len(text), 20), 0.8)
+        Passage(str(number), "house/rules.pdf", "live", "v1", Chunk(text, 1, 0, len(text), 20), 0.8)
         for number, text in enumerate(TEXTS)
     ]
 
 
 def prompt() -> str:
-    return (
-        build_prompt(load_prompt("answer"), passages(), QUESTION, 4_000, TokenCalibration()).messages[-1].content
-    )
+    return build_prompt(load_prompt("answer"), passages(), QUESTION, 4_000).messages[-1].content
 
 
 def test_the_model_server_says_what_docwell_takes_for_an_answer() -> None:

@@ -83,11 +83,11 @@ def test_an_environment_is_made_anew_only_when_its_requirements_change(
 ) -> None:
     made: list[list[str]] = []
 
-    def run(command: list[str], folder: Path) -> None:
+    def run(command: list[str], *_: str) -> None:
         folder.mkdir(exist_ok=True)
         made.append(command)
 
-    monkeypatch.setattr(environment, "_run", run)
+    monkeypatch.setattr(environment, "run", run)
     requirements, folder = tmp_path / "requirements.txt", tmp_path / "environment"
 
     def made_for(pins: str) -> int:

@@ -10,7 +10,7 @@ KEY = "set/a.pdf"
 
 
 def passage(text: str, start: int = 0, *, page: int = 1, key: str = KEY) -> Passage:
-    return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, page, start, start + len(text), 1), 0.5)
+    return Passage(f"{key}{page}{start}", key, "g", "v", Chunk(text, page, start, start + len(text), 1), 0.5)
 
 
 def test_what_is_retrieved_twice_counts_once_as_found_and_twice_as_retrieved() -> None:

@@ -63,7 +63,7 @@ class FakeApi:
             seen = self.documents.get(key)
             if seen:
                 return 200, seen.pop(0) if len(seen) > 1 else seen[0]
-        problem = {"type": "not-found", "title": "No such thing", "status": 404, "detail": "unknown"}
+        problem = {"type": "not-found", "title": "Not found", "status": 404, "detail": "unknown"}
         return 404, problem
 
 

@@ -87,10 +87,10 @@ def test_json_is_the_replay_itself(run: Run, receipt_api: ReceiptApi) -> None:
 
 
 def test_a_receipt_that_is_not_kept_is_an_error(run: Run, receipt_api: ReceiptApi) -> None:
-    receipt_api.said = (404, {"title": "No such thing", "detail": "no receipt", "status": 404})
+    receipt_api.said = (404, {"title": "Not found", "detail": "no receipt", "status": 404})
     result = run("replay", "request-7", api=receipt_api)
     assert result.exit_code == 1
-    assert result.stderr == "docwell: No such thing: no receipt (HTTP 404)\n"
+    assert result.stderr == "docwell: Not found: no receipt (HTTP 404)\n"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ KEY_OF_ALL = "all"
 def event_of(
     method: str, path: str, body: Any = None, key: str | None = KEY_OF_ALL, **headers: str
 ) -> dict[str, Any]:
-    """The event of a request with the API key of that id."""
+    """Return the event of a request with the API key of that id."""
     path, _, query = path.partition("?")
     parameters = dict(pair.split("=", 1) for pair in query.split("&")) if query else None
     return {
@@ -45,7 +45,7 @@ def event_of(
 def call(
     method: str, path: str, body: Any = None, key: str | None = KEY_OF_ALL, **headers: str
 ) -> tuple[int, Any, dict[str, Any]]:
-    """Status, body and headers of a whole answer."""
+    """Return status, body and headers of a whole answer."""
     answer = handler(event_of(method, path, body, key, **headers), CONTEXT)
     assert not isinstance(answer, StreamedResponse)
     return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]

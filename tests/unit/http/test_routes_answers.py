@@ -1,4 +1,4 @@
-"""Who may ask, streamed answers, feedback and receipts: through the handler, on ports in memory."""
+"""Callers, streamed answers, feedback and receipts, through the handler on ports in memory."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_model_that_fails_in_mid_stream_gives_an_error_event(world: HttpWorld)
 def test_a_stream_is_a_whole_answer_where_the_runtime_cannot_stream(world: HttpWorld) -> None:
     answer = handler(event_of("POST", "/v1/query", {"question": QUESTION, "stream": True}), CONTEXT)
     assert not isinstance(answer, StreamedResponse)
-    assert answer["headers"]["Content-Type"].startswith("text/event-stream")
+    assert answer["multiValueHeaders"]["Content-Type"][0].startswith("text/event-stream")
     assert [name for name, _ in sse.read(answer["body"].split("\n"))][-1] == "answer"
 
 

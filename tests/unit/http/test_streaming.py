@@ -1,133 +1,140 @@
+"""Events that are sent while they are made, and responses made of them."""
+
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from docwell.errors import BadInput, Cancelled
+from docwell.errors import BadInput
 from docwell.http import sse
-from docwell.http.streaming import Emit, StreamedResponse, Work, stream_events
+from docwell.http.streaming import StreamedResponse, stream_events
 
 SILENCE_S = 0.05
+TOKEN = sse.event("token", {"text": "a"})
 
 
 def failed(error: Exception) -> Mapping[str, Any]:
     return {"title": str(error)}
 
 
-def events(work: Work) -> Generator[bytes]:
-    return stream_events(work, failed, SILENCE_S)
+def streamed(events: AsyncGenerator[bytes]) -> Generator[bytes]:
+    return stream_events(events, failed, SILENCE_S)
 
 
-def threads() -> int:
-    return threading.active_count()
+async def of(*pieces: bytes) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def test_events_come_while_the_work_goes_on() -> None:
-    go_on = threading.Event()
+    go_on = asyncio.Event()
 
-    def work(emit: Emit, _: threading.Event) -> None:
-        emit("token", {"text": "a"})
-        assert go_on.wait(5)
-        emit("token", {"text": "b"})
+    async def work() -> AsyncGenerator[bytes]:
+        yield TOKEN
+        await go_on.wait()
+        yield sse.event("answer", {})
 
-    stream = events(work)
-    assert next(stream) == sse.event("token", {"text": "a"})
+    stream = streamed(work())
+    assert next(stream) == TOKEN
     go_on.set()
-    rest = [piece for piece in stream if not piece.startswith(b":")]
-    assert rest == [sse.event("token", {"text": "b"})]
+    assert list(stream) == [sse.event("answer", {})]
 
 
 def test_what_goes_wrong_before_the_first_event_is_raised() -> None:
-    def work(_emit: Emit, _: threading.Event) -> None:
+    async def work() -> AsyncGenerator[bytes]:
         raise BadInput("too long")
+        yield TOKEN
 
     with pytest.raises(BadInput, match="too long"):
-        events(work)
+        streamed(work())
 
 
 def test_what_goes_wrong_later_is_an_error_event_and_the_last() -> None:
-    def work(emit: Emit, _: threading.Event) -> None:
-        emit("token", {})
+    async def work() -> AsyncGenerator[bytes]:
+        yield TOKEN
         raise BadInput("too long")
 
-    assert list(events(work)) == [sse.event("token", {}), sse.event("error", {"title": "too long"})]
+    assert list(streamed(work())) == [TOKEN, sse.event("error", {"title": "too long"})]
 
 
 def test_work_without_events_is_an_empty_stream() -> None:
-    assert list(events(lambda _emit, _cancel: None)) == []
+    assert list(streamed(of())) == []
 
 
-def test_comments_are_sent_in_a_silence() -> None:
-    go_on = threading.Event()
+def test_comments_are_sent_in_a_silence_and_the_work_goes_on() -> None:
+    waits = 0
 
-    def work(emit: Emit, _: threading.Event) -> None:
-        emit("token", {})
-        assert go_on.wait(5)
-        emit("answer", {})
+    async def work() -> AsyncGenerator[bytes]:
+        nonlocal waits
+        yield TOKEN
+        waits += 1
+        await asyncio.sleep(4.5 * SILENCE_S)
+        yield sse.event("answer", {})
 
-    stream = events(work)
-    assert next(stream) == sse.event("token", {})
+    stream = streamed(work())
+    assert next(stream) == TOKEN
     begun = time.monotonic()
     comments = [next(stream) for _ in range(3)]
-    assert time.monotonic() - begun > 2.9 * SILENCE_S  # each after a silence of its own
-    go_on.set()
+    assert time.monotonic() - begun > 2.9 * SILENCE_S  # each after another silence
     *more, last = stream
     assert set(comments + more) == {b": waiting\n\n"}
     assert last == sse.event("answer", {})
+    assert waits == 1
 
 
-@pytest.mark.parametrize("taken", [0, 1])
-def test_closing_tells_the_work_to_stop_and_waits_for_it(taken: int) -> None:
-    before, ended = threads(), threading.Event()
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_closing_cancels_the_work_and_waits_for_its_end(taken: int) -> None:
+    ended: list[str] = []
 
-    def work(emit: Emit, cancel: threading.Event) -> None:
-        emit("token", {})
-        assert cancel.wait(5)
-        time.sleep(0.1)
-        ended.set()
-
-    stream = events(work)
-    for _ in range(taken):
-        next(stream)
-    stream.close()
-    assert ended.is_set()
-    assert threads() == before
-
-
-def test_work_that_never_looks_is_stopped_at_its_next_event() -> None:
-    stopped = threading.Event()
-
-    def work(emit: Emit, _: threading.Event) -> None:
+    async def work() -> AsyncGenerator[bytes]:
         try:
-            while True:
-                emit("token", {})
-                time.sleep(0.01)
-        except Cancelled:
-            stopped.set()
-            raise
+            yield TOKEN
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("ended")
 
-    events(work).close()
-    assert stopped.is_set()
+    stream = streamed(work())
+    for _ in range(taken):  # the second piece is a comment, as the work sleeps
+        next(stream)
+    begun = time.monotonic()
+    stream.close()
+    assert ended == ["ended"]
+    assert time.monotonic() - begun < 5
+
+
+def test_work_that_fails_while_it_is_closed_is_closed() -> None:
+    async def work() -> AsyncGenerator[bytes]:
+        yield TOKEN
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise BadInput("too late for anybody")
+
+    stream = streamed(work())
+    assert [next(stream), next(stream)] == [TOKEN, b": waiting\n\n"]
+    stream.close()
+    assert list(stream) == []
 
 
 def test_the_work_sees_the_context_of_the_caller() -> None:
     name = ContextVar("name", default="nobody")
     name.set("request-7")
 
-    def work(emit: Emit, _: threading.Event) -> None:
-        emit("token", {"text": name.get()})
+    async def work() -> AsyncGenerator[bytes]:
+        yield name.get().encode()
 
-    assert list(events(work)) == [sse.event("token", {"text": "request-7"})]
+    assert list(streamed(work())) == [b"request-7"]
 
 
 def test_a_prelude_is_json_and_eight_zero_bytes() -> None:
-    response = StreamedResponse(200, {"Content-Type": "text/event-stream", "X": "\0"}, events(lambda *_: None))
+    response = StreamedResponse(200, {"Content-Type": "text/event-stream", "X": "\0"}, streamed(of()))
     text, zeros = response.prelude()[:-8], response.prelude()[-8:]
     assert json.loads(text) == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream", "X": "\0"}}
     assert zeros == bytes(8)
@@ -135,10 +142,11 @@ def test_a_prelude_is_json_and_eight_zero_bytes() -> None:
 
 
 def test_a_runtime_that_cannot_stream_gets_all_at_once() -> None:
-    def work(emit: Emit, _: threading.Event) -> None:
-        emit("token", {"text": "é"})
-        emit("answer", {})
-
-    answer = StreamedResponse(200, {"A": "b"}, events(work)).buffered()
-    body = (sse.event("token", {"text": "é"}) + sse.event("answer", {})).decode()
-    assert answer == {"statusCode": 200, "headers": {"A": "b"}, "body": body, "isBase64Encoded": False}
+    pieces = (sse.event("token", {"text": "é"}), sse.event("answer", {}))
+    answer = StreamedResponse(200, {"A": "b"}, streamed(of(*pieces))).buffered()
+    assert answer == {
+        "statusCode": 200,
+        "multiValueHeaders": {"A": ["b"]},
+        "body": b"".join(pieces).decode(),
+        "isBase64Encoded": False,
+    }

@@ -1,4 +1,4 @@
-"""`python -m tests.unit.infra.emissions SERVICE`: what one function logs when all that is measured happens.
+"""`python -m tests.unit.infra.emissions SERVICE`: make one function log every metric that it has.
 
 The real handler runs on ports in memory. In a process of its own, since Powertools reads the service's name once
 and a process has one cold start; what it prints is what CloudWatch would get.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
-from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -21,16 +20,17 @@ from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
+from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.text.tokens import TokenCalibration
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.ingest import ingest_world
+from tests.unit.query.query_fakes import FakeStates
 from tests.unit.upkeep import test_reconcile
 
 CONTEXT = SimpleNamespace(
@@ -43,7 +43,7 @@ CONTEXT = SimpleNamespace(
 
 
 def ingest(patch: pytest.MonkeyPatch) -> None:
-    """Documents that are read at once and by ranges, one refused, one whose index is down, an unknown message."""
+    """Ingest short and long documents, a rejected one, one whose index is down, and an unknown message."""
     from functions.ingest.handler import handler
 
     world = ingest_world.World(range_pages=1)
@@ -78,7 +78,7 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
 
 
 def reconcile(patch: pytest.MonkeyPatch) -> None:
-    """A pass that finds something."""
+    """Run a pass that finds drift."""
     from functions.reconcile.handler import handler
 
     world = test_reconcile.World()
@@ -91,42 +91,36 @@ def reconcile(patch: pytest.MonkeyPatch) -> None:
 
 
 class Model:
-    """A model host: both ports in one. `fails` is raised in place of an answer."""
+    """A model host with both ports. It raises `fails` instead of an answer."""
 
     name = "fake-model"
     options: Mapping[str, object] = {}
     fails: Exception | None = None
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Event | None = None,
-    ) -> Completion:
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         if self.fails:
             raise self.fails
-        return Completion("The boiler is inspected every March [1].", 100, 9, "stop", 1.0)
+        yield Completion("The boiler is inspected every March [1].", 100, 9, "stop")
 
-    def check(self) -> None:
-        """It is always there."""
+    async def check(self) -> None:
+        """Return: the host is always up."""
 
-    def context_length(self) -> int:
+    async def context_length(self) -> int:
         return 4096
 
-    def digest(self) -> str | None:
+    async def digest(self) -> str | None:
         return None
 
 
 class Links:
-    """Links that lead nowhere."""
+    """Links without a target."""
 
     def link(self, document: str, version: str, page: int) -> str:
         return f"https://bucket/{document}?{version}#page={page}"
 
 
 class Callers:
-    """One principal, who may read all; `used_up` says whether its quota is."""
+    """One principal, which may read everything. `used_up` says whether its quota is used up."""
 
     used_up = False
 
@@ -142,7 +136,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     """The query use case over one document of one passage."""
     ledger, index, embedder = FakeLedger(), FakeIndex(), FakeEmbedder()
     text = "The boiler is inspected every March."
-    chunk = Chunk(text, 7, 7, 0, len(text), 6)
+    chunk = Chunk(text, 7, 0, len(text), 6)
     vector = embedder.embed_passages([text])[0].tolist()
     index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
@@ -152,14 +146,14 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         model=model,
         facts=model,
         conversation=Conversation(model, load_prompt("rewrite")),
-        calibration=TokenCalibration(),
+        calibration=Calibration(model, FakeStates(), model.name),
         links=Links(),
     )
     return built, ledger
 
 
 def query(patch: pytest.MonkeyPatch) -> None:
-    """Questions that are answered, fall back and fail, callers that are turned away, and a verdict."""
+    """Ask questions that are answered, fall back and fail; reject callers; record feedback."""
     from functions.query.handler import handler
 
     model, callers = Model(), Callers()
@@ -167,10 +161,15 @@ def query(patch: pytest.MonkeyPatch) -> None:
     settings = QuerySettings(
         bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model=model.name
     )
-    for name, part in {"query": built, "catalogue": ledger, "principals": callers, "model": model}.items():
+
+    async def wired() -> Query:
+        return built
+
+    patch.setattr(query_wiring, "query", wired)
+    for name, part in {"catalogue": ledger, "principals": callers, "model": model}.items():
         patch.setattr(query_wiring, name, lambda part=part: part)
     patch.setattr(query_wiring, "query_settings", lambda: settings)
-    patch.setattr(query_wiring, "save_calibration", lambda: None)
+    patch.setattr(query_wiring, "calibration", lambda: built.calibration)
 
     def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
         sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}

@@ -1,4 +1,4 @@
-"""The events of `make invoke-…` (tests/events): each does through its handler what its name says."""
+"""The events of `make invoke-…` (tests/events) have the effect of their names."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_of_the_batch_what_fails_comes_again_and_the_rest_is_done(
         return head(key)
 
     monkeypatch.setattr(documents.store, "head", head_that_fails)
-    # The second message is no notification: it can never be done, so it does not come again either.
+    # The second message is not a notification: ingest drops it, because a retry cannot succeed.
     assert failed("batch") == [event("batch")["Records"][0]["messageId"]]
     assert documents.ledger.records[GUIDE].status is Status.INDEXED
 

@@ -1,4 +1,4 @@
-"""The dashboards, alarms and saved queries look at what the functions really emit, and at all of it."""
+"""The dashboards, alarms and saved queries use exactly the metrics that the functions emit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dim
 
 @dataclass
 class Recording:
-    """What a run of a function has written: metrics, and for each message of a log line its fields."""
+    """The output of a function's run: metrics, and the fields of each log message."""
 
     metrics: set[Emitted] = field(default_factory=set)
     lines: dict[str, set[str]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Recording:
 
 
 def fields_of(value: Any, path: str = "") -> Iterator[str]:
-    """The fields as Logs Insights names them: nested ones with dots, of lists by position."""
+    """The fields by their names in Logs Insights: nested ones with dots, list items by position."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in items:
@@ -95,7 +95,7 @@ def alarms(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def value(text: Any) -> str:
-    """A dimension's value with the parameter of the model filled in."""
+    """A dimension's value with the model's parameter replaced."""
     return MODEL if text in ("${ModelName}", {"Ref": "ModelName"}) else str(text)
 
 
@@ -118,7 +118,7 @@ def shown(template: dict[str, Any]) -> set[Emitted]:
 
 
 def watched(template: dict[str, Any]) -> set[Emitted]:
-    """docwell's own metrics that alarms look at."""
+    """docwell's own metrics in alarms."""
     single = list(of_type(template, "AWS::CloudWatch::Alarm").values())
     inner = [
         one["MetricStat"]["Metric"] for alarm in single for one in alarm.get("Metrics", []) if "MetricStat" in one
@@ -178,17 +178,17 @@ def test_grafana_shows_the_same_metrics(template: dict[str, Any]) -> None:
 
 # --- log fields ---
 
-# The words of the language that the queries use.
+# The keywords of the query language.
 WORDS = {
     *("filter", "fields", "parse", "stats", "sort", "limit", "by", "as", "asc", "desc", "and", "or"),
     *("ispresent", "coalesce", "count", "sum", "avg", "max", "pct", "latest", "bin"),
 }
-# What CloudWatch finds by itself in any line, and in the REPORT line that Lambda writes.
+# Fields that CloudWatch discovers in every line, and in Lambda's REPORT line.
 BUILT_IN = frozenset({"@timestamp", "@message", "@type", "@initDuration", "@duration", "@maxMemoryUsed"})
 
 
 def parsed(text: str) -> tuple[set[str], set[str]]:
-    """The fields that a query reads and the messages that it asks for."""
+    """The fields and messages of a query."""
     messages = set(re.findall(r'message = "([^"]+)"', text))
     bare = re.sub(r'"[^"]*"|/[^/\n]+/', " ", text)
     aliases = set(re.findall(r"\bas (\w+)", bare)) | set(re.findall(r"\(\?<(\w+)>", text))
@@ -224,7 +224,7 @@ def test_tables_here_and_on_grafana_are_saved_queries(template: dict[str, Any]) 
 
 
 def anchors(runbook: str) -> dict[str, str]:
-    """Each section by the anchor that its heading gets."""
+    """The sections by their headings' anchors."""
     sections = re.split(r"^## ", runbook, flags=re.MULTILINE)[1:]
     return {one.partition("\n")[0].lower().replace(" ", "-"): one for one in sections}
 

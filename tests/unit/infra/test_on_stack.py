@@ -1,4 +1,4 @@
-"""`make invoke-…` and `make start-api` where something is missing, and how containers reach the stack."""
+"""`make invoke-…` and `make start-api` when something is missing, and the forwarder for containers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from infra.container import forwarder, machine_template, on_stack, sam
 
-ELSEWHERE = "127.0.0.2"  # another address of this machine, as the bridge's is
+ELSEWHERE = "127.0.0.2"  # another address of this machine, like the bridge's
 
 
 def test_without_a_stack_it_says_to_run_make_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_a_whole_exchange_passes_through_the_forwarder() -> None:
             socket.create_connection((ELSEWHERE, port), timeout=10) as client,
         ):
             client.sendall(b"abc" * 100_000)
-            client.shutdown(socket.SHUT_WR)  # what was sent is over, the answer still comes
+            client.shutdown(socket.SHUT_WR)  # the answer still arrives
             with client.makefile("rb") as file:
                 assert file.read() == b"cba" * 100_000
 

@@ -1,4 +1,4 @@
-"""A report ends with what was missed: of a long log in CI the end is what people see."""
+"""A report ends with the missed goals, because people see the end of a long CI log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What template.yaml promises, and that it fits the code's settings."""
+"""The promises of template.yaml, and its consistency with the code's settings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Settings = type[IngestSettings | QuerySettings | ReconcileSettings]
 
 
 def default_of(template: dict[str, Any], value: Any) -> Any:
-    """What a variable's value is when every parameter has its default; None where that is known in AWS alone."""
+    """The value of a variable with default parameters; None if only AWS knows it."""
     if isinstance(value, dict) and list(value) == ["Ref"]:
         return template["Parameters"].get(value["Ref"], {}).get("Default")
     return value if isinstance(value, str | int | float) else None
@@ -69,7 +69,7 @@ def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function
         if value in (None, "") or field.is_required() or field.default is None:
             continue
         if isinstance(field.default, str) and "table" in name:
-            continue  # the stack's tables have names that CloudFormation gives
+            continue  # CloudFormation names the stack's tables
         assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
         compared += 1
     assert compared > 5
@@ -97,9 +97,9 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: d
         assert isinstance(content, dict)
         given = set(stack["Properties"]["Parameters"])
         assert given <= set(content["Parameters"]), name
-        # AWS keeps the machine images current; all else is chosen in the main template or is no parameter.
+        # AWS keeps the machine images current. The main template sets all other parameters.
         assert set(content["Parameters"]) - given <= {"ImageId"}, name
-        # What the main template says of a nested stack's outputs exists.
+        # The nested stack has every output that the main template uses.
         wanted = re.findall(rf"{name}\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text())
         assert set(wanted) <= set(content["Outputs"]), name
 
@@ -153,7 +153,7 @@ def test_a_range_whose_pages_all_take_their_time_is_done_in_time(
 ) -> None:
     limits, timeout = IngestSettings.model_fields, properties(template, "IngestFunction")["Timeout"]
     pages = limits["ocr_range_pages"].default * limits["ocr_page_timeout_s"].default
-    # The last page begins with its own time left, and the text is read before.
+    # OCR of the last page starts with the page's time left, after the text.
     last = limits["ocr_page_timeout_s"].default + limits["parse_timeout_s"].default + START_S
     assert pages + last + limits["stop_before_s"].default < timeout
 
@@ -199,7 +199,7 @@ OPEN = {"/v1/health", "/v1/openapi.json"}
 
 
 def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What stands for the one method of each path."""
+    """The operation of each path with one method."""
     paths = properties(template, "Api")["DefinitionBody"]["paths"]
     found = {}
     for path, item in paths.items():

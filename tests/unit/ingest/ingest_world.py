@@ -1,13 +1,14 @@
-"""The ingest use case on ports in memory: one bucket, one ledger, one index and a worker on them."""
+"""The ingest use case on ports in memory."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
-from docwell.ingest.indexing import IngestLimits, RangeIndexer
+from docwell.config import IngestLimits
+from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest, IngestReport
+from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask
 from docwell.ports import PdfReader
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger, FakeQueue, FakeReader, FakeStore
@@ -16,12 +17,12 @@ KEY = "handbooks/a.pdf"
 
 
 class World:
-    """One bucket, one ledger, one index and a worker on them."""
+    """A bucket, a ledger, an index, two queues, and the use case on them."""
 
     def __init__(self, recogniser: PdfReader | None = None, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
         self.queue, self.ocr_queue, self.reader = FakeQueue(), FakeQueue(), FakeReader()
-        limits_ = replace(IngestLimits(chunk_tokens=16), **limits)
+        limits_ = IngestLimits(**{"chunk_tokens": 16, **limits})
         self.ingest = Ingest(
             bucket="documents",
             store=self.store,
@@ -33,11 +34,15 @@ class World:
             ocr_queue=self.ocr_queue,
         )
 
+    @property
+    def ranges(self) -> RangeWorker:
+        return RangeWorker(self.ingest)
+
     def update(self, key: str = KEY, owner: str = "message-1", remaining_s: float = 900.0) -> IngestReport:
         return self.ingest.update(Hint(key), owner, lambda: remaining_s)
 
     def work_off(self, *, shuffle: int | None = None, twice: bool = False) -> None:
-        """Do every range that was sent, as other workers would."""
+        """Index every range that was sent, as other workers would."""
         while self.queue.sent or self.ocr_queue.sent:
             queue = self.queue if self.queue.sent else self.ocr_queue
             sent, queue.sent = queue.sent * (2 if twice else 1), []
@@ -45,7 +50,7 @@ class World:
                 random.Random(shuffle).shuffle(sent)
             for number, message in enumerate(sent):
                 assert isinstance(message, RangeTask)
-                self.ingest.index_range(message, f"range-{number}", lambda: 900.0)
+                self.ranges.index_range(message, f"range-{number}", lambda: 900.0)
 
     def texts(self, key: str = KEY) -> str:
         return " ".join(record.chunk.text for record in self.index.of(key))

@@ -1,17 +1,15 @@
-"""From SQS messages to keys, and what happens at the last try."""
+"""Messages become keys and ranges; failures are retried, and fail the document at the last receive."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from types import SimpleNamespace
-from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
 
 from docwell.errors import BadInput, Unavailable
-from docwell.ingest.events import handle_record, parse
+from docwell.ingest.events import Delivery, handle_delivery, parse
 from docwell.models import Hint, RangeTask, Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -50,9 +48,8 @@ def test_docwells_own_messages_come_out_as_they_went_in(message: Hint | RangeTas
     assert parse(json.dumps({"docwell": asdict(message)})) == (message,)
 
 
-def record(text: str, receives: int = 1) -> Any:
-    attributes = SimpleNamespace(approximate_receive_count=str(receives))
-    return SimpleNamespace(message_id="message-1", receipt_handle="receipt-1", body=text, attributes=attributes)
+def delivery(text: str, receives: int = 1) -> Delivery:
+    return Delivery("message-1", "receipt-1", text, receives, last=receives >= 5)
 
 
 def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
@@ -64,8 +61,8 @@ def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
     world.index.before_upsert = down
     delays: list[tuple[str, int]] = []
     with pytest.raises(Unavailable):
-        handle_record(
-            [world.ingest], record(body(KEY), receives), 5, lambda: 900.0, lambda *delay: delays.append(delay)
+        handle_delivery(
+            [world.ingest], delivery(body(KEY), receives), lambda: 900.0, lambda *delay: delays.append(delay)
         )
     return delays
 
@@ -91,12 +88,12 @@ def test_a_failure_at_the_last_try_names_the_document_failed_with_the_reason() -
 )
 def test_an_unknown_message_is_acknowledged(text: str) -> None:
     world = World()
-    handle_record([world.ingest], record(text), 5, lambda: 900.0, lambda *_: None)
+    handle_delivery([world.ingest], delivery(text), lambda: 900.0, lambda *_: None)
     assert world.ledger.records == {}
 
 
 def test_a_range_of_another_pipeline_is_acknowledged_and_does_nothing() -> None:
     world = World()
     text = json.dumps({"docwell": asdict(RangeTask(KEY, "v1", "gone", 1, 0))})
-    handle_record([world.ingest], record(text), 5, lambda: 900.0, lambda *_: None)
+    handle_delivery([world.ingest], delivery(text), lambda: 900.0, lambda *_: None)
     assert world.ledger.records == {}

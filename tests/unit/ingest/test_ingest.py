@@ -1,4 +1,4 @@
-"""The ingest use case on ports in memory: short documents."""
+"""Ingest of short documents, on ports in memory."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_a_second_try_that_reads_less_leaves_nothing_of_the_first() -> None:
     world.update()
     chunks = world.index.of(KEY)
     assert len(chunks) > 1
-    # The other reader reads less; the first try was not finished.
+    # The first try did not finish, and the second reader finds less text.
     record = world.ledger.records[KEY]
     world.ledger.records[KEY] = replace(record, status=Status.FAILED, live_generation=None, swept=False)
     world.store.objects[KEY] = (version, b"one two")

@@ -1,4 +1,4 @@
-"""What the ledger says of a document beside its text: of the version that is live, as the bucket has it now."""
+"""The ledger keeps the attributes of the live version equal to the bucket's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that dies at any of its calls: the redelivery of its message makes everything as it should be."""
+"""A worker dies at any of its calls; the redelivery of its message repairs everything."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any, cast
 import pytest
 
 from docwell.ingest.ingest import Ingest
+from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask, Status
 from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 
-# More calls than a worker makes for one message of these documents.
+# More calls than a worker makes for one message here.
 MOST_CALLS = 60
 
 
 class Killed(BaseException):
-    """What SIGKILL does: nothing that comes after has any effect."""
+    """The effect of SIGKILL: nothing after it has any effect."""
 
 
 @dataclass
 class Life:
-    """How many calls of ports are left; `dead` once it was killed."""
+    """The number of port calls that a worker has left; `dead` once it was killed."""
 
     calls: int
     dead: bool = False
@@ -37,7 +38,7 @@ class Life:
 
 
 class Mortal:
-    """A port that works for as long as the worker lives."""
+    """A port that works as long as the worker lives."""
 
     def __init__(self, port: object, life: Life) -> None:
         self._port, self._life = port, life
@@ -72,11 +73,11 @@ def handle(ingest: Ingest, message: Hint | RangeTask, owner: str) -> None:
     if isinstance(message, Hint):
         ingest.update(message, owner, lambda: 900.0)
     else:
-        ingest.index_range(message, owner, lambda: 900.0)
+        RangeWorker(ingest).index_range(message, owner, lambda: 900.0)
 
 
 def deliver(world: World, message: Hint | RangeTask, owner: str, calls: int) -> bool:
-    """The message to a worker that is killed after so many calls, then to one that lives. False: it was not."""
+    """Deliver a message to a worker that is killed after `calls`, then to one that lives. False: not killed."""
     try:
         handle(mortal(world.ingest, Life(calls)), message, owner)
     except Killed:
@@ -112,7 +113,7 @@ def test_a_worker_that_is_killed_while_pictures_are_recognised_leaves_what_its_r
 
 
 def mends(world: World, before: str | None, text: str | None, words: str, calls: int) -> int:
-    """How many workers were killed after so many calls until the index has these words and all is as it should."""
+    """Index `text` with workers that are killed after `calls`, check the result, and return the kills."""
     if before is not None:
         world.store.put(KEY, before)
         world.update(owner="message-0")

@@ -1,4 +1,4 @@
-"""Reading, embedding and writing side by side: what each may do while the others are at work."""
+"""Reading, embedding and writing overlap, and stop together."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from docwell.config import IngestLimits
 from docwell.errors import LeaseLost, Refused, Unavailable
-from docwell.ingest.indexing import Generation, IngestLimits, RangeIndexer
+from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
 from docwell.models import DocumentRef, IndexRecord, Page, RangeTally, Reason
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeReader, FakeStore
@@ -23,7 +24,7 @@ GENERATION = Generation(DocumentRef("documents", "handbooks/a.pdf"), "v1", "gene
 
 @dataclass
 class WatchedReader(FakeReader):
-    """Counts what it has given, and knows when it is closed; `refuses_at` is a page."""
+    """Counts the pages that it gave, and knows when it is closed; refuses the page `refuses_at`."""
 
     given: int = 0
     closed: bool = False
@@ -44,7 +45,7 @@ class WatchedReader(FakeReader):
 
 @dataclass
 class WatchedEmbedder(FakeEmbedder):
-    """`before_embed` sees how many texts there are."""
+    """Notes the size of each batch, then calls `before_embed`."""
 
     batches: list[int] = field(default_factory=list)
     before_embed: Callable[[], None] = lambda: None
@@ -56,7 +57,7 @@ class WatchedEmbedder(FakeEmbedder):
 
 
 class Line:
-    """One indexer on parts that are watched, and a document of so many pages of one chunk each."""
+    """An indexer on watched parts, and a document whose pages have one chunk each."""
 
     def __init__(self, folder: Path, pages: int, upsert_batch: int = 4) -> None:
         self.reader, self.embedder, self.index = WatchedReader(), WatchedEmbedder(), FakeIndex()
@@ -64,10 +65,10 @@ class Line:
         self.path.write_text("\f".join(f"page number {number}" for number in range(1, pages + 1)))
         limits = IngestLimits(range_pages=1000, upsert_batch=upsert_batch)
         self.indexer = RangeIndexer(FakeStore(), self.index, self.embedder, self.reader, limits)
-        self.alive: Callable[[], None] = lambda: None
+        self.check: Callable[[], None] = lambda: None
 
     def run(self) -> RangeTally:
-        return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.alive)
+        return self.indexer.run(GENERATION, self.path, 0, Span(1, self.count), self.check)
 
     def written(self) -> list[IndexRecord]:
         return self.index.of(GENERATION.ref.key)
@@ -95,7 +96,7 @@ def test_a_batch_is_embedded_while_the_one_before_is_written(tmp_path: Path) -> 
 def test_no_more_pages_are_read_ahead_than_memory_is_meant_for(tmp_path: Path) -> None:
     line = Line(tmp_path, pages=500)
     ahead: list[int] = []
-    line.alive = lambda: ahead.append(line.reader.given - sum(line.embedder.batches))
+    line.check = lambda: ahead.append(line.reader.given - sum(line.embedder.batches))
     line.run()
     assert max(ahead) <= 64 + 2 * 4
 
@@ -128,7 +129,7 @@ def test_nothing_is_written_once_this_worker_must_stop(tmp_path: Path) -> None:
             upserts_at_stop.append(line.index.upserts)
             raise LeaseLost(GENERATION.ref.key)
 
-    line.alive = stop_after_two_writes
+    line.check = stop_after_two_writes
     with pytest.raises(LeaseLost):
         line.run()
     assert line.index.upserts == upserts_at_stop[0]

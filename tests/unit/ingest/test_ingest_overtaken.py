@@ -1,4 +1,4 @@
-"""A worker that another one has overtaken may still write: nothing of that stays in the index."""
+"""A worker that lost its lease may still write, but its chunks do not stay in the index."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import asdict
 import pytest
 
 from docwell.errors import LeaseLost, Unavailable
-from docwell.ingest.events import handle_record
+from docwell.ingest.events import handle_delivery
 from docwell.models import DocumentRecord, Hint, IndexRecord, Status
 from tests.unit.ingest.ingest_world import KEY, World
-from tests.unit.ingest.test_events import record
+from tests.unit.ingest.test_events import delivery
 
 
 @pytest.mark.parametrize("owner", ["message-1", "message-2"])
@@ -20,7 +20,7 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
     world = World()
     world.store.put(KEY, "first words")
 
-    def overtake() -> None:  # by another message once the lease is over, or by the same one, delivered twice
+    def overtake() -> None:  # by another message after the lease expired, or by the same one, delivered twice
         world.index.before_upsert = lambda: None
         world.ledger.holders.clear()
         world.store.put(KEY, "second words")
@@ -37,7 +37,7 @@ def test_what_is_written_after_the_lease_was_lost_does_not_stay(owner: str) -> N
 
 
 def test_of_the_same_version_nothing_needs_to_be_removed_and_nobody_is_asked() -> None:
-    # Else a document that takes longer than its message is hidden would never come to rest.
+    # A sweep hint here would loop for a document that takes longer than the visibility timeout.
     world = World()
     world.store.put(KEY, "some words")
 
@@ -80,8 +80,8 @@ def test_a_write_that_is_done_late_goes_when_its_message_comes_again(monkeypatch
         raise Unavailable("chroma", "chroma did not answer in time")
 
     def deliver(receives: int) -> None:
-        message = record(json.dumps({"docwell": asdict(Hint(KEY))}), receives)
-        handle_record([world.ingest], message, 5, lambda: 900.0, lambda *_: None)
+        message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives)
+        handle_delivery([world.ingest], message, lambda: 900.0, lambda *_: None)
 
     with monkeypatch.context() as patched:
         patched.setattr(world.index, "upsert", time_out)
@@ -99,6 +99,6 @@ def test_a_message_that_comes_again_sends_no_range_again() -> None:
     world.store.put(KEY, "one\ftwo")
     world.update()
     sent = list(world.queue.sent)
-    message = record(json.dumps({"docwell": asdict(Hint(KEY))}), receives=2)
-    handle_record([world.ingest], message, 5, lambda: 900.0, lambda *_: None)
+    message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives=2)
+    handle_delivery([world.ingest], message, lambda: 900.0, lambda *_: None)
     assert world.queue.sent == sent

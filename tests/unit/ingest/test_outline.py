@@ -1,4 +1,4 @@
-"""Section paths by the lines that type sets off, and what the chunker makes of them."""
+"""Section paths from the lines that typography sets off, and the headings of chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Words:
 
 
 def page(number: int, text: str, **sizes: float) -> Page:
-    """A page whose headings are the names given, `_` for a blank."""
+    """A page with these headings; `_` is a blank."""
     found = tuple(Heading(name.replace("_", " "), size) for name, size in sizes.items())
     return Page(number, text, headings=found)
 

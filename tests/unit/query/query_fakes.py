@@ -3,55 +3,79 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Event
 
 from docwell.answers import Completion, Message, Receipt
 from docwell.identity import Principal
+from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import count_tokens
 
 
 @dataclass
 class FakeModel:
-    """Says what it is told to, in words, and remembers what it was asked. Also its own `ModelFacts`."""
+    """Gives a fixed answer, word by word, and records its prompts. Also its own `ModelFacts`."""
 
     says: str = "An answer [1]."
-    prompt_tokens: int | None = None  # None: as many as it was sent
+    prompt_tokens: int | None = None  # None: the count of the prompt
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     fails: Exception | None = None
-    fails_after: int = 0  # words that come before it fails
+    fails_after: int = 0  # words before the failure
     done_reason: str = "stop"
     context: int = 32_768
     name: str = "fake-model"
+    finished: int = 0  # answers read to their end
     options: Mapping[str, float] = field(default_factory=dict)
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Event | None = None,
-    ) -> Completion:
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         self.asked.append(tuple(messages))
         words = re.findall(r"\s*\S+", self.says)
         for word in words[: self.fails_after] if self.fails else words:
-            if on_token:
-                on_token(word)
+            yield word
         if self.fails:
             raise self.fails
+        self.finished += 1
         sent = sum(count_tokens(message.content) for message in messages)
-        return Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason, 1.0)
+        yield Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason)
 
-    def check(self) -> None:
+    async def check(self) -> None:
         if self.fails:
             raise self.fails
 
-    def context_length(self) -> int:
+    async def context_length(self) -> int:
         return self.context
 
-    def digest(self) -> str | None:
+    async def digest(self) -> str | None:
         return "sha256:fake"
+
+
+@dataclass
+class FakeStates:
+    """Small facts by name."""
+
+    kept: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def read(self, name: str) -> Mapping[str, str]:
+        return self.kept.get(name, {})
+
+    def write(self, name: str, values: Mapping[str, str]) -> None:
+        self.kept[name] = values
+
+
+@dataclass
+class FakeAdmission:
+    """A caller who is known; `refuses` is raised when its request is to be charged."""
+
+    principal: Principal
+    refuses: Exception | None = None
+
+    async def identified(self) -> Identified:
+        return Identified(self.principal)
+
+    async def admitted(self) -> Admitted:
+        if self.refuses:
+            raise self.refuses
+        return Admitted(self.principal)
 
 
 class FakeLinks:
@@ -61,7 +85,7 @@ class FakeLinks:
 
 @dataclass
 class FakePrincipals:
-    """Who is known, and what was charged."""
+    """Known callers, and their charges."""
 
     known: dict[str, Principal] = field(default_factory=dict)
     requests: int = 0

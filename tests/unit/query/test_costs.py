@@ -1,4 +1,4 @@
-"""Money by the price file."""
+"""Costs by the price file."""
 
 from __future__ import annotations
 

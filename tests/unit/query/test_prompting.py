@@ -1,4 +1,4 @@
-"""Prompts: their files, their choice, and what is built of them within a budget."""
+"""Prompt files, the choice among them, and messages within a budget."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from docwell.query.prompting import (
     read_prompt,
     version_of,
 )
-from docwell.text.tokens import TokenCalibration
+from docwell.text.tokens import TokenRatio
 
 HEAD = b"---\nname: p\npurpose: answer\nsince: 2026-11-25\n---\n"
 PROMPT = parse_prompt("p", HEAD + b"# system\nBe good.\n\n# user\n$passages\n\nQ: $question\n")
 
 
 def passages(*texts: str) -> list[Passage]:
-    return [Passage(str(i), "d", "g", "v", Chunk(t, 1, 1, 0, len(t), 1), 1 - i / 10) for i, t in enumerate(texts)]
+    return [Passage(str(i), "d", "g", "v", Chunk(t, 1, 0, len(t), 1), 1 - i / 10) for i, t in enumerate(texts)]
 
 
 def sent(text: str, question: str = "why?") -> str:
-    """What the model reads of a passage and a question in the shipped prompt."""
+    """Return the last turn of the shipped prompt, with a passage and a question."""
     return build_prompt(load_prompt("answer"), passages(text), question, 100_000).messages[-1].content
 
 
@@ -48,7 +48,7 @@ def test_the_lowest_ranks_are_dropped_until_the_rest_fits() -> None:
     assert 0 < len(built.passages) < 10
     assert built.dropped == 10 - len(built.passages)
     assert [passage.id for passage in built.passages] == [str(i) for i in range(len(built.passages))]
-    assert built.tokens <= built.estimate.high <= 100
+    assert built.estimate.tokens <= built.estimate.high <= 100
 
 
 def test_a_question_that_leaves_no_room_for_a_passage_is_bad_input() -> None:
@@ -57,15 +57,15 @@ def test_a_question_that_leaves_no_room_for_a_passage_is_bad_input() -> None:
 
 
 def test_a_calibrated_model_is_given_what_really_fits() -> None:
-    sparse = TokenCalibration()
+    sparse = TokenRatio()
     for _ in range(40):
         built = build_prompt(PROMPT, passages(*["one two three four five"] * 10), "why?", 10_000)
-        sparse.observe(built.features, round(built.features.most * 0.6))
+        sparse.observe(built.bound, round(built.bound.most * 0.6))
     few = build_prompt(PROMPT, passages(*["one two three four five"] * 10), "why?", 60)
     more = build_prompt(PROMPT, passages(*["one two three four five"] * 10), "why?", 60, sparse)
     assert len(more.passages) > len(few.passages)
-    assert more.was_cut(more.tokens // 2)
-    assert not more.was_cut(more.tokens)
+    assert more.estimate.was_cut(more.estimate.tokens // 2)
+    assert not more.estimate.was_cut(more.estimate.tokens)
 
 
 def test_placeholders_inside_a_passage_or_question_stay_as_they_are() -> None:
@@ -77,8 +77,8 @@ def test_placeholders_inside_a_passage_or_question_stay_as_they_are() -> None:
 def test_a_prompt_that_was_read_whole_is_not_taken_for_cut_in_any_alphabet(word: str, tokens: int) -> None:
     # `tokens` is what Qwen 2.5's tokenizer makes of the word and its blank.
     built = build_prompt(PROMPT, passages(f"{word} " * 300), "?", 10_000)
-    assert not built.was_cut(300 * tokens)
-    assert built.was_cut(300 * tokens // 3)
+    assert not built.estimate.was_cut(300 * tokens)
+    assert built.estimate.was_cut(300 * tokens // 3)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kept answers: who may see them, and what a second run shows."""
+"""Receipts: their readers, and the changes that a second run shows."""
 
 from __future__ import annotations
 

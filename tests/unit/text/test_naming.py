@@ -9,7 +9,7 @@ from tests.unit.fakes import FakeEmbedder
 
 
 def chunk(text: str, heading: str = "", tokens: int = 3) -> Chunk:
-    return Chunk(text, 1, 1, 0, len(text), tokens, heading=heading)
+    return Chunk(text, 1, 0, len(text), tokens, heading=heading)
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,18 @@ def test_a_long_path_is_cut() -> None:
 
 
 def moved(*batches: np.ndarray) -> np.ndarray:
-    """The vectors of all batches in the context of each other and of a name."""
+    """Return the vectors of all batches, moved towards each other and a name."""
     context = InContext(np.eye(4, dtype=np.float32)[3])
     return np.concatenate([*(context.add(batch) for batch in batches), context.last()])
 
 
 @pytest.mark.parametrize("cuts", [[1], [2], [1, 2], [1, 2, 3, 4], [4]])
-def test_vectors_do_not_depend_on_how_the_chunks_come_in_batches(cuts: list[int]) -> None:
+def test_the_size_of_batches_does_not_change_vectors(cuts: list[int]) -> None:
     vectors = np.random.default_rng(5).normal(size=(5, 4)).astype(np.float32)
     assert moved(*np.split(vectors, cuts)) == pytest.approx(moved(vectors))
 
 
-def test_of_no_chunks_there_are_no_vectors() -> None:
+def test_no_chunks_give_no_vectors() -> None:
     assert moved().shape == (0, 4)
 
 
@@ -74,6 +74,6 @@ def test_vectors_lean_to_their_neighbours_and_to_the_name() -> None:
     vectors = np.eye(4, dtype=np.float32)[:3]
     leaning = moved(vectors)
     assert np.linalg.norm(leaning, axis=1) == pytest.approx([1, 1, 1])
-    assert leaning.argmax(axis=1).tolist() == [0, 1, 2]  # each is still itself first
-    assert leaning[0, 1] > leaning[0, 2] == 0  # the second is its neighbour, the third is not
+    assert leaning.argmax(axis=1).tolist() == [0, 1, 2]  # each is still nearest to itself
+    assert leaning[0, 1] > leaning[0, 2] == 0  # the second is a neighbour, the third is not
     assert (leaning[:, 3] > 0).all()

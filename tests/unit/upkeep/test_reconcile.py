@@ -1,4 +1,4 @@
-"""What reconcile calls drift, what it leaves alone, and that a run which ends early loses nothing."""
+"""Reconcile finds drift, skips documents with a worker, and loses nothing when a run ends early."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from docwell.attributes import Attributes
+from docwell.config import ReconcileLimits
 from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
 from docwell.ports import Standing
 from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileLimits, ReconcileReport
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import Reindex
 
 NOW = 1_000_000.0
@@ -23,7 +24,7 @@ JUST_NOW = NOW - 60
 
 @dataclass
 class World:
-    """Bucket, ledger, index, queue and state in one, as far as reconcile sees them."""
+    """Bucket, ledger, index, queue and state in one object, as reconcile sees them."""
 
     objects: dict[str, str] = field(default_factory=dict)  # key -> etag
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class World:
         self.rows[key] = Standing(record, leased_until)
 
     def indexed(self, key: str, **changes: object) -> None:
-        """An object with its row and its three chunks, all in order but for the changes to the row."""
+        """Add an object with a row and three chunks that agree, except for the changes to the row."""
         record = DocumentRecord(
             key, Status.INDEXED, version="v1", etag="e1", chunks=3, live_generation="g1", updated_at=LONG_AGO
         )
@@ -165,10 +166,10 @@ def test_tags_are_asked_for_only_where_there_are_some(world: World, monkeypatch:
 @pytest.mark.parametrize(
     ("status", "updated_at", "leased_until"),
     [
-        (Status.PENDING, JUST_NOW, 0.0),  # its message is on its way, or comes again
-        (Status.PENDING, LONG_AGO, NOW + 30),  # somebody works on it
+        (Status.PENDING, JUST_NOW, 0.0),  # its message is queued, or will be redelivered
+        (Status.PENDING, LONG_AGO, NOW + 30),  # a worker holds its lease
         (Status.INDEXED, LONG_AGO, NOW + 30),
-        (Status.PENDING, JUST_NOW, NOW - 30),  # its worker has died; the message comes again
+        (Status.PENDING, JUST_NOW, NOW - 30),  # its worker died; its message will be redelivered
     ],
 )
 def test_work_in_progress_is_no_drift(
@@ -209,7 +210,7 @@ def test_a_lease_that_nobody_gave_back_is_stuck(world: World) -> None:
     [
         (Reason.UNAVAILABLE, 60, 0),
         (Reason.UNAVAILABLE, 3600, 1),
-        (Reason.INTERNAL, 3600, 0),  # trying what always fails at each run would be a storm
+        (Reason.INTERNAL, 3600, 0),  # a retry in each run would rarely help
         (Reason.INTERNAL, 2 * 24 * 3600, 1),
     ],
 )
@@ -274,7 +275,7 @@ def test_a_pass_counts_documents_by_status_over_all_its_runs(world: World) -> No
             break
     counts = {Status.INDEXED: 5, Status.REJECTED: 2, Status.DELETED: 1, Status.PENDING: 1}
     assert report.documents == dict.fromkeys(Status, 0) | counts
-    assert world.run().documents == report.documents  # the next pass begins at 0
+    assert world.run().documents == report.documents  # the next pass counts from 0
 
 
 def test_a_pass_that_an_earlier_release_began_goes_on(world: World) -> None:
@@ -320,7 +321,7 @@ def test_without_a_next_pipeline_there_is_nothing_to_start_or_to_switch_to(world
 def test_a_pipeline_that_answers_is_never_removed_whatever_the_facts_say(world: World) -> None:
     world.indexed("a.pdf")
     Roles("f2", retired={"f1": LONG_AGO}).write(world)
-    reindex(world, "f1").tidy(lambda: 100.0)  # somebody has set the settings back to the old pipeline alone
+    reindex(world, "f1").tidy(lambda: 100.0)  # the settings name only the old pipeline again
     assert "a.pdf" in world.rows
 
 

@@ -1,4 +1,4 @@
-"""What the query function makes at its start."""
+"""The parts that the query function makes at its start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from benchmarks.fresh_wiring import clear_caches
+from docwell.config import QueryLimits
+from docwell.deadline import run
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
+from docwell.wiring.pipelines import Pipeline
 
 MADE_AT_START = (wiring.query_settings, wiring.principals, wiring.receipt_book, wiring.model, wiring.prompts)
 
@@ -25,7 +28,7 @@ def _nothing_made_yet() -> Iterator[None]:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders from which a model was loaded, and the settings of a function that can reach nothing."""
+    """The folders of loaded models, under settings without a reachable server."""
     variables = {
         "DOCWELL_BUCKET": "documents",
         "DOCWELL_CHROMA_URL": "http://127.0.0.1:9",
@@ -55,6 +58,15 @@ def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: p
     wiring.prepare_query()
     assert loaded
     assert asked == []
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCWELL_MIN_SCORE", "0.45")
+    monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
+    monkeypatch.setattr(wiring, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})
+    limits = run(wiring.query()).limits
+    assert (limits.min_score, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
 
 
 def test_wrong_settings_do_not_keep_the_function_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:

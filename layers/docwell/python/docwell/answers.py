@@ -1,4 +1,4 @@
-"""The data of a question and its answer: frozen, without behaviour beyond what derives from it."""
+"""The data of a question and its answer: frozen values without behaviour."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the model host answered. `first_token_ms` counts from the request."""
+    """The model host's whole answer, with the tokens as the host counts them."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     done_reason: str
-    first_token_ms: float
 
 
 class AnswerStatus(StrEnum):
-    """Where an answer came from: the model with citations, nowhere, or the passages themselves."""
+    """The source of an answer: the model with citations, none, or the passages themselves."""
 
     ANSWERED = "answered"
     REFUSED = "refused"
@@ -37,7 +36,7 @@ class AnswerStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question and answer of the conversation before this question."""
+    """One earlier question of the conversation, with its answer."""
 
     question: str
     answer: str
@@ -45,9 +44,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of the answer and how well its cited passages bear it out.
+    """One sentence of the answer and how well its cited passages support it.
 
-    `support` is 0 to 1. `missing` lists its figures and names that stand in no passage the model was given.
+    `support` is 0 to 1. `missing` lists its figures and names that are in no passage of the prompt.
     """
 
     text: str
@@ -59,10 +58,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """One `[marker]` of the answer, resolved: `quote` stands verbatim on `page` of `document`.
+    """One resolved `[marker]` of the answer: `quote` stands verbatim on `page` of `document`.
 
     `link` opens the PDF at that page for a short time. `suspicious` marks a passage that gives orders. With an
-    `ocr_confidence` (0 to 1) the page is a picture, and `quote` stands in what was recognised on it.
+    `ocr_confidence` (0 to 1) the page is a picture, and `quote` is from its recognised text.
     """
 
     marker: int
@@ -81,7 +80,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the model host counted them."""
+    """Tokens as the model host counts them."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -99,7 +98,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one request cost by the price file. Seconds are wall time of the model host and of the function."""
+    """The cost of one request by the price file. Seconds are wall time of the model host and of the function."""
 
     amount: float
     currency: str
@@ -110,10 +109,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is kept of one answer, so that it can be made again and compared. Times are seconds since the epoch.
+    """The record of one answer, kept to repeat the question and compare. Times are seconds since the epoch.
 
-    `request` is the body that came, `answer` the body that went; `passages` are (chunk id, document, version)
-    of the prompt, in its order.
+    `request` and `answer` are the bodies of the HTTP request and response; `passages` are (chunk id, document,
+    version) of the prompt, in its order.
     """
 
     principal: str
@@ -131,7 +130,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one question. `rewritten_question` is what was searched for, where that differs."""
+    """The answer to one question. `rewritten_question` is the text searched for, where it is not the question."""
 
     answer: str
     status: AnswerStatus
@@ -144,7 +143,7 @@ class Answer:
     sentences: tuple[Sentence, ...] = ()
     suspicious_passages: int = 0
     rewritten_question: str | None = None
-    # Why an EXTRACTIVE answer is not the model's: the problem type of what went wrong.
+    # Of an EXTRACTIVE answer: the problem type of the model host's failure.
     fallback_reason: str | None = None
-    # The model had more to say than it may.
+    # The answer reached the limit of its tokens.
     cut_short: bool = False

@@ -1,4 +1,4 @@
-"""What is said of a document beside its text: by the PDF, by S3 user metadata and S3 object tags. Pure."""
+"""Attributes of a document from the PDF's metadata, S3 user metadata and S3 object tags."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-# S3's own limits: 2 KB of user metadata, ten tags of 128 + 256 characters (of four bytes at most). A store that
-# stands in for S3 may allow more, and a row of the ledger is read whole in every listing.
+# S3's limits: 2 KB of user metadata, ten tags of 128 + 256 characters (of four bytes at most). A compatible store
+# may allow more, and every listing reads whole rows of the ledger.
 MAX_METADATA = 50
 MAX_METADATA_BYTES = 2048
 MAX_TAGS = 10
 MAX_TAGS_BYTES = MAX_TAGS * (128 + 256) * 4
 
-# ISO 32000-1, 7.9.4: "D:YYYYMMDDHHmmSSOHH'mm'", where all after the year may be missing; many leave out the "D:".
+# ISO 32000-1, 7.9.4: "D:YYYYMMDDHHmmSSOHH'mm'". All after the year is optional; many programs omit the "D:".
 _PDF_DATE = re.compile(r"\s*(?:D:)?(\d{4})(\d{2})?(\d{2})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is said of one version of a document. `created` is the day that the PDF names, such as 2026-03-01.
+    """The attributes of one version of a document. `created` is the day in the PDF, such as 2026-03-01.
 
-    The names in `metadata` are in lower case, as S3 has them; those of `tags` are as they were given.
+    Names in `metadata` are in lower case, as in S3; names in `tags` keep their case.
     """
 
     title: str | None = None
@@ -33,7 +33,7 @@ class Attributes:
 
 
 def day_of(pdf_date: str | None) -> str | None:
-    """The day of a date as PDFs write it, in the writer's own time zone; None where it names none.
+    """Return the day of a PDF's date in its own time zone, None for an invalid date.
 
     >>> day_of("D:20260301235959-05'00'"), day_of("D:2026"), day_of("D:20261301"), day_of("yesterday")
     ('2026-03-01', '2026-01-01', None, None)
@@ -49,7 +49,7 @@ def day_of(pdf_date: str | None) -> str | None:
 
 
 def bounded(pairs: Mapping[str, str], most: int, most_bytes: int) -> dict[str, str]:
-    """The pairs in order of their names, as many as fit the limits; one that does not fit is left out whole.
+    """Return the pairs that fit the limits, in order of their names; a pair that does not fit is left out.
 
     >>> bounded({"b": "2", "a": "x" * 9, "c": "3"}, 9, 4)
     {'b': '2', 'c': '3'}

@@ -1,54 +1,60 @@
-"""The time that one request may take, divided among its stages."""
+"""Time limits of one request, and the bridge to calls that block. asyncio does all the waiting."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
-from typing import Generic, Self, TypeVar
+from typing import TypeVar
 
 from docwell.errors import DeadlineExceeded
 
 _Result = TypeVar("_Result")
 
-# A question has six at once, and those that were given up end by their clients' time-outs, within some seconds.
+# A question makes four blocking calls at once. Abandoned calls end by their clients' time-outs, within seconds.
 _MOST_AT_ONCE = 64
+
+_local = threading.local()
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop of this thread; all requests of a thread share it.
+
+    `asyncio.run` would make a loop for each request, and would wait at its end for calls that hang.
+    """
+    loop: asyncio.AbstractEventLoop | None = getattr(_local, "loop", None)
+    if loop is None or loop.is_closed():
+        loop = _local.loop = asyncio.new_event_loop()
+    return loop
+
+
+def run(work: Awaitable[_Result]) -> _Result:
+    """Run `work` on this thread's event loop; return its result or raise its error."""
+    return event_loop().run_until_complete(work)
+
+
+async def in_thread(work: Callable[..., _Result], *arguments: object) -> _Result:
+    """Run a blocking call in a pool thread, in the caller's context.
+
+    Cancelling abandons the call: it runs on until its client's time-out, and its result is dropped.
+    """
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads(), context.run, work, *arguments)
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """Shared: to begin a thread of its own takes longer than some stages."""
-    return ThreadPoolExecutor(_MOST_AT_ONCE, "stage")
-
-
-class Pending(Generic[_Result]):
-    """Work in another thread while others do theirs. As a context it is waited for at the end."""
-
-    def __init__(self, stage: str, seconds: float, work: Callable[[], _Result]) -> None:
-        """Begins now; `result` waits until `seconds` from now at most."""
-        self._stage = stage
-        self._end = time.monotonic() + seconds
-        self._future = _threads().submit(contextvars.copy_context().run, work)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait for the result, or until its time is over; what it raises goes before what was raised meanwhile."""
-        self.result()
-
-    def result(self) -> _Result:
-        """What the work gives; may be asked again. Raises what it raised, and `DeadlineExceeded`."""
-        wait([self._future], max(self._end - time.monotonic(), 0.0))
-        if not self._future.done():
-            raise DeadlineExceeded(self._stage, f"{self._stage} took more than its share of the time allowed")
-        return self._future.result()
+    """Return the pool of blocking calls. No request joins it: a hung call must not hold up an answer."""
+    return ThreadPoolExecutor(_MOST_AT_ONCE, "blocking")
 
 
 class Deadline:
-    """`seconds` from now on the monotonic clock."""
+    """`seconds` from now on the monotonic clock, divided among the stages of a request."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -56,17 +62,28 @@ class Deadline:
         self._end = clock() + seconds
 
     def left(self, reserve_s: float = 0.0) -> float:
-        """Seconds that are left when `reserve_s` are kept back; never below 0."""
+        """Return the seconds left after keeping back `reserve_s`; never below 0."""
         return max(self._end - self._clock() - reserve_s, 0.0)
 
-    def within(self, stage: str, share: float, work: Callable[[], _Result]) -> _Result:
-        """What `work` gives, if it does within `share` (0 to 1) of the whole time; else `DeadlineExceeded`.
+    @asynccontextmanager
+    async def stage(self, name: str, share: float = 1.0) -> AsyncGenerator[None]:
+        """Limit the block to `share` (0 to 1) of the whole time, and to its end. Raises `DeadlineExceeded`."""
+        try:
+            async with asyncio.timeout(min(self._seconds * share, self.left())) as limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded(name, f"{name} took more than its share of the time allowed") from None
 
-        It runs in another thread: a client's own time-outs are for each try and each read, and add up.
-        One that is given up goes on until those end it, and what it gives then is dropped.
-        """
-        return self.begin(stage, share, work).result()
-
-    def begin(self, stage: str, share: float, work: Callable[[], _Result]) -> Pending[_Result]:
-        """As `within`, but only begun: the caller does something else meanwhile, and then asks for the result."""
-        return Pending(stage, min(self._seconds * share, self.left()), work)
+    async def each(self, name: str, items: AsyncGenerator[_Result]) -> AsyncGenerator[_Result]:
+        """Yield the items until the time is up, then raise `DeadlineExceeded`. Closing it closes `items`."""
+        async with aclosing(items):
+            while True:
+                async with self.stage(name):
+                    try:
+                        item = await anext(items)
+                    except StopAsyncIteration:
+                        return
+                # Yield outside the stage: a time-out may only interrupt the wait for the next item.
+                yield item

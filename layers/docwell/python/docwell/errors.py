@@ -1,22 +1,21 @@
-"""Everything that docwell raises on purpose.
+"""Every error that docwell raises on purpose.
 
 ::
 
     DocwellError
-    ├── BadInput            400  the request cannot be understood or is over a limit
-    ├── Unauthenticated     401  the request says nobody's name, or one that nobody has
-    ├── NotFound            404  no such document, collection or route, or not this caller's to see
-    ├── Refused             422  the document is understood and declined: REJECTED(reason)
-    ├── QuotaExceeded       429  the caller has used up what it may use today
-    ├── Cancelled           499  nobody waits for the answer any more
-    ├── Unavailable         503  something that docwell depends on is down or slow: try again
-    │   ├── Overloaded      503  more questions are at work than the model host is given, or it is given a rest
-    │   ├── DeadlineExceeded 504 the time for this request is used up
-    │   ├── ModelMissing    503  the model host answers but has no such model: trying again is no use
-    │   └── LeaseLost       503  another worker has taken the document over: this one changes nothing more
-    └── Corrupt             500  stored data is not what it must be (checksum, manifest, wrong space)
+    ├── BadInput             400  the request is malformed or over a limit
+    ├── Unauthenticated      401  the request names no known principal
+    ├── NotFound             404  no such document, collection or route, or the caller may not see it
+    ├── Refused              422  docwell does not index the document: REJECTED(reason)
+    ├── QuotaExceeded        429  the caller has used up today's quota
+    ├── Unavailable          503  a dependency is down or slow: try again
+    │   ├── Overloaded       503  the model host has failed several times in a row and rests
+    │   ├── DeadlineExceeded 504  the time for this request is used up
+    │   ├── ModelMissing     503  the model host does not have the model: a retry does not help
+    │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
+    └── Corrupt              500  stored data is invalid (checksum, manifest, wrong space)
 
-Each class knows the HTTP status and the problem type (RFC 9457) that it becomes.
+Each class has its HTTP status and its problem type (RFC 9457).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import ClassVar
 
 
 class DocwellError(Exception):
-    """Root of the tree. `detail` is fit for a client: it holds no document text and no question."""
+    """The root of the tree. `detail` may be shown to a client: it holds no document text and no question."""
 
     status: ClassVar[int] = 500
     problem: ClassVar[str] = "internal-error"
@@ -37,31 +36,31 @@ class DocwellError(Exception):
 
 
 class BadInput(DocwellError):
-    """The caller can mend this by sending something else."""
+    """The caller must change the request."""
 
     status = 400
     problem = "bad-input"
-    title = "The request cannot be used"
+    title = "The request is invalid"
 
 
 class Unauthenticated(DocwellError):
-    """The request has no identity, or one that no principal has."""
+    """The request has no identity, or that of no principal."""
 
     status = 401
     problem = "unauthenticated"
-    title = "The request does not say who asks"
+    title = "The request is not authenticated"
 
 
 class NotFound(DocwellError):
-    """What was asked for does not exist, or is not this caller's to see."""
+    """The target does not exist, or the caller may not see it."""
 
     status = 404
     problem = "not-found"
-    title = "No such thing"
+    title = "Not found"
 
 
 class Refused(DocwellError):
-    """A document that docwell will not index. `reason` is one of `docwell.models.Reason`."""
+    """docwell does not index the document. `reason` is one of `docwell.models.Reason`."""
 
     status = 422
     problem = "document-refused"
@@ -73,31 +72,23 @@ class Refused(DocwellError):
 
 
 class QuotaExceeded(DocwellError):
-    """The principal's requests or tokens of today are used up; more come in `retry_after` seconds."""
+    """The principal has used up today's requests or tokens; the next day begins in `retry_after` seconds."""
 
     status = 429
     problem = "quota-exceeded"
-    title = "The quota of today is used up"
+    title = "Today's quota is used up"
 
     def __init__(self, detail: str, retry_after: float) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
 
 
-class Cancelled(DocwellError):
-    """The caller has gone away: what was being made for it is given up."""
-
-    status = 499
-    problem = "cancelled"
-    title = "Nobody waits for the answer"
-
-
 class Unavailable(DocwellError):
-    """A dependency is down or slow. `retry_after` is in seconds; None means that retrying is no use."""
+    """A dependency is down or slow. `retry_after` is in seconds; None means that a retry does not help."""
 
     status = 503
     problem = "dependency-unavailable"
-    title = "Something that docwell depends on is not available"
+    title = "A dependency of docwell is unavailable"
 
     def __init__(self, dependency: str, detail: str, retry_after: float | None = 5.0) -> None:
         super().__init__(detail)
@@ -106,14 +97,14 @@ class Unavailable(DocwellError):
 
 
 class Overloaded(Unavailable):
-    """The dependency is spared: too many requests are in flight, or too many have failed just now."""
+    """docwell does not call the dependency: it has failed several times in a row, and rests."""
 
     problem = "overloaded"
-    title = "The language model has more to do than it can"
+    title = "The language model is overloaded"
 
 
 class DeadlineExceeded(Unavailable):
-    """The time given to this request is used up."""
+    """The time for this request is used up."""
 
     status = 504
     problem = "deadline-exceeded"
@@ -121,7 +112,7 @@ class DeadlineExceeded(Unavailable):
 
 
 class ModelMissing(Unavailable):
-    """The model host has no such model: an operator must pull it."""
+    """The model host does not have the model: an operator must pull it."""
 
     problem = "model-missing"
     title = "The language model is not installed on the model host"
@@ -131,7 +122,7 @@ class ModelMissing(Unavailable):
 
 
 class LeaseLost(Unavailable):
-    """The document's lease has passed to another worker; this one must change nothing more."""
+    """The lease has passed to another worker; this one must change nothing more."""
 
     problem = "lease-lost"
 
@@ -140,7 +131,7 @@ class LeaseLost(Unavailable):
 
 
 class Corrupt(DocwellError):
-    """Stored data is not what it must be. Nothing was changed; an operator must look."""
+    """Stored data is invalid. Nothing was changed; an operator must check it."""
 
     problem = "corrupt"
     title = "Stored data is damaged"

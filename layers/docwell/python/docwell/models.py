@@ -1,4 +1,4 @@
-"""The data that passes between the parts: frozen, without behaviour beyond what derives from it.
+"""The data that the parts exchange, as frozen dataclasses.
 
 Page numbers are 1-based positions in the file. Offsets are in characters of the page's extracted text.
 """
@@ -16,7 +16,7 @@ DEFAULT_COLLECTION = "default"
 
 
 class Status(StrEnum):
-    """Where a document stands. Every object in the bucket ends in one of these."""
+    """The status of a document. Every object in the bucket ends in one of these."""
 
     PENDING = "PENDING"
     INDEXED = "INDEXED"
@@ -27,12 +27,14 @@ class Status(StrEnum):
 
 
 FINAL = frozenset(Status) - {Status.PENDING}
+# These need no work until the object changes. The next event for a FAILED document tries again.
+SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
 
 
 class Reason(StrEnum):
-    """Why a document is EMPTY, REJECTED or FAILED."""
+    """The reason why a document is EMPTY, REJECTED or FAILED."""
 
-    NO_TEXT = "no_text"  # EMPTY: pages without a text layer, most often a scan
+    NO_TEXT = "no_text"  # EMPTY: no page has a text layer, as in a scan
     NOT_PDF = "not_pdf"  # REJECTED from here on
     EMPTY_FILE = "empty_file"
     ENCRYPTED = "encrypted"
@@ -49,7 +51,7 @@ class Reason(StrEnum):
 
 
 def collection_of(key: str) -> str:
-    """The collection of a key: its first folder, or `default` for a key with none.
+    """Return the collection of a key: its first folder, or `default` for a key without one.
 
     >>> collection_of("handbooks/2026/a.pdf"), collection_of("a.pdf"), collection_of("//a.pdf")
     ('handbooks', 'default', 'default')
@@ -60,9 +62,9 @@ def collection_of(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
-    """One version of one object: what a HEAD says. `version` is the VersionId, or the ETag without versioning.
+    """One version of one object. `version` is the VersionId, or the ETag in a bucket without versioning.
 
-    `tag_count` is 0 also where the store does not tell.
+    `tag_count` is 0 also where the store does not report it.
     """
 
     version: str
@@ -74,7 +76,7 @@ class ObjectVersion:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSummary:
-    """One row of a listing of the bucket: it says which content a key has, not under which version."""
+    """One row of a listing of the bucket, which names a key's content but not its version."""
 
     key: str
     etag: str
@@ -94,22 +96,22 @@ class DocumentRef:
         return collection_of(self.key)
 
     def generation(self, version: str, fingerprint: str) -> str:
-        """The generation (32 hex digits) that one version gives under one pipeline fingerprint."""
+        """Return the generation (32 hex digits) of one version under one pipeline fingerprint."""
         return _digest(self.bucket, self.key, version, fingerprint)
 
     def chunk_id(self, generation: str, range_: int, ordinal: int) -> str:
-        """The id (32 hex digits) of a chunk: deterministic, so that writing twice is writing once."""
+        """Return the id (32 hex digits) of a chunk; it is deterministic, so a second write replaces the first."""
         return _digest(self.bucket, self.key, generation, str(range_), str(ordinal))
 
 
 def _digest(*parts: str) -> str:
-    # surrogatepass: a key can be any string that S3 takes, and a digest must never fail.
+    # surrogatepass: a key can hold lone surrogates, and a digest must never fail.
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class PdfInfo:
-    """What a PDF says of itself. `created` is a day, such as 2026-03-01."""
+    """The metadata of a PDF. `created` is a day, such as 2026-03-01."""
 
     page_count: int
     title: str | None = None
@@ -119,7 +121,7 @@ class PdfInfo:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A line of a page that its type sets off. `size` ranks it among the document's: larger is higher."""
+    """A line of a page that its type sets off. A larger `size` is a higher level in the document."""
 
     text: str
     size: float
@@ -129,8 +131,8 @@ class Heading:
 class Page:
     """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
 
-    A page that has text which no one could read is not `readable`, and its `text` is empty. `headings` are lines
-    of the text, in their order. `confidence` (0 to 1) is the recogniser's where the page is a picture.
+    A page whose text cannot be read is not `readable`, and its `text` is empty. `headings` are lines of the text,
+    in order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture.
     """
 
     number: int
@@ -143,15 +145,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document: `text` is exactly page text from `start` to `end` (on `page_start` when one page).
+    """A piece of a document: `text` is exactly the text of the page `page_start` from `start` to `end`.
 
-    `tokens` counts the embedding model's tokens of `text`, its special tokens not included. `heading` is the path
-    of the section that the piece begins in ("Results > Methods"), or empty. `confidence` is its page's.
+    `tokens` counts the embedding model's tokens of `text`, without special tokens. `heading` is the path of the
+    section in which the piece begins ("Results > Methods"), or empty. `label` and `confidence` are its page's.
     """
 
     text: str
     page_start: int
-    page_end: int
     start: int
     end: int
     tokens: int
@@ -162,7 +163,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Parts of a chunk with vectors of their own: see `docwell.ingest.units`, which makes and reads them.
+    """Parts of a chunk that have their own vectors; see `docwell.ingest.units`.
 
     `spans` are (start, end) in characters of the chunk's text. `vectors` are (units, dimension) int8, row by row.
     """
@@ -186,10 +187,10 @@ class IndexRecord:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that was found for a question, or some that follow each other on a page.
+    """A chunk that was retrieved for a question, or several consecutive chunks of a page.
 
-    `score` is the cosine similarity to the question, -1 to 1, of the chunk or of its nearest unit. Passages are
-    ranked by more than their score (`docwell.query.retrieval.ranking`): the first need not have the highest.
+    `score` is the cosine similarity to the question, -1 to 1, of the chunk or of its nearest unit. The ranking
+    uses more than the score (`docwell.query.retrieval.ranking`), so the first passage may not have the highest.
     """
 
     id: str
@@ -203,17 +204,16 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
-    """What the ledger knows of one document.
+    """The ledger's record of one document.
 
-    `version`, `status`, `reason`, `pages`… speak of the newest version that was looked at;
-    `live_generation`, `live_version` and `live_attributes` of what queries may see, None when nothing may be.
-    `attempt` is the fence of the worker that last began from nothing.
-    A document longer than a range has `ranges` of them, numbered from 0; `ranges_done` says which are in the
-    index, and `dispatched` that each has been sent as a message of its own. `pages_done`, `chunks`,
-    `characters`, `unreadable_pages`, `textless_pages` (a count, unreadable ones too) and `doubtful_pages`
-    (recognised with too little confidence) grow with each range. From the range `recognised_from` on, pictures of
-    text are recognised; see `docwell.ingest.ranges`.
-    `swept` is false while chunks of other generations may remain in the index.
+    `version`, `status`, `reason`, `pages` and the like describe the newest version that ingest has seen.
+    `live_generation`, `live_version` and `live_attributes` describe the version that queries see, if any.
+    `attempt` is the fence of the worker that last started from the beginning.
+    A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
+    `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
+    `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and `doubtful_pages` (recognised
+    with too little confidence) grow with each range. Ranges from `recognised_from` on recognise pictures of text;
+    see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may remain in the index.
     `updated_at` is in seconds since the epoch.
     """
 
@@ -246,23 +246,15 @@ class DocumentRecord:
     updated_at: float = 0.0
 
 
-# What grows while ranges are indexed side by side: only a fresh start sets these, see `docwell.ports.Ledger`.
+# The fields that parallel ranges add to; only a fresh start sets them (`docwell.ports.Ledger.write`).
 PROGRESS = frozenset(
-    {
-        "ranges_done",
-        "pages_done",
-        "chunks",
-        "characters",
-        "unreadable_pages",
-        "textless_pages",
-        "doubtful_pages",
-    }
+    {"ranges_done", "pages_done", "chunks", "characters", "unreadable_pages", "textless_pages", "doubtful_pages"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RangeTally:
-    """What one range came to. `tokens` counts the embedding model's."""
+    """The result of one range. `tokens` counts the embedding model's."""
 
     pages: int = 0
     chunks: int = 0
@@ -275,9 +267,9 @@ class RangeTally:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something may have changed about a key.
+    """A request to check a key, which may have changed.
 
-    `rebuild` indexes it anew even where it seems up to date; `sweep` looks for chunks that should not be there.
+    `rebuild` indexes it again even if it seems up to date; `sweep` removes chunks that should not be in the index.
     """
 
     key: str
@@ -287,9 +279,9 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class RangeTask:
-    """Index one range of one version of a document under one pipeline fingerprint.
+    """A request to index one range of one version of a document under one pipeline fingerprint.
 
-    `attempt` is the document's when the task was made: one made for an earlier attempt no longer counts.
+    `attempt` is the document's at the time of the request; a request of an earlier attempt is out of date.
     """
 
     key: str
@@ -303,7 +295,7 @@ class RangeTask:
 class Lease:
     """The right to change one document until `expires_at` (seconds since the epoch).
 
-    `fence` grows with each new holder: a write under an older fence is refused by the ledger.
+    `fence` grows with each new holder; the ledger rejects a write under an older fence.
     """
 
     key: str

@@ -1,11 +1,12 @@
 """The one Logger, Metrics and Tracer. Each role has a `metrics` module that turns its reports into metrics.
 
-Logs and metrics hold no document text and no question. Dimensions are `service` and `model` alone: each
-distinct value of a dimension is a metric that AWS bills.
+Logs and metrics hold no document text and no question. The only dimensions are `service` and `model`: AWS bills
+each distinct value of a dimension as a metric.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,35 +16,41 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 NAMESPACE = "Docwell"
 
-# `docwell` is also the root of the package's own loggers, so that use cases log through the standard library.
+# `docwell` is the root of the package's loggers: use cases log through the standard library.
 logger = Logger(service=None, logger_name="docwell", use_rfc3339=True)
 metrics = Metrics(namespace=NAMESPACE)
 tracer = Tracer(auto_patch=False)
+# Powertools names its logger after the service, so the package's own loggers need its handler.
+_package = logging.getLogger("docwell")
+_package.addHandler(logger.registered_handler)
+_package.setLevel(logger.log_level)
+_package.propagate = False
 
-# Listing documents has no figures of its own, and says so at each request.
+# Powertools warns at each request without metrics, such as one that lists documents.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 _environment = {"cold": True}
 
 
 def record_cold_start() -> None:
-    """`ColdStart` once for each execution environment (Powertools' own adds a dimension)."""
+    """Record `ColdStart` once for each execution environment. Powertools' own metric adds a dimension."""
     if _environment["cold"]:
         _environment["cold"] = False
         record_alone("ColdStart", 1)
 
 
 def record_alone(name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:
-    """A metric of the service as a whole. Written by itself, it gets no `model` from the question at hand:
-    with it on some requests and without on others, the metric would be two to CloudWatch.
-    """  # noqa: D205 - one sentence
+    """Record a metric of the service as a whole, without the `model` of the current question.
+
+    With a `model` on some requests only, CloudWatch would see two metrics.
+    """
     with single_metric(name, unit, value, namespace=NAMESPACE):
         pass
 
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Metrics that are added inside are written at the end: for what goes on after the handler has returned."""
+    """Write the metrics added in the block at its end, even after the handler has returned."""
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""What makes two indexes different, the pipeline fingerprint, and which pipelines are in use.
+"""The pipeline fingerprint, and the roles of pipelines.
 
-Raise a version below when its part gives other text or other chunks for the same file; every document is
-then indexed anew beside the old index.
+Raise a version below when its part changes the text or chunks of the same file. That needs a new index, built
+beside the old one.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from docwell.ports import StateStore
 
 TEXT_VERSION = 2
 CHUNKER_VERSION = 2
-EMBEDDED_VERSION = 5  # what of a chunk is embedded, its header and units, and how a record keeps it
-OCR_VERSION = 1  # how a picture of a page becomes lines in an order
-# The models are in the package: another release of it gives other text.
+EMBEDDED_VERSION = 5  # the header and units that are embedded with a chunk, and their format in a record
+OCR_VERSION = 1  # how a picture of a page becomes ordered lines
+# The package contains its models: another release gives other text.
 RAPIDOCR_VERSION = "3.10.0"
 
-# The state fact that says which pipeline answers and which one is being built.
+# The name of the fact that holds the roles.
 ACTIVE_PIPELINE = "active-pipeline"
 
 
 def fingerprint(embedder: str, chunk_tokens: int, ocr: str = "off", min_confidence: float = 0.0) -> str:
-    """32 hex digits over the embedding model, the chunker's settings, the text extraction and what is embedded.
+    """Return 32 hex digits: a hash of the embedding model, the chunker's settings and the versions above.
 
-    With `ocr` also over the recogniser and the confidence from which its text is taken.
+    With OCR, also of the recogniser and its least confidence.
     """
     parts = [embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION)]
     if ocr != "off":
@@ -37,10 +37,10 @@ def fingerprint(embedder: str, chunk_tokens: int, ocr: str = "off", min_confiden
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What each pipeline is for: one answers, one may be being built beside it, others were given up.
+    """The active pipeline, which answers queries, the one that is being built, and the retired ones.
 
-    `retired` has the time (seconds since the epoch) at which each was. All of it is one fact, so that
-    a switch is one write.
+    `retired` has the time of each retirement (seconds since the epoch). All roles are one fact, so that one write
+    switches them.
     """
 
     active: str
@@ -49,17 +49,17 @@ class Roles:
 
     @classmethod
     def read(cls, state: StateStore, known: Sequence[str]) -> Roles:
-        """The roles among the fingerprints that the settings know; the first answers where nothing was said."""
+        """Read the roles. The first known fingerprint is active where the stored one is unknown or absent."""
         fact = state.read(ACTIVE_PIPELINE)
         active = fact.get("fingerprint", "")
         retired = json.loads(fact.get("retired", "{}"))
         return cls(active if active in known else known[0], fact.get("building") or None, retired)
 
     def write(self, state: StateStore) -> None:
-        """Store them in one write."""
+        """Store the roles in one write."""
         values = {"fingerprint": self.active, "building": self.building or ""}
         state.write(ACTIVE_PIPELINE, {**values, "retired": json.dumps(self.retired)})
 
     def in_use(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Those of the known fingerprints that are to be kept equal to the bucket."""
+        """Return the known fingerprints whose index must match the bucket."""
         return tuple(one for one in known if one in (self.active, self.building))

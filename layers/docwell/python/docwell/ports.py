@@ -1,13 +1,12 @@
-"""What the use cases need of the outside, named for the need and not for the vendor.
+"""The interfaces that the use cases need, named for the need and not for the vendor.
 
-An adapter raises only `docwell.errors`: `Unavailable` when trying again may help, `Corrupt` when not.
+An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `Corrupt` when it does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.answers import Completion, Message, Receipt
@@ -34,98 +33,79 @@ if TYPE_CHECKING:
 
 
 class ObjectStore(Protocol):
-    """The documents bucket: the truth."""
+    """The documents bucket, which is the truth."""
 
     def head(self, key: str) -> ObjectVersion | None:
-        """The key's current version, or None where there is none (deleted, or never there)."""
-        ...
+        """Return the key's current version, or None where it has none."""
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
         """Write exactly that version to `path`. Raises `NotFound` when it is gone."""
-        ...
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
-        """The tags of that version, none where they may not be read. Raises `NotFound` when it is gone."""
-        ...
+        """Return that version's tags, none where reading them is forbidden. Raises `NotFound` when it is gone."""
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        """Up to `limit` objects whose keys come after `after`, in key order; fewer only at the end."""
-        ...
+        """Return up to `limit` objects with keys after `after`, in key order; fewer only at the end."""
 
 
 class Ledger(Protocol):
-    """Who may change a document, and what is live, for one pipeline.
-
-    All writes are conditional on the lease's fence.
-    """
+    """Leases and records of one pipeline's documents. Every write is conditional on the lease's fence."""
 
     def acquire(self, key: str, owner: str) -> Lease | None:
-        """The lease of a document, or None when another worker holds it.
+        """Take the lease of a document; return None when another worker holds it.
 
-        With None, the holder is bound to look at the document once more before it lets go (`release`
-        tells it so), so that an event that came in between is not lost. The same `owner` gets
-        its own lease again: it is the redelivery of a message whose worker died.
+        The holder is then marked to check the document again before it lets go (see `release`), so that no event
+        is lost. The same `owner` takes its own lease again: its message was redelivered after its worker died.
         """
-        ...
 
     def renew(self, lease: Lease) -> Lease:
-        """The lease with a later expiry. Raises `LeaseLost`."""
-        ...
+        """Return the lease with a later expiry. Raises `LeaseLost`."""
 
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
-        """Store the record and renew. Raises `LeaseLost`, and then nothing was stored.
+        """Store the record and renew the lease. Raises `LeaseLost` and stores nothing when it has passed on.
 
-        The fields in `docwell.models.PROGRESS` are stored only when `fresh`: else they are the ranges' own.
+        Stores the fields in `docwell.models.PROGRESS` only when `fresh`: otherwise only ranges change them.
         """
-        ...
 
     def release(self, lease: Lease) -> Lease | None:
-        """Let go: None. When somebody asked for another look meanwhile: the lease, still held, read anew."""
-        ...
+        """Let go and return None; when marked to check again, keep the lease and return it, read again."""
 
 
 class RangeLedger(Protocol):
-    """The ledger as the worker of a range sees it: it holds no lease."""
+    """The ledger for the worker of a range, which holds no lease."""
 
     def get(self, key: str) -> DocumentRecord | None:
-        """What is known of one document."""
-        ...
+        """Return one document's record."""
 
     def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
-        """Note a range as done, once. The record as it is then, or None when the document has moved on."""
-        ...
+        """Add a range to the record, once, and return it; None when the task is out of date."""
 
 
 class TaskQueue(Protocol):
-    """The queue that ingest reads from."""
+    """The ingest queue."""
 
     def send(self, messages: Sequence[Hint | RangeTask]) -> None:
         """Send every message, or raise `Unavailable`; then some may have been sent."""
-        ...
 
 
 class StateStore(Protocol):
     """Small named facts of the whole index, such as which pipeline is active."""
 
     def read(self, name: str) -> Mapping[str, str]:
-        """The fact, empty where there is none."""
-        ...
+        """Return the fact, empty where there is none."""
 
     def write(self, name: str, values: Mapping[str, str]) -> None:
-        """Store the fact whole."""
-        ...
+        """Store the whole fact."""
 
 
 class Catalogue(Protocol):
-    """The ledger of one pipeline as readers see it."""
+    """The ledger of one pipeline for readers."""
 
     def get(self, key: str) -> DocumentRecord | None:
-        """What is known of one document."""
-        ...
+        """Return one document's record."""
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """The live generation of each of the keys that has one."""
-        ...
+        """Return the live generation of each key that has one."""
 
     def page(
         self,
@@ -135,124 +115,109 @@ class Catalogue(Protocol):
         limit: int,
         prefix: str = "",
     ) -> tuple[list[DocumentRecord], str | None]:
-        """Up to `limit` documents and a cursor for the next page, None at the end; a page may have none.
+        """Return up to `limit` documents with keys that begin with `prefix`, and a cursor for the next page.
 
-        Their keys begin with `prefix`. Of these collections alone, by collection and key; with None of all, in
-        no order. DELETED ones only when asked for. Raises `BadInput` for a cursor that leads out of these.
+        The documents of `collections` come by collection and key; with None, those of all collections in no order.
+        DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
+        Raises `BadInput` for a cursor of another request.
         """
-        ...
 
 
 class LiveDocument(NamedTuple):
-    """What queries may see of a document, and what is said of it."""
+    """The live generation of a document, and the document's attributes."""
 
     generation: str
     attributes: Attributes
 
 
 class LiveDocuments(Protocol):
-    """The ledger of one pipeline as filters read it."""
+    """The ledger of one pipeline for filters."""
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
-        """Those of the documents that are live, read consistently."""
-        ...
+        """Return the live ones of the documents, read consistently."""
 
     def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """The live documents of a collection whose keys begin with the prefix, from an index a moment behind.
+        """Return a collection's live documents with keys that begin with `prefix`, and the number of rows read.
 
-        And how many rows were looked at; None when these were more than `limit` and some were left out.
+        The rows come from an index that is a moment behind. The number is None when there are over `limit` rows
+        and some documents may be missing.
         """
-        ...
 
 
 class VectorIndex(Protocol):
-    """Chunks by meaning: rebuilt from the bucket at any time."""
+    """The chunks with their vectors. The index can be rebuilt from the bucket at any time."""
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        """Write records; the same ids twice are one. When this raises, some may have been written."""
-        ...
+        """Write records by id. When this raises, some may have been written."""
 
     def search(
         self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
     ) -> list[Passage]:
-        """The `k` nearest chunks by cosine, nearest first; none where the collection does not exist.
+        """Return the `k` nearest chunks by cosine, nearest first; none where the collection does not exist.
 
-        With `documents` (at least one) of these alone.
+        `documents` (at least one) restricts the search.
         """
-        ...
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
     ) -> list[str]:
-        """Up to `limit` ids of a document's chunks: of the generation `of`, or of any but `but`."""
-        ...
+        """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Remove chunks by id; ids that are not there are no error."""
-        ...
+        """Remove chunks by id; missing ids are no error."""
 
     def collections(self) -> list[str]:
-        """The names of all collections of this fingerprint."""
-        ...
+        """Return the names of all collections of this fingerprint."""
 
 
 class Standing(NamedTuple):
-    """One row of the ledger. `leased_until` is in seconds since the epoch, 0 where nobody has a lease."""
+    """One row of the ledger. `leased_until` is in seconds since the epoch, 0 without a lease."""
 
     record: DocumentRecord
     leased_until: float
 
 
 class LedgerRows(Protocol):
-    """The ledger of one pipeline as reconcile sees it: every row, whoever may be at work on it."""
+    """The ledger of one pipeline for reconcile: every row, leased or not."""
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
-        """Up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
-        ...
+        """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
 
     def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
-        """The rows of those of the keys that have one, read consistently."""
-        ...
+        """Return the rows of the keys that have one, read consistently."""
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Remove rows, whoever has a lease on them: for a pipeline that is no longer in use."""
-        ...
+        """Remove rows, even leased ones, of a pipeline that is no longer used."""
 
 
 class IndexRows(Protocol):
-    """The index of one pipeline as reconcile sees it."""
+    """The index of one pipeline for reconcile."""
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """How many chunks there are of each generation of each of the documents; none where there are none."""
-        ...
+        """Return the number of chunks of each generation of each document that has chunks."""
 
     def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
-        """(id, document, generation) of up to `limit` chunks, in the server's order."""
-        ...
+        """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
 
     def collections(self) -> list[str]:
-        """The names of all collections of this fingerprint."""
-        ...
+        """Return the names of all collections of this fingerprint."""
 
     def drop(self, collection: str) -> None:
-        """Remove a whole collection; that it is not there is no error."""
-        ...
+        """Remove a whole collection, if it exists."""
 
 
 class HintQueue(TaskQueue, Protocol):
-    """The queue that ingest reads from, as reconcile sees it."""
+    """The ingest queue for reconcile."""
 
     def waiting(self) -> int:
-        """About how many messages are in it, those at work included."""
-        ...
+        """Return about how many messages are in the queue, those in flight included."""
 
 
 class Tokenizer(Protocol):
-    """How the embedding model cuts text."""
+    """The embedding model's tokenizer."""
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """(start, end) in characters of each token of each text, nothing truncated, no special tokens."""
-        ...
+        """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
 
 
 class Embedder(Protocol):
@@ -260,21 +225,17 @@ class Embedder(Protocol):
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens of one text that the model reads, its special tokens not included."""
-        ...
+        """The most tokens of one text that the model reads, without its special tokens."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the model's files: another model gives another index."""
-        ...
+        """A hash of the model's files; another model makes another index."""
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dimension) float32, in the order given."""
-        ...
+        """Return (n, dimension) float32, in the order given."""
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dimension) float32; where the model has a prompt for queries it is put before each."""
-        ...
+        """Return (n, dimension) float32; the model's prompt for queries, if any, precedes each text."""
 
 
 class LanguageModel(Protocol):
@@ -285,43 +246,36 @@ class LanguageModel(Protocol):
         """The model's name on its host."""
         ...
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        timeout_s: float,
-        on_token: Callable[[str], None] | None = None,
-        cancel: Event | None = None,
-    ) -> Completion:
-        """One answer. Raises `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
+    def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        """Yield pieces of one answer, and its completion last, within `timeout_s` seconds.
 
-        `on_token` sees each piece of text as it comes. Setting `cancel` closes the connection, so that the
-        host stops generating, and raises `Cancelled` within half a second.
+        Closing it, or cancelling its task, closes the connection, so that the host stops generating. Raises
+        `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
         ...
 
-    def check(self) -> None:
-        """Returns when the host answers and has the model. Raises as `chat` does."""
+    async def check(self) -> None:
+        """Return when the host answers and has the model. Raises as `chat` does."""
         ...
 
 
 class ModelFacts(Protocol):
-    """What the model host says of its model; asked once, and then known."""
+    """Facts about the model that its host states; each is asked for once and then kept."""
 
-    def context_length(self) -> int:
-        """Tokens that the model can read, prompt and answer together. Raises as `LanguageModel.chat` does."""
+    async def context_length(self) -> int:
+        """Return the tokens that the model can read, prompt and answer together. Raises as `chat` does."""
         ...
 
-    def digest(self) -> str | None:
-        """Which weights these are, where the host says it."""
+    async def digest(self) -> str | None:
+        """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
         ...
 
 
 class DocumentLinks(Protocol):
-    """Where a browser can open a document for a short time."""
+    """Short-lived links with which a browser opens a document."""
 
     def link(self, document: str, version: str, page: int) -> str:
-        """A URL of that version, opening at `page`. Computed here: nothing is asked over the network."""
-        ...
+        """Return a URL of that version that opens at `page`, computed without the network."""
 
 
 class Principals(Protocol):
@@ -355,12 +309,10 @@ class Receipts(Protocol):
 
 
 class PdfReader(Protocol):
-    """PDF to text. Raises `Refused` with a reason for what cannot be read."""
+    """PDF to text. Raises `Refused` with a reason for a document that it cannot read."""
 
     def inspect(self, path: Path) -> PdfInfo:
-        """How many pages there are, and what the file says of itself. Raises `Refused`."""
-        ...
+        """Return the number of pages and the file's metadata. Raises `Refused`."""
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Pages `first` to `last`, both included and 1-based, in order. Raises `Refused`. Close it when done."""
-        ...
+        """Yield pages `first` to `last`, both included and 1-based. Raises `Refused`. Close it when done."""

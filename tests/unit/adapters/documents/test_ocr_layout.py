@@ -1,4 +1,4 @@
-"""From recognised lines on a picture to lines in reading order."""
+"""The reading order of recognised lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the places of a page's lines say about its text, without a PDF."""
+"""A page's text from the places of its lines, without a PDF."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def page(head: str, *body: str, foot: str = "") -> list[Line]:
 
 
 def texts(*pages: list[Line]) -> list[str]:
-    """Each page's text, as its two predecessors leave it."""
+    """Return each page's text, laid out after its two predecessors."""
     seen: list[list[Line]] = []
     found = []
     for lines in pages:

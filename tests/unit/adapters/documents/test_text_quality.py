@@ -1,4 +1,4 @@
-"""What a reader gives, made fit to index."""
+"""Cleaning and judging the text of a page."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(request: pytest.FixtureRequest) -> SessionOpener:
     if request.param == "onnxruntime":
         return OnnxruntimeSession
-    # In single precision, so that what is equal is seen to be equal.
+    # Single precision, so that equal vectors compare equal.
     return partial(openvino_session().OpenvinoSession, precision="f32")
 
 
@@ -225,7 +225,7 @@ def test_pooling_is_what_the_model_says(
     vector = embedder.embed_passages(["valve", "pump valve"])[0]
     hidden = embedded(source, [2, 5, 3])  # [CLS] valve [SEP]
     expected = hidden.mean(axis=0) if pooling == "mean" else hidden[0]
-    # Unit length in either case: the port promises it.
+    # The port promises unit length in either case.
     np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""A sentence-transformers folder with a BERT of a few thousand random weights: real in all but size."""
+"""A sentence-transformers folder with a real BERT of a few thousand random weights."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def write_tokenizer(path: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = [("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=special)
-    # What upstream files carry too, and what must not be used.
+    # Upstream files have these settings too; the embedder must ignore them.
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=4)
     tokenizer.save(str(path))

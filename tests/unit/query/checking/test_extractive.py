@@ -7,9 +7,7 @@ from docwell.query.checking.extractive import MAX_CHARACTERS, extract
 
 
 def passage(text: str, page: int = 1, score: float = 0.6, start: int = 0) -> Passage:
-    return Passage(
-        "id", "a/b.pdf", "generation", "v1", Chunk(text, page, page, start, start + len(text), 1), score
-    )
+    return Passage("id", "a/b.pdf", "generation", "v1", Chunk(text, page, start, start + len(text), 1), score)
 
 
 BOILER = passage("The yard is paved with stone. The boiler is inspected every\nMarch by the owner.", 3, 0.7, 100)

@@ -10,7 +10,7 @@ from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, sentences
 
 
 def passage(text: str, page: int = 1, start: int = 0) -> Passage:
-    chunk = Chunk(text, page, page, start, start + len(text), 1)
+    chunk = Chunk(text, page, start, start + len(text), 1)
     return Passage("id", "a/b.pdf", "generation", "v1", chunk, 0.9)
 
 

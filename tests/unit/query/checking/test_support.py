@@ -13,7 +13,7 @@ from docwell.query.checking.support import Similarity, is_answered, support
 
 
 def passage(text: str) -> Passage:
-    return Passage("id", "a/b.pdf", "generation", "v1", Chunk(text, 1, 1, 0, len(text), 1), 0.9)
+    return Passage("id", "a/b.pdf", "generation", "v1", Chunk(text, 1, 0, len(text), 1), 0.9)
 
 
 BOILER = passage("The boiler of Ostra Works is inspected every March. It holds 250 litres of water.")

@@ -13,7 +13,7 @@ from infra.report import EVALUATION
 
 
 def passage(text: str, document: str = "a/b.pdf", score: float = 0.9) -> Passage:
-    return Passage("id", document, "generation", "v1", Chunk(text, 1, 1, 0, len(text), 1), score)
+    return Passage("id", document, "generation", "v1", Chunk(text, 1, 0, len(text), 1), score)
 
 
 BOILER = passage("The boiler of Ostra Works is inspected every March. It holds 250 litres of water.")

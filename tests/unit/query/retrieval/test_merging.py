@@ -9,7 +9,7 @@ PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
 def passage(
     start: int, end: int, *, page: int = 1, score: float = 0.5, tokens: int = 4, key: str = "a"
 ) -> Passage:
-    chunk = Chunk(PAGE[start:end], page, page, start, end, tokens, heading=f"from {start}")
+    chunk = Chunk(PAGE[start:end], page, start, end, tokens, heading=f"from {start}")
     return Passage(f"{key} {page} {start}", key, "g", "v", chunk, score)
 
 

@@ -21,7 +21,7 @@ def passage(
     key: str = "a/b.pdf",
     page: int = 3,
 ) -> Passage:
-    chunk = Chunk(text, page, page, 100, 100 + len(text), len(text.split()), heading=heading)
+    chunk = Chunk(text, page, 100, 100 + len(text), len(text.split()), heading=heading)
     return Passage(id_, key, "g", "v", chunk, score, units or Units())
 
 

@@ -1,7 +1,7 @@
 """The vector index on a Chroma server, over chromadb's HTTP client.
 
-One Chroma collection holds one docwell collection under one fingerprint. Chroma allows only some
-characters in names, so the name is a hash and the real one stands in the metadata.
+One Chroma collection holds one docwell collection under one fingerprint. Chroma allows only some characters in
+names, so a collection's name is a hash and its metadata holds the docwell name.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from itertools import count
+from threading import Lock
+from time import monotonic
 from typing import Any
 
 import httpx
 import numpy as np
+from cachetools import TTLCache
 from chromadb.api.fastapi import FastAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
@@ -28,20 +31,22 @@ from chromadb.errors import (
     NotFoundError,
 )
 
-from docwell.adapters.kept_passages import KeptPassages
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage, Units
 
 _CONNECT_TIMEOUT_S = 3.0
-# How many neighbours a search keeps in sight. Of the nearest 110 the default of 100 loses one in forty, this one
-# in two thousand, and takes no longer.
+# The neighbours that a search considers (HNSW `ef`). Of the nearest 110, Chroma's default of 100 loses one in 40;
+# this value loses one in 2,000 and takes no longer.
 _SEARCHED = 400
 _COLLECTIONS_PAGE = 1000
 _METADATA_PAGE = 5000  # about 2 MB of an answer
+# An id names one version read by one pipeline. Its text changes only when a document that needed the fallback PDF
+# reader is rebuilt with the first one: this bounds how long the old text can be quoted.
+_KEPT_S = 600.0
 
 
 class ChromaIndex:
-    """`docwell.ports.VectorIndex` over a Chroma server."""
+    """`docwell.ports.VectorIndex` and `IndexRows` over a Chroma server."""
 
     def __init__(
         self,
@@ -54,9 +59,9 @@ class ChromaIndex:
         timeout_s: float = 10.0,
         kept_passages: int = 0,
     ) -> None:
-        """Connects at the first call, not here.
+        """Connect at the first call, not here.
 
-        `token` is sent as a bearer token. `kept_passages` that were read stay in memory for the next searches.
+        `token` is sent as a bearer token. Searches keep the last `kept_passages` passages for ten minutes.
         """
         parsed = httpx.URL(url)
         settings = Settings(
@@ -67,128 +72,118 @@ class ChromaIndex:
             chroma_server_headers={"Authorization": f"Bearer {token}"} if token else None,
             anonymized_telemetry=False,
         )
-        # chromadb.HttpClient asks the server three things while it is made, without any time-out, so a
-        # stalled server would hang it; this is the part of it that speaks HTTP, made without asking.
-        self._server: Any = FastAPI(System(settings))  # Any: its decorators hide its signatures from type checkers
-        self._server._session.timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)  # noqa: SLF001 - no public way
+        # chromadb.HttpClient sends three requests without a timeout while it is constructed, so a stalled server
+        # would hang it. Its HTTP layer alone sends none. Any: its decorators hide the signatures.
+        self._server: Any = FastAPI(System(settings))
+        timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
+        self._server._session.timeout = timeout  # noqa: SLF001 - the client has no public way to set it
         self._where = {"tenant": tenant, "database": database}
         self._fingerprint = fingerprint[:16]
         self._known: dict[str, Collection] = {}
-        self._kept = KeptPassages(kept_passages)
+        self._kept: TTLCache[tuple[str, str], Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
+        self._kept_lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. When this raises, some may have been written: write them again."""
         if not records:
             return
-        with _vendor_errors():
-            self._again_if_gone(
-                collection,
-                create=True,
-                call=lambda chroma: chroma.upsert(
-                    ids=[record.id for record in records],
-                    embeddings=np.asarray([record.vector for record in records], dtype=np.float32),
-                    documents=[record.chunk.text for record in records],
-                    metadatas=[_metadata(record) for record in records],
-                ),
-            )
+        self._call(
+            collection,
+            lambda chroma: chroma.upsert(
+                ids=[record.id for record in records],
+                embeddings=np.asarray([record.vector for record in records], dtype=np.float32),
+                documents=[record.chunk.text for record in records],
+                metadatas=[_metadata(record) for record in records],
+            ),
+            create=True,
+        )
 
     def search(
         self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
     ) -> list[Passage]:
-        """The `k` nearest chunks (of these documents), nearest first; none where the collection does not exist."""
+        """Return the `k` nearest chunks, nearest first, of `documents` or of all; none without the collection."""
         condition: Any = None
         if documents is not None:
             condition = {"document": documents[0] if len(documents) == 1 else {"$in": list(documents)}}
-        with _vendor_errors():
-            answer = self._again_if_gone(
-                collection,
-                create=False,
-                call=lambda chroma: chroma.query(
-                    query_embeddings=np.asarray([vector], dtype=np.float32),
-                    n_results=k,
-                    where=condition,
-                    include=["distances"],
-                ),
-            )
+        answer = self._call(
+            collection,
+            lambda chroma: chroma.query(
+                query_embeddings=np.asarray([vector], dtype=np.float32),
+                n_results=k,
+                where=condition,
+                include=["distances"],
+            ),
+        )
         if answer is None:
             return []
         found = self._read(collection, answer["ids"][0])
         near = zip(answer["ids"][0], answer["distances"][0], strict=True)
-        # A chunk that is removed while Chroma answers has an id and a distance, and nothing that could be read.
+        # A chunk that was removed after the search has an id and a distance, but no text to read.
         return [replace(found[id_], score=1.0 - distance) for id_, distance in near if id_ in found]
 
     def _read(self, collection: str, ids: Sequence[str]) -> dict[str, Passage]:
-        """The chunks by id, out of memory or from the server; those that are gone are left out."""
-        found = self._kept.find(collection, ids)
+        """Return the chunks by id, from memory or from the server; removed ones are missing."""
+        found: dict[str, Passage] = {}
+        with self._kept_lock:
+            for id_ in ids:
+                with suppress(KeyError):  # three times as fast as `get`, which looks twice
+                    found[id_] = self._kept[collection, id_]
         missing = [id_ for id_ in ids if id_ not in found]
         if not missing:
             return found
-        with _vendor_errors():
-            answer = self._again_if_gone(
-                collection,
-                create=False,
-                call=lambda chroma: chroma.get(ids=missing, include=["documents", "metadatas"]),
-            )
+        answer = self._call(collection, lambda chroma: chroma.get(ids=missing, include=["documents", "metadatas"]))
         if answer is None:
             return found
         rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
-        read = [_passage(id_, text, row) for id_, text, row in rows if row and text is not None]
-        self._kept.keep(collection, read)
-        return found | {passage.id: passage for passage in read}
+        read = {id_: _passage(id_, text, row) for id_, text, row in rows if row and text is not None}
+        if self._kept.maxsize:
+            with self._kept_lock:
+                self._kept.update({(collection, id_): passage for id_, passage in read.items()})
+        return found | read
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
     ) -> list[str]:
-        """Up to `limit` ids of a document's chunks: of the generation `of`, or of any but `but`."""
+        """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
         condition: dict[str, Any] = {"document": document}
         if of is not None:
             condition = {"$and": [condition, {"generation": of}]}
         elif but is not None:
             condition = {"$and": [condition, {"generation": {"$ne": but}}]}
-        with _vendor_errors():
-            found: list[str] | None = self._again_if_gone(
-                collection,
-                create=False,
-                call=lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"],
-            )
+        found: list[str] | None = self._call(
+            collection, lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"]
+        )
         return found or []
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Remove chunks by id: much faster in Chroma than by a condition."""
-        if not ids:
-            return
-        with _vendor_errors():
-            self._again_if_gone(collection, create=False, call=lambda chroma: chroma.delete(ids=list(ids)))
+        """Remove chunks by id, which is much faster in Chroma than by a condition."""
+        if ids:
+            self._call(collection, lambda chroma: chroma.delete(ids=list(ids)))
 
     def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
-        """(id, document, generation) of up to `limit` chunks, in the server's order."""
-        with _vendor_errors():
-            answer = self._again_if_gone(
-                collection,
-                create=False,
-                call=lambda chroma: chroma.get(offset=offset, limit=limit, include=["metadatas"]),
-            )
+        """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
+        answer = self._call(
+            collection, lambda chroma: chroma.get(offset=offset, limit=limit, include=["metadatas"])
+        )
         if answer is None:
             return []
         return [
             (id_, metadata["document"], metadata["generation"])
             for id_, metadata in zip(answer["ids"], answer["metadatas"], strict=True)
-            if metadata  # else it is being removed
+            if metadata  # a chunk that is being removed has none
         ]
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """How many chunks there are of each generation of each of the documents."""
+        """Return the number of chunks of each generation of each document."""
         counts: dict[str, Counter[str]] = {}
         condition: dict[str, Any] = {"document": {"$in": list(documents)}}
         for offset in count(0, _METADATA_PAGE):
-            with _vendor_errors():
-                answer = self._again_if_gone(
-                    collection,
-                    create=False,
-                    call=lambda chroma, offset=offset: chroma.get(
-                        where=condition, offset=offset, limit=_METADATA_PAGE, include=["metadatas"]
-                    ),
-                )
+            answer = self._call(
+                collection,
+                lambda chroma, offset=offset: chroma.get(
+                    where=condition, offset=offset, limit=_METADATA_PAGE, include=["metadatas"]
+                ),
+            )
             rows = answer["metadatas"] if answer is not None else []
             for row in filter(None, rows):
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
@@ -197,14 +192,14 @@ class ChromaIndex:
         return counts
 
     def drop(self, collection: str) -> None:
-        """Remove the whole Chroma collection of this fingerprint; that it is not there is no error."""
+        """Remove the Chroma collection of this fingerprint, if it exists."""
         with _vendor_errors():
             self._known.pop(collection, None)
             with suppress(NotFoundError):
                 self._server.delete_collection(self._name(collection), **self._where)
 
     def collections(self) -> list[str]:
-        """The docwell names of all collections of this fingerprint."""
+        """Return the docwell names of all collections of this fingerprint, sorted."""
         names: list[str] = []
         with _vendor_errors():
             for offset in range(0, 1_000_000, _COLLECTIONS_PAGE):
@@ -215,18 +210,22 @@ class ChromaIndex:
                     break
         return sorted(names)
 
-    def _again_if_gone(self, collection: str, *, create: bool, call: Any) -> Any:
-        """`call` with the Chroma collection; once more where what was known of it was out of date."""
-        for last in (False, True):
-            chroma = self._open(collection, create=create)
-            if chroma is None:
-                return None
-            try:
-                return call(chroma)
-            except NotFoundError:  # removed and made again by somebody else since it was opened
-                self._known.pop(collection, None)
-                if last:
-                    raise
+    def _call(self, collection: str, call: Any, *, create: bool = False) -> Any:
+        """Return `call(chroma_collection)`, or None where the collection does not exist and is not to be created.
+
+        If a known collection was removed and created again meanwhile, open it and call again.
+        """
+        with _vendor_errors():
+            for last in (False, True):
+                chroma = self._open(collection, create=create)
+                if chroma is None:
+                    return None
+                try:
+                    return call(chroma)
+                except NotFoundError:
+                    self._known.pop(collection, None)
+                    if last:
+                        raise
         return None
 
     def _name(self, collection: str) -> str:
@@ -257,12 +256,11 @@ class ChromaIndex:
 
 
 def _metadata(record: IndexRecord) -> dict[str, str]:
-    """What Chroma looks for, and the rest in one value: it keeps and reads each value as a row of its own."""
+    """Return the fields to filter by, and the rest as one JSON value: Chroma stores each value as a row."""
     chunk, units = record.chunk, record.units
     rest = {
         "version": record.version,
         "page_start": chunk.page_start,
-        "page_end": chunk.page_end,
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
@@ -276,14 +274,13 @@ def _metadata(record: IndexRecord) -> dict[str, str]:
 
 
 def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
-    """A chunk as it was written; its score is the search's to say."""
+    """Return a stored chunk with score 0, which the search replaces. Raises `Corrupt`."""
     try:
         rest = json.loads(metadata["chunk"])
         spans = tuple((start, end) for start, end in rest["unit_spans"])
         chunk = Chunk(
             text=text,
             page_start=rest["page_start"],
-            page_end=rest["page_end"],
             start=rest["start"],
             end=rest["end"],
             tokens=rest["tokens"],
@@ -306,7 +303,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
 
 @contextmanager
 def _vendor_errors() -> Iterator[None]:
-    """Turn what the client raises into docwell's errors, without the server's text: it may quote a document."""
+    """Translate the client's errors to docwell's, without the server's text, which may quote a document."""
     try:
         yield
     except (Unavailable, Corrupt):

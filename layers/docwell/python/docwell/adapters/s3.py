@@ -1,4 +1,4 @@
-"""The documents bucket, and links to what lies in it."""
+"""The documents bucket, and links to its documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from email.header import decode_header, make_header
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -17,28 +17,36 @@ from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_T
 from docwell.errors import NotFound
 from docwell.models import ObjectSummary, ObjectVersion
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import (
+        GetObjectRequestTypeDef,
+        GetObjectTaggingRequestTypeDef,
+        ListObjectsV2RequestTypeDef,
+    )
+
 logger = logging.getLogger(__name__)
 
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
 _CHANGED = frozenset({"412", "PreconditionFailed"})
-# Nobody has tags here: this function may not read them, or the store knows none.
+# The function may not read tags, or the store has none.
 _NO_TAGS = frozenset({"AccessDenied", "403", "NotImplemented", "501"})
 _BLOCK = 1024 * 1024
-# An ETag as S3 makes it, its quotation marks lost or not; "null" is the version of a bucket without versions.
-# A VersionId is 32 characters of a larger alphabet, so one in 10^19 looks like an ETag.
+# An ETag as S3 makes it, with or without its quotation marks; "null" is the version in a bucket without versions.
+# A VersionId is 32 characters of a larger alphabet: one in 10^19 looks like an ETag.
 _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 
 
 class S3ObjectStore:
     """`docwell.ports.ObjectStore` over one bucket, versioned or not."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._told = False
+        self._warned = False
 
     def head(self, key: str) -> ObjectVersion | None:
-        """The current version, None where the key is absent or its newest version is a delete marker."""
+        """Return the current version, None where the key is absent or its newest version is a delete marker."""
         with vendor_errors("s3"):
             try:
                 answer = self._client.head_object(Bucket=self._bucket, Key=key)
@@ -58,37 +66,36 @@ class S3ObjectStore:
         )
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
-        """The tags of exactly that version, where the bucket has versions; `MAX_TAGS` at most.
+        """Return the tags of exactly that version, where the bucket has versions; `MAX_TAGS` at most.
 
-        None at all where this function may not read them, which is logged once. Raises `NotFound` when it is gone.
+        Returns none, and warns once, where the function may not read them. Raises `NotFound` when it is gone.
         """
-        which = {} if _NO_VERSION_ID.fullmatch(version.version) else {"VersionId": version.version}
+        request: GetObjectTaggingRequestTypeDef = {"Bucket": self._bucket, "Key": key}
+        if not _NO_VERSION_ID.fullmatch(version.version):
+            request["VersionId"] = version.version
         with vendor_errors("s3"):
             try:
-                answer = self._client.get_object_tagging(Bucket=self._bucket, Key=key, **which)
+                answer = self._client.get_object_tagging(**request)
             except ClientError as error:
                 code = error_code(error)
                 if code in _NO_TAGS:
-                    self._tell_once(code)
+                    if not self._warned:
+                        logger.warning("object tags cannot be read: no document has any", extra={"code": code})
+                        self._warned = True
                     return {}
                 if code in _GONE:
                     raise NotFound(f"{key!r} changed while its tags were being read") from error
                 raise
         return bounded({tag["Key"]: tag["Value"] for tag in answer["TagSet"]}, MAX_TAGS, MAX_TAGS_BYTES)
 
-    def _tell_once(self, code: str) -> None:
-        if not self._told:
-            logger.warning("object tags cannot be read: no document has any", extra={"code": code})
-            self._told = True
-
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
-        """Write exactly that version to `path`. Raises `NotFound` when the key has another one by now."""
+        """Write exactly that version to `path`. Raises `NotFound` when the key has another version now."""
+        request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": key}
         # An ETag comes in quotes; a VersionId never does.
-        is_etag = version.version.startswith('"')
-        which = {"IfMatch" if is_etag else "VersionId": version.version}
+        request["IfMatch" if version.version.startswith('"') else "VersionId"] = version.version
         with vendor_errors("s3"):
             try:
-                body = self._client.get_object(Bucket=self._bucket, Key=key, **which)["Body"]
+                body = self._client.get_object(**request)["Body"]
             except ClientError as error:
                 if error_code(error) in _GONE | _CHANGED:
                     raise NotFound(f"{key!r} changed while it was being read") from error
@@ -97,42 +104,44 @@ class S3ObjectStore:
                 shutil.copyfileobj(body, file, _BLOCK)
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
-        """Up to `limit` (1,000 at most) objects after `after`, in key order."""
-        start = {} if after is None else {"StartAfter": after}
+        """Return up to `limit` (1,000 at most) objects after the key `after`, in key order."""
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "MaxKeys": limit}
+        if after is not None:
+            request["StartAfter"] = after
         with vendor_errors("s3"):
-            answer = self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=limit, **start)
+            answer = self._client.list_objects_v2(**request)
         return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in answer.get("Contents", ())]
 
 
 def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
-    """User metadata with lower-case names. What is no ASCII comes as RFC 2047 has it, "=?UTF-8?B?...?="."""
+    """Return user metadata with lower-case names; S3 sends non-ASCII values as RFC 2047, "=?UTF-8?B?...?="."""
     found: dict[str, str] = {}
     for name, value in sent.items():
         try:
             found[name.lower()] = str(make_header(decode_header(value)))
-        except (ValueError, LookupError):  # it only looks so
+        except (ValueError, LookupError):  # not in that form
             found[name.lower()] = value
     return bounded(found, MAX_METADATA, MAX_METADATA_BYTES)
 
 
 class S3DocumentLinks:
-    """`docwell.ports.DocumentLinks` by presigned URLs that are good for `seconds`.
+    """`docwell.ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
 
-    Whoever signs needs `s3:GetObject` and `s3:GetObjectVersion`. A link ends early when the credentials do that
-    signed it: a role's last hours. Where the bucket has no versions it opens what is there when it is followed.
+    The signer needs `s3:GetObject` and `s3:GetObjectVersion`. A link expires early when the signer's credentials
+    do: those of a role last hours. In a bucket without versions, it opens the current object.
     """
 
-    def __init__(self, client: Any, bucket: str, seconds: int) -> None:
+    def __init__(self, client: S3Client, bucket: str, seconds: int) -> None:
         self._client = client
         self._bucket = bucket
         self._seconds = seconds
 
     def link(self, document: str, version: str, page: int) -> str:
-        """Signed here, in 0.2 ms. Raises `Unavailable` where there are no credentials to sign with."""
+        """Sign a link locally, in 0.2 ms. Raises `Unavailable` without credentials."""
         wanted = {
             "Bucket": self._bucket,
             "Key": document,
-            # Whatever was uploaded is shown as a PDF or not at all, never run as a page of the bucket's origin.
+            # The browser shows an upload as a PDF or not at all: it must not run as a page of the bucket's origin.
             "ResponseContentType": "application/pdf",
             "ResponseContentDisposition": "inline",
         }

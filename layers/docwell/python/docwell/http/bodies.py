@@ -1,7 +1,4 @@
-"""The HTTP API: what requests and answers look like.
-
-The OpenAPI page comes from the models below.
-"""
+"""Request and response bodies of the HTTP API. The OpenAPI page comes from these models."""
 
 from __future__ import annotations
 
@@ -19,12 +16,12 @@ from docwell.errors import BadInput
 from docwell.models import DocumentRecord, Passage, Status, collection_of
 from docwell.query.retrieval.filters import ANY, Filter
 
-# S3's limit for a key; a collection, its first part, has no more.
+# S3's limit for a key; a collection is the first part of one.
 _KEY_BYTES = 1024
 _MAX_COLLECTIONS = 50
-# Of 1 KB each: the firewall blocks bodies over 64 KB.
+# Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
-# Each of the server-sent events of a streamed answer.
+# One server-sent event of a streamed answer.
 EVENT_SCHEMA = {
     "type": "object",
     "required": ["event", "data"],
@@ -37,21 +34,21 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 def _encodable(value: str) -> str:
-    """Text that can be encoded."""
+    """Return the text. Raises `ValueError` for lone surrogates, which have no encoding."""
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("it is not valid Unicode text")
     return value
 
 
 def _text(value: str) -> str:
-    """Text that says something and can be encoded."""
+    """Return the text. Raises `ValueError` when it is blank or has no encoding."""
     if not value.strip():
         raise ValueError("it is blank")
     return _encodable(value)
 
 
 def _key(value: str) -> str:
-    """What can be a key, or begin one."""
+    """Return a key, or the beginning of one. Raises `ValueError` when it is too long."""
     if len(_encodable(value).encode()) > _KEY_BYTES:
         raise ValueError(f"it is over {_KEY_BYTES:,} bytes")
     return value
@@ -62,7 +59,7 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), Aft
 
 
 class TurnBody(BaseModel):
-    """One question and answer of the conversation so far."""
+    """One earlier question of the conversation, with its answer."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,24 +67,24 @@ class TurnBody(BaseModel):
     answer: _Text
 
 
-# A tag's name has 128 characters at most and its value 256; all metadata of an object has 2 KB.
+# A tag's name has at most 128 characters and its value 256; all metadata of an object has 2 KB.
 _Pair = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_encodable)]
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_text)]
 
 
 class FilterBody(BaseModel):
-    """Which documents are meant: those for which all of this holds, by what the ledger knows of them now."""
+    """The documents to search: those that match all fields, as the ledger describes them now."""
 
     model_config = ConfigDict(extra="forbid")
 
-    prefix: Key | None = Field(default=None, description="How their keys begin, such as `handbooks/2026/`.")
+    prefix: Key | None = Field(default=None, description="The beginning of their keys, such as `handbooks/2026/`.")
     documents: Annotated[list[Key], Field(min_length=1, max_length=_MAX_DOCUMENTS)] | None = Field(
         default=None, description="Their keys."
     )
     title: _Words | None = Field(default=None, description="Words of the PDF's title, in any case.")
     author: _Words | None = Field(default=None, description="Words of the PDF's author, in any case.")
-    created_from: date | None = Field(default=None, description="The first day that the PDF may be of.")
-    created_to: date | None = Field(default=None, description="The last one.")
+    created_from: date | None = Field(default=None, description="The PDF was created on this day or later.")
+    created_to: date | None = Field(default=None, description="The PDF was created on this day or earlier.")
     tags: Annotated[dict[_Pair, _Pair], Field(max_length=MAX_TAGS)] = Field(
         default={}, description="S3 object tags with these values."
     )
@@ -97,21 +94,21 @@ class FilterBody(BaseModel):
 
 
 class QueryRequest(BaseModel):
-    """A question. Without `collection` and `collections` all that the caller may read are searched."""
+    """A question. Without `collection` and `collections` it searches all that the caller may read."""
 
     model_config = ConfigDict(extra="forbid")
 
     question: _Text = Field(description="In any language the embedding model knows.")
     collection: Key | None = None
     collections: Annotated[list[Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
-    top_k: int | None = Field(default=None, ge=1, description="How many passages the model is given.")
+    top_k: int | None = Field(default=None, ge=1, description="The number of passages for the model.")
     document: Key | None = Field(default=None, description="Only this document: its key.")
-    filter: FilterBody | None = Field(default=None, description="Only documents like these.")
+    filter: FilterBody | None = Field(default=None, description="Only documents that match.")
     history: list[TurnBody] = Field(default=[], description="The conversation so far, oldest first.")
     stream: bool = Field(default=False, description="Answer as server-sent events.")
     fallback: Literal["none", "extractive"] = Field(
         default="none",
-        description="What to give when the model host fails: a problem, or the best sentences of the passages.",
+        description="What to return when the model host fails: a problem, or the best sentences of the passages.",
     )
 
 
@@ -127,25 +124,25 @@ class CitationBody(BaseModel):
     start: int = Field(description="First character of the quote in the page's text.")
     end: int = Field(description="One past its last character.")
     score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
-    suspicious: bool = Field(description="The passage gives orders to its reader: it may be an attack.")
+    suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
     link: str | None = Field(description="Opens the PDF at that page, for a short time.")
     ocr_confidence: float | None = Field(
-        default=None, description="The page is a picture: how sure its text was recognised, 0 to 1."
+        default=None, description="The page is a picture: the confidence of its recognised text, 0 to 1."
     )
 
 
 class SentenceBody(BaseModel):
-    """One sentence of the answer and how well its cited passages bear it out."""
+    """One sentence of the answer and how well its cited passages support it."""
 
     text: str
     markers: list[int]
     support: float = Field(description="0 to 1.")
     supported: bool
-    missing: list[str] = Field(description="Its figures and names that stand in no passage.")
+    missing: list[str] = Field(description="Its figures and names that are in no passage.")
 
 
 class UsageBody(BaseModel):
-    """Tokens as the model host counted them, and docwell's own count of the prompt beside."""
+    """Tokens as the model host counts them, and docwell's own count of the prompt."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -153,13 +150,13 @@ class UsageBody(BaseModel):
 
 
 class CostBody(BaseModel):
-    """What the answer cost by the price file. Seconds are wall time."""
+    """The cost of the answer by the price file. Seconds are wall time."""
 
     amount: float
     currency: str
     model_host_s: float
     function_s: float
-    prices: str = Field(description="The price file's name, which has its date.")
+    prices: str = Field(description="The price file's name, with its date.")
 
 
 class TimingsBody(BaseModel):
@@ -183,16 +180,16 @@ class QueryResponse(BaseModel):
     cost: CostBody
     model: str
     prompt_version: str
-    dropped_passages: int = Field(description="Passages left out of the prompt because they did not fit.")
-    suspicious_passages: int = Field(description="Passages found that give orders to their reader.")
-    rewritten_question: str | None = Field(description="What was searched for, where it is not the question.")
-    fallback_reason: str | None = Field(description="Why an extractive answer is not the model's.")
-    cut_short: bool = Field(description="The answer ends where the limit of its tokens was reached.")
+    dropped_passages: int = Field(description="Passages that did not fit into the prompt.")
+    suspicious_passages: int = Field(description="Passages that give their reader orders.")
+    rewritten_question: str | None = Field(description="The text searched for, where it is not the question.")
+    fallback_reason: str | None = Field(description="Of an extractive answer: the problem of the model host.")
+    cut_short: bool = Field(description="The answer reached the limit of its tokens.")
     request_id: str
 
 
 class PassageBody(BaseModel):
-    """A passage that the model is given; `number` is what `[number]` in the answer means."""
+    """A passage of the prompt; `[number]` in the answer cites it."""
 
     number: int
     document: str
@@ -214,14 +211,14 @@ class FeedbackRequest(BaseModel):
 
 
 class FeedbackResponse(BaseModel):
-    """`kept` when the answer has a receipt that the verdict was attached to."""
+    """The verdict was counted; `kept` says whether it is attached to a receipt."""
 
     request_id: str
     kept: bool
 
 
 class ReceiptBody(BaseModel):
-    """What is kept of one answer."""
+    """The record of one answer."""
 
     request_id: str
     created_at: float = Field(description="Seconds since the epoch.")
@@ -253,30 +250,30 @@ class ReplayResponse(BaseModel):
 
 
 class DocumentBody(BaseModel):
-    """Where one document stands."""
+    """The state of one document."""
 
     document: str
     collection: str
     status: Status
     reason: str | None
     detail: str | None
-    version: str | None = Field(description="The S3 version that the status speaks of.")
+    version: str | None = Field(description="The S3 version that the status is about.")
     live_version: str | None = Field(description="The S3 version that answers come from.")
     size: int | None
     pages: int | None
     pages_done: int
-    unreadable_pages: list[int] = Field(description="Pages with text that no one could read; not searched.")
+    unreadable_pages: list[int] = Field(description="Pages whose text could not be read; not searched.")
     chunks: int
     title: str | None
     author: str | None
-    created: str | None = Field(description="The day that the PDF says it was created on.")
+    created: str | None = Field(description="The PDF's own creation day.")
     metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
     tags: dict[str, str] = Field(description="S3 object tags of the live version.")
     updated_at: float = Field(description="Seconds since the epoch.")
 
 
 class DocumentsResponse(BaseModel):
-    """One page of documents; `cursor` asks for the next, and is null on the last."""
+    """One page of documents; `cursor` fetches the next page and is null on the last."""
 
     documents: list[DocumentBody]
     cursor: str | None
@@ -291,14 +288,14 @@ class HealthResponse(BaseModel):
 
 
 def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:
-    """The response for an answer."""
+    """Return the response for an answer."""
     fields = asdict(answer) | {"cost": asdict(cost), "request_id": request_id}
     fields["usage"]["estimated_prompt_tokens"] = estimated_tokens
     return QueryResponse.model_validate(fields)
 
 
 def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> list[dict[str, Any]]:
-    """The passages of a prompt, in its order; `suspicious` has the ids of those that are."""
+    """Return the passages of a prompt, in its order; `suspicious` holds the ids of those that give orders."""
     return [
         PassageBody(
             number=number,
@@ -315,27 +312,30 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
 
 
 def receipt_body(receipt: Receipt) -> ReceiptBody:
-    """The response for a receipt."""
+    """Return the response for a receipt."""
     return ReceiptBody.model_validate(asdict(receipt), extra="ignore")
 
 
 def document_body(record: DocumentRecord) -> DocumentBody:
-    """The response for what the ledger knows of a document."""
-    fields = asdict(record)
-    fields |= {"document": record.key, "collection": collection_of(record.key)}
-    said = record.live_attributes or Attributes()
-    fields |= {"metadata": said.metadata, "tags": said.tags}
-    fields["unreadable_pages"] = sorted(record.unreadable_pages)
+    """Return the response for a document's ledger row."""
+    attributes = record.live_attributes or Attributes()
+    fields = asdict(record) | {
+        "document": record.key,
+        "collection": collection_of(record.key),
+        "metadata": attributes.metadata,
+        "tags": attributes.tags,
+        "unreadable_pages": sorted(record.unreadable_pages),
+    }
     return DocumentBody.model_validate(fields, extra="ignore")
 
 
 def request_id_of(client_value: str | None, gateway_value: str) -> str:
-    """The id that the client sent, where it is fit for logs and headers; else the gateway's."""
+    """Return the client's id where it is fit for logs and headers, else the gateway's."""
     return client_value if client_value and _REQUEST_ID.fullmatch(client_value) else gateway_value
 
 
 def chosen_collections(request: QueryRequest) -> tuple[str, ...]:
-    """The collections of a request. Raises `BadInput` when both forms are used."""
+    """Return the collections of a request. Raises `BadInput` when it uses both forms."""
     if request.collection is not None and request.collections is not None:
         raise BadInput("give collection or collections, not both")
     if request.collection is not None:
@@ -344,7 +344,7 @@ def chosen_collections(request: QueryRequest) -> tuple[str, ...]:
 
 
 def chosen_documents(request: QueryRequest) -> Filter:
-    """The filter of a request. Raises `BadInput` when it contradicts itself."""
+    """Return the filter of a request. Raises `BadInput` when it contradicts itself."""
     body = request.filter
     if body is None:
         return ANY

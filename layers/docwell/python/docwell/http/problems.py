@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457)."""
+"""Errors as problem documents (RFC 9457), with their log lines and metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel
 
-from docwell.errors import DocwellError, QuotaExceeded, Unavailable
+from docwell.config import SettingsError
+from docwell.errors import DocwellError, Overloaded, QuotaExceeded, Unauthenticated, Unavailable
+from docwell.observability import logger, record_alone
 
 PROBLEM_JSON = "application/problem+json"
+_COUNTED = {
+    Overloaded: "Overloads",
+    QuotaExceeded: "QuotaRejections",
+    Unauthenticated: "Unauthenticated",
+}
 
 
 class Problem(BaseModel):
@@ -26,7 +33,7 @@ class Problem(BaseModel):
 
 
 def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Response[str]:
-    """The problem document of an error as a response, with `Retry-After` where trying again may help."""
+    """Return the problem document of an error as a response, with `Retry-After` where a retry may help."""
     headers: dict[str, str | list[str]] = {}
     if isinstance(error, Unavailable | QuotaExceeded) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -37,8 +44,13 @@ def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] |
 
 
 def problem_body(error: DocwellError, request_id: str) -> dict[str, Any]:
-    """The problem document alone, for where a response has begun already."""
+    """Return the problem document alone, for a response that has already begun."""
     return _problem(error, request_id).model_dump(exclude_none=True)
+
+
+def recorded(error: Exception) -> DocwellError:
+    """Log and count an error; return the error for the client."""
+    return _record_problem(error) if isinstance(error, DocwellError) else _record_bug(error)
 
 
 def _problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
@@ -50,3 +62,28 @@ def _problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] 
         request_id=request_id,
         errors=errors,
     )
+
+
+def _record_problem(error: DocwellError) -> DocwellError:
+    failed = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    (logger.warning if failed else logger.info)(
+        "problem", extra={"problem": error.problem, "detail": error.detail}
+    )
+    if failed:
+        record_alone("Problems", 1)
+    for kind, name in _COUNTED.items():
+        if isinstance(error, kind):
+            record_alone(name, 1)
+    return error
+
+
+def _record_bug(error: Exception) -> DocwellError:
+    """Log the type and the place, not the message: it may hold text of a document or a user."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown"
+    detail = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
+    logger.error("bug", extra={"exception": type(error).__name__, "where": where, "detail": detail})
+    record_alone("Problems", 1)
+    return DocwellError("an error in docwell itself; its log has the request id")

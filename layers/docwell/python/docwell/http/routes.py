@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -15,46 +14,49 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
-from docwell import observability
-from docwell.deadline import Deadline, Pending
-from docwell.errors import BadInput, DocwellError, NotFound, Unauthenticated
-from docwell.http import answering, bodies, metrics, problems, sse
+from docwell.deadline import Deadline, run
+from docwell.errors import BadInput, DocwellError, NotFound
+from docwell.http import answering, bodies, problems, sse, streaming
+from docwell.http.admission import RequestAdmission
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
+from docwell.observability import logger
 from docwell.ports import Catalogue
+from docwell.query.metrics import record_feedback
 from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
-
-logger = observability.logger
 
 API_VERSION = "1.0.0"
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 _PAGE_SIZE = 100
-# In the cloud API Gateway takes its answer as a stream, also when it is a whole one.
+# API Gateway expects a stream from this route, even of a whole answer.
 _STREAMED_ROUTE = ("POST", "/v1/query")
-# Of a request's time, what finding out who asks may take.
-_PRINCIPALS_SHARE = 0.2
 _NAME = re.compile(r"\w{1,40}")
+# A cursor is a key and its collection, packed and in base64: 1,024 bytes each, under 3,000 characters.
+_CURSOR_CHARACTERS = 4096
 
 app = APIGatewayRestResolver(enable_validation=True)
 
 
-# A cursor is a key and its collection, packed and in base64: of 1,024 bytes each at most, under 3,000 characters.
-_CURSOR_CHARACTERS = 4096
+class _AnswerResponse(Response[Any]):
+    """An answer to a question, which carries its own stream and its follow-up work."""
 
-# The body of the answer at hand, where that is streamed: Powertools knows whole answers alone.
-_stream: ContextVar[Generator[bytes] | None] = ContextVar("stream", default=None)
-# What is left to do when it has been sent.
-_afterwards: ContextVar[Callable[[], None]] = ContextVar("afterwards", default=lambda: None)
+    def __init__(self, content_type: str, content: streaming.Body) -> None:
+        super().__init__(200, content_type)
+        self.content = content
+
+    def is_json(self) -> bool:
+        """Return False, so that Powertools passes the body through as it is."""
+        return False
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
     """Answer one proxy event. Every body is read as JSON, whatever its type says: `curl -d` calls it a form.
 
-    Questions are streamed where the runtime can: their route is one that API Gateway expects a stream of.
+    Answers to questions are streamed where the runtime can: API Gateway expects a stream from their route.
     """
     headers = {
         name: {key: value for key, value in (event.get(name) or {}).items() if key.lower() != "content-type"}
@@ -62,29 +64,26 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     }
     headers["headers"]["content-type"] = content_types.APPLICATION_JSON
     headers["multiValueHeaders"]["content-type"] = [content_types.APPLICATION_JSON]
-    _stream.set(None)
-    _afterwards.set(lambda: None)
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        answer = _as_event_answer(problems.problem(metrics.record_problem(error), request_id_of(event)))
+        answer = _as_event_answer(problems.problem(problems.recorded(error), request_id_of(event)))
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
-    body = _stream.get()
-    can_stream = pipelines.runtime_settings().can_stream
-    if body is None and not (can_stream and (event.get("httpMethod"), event.get("path")) == _STREAMED_ROUTE):
-        _afterwards.get()()
-        return answer
-    whole = (piece for piece in ((answer["body"] or "").encode(),))
+    can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
+    if not isinstance(body, streaming.Body):
+        if not can_stream or (event.get("httpMethod"), event.get("path")) != _STREAMED_ROUTE:
+            return answer
+        body = streaming.Body.whole(body or "")
     names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
-    response = StreamedResponse(answer["statusCode"], names, body or whole, _afterwards.get())
+    response = StreamedResponse(answer["statusCode"], names, body.pieces, body.afterwards)
     return response if can_stream else response.buffered()
 
 
 def _json_object(event: Mapping[str, Any]) -> str | None:
-    """The body of an event, which is a JSON object or nothing. Raises `BadInput`.
+    """Return the body of an event: a JSON object or nothing. Raises `BadInput`.
 
-    Checked before Powertools reads it: bytes that are no text, and JSON too deep for a parser, are its bugs.
+    Powertools would fail on bytes that are not text, and on JSON too deep for its parser.
     """
     body = event.get("body")
     if not body:
@@ -112,50 +111,39 @@ def _as_event_answer(response: Response[str]) -> dict[str, Any]:
 
 
 def request_id_of(event: Mapping[str, Any]) -> str:
-    """The id of a request, from the client or the gateway."""
+    """Return the id of a request, from the client or the gateway."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     context = event.get("requestContext") or {}
     return bodies.request_id_of(headers.get("x-request-id"), context.get("requestId") or "unknown")
 
 
 def request_id() -> str:
-    """The id of the request at hand."""
+    """Return the id of the current request."""
     return request_id_of(app.current_event.raw_event)
 
 
-def _charged(deadline: Deadline | None = None) -> Principal:
-    """Who asks, with this request counted. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
-    asker, charge = _being_charged(deadline or Deadline(wiring.query_settings().deadline_s))
-    charge.result()
-    return asker()
+def _deadline() -> Deadline:
+    return Deadline(wiring.query_settings().deadline_s)
 
 
-def _being_charged(deadline: Deadline) -> tuple[Callable[[], Principal], Pending[None]]:
-    """Who asks, once that is known, and this request's being counted, which may not be left behind.
-
-    The first raises `Unauthenticated` and `Unavailable`, the second those and `QuotaExceeded`.
-    """
+def _admission(deadline: Deadline) -> RequestAdmission:
+    """Return the admission of the current request. Raises `Unauthenticated` when it names nobody."""
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+    return RequestAdmission(identity, wiring.principals(), deadline)
 
-    def known() -> Principal:
-        principal = wiring.principals().find(identity.id, identity.groups)
-        if principal is None:
-            raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
-        logger.append_keys(principal=principal.id)
-        return principal
 
-    found = deadline.begin("principals", _PRINCIPALS_SHARE, known)
-    charge = deadline.begin(
-        "principals", 2 * _PRINCIPALS_SHARE, lambda: wiring.principals().charge(found.result(), requests=1)
-    )
-    return found.result, charge
+def _charged() -> Principal:
+    """Return who asks, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
+    return run(_admission(_deadline()).admitted()).principal
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
-    """The request id goes into every log line and every answer's headers."""
+    """Put the request id into every log line and every response's headers."""
     logger.append_keys(request_id=request_id())
     response = next_middleware(app_)
     response.headers["x-request-id"] = request_id()
+    if isinstance(response, _AnswerResponse):
+        response.body = response.content  # set it only here: the validation of responses expects JSON
     return response
 
 
@@ -177,42 +165,35 @@ app.use([_with_request_id])
     },
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
-    """One question, one answer."""
-    deadline = Deadline(wiring.query_settings().deadline_s)
-    asker, charge = _being_charged(deadline)
-    # Embedding may go on while the asker is looked up and the request counted; searching may not.
-    with charge:
-        if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-            pieces, afterwards = answering.stream(asker, body, request_id(), deadline, charge.result)
-            _stream.set(pieces)
-            _afterwards.set(afterwards)
-            return Response(200, sse.CONTENT_TYPE)
-        answered = answering.answer(asker, body, request_id(), deadline, admitted=charge.result)
-    _afterwards.set(lambda: answering.finish(answered))
-    return Response(200, content_types.APPLICATION_JSON, answered.response)
+    """Answer one question."""
+    deadline = _deadline()
+    asked = answering.QuestionRequest(body, request_id(), _admission(deadline), deadline)
+    if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
+        return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
+    return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; kept where answers are.")
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
-    """One verdict."""
+    """Take one verdict."""
     principal = _charged()
     kept = wiring.receipt_book().judge(principal, body.request_id, body.verdict)
-    metrics.record_feedback(body.verdict)
+    record_feedback(body.verdict)
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
     return bodies.FeedbackResponse(request_id=body.request_id, kept=kept)
 
 
-@app.get("/v1/receipts/<id_>", description="What was kept of an answer, for whoever asked.")
+@app.get("/v1/receipts/<id_>", description="What was kept of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
-    """One receipt."""
+    """Return one receipt."""
     return bodies.receipt_body(wiring.receipt_book().get(_charged(), id_))
 
 
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
-    """The answer then and now."""
-    deadline = Deadline(wiring.query_settings().deadline_s)
-    return answering.replay(_charged(deadline), id_, request_id(), deadline)
+    """Return the answer then and now."""
+    deadline = _deadline()
+    return answering.replay(_admission(deadline), id_, request_id(), deadline)
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
@@ -223,14 +204,14 @@ def documents(
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
     prefix: Annotated[bodies.Key | None, Query(description="How their keys begin.")] = None,
 ) -> bodies.DocumentsResponse:
-    """One page of documents."""
+    """Return one page of documents."""
     principal, catalogue = _charged(), wiring.catalogue()
     readable = None if principal.collections is None else sorted(principal.collections)
     if collection is not None:
-        # Another's collection has no documents for this caller: then it ends as one that has none at all.
+        # A collection that the caller may not read looks like one without documents.
         readable = [collection] if principal.may_read(collection) else []
     within = readable
-    if prefix is not None and "/" in prefix:  # then all of them are in one collection
+    if prefix is not None and "/" in prefix:  # the prefix names their one collection
         home = collection_of(prefix)
         within = [home] if readable is None or home in readable else []
     records, following = catalogue.page(within, status, cursor, limit, prefix or "")
@@ -242,18 +223,18 @@ def documents(
 
 
 def _is_empty(catalogue: Catalogue, collections: Sequence[str] | None) -> bool:
-    """Whether no document stands in any of them."""
+    """Return whether none of them has a document."""
     records, following = catalogue.page(collections, None, None, 1)
     return not records and following is None
 
 
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
 def document() -> bodies.DocumentBody:
-    """One document."""
+    """Return one document."""
     principal = _charged()
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
     catalogue = wiring.catalogue()
-    # Gateways differ in whether they decode the path; a key with a literal percent sign is found either way.
+    # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
     for key in dict.fromkeys((unquote(raw), raw)):
         record = catalogue.get(key) if principal.may_read(collection_of(key)) else None
         if record is not None:
@@ -261,13 +242,13 @@ def document() -> bodies.DocumentBody:
     raise NotFound(NO_DOCUMENT)
 
 
-@app.get("/v1/health", description="Whether every dependency answers. 503 when one does not.")
+@app.get("/v1/health", description="Whether every dependency answers; 503 when one does not.")
 def health() -> Response[bodies.HealthResponse]:
     """Ask each dependency."""
     checks: dict[str, Callable[[], object]] = {
         "ledger": lambda: wiring.catalogue().get("health"),
         "chroma": wiring.index().collections,
-        "ollama": wiring.model().check,
+        "ollama": lambda: run(wiring.model().check()),
     }
     found: dict[str, str] = {}
     for name, check in checks.items():
@@ -285,12 +266,12 @@ def health() -> Response[bodies.HealthResponse]:
 
 @app.get("/v1/openapi.json", include_in_schema=False)
 def openapi() -> Response[str]:
-    """This API as an OpenAPI page."""
+    """Return the OpenAPI page of this API."""
     return Response(200, content_types.APPLICATION_JSON, json.dumps(openapi_page()))
 
 
 def openapi_page() -> dict[str, Any]:
-    """The OpenAPI page: Powertools' own, with the key as a parameter and problems as the only errors."""
+    """Return Powertools' OpenAPI page, with the key as a parameter and problems as the only errors."""
     schema: dict[str, Any] = json.loads(
         app.get_openapi_json_schema(
             title="docwell",
@@ -316,15 +297,9 @@ def openapi_page() -> dict[str, Any]:
     return schema
 
 
-@app.exception_handler(DocwellError)  # type: ignore[untyped-decorator] # Powertools ships it so
-def _docwell_error(error: DocwellError) -> Response[str]:
-    metrics.record_problem(error)
-    return problems.problem(error, request_id())
-
-
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _invalid(error: RequestValidationError) -> Response[str]:
-    # Only where and what: the input itself may be a question, and so may a name that is none of ours.
+    # Name the place and the rule only: the input, and unknown field names, may hold a question.
     errors = [
         {
             "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),
@@ -342,5 +317,5 @@ def _no_route(_error: NotFoundError) -> Response[str]:
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so
-def _bug(error: Exception) -> Response[str]:
-    return problems.problem(metrics.record_bug(error), request_id())
+def _failed(error: Exception) -> Response[str]:
+    return problems.problem(problems.recorded(error), request_id())

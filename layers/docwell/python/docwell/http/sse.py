@@ -9,26 +9,26 @@ from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
 
-# Lone surrogates have no UTF-8; the others end a line for some clients, though not by the standard.
+# Lone surrogates have no UTF-8. Some clients end a line at the others, against the standard.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:
-    """One event; `data` is JSON on one line. Raises `ValueError` for what JSON cannot say (NaN, cycles)."""
+    """Encode one event with `data` as JSON on one line. Raises `ValueError` for NaN and cycles."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return f"event: {name}\ndata: {text}\n\n".encode()
 
 
 def comment(text: str) -> bytes:
-    """A line that clients skip: it keeps the connection alive and shows the server whether anybody is there."""
+    """Encode a line that clients skip: it keeps the connection alive, and shows whether the client is there."""
     return f": {' '.join(text.split())}\n\n".encode()
 
 
 def read(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """The events of a stream, as (name, data), from its lines without their ends.
+    """Yield the events of a stream, as (name, data), from its lines without their ends.
 
-    An event that the stream ends in is dropped, as the standard says. Raises `ValueError` where data is not JSON.
+    An unfinished last event is dropped, as the standard says. Raises `ValueError` when data is not JSON.
     """
     name, data = "message", list[str]()
     for line in lines:

@@ -1,10 +1,10 @@
 """A Lambda runtime for Python that can stream: ``python -m docwell.http.streaming_runtime [HANDLER]``.
 
-The managed runtime cannot (https://github.com/aws/aws-lambda-roadmap/issues/39). The day it can, delete this
+The managed runtime cannot stream (https://github.com/aws/aws-lambda-roadmap/issues/39). Once it can, delete this
 module and `layers/docwell/docwell-stream`, which starts it in the managed runtime's place.
 
-A `StreamedResponse` goes piece by piece, any other result as JSON. API Gateway takes the one where the transfer
-mode of its integration is STREAM, and the other where it is not: the handler knows its routes.
+It sends a `StreamedResponse` piece by piece, and any other result as JSON. The handler must know its routes: API
+Gateway accepts a stream only where the transfer mode of its integration is STREAM.
 Protocol: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
 """
@@ -22,11 +22,11 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import Any
 
 from docwell.http.streaming import CAN_STREAM, StreamedResponse
 
@@ -36,12 +36,12 @@ _API = "/2018-06-01/runtime"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 _OK, _ACCEPTED = 200, 202
-# What awslambdaric exits with when a hook of SnapStart fails.
+# The exit statuses of awslambdaric when a hook of SnapStart fails.
 _EXIT_BEFORE_SNAPSHOT, _EXIT_AFTER_RESTORE = 64, 65
 
 
 class Context:
-    """What a handler is told of its invocation: the attributes of awslambdaric's LambdaContext."""
+    """The context of an invocation: the attributes of awslambdaric's LambdaContext."""
 
     client_context = None
     identity = None
@@ -58,16 +58,16 @@ class Context:
         self._deadline_ms = int(headers["Lambda-Runtime-Deadline-Ms"] or 0)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the function is stopped."""
+        """Return the milliseconds until Lambda stops the function."""
         return max(self._deadline_ms - int(time.time() * 1000), 0)
 
 
 class _ClientGoneError(Exception):
-    """Nobody takes the rest of the answer."""
+    """The client has left before the end of the answer."""
 
 
 class _Upload:
-    """The body of one streamed answer on its way to the Runtime API, each piece sent at once."""
+    """Uploads the body of one streamed answer to the Runtime API, each piece at once."""
 
     def __init__(self, address: str, path: str) -> None:
         self._connection = HTTPConnection(address)
@@ -87,7 +87,7 @@ class _Upload:
             self._send(b"%x\r\n%b\r\n" % (len(content), content))
 
     def end(self, error: Mapping[str, Any] | None = None) -> None:
-        """End the body, whole or with the error that broke it off. Raises `_ClientGoneError`."""
+        """End the body, with the error that interrupted it if any. Raises `_ClientGoneError`."""
         trailers = ""
         if error is not None:
             body = base64.b64encode(json.dumps(error).encode()).decode()
@@ -99,14 +99,14 @@ class _Upload:
             raise _ClientGoneError from broken
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def _send(self, content: bytes) -> None:
         connection, left = self._connection.sock, memoryview(content)
         while left:
-            # The API answers only a body that is complete: if it says anything now, it has hung up. A write alone
-            # would not show it: the first one after that goes into the void, and one into a full window waits.
+            # The API answers only a complete body: anything readable now means that it has closed. A write would
+            # not show that: the first one after the close succeeds, and one into a full window blocks.
             if select.select([connection], [connection], [])[0]:
                 raise _ClientGoneError
             try:
@@ -124,35 +124,28 @@ class Runtime:
         self._address = address
 
     def load(self, name: str) -> Handler:
-        """Import `module.function`; where the module has a `prepare`, call it before any event and snapshot.
+        """Import `module.function`, and call the module's `prepare`, if any, before any event and snapshot.
 
-        What either raises is reported, and ends the process with status 1.
+        An error is reported to Lambda and ends the process with status 1.
         """
-        try:
+        with self._reporting("/init/error", 1):
             module_name, _, function = name.rpartition(".")
             module = importlib.import_module(module_name.replace("/", "."))
             handler: Handler = getattr(module, function)
             getattr(module, "prepare", lambda: None)()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, Lambda must be told
-            self._init_failed(error, 1)
         return handler
 
     def restored(self) -> None:
-        """With SnapStart: run the hooks around the snapshot. It is taken while `restore/next` is waited for."""
+        """With SnapStart, run the hooks around the snapshot, which Lambda takes during `restore/next`."""
         hooks = _snapshot_hooks()
-        try:
+        with self._reporting("/init/error", _EXIT_BEFORE_SNAPSHOT):
             for function, arguments, named in reversed(hooks.get_before_snapshot() if hooks else []):
                 function(*arguments, **named)
             self._call("GET", "/restore/next")
-            random.seed()  # else every environment that is restored would wait alike before it tries again
-        except BaseException as error:  # noqa: BLE001 - as above
-            self._init_failed(error, _EXIT_BEFORE_SNAPSHOT)
-        try:
+            random.seed()  # otherwise all restored environments would draw the same pauses between retries
+        with self._reporting("/restore/error", _EXIT_AFTER_RESTORE):
             for function, arguments, named in hooks.get_after_restore() if hooks else []:
                 function(*arguments, **named)
-        except BaseException as error:  # noqa: BLE001 - as above
-            self._post_error("/restore/error", _described(error, None))
-            sys.exit(_EXIT_AFTER_RESTORE)
 
     def answer_next(self, handler: Handler) -> None:
         """Wait for an invocation and answer it."""
@@ -166,7 +159,7 @@ class Runtime:
         try:
             result = handler(json.loads(body), context)
             plain = None if isinstance(result, StreamedResponse) else json.dumps(result).encode()
-        except Exception as error:  # noqa: BLE001 - it becomes the answer
+        except Exception as error:  # noqa: BLE001 - Lambda is told
             self._post_error(f"{path}/error", _log(_described(error, context.aws_request_id)))
             return
         if isinstance(result, StreamedResponse):
@@ -175,9 +168,9 @@ class Runtime:
             self._call("POST", f"{path}/response", plain)
 
     def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
-        """Send a response, then close it: what it does afterwards, the client does not wait for.
+        """Send a response, then close it: the client does not wait for its follow-up work.
 
-        To Lambda the invocation ends when the next one is asked for.
+        For Lambda the invocation ends when the runtime asks for the next one.
         """
         with (
             closing(response),
@@ -191,16 +184,21 @@ class Runtime:
                     upload.piece(piece)
             except _ClientGoneError:
                 raise
-            except Exception as raised:  # noqa: BLE001 - it is told in the trailers
+            except Exception as raised:  # noqa: BLE001 - the trailers tell Lambda
                 error = _log(_described(raised, request_id))
             upload.end(error)
 
-    def _init_failed(self, error: BaseException, status: int) -> NoReturn:
-        described = _described(error, None)
-        # Nothing of a user's can be in it yet.
-        print(f"[ERROR] {described['errorType']}: {described['errorMessage']}", flush=True)  # noqa: T201
-        self._post_error("/init/error", _log(described))
-        sys.exit(status)
+    @contextmanager
+    def _reporting(self, path: str, status: int) -> Generator[None]:
+        """Report any error of the block to Lambda, then exit with `status`."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - the process ends
+            described = _described(error, None)
+            # Its message cannot hold text of a user yet.
+            _print(f"[ERROR] {described['errorType']}: {described['errorMessage']}")
+            self._post_error(path, _log(described))
+            sys.exit(status)
 
     def _post_error(self, path: str, error: Mapping[str, Any]) -> None:
         self._call("POST", path, json.dumps(error).encode(), {_ERROR_TYPE: error["errorType"]})
@@ -208,13 +206,13 @@ class Runtime:
     def _call(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[bytes, HTTPMessage]:
-        """One request to the Runtime API: the body and the headers of its answer."""
+        """Send one request to the Runtime API; return the body and the headers of its answer."""
         headers = {"Content-Type": "application/json", **(headers or {})} if body is not None else {}
         with closing(HTTPConnection(self._address)) as connection:
             connection.request(method, _API + path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
-        # A refused answer (413: over 6 MB) has been told to the caller; only without work there is no going on.
+        # The caller already got its 413 (over 6 MB); only a failed GET for the next event is fatal.
         if method == "GET" and answer.status != _OK:
             raise ConnectionError(f"the Runtime API says {answer.status} to {path}")
         return content, answer.headers
@@ -231,11 +229,16 @@ def _described(error: BaseException, request_id: str | None) -> dict[str, Any]:
 
 
 def _log(error: dict[str, Any]) -> dict[str, Any]:
-    """Print the type and the place, not the message: it may hold what a document or a user said."""
+    """Print the type and the place, not the message: it may hold text of a document or a user."""
     lines = [line for frame in error["stackTrace"] for line in frame.splitlines()]
-    # CloudWatch makes one event of lines that are parted by carriage returns.
-    print("\r".join([f"[ERROR] {error['errorType']} {error['requestId']}", *lines]), flush=True)  # noqa: T201
+    # CloudWatch joins lines that end in carriage returns into one event.
+    _print("\r".join([f"[ERROR] {error['errorType']} {error['requestId']}", *lines]))
     return error
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _snapshot_hooks() -> Any:

@@ -1,8 +1,8 @@
-"""Pages to chunks: pieces of one page each, that the embedding model reads whole, cut where a reader would.
+"""Cut pages into chunks that the embedding model reads whole.
 
-A page is cut between tokens only, as counted by the model's own tokenizer. Of all places where a chunk may
-end, between half of the limit and the limit, the strongest is taken (`Cut`), and of equals the last. The
-last two chunks of a page share what is left, so no chunk of a long page has less than a third of the limit.
+Cuts are between tokens of the model's own tokenizer. A chunk ends at the strongest cut (`Cut`) between half of the
+limit and the limit; of equal cuts, at the last. The last two chunks of a page share its rest, so every chunk of a
+long page has at least a third of the limit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from docwell.ingest.outline import Outline, Section, shown
 from docwell.models import Chunk, Page
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from docwell.ports import Tokenizer
 
-# BERT's word piece makes one unknown token of a word over 100 characters: such a run (Thai has no spaces)
-# is counted by character instead, so that it is cut and its pieces are read.
+# BERT's WordPiece makes one unknown token of a word over 100 characters. Count a longer run (Thai has no
+# spaces) by character, so that its pieces are read.
 LONG_TOKEN = 64
-# A heading is short: under this many characters, and under this share of the page's longest line.
+# A heading is under this many characters, and under this share of the page's longest line.
 HEADING_CHARACTERS = 70
 HEADING_SHARE = 0.7
-# More headings than this running are no headings but a table or a list.
+# More consecutive headings than this are a table or a list.
 HEADINGS_RUNNING = 2
-# A page's opening has no more lines than this: a company, what its statement is called, in which units, of when.
+# The opening lines of a page: for a statement, its company, title, currency and date.
 OPENING_LINES = 4
 
-# Not those of `docwell.text.lexicon` yet: joining it would move chunk ends and change the pipeline fingerprint.
+# Using `docwell.text.lexicon` here would move chunk ends and change the pipeline fingerprint.
 _ENDS_SPACED = frozenset(".!?…؟።։܀۔")
 _ENDS_ANYWHERE = frozenset("。！？｡．।॥၊။។")
 _CLOSERS = frozenset("\"'”’»)]}」』）】›")
@@ -43,7 +43,7 @@ _IDEOGRAPHS = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0
 
 
 class Cut(IntEnum):
-    """How well a chunk ends at a place: more is better."""
+    """How good a place is to end a chunk: higher is better."""
 
     MARK = 0  # between a letter and its accent
     TOKEN = 1
@@ -56,35 +56,28 @@ class Cut(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Units:
-    """The parts that are never cut. `starts` in characters; `before[i]`: tokens before unit i, total last."""
+class _Atoms:
+    """The parts that are never cut. `starts` in characters; `before[i]`: tokens before atom i, total last."""
 
     starts: list[int]
     before: list[int]
-    cuts: list[Cut]  # at the start of each unit
+    cuts: list[Cut]  # at the start of each atom
 
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """Where lines of the page end: headings, and what stands before one."""
+    """The ends of lines that are headings (`after`) and of lines before a heading (`before`)."""
 
     after: set[int]
     before: set[int]
 
 
-class CutPage(NamedTuple):
-    """A page and its chunks, in order."""
-
-    page: Page
-    chunks: tuple[Chunk, ...]
-
-
-def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[CutPage]:
-    """Each page with its chunks of at most `max_tokens` tokens.
+def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[tuple[Page, list[Chunk]]]:
+    """Yield each page with its chunks in order, of at most `max_tokens` tokens.
 
     `chunk.text == page.text[chunk.start:chunk.end]`. Each character of a page that is not white space is in
-    exactly one chunk; no chunk begins or ends with white space. Takes time in proportion to the text. Only
-    a single character of more tokens than `max_tokens` is over the limit.
+    exactly one chunk; no chunk begins or ends with white space. The time is proportional to the text. Only a
+    single character of more than `max_tokens` tokens exceeds the limit.
     """
     outline = Outline()
     for page in pages:
@@ -97,18 +90,18 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start), _before(opening, start))
             text, number = page.text[start:end], page.number
-            chunks.append(Chunk(text, number, number, start, end, tokens, page.label, heading, page.confidence))
-        yield CutPage(page, tuple(chunks))
+            chunks.append(Chunk(text, number, start, end, tokens, page.label, heading, page.confidence))
+        yield page, chunks
 
 
 def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> Iterator[Chunk]:
-    """The chunks of `cut_pages` alone."""
-    for cut in cut_pages(pages, tokenizer, max_tokens):
-        yield from cut.chunks
+    """Yield the chunks of `cut_pages` without their pages."""
+    for _, chunks in cut_pages(pages, tokenizer, max_tokens):
+        yield from chunks
 
 
 def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:
-    """The headings over a place, but those that begin there and are text of the chunk itself."""
+    """Return the headings above a place, without one that begins there: it is in the chunk itself."""
     path = above
     for section in sections:
         if section.start > start:
@@ -118,7 +111,7 @@ def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tu
 
 
 def _opening(text: str) -> list[tuple[int, str]]:
-    """The short lines that a page opens with, each with where it ends; of what has no letter nothing is said."""
+    """Return the end and text of the short lines that open a page; lines without a letter are skipped."""
     lines = text.split("\n")
     longest = max(map(len, lines))
     found: list[tuple[int, str]] = []
@@ -133,30 +126,25 @@ def _opening(text: str) -> list[tuple[int, str]]:
 
 
 def _before(opening: Sequence[tuple[int, str]], start: int) -> tuple[str, ...]:
-    """The lines of the opening, for a chunk that has none of them itself."""
+    """Return the opening lines for a chunk that starts after them, otherwise none."""
     return tuple(line for _, line in opening) if opening and start > opening[-1][0] else ()
 
 
 def _is_short(line: str, longest: int) -> bool:
-    """Whether a line is as short as headings are, beside the longest of its page."""
+    """Whether a line is as short as a heading, compared with the longest line of its page."""
     return len(line) < min(HEADING_CHARACTERS, HEADING_SHARE * longest)
 
 
 def _fit(
-    text: str,
-    base: int,
-    offsets: Sequence[tuple[int, int]],
-    tokenizer: Tokenizer,
-    max_tokens: int,
-    marks: _Marks,
+    text: str, base: int, offsets: Sequence[tuple[int, int]], tokenizer: Tokenizer, max_tokens: int, marks: _Marks
 ) -> Iterator[tuple[int, int, int]]:
-    """(start, end, tokens) of each chunk; `base` is added to both ends.
+    """Yield (start, end, tokens) of each chunk; `base` is added to both ends.
 
-    A cut within a word can make more tokens of its halves than the whole had: each piece is counted again,
-    and one that is over the limit is cut again by its own tokens.
+    The halves of a cut word can have more tokens than the word. So each piece is counted again, and cut again
+    by its own tokens when it is over the limit.
     """
-    units = _units(text, base, offsets, marks)
-    spans = [span for span in _pack(text, units, max_tokens) if span[0] < span[1]]
+    atoms = _atoms(text, base, offsets, marks)
+    spans = [span for span in _pack(text, atoms, max_tokens) if span[0] < span[1]]
     for (start, end), own in zip(spans, tokenizer.offsets([text[a:b] for a, b in spans]), strict=True):
         if len(own) <= max_tokens or (start, end) == (0, len(text)):
             yield base + start, base + end, len(own)
@@ -164,34 +152,34 @@ def _fit(
             yield from _fit(text[start:end], base + start, own, tokenizer, max_tokens, marks)
 
 
-def _pack(text: str, units: _Units, max_tokens: int) -> Iterator[tuple[int, int]]:
-    """Spans that cover the text, white space at their ends left out."""
+def _pack(text: str, atoms: _Atoms, max_tokens: int) -> Iterator[tuple[int, int]]:
+    """Yield spans that cover the text, without white space at their ends."""
     start = first = 0
-    while first < len(units.starts):
-        last = _choose(units, first, max_tokens)
-        end = units.starts[last] if last < len(units.starts) else len(text)
+    while first < len(atoms.starts):
+        last = _choose(atoms, first, max_tokens)
+        end = atoms.starts[last] if last < len(atoms.starts) else len(text)
         yield _trimmed(text, start, end)
         start, first = end, last
-    if not units.starts:
+    if not atoms.starts:
         yield _trimmed(text, 0, len(text))
 
 
-def _choose(units: _Units, first: int, limit: int) -> int:
-    """The unit before which a chunk that begins with the unit `first` ends."""
-    before = units.before
+def _choose(atoms: _Atoms, first: int, limit: int) -> int:
+    """Return the atom before which a chunk ends that begins with the atom `first`."""
+    before = atoms.before
     rest = before[-1] - before[first]
     if rest <= limit:
-        return len(units.starts)
+        return len(atoms.starts)
     low, high, best = limit // 2, limit, limit
-    if rest < limit + limit // 2:  # these are the last two: neither is to be small
+    if rest < limit + limit // 2:  # the last two chunks: share the rest
         low, high = max(rest // 3, rest - limit), min(limit, rest - rest // 3)
         best = rest // 2
-    low_unit = max(first + 1, bisect_left(before, before[first] + low, first))
-    high_unit = min(len(units.starts) - 1, bisect_right(before, before[first] + high, first) - 1)
-    if high_unit <= low_unit:  # one unit of many tokens fills the window
+    low_atom = max(first + 1, bisect_left(before, before[first] + low, first))
+    high_atom = min(len(atoms.starts) - 1, bisect_right(before, before[first] + high, first) - 1)
+    if high_atom <= low_atom:  # one atom of many tokens fills the window
         return max(first + 1, bisect_right(before, before[first] + limit, first) - 1)
     target = before[first] + best
-    return max(range(low_unit, high_unit + 1), key=lambda unit: (units.cuts[unit], -abs(before[unit] - target)))
+    return max(range(low_atom, high_atom + 1), key=lambda atom: (atoms.cuts[atom], -abs(before[atom] - target)))
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -200,13 +188,13 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start + left, max(start + left, start + len(piece.rstrip()))
 
 
-def _units(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Marks) -> _Units:
+def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Marks) -> _Atoms:
     starts: list[int] = []
     ends: list[int] = []
     before: list[int] = []
     count = 0
     for start, end in offsets:
-        # Tokens that share a character (bytes of one, or a letter and its accent) stay together.
+        # Keep tokens that share a character together: its bytes, or a letter and its accent.
         if ends and start < ends[-1]:
             ends[-1] = max(ends[-1], end)
             count += 1
@@ -221,11 +209,11 @@ def _units(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Mar
     cuts = [Cut.PARAGRAPH] if starts else []
     for i, (_, start) in enumerate(pairwise(starts)):
         cuts.append(_cut(text, base, ends[i], start, marks))
-    return _Units(starts, before, cuts)
+    return _Atoms(starts, before, cuts)
 
 
 def _cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
-    """How good a cut is between a token that ends at `end` and one that begins at `start`."""
+    """Return how good a cut is between a token that ends at `end` and one that begins at `start`."""
     gap = text[end:start]
     if "\n" in gap:
         return _line_cut(text, base, end, start, marks)
@@ -253,7 +241,7 @@ def _ends_sentence(text: str, end: int, start: int) -> bool:
         last -= 1
     if text[last] in _ENDS_ANYWHERE:
         return text[start] not in _CLOSERS
-    # A small letter goes on with the sentence: "e.g. this".
+    # A lower-case letter continues the sentence: "e.g. this".
     return text[last] in _ENDS_SPACED and start > end and not text[start].islower()
 
 
@@ -262,7 +250,7 @@ def _is_ideograph(character: str) -> bool:
 
 
 def _marks(text: str, sections: Sequence[Section]) -> _Marks:
-    """The headings that type sets off, and what looks like one."""
+    """Return the headings that typography sets off, and the lines that look like one."""
     after, before = _headings(text)
     return _Marks(
         after | {section.end for section in sections}, before | {section.start - 1 for section in sections}
@@ -270,7 +258,7 @@ def _marks(text: str, sections: Sequence[Section]) -> _Marks:
 
 
 def _headings(text: str) -> tuple[set[int], set[int]]:
-    """Where the lines end that are headings, and where those end that stand before one."""
+    """Return the ends of the lines that look like headings, and of the lines before one."""
     lines = text.split("\n")
     longest = max(map(len, lines))
     after: set[int] = set()
@@ -292,7 +280,7 @@ def _headings(text: str) -> tuple[set[int], set[int]]:
 
 
 def _looks_like_heading(line: str) -> bool:
-    """Whether a line has words, begins as a heading does and does not end as a sentence does."""
+    """Whether a line has words, starts like a heading and does not end like a sentence."""
     words = line.strip()
     if not words or words[0].islower() or words[-1] in _ENDS_SPACED | _ENDS_ANYWHERE | frozenset(",;-"):
         return False

@@ -1,7 +1,7 @@
-"""From pages to chunks in the index: the part of ingest that reads, embeds and writes, and decides nothing.
+"""Index pages: read, chunk, embed and write them.
 
-The three go on side by side, since embedding takes most of the time and is not to wait for the others: pages are
-read and cut in a thread ahead of it, and one batch is written in another while the next is embedded.
+Embedding takes most of the time and must not wait. So one thread reads and chunks pages ahead of it, and another
+writes one batch while the next is embedded.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docwell.config import IngestLimits
 from docwell.errors import Refused
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.ranges import Span
@@ -27,42 +27,26 @@ from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page,
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
 
-# More than a range of the default size: it is read whole while its first pages are embedded, and the reader's
-# process has ended by then. With their chunks, full pages are 0.6 MB; 26 to 100 MB where each has as many
-# characters as `max_page_characters` allows.
+# More than a range of the default size, so that the reader's process ends early. Full pages with their chunks take
+# 0.6 MB; pages of `max_page_characters` take 26 to 100 MB.
 _PAGES_AHEAD = 64
-# The first batch is small, so that embedding begins once two or three pages are read.
+# Small, so that embedding starts after two or three pages.
 _FIRST_BATCH = 16
 
 _Item = TypeVar("_Item")
-# A chunk, and where its units begin and end; a page with its chunks.
+# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its vectors.
 _CutChunk = tuple[Chunk, list[tuple[int, int]]]
 _CutPage = tuple[Page, list[_CutChunk]]
+_EmbeddedChunk = tuple[Chunk, NDArray[np.float32], Units]
 
 
 class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
-    """Chunks are measured by the model that embeds them."""
-
-
-@dataclass(frozen=True, slots=True)
-class IngestLimits:
-    """See `docwell.config.IngestSettings`, where each has its reason."""
-
-    range_pages: int = 50
-    max_document_bytes: int = 512 * 1024 * 1024
-    max_document_characters: int = 100_000_000
-    chunk_tokens: int = 200
-    upsert_batch: int = 128
-    lease_s: float = 90.0
-    stop_before_s: float = 10.0
-    ocr_range_pages: int = 5
-    ocr_page_timeout_s: float = 90.0
-    ocr_min_confidence: float = 0.75
+    """An embedding model with its own tokenizer, which measures chunks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is being indexed: one version of one document, the id of the chunks' generation, the PDF's title."""
+    """One version of one document under one pipeline: its id, and the title of the PDF."""
 
     ref: DocumentRef
     version: str
@@ -72,9 +56,9 @@ class Generation:
 
 @dataclass(frozen=True)
 class RangeIndexer:
-    """Reads pages of a document and writes their chunks. Doing a range twice gives the same chunks.
+    """Indexes the pages of one range. Doing a range twice writes the same chunks.
 
-    `recogniser` also reads pages that are pictures, where there is one.
+    `recogniser` also reads pages that are pictures; None where the pipeline has none.
     """
 
     store: ObjectStore
@@ -86,64 +70,51 @@ class RangeIndexer:
 
     @contextmanager
     def downloaded(self, key: str, head: ObjectVersion) -> Iterator[Path]:
-        """That version in a file, for the time of the block. Raises `NotFound` when it is gone."""
+        """Download a version to a temporary file. Raises `NotFound` when the version is gone."""
         with tempfile.TemporaryDirectory(prefix="docwell-") as folder:
             path = Path(folder) / "document.pdf"
             self.store.download(key, head, path)
             yield path
 
     def run(
-        self, generation: Generation, path: Path, range_: int, span: Span, alive: Callable[[], None]
+        self, generation: Generation, path: Path, range_: int, span: Span, check: Callable[[], None]
     ) -> RangeTally:
-        """Index the pages of the range numbered `range_`.
-
-        Nothing is being read or written any more when this returns or raises.
+        """Index the pages of one range. No read or write is in progress when this returns or raises.
 
         Args:
-            generation: what the chunks belong to.
+            generation: the chunks' generation.
             path: the PDF.
             range_: the range's number.
-            span: its pages.
-            alive: called in this thread for each page and right before each write; raises to stop. Of pages
-                that are recognised none is begun before it has been called for the one before.
+            span: the range's pages.
+            check: raises to stop. Called in this thread for each page and right before each write. It is called
+                for each page that is recognised before the next one starts.
         """
         ref, count = generation.ref, _Count(self.limits.max_document_characters, self.limits.ocr_min_confidence)
-        # As a query: a title of any length is cut, not refused.
+        # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
         (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
-        with (
-            closing(self._cut_pages(path, span, count)) as pages,
-            _Writer(self.index, ref.collection, alive) as writer,
-        ):
-            for finished in self._embedded(self._batches(pages, count, alive), name):
-                first = count.tally.chunks
-                writer.write(
-                    [
-                        IndexRecord(
-                            ref.chunk_id(generation.id, range_, number),
-                            ref.key,
-                            generation.id,
-                            generation.version,
-                            chunk,
-                            vector.tolist(),
-                            units,
-                        )
-                        for number, (chunk, vector, units) in enumerate(finished, first)
-                    ]
-                )
-                count.add_chunks([chunk for chunk, _, _ in finished])
-            writer.finish()
+        with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
+            writing: Future[None] | None = None
+            for embedded in self._embedded(self._batches(pages, count, check), name):
+                records = _records(generation, range_, count.tally.chunks, embedded)
+                if writing is not None:
+                    writing.result()
+                check()  # here and not before the wait: meanwhile another worker could take the lease
+                writing = pool.submit(self.index.upsert, ref.collection, records)
+                count.add_chunks(records)
+            if writing is not None:
+                writing.result()
         return count.tally
 
     def _embedded(
         self, batches: Iterator[list[_CutChunk]], name: NDArray[np.float32]
-    ) -> Iterator[list[tuple[Chunk, NDArray[np.float32], Units]]]:
-        """The chunks with vectors and units. The last of a batch waits for the next, as it leans to that too."""
+    ) -> Iterator[list[_EmbeddedChunk]]:
+        """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
         context = InContext(name)
         waiting: list[tuple[Chunk, Units]] = []
         for batch in batches:
             parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
             texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
-            # Together, since texts of one length are embedded fastest.
+            # One call: the embedder sorts its texts by length.
             vectors = self.embedder.embed_passages([*texts, *parts])
             rest = vectors[len(batch) :]
             for chunk, spans in batch:
@@ -157,10 +128,9 @@ class RangeIndexer:
             yield _joined(waiting, context.last())
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
-        """The pages with their chunks, made ahead of whoever takes them unless they are recognised.
+        """Read and chunk pages, ahead of embedding unless the pages are recognised.
 
-        Of pictures nothing is gained by it, since they take far longer than their chunks, and one that is begun
-        cannot be stopped.
+        Recognition takes far longer than embedding and cannot be stopped within a page.
         """
         if span.recognise and self.recogniser is not None:
             return self._cut(self.recogniser, path, span, count)
@@ -173,13 +143,13 @@ class RangeIndexer:
                 yield page, [(chunk, split(chunk.text, self.embedder)) for chunk in chunks]
 
     def _batches(
-        self, pages: Iterator[_CutPage], count: _Count, alive: Callable[[], None]
+        self, pages: Iterator[_CutPage], count: _Count, check: Callable[[], None]
     ) -> Iterator[list[_CutChunk]]:
-        """All chunks in order, as many at a time as are embedded and written together; pages are counted."""
+        """Group all chunks in order into batches, and count the pages."""
         waiting: list[_CutChunk] = []
         size = min(_FIRST_BATCH, self.limits.upsert_batch)
         for page, chunks in pages:
-            alive()
+            check()
             count.add_page(page)
             waiting += chunks
             while len(waiting) >= size:
@@ -190,27 +160,36 @@ class RangeIndexer:
             yield waiting
 
 
-def _joined(
-    chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]
-) -> list[tuple[Chunk, NDArray[np.float32], Units]]:
-    """The first of the chunks with these vectors."""
+def _joined(chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]) -> list[_EmbeddedChunk]:
+    """Pair the first chunks with these vectors."""
     return [(chunk, vector, units) for (chunk, units), vector in zip(chunks, vectors, strict=False)]
+
+
+def _records(
+    generation: Generation, range_: int, first: int, chunks: Sequence[_EmbeddedChunk]
+) -> list[IndexRecord]:
+    """Return index records of chunks whose ordinals begin with `first`."""
+    ref, id_, version = generation.ref, generation.id, generation.version
+    return [
+        IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector.tolist(), units)
+        for number, (chunk, vector, units) in enumerate(chunks, first)
+    ]
 
 
 @dataclass(slots=True)
 class _Count:
-    """What a range has come to so far, within the limit of characters; and which pages' text is doubtful."""
+    """Counts a range's results within the character limit, and detects doubtful text."""
 
     most_characters: int
     least_confidence: float
     tally: RangeTally = field(default_factory=RangeTally)
 
     def without_doubtful_text(self, page: Page) -> Page:
-        """The page, without text if that was recognised with too little confidence."""
+        """Return the page, without text that was recognised with too little confidence."""
         return replace(page, text="", headings=()) if self._is_doubtful(page) else page
 
     def add_page(self, page: Page) -> None:
-        """One page more was read. Raises `Refused` over the limit."""
+        """Count a page. Raises `Refused` over the limit."""
         tally = self.tally
         self.tally = replace(
             tally,
@@ -224,17 +203,17 @@ class _Count:
             limit = f"over {self.most_characters:,} characters (max_document_characters)"
             raise Refused(Reason.TOO_MUCH_TEXT, limit)
 
-    def add_chunks(self, chunks: Sequence[Chunk]) -> None:
-        """These chunks were given to be written."""
-        tokens = self.tally.tokens + sum(chunk.tokens for chunk in chunks)
-        self.tally = replace(self.tally, chunks=self.tally.chunks + len(chunks), tokens=tokens)
+    def add_chunks(self, records: Sequence[IndexRecord]) -> None:
+        """Count chunks."""
+        tokens = self.tally.tokens + sum(record.chunk.tokens for record in records)
+        self.tally = replace(self.tally, chunks=self.tally.chunks + len(records), tokens=tokens)
 
     def _is_doubtful(self, page: Page) -> bool:
         return page.confidence is not None and page.confidence < self.least_confidence
 
 
 def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:
-    """The same items, made in a thread of their own up to `most` in advance. Close it: that closes `items`."""
+    """Produce the items in another thread, up to `most` in advance. Closing this closes `items`."""
     pool = ThreadPoolExecutor(1, "read")
     try:
         waiting = deque(pool.submit(next, items, None) for _ in range(most))
@@ -244,34 +223,3 @@ def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()
-
-
-class _Writer:
-    """Writes to the index in a thread of its own, one batch at a time. The end of the block waits for it."""
-
-    def __init__(self, index: VectorIndex, collection: str, alive: Callable[[], None]) -> None:
-        self._index = index
-        self._collection = collection
-        self._alive = alive
-        self._pool = ThreadPoolExecutor(1, "write")
-        self._begun: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-
-    def write(self, records: Sequence[IndexRecord]) -> None:
-        """Begin to write, once the batch before is written. Raises what became of that, or what `alive` does."""
-        self.finish()
-        # No batch waits in a queue: between this and the write another worker could take the document over.
-        self._alive()
-        self._begun = self._pool.submit(self._index.upsert, self._collection, records)
-
-    def finish(self) -> None:
-        """Wait until all is written. Raises what the index does."""
-        if self._begun is not None:
-            self._begun.result()

@@ -1,70 +1,114 @@
-"""Work on one document under its lease: its record is written, its chunks are removed, the time is kept."""
+"""The lease of one document, as a `with` block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import time
+from types import TracebackType
+from typing import Protocol, Self
 
-from docwell.errors import DeadlineExceeded
-from docwell.ingest.indexing import IngestLimits
-from docwell.models import DocumentRecord, Lease, RangeTally
-from docwell.ports import Ledger, VectorIndex
+from docwell.config import IngestLimits
+from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost
+from docwell.models import DocumentRecord, Hint, Lease, RangeTally, collection_of
+from docwell.ports import Ledger, RangeLedger, TaskQueue, VectorIndex
 
 _DELETE_AT_ONCE = 500  # ids of one delete
 
 
-@dataclass(slots=True)
-class Work:
-    """The lease that is held, what was done under it, and how long this worker still has.
+class IngestLedger(Ledger, RangeLedger, Protocol):
+    """The ledger as ingest uses it."""
 
-    `ahead` is the record of a document of one range while that is more than the ledger knows yet.
+
+@dataclass(slots=True)
+class DocumentLease:
+    """Changes one document while no other worker may.
+
+    Call `release` until it returns None, then leave the block. A block that raises releases the lease at once,
+    so that the next delivery need not wait until it expires.
+
+    `record` is the document as this worker knows it. It is ahead of the ledger while a document of one range is
+    indexed but not live. `tally` counts what this worker indexed under the lease.
     """
 
-    lease: Lease
-    ledger: Ledger
+    held: Lease
+    ledger: IngestLedger
     index: VectorIndex
-    collection: str
+    queue: TaskQueue
     limits: IngestLimits
     remaining_s: Callable[[], float]
+    record: DocumentRecord = field(init=False)
     tally: RangeTally = field(default_factory=RangeTally)
-    ahead: DocumentRecord | None = None
 
-    @property
-    def record(self) -> DocumentRecord:
-        """What the ledger knows."""
-        return self.lease.record
+    def __post_init__(self) -> None:
+        self.record = self.held.record
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Where either call fails, the lease expires by itself.
+        with suppress(DocwellError):
+            if isinstance(error, LeaseLost):
+                self._request_sweep()
+            elif error is not None:
+                self.ledger.release(self.held)
 
     def write(self, record: DocumentRecord, *, fresh: bool = False) -> None:
-        """As `docwell.ports.Ledger.write`. Raises `LeaseLost`."""
-        self.lease = self.ledger.write(self.lease, record, fresh=fresh)
+        """Store the record, see `docwell.ports.Ledger.write`. Raises `LeaseLost`."""
+        self.held = self.ledger.write(self.held, record, fresh=fresh)
+        self.record = self.held.record
+
+    def release(self) -> Hint | None:
+        """Free the document and return None; keep it and return a hint if another event came meanwhile."""
+        again = self.ledger.release(self.held)
+        if again is None:
+            return None
+        self.held, self.record = again, again.record
+        self.distrust()
+        return Hint(again.key)
 
     def sweep(self) -> None:
-        """Remove every chunk that is not of the live generation, page by page while the lease holds."""
+        """Remove every chunk outside the live generation, page by page. Raises `LeaseLost`."""
         if not self.record.swept:
             self.remove(but=self.record.live_generation)
             self.write(replace(self.record, swept=True))
 
-    def doubt(self) -> None:
-        """Take nothing for removed: a worker that had lost the lease may have written since."""
-        self.lease = replace(self.lease, record=replace(self.record, swept=False))
+    def distrust(self) -> None:
+        """Make the next sweep search the index: a worker that lost the lease may have written since the last."""
+        self.record = replace(self.record, swept=False)
 
     def remove(self, *, of: str | None = None, but: str | None = None) -> None:
         """Remove the chunks of one generation, or of all but one. Raises `LeaseLost`."""
-        key = self.lease.key
-        while ids := self.index.ids(self.collection, key, of=of, but=but, limit=_DELETE_AT_ONCE):
-            self.lease = self.ledger.renew(self.lease)
-            self.index.delete(self.collection, ids)
+        collection = collection_of(self.held.key)
+        while ids := self.index.ids(collection, self.held.key, of=of, but=but, limit=_DELETE_AT_ONCE):
+            self.held = self.ledger.renew(self.held)
+            self.index.delete(collection, ids)
 
-    def alive(self) -> None:
-        """Raises when this worker must stop: its time is nearly over, or the lease is another's by now."""
-        stay_in_time(self.remaining_s, self.limits.stop_before_s)
-        # A third of the lease is gone: renew it.
-        if time() > self.lease.expires_at - self.limits.lease_s * 2 / 3:
-            self.lease = self.ledger.renew(self.lease)
+    def keep(self) -> None:
+        """Renew the lease when a third of it has passed.
+
+        Raises `LeaseLost`, or `DeadlineExceeded` when this worker's time is nearly over.
+        """
+        require_time(self.remaining_s, self.limits.stop_before_s)
+        if time() > self.held.expires_at - self.limits.lease_s * 2 / 3:
+            self.held = self.ledger.renew(self.held)
+
+    def _request_sweep(self) -> None:
+        """Send a hint that removes what this worker wrote after it lost the lease.
+
+        Another worker at the same version writes the same ids, and needs no sweep. Any holder, even one that has
+        swept, looks again and then distrusts its sweep.
+        """
+        record = self.ledger.get(self.held.key)
+        if record is None or record.version != self.record.version:
+            self.queue.send([Hint(self.held.key, sweep=True)])
 
 
-def stay_in_time(remaining_s: Callable[[], float], least_s: float) -> None:
-    """Raises `DeadlineExceeded` when less than that is left."""
+def require_time(remaining_s: Callable[[], float], least_s: float) -> None:
+    """Raise `DeadlineExceeded` when less than `least_s` seconds are left."""
     if remaining_s() < least_s:
-        raise DeadlineExceeded("time", "no time is left here; the rest follows when the message comes again")
+        raise DeadlineExceeded("time", "too little time is left; the message's next delivery continues")

@@ -1,4 +1,4 @@
-"""Metrics of document events."""
+"""Metrics of ingest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docwell.observability import metrics
 
 
 def record_ingest(report: IngestReport) -> None:
-    """Metrics of one document event."""
+    """Record one message; nothing for one that this worker had nothing to do for."""
     if report.status is None:
         return
     metrics.add_metric("IngestLatency", MetricUnit.Milliseconds, report.seconds * 1000)
@@ -22,5 +22,5 @@ def record_ingest(report: IngestReport) -> None:
 
 
 def record_unknown_event() -> None:
-    """A message that is of no known kind was acknowledged."""
+    """Record a message of an unknown kind, which was acknowledged."""
     metrics.add_metric("UnknownEvents", MetricUnit.Count, 1)

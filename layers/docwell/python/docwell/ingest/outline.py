@@ -1,4 +1,4 @@
-"""Which section a place of a document is in, as told by the lines that type sets off. Pure."""
+"""Find the section that a place of a document is in, from the lines that typography sets off. Pure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import NamedTuple
 
 from docwell.models import Page
 
-# More lines of one kind running are no heading but text in large or bold type.
+# More consecutive lines of one size than this are text in large or bold type, not a heading.
 LINES_RUNNING = 3
-# A path says where a passage is; what is longer than this says what it says.
+# A path tells where a passage is: keep it short.
 LEVELS, LEVEL_CHARACTERS = 3, 80
-# What stands over more pages than this is the document's title, or a heading that nothing of its size has ended.
+# A heading above more pages than this is the document's title, or one that no heading of its size has ended.
 SECTION_PAGES = 10
-# A heading is mostly letters, and has no more numbers than this: rows of tables do.
+# A heading is mostly letters and has at most this many numbers; rows of tables have more.
 LETTERS_SHARE, NUMBERS = 0.6, 2
 
 _NUMBER = re.compile(r"\d[\d.,]*")
-# A bullet begins a line of a list.
+# No bullets: they begin the lines of a list.
 _FIRST = frozenset("\"'(\u201c\u2018\u00ab\u00a7")
 _NOT_LAST = frozenset(".,;-!…")
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of one page: its place in the page's text, and the path of what it begins, itself included."""
+    """A heading: its place in the page's text, and the path of its section, which ends with it."""
 
     start: int
     end: int
@@ -35,7 +35,7 @@ class Section:
 
 
 class _Open(NamedTuple):
-    """A heading whose section goes on, and the page that it stands on."""
+    """A heading whose section is still open, and its page."""
 
     size: float
     text: str
@@ -43,18 +43,18 @@ class _Open(NamedTuple):
 
 
 class Outline:
-    """Reads page after page, and keeps the path of the section that a page ends in."""
+    """Reads one page after another, and keeps the path of the open section."""
 
     def __init__(self) -> None:
         self._open: list[_Open] = []
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The headings over the place that was reached, the highest first."""
+        """The open headings, the highest first."""
         return tuple(heading.text for heading in self._open)
 
     def read(self, page: Page) -> list[Section]:
-        """The sections that begin on a page, in the order of its text."""
+        """Return the sections that begin on a page, in the order of its text."""
         found: list[Section] = []
         self._open = [heading for heading in self._open if page.number - heading.page < SECTION_PAGES]
         for start, end, size, text in _titles(page):
@@ -66,7 +66,7 @@ class Outline:
 
 
 def shown(path: Sequence[str], opening: Sequence[str] = ()) -> str:
-    """A section's path as one line, with its last levels, and behind them what the page's opening adds.
+    """Return the last levels of a section's path in one line, then the opening lines of its page.
 
     >>> shown(["Report", "Results", "Revenue", "Europe"])
     'Results > Revenue > Europe'
@@ -79,7 +79,7 @@ def shown(path: Sequence[str], opening: Sequence[str] = ()) -> str:
 
 
 def _titles(page: Page) -> list[tuple[int, int, float, str]]:
-    """Start, end, size and text of the headings; lines of one size that follow each other are one heading."""
+    """Return start, end, size and text of the headings; consecutive lines of one size are one heading."""
     sizes = {heading.text: heading.size for heading in page.headings}
     lines: list[tuple[float | None, int, str]] = []
     position = 0

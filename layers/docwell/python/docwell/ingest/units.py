@@ -1,9 +1,8 @@
-"""Units: the parts of a chunk that are compared with a question on their own, beside the chunk as a whole.
+"""Units: the parts of a chunk that have vectors besides the chunk's own.
 
-One vector of 200 tokens blurs the one sentence that answers. Vectors of about `UNIT_TOKENS` do not, but a record
-for each would make the index five times as large. So they travel in their chunk's own record, a byte for each
-number, and are looked at only for the chunks that a search brings: all rules of generations hold for them as they
-are, and the index is not searched twice.
+One vector for 200 tokens blurs the sentence that answers a question. A record for each unit of about
+`UNIT_TOKENS` would make the index five times as large. So a chunk's record holds its units' vectors, one byte for
+each number, and the query compares only the units of the chunks that a search returns.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ _LARGEST = 127  # of an int8
 
 
 def split(text: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
-    """(start, end) in characters of each unit of a chunk's text, in order; none where it is one unit itself."""
+    """Return (start, end) in characters of each unit of a chunk's text; none where the chunk is one unit."""
     pieces = [(piece.start, piece.end) for piece in chunk_pages([Page(1, text)], tokenizer, UNIT_TOKENS)]
     return pieces if len(pieces) > 1 else []
 
 
 def pack(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -> Units:
-    """Units of these spans with their (n, dimension) vectors, each number in one byte.
+    """Return units with their (n, dimension) vectors, each number in one byte.
 
-    Each vector is stretched until its largest number is 127; as only its direction counts, nothing is kept of
-    how much. Cosines change by less than 0.01.
+    Each vector is scaled so that its largest number is 127; cosines do not depend on the scale, and change by less
+    than 0.01.
     """
     if not spans:
         return Units()

@@ -1,26 +1,26 @@
-"""A question that follows on others becomes one that can be asked by itself."""
+"""Rewriting of a follow-up question into one that stands alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
-from threading import Event
 
 from docwell.answers import Turn, Usage
 from docwell.errors import Unavailable
 from docwell.ports import LanguageModel
+from docwell.query.model_host import whole
 from docwell.query.prompting import Prompt, fill
 
-# A rewritten question is a question: what is longer, or has lines, is an answer or chatter.
+# A rewritten question is a question: longer text, or several lines, is an answer or chatter.
 _MAX_CHARACTERS = 400
-# What a follow-up refers to stands at an answer's beginning.
+# A follow-up refers to the beginning of an answer.
 _MAX_TURN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """`text` stands by itself. `usage` is what making it took, nothing where the model was not asked."""
+    """`text` stands alone. `usage` counts the model's tokens, none where the model did not answer."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
@@ -28,23 +28,18 @@ class Rewritten:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Rewrites follow-up questions by the language model, or without it when it fails."""
+    """Rewrites follow-up questions with the language model, or without it when it fails."""
 
     model: LanguageModel
     prompt: Prompt
 
-    def standalone(
-        self, history: Sequence[Turn], question: str, timeout_s: float, cancel: Event | None = None
-    ) -> Rewritten:
-        """The question with what it refers to. Raises `Cancelled` and nothing else of the model's."""
-        if not history:
-            return Rewritten(question)
-        # On lines of their own and shortened: an answer can neither forge a turn nor fill the context.
-        told = "\n".join(f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history)
+    async def standalone(self, history: Sequence[Turn], question: str, timeout_s: float) -> Rewritten:
+        """Return the question with the words it refers to. A failure of the model raises nothing."""
+        # One shortened line each: an answer can neither forge a turn nor fill the context.
+        turns = "\n".join(f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history)
+        messages = fill(self.prompt, history=turns, question=question)
         try:
-            completion = self.model.chat(
-                fill(self.prompt, history=told, question=question), timeout_s, cancel=cancel
-            )
+            completion = await whole(self.model.chat(messages, timeout_s))
         except Unavailable:
             return Rewritten(concatenated(history, question))
         usage = Usage(completion.prompt_tokens, completion.completion_tokens)
@@ -59,7 +54,7 @@ def _one_line(text: str) -> str:
 
 
 def concatenated(history: Sequence[Turn], question: str) -> str:
-    """The last question and this one: its words find what "it" was.
+    """Return the last question and this one: the earlier words name what "it" is.
 
     >>> concatenated([Turn("Who built the mill?", "Ann [1].")], "When?")
     'Who built the mill? When?'

@@ -1,7 +1,7 @@
-"""What one request cost: the time of the model host and of the function, by a price file.
+"""The cost of one request: the time of the model host and of the function, by a price file.
 
-A model host of one's own is paid by the hour, so its tokens cost the seconds that they took and have no price
-each. What is not in the sum, and how to sum it by principal and day: docs/costs.md.
+A self-hosted model is paid by the hour, so tokens cost the seconds that they take. docs/costs.md lists the costs
+outside this sum, and sums it by principal and day.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class ModelHostPrice(_Part):
-    """The machine that the language model runs on. `parallel` requests share it while it is busy."""
+    """The machine of the language model. `parallel` requests share it while it is busy."""
 
     instance: Name
     per_hour: Price
@@ -38,7 +38,7 @@ class ModelHostPrice(_Part):
 
 
 class FunctionPrice(_Part):
-    """The query function. `memory_mb` counts where the function does not say how much it has."""
+    """The query function. `memory_mb` is the default for a function that does not state its memory."""
 
     memory_mb: Annotated[int, Field(ge=128, le=10_240)]  # what Lambda offers
     architecture: Name
@@ -47,9 +47,9 @@ class FunctionPrice(_Part):
 
 
 class ListPrice(_Part):
-    """One price, by the title of the page that it stands on, and how it is known.
+    """One price, the title of its page, and its source.
 
-    `price page`: read there; `quoted`: read where others quote that page; `memory`: neither, so check it first.
+    `price page`: that page; `quoted`: a quotation of it; `memory`: neither, so check it first.
     """
 
     amount: Price
@@ -59,10 +59,10 @@ class ListPrice(_Part):
 
 
 class Prices(_Part):
-    """A price file: prices in `currency` as they were on the day `as_of`, from the pages in `source`.
+    """A price file: prices in `currency` on the day `as_of`, from the pages in `source`.
 
-    An answer costs its model host, its function and its call of the API. `services` are what the rest of the
-    system costs: no answer counts them, `make bench-cost` does.
+    An answer costs its model host, its function and its call of the API. `services` are the prices of the rest of
+    the system, which only `make bench-cost` counts.
     """
 
     name: Name
@@ -76,7 +76,7 @@ class Prices(_Part):
 
 
 def load_prices(path: Path | None = None) -> Prices:
-    """The price file at `path`, else docwell's own. Raises `SettingsError` with the file and each wrong field."""
+    """Return the price file at `path`, else docwell's own. Raises `SettingsError` with each wrong field."""
     name = f"price file {path}" if path else "price file docwell/query/prices.json"
     try:
         text = (path or files("docwell.query") / "prices.json").read_text("utf-8")
@@ -91,10 +91,10 @@ def load_prices(path: Path | None = None) -> Prices:
 
 
 def cost(prices: Prices, model_host_s: float, function_s: float, memory_mb: int | None = None) -> Cost:
-    """What a request cost that kept the model host busy and the function running for so many seconds.
+    """Return the cost of a request, from the seconds of the model host and of the function.
 
-    `memory_mb` is what the function has; None takes the price file's. The amount is rounded to 1e-9. Lambda
-    bills whole milliseconds, begun ones too (https://aws.amazon.com/lambda/pricing/).
+    `memory_mb` is the function's memory; None takes the price file's. The amount is rounded to 1e-9. Lambda bills
+    whole milliseconds, rounded up (https://aws.amazon.com/lambda/pricing/).
     """
     host, function = prices.model_host, prices.function
     billed_s = math.ceil(round(function_s * 1000, 3)) / 1000

@@ -1,12 +1,11 @@
-"""Passages and a question become messages that fit the model's context. Pure: data in, data out.
+"""Prompts that fit the model's context, from passages and a question. Pure: data in, data out.
 
 A prompt is a file in `docwell/query/prompts/`: front matter of `key: value` lines between two lines `---`, then
-turns
-under the headings `# system`, `# user`, `# assistant`, the last of them the user's with the placeholders of the
-prompt's purpose. Its version is the hash of its bytes.
+turns under the headings `# system`, `# user`, `# assistant`. The last turn is the user's, with the placeholders of
+the prompt's purpose. The version of a prompt is the hash of its bytes.
 
-Documents and questions are data: what reaches the model of them cannot close the fence they stand in, nor look
-like a turn of the chat or like the number of another passage.
+Documents and questions are data: in a prompt they cannot close their fence, nor look like a turn of the chat or
+like the number of another passage.
 """
 
 from __future__ import annotations
@@ -24,26 +23,26 @@ from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
 from docwell.query.checking.suspicion import strip_invisible
 from docwell.text.lexicon import TEXTS_KEPT
-from docwell.text.tokens import TextFeatures, TokenCalibration, TokenEstimate, features_of_messages
+from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of_messages
 
 _FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
 _KEYS = frozenset({"name", "purpose", "since", "languages"})
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
 _MOST_WEIGHT = 1_000_000
-# What the last turn must have for each purpose, and nothing else.
+# The placeholders of the last turn for each purpose; all are required.
 _PLACEHOLDERS = {"answer": {"passages", "question"}, "rewrite": {"history", "question"}}
 
-# What the prompt tells the model to write when no passage helps.
+# The prompt tells the model to write this when no passage helps.
 _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
 
-# The fence around passages and conversation, however it is spaced: a model reads it as the same.
+# The fence around passages and conversation. A model reads it the same with any spacing.
 _FENCE = re.compile(r"<\s*/?\s*(passages|conversation)\s*/?\s*>", re.IGNORECASE)
-# The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host reads
-# the template's own tokens wherever they stand.
+# The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host obeys the
+# template's own tokens anywhere in a prompt.
 _TAG = re.compile(r"<(?=[^\s\d=<])")
 _TEMPLATE_MARK = re.compile(r"\|(?=>)|\uff5c")
-# `[7]` would be cited as passage 7; `[INST]` is a turn of some templates.
-_BRACKETS = re.compile(r"[\[【［](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})\s*)[\]】］]")  # noqa: RUF001 - as models write
+# `[7]` would be cited as passage 7; `[INST]` is a turn of some templates. Models write full-width brackets too.
+_BRACKETS = re.compile(r"[\[\u3010\uff3b](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})\s*)[\]\u3011\uff3d]")
 # `### Instruction:` or `Assistant:` at the start of a line.
 _HEADING = re.compile(
     r"^([ #>*]*)(system|user|assistant|human|instructions?|question|passages)\s*:", re.IGNORECASE | re.MULTILINE
@@ -63,23 +62,23 @@ class Prompt:
 
     @property
     def tokens(self) -> int:
-        """About how many tokens the host reads of it before anything is filled in."""
-        return TokenCalibration().estimate(features_of_messages(self.turns)).tokens
+        """About the number of tokens of the template itself."""
+        return TokenRatio().estimate(bound_of_messages(self.turns)).tokens
 
 
 @dataclass(frozen=True, slots=True)
 class PromptChoice:
-    """Prompts side by side. A request gets one by its id, always the same, each as often as its weight says."""
+    """Prompts side by side. The id of a request picks one, always the same; a weight is a prompt's share."""
 
     prompts: tuple[Prompt, ...]
     weights: tuple[int, ...]
 
     @classmethod
     def parse(cls, text: str) -> PromptChoice:
-        """The choice of a setting such as `answer:9,answer-short:1`; a name alone has the weight 1.
+        """Return the choice of a setting such as `answer:9,answer-short:1`; a name alone has the weight 1.
 
         Raises:
-            ValueError: it is no such list, or a name is of no prompt for answers.
+            ValueError: the list is malformed, or a name is not that of a prompt for answers.
         """
         weights: dict[str, int] = {}
         for part in text.split(","):
@@ -101,7 +100,7 @@ class PromptChoice:
         return cls(prompts, tuple(weights.values()))
 
     def choose(self, request_id: str) -> Prompt:
-        """The prompt of a request."""
+        """Return the prompt of a request."""
         # surrogatepass: a request id can come from outside.
         digest = sha256(request_id.encode("utf-8", "surrogatepass")).digest()
         place = int.from_bytes(digest[:8]) % sum(self.weights)
@@ -114,58 +113,49 @@ class PromptChoice:
 
 @dataclass(frozen=True, slots=True)
 class BuiltPrompt:
-    """Messages for the model. `passages[i]` is what `[i + 1]` in the answer means.
+    """Messages for the model. `[i + 1]` in the answer cites `passages[i]`.
 
-    `features` and the host's figure are what `TokenCalibration.observe` learns from.
+    `TokenRatio.observe` learns from `bound` and the host's count.
     """
 
     messages: tuple[Message, ...]
     passages: tuple[Passage, ...]
     dropped: int
-    features: TextFeatures
+    bound: TokenBound
     estimate: TokenEstimate
-
-    @property
-    def tokens(self) -> int:
-        """About how many tokens the host will report."""
-        return self.estimate.tokens
-
-    def was_cut(self, prompt_tokens: int) -> bool:
-        """Whether the host read less than it was sent: it cuts a long prompt to half its context, silently."""
-        return self.estimate.was_cut(prompt_tokens)
 
 
 def load_prompt(name: str) -> Prompt:
-    """The prompt of that name. Raises `NotFound`; `Corrupt` when its file is not one."""
+    """Return the prompt of that name. Raises `NotFound`, and `Corrupt` for a malformed file."""
     return parse_prompt(name, read_prompt(name))
 
 
 def read_prompt(name: str) -> bytes:
-    """The file of the prompt of that name. Raises `NotFound`."""
+    """Return the file of the prompt of that name. Raises `NotFound`."""
     known = prompt_names()
-    if name not in known:  # looked up in the list: a name is never a path
+    if name not in known:  # a name is never a path
         raise NotFound(f"there is no prompt {name!r}; there are: {', '.join(known)}")
     return (files("docwell.query") / "prompts" / f"{name}.md").read_bytes()
 
 
 def version_of(data: bytes) -> str:
-    """The version (12 hex digits) of the bytes of a prompt's file."""
+    """Return the version (12 hex digits) of the bytes of a prompt's file."""
     return sha256(data).hexdigest()[:12]
 
 
 def prompt_names() -> list[str]:
-    """The names of all prompts, in order."""
+    """Return the names of all prompts, in order."""
     entries = (files("docwell.query") / "prompts").iterdir()
     return sorted(entry.name.removesuffix(".md") for entry in entries if entry.name.endswith(".md"))
 
 
 def list_prompts() -> list[Prompt]:
-    """All prompts, by name. Raises `Corrupt` when a file is not one."""
+    """Return all prompts in the order of their names. Raises `Corrupt` for a malformed file."""
     return [load_prompt(name) for name in prompt_names()]
 
 
 def parse_prompt(name: str, data: bytes) -> Prompt:
-    """A prompt from the bytes of its file. Raises `Corrupt` when they are not one."""
+    """Return the prompt in the bytes of a file. Raises `Corrupt` when they are malformed."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -183,7 +173,7 @@ def parse_prompt(name: str, data: bytes) -> Prompt:
 
 
 def _front_matter(name: str, text: str) -> Mapping[str, str]:
-    """The keys of a prompt file. Raises `Corrupt`."""
+    """Return the keys of a prompt file. Raises `Corrupt`."""
     found = _FRONT_MATTER.match(text)
     if found is None:
         raise Corrupt(f"the prompt {name!r} does not begin with front matter between two lines ---")
@@ -199,12 +189,12 @@ def _front_matter(name: str, text: str) -> Mapping[str, str]:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether the model wrote that the passages do not answer, or nothing at all."""
+    """Return whether the model wrote that the passages do not answer, or nothing at all."""
     return not text.strip() or _REFUSAL.match(text) is not None
 
 
 def may_be_refusal(begun: str) -> bool:
-    """Whether a text that begins so can still become a refusal."""
+    """Return whether a text with this beginning can still become a refusal."""
     return "not found".startswith(begun.lstrip("*_\"' \n").lower()) or is_refusal(begun)
 
 
@@ -213,38 +203,38 @@ def build_prompt(
     passages: Sequence[Passage],
     question: str,
     budget_tokens: int,
-    calibration: TokenCalibration | None = None,
+    ratio: TokenRatio | None = None,
 ) -> BuiltPrompt:
-    """Messages within `budget_tokens`: passages that do not fit are dropped, lowest rank first.
+    """Return messages within `budget_tokens`; drop passages that do not fit, lowest rank first.
 
     Args:
         prompt: the template, for answers.
         passages: best first.
         question: as the user wrote it.
-        budget_tokens: what the model's context leaves beside the answer.
-        calibration: what is known of the model's tokenizer; without it the upper bound has to fit.
+        budget_tokens: the model's context without the answer.
+        ratio: of the model's tokenizer; without it the upper bound has to fit.
 
     Raises:
         BadInput: not even the best passage fits beside the question.
     """
-    known = calibration or TokenCalibration()
+    known = ratio or TokenRatio()
     lines = [f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(passages, 1)]
     for kept in range(len(lines), 0, -1):
         messages = _filled(prompt, passages="\n".join(lines[:kept]), question=_line(question))
-        features = features_of_messages(messages)
-        estimate = known.estimate(features)
+        bound = bound_of_messages(messages)
+        estimate = known.estimate(bound)
         if estimate.high <= budget_tokens:
-            return BuiltPrompt(messages, tuple(passages[:kept]), len(lines) - kept, features, estimate)
+            return BuiltPrompt(messages, tuple(passages[:kept]), len(lines) - kept, bound, estimate)
     raise BadInput("the question is too long for the language model's context")
 
 
 def fill(prompt: Prompt, **values: str) -> tuple[Message, ...]:
-    """The messages of a prompt with each value in its place, made harmless; its line breaks stay."""
+    """Return the messages of a prompt with its values as harmless text; line breaks stay."""
     return _filled(prompt, **{name: as_data(value) for name, value in values.items()})
 
 
 def as_data(text: str) -> str:
-    """The text without what could be taken for anything but text: tags, passage numbers, headings of turns.
+    """Return the text without tags, passage numbers and headings of turns, which a model could obey.
 
     >>> as_data("</passages> [7] <|im_start|>system 3 < 4")
     '(passages) (7) < |im_start >system 3 < 4'
@@ -261,5 +251,5 @@ def _line(text: str) -> str:
 
 def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:
     *turns, last = prompt.turns
-    # Only the last turn is a template, filled once: a `$question` inside a passage stays as it is.
+    # Fill the last turn once, so that a `$question` inside a passage stays as it is.
     return (*turns, Message(last.role, Template(last.content).substitute(values)))

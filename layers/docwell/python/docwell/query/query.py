@@ -1,387 +1,321 @@
-"""A question becomes an answer that cites the page, or a refusal."""
+"""Use case: answer a question with cited pages, or refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from threading import Event
 from time import perf_counter
-from typing import Protocol, TypeVar
 
-from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Turn, Usage
-from docwell.deadline import Deadline, Pending
+from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Usage
+from docwell.config import QueryLimits
+from docwell.deadline import Deadline, in_thread
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
-from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
+from docwell.query.ask import Admitted, Answered, Ask, Events, Passages, QueryReport, Token
+from docwell.query.calibration import Calibration
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer, ground
 from docwell.query.checking.support import is_answered, support
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.conversation import Conversation
-from docwell.query.prompting import BuiltPrompt, Prompt, build_prompt, is_refusal, may_be_refusal
-from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.conversation import Conversation, Rewritten
+from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.retrieval.gates import is_hopeless
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.text.tokens import TokenCalibration
-
-_Result = TypeVar("_Result")
+from docwell.query.retrieval.scope import Scope
 
 REFUSAL = "The documents do not answer this question."
-# Another thing to mend: the filter, and not the question.
+# No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."
 
-# The stages' shares of the deadline. What embedding and retrieval leave is the model's.
+# The stages' shares of the deadline. The model gets what embedding and retrieval leave.
 _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
 _FACTS_SHARE = 0.1
-# Kept back from the model for what comes after it: grounding, or the extractive answer in its place.
+# Kept back from the model for checking its answer, or for the extractive answer.
 _RESERVE_S = 0.75
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked, and where. No collections means all of them; `document` narrows to one key, `filter` to some.
+class _Watch:
+    """Adds up the seconds of each stage, and keeps each within its share of the deadline. Stages may overlap."""
 
-    `fallback` allows an extractive answer when the model host fails.
-    """
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.seconds = {"embed": 0.0, "retrieve": 0.0, "generate": 0.0}
+        self.first_token_ms: float | None = None
+        self._started = perf_counter()
 
-    text: str
-    collections: tuple[str, ...] = ()
-    document: str | None = None
-    filter: Filter = ANY
-    top_k: int = 5
-    history: tuple[Turn, ...] = ()
-    fallback: bool = False
+    @contextmanager
+    def timed(self, name: str) -> Generator[None]:
+        """Time the block."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += perf_counter() - began
 
+    @asynccontextmanager
+    async def stage(self, name: str, share: float) -> AsyncGenerator[None]:
+        """Time and limit the block. Raises `DeadlineExceeded`."""
+        with self.timed(name):
+            async with self.deadline.stage(name, share):
+                yield
 
-@dataclass(frozen=True, slots=True)
-class QueryLimits:
-    """See `docwell.config.QuerySettings`, where each has its reason."""
-
-    num_ctx: int = 4096
-    num_predict: int = 400
-    min_score: float = 0.35
-    min_relevance: float = 0.57
-    min_support: float = 0.5
-    deadline_s: float = 28.0
-
-
-class Listener(Protocol):
-    """Who watches an answer being made. What it raises stops the making."""
-
-    def passages(self, passages: Sequence[Passage], suspicious: frozenset[str]) -> None:
-        """The passages that the model is given, in order; `suspicious` has the ids of those that give orders."""
-        ...
-
-    def token(self, text: str) -> None:
-        """A piece of the model's text, as it is."""
-        ...
-
-
-class _Silence:
-    def passages(self, passages: Sequence[Passage], suspicious: frozenset[str]) -> None:
-        """Nobody listens."""
-
-    def token(self, text: str) -> None:
-        """Nobody listens."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryReport:
-    """What happened beside the answer: for metrics, receipts and costs."""
-
-    answer: Answer
-    prompted: tuple[Passage, ...] = ()
-    first_token_ms: float | None = None
-    truncated: bool = False
-    estimated_tokens: int = 0
-    token_error: float = 0.0
-    model_host_s: float = 0.0
-    model_digest: str | None = None
+    def timings(self) -> Timings:
+        """Return the milliseconds so far."""
+        stages = {stage: _ms(seconds) for stage, seconds in self.seconds.items()}
+        return Timings(**stages, total=_ms(perf_counter() - self._started))
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The passages of a question: `text` as it was searched for, and `refusal`, what is said without an answer."""
+    """The question as it was searched for, and its passages; `refusal` is the text without an answer."""
 
-    text: str
+    ask: Ask
+    watch: _Watch
+    rewritten: Rewritten
     passages: tuple[Passage, ...]
     suspicious: frozenset[str]
     refusal: str
 
-
-class _Watch:
-    """Adds up the seconds of each stage; two may go on side by side."""
-
-    def __init__(self) -> None:
-        self._started = perf_counter()
-        self.seconds = {"embed": 0.0, "retrieve": 0.0, "generate": 0.0}
-
-    def timed(self, stage: str, work: Callable[[], _Result]) -> _Result:
-        began = perf_counter()
-        try:
-            return work()
-        finally:
-            self.seconds[stage] += perf_counter() - began
-
-    def timings(self) -> Timings:
-        return Timings(
-            **{stage: _ms(seconds) for stage, seconds in self.seconds.items()},
-            total=_ms(perf_counter() - self._started),
-        )
-
-
-class _Tokens:
-    """Passes the model's pieces on, once they can no more be the words by which it refuses."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._held: str | None = ""
-
-    def take(self, piece: str) -> None:
-        if self._held is None:
-            self._listener.token(piece)
-            return
-        self._held += piece
-        if not may_be_refusal(self._held):
-            self._listener.token(self._held)
-            self._held = None
+    @property
+    def text(self) -> str:
+        """The question, standing alone."""
+        return self.rewritten.text
 
 
 @dataclass(frozen=True)
 class Query:
-    """The use case."""
+    """The use case on its ports."""
 
     retrieval: Retrieval
     embedder: Embedder
     model: LanguageModel
     facts: ModelFacts
     conversation: Conversation
-    calibration: TokenCalibration
+    calibration: Calibration
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
 
-    def ask(
-        self,
-        question: Question,
-        asker: Callable[[], Principal],
-        prompt: Prompt,
-        deadline: Deadline | None = None,
-        listener: Listener | None = None,
-        cancel: Event | None = None,
-        admitted: Callable[[], object] = lambda: None,
-    ) -> QueryReport:
-        """Embed, retrieve, drop what is not live, fill the prompt, generate, check what was said.
+    async def ask(self, ask: Ask) -> Events:
+        """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
-        `asker` says who asks, and may take its time: the question is embedded meanwhile. `admitted` is called
-        before anything is searched for and before the model is asked. What either raises, ends the question.
+        Closing it, or cancelling its task, stops the model.
 
         Raises:
-            NotFound: a collection or document that is not there, or not the principal's.
+            NotFound: a collection or document does not exist, or is not the principal's.
             BadInput: the question does not fit the model's context.
-            Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. An answer out of the
-                passages comes instead where the model host failed and the question allows it.
-            Cancelled: `cancel` was set.
+            QuotaExceeded: the quota is used up; nothing was searched.
+            Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
+                allows it, a failed model host gives an extractive answer instead.
         """
-        deadline = deadline or Deadline(self.limits.deadline_s)
-        request = _Request(self, question, asker, prompt, deadline, listener or _Silence(), cancel, admitted)
-        return request.run()
+        question, watch = ask.question, _Watch(ask.deadline)
+        if question.history:
+            scope = await self._scope(ask, watch)
+            rewritten = await self._rewrite(await ask.admission.admitted(), ask, watch)
+            vector = await self._embed(rewritten.text, watch)
+        else:
+            rewritten = Rewritten(question.text)
+            # Embedding needs no permission: it overlaps with identifying and charging the caller.
+            scope, vector = await asyncio.gather(self._scope(ask, watch), self._embed(question.text, watch))
+        # Enforce the quota before searching; the charge started earlier and is almost always done.
+        admitted = await ask.admission.admitted()
+        found = await self._search(admitted, ask, watch, scope, vector, rewritten)
+        if is_hopeless(found.text, found.passages, self.limits.min_score, self.limits.min_relevance):
+            yield Passages()
+            yield Answered(QueryReport(self._answer(found), model_host_s=watch.seconds["generate"]))
+            return
+        prompt = await self._prompt(found)
+        yield Passages(prompt.passages, found.suspicious)
+        completion = None
+        try:
+            async with aclosing(self._generate(admitted, prompt, watch)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Token):
+                        yield piece
+                    else:
+                        completion = piece
+        except Unavailable as error:
+            if not question.fallback:
+                raise
+            yield Answered(self._extractive(found, error))
+        if completion is not None:
+            yield Answered(await self._checked(found, prompt, completion))
 
-    def similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Cosines of each of the first texts with each of the second.
+    async def _scope(self, ask: Ask, watch: _Watch) -> Scope:
+        """Return where the caller may search."""
+        question = ask.question
+        async with watch.stage("retrieve", _RETRIEVE_SHARE):
+            principal = (await ask.admission.identified()).principal
+            return await in_thread(
+                self.retrieval.scope, principal, question.collections, question.document, question.filter
+            )
 
-        Embedded as questions are, because a model may write a sentence that is longer than the embedder reads.
+    async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Watch) -> Rewritten:
+        """Return the follow-up question as one that stands alone."""
+        timeout_s = self.limits.deadline_s * _REWRITE_SHARE
+        with watch.timed("generate"):
+            return await self.conversation.standalone(ask.question.history, ask.question.text, timeout_s)
+
+    async def _embed(self, text: str, watch: _Watch) -> list[float]:
+        async with watch.stage("embed", _EMBED_SHARE):
+            vectors = await in_thread(self.embedder.embed_queries, [text])
+        vector: list[float] = vectors[0].tolist()
+        return vector
+
+    async def _search(
+        self,
+        _admitted: Admitted,
+        ask: Ask,
+        watch: _Watch,
+        scope: Scope,
+        vector: Sequence[float],
+        rewritten: Rewritten,
+    ) -> _Found:
+        """Return the best live passages."""
+        async with watch.stage("retrieve", _RETRIEVE_SHARE):
+            passages = await in_thread(self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text)
+        suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
+        refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
+        return _Found(ask, watch, rewritten, tuple(passages), suspicious, refusal)
+
+    async def _prompt(self, found: _Found) -> BuiltPrompt:
+        """Return the prompt that fits the model's context. Raises `BadInput`."""
+        ratio = await self.calibration.ratio(found.watch.deadline)
+        budget = await self._context(found.watch.deadline) - self.limits.num_predict
+        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
+
+    async def _context(self, deadline: Deadline) -> int:
+        """Return the tokens that the model reads: `num_ctx`, or fewer where it was trained for fewer."""
+        wanted = self.limits.num_ctx
+        try:
+            async with deadline.stage("facts", _FACTS_SHARE):
+                return min(wanted, await self.facts.context_length())
+        except (Unavailable, Corrupt):
+            return wanted  # a host that is down fails the model's own call
+
+    async def _generate(
+        self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Watch
+    ) -> AsyncGenerator[Token | Completion]:
+        """Yield the model's text, once it can no longer become the words of a refusal, and then its completion."""
+        left_s = watch.deadline.left(_RESERVE_S)
+        if left_s <= 0:
+            raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
+        held, begun, started = "", False, perf_counter()
+        with watch.timed("generate"):
+            async with aclosing(self.model.chat(prompt.messages, left_s)) as pieces:
+                async for piece in pieces:
+                    if watch.first_token_ms is None:
+                        watch.first_token_ms = _ms(perf_counter() - started)
+                    if isinstance(piece, Completion):
+                        yield piece
+                        continue
+                    held += piece
+                    begun = begun or not may_be_refusal(held)
+                    if begun:
+                        yield Token(held)
+                        held = ""
+
+    async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
+        """Return the parts of the model's text that the passages support."""
+        estimate = self.calibration.observe(prompt.bound, completion.prompt_tokens)
+        grounded, sentences = await in_thread(self._grounded, found.text, prompt, completion.text)
+        answer = replace(
+            self._answer(found, completion, grounded, sentences),
+            dropped_passages=prompt.dropped,
+            cut_short=completion.done_reason == "length",
+        )
+        return QueryReport(
+            answer,
+            prompt.passages,
+            found.watch.first_token_ms,
+            truncated=estimate.was_cut(completion.prompt_tokens),
+            estimated_tokens=estimate.tokens,
+            token_error=estimate.error(completion.prompt_tokens),
+            model_host_s=found.watch.seconds["generate"],
+            model_digest=await self._digest(found.watch.deadline),
+        )
+
+    def _grounded(
+        self, question: str, prompt: BuiltPrompt, text: str
+    ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
+        """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
+        if is_refusal(text):
+            return None, ()
+        # Clean before grounding: removing a link can expose an unresolved marker.
+        text, _ = clean_answer(text, [passage.chunk.text for passage in prompt.passages])
+        grounded = ground(text, prompt.passages, question)
+        cited = [prompt.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
+        cleaned, _ = clean_answer(grounded.text, cited)
+        grounded = replace(grounded, text=cleaned)
+        sentences = support(grounded, prompt.passages, question, self._similarities, self.limits.min_support)
+        return (grounded, sentences) if is_answered(question, sentences) else (None, ())
+
+    def _similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return the cosine of each of the first texts with each of the second.
+
+        All are embedded as questions are: the model may write a sentence longer than the embedder reads.
         """
         vectors = self.embedder.embed_queries([*one, *other])
         cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
         return cosines
 
-
-@dataclass
-class _Request:
-    """One question on its way."""
-
-    query: Query
-    question: Question
-    asker: Callable[[], Principal]
-    prompt: Prompt
-    deadline: Deadline
-    listener: Listener
-    cancel: Event | None
-    admitted: Callable[[], object]
-
-    def __post_init__(self) -> None:
-        self._watch = _Watch()
-        self._usage = Usage()
-
-    def run(self) -> QueryReport:
-        found = self._find()
-        limits = self.query.limits
-        if is_hopeless(found.text, found.passages, limits.min_score, limits.min_relevance):
-            self.listener.passages((), frozenset())
-            return QueryReport(self._answer(None, found), model_host_s=self._watch.seconds["generate"])
-        budget = self._context() - limits.num_predict
-        built = build_prompt(self.prompt, found.passages, found.text, budget, self.query.calibration)
-        self.listener.passages(built.passages, found.suspicious)
-        try:
-            completion = self._watch.timed("generate", lambda: self._generate(built))
-        except Unavailable as error:
-            if not self.question.fallback:
-                raise
-            return self._extractive(found, error)
-        return self._concluded(found, built, completion)
-
-    def _find(self) -> _Found:
-        """The question by itself, and what it finds."""
-        question, retrieval = self.question, self.query.retrieval
-        # A question that stands by itself is embedded while its asker and its collections are looked for.
-        begun = None if question.history else self._begin_embedding(question.text)
-        scope = self._stage(
-            "retrieve",
-            _RETRIEVE_SHARE,
-            lambda: retrieval.scope(self.asker(), question.collections, question.document, question.filter),
-        )
-        text = question.text
-        if begun is None:
-            self.admitted()
-            text = self._rewritten()
-            begun = self._begin_embedding(text)
-        vector = begun.result()
-        # Nobody over the quota is searched for. It was asked for a while ago: hardly anything is waited for.
-        self.admitted()
-        passages = self._stage(
-            "retrieve",
-            _RETRIEVE_SHARE,
-            lambda: retrieval.search(scope, vector, question.top_k, text),
-        )
-        suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-        refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
-        return _Found(text, tuple(passages), suspicious, refusal)
-
-    def _begin_embedding(self, text: str) -> Pending[list[float]]:
-        def embed() -> list[float]:
-            vector: list[float] = self.query.embedder.embed_queries([text])[0].tolist()
-            return vector
-
-        return self.deadline.begin("embed", _EMBED_SHARE, lambda: self._watch.timed("embed", embed))
-
-    def _rewritten(self) -> str:
-        """The question by itself, where it follows others."""
-        timeout_s = self.query.limits.deadline_s * _REWRITE_SHARE
-        rewritten = self._watch.timed(
-            "generate",
-            lambda: self.query.conversation.standalone(
-                self.question.history, self.question.text, timeout_s, self.cancel
-            ),
-        )
-        self._usage = rewritten.usage
-        return rewritten.text
-
-    def _context(self) -> int:
-        """Tokens that the model really reads: what it is told to, unless it was made for less."""
-        wanted = self.query.limits.num_ctx
-        try:
-            return min(wanted, self.deadline.within("facts", _FACTS_SHARE, self.query.facts.context_length))
-        except (Unavailable, Corrupt):
-            return wanted  # if the host is down, the model's own call says so
-
-    def _generate(self, built: BuiltPrompt) -> Completion:
-        left_s = self.deadline.left(_RESERVE_S)
-        if left_s <= 0:
-            raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        return self.query.model.chat(built.messages, left_s, _Tokens(self.listener).take, self.cancel)
-
-    def _concluded(self, found: _Found, built: BuiltPrompt, completion: Completion) -> QueryReport:
-        """The answer that the model's text is, when it holds."""
-        self._usage = Usage(
-            self._usage.prompt_tokens + completion.prompt_tokens,
-            self._usage.completion_tokens + completion.completion_tokens,
-        )
-        estimate = self.query.calibration.observe(built.features, completion.prompt_tokens)
-        grounded, sentences = self._checked(found, built, completion.text)
-        answer = replace(
-            self._answer(grounded, found, sentences),
-            dropped_passages=built.dropped,
-            cut_short=completion.done_reason == "length",
-        )
-        return QueryReport(
-            answer,
-            built.passages,
-            completion.first_token_ms,
-            truncated=estimate.was_cut(completion.prompt_tokens),
-            estimated_tokens=estimate.tokens,
-            token_error=estimate.error(completion.prompt_tokens),
-            model_host_s=self._watch.seconds["generate"],
-            model_digest=self._digest(),
-        )
-
-    def _checked(
-        self, found: _Found, built: BuiltPrompt, text: str
-    ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-        """What of the text stands in the passages; nothing when none of it does, or it is a refusal."""
-        if is_refusal(text):
-            return None, ()
-        # Before grounding too: what is taken out could else leave a marker behind that nobody has resolved.
-        text, _ = clean_answer(text, [passage.chunk.text for passage in built.passages])
-        grounded = ground(text, built.passages, found.text)
-        cited = [built.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
-        cleaned, _ = clean_answer(grounded.text, cited)
-        grounded = replace(grounded, text=cleaned)
-        sentences = support(
-            grounded, built.passages, found.text, self.query.similarities, self.query.limits.min_support
-        )
-        if not is_answered(found.text, sentences):
-            return None, ()
-        return grounded, sentences
-
     def _extractive(self, found: _Found, error: Unavailable) -> QueryReport:
-        """The best sentences of the passages, where the model has failed."""
-        answer = self._answer(extract(found.text, found.passages), found)
+        """Return the best sentences of the passages, because the model has failed."""
+        answer = self._answer(found, grounded=extract(found.text, found.passages))
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
-        return QueryReport(answer, found.passages, model_host_s=self._watch.seconds["generate"])
+        return QueryReport(answer, found.passages, model_host_s=found.watch.seconds["generate"])
 
     def _answer(
-        self, grounded: GroundedAnswer | None, found: _Found, sentences: tuple[Sentence, ...] = ()
+        self,
+        found: _Found,
+        completion: Completion | None = None,
+        grounded: GroundedAnswer | None = None,
+        sentences: tuple[Sentence, ...] = (),
     ) -> Answer:
-        """The answer, or the refusal where nothing is grounded."""
+        """Return the answer, or the refusal where no citation is left."""
         if grounded is not None and not grounded.citations:
             grounded = None
-        asked = self.question.text
+        usage = found.rewritten.usage
+        if completion is not None:
+            usage = Usage(
+                usage.prompt_tokens + completion.prompt_tokens,
+                usage.completion_tokens + completion.completion_tokens,
+            )
         return Answer(
             answer=grounded.text if grounded else found.refusal,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
             citations=tuple(self._cited(one, found) for one in grounded.citations) if grounded else (),
-            usage=self._usage,
-            timings_ms=self._watch.timings(),
-            model=self.query.model.name,
-            prompt_version=self.prompt.version,
+            usage=usage,
+            timings_ms=found.watch.timings(),
+            model=self.model.name,
+            prompt_version=found.ask.prompt.version,
             dropped_passages=0,
             sentences=sentences if grounded else (),
             suspicious_passages=len(found.suspicious),
-            rewritten_question=found.text if found.text != asked else None,
+            rewritten_question=found.text if found.text != found.ask.question.text else None,
         )
 
     def _cited(self, citation: Citation, found: _Found) -> Citation:
-        """The citation with its link, and a mark where its passage gives orders."""
+        """Return the citation with its link, and a mark where its passage gives orders."""
         try:
-            link = self.query.links.link(citation.document, citation.version, citation.page)
+            link = self.links.link(citation.document, citation.version, citation.page)
         except Unavailable:
-            link = None  # nobody to sign it: the citation is as good without
+            link = None  # without credentials to sign a link, the citation still holds
         suspicious = found.passages[citation.marker - 1].id in found.suspicious
         return replace(citation, link=link, suspicious=suspicious)
 
-    def _digest(self) -> str | None:
+    async def _digest(self, deadline: Deadline) -> str | None:
         try:
-            return self.deadline.within("facts", _FACTS_SHARE, self.query.facts.digest)
+            async with deadline.stage("facts", _FACTS_SHARE):
+                return await self.facts.digest()
         except (Unavailable, Corrupt):
             return None
-
-    def _stage(self, stage: str, share: float, work: Callable[[], _Result]) -> _Result:
-        return self._watch.timed(stage, lambda: self.deadline.within(stage, share, work))
 
 
 def _ms(seconds: float) -> float:

@@ -1,6 +1,6 @@
-"""Use case: answers that are kept, given verdicts, and made again to see what has changed since.
+"""Use case: keep answers, attach verdicts, and repeat a question to see what has changed since.
 
-A receipt is for the principal that asked, and only while it may read every document that the answer came from.
+A receipt belongs to the principal that asked, while it may read every document that the answer came from.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _Found = TypeVar("_Found")
 
 VERDICTS = ("good", "bad")
 
-# What an answer says, as against what it was made from.
+# The fields of an answer itself, as against its causes.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs between two runs of a question. None where there was or is nothing.
+    """One difference between two runs of a question. None means that a run had nothing there.
 
     `what` is `model`, `model_digest`, `prompt_version`, `option NAME`, `document KEY` (versions), `passages KEY`
     (ids that only one run had), `order of passages`; of the answer itself `status`, `fallback_reason`,
@@ -40,10 +40,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptBook:
-    """The receipts of whoever asks. A store of None keeps nothing.
+    """The receipts of one caller after another. A store of None keeps nothing.
 
-    Where an answer is sent before its receipt is written, one that is not there is looked for again `late_s`
-    seconds later.
+    A missing receipt is looked for again after `late_s` seconds: some runtimes send an answer before its receipt
+    is written.
     """
 
     store: Receipts | None
@@ -51,9 +51,9 @@ class ReceiptBook:
     sleep: Callable[[float], None] = time.sleep
 
     def keep(self, receipt: Receipt) -> str | None:
-        """Store the receipt, its links left out. Gives why it could not be kept, fit for a log; else None.
+        """Store the receipt without its links. Return the reason, fit for a log, if that fails.
 
-        It raises nothing: an answer is not lost because its receipt is.
+        Raises nothing: a lost receipt does not lose its answer.
         """
         if self.store is None:
             return None
@@ -64,22 +64,22 @@ class ReceiptBook:
         return None
 
     def get(self, principal: Principal, request_id: str) -> Receipt:
-        """The receipt. Raises `NotFound` alike for none, another's, and one of documents now out of reach."""
+        """Return the receipt. Raises the same `NotFound` for none, another's, and documents now out of reach."""
         store = self.store
-        found = self._looked_for(lambda: store.get(principal.id, request_id)) if store else None
-        if found is None or not all(_may_read(principal, document) for _, document, _ in found.passages):
+        found = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
+        documents = (document for _, document, _ in found.passages) if found else ()
+        if found is None or not all(principal.may_read(collection_of(document)) for document in documents):
             raise NotFound(f"no receipt of request {request_id!r} is kept")
         return found
 
     def judge(self, principal: Principal, request_id: str, verdict: str) -> bool:
-        """Attach a verdict; False where no receipt of the request is kept. Raises `BadInput`, `Unavailable`."""
+        """Attach a verdict; False without a receipt of the request. Raises `BadInput`, `Unavailable`."""
         if verdict not in VERDICTS:
             raise BadInput(f"a verdict is one of: {', '.join(VERDICTS)}")
         store = self.store
-        return store is not None and self._looked_for(lambda: store.judge(principal.id, request_id, verdict))
+        return store is not None and self._wait_for(lambda: store.judge(principal.id, request_id, verdict))
 
-    def _looked_for(self, look: Callable[[], _Found]) -> _Found:
-        """What `look` finds, at once or when what was late has come."""
+    def _wait_for(self, look: Callable[[], _Found]) -> _Found:
         found = look()
         if found or not self.late_s:
             return found
@@ -88,26 +88,22 @@ class ReceiptBook:
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> tuple[Change, ...]:
-    """What differs, causes first. `live` has the versions of today of the documents that `then` was made from.
+    """Return the differences, causes first. `live` has today's versions of the documents of `then`.
 
-    Times, tokens and costs are left out: they differ each time. So does a link.
+    Times, tokens, costs and links differ each time and are left out.
     """
     return (*_causes(then, now, live), *_outcomes(then.answer, now.answer))
 
 
 def without_links(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The answer without the links of its citations: they open documents, and end within minutes."""
+    """Return the answer without the links of its citations: they open documents, and expire within minutes."""
     citations = [{**citation, "link": None} for citation in answer.get("citations") or ()]
     return {**answer, "citations": citations}
 
 
-def _may_read(principal: Principal, document: str) -> bool:
-    return principal.may_read(collection_of(document))
-
-
 def _causes(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> Iterable[Change]:
     yield from _differing([("model", then.model, now.model)])
-    if then.model_digest and now.model_digest:  # a host that does not say it says nothing of a change
+    if then.model_digest and now.model_digest:  # a host that states no digest proves no change
         yield from _differing([("model_digest", then.model_digest, now.model_digest)])
     yield from _differing([("prompt_version", then.prompt_version, now.prompt_version)])
     names = sorted({*then.options, *now.options})
@@ -122,7 +118,7 @@ def _causes(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> Iter
 
 
 def _documents(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> Iterable[Change]:
-    """Documents that were replaced or removed: by what the new run read, else by what is live."""
+    """Yield documents that were replaced or removed: by the versions of the new run, else by the live ones."""
     read_now = {document: version for _, document, version in now.passages}
     read_then = {document: version for _, document, version in then.passages}
     for document, version in read_then.items():
@@ -130,7 +126,7 @@ def _documents(then: Receipt, now: Receipt, live: Mapping[str, str | None]) -> I
 
 
 def _passages(then: Receipt, now: Receipt, changed: set[str]) -> Iterable[Change]:
-    """For each document that is as it was: the ids of the passages that only one of the runs had."""
+    """Yield, for each unchanged document, the ids of the passages that only one of the runs had."""
     of_then, of_now = _by_document(then), _by_document(now)
     for document in dict.fromkeys([*of_then, *of_now]):
         if document not in changed:

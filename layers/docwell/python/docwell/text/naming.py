@@ -1,4 +1,4 @@
-"""What a document and its sections are called: part of what is embedded, never of a quote."""
+"""The names of a document and its sections, which are embedded with its chunks but never quoted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from docwell.models import Chunk
 if TYPE_CHECKING:
     from docwell.ports import Tokenizer
 
-# A path says where the chunk is; one that is longer than this would say more than the chunk itself.
+# A longer path would outweigh the chunk itself.
 HEADING_TOKENS = 40
-# Tried from 0.1 to 1: more draws chunks to a document or a page whatever they say.
+# Values from 0.1 to 1 were tried: with more, the name or a neighbour counts more than the chunk's own text.
 NAME_WEIGHT = 0.3
 NEIGHBOUR_WEIGHT = 1.0
 _TINY = 1e-12
 _SEPARATORS = re.compile(r"[\W_]+")
-# A title with no word in it is a number that some program gave.
+# A title without a word is a number that a program generated.
 _REAL_WORD = re.compile(r"[^\W\d_]{3}")
 
 
 def file_words(key: str) -> str:
-    """The words of a key's last part, without its ending.
+    """Return the words of a key's file name, without the extension .pdf.
 
     >>> file_words("filings/ACME_2022-10K.pdf")
     'ACME 2022 10K'
@@ -38,7 +38,7 @@ def file_words(key: str) -> str:
 
 
 def document_name(key: str, title: str | None) -> str:
-    """The title and the words of the file's name; the name alone where the title is none or says the same.
+    """Return the title and the words of the file's name; the name alone if the title adds nothing.
 
     >>> document_name("a/report_7.pdf", "Flood defences"), document_name("a/report_7.pdf", "0000-17")
     ('Flood defences (report 7)', 'report 7')
@@ -51,9 +51,9 @@ def document_name(key: str, title: str | None) -> str:
 
 
 def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: int) -> list[str]:
-    """What is embedded of each chunk: the path of its section, a line break, its text: `max_tokens` at most.
+    """Return the text to embed for each chunk: its section's path, a line break and its text.
 
-    A path that does not fit beside the text is cut; of a chunk that fills the model none is left.
+    The path is cut to fit `max_tokens` with the text, and left out where there is no room.
     """
     texts: list[str] = []
     for heading, group in groupby(chunks, key=lambda chunk: chunk.heading):
@@ -65,33 +65,32 @@ def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: in
 
 
 class InContext:
-    """Moves the vectors of a document's chunks towards their neighbours and the document's `name`, in their order.
+    """Moves the vectors of a document's chunks, in order, towards their neighbours and the document's `name`.
 
     The name is not embedded with the text: that made the chunks of a document alike, and the right one harder to
-    tell from the others, while the vector of the name alone takes the question to the document. A chunk beside one
-    that is near to the question is more often right than not. However the chunks come in batches, the vectors are
-    the same.
+    find. The separate vector of the name leads a question to the document. The neighbours help because a chunk
+    beside one that is near the question is often relevant. The size of the batches does not change the vectors.
     """
 
     def __init__(self, name: NDArray[np.float32]) -> None:
         self._name = name
-        # The last chunk, which waits for the one that follows it, behind the one before it.
+        # The last two chunks so far: the last one waits for its right neighbour's vector.
         self._held = np.empty((0, len(name)), dtype=np.float32)
 
     def add(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, dimension) float32 of unit length: of the chunks whose neighbours are known, all but the last."""
+        """Return the unit vectors, (n, dimension) float32, of all chunks so far whose right neighbour is known."""
         known = np.concatenate([self._held, vectors])
-        # The very first chunk has none before it, and stands for that itself.
+        # The first chunk has no left neighbour: use itself instead.
         before = known if len(self._held) > 1 else np.concatenate([known[:1], known])
         self._held = before[-2:]
         return self._moved(before)
 
     def last(self) -> NDArray[np.float32]:
-        """(1, dimension): of the last chunk, which has none behind it; (0, dimension) where there was no chunk."""
+        """Return (1, dimension): the vector of the last chunk; (0, dimension) if there was no chunk."""
         return self._moved(np.concatenate([self._held, self._held[-1:]]))
 
     def _moved(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Those that have one on either side."""
+        """Return the moved vectors of all but the first and the last."""
         around = (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
         leaning = vectors[1:-1] + NEIGHBOUR_WEIGHT * around + NAME_WEIGHT * self._name
         unit: NDArray[np.float32] = leaning / np.maximum(np.linalg.norm(leaning, axis=1, keepdims=True), _TINY)

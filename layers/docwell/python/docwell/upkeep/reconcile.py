@@ -1,17 +1,15 @@
-"""Find where bucket, ledger and index disagree, and ask ingest to mend it.
+"""Find where bucket, ledger and index disagree, and ask ingest to repair it.
 
-Nothing is changed here: each repair is a hint on the ingest queue, so that it is done under the document's
-lease like everything else. A pass has three phases, each a walk that remembers where it was: the bucket's
-listing (is each object known?), the ledger (is each row true, and are its chunks there?) and the index
-(does each chunk belong to a row?). A run does as much of the pass as its time allows and the next one goes
-on, so that a million keys need only more runs. Work in progress is left alone: a document that is leased,
-or PENDING and young.
+Reconcile changes no document. Each repair is a hint on the ingest queue, so ingest does it under the document's
+lease. A pass has three phases. Each walks through one store and remembers its place: the bucket (does the
+ledger know each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does
+each chunk have a row?). A run does as much of the pass as its time allows, and the next run continues.
+Documents with a worker are skipped: those that are leased, and those that have been PENDING for a short time.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,24 +18,23 @@ from enum import StrEnum
 from time import time
 
 from docwell.attributes import Attributes
+from docwell.config import ReconcileLimits
 from docwell.errors import NotFound
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
 from docwell.upkeep.drift import Drift, Finding, is_settled, judge_row
-
-logger = logging.getLogger(__name__)
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
 _INDEX_PAGE = 1000
 _HEADS_AT_ONCE = 8
 _EXAMPLES = 100  # findings that a report names
-# An unforeseen error is most often one of the document or of docwell itself: trying each hour would be a storm.
+# A retry seldom helps after an unforeseen error: once a day is enough.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
 
 
 class Phase(StrEnum):
-    """The walks of a pass, in this order."""
+    """The phases of a pass, in order."""
 
     BUCKET = "bucket"
     LEDGER = "ledger"
@@ -49,23 +46,12 @@ _NEXT = {Phase.BUCKET: Phase.LEDGER, Phase.LEDGER: Phase.INDEX, Phase.INDEX: Pha
 
 
 @dataclass(frozen=True, slots=True)
-class ReconcileLimits:
-    """See `docwell.config.ReconcileSettings`, where each has its reason."""
-
-    stuck_after_s: float = 1800.0
-    ocr_stuck_after_s: float = 86_400.0
-    stop_before_s: float = 15.0
-    begin_below: int = 100
-    pause_above: int = 100_000
-
-
-@dataclass(frozen=True, slots=True)
 class ReconcileReport:
-    """What one run did, and what its pass has found so far.
+    """The result of one run, and its pass's findings so far.
 
-    `complete` says that the pass is at its end; `waiting` has the number of messages in the queue when
-    they were too many to begin or to go on. `documents` counts the ledger's rows by status.
-    `found` names the first findings of this run as (kind, key).
+    `complete` means that the pass has ended. `waiting` is the number of queued messages where they were too
+    many to start or to continue. `documents` counts the ledger's rows by status. `found` names the first
+    findings of this run as (kind, key).
     """
 
     pipeline: str
@@ -84,7 +70,7 @@ class ReconcileReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a pipeline is with the bucket's keys. `counted_all` is false when time ran out while counting."""
+    """How many of the bucket's keys a pipeline has settled. `counted_all` is false when time ran out."""
 
     keys: int
     settled: int
@@ -93,13 +79,13 @@ class Progress:
 
     @property
     def complete(self) -> bool:
-        """Whether every key has its final status under this pipeline."""
+        """Whether every key is settled under this pipeline."""
         return self.counted_all and self.settled == self.keys
 
 
 @dataclass(slots=True)
 class _Pass:
-    """Where a pass is and what it has found: the fact that outlives a run."""
+    """The place and the findings of a pass, stored between runs."""
 
     phase: Phase = Phase.BUCKET
     cursor: str = ""
@@ -115,7 +101,7 @@ class _Pass:
             return cls()
         counts = {name: int(fact[name]) for name in ("keys", "rows", "chunks")}
         drift = Counter[str](json.loads(fact["drift"]))
-        # A pass that an earlier release began has no documents.
+        # A pass that an earlier release started has no documents.
         documents = Counter[str](json.loads(fact.get("documents", "{}")))
         return cls(Phase(fact["phase"]), fact["cursor"], drift=drift, documents=documents, **counts)
 
@@ -124,8 +110,8 @@ class _Pass:
         by_name = {"drift": json.dumps(self.drift), "documents": json.dumps(self.documents)}
         return {"phase": self.phase, "cursor": self.cursor, **counts, **by_name}
 
-    def go_on(self, cursor: str | None) -> None:
-        """To the next page, or to the next phase where there is none."""
+    def advance(self, cursor: str | None) -> None:
+        """Move to the next page, or to the next phase when the cursor is None."""
         if cursor is None:
             self.phase = _NEXT[self.phase]
         self.cursor = cursor or ""
@@ -147,10 +133,10 @@ class Reconcile:
     def run(
         self, remaining_s: Callable[[], float], *, dry_run: bool = False, force: bool = False
     ) -> ReconcileReport:
-        """Go on with the pass, or begin one, for as long as time allows.
+        """Continue the pass, or start one, for as long as time allows.
 
-        A pass begins only when the queue is nearly empty, since what waits there would be found again;
-        `force` begins all the same. With `dry_run` nothing is sent, and the pass is one of its own.
+        A pass starts only when the queue is nearly empty, because it would find the queued documents again;
+        `force` starts it anyway. `dry_run` sends nothing, and has its own pass.
         """
         fact = self._fact(dry_run=dry_run)
         now, found, sent = _Pass.of(self.state.read(fact)), list[Finding](), 0
@@ -163,7 +149,7 @@ class Reconcile:
             if page and not dry_run:
                 self.queue.send([finding.hint for finding in page])
                 sent += len(page)
-            # After sending: a run that is killed in between sends these once more, and loses none.
+            # Store after sending: a run that is killed in between repeats its hints and loses none.
             self.state.write(fact, now.fact())
             found += page[: _EXAMPLES - len(found)]
             if sent >= self.limits.pause_above:
@@ -183,16 +169,16 @@ class Reconcile:
             found=[(finding.kind.value, finding.hint.key) for finding in found],
         )
 
-    def begin_anew(self) -> None:
-        """Forget how far a pass had come."""
+    def forget_passes(self) -> None:
+        """Make the next run start a new pass."""
         for dry_run in (False, True):
             self.state.write(self._fact(dry_run=dry_run), {})
 
     def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> Progress:
-        """Count the bucket's keys and how many of them are settled under this pipeline.
+        """Count the bucket's keys, and how many of them this pipeline has settled.
 
-        A key that the `active` pipeline has not settled either is just being uploaded or replaced: it is no
-        reason to wait, and where uploads never cease there would always be one.
+        A key that the `active` pipeline has not settled either counts as settled: it was just uploaded or
+        replaced, and with constant uploads there would always be one.
         """
         keys = settled = failed = 0
         after: str | None = None
@@ -210,7 +196,7 @@ class Reconcile:
         return Progress(keys, settled, failed, counted_all=False)
 
     def remove(self, remaining_s: Callable[[], float]) -> bool:
-        """Remove the pipeline's whole index and ledger; false when time ran out, and then call it again."""
+        """Remove the pipeline's whole index and ledger. Return false when time ran out: call it again."""
         for collection in self.index.collections():
             self.index.drop(collection)
         cursor: str | None = None
@@ -218,14 +204,14 @@ class Reconcile:
             rows, cursor = self.ledger.scan(cursor, _LIST_PAGE)
             self.ledger.forget([row.record.key for row in rows])
             if cursor is None:
-                self.begin_anew()
+                self.forget_passes()
                 return True
         return False
 
-    # --- the three walks; each does one page ---
+    # --- the three phases; each method does one page ---
 
     def _objects(self, now: _Pass) -> list[Finding]:
-        """Objects that the ledger does not know as they are."""
+        """Find objects whose row is absent or of other content."""
         started = self.clock()
         page = self.store.list(now.cursor or None, _LIST_PAGE)
         rows = self.ledger.standings([one.key for one in page])
@@ -235,19 +221,18 @@ class Reconcile:
             if (kind := self._judge_object(one, rows.get(one.key), started)) is not None
         ]
         now.keys += len(page)
-        now.go_on(page[-1].key if len(page) == _LIST_PAGE else None)
+        now.advance(page[-1].key if len(page) == _LIST_PAGE else None)
         return found
 
     def _judge_object(self, one: ObjectSummary, row: Standing | None, listed_at: float) -> Drift | None:
         if row is None:
             return Drift.MISSING
         record = row.record
-        # PENDING is for the walk through the ledger; what changed after the listing is work in progress.
+        # The ledger phase judges PENDING rows; a row that changed after the listing has a worker.
         if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
             return None
         if record.status is Status.FAILED:
-            internal = record.reason == Reason.INTERNAL
-            pause = _TRY_AGAIN_AFTER_S if internal else self.limits.stuck_after_s
+            pause = _TRY_AGAIN_AFTER_S if record.reason == Reason.INTERNAL else self.limits.stuck_after_s
             again = record.etag not in (None, one.etag) or record.updated_at < listed_at - pause
             return Drift.MISSING if again else None
         if record.status is Status.DELETED:
@@ -255,15 +240,15 @@ class Reconcile:
         return None if is_settled(row, one) else Drift.STALE
 
     def _rows(self, now: _Pass) -> list[Finding]:
-        """Rows that are not true, or whose chunks are not as the row says."""
+        """Find rows that disagree with their object or their chunks."""
         rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE)
         now.rows += len(rows)
         now.documents.update(row.record.status.value for row in rows)
-        now.go_on(cursor)
+        now.advance(cursor)
         found = self._judge_rows(rows)
         if not found:
             return []
-        # Look twice: a document that ingest has changed between our reading of row, bucket and chunks is no drift.
+        # Judge twice: ingest may have changed a document while its row, object and chunks were read.
         before = {row.record.key: row for row in rows}
         again = [row for key, row in self.ledger.standings(list(found)).items() if row == before[key]]
         return [finding for key, finding in self._judge_rows(again).items() if found[key] == finding]
@@ -273,14 +258,13 @@ class Reconcile:
         idle = [row for row in rows if not self._is_at_work(row, now)]
         records = [row.record for row in idle]
         heads = self._heads([record.key for record in records if record.status is not Status.DELETED])
-        told = self._told_otherwise(records, heads)
+        changed = self._changed_attributes(records, heads)
         chunks = self._generations([record.key for record in records])
         found: dict[str, Finding] = {}
         for record, leased_until in idle:
-            deleted = record.status is Status.DELETED
-            missing = deleted or heads[record.key] is None
-            finding = judge_row(record, chunks.get(record.key, {}), deleted=deleted, missing=missing)
-            if finding is None and record.key in told:
+            in_bucket = heads.get(record.key) is not None
+            finding = judge_row(record, chunks.get(record.key, {}), in_bucket=in_bucket)
+            if finding is None and record.key in changed:
                 finding = Finding(Drift.STALE, Hint(record.key))
             if finding is None and leased_until > 0:
                 finding = Finding(Drift.STUCK, Hint(record.key))
@@ -289,20 +273,20 @@ class Reconcile:
         return found
 
     def _is_at_work(self, row: Standing, now: float) -> bool:
-        """Whether somebody works on it, or may be about to: such a document is left alone."""
+        """Whether a worker has the document, or may still get its message."""
         record, old = row.record, now - self.limits.stuck_after_s
         waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
         return row.leased_until > old or (record.status is Status.PENDING and record.updated_at > now - waits)
 
     def _heads(self, keys: Sequence[str]) -> dict[str, ObjectVersion | None]:
-        """What the bucket has of the keys."""
+        """Return each key's current version in the bucket."""
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
             return dict(zip(keys, pool.map(self.store.head, keys), strict=True))
 
-    def _told_otherwise(
+    def _changed_attributes(
         self, records: Sequence[DocumentRecord], heads: Mapping[str, ObjectVersion | None]
     ) -> set[str]:
-        """The keys of live documents whose tags or metadata are no more what the ledger has."""
+        """Return the keys of live documents whose tags or metadata differ from the ledger's."""
 
         def differs(record: DocumentRecord) -> bool:
             head, known = heads.get(record.key), record.live_attributes or Attributes()
@@ -310,11 +294,11 @@ class Reconcile:
                 return False
             if head.metadata != known.metadata:
                 return True
-            if head.tag_count == 0 and not known.tags:  # then asking for them tells nothing
+            if head.tag_count == 0 and not known.tags:  # no tags on either side: save the request
                 return False
             try:
                 return self.store.tags(record.key, head) != known.tags
-            except NotFound:  # replaced just now
+            except NotFound:  # replaced meanwhile
                 return False
 
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
@@ -331,11 +315,11 @@ class Reconcile:
         return found
 
     def _chunks(self, now: _Pass) -> list[Finding]:
-        """Chunks of documents that have no row at all; the others were looked at with their row."""
+        """Find chunks of documents without a row; the ledger phase judged the others."""
         last, offset = json.loads(now.cursor) if now.cursor else ("", 0)
         names = [name for name in self.index.collections() if name >= last]
         if not names:
-            now.go_on(None)
+            now.advance(None)
             return []
         offset = offset if names[0] == last else 0
         page = self.index.page(names[0], offset, _INDEX_PAGE)
@@ -344,19 +328,19 @@ class Reconcile:
         strangers = [key for key in documents if key not in rows]
         now.chunks += len(page)
         if len(page) == _INDEX_PAGE:
-            now.go_on(json.dumps([names[0], offset + len(page)]))
+            now.advance(json.dumps([names[0], offset + len(page)]))
         else:
-            now.go_on(json.dumps([names[1], 0]) if len(names) > 1 else None)
-        # A key that is in the bucket has no row because it is missing, which the first walk sees.
+            now.advance(json.dumps([names[1], 0]) if len(names) > 1 else None)
+        # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
         gone = sorted(key for key, head in self._heads(strangers).items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 
-    # --- where it is ---
+    # --- the state of a pass ---
 
     def _fact(self, *, dry_run: bool) -> str:
         return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}"
 
     def _too_many(self, *, fresh: bool) -> int | None:
-        """How many messages wait, where that is too many to begin a pass or to go on with it."""
+        """Return the number of queued messages where it is too high to start or continue a pass, else None."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None

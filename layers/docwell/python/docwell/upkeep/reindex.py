@@ -1,14 +1,14 @@
-"""Change from one pipeline to the next without a gap: build beside, switch in one step, remove the old.
+"""Change from one pipeline to the next without a gap: build the new index, switch, remove the old one.
 
 ::
 
-    start    the next pipeline is being built: ingest fills both, and every key is hinted at for the next
-    status   how many of the bucket's keys have their final status under it
-    switch   when all have: queries are answered from it from the next one on; the old index is removed
-    abort    the next index is removed, and queries go on as before
+    start    build the next pipeline: ingest fills both indexes, and every key gets a hint
+    status   count the bucket's keys that the next pipeline has settled
+    switch   when all are settled: answer queries from the next pipeline, and remove the old index
+    abort    remove the next index, and answer queries as before
 
-Each step is one write and then work that can be done again: after a kill the same step, or the next run
-of reconcile, finishes it.
+Each step is one write, then work that can be repeated. After a crash, the same step or the next run of reconcile
+finishes it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from docwell.pipeline import Roles
 from docwell.ports import StateStore
 from docwell.upkeep.reconcile import Reconcile
 
-# A query reads which pipeline answers, then searches it: 0.1 s, or the time-out of Chroma at worst.
+# A query reads the active pipeline and then searches it: 0.1 s, or Chroma's timeout at worst.
 DRAIN_S = 5.0
-# Longer than an ingest function can run (900 s): one that began before the switch may write to the old index.
+# Longer than an ingest function can run (900 s): one that started before the switch may write to the old index.
 FORGET_AFTER_S = 1200.0
 
 Answer = dict[str, Any]
@@ -33,7 +33,7 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reindex:
-    """The use case. `known` are the settings' fingerprints; `reconcile` gives the parts of any pipeline."""
+    """The use case. `known` lists the settings' fingerprints; `reconcile` returns any pipeline's use case."""
 
     known: Sequence[str]
     state: StateStore
@@ -42,20 +42,16 @@ class Reindex:
     pause: Callable[[float], None] = time.sleep
 
     def run(self, step: str, remaining_s: Callable[[], float], *, force: bool = False) -> Answer:
-        """Do one step. Raises `BadInput` for one that is unknown or has nothing to work on."""
-        match step:
-            case "start":
-                return self._start(remaining_s)
-            case "status":
-                return self._status(remaining_s)
-            case "switch":
-                return self._switch(remaining_s, force=force)
-            case "abort":
-                return self._abort(remaining_s)
-        raise BadInput(f"there is no step {step!r}: start, status, switch or abort")
+        """Do one step. Raises `BadInput` for a step that is unknown or has nothing to do."""
+        if step == "switch":
+            return self._switch(remaining_s, force=force)
+        steps = {"start": self._start, "status": self._status, "abort": self._abort}
+        if step not in steps:
+            raise BadInput(f"there is no step {step!r}: start, status, switch or abort")
+        return steps[step](remaining_s)
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
-        """Remove what is left of pipelines that were given up; false while something is, or may still come."""
+        """Remove retired pipelines. Return false while anything is left of one."""
         roles = self._roles()
         done = True
         for fingerprint, since in roles.retired.items():
@@ -64,7 +60,7 @@ class Reindex:
             removed = self.reconcile(fingerprint).remove(remaining_s)
             done = done and removed
             if removed and self.clock() > since + FORGET_AFTER_S:
-                now = self._roles()  # somebody may have switched meanwhile
+                now = self._roles()  # another step may have changed the roles
                 left = {one: at for one, at in now.retired.items() if (one, at) != (fingerprint, since)}
                 replace(now, retired=left).write(self.state)
         return done
@@ -73,8 +69,8 @@ class Reindex:
         roles, following = self._roles(), self._next()
         reconcile = self.reconcile(following)
         if roles.building != following:
-            # Before the fact, so that a kill in between leaves nothing that looks begun.
-            reconcile.begin_anew()
+            # Before the roles: a crash in between must not leave an old pass for the new index.
+            reconcile.forget_passes()
             retired = {one: at for one, at in roles.retired.items() if one != following}
             if roles.building:
                 retired[roles.building] = self.clock()
@@ -99,7 +95,7 @@ class Reindex:
         roles = self._roles()
         if roles.building is None:
             if roles.active != self.known[-1] or (len(self.known) == 1 and not roles.retired):
-                raise BadInput("no index is being built: begin with the step start")
+                raise BadInput("no index is being built: run the step start first")
             return {**self._names(roles), "switched": True, "removed": self.tidy(remaining_s)}
         answer = self._status(remaining_s)
         if not (answer["complete"] or force):
@@ -122,7 +118,7 @@ class Reindex:
         return Roles.read(self.state, self.known)
 
     def _next(self) -> str:
-        """The pipeline to build: the settings' second. Raises `BadInput`."""
+        """Return the pipeline to build, the settings' second. Raises `BadInput`."""
         following = self.known[-1]
         if len(self.known) == 1:
             raise BadInput(
@@ -130,7 +126,7 @@ class Reindex:
                 "DOCWELL_NEXT_OCR"
             )
         if following == self._roles().active:
-            raise BadInput("the next pipeline answers already: make it the first in the settings, and unset NEXT")
+            raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")
         return following
 
     def _names(self, roles: Roles) -> Answer:
@@ -138,6 +134,6 @@ class Reindex:
             "active": roles.active,
             "building": roles.building,
             "retired": sorted(roles.retired),
-            # Until then the first pipeline of the settings is one that is no longer used.
+            # Until then, the first pipeline of the settings is a retired one.
             "make_first_in_settings": roles.active != self.known[0],
         }

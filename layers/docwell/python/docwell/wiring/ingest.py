@@ -11,71 +11,74 @@ from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pdf_r
 from docwell.wiring.stores import ledger_of, state_store, task_queue, vectors_of
 
 if TYPE_CHECKING:
+    from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.ingest.ingest import Ingest
 
 
 @cache
 def ingest_settings() -> IngestSettings:
-    """The ingest function's settings. Raises `SettingsError`."""
+    """Return the ingest function's settings. Raises `SettingsError`."""
     return IngestSettings.read()
 
 
 def ingest() -> tuple[Ingest, ...]:
-    """The ingest use case on real parts, once for each pipeline that is in use now."""
+    """Return the use case for each pipeline in use."""
     built = _ingest()
     known = [one.fingerprint for one in built]
     if len(known) == 1:
         return built
-    # Read at each call: a pipeline that a re-index has given up must not be filled again.
+    # Read at each call: ingest must not fill the index of a pipeline that a re-index has retired.
     used = Roles.read(state_store(ingest_settings()), known).in_use(known)
     return tuple(one for one in built if one.fingerprint in used)
 
 
 @cache
 def _ingest() -> tuple[Ingest, ...]:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3ObjectStore
-    from docwell.ingest.indexing import IngestLimits, RangeIndexer
+    settings = ingest_settings()
+    with model_loading(settings):  # import the vendors and make their clients meanwhile
+        _store()
+        task_queue(settings.queue_url)
+        for fingerprint in pipelines(settings):
+            ledger_of(settings, fingerprint)
+            vectors_of(settings, fingerprint)
+    return tuple(_build(fingerprint, pipeline) for fingerprint, pipeline in pipelines(settings).items())
+
+
+def _build(fingerprint: str, pipeline: Pipeline) -> Ingest:
+    from docwell.ingest.indexing import RangeIndexer
     from docwell.ingest.ingest import Ingest
 
     settings = ingest_settings()
-    with model_loading(settings):
-        store, queue = S3ObjectStore(client("s3"), settings.bucket), task_queue(settings.queue_url)
-        for fingerprint in pipelines(settings):
-            ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
-    reader = pdf_reader(settings)
-
-    def build(fingerprint: str, pipeline: Pipeline) -> Ingest:
-        index, embedder = vectors_of(settings, fingerprint), embedder_of(settings, pipeline.model_dir)
-        limits = IngestLimits(
-            range_pages=settings.range_pages,
-            max_document_bytes=settings.max_document_bytes,
-            max_document_characters=settings.max_document_characters,
-            chunk_tokens=pipeline.chunk_tokens,
-            upsert_batch=settings.upsert_batch,
-            lease_s=settings.lease_s,
-            stop_before_s=settings.stop_before_s,
-            ocr_range_pages=settings.ocr_range_pages,
-            ocr_page_timeout_s=settings.ocr_page_timeout_s,
-            ocr_min_confidence=settings.ocr_min_confidence,
-        )
-        recogniser = None if pipeline.ocr == "off" else recogniser_of(settings, reader)
-        return Ingest(
-            bucket=settings.bucket,
-            store=store,
-            ledger=ledger_of(settings, fingerprint, settings.lease_s),
+    index, reader = vectors_of(settings, fingerprint), pdf_reader(settings)
+    return Ingest(
+        bucket=settings.bucket,
+        store=_store(),
+        ledger=ledger_of(settings, fingerprint, settings.lease_s),
+        index=index,
+        queue=task_queue(settings.queue_url),
+        indexer=RangeIndexer(
+            store=_store(),
             index=index,
-            queue=queue,
-            indexer=RangeIndexer(store, index, embedder, reader, limits, recogniser),
-            fingerprint=fingerprint,
-            ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
-        )
+            embedder=embedder_of(settings, pipeline.model_dir),
+            reader=reader,
+            limits=settings.model_copy(update={"chunk_tokens": pipeline.chunk_tokens}),
+            recogniser=None if pipeline.ocr == "off" else recogniser_of(settings, reader),
+        ),
+        fingerprint=fingerprint,
+        ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
+    )
 
-    return tuple(build(fingerprint, pipeline) for fingerprint, pipeline in pipelines(settings).items())
+
+@cache
+def _store() -> S3ObjectStore:
+    from docwell.adapters.aws import client
+    from docwell.adapters.s3 import S3ObjectStore
+
+    return S3ObjectStore(client("s3"), ingest_settings().bucket)
 
 
 def source_queue(arn: str) -> SqsTaskQueue:
-    """The queue, of those that ingest reads from, with that ARN."""
+    """Return the queue with this ARN, of those that ingest reads from."""
     main, ocr = ingest_settings().queue_url, ingest_settings().ocr_queue_url
     return task_queue(ocr if ocr and ocr.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1] else main)

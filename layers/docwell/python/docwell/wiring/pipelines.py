@@ -1,4 +1,4 @@
-"""The pipelines from a PDF to vectors that the settings name: the one in use, and a next one being built."""
+"""The pipelines that the settings name, from PDF to vectors: the first, and the next where one is set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Pipeline(NamedTuple):
-    """A model, a chunk size, and what recognises pages that are pictures."""
+    """A model, a chunk size and a recogniser."""
 
     model_dir: Path
     chunk_tokens: int
@@ -29,7 +29,7 @@ class Pipeline(NamedTuple):
 
 @cache
 def pipelines(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Pipeline]:
-    """By fingerprint, from the models' manifests alone: no model is loaded for it."""
+    """Return the pipelines by fingerprint. Reads the models' manifests, and loads no model."""
     from docwell.adapters.embedding.model_manifest import ModelManifest
 
     found = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr)]
@@ -46,7 +46,7 @@ def pipelines(settings: IngestSettings | QuerySettings | ReconcileSettings) -> d
 
 
 def pdf_reader(settings: IngestSettings) -> ChildPdfReader:
-    """What reads the text of pages."""
+    """Return the reader of text layers."""
     from docwell.adapters.documents.reader import ChildPdfReader
 
     return ChildPdfReader(
@@ -58,7 +58,7 @@ def pdf_reader(settings: IngestSettings) -> ChildPdfReader:
 
 
 def recogniser_of(settings: IngestSettings, reader: PdfReader) -> RecognisingReader:
-    """What reads also pages that are pictures. Raises `SettingsError` where it is not installed."""
+    """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
     from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 
     check_installed()
@@ -72,13 +72,13 @@ def recogniser_of(settings: IngestSettings, reader: PdfReader) -> RecognisingRea
 
 @cache
 def runtime_settings() -> RuntimeSettings:
-    """What Lambda and the runtime say of themselves."""
+    """Return the facts that Lambda and the runtime give."""
     return RuntimeSettings.read()
 
 
 @cache
 def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
-    """Return the embedder of a model folder, loaded once for each process."""
+    """Return the embedder of a model folder, loaded once in each process."""
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 
     threads = settings.embed_threads or threads_for(runtime_settings().memory_mb)
@@ -87,9 +87,9 @@ def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> On
 
 @contextmanager
 def model_loading(settings: IngestSettings | QuerySettings) -> Iterator[None]:
-    """The pipeline's first model is being loaded meanwhile, and is there at the end. Raises what loading raises.
+    """Load the first pipeline's model beside the block. Leaving the block raises what loading raises.
 
-    Half of loading is done by C++ and OpenSSL, outside Python: 0.24 s of processor time beside other imports.
+    Half of the loading runs outside Python, in C++ and OpenSSL, so other imports lose no time to it.
     """
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(embedder_of, settings, settings.model_dir)

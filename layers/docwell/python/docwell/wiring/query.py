@@ -1,4 +1,4 @@
-"""Build the query use case on real parts. Factories are cached: a warm invocation reuses them."""
+"""Factories of the query use case on real parts, cached for the life of the process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, SettingsError
-from docwell.deadline import Deadline
-from docwell.errors import DocwellError
+from docwell.deadline import in_thread
 from docwell.pipeline import Roles
 from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, runtime_settings
 from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
@@ -19,46 +18,46 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
+    from docwell.query.calibration import Calibration
     from docwell.query.costs import Prices
-    from docwell.query.model_host import CircuitBreaker, InFlight, RetryBudget
+    from docwell.query.model_host import Breaker
     from docwell.query.prompting import PromptChoice
     from docwell.query.query import Query
     from docwell.query.receipts import ReceiptBook
-    from docwell.text.tokens import TokenCalibration
 
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
-# What was learnt since is learnt again by the environments to come: no loss worth a write for each answer.
-SAVE_EVERY = 10
-# A runtime that can stream writes a receipt after its answer was sent, which takes some milliseconds.
+# A runtime that can stream writes a receipt after it has sent the answer, which takes some milliseconds.
 _RECEIPT_LATE_S = 0.2
-# What the first question may wait for what others have learnt.
-_CALIBRATION_S = 1.0
 
 
 @cache
 def query_settings() -> QuerySettings:
-    """The query function's settings. Raises `SettingsError`."""
+    """Return the query function's settings. Raises `SettingsError`."""
     return QuerySettings.read()
 
 
 def prepare_query() -> None:
-    """Before any question, make what each one needs, so far as it asks nobody: SnapStart's snapshot has it.
+    """Make the parts of every question that need no network, so that SnapStart's snapshot holds them.
 
-    Raises nothing: what fails here fails again, and is told, where it is needed.
+    Raises nothing: a part that fails here fails again, and is reported, when a question needs it.
     """
     with suppress(Exception):
         settings = query_settings()
         with model_loading(settings):
-            principals(), receipt_book(), prices(), prompts(), _links(), model(), _guards()
-            # Of each pipeline: which one answers is asked at the first question.
+            principals(), receipt_book(), prices(), prompts(), _links(), model(), _breaker()
+            # All pipelines: only the first question learns which one is active.
             for fingerprint in pipelines(settings):
                 vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
+        _query(next(iter(pipelines(settings))))
 
 
-def query() -> Query:
-    """The query use case on the pipeline that is active now."""
-    return _query(_active(query_settings()))
+async def query() -> Query:
+    """Return the query use case on the pipeline that is active now."""
+    settings = query_settings()
+    if len(pipelines(settings)) == 1:
+        return _query(_active(settings))
+    return _query(await in_thread(_active, settings))  # asks the ledger
 
 
 @cache
@@ -66,32 +65,20 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.conversation import Conversation
     from docwell.query.model_host import GuardedFacts, GuardedModel
     from docwell.query.prompting import load_prompt
-    from docwell.query.query import Query, QueryLimits
+    from docwell.query.query import Query
     from docwell.query.retrieval.retrieval import Retrieval
 
-    settings = query_settings()
-    host, guards = model(), _guards()
+    settings, host, breaker = query_settings(), model(), _breaker()
+    rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     return Query(
-        retrieval=Retrieval(
-            ledger_of(settings, fingerprint),
-            vectors_of(settings, fingerprint),
-        ),
+        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
         embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
-        model=GuardedModel(host, *guards),
-        facts=GuardedFacts(host, guards[0]),
-        conversation=Conversation(
-            GuardedModel(host.writing_at_most(REWRITE_TOKENS), *guards), load_prompt("rewrite")
-        ),
-        calibration=_calibration()[1],
+        model=GuardedModel(host, breaker),
+        facts=GuardedFacts(host, breaker),
+        conversation=Conversation(rewriter, load_prompt("rewrite")),
+        calibration=calibration(),
         links=_links(),
-        limits=QueryLimits(
-            num_ctx=settings.num_ctx,
-            num_predict=settings.num_predict,
-            min_score=settings.min_score,
-            min_relevance=settings.min_relevance,
-            min_support=settings.min_support,
-            deadline_s=settings.deadline_s,
-        ),
+        limits=settings,
     )
 
 
@@ -106,7 +93,7 @@ def _links() -> S3DocumentLinks:
 
 @cache
 def model() -> OllamaModel:
-    """The model host itself, unguarded."""
+    """Return the model host itself, without its breaker."""
     from docwell.adapters.ollama import OllamaModel
 
     settings = query_settings()
@@ -120,44 +107,26 @@ def model() -> OllamaModel:
 
 
 @cache
-def _guards() -> tuple[CircuitBreaker, InFlight, RetryBudget]:
-    """One set for the one host."""
-    from docwell.query.model_host import CircuitBreaker, InFlight, RetryBudget
+def _breaker() -> Breaker:
+    from docwell.query.model_host import Breaker
 
     settings = query_settings()
-    return (
-        CircuitBreaker(settings.breaker_failures, settings.breaker_rest_s),
-        InFlight(settings.max_in_flight),
-        RetryBudget(settings.retry_share),
-    )
+    return Breaker(settings.breaker_failures, settings.breaker_rest_s)
 
 
 @cache
-def _calibration() -> tuple[str | None, TokenCalibration]:
-    """What is known of the tokens of these very weights, and the name under which it is kept; None: it is not."""
-    from docwell.text.tokens import TokenCalibration
+def calibration() -> Calibration:
+    """Return the learnt token ratio of the model."""
+    from docwell.query.calibration import Calibration
+    from docwell.query.model_host import GuardedFacts
 
     settings = query_settings()
-    deadline = Deadline(_CALIBRATION_S)
-    try:
-        digest = deadline.within("facts", 1.0, model().digest)
-        name = f"tokens#{settings.model}@{digest}"
-        state = deadline.within("ledger", 1.0, lambda: state_store(settings).read(name))
-    except DocwellError:  # it is learnt anew: no reason to fail
-        return None, TokenCalibration()
-    return name, TokenCalibration.from_state(state)
-
-
-def save_calibration() -> None:
-    """Keep what was learnt of the model's tokens, now and then, for the environments to come."""
-    name, calibration = _calibration()
-    if name is not None and calibration.observations % SAVE_EVERY == 0:
-        state_store(query_settings()).write(name, calibration.to_state())
+    return Calibration(GuardedFacts(model(), _breaker()), state_store(settings), settings.model)
 
 
 @cache
 def prompts() -> PromptChoice:
-    """The prompts that answer, with their shares. Raises `SettingsError`."""
+    """Return the prompts for answers, with their shares. Raises `SettingsError`."""
     from docwell.query.prompting import PromptChoice
 
     try:
@@ -168,7 +137,7 @@ def prompts() -> PromptChoice:
 
 @cache
 def prices() -> Prices:
-    """The price file. Raises `SettingsError`."""
+    """Return the price file. Raises `SettingsError`."""
     from docwell.query.costs import load_prices
 
     return load_prices(query_settings().prices)
@@ -176,7 +145,7 @@ def prices() -> Prices:
 
 @cache
 def principals() -> DynamoPrincipals:
-    """Who may see what."""
+    """Return the table of callers, their grants and quotas."""
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
 
     return DynamoPrincipals(dynamodb(quick=True), query_settings().principals_table)
@@ -184,7 +153,7 @@ def principals() -> DynamoPrincipals:
 
 @cache
 def receipt_book() -> ReceiptBook:
-    """The answers that are kept, where any are."""
+    """Return the receipts; without a table it keeps none."""
     from docwell.adapters.dynamodb.receipts import DynamoReceipts
     from docwell.query.receipts import ReceiptBook
 
@@ -196,18 +165,18 @@ def receipt_book() -> ReceiptBook:
 
 
 def catalogue() -> DynamoLedger:
-    """The ledger of the active pipeline as the query function reads it."""
+    """Return the ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
     return ledger_of(settings, _active(settings))
 
 
 def index() -> ChromaIndex:
-    """The vectors of the active pipeline, to ask whether their server is there."""
+    """Return the vectors of the active pipeline, for the health check of their server."""
     settings = query_settings()
     return vectors_of(settings, _active(settings))
 
 
 def _active(settings: QuerySettings) -> str:
-    """The fingerprint of the pipeline that answers: the first, until a re-index has switched to the next."""
+    """Return the fingerprint of the pipeline that answers: the first, until a re-index switches to the next."""
     known = tuple(pipelines(settings))
     return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @cache
 def reconcile_settings() -> ReconcileSettings:
-    """The reconcile function's settings. Raises `SettingsError`."""
+    """Return the reconcile function's settings. Raises `SettingsError`."""
     return ReconcileSettings.read()
 
 
 def reconcile() -> tuple[Reconcile, ...]:
-    """The reconcile use case on real parts, once for each pipeline that is in use now."""
+    """Return the use case for each pipeline in use."""
     settings = reconcile_settings()
     known = tuple(pipelines(settings))
     return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
 
 
 def reindex() -> Reindex:
-    """The change from one pipeline to the next."""
+    """Return the use case that changes from one pipeline to the next."""
     from docwell.upkeep.reindex import Reindex
 
     settings = reconcile_settings()
@@ -40,7 +40,7 @@ def reindex() -> Reindex:
 def _reconcile(fingerprint: str) -> Reconcile:
     from docwell.adapters.aws import client
     from docwell.adapters.s3 import S3ObjectStore
-    from docwell.upkeep.reconcile import Reconcile, ReconcileLimits
+    from docwell.upkeep.reconcile import Reconcile
 
     settings = reconcile_settings()
     return Reconcile(
@@ -50,11 +50,5 @@ def _reconcile(fingerprint: str) -> Reconcile:
         index=vectors_of(settings, fingerprint),
         queue=task_queue(settings.queue_url),
         state=state_store(settings),
-        limits=ReconcileLimits(
-            stuck_after_s=settings.stuck_after_s,
-            ocr_stuck_after_s=settings.ocr_stuck_after_s,
-            stop_before_s=settings.stop_before_s,
-            begin_below=settings.begin_below,
-            pause_above=settings.pause_above,
-        ),
+        limits=settings,
     )

@@ -1,38 +1,39 @@
-"""Cached factories of what the functions share: the table and the vector server.
-
-They are told where these are by the settings of the function that asks.
-"""
+"""Factories of the stores that several functions share. The caller's settings say where these are."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, StorageSettings
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoLedger
+    from docwell.adapters.dynamodb.state import DynamoState
     from docwell.adapters.sqs import SqsTaskQueue
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
-    """Small facts of the whole index."""
-    from docwell.adapters.dynamodb.ledger import DynamoState
+    """Return the store of facts about the whole index."""
+    from docwell.adapters.dynamodb.state import DynamoState
 
     return DynamoState(dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
 
 
 @cache
-def dynamodb(*, quick: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-    """The client of every table; `quick` where somebody waits for an answer."""
+def dynamodb(*, quick: bool) -> DynamoDBClient:
+    """Return the client of every table; `quick` has short timeouts, for requests that a user waits for."""
     from docwell.adapters.aws import client
 
-    return client("dynamodb", quick=quick)
+    made: DynamoDBClient = client("dynamodb", quick=quick)
+    return made
 
 
 def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
-    """The ledger of one pipeline."""
+    """Return the ledger of one pipeline."""
     from docwell.adapters.dynamodb.ledger import DynamoLedger
 
     return DynamoLedger(
@@ -42,7 +43,7 @@ def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0
 
 @cache
 def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
-    """The vectors of one pipeline."""
+    """Return the vector index of one pipeline."""
     from docwell.adapters.chroma import ChromaIndex
 
     return ChromaIndex(
@@ -58,7 +59,7 @@ def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
 
 @cache
 def task_queue(url: str) -> SqsTaskQueue:
-    """A queue that ingest reads from."""
+    """Return a queue that ingest reads from."""
     from docwell.adapters.aws import client
     from docwell.adapters.sqs import SqsTaskQueue
 

@@ -1,13 +1,11 @@
-"""The program that opens a PDF: a process of its own that may hang, grow or die at no one else's cost.
+"""The program of the child process: open one PDF with one library and print its pages as JSON.
 
-`docwell.adapters.documents.process` runs this file by its path in a fresh interpreter with an almost empty
-environment,
-one process for one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are pictures). Of
-docwell it imports what lays out the text (`pdf_glyphs`, `pdf_layout`, `ocr_…`) and `pdf_sandbox`: once the
-library is loaded and the document is open, the process gives up all other files, the network, and starting
-programs, and only then parses.
+`process.py` runs this file by its path in a fresh interpreter with an almost empty environment: one process for
+one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are pictures). The process may hang,
+grow or die without harm to its parent. It limits its memory and time, imports the library, opens the document,
+gives up other files, the network and new processes (`sandbox.py`), and only then parses.
 
-In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON object a line for each line in:
+Requests (stdin), one on a line: `info`, or `page 7` (1-based). Answers (stdout), one JSON object on a line:
 
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
@@ -15,9 +13,9 @@ In (stdin), a line each: `info`, or `page 7` (1-based). Out (stdout), one JSON o
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` says that the reader found no text where there may be some. `headings` are lines of the text that are set
-off by their type, with its size in points. `confidence` (0 to 1) is that of recognised text. What stands at the
-head or the foot of a page as it does two pages before, or one, is not in the text. The end of stdin is the end.
+`suspect` means that the reader found no text where there may be some. `headings` are lines of the text that their
+type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out a
+running head or foot: a line that one of the last two pages has at the same place. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -29,19 +27,18 @@ import json
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-# What Python and a library map before the document is read: 34 MiB with PDFium, 90 MiB with pypdf.
-# Over that, `memory_bytes` is the document's own.
+# Python and a library map 34 MiB (PDFium) or 90 MiB (pypdf) before they read the document; `memory_bytes` is the
+# document's allowance on top of this.
 BASE_BYTES = 128 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64
-# A title over this is not one that anybody reads.
-MAX_TITLE = 500
-# What pypdf imports only when a document needs it: too late once the process may open no file.
+MAX_TITLE = 500  # characters
+# Modules that pypdf imports only when a document needs them: too late, as the process can open no file then.
 LATE_MODULES = (
     "pypdf._codecs._codecs",
     "pypdf._codecs.core_font_metrics",
@@ -50,13 +47,13 @@ LATE_MODULES = (
     "pypdf.generic._image_xobject",
     "pypdf.xmp",
 )
-# What pypdf uses where it is installed: no function has it, and text must not depend on what else is there.
+# Modules that pypdf uses where they are installed. No function has them, and the text must not depend on them.
 NOT_FOR_PYPDF = ("PIL", "fontTools", "brotli")
 PDFIUM_CODEC = "utf-16-le"
 LATE_CODECS = ("ascii", "charmap", "cp932", "cp950", "gb18030", "gb2312", "gbk", "latin-1", "utf-16", "utf-16-be")
 
 
-class Refusal(Exception):  # noqa: N818 - the name says what it is
+class DocumentError(Exception):
     """The document cannot be read at all. `reason` is one of `docwell.models.Reason`."""
 
     def __init__(self, reason: str) -> None:
@@ -65,48 +62,32 @@ class Refusal(Exception):  # noqa: N818 - the name says what it is
 
 
 class PageText(NamedTuple):
-    """What one page says. `headings`: lines of the text that are set off by their type, and its size in points."""
+    """The text of one page. `headings` are lines of the text that their type sets off, with its size in points."""
 
     text: str
     label: str | None
     suspect: bool
-    headings: list[tuple[str, float]] = []  # noqa: RUF012 - a tuple's default, and never changed
+    headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None  # of recognised text
 
 
-class Reader(Protocol):
-    """One opened document."""
-
-    def count(self) -> int:
-        """How many pages there are."""
-        ...
-
-    def metadata(self) -> dict[str, str | None]:
-        """Title, author, and when it was created, as the file has it."""
-        ...
-
-    def page(self, index: int) -> PageText:
-        """What is on the page at a 0-based position. Raises whatever the library does."""
-        ...
-
-
 class Pdfium:
-    """PDFium: 20 times as fast as pypdf, and dead where a C++ program meets what it cannot take."""
+    """PDFium: 20 times as fast as pypdf, but some damaged files crash it."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        import ctypes  # noqa: PLC0415 - after the limits are set, as all here
-        import mmap  # noqa: PLC0415
+        import ctypes
+        import mmap
 
-        import pypdfium2  # noqa: PLC0415
+        import pypdfium2
 
         self._raw = pypdfium2.raw
         self._dont_need = mmap.MADV_DONTNEED
-        # Mapped, not opened by PDFium, which has to do without opening files. A private mapping takes no memory
-        # of its own until it is written to, and nothing writes.
-        with open(path, "rb") as file:  # noqa: PTH123 - one import less
+        # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
+        # private mapping takes no memory until it is written to, and nothing writes to it.
+        with open(path, "rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         codecs.lookup(PDFIUM_CODEC)
-        from docwell.adapters.documents import pdf_glyphs, pdf_layout  # noqa: PLC0415 - found by the path that `main` sets
+        from docwell.adapters.documents import pdf_glyphs, pdf_layout
 
         self._glyphs, self._layout = pdf_glyphs, pdf_layout
         self._error = pypdfium2.PdfiumError
@@ -116,33 +97,36 @@ class Pdfium:
             self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
         except pypdfium2.PdfiumError as error:
             locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
-            raise Refusal("encrypted" if locked else "corrupt") from None
+            raise DocumentError("encrypted" if locked else "corrupt") from None
 
-    def count(self) -> int:  # noqa: D102 - the protocol says it
+    def count(self) -> int:
+        """Return the number of pages."""
         return len(self._document)
 
-    def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
+    def metadata(self) -> dict[str, str | None]:
+        """Return title, author and date of creation."""
         names = {"title": "Title", "author": "Author", "created": "CreationDate"}
         return {name: self._document.get_metadata_value(of_pdf) for name, of_pdf in names.items()}
 
-    def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
+    def page(self, index: int) -> PageText:
+        """Return a page's text without the heads and feet that earlier pages have at the same place."""
         for earlier in range(max(0, index - self._layout.PAGES_BACK), index):
             if earlier not in self._edges:
-                # A page that cannot be read has nothing that another one repeats.
+                # An unreadable page has no lines that this page could repeat.
                 with contextlib.suppress(self._error):
                     self._read(earlier)
         return self._read(index)
 
     def _read(self, index: int) -> PageText:
-        self._edges[index] = []  # read once, whatever comes of it
+        self._edges[index] = []  # not read again, even when reading fails
         page = self._document[index]
         try:
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
             box = page.get_bbox()
-            # The whole text has what stands off the page, where no reader sees it. The bounded one has not, but it
-            # also leaves out the glyphs of odd fonts.
+            # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
+            # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
             on_page = (
                 text if len("".join(seen.split())) == len("".join(text.split())) else glyphs.within(text, box)
@@ -152,7 +136,7 @@ class Pdfium:
             suspect = not text.strip() and self._may_have_text(page)
         finally:
             page.close()
-            # What was read of the file need not stay resident: it comes back from the file when it is asked for.
+            # Free the pages of the mapping; the kernel reads them from the file again on demand.
             self._mapped.madvise(self._dont_need)
         label = self._document.get_page_label(index) or None
         if not lines:
@@ -162,58 +146,61 @@ class Pdfium:
         return PageText(laid_out.text, label, suspect, laid_out.headings)
 
     def _edges_before(self, index: int) -> dict[int, list[Any]]:
-        """What stands at the edges of the last pages, by how far back they are."""
+        """Return the lines at the edges of the last pages, by how many pages back they are."""
         return {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
 
     def _may_have_text(self, page: Any) -> bool:
-        """Text objects without text, or nothing at all where a reader gave up. A scan has only images."""
+        """Return whether the page has text objects, or no objects at all. A scan has only images."""
         kinds = {item.type for item in page.get_objects(max_depth=3)}
         return not kinds or self._raw.FPDF_PAGEOBJ_TEXT in kinds
 
 
 class Pypdf:
-    """pypdf: slow and forgiving, with limits of its own on what one stream may grow to."""
+    """pypdf: slow and tolerant, with its own limits on the size of each stream."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        import logging  # noqa: PLC0415 - only this reader needs it
+        import logging
 
         logging.disable()
-        sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: not to be found
-        import pypdf  # noqa: PLC0415 - after the limits are set
+        sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: importing it fails
+        import pypdf
 
         for name in LATE_MODULES:
-            # Where a release of pypdf has no such module it needs none.
+            # Another release of pypdf may not have the module, and then does not need it.
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         for name in (*LATE_CODECS, PDFIUM_CODEC):
             codecs.lookup(name)
-        self._file = open(path, "rb")  # noqa: SIM115, PTH123 - open as long as the document is
+        self._file = open(path, "rb")  # noqa: SIM115 - pypdf reads from it until the process ends
         close_doors()
         try:
             self._reader = pypdf.PdfReader(self._file)
             locked = self._reader.is_encrypted and not self._reader.decrypt("")
         except NotImplementedError:  # a security handler that pypdf does not know
-            raise Refusal("encrypted") from None
+            raise DocumentError("encrypted") from None
         if locked:
-            raise Refusal("encrypted")
+            raise DocumentError("encrypted")
         self._labels: list[str] | None = None
 
-    def count(self) -> int:  # noqa: D102 - the protocol says it
+    def count(self) -> int:
+        """Return the number of pages."""
         return len(self._reader.pages)
 
-    def metadata(self) -> dict[str, str | None]:  # noqa: D102 - the protocol says it
+    def metadata(self) -> dict[str, str | None]:
+        """Return title, author and date of creation."""
         found = self._reader.metadata
         if not found:
             return {}
         return {"title": found.title, "author": found.author, "created": found.creation_date_raw}
 
-    def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
+    def page(self, index: int) -> PageText:
+        """Return a page's text as pypdf extracts it, without headings."""
         return PageText(self._reader.pages[index].extract_text(), self._label(index), suspect=False)
 
     def _label(self, index: int) -> str | None:
         if self._labels is None:
             self._labels = []
-            # Labels are an ornament: a damaged label tree must not cost the text.
+            # A damaged label tree must not cost the text.
             with contextlib.suppress(Exception):
                 if "/PageLabels" in self._reader.root_object:
                     self._labels = list(self._reader.page_labels)
@@ -221,19 +208,20 @@ class Pypdf:
 
 
 class Rapidocr(Pdfium):
-    """Draws a page with PDFium and recognises the text on the picture, in a process that has both."""
+    """RapidOCR: draws a page with PDFium and recognises the text on the picture."""
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        from docwell.adapters.documents import ocr_engine, ocr_layout  # noqa: PLC0415 - found by the path that `main` sets
+        from docwell.adapters.documents import ocr_engine, ocr_layout
 
         self._engine, self._ocr = ocr_engine.Engine(), ocr_layout
         self._longest = ocr_engine.LONGEST_SIDE
-        # Its threads are there by now.
+        # The engine has started its threads: forbid new ones.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         super().__init__(path, close_doors)
 
-    def page(self, index: int) -> PageText:  # noqa: D102 - the protocol says it
+    def page(self, index: int) -> PageText:
+        """Return the text that is recognised on the picture of a page."""
         page = self._document[index]
         try:
             scale = self._longest / max(*page.get_size(), 1.0)
@@ -242,23 +230,21 @@ class Rapidocr(Pdfium):
             page.close()
             self._mapped.madvise(self._dont_need)
         label = self._document.get_page_label(index) or None
-        # Nothing is taken for a running head: the pages before may be no pictures.
+        # Keep running heads: the pages before may not be pictures.
+        confidence = self._ocr.confidence(boxes)
         found = self._layout.lay_out(self._ocr.lines(boxes, height, scale), 0.0, height / scale, {})
-        return PageText(found.text, label, False, found.headings, self._ocr.confidence(boxes))  # noqa: FBT003
+        return PageText(found.text, label, suspect=False, headings=found.headings, confidence=confidence)
 
 
-READERS: dict[str, Callable[[str, Callable[[], object]], Reader]] = {
-    "pdfium": Pdfium,
-    "pypdf": Pypdf,
-    "rapidocr": Rapidocr,
-}
+Reader = Pdfium | Pypdf
+READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf, "rapidocr": Rapidocr}
 
 
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
-    """Bound what this process can take. Nothing that parses has been imported yet.
+    """Limit this process's memory, time, files and processes, before it imports a library.
 
-    A recogniser's libraries map far more than they use, so of its memory what it may write to is counted; and it
-    starts threads first.
+    A recogniser's libraries map far more memory than they use, so only its writable memory counts; and it starts
+    threads, which are forbidden later.
     """
     _leave_network()
     limits = {
@@ -271,7 +257,7 @@ def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
     if not recognises:
         limits[resource.RLIMIT_NPROC] = 0
     for kind, value in limits.items():
-        # A hard limit that is lower already stands; macOS refuses some kinds.
+        # A hard limit may already be lower; macOS rejects some kinds.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (value, value))
     with contextlib.suppress(OSError):
@@ -279,7 +265,7 @@ def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
 
 
 def _leave_network() -> None:
-    """No network where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
+    """Enter an empty network namespace where Python (3.12) and the kernel allow it; Lambda's kernel does not."""
     if sys.version_info >= (3, 12) and sys.platform == "linux":
         for flags in (os.CLONE_NEWNET, os.CLONE_NEWUSER | os.CLONE_NEWNET):
             with contextlib.suppress(OSError):
@@ -288,7 +274,7 @@ def _leave_network() -> None:
 
 
 def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str, Any]:
-    """The answer to one line. Raises `MemoryError`, and what a reader that cannot count its pages raises."""
+    """Return the answer to one request. Raises `MemoryError`, and any error of counting the pages."""
     pages = reader.count()
     if request == ["info"]:
         return {"kind": "info", "pages": pages, **_metadata(reader)}
@@ -299,9 +285,9 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
         page = reader.page(number - 1)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - on damaged input these libraries raise anything
+    except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         return {"kind": "failed", "pages": pages}
-    # One character more than allowed is enough for the parent to see that there is too much.
+    # One character over the limit shows the parent that there is too much text.
     text, label = page.text[: max_characters + 1], page.label and page.label[:100]
     found = {"text": text, "label": label, "suspect": page.suspect, "headings": page.headings}
     return {"kind": "page", "pages": pages, **found, "confidence": page.confidence}
@@ -322,7 +308,7 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         out.write(json.dumps(message).encode("ascii") + b"\n")
         out.flush()
 
-    from docwell.adapters.documents.sandbox import close_doors  # noqa: PLC0415 - found by the path that `main` sets
+    from docwell.adapters.documents.sandbox import close_doors
 
     try:
         reader = READERS[settings["reader"]](settings["path"], close_doors)
@@ -332,25 +318,25 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         return
     except MemoryError:
         send({"kind": "refused", "reason": "too_much_memory"})
-    except Refusal as refusal:
-        send({"kind": "refused", "reason": refusal.reason})
-    except Exception:  # noqa: BLE001 - on damaged input these libraries raise anything
+    except DocumentError as error:
+        send({"kind": "refused", "reason": error.reason})
+    except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         send({"kind": "refused", "reason": "corrupt"})
 
 
 def main() -> None:
-    """Run with one argument: the settings that `docwell.adapters.documents.process` makes, as a JSON object."""
+    """Serve with the settings that `process.py` passes as the one argument, a JSON object."""
     settings = json.loads(sys.argv[1])
-    # The document is mapped, which counts as address space and takes no memory.
-    memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])  # noqa: PTH202
+    # The mapped document counts as address space but takes no memory.
+    memory_bytes = settings["memory_bytes"] + os.path.getsize(settings["path"])
     confine(memory_bytes, settings["cpu_s"], recognises=settings["reader"] == "rapidocr")
     sys.path[:] = settings["sys_path"]
-    # A library that prints must not be able to spoil an answer.
+    # Redirect stdout to stderr: a library that prints must not corrupt an answer.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(out, settings)
     out.flush()
-    # Libraries' clean-up at exit can crash on a damaged document; all has been said.
+    # Skip the libraries' clean-up, which can crash on a damaged document.
     os._exit(0)
 
 

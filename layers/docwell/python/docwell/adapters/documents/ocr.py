@@ -1,8 +1,8 @@
-"""Pages that are pictures: their text is recognised where the file has none.
+"""The PDF reader that also recognises the text of pages without a text layer.
 
-The page is drawn and recognised in a child process with the limits and the closed doors of one that reads text
-(`pdf_child.py`); what it says is text that is not trusted, as all that comes out of a document. A page that takes
-too long or too much costs its own text and no more: the next one gets a fresh child.
+A child process draws and recognises the page, with the limits and the system call filter of the child that reads
+text (`child.py`). A page that takes too long or too much memory loses only its own text: the next page gets a
+fresh child.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
-from docwell.adapters.documents.process import CHILD, Child, ChildLimits, Lost
+from docwell.adapters.documents.process import CHILD, Child, ChildError, ChildLimits
 from docwell.adapters.documents.reader import headings_of, one_line
 from docwell.adapters.documents.text_quality import tidy
 from docwell.config import SettingsError
@@ -25,16 +25,16 @@ from docwell.pipeline import RAPIDOCR_VERSION
 from docwell.ports import PdfReader
 
 RAPIDOCR = "rapidocr"
-# To start and to load the models: 2 s alone, 10 s beside other work.
+# The time to start and to load the models: 2 s alone, 10 s beside other work.
 START_S = 60.0
-# Processor time is counted for all threads of a child, and wall time is what a page is given.
+# A child's limit of processor time counts all its threads; a page's limit is wall time.
 PROCESSORS = 4
-# What a document does to PDFium, and not what this machine lacks.
+# Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
 
 
 def check_installed() -> None:
-    """Raises `SettingsError` where the recogniser is not installed, or is not the one of the fingerprint."""
+    """Raise `SettingsError` unless the recogniser is installed in the version of the fingerprint."""
     try:
         found = version(RAPIDOCR)
     except PackageNotFoundError:
@@ -47,38 +47,31 @@ def check_installed() -> None:
         )
 
 
+@dataclass(frozen=True)
 class RecognisingReader:
-    """A `docwell.ports.PdfReader`: the pages of another one, and of those without text what they show.
+    """`docwell.ports.PdfReader`: the pages of another reader, with recognised text where they have none.
 
-    A recognised page has a `confidence`. One that could not be recognised, in `page_timeout_s` seconds and
-    `memory_bytes`, is not `readable`. `child` is another program for tests.
+    A recognised page has a `confidence`. A page that takes more than `page_timeout_s` or `memory_bytes` is not
+    `readable`. Tests replace the program `child`.
     """
 
-    def __init__(
-        self,
-        reader: PdfReader,
-        *,
-        page_timeout_s: float,
-        memory_bytes: int,
-        max_page_characters: int,
-        child: Path = CHILD,
-    ) -> None:
-        self.reader = reader
-        self.page_timeout_s = page_timeout_s
-        self.memory_bytes = memory_bytes
-        self.max_page_characters = max_page_characters
-        self.child = child
+    reader: PdfReader
+    _: KW_ONLY
+    page_timeout_s: float
+    memory_bytes: int
+    max_page_characters: int
+    child: Path = CHILD
 
     def inspect(self, path: Path) -> PdfInfo:
-        """As the other reader's."""
+        """Return the other reader's answer."""
         return self.reader.inspect(path)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Pages `first` to `last` (both included, 1-based) in order. Close it when done.
+        """Yield pages `first` to `last` (both included, 1-based) in order. Close the iterator when done.
 
         Raises:
             Refused: as the other reader.
-            Unavailable: the recogniser does not start on this machine.
+            Unavailable: the recogniser does not start.
         """
         pages_of = self.reader.pages(path, first, last)
         with closing(pages_of) as pages, _Recogniser(self, path, last - first + 1) as recogniser:
@@ -87,7 +80,7 @@ class RecognisingReader:
 
 
 class _Recogniser:
-    """The child for one document, started for the first page that needs it."""
+    """The recogniser's child for one document, started for the first page that needs it."""
 
     def __init__(self, limits: RecognisingReader, path: Path, pages: int) -> None:
         self._limits = limits
@@ -107,11 +100,11 @@ class _Recogniser:
         self._close()
 
     def read(self, page: Page) -> Page:
-        """The page with what it shows; not readable where that cannot be told."""
+        """Return the page with its recognised text; not `readable` where recognition fails."""
         try:
             child = self._child or self._started()
             answer = child.ask(f"page {page.number}", time.monotonic() + self._limits.page_timeout_s)
-        except Lost:
+        except ChildError:
             self._close()
             return replace(page, text="", readable=False)
         if answer["kind"] == "failed" or len(answer["text"]) > self._limits.max_page_characters:
@@ -125,11 +118,11 @@ class _Recogniser:
         self._child = Child(self._path, RAPIDOCR, self._of_child)
         try:
             self._child.ask("info", time.monotonic() + START_S)
-        except Lost as lost:
-            if lost.reason in _OF_THE_DOCUMENT:
+        except ChildError as error:
+            if error.reason in _OF_THE_DOCUMENT:
                 raise
             self._close()
-            raise Unavailable("ocr", f"the recogniser does not start ({lost.reason})") from None
+            raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None
         return self._child
 
     def _close(self) -> None:

@@ -1,7 +1,7 @@
-"""The recogniser of printed text on the picture of a page: RapidOCR (PaddleOCR's models on onnxruntime).
+"""Recognise printed text on the picture of a page with RapidOCR (PaddleOCR's models on onnxruntime).
 
-`pdf_child.py` runs it, in a process of its own. All that it needs is loaded when it is made, since soon after that
-the process can open no file and start no thread.
+Part of the child's program. The constructor loads everything, since the process can soon open no file and start no
+thread.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# In pixels. RapidOCR makes a larger picture smaller; 171 dots an inch for a page of A4.
+# In pixels: 171 dots an inch for a page of A4. RapidOCR shrinks larger pictures.
 LONGEST_SIDE = 2000
-# More threads gain little: 2 take 0.6 of the time of one.
+# Two threads take 0.6 of the time of one; more gain little.
 THREADS = 2
-# Text that stands on its head was recognised with 0.60 to 0.74, a good scan with 0.95 and more: below this the
-# page is tried the other way round.
+# A page with less confidence is also tried upside down. Upside-down text got 0.60 to 0.74, a good scan over 0.95.
 DOUBT = 0.8
-# A picture whose lightest and darkest points differ by less (of 255) is blank.
+# A picture is blank when its lightest and darkest points differ by less (of 255).
 CONTRAST = 32
 
 
@@ -30,9 +29,9 @@ class Engine:
     """Reads pictures: (height, width, 3) uint8 arrays."""
 
     def __init__(self) -> None:
-        import cv2  # noqa: PLC0415 - after the limits are set, as all here
-        import numpy as np  # noqa: PLC0415
-        from rapidocr import RapidOCR  # noqa: PLC0415
+        import cv2
+        import numpy as np
+        from rapidocr import RapidOCR
 
         cv2.setNumThreads(1)
         options = {
@@ -40,22 +39,22 @@ class Engine:
             "Global.max_side_len": LONGEST_SIDE,
             "EngineConfig.onnxruntime.intra_op_num_threads": min(THREADS, os.cpu_count() or 1),
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            # One by one: lines of a batch are padded to the longest, which takes twice the time.
+            # Batches take twice the time: all lines of a batch are padded to the longest.
             "Rec.rec_batch_num": 1,
         }
         self._engine = RapidOCR(params=options)
         self._turned, self._contrast = np.rot90, np.ptp
         self._in_one_piece = np.ascontiguousarray
-        # Models are loaded at their first use.
+        # RapidOCR loads its models at their first use.
         blank = np.full((64, 256, 3), 255, np.uint8)
         self._engine(blank, use_det=True, use_cls=False, use_rec=False)
         self._engine(blank, use_det=False, use_cls=False, use_rec=True)
 
     def read(self, picture: NDArray[np.uint8]) -> tuple[list[Box], int]:
-        """The lines on it, and the height in pixels of the picture that they are on: it may have been turned.
+        """Return the lines on the picture, turned upright if need be, and the height of that picture in pixels.
 
-        A page that lies on its side or stands on its head is turned, and the way round that is recognised best is
-        taken; the recogniser's own guess at that, line by line, was wrong for a tenth of good lines.
+        A page on its side or upside down is read both ways, and the more confident reading wins. RapidOCR's own
+        guess, made line by line, was wrong for a tenth of good lines.
         """
         if self._contrast(picture) < CONTRAST:
             return [], picture.shape[0]

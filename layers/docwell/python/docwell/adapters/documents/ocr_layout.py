@@ -1,7 +1,7 @@
-"""From recognised lines with their places on the picture of a page to lines in reading order.
+"""Put the recognised lines of a page's picture into reading order.
 
-`pdf_child.py` runs it beside the recogniser; it imports nothing else. Places of a picture are in pixels, y growing
-downward; a `Line` is in points, y growing upward, as `pdf_layout` reads it.
+Part of the child's program. Places on the picture are in pixels, y growing downward; a `Line` is in points, y
+growing upward, as in `pdf_layout`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 from docwell.adapters.documents.pdf_layout import Line
 
-# A box is as high as its letters reach: of equal type "ace" is lower than "fig". Within this ratio sizes are one.
+# Boxes whose heights are within this ratio have one type size: in equal type, "ace" is lower than "fig".
 SAME_SIZE = 1.35
-# Of a box's height, what is type size and what hangs below the baseline.
+# The shares of a box's height that are the type size and the part below the baseline.
 SIZE_SHARE, BELOW_SHARE = 0.8, 0.2
-# A gutter between columns of text has this many lines on either side, half of them at least so many times as wide
-# as they are high; cells of a table are narrower, and a table is read row by row.
+# A gutter between columns has at least this many lines on either side, whose median width is over so many times
+# the usual height. Cells of a table are narrower, and a table is read row by row.
 COLUMN_LINES, COLUMN_WIDTH = 4, 8.0
-# A gutter is this many times as wide as the lines are high.
+# The least width of a gutter, in heights of a line.
 GUTTER = 0.5
-# Over so many lines, no columns are looked for: it takes time by their square.
+# Columns are not searched on a page with more lines: the time grows with their square.
 MAX_LINES = 500
 
 
@@ -38,24 +38,24 @@ class Box(NamedTuple):
 
     @property
     def height(self) -> float:
-        """In pixels."""
+        """The height in pixels."""
         return self.bottom - self.top
 
 
 def confidence(boxes: Sequence[Box]) -> float | None:
-    """That of a page: the lines' mean, by their characters. None for a page on which nothing was recognised."""
+    """Return the confidence of a page: its lines' mean, weighted by characters. None for a page without lines."""
     characters = sum(len(box.text) for box in boxes)
     return sum(len(box.text) * box.confidence for box in boxes) / characters if characters else None
 
 
 def stand_upright(boxes: Sequence[Box]) -> bool:
-    """Whether most of the lines run up or down the picture: then the page lies on its side."""
+    """Return whether most lines run up or down the picture, so that the page is on its side."""
     tall = sum(len(box.text) for box in boxes if box.height > box.right - box.left)
     return 2 * tall > sum(len(box.text) for box in boxes)
 
 
 def lines(boxes: Sequence[Box], height: float, scale: float) -> list[Line]:
-    """The lines in reading order, of a picture that is `height` pixels high and has `scale` pixels to a point."""
+    """Return the lines in reading order; the picture is `height` pixels high and has `scale` pixels to a point."""
     if not boxes:
         return []
     usual = median(box.height for box in boxes)
@@ -69,10 +69,10 @@ def _line(box: Box, usual: float, height: float, scale: float) -> Line:
 
 
 def in_order(boxes: Sequence[Box]) -> list[Box]:
-    """Column by column where a gutter parts them, else from top to bottom; those side by side from the left.
+    """Return the boxes column by column where there is a gutter, else from top to bottom and left to right.
 
-    The recursive X-Y cut (Nagy and Seth, 1984): where no gutter goes through, the page is cut at its widest
-    horizontal gap, and either part is looked at again.
+    The recursive X-Y cut (Nagy and Seth, 1984): a page without a gutter is cut at its widest horizontal gap, and
+    each part is ordered the same way.
     """
     usual = median(box.height for box in boxes) if boxes else 0.0
     return _cut(list(boxes), usual) if len(boxes) <= MAX_LINES else _by_rows(boxes)
@@ -91,7 +91,7 @@ def _cut(boxes: list[Box], usual: float) -> list[Box]:
 def _at_gap(
     boxes: list[Box], ends: Callable[[Box], tuple[float, float]], fits: Callable[[list[Box], list[Box]], bool]
 ) -> tuple[list[Box], list[Box]] | None:
-    """The boxes on both sides of the widest gap that fits, along the axis that `ends` reads."""
+    """Return the boxes on both sides of the widest gap that fits, along the axis of `ends`."""
     ordered = sorted(boxes, key=ends)
     gaps: list[tuple[float, int]] = []
     reached = ends(ordered[0])[1]
@@ -115,7 +115,7 @@ def _are_columns(left: list[Box], right: list[Box], usual: float) -> bool:
 
 
 def _by_rows(boxes: Sequence[Box]) -> list[Box]:
-    """From top to bottom; boxes whose middles are within half a line of each other are one row, from the left."""
+    """Return the boxes row by row; boxes whose middles are within half a line of each other are one row."""
     ordered = sorted(boxes, key=lambda box: box.top + box.bottom)
     rows: list[list[Box]] = [ordered[:1]]
     for above, box in pairwise(ordered):

@@ -1,7 +1,7 @@
-"""The lines of a PDFium text page with their places, and accents put onto their letters.
+"""Read the lines of a PDFium text page with their places, and put accents onto their letters.
 
-`pdf_child.py` runs it: it imports only what is loaded by then. PDFium is asked of the first and the last character
-of each line alone, as a call costs a microsecond.
+Part of the child's program. A call of PDFium costs a microsecond, so only the first and the last character of each
+line are located.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from typing import Any
 
 from docwell.adapters.documents.pdf_layout import HYPHENS, Line
 
-# A page of more lines is no page that anyone reads, and would take seconds.
+# A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
-# FPDFText_GetFontInfo gives no more of a font's name than this.
-NAME_BYTES = 128
-# An accent stands on a letter that it shares this much of its width with.
+NAME_BYTES = 128  # of a font's name
+# An accent belongs to a letter that covers this share of its width.
 SHARED = 0.5
-# A blank before an accent stands for none on the page where the letter begins this near to the one before it, as a
-# share of the type size.
+# A blank before an accent is false when the letter begins within this distance of the one before it, as a share of
+# the type size.
 TOUCHES = 0.15
 
 _LINE = re.compile(rf"[^\r\n{''.join(HYPHENS)}]+[{''.join(HYPHENS)}]?")
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
-# Accents that stand alone, as TeX's fonts have them, and the marks that combine with a letter.
+# Accents that TeX's fonts draw as separate characters, and the marks that combine with a letter.
 _ACCENTS = dict(
     zip(
         "\u00b4\u00a8\u02c6\u02dc\u00af\u02d8\u02d9\u02da\u00b8\u02c7\u02dd\u02cb`^~",
@@ -39,7 +38,7 @@ _ACCENT = re.compile(f"[{re.escape(''.join(_ACCENTS))}]")
 
 
 class Glyphs:
-    """The characters of one text page as PDFium places them, `rotation` being the page's: 0, 90, 180 or 270."""
+    """The characters of one text page. `rotation` is the page's, in degrees: 0, 90, 180 or 270."""
 
     def __init__(self, raw: Any, text_page: Any, rotation: int) -> None:
         self._raw = raw
@@ -53,7 +52,7 @@ class Glyphs:
         self._flags = ctypes.c_int()
 
     def within(self, text: str, box: tuple[float, float, float, float]) -> str:
-        """The page's whole text with blanks for what stands outside its `box` (left, bottom, right, top)."""
+        """Return the page's whole text with blanks for characters outside its `box` (left, bottom, right, top)."""
         units = _Units(text)
         return "".join(
             letter if letter.isspace() or self._is_within(self._index(units.before(at)), box) else " "
@@ -61,7 +60,7 @@ class Glyphs:
         )
 
     def lines(self, text: str) -> list[Line]:
-        """The lines of the page's whole text, in PDFium's order. None are given for a page of too many."""
+        """Return the lines of the page's whole text, in PDFium's order; none if there are over `MAX_LINES`."""
         found: list[Line] = []
         units = _Units(text)
         for match in _LINE.finditer(text):
@@ -77,7 +76,7 @@ class Glyphs:
         return found
 
     def height(self, box: tuple[float, float, float, float]) -> tuple[float, float]:
-        """The lower and the upper end of the page, `box` being its (left, bottom, right, top)."""
+        """Return the lower and the upper end of a page with this `box` (left, bottom, right, top)."""
         left, bottom, right, top = box
         ends = self._turned(left, bottom)[1], self._turned(right, top)[1]
         return min(ends), max(ends)
@@ -89,7 +88,7 @@ class Glyphs:
         return left - 1 <= self._numbers[0].value <= right and bottom - 1 <= self._numbers[1].value <= top
 
     def _turned(self, x: float, y: float) -> tuple[float, float]:
-        """A place on the page as its reader sees it, but for a constant."""
+        """Return a place in the rotated page's coordinates, up to a constant."""
         return {90: (y, -x), 180: (-x, -y), 270: (-y, x)}.get(self._rotation, (x, y))
 
     def _index(self, position: int) -> int:
@@ -110,14 +109,14 @@ class Glyphs:
         return self._turned(self._numbers[0].value, self._numbers[1].value)
 
     def _extent(self, index: int) -> tuple[float, float]:
-        """The left and the right end of a character."""
+        """Return the left and the right end of a character."""
         self._raw.FPDFText_GetCharBox(self._page, index, *self._references)
         left, right, bottom, top = (number.value for number in self._numbers)
         ends = self._turned(left, bottom)[0], self._turned(right, top)[0]
         return min(ends), max(ends)
 
     def _size(self, index: int) -> float:
-        """The type size in points: that of the font, scaled as the text is."""
+        """Return the type size in points: the font's, scaled by the text matrix."""
         self._raw.FPDFText_GetMatrix(self._page, index, self._matrix_reference)
         size = self._raw.FPDFText_GetFontSize(self._page, index)
         return abs(float(size) * math.hypot(self._matrix.c, self._matrix.d))
@@ -127,7 +126,7 @@ class Glyphs:
         return _BOLD.search(self._name.value) is not None
 
     def _accented(self, piece: str, start: int, units: _Units) -> str:
-        """A line's text, with each accent that stands over a letter behind it."""
+        """Return a line's text with each separate accent moved behind its letter, as a combining mark."""
         if not _ACCENT.search(piece):
             return piece
         letters = list(piece)
@@ -137,7 +136,7 @@ class Glyphs:
         return "".join(letters)
 
     def _place(self, letters: list[str], piece: str, at: int, index: Callable[[int], int]) -> None:
-        """Move the accent at `at` onto its letter in `letters`, and take away the blanks that are none."""
+        """Move the accent at `at` onto its letter in `letters`, and remove false blanks around it."""
         accent = self._extent(index(at))
         for place in _beside(piece, at):
             own = self._extent(index(place))
@@ -157,7 +156,7 @@ class Glyphs:
 
 
 def _beside(piece: str, at: int) -> Iterator[int]:
-    """Where the letters are that an accent may belong to: the next one, then the one before."""
+    """Yield the places of the letters that an accent may belong to: the next one, then the one before."""
     for step in (1, -1):
         place = at + step
         if 0 <= place < len(piece) and piece[place] == " ":
@@ -167,11 +166,11 @@ def _beside(piece: str, at: int) -> Iterator[int]:
 
 
 class _Units:
-    """Positions in a text as PDFium counts them: in units of UTF-16."""
+    """Positions in a text as PDFium counts them: in UTF-16 code units."""
 
     def __init__(self, text: str) -> None:
         self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
 
     def before(self, position: int) -> int:
-        """How many units stand before a character."""
+        """Return the number of units before a character."""
         return position + bisect_left(self._wide, position)

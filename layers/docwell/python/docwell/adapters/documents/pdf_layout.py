@@ -1,7 +1,6 @@
-"""What the places and sizes of a page's lines say: which belong to one row, to one paragraph, or to every page.
+"""Join a page's lines to rows and paragraphs by their places and sizes, and find headings and running heads.
 
-`pdf_child.py` runs it beside PDFium, after the document is open: it imports only what is loaded by then. Lengths
-are in points; x grows to the right and y upward, as the reader of the page sees it.
+Part of the child's program. Lengths are in points; x grows to the right and y upward, as on the displayed page.
 """
 
 from __future__ import annotations
@@ -11,40 +10,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-# PDFium's mark for a hyphen that it took from a line's end; the word goes on in the next line.
+# PDFium's marks for a hyphen that it removed at a line's end; the word goes on in the next line.
 HYPHENS = ("\x02", "\ufffe")
-# All below are shares of the type size. A superscript is raised by a third, a numerator by two thirds.
+# Shares of the type size. A superscript is raised by a third, a numerator by two thirds.
 RAISED = 0.5
 OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
 WORD_GAP = 0.15
 # A gap between lines over this share of the page's usual one begins a paragraph.
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
-# Lines further apart than this are no neighbours.
+# Lines further apart than this are not neighbours.
 NEIGHBOURS = 3.0
-# A paragraph's first line is set in by this much, at least and at most.
+# The least and the most indentation of a paragraph's first line.
 INDENT = (0.8, 4.0)
-# Running heads stand in this share of the page's height at either edge, its margin, and at the same height on each
-# page; of them, this many lines at most.
+# Running heads are in the margin (this share of the page's height at either edge), at the same height (in points)
+# on each page, and have at most this many lines.
 EDGE_SHARE, SAME_HEIGHT, EDGE_LINES = 0.08, 3.0, 4
-# What sets them apart from the text: so many times the type size, where lines are 1.2 times it apart.
+# The gap between a running head and the text, in type sizes; lines of text are 1.2 apart.
 APART = 1.6
 LARGER = 1.08
-# Left and right pages have running heads of their own.
+# Left and right pages have different running heads.
 PAGES_BACK = 2
 HEADING_CHARACTERS = 150
 HEADINGS = 40
 BOLD_RANKS = 0.2
 
-# A line that ends so is a row of a table: a gap beside one begins no paragraph unless it is twice as wide.
+# The end of a row of a table: beside one, only a gap twice as wide begins a paragraph.
 _ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
 ROW_GAP = 2.0
 _NUMBER = re.compile(r"\d+")
 
 
 class Line(NamedTuple):
-    """One line: its text, the origin of its first character, its right end, and of its largest type the rest.
+    """One line, which is not `level` when it runs up or down the page.
 
-    A line that runs up or down the page is not `level`.
+    `left` is the origin of its first character; `baseline`, `size` and `bold` are those of its largest type.
     """
 
     text: str
@@ -57,7 +56,7 @@ class Line(NamedTuple):
 
 
 class LaidOut(NamedTuple):
-    """A page as text. `headings` with their type size in points, `edges` for the pages that follow."""
+    """A page as text, its headings with their type size in points, and its edges for the pages that follow."""
 
     text: str
     headings: list[tuple[str, float]]
@@ -65,7 +64,7 @@ class LaidOut(NamedTuple):
 
 
 def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int, Sequence[Line]]) -> LaidOut:
-    """The text of a page that reaches from `low` to `high`, without what pages before have said at the same place.
+    """Return the text of a page that extends from `low` to `high`, without running heads and feet.
 
     `earlier` has the edges of earlier pages by how many pages back they are.
     """
@@ -78,7 +77,7 @@ def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int
 
 
 def edges(lines: Iterable[Line], low: float, high: float) -> list[Line]:
-    """The outermost lines at the foot and the head of a page from `low` to `high`, where a gap sets them apart."""
+    """Return the outermost lines at the foot and the head of a page that a gap separates from the text."""
     zone = EDGE_SHARE * (high - low)
     ordered = sorted((line for line in lines if line.level), key=lambda line: line.baseline)
     foot = [line for line in _set_apart(ordered[: EDGE_LINES + 1]) if line.baseline < low + zone]
@@ -87,7 +86,7 @@ def edges(lines: Iterable[Line], low: float, high: float) -> list[Line]:
 
 
 def _set_apart(lines: Sequence[Line]) -> list[Line]:
-    """Those of the lines, the outermost first, that stand before the last gap between them."""
+    """Return the lines, ordered from the outermost, before the last wide gap between them."""
     last = 0
     for number, (line, following) in enumerate(pairwise(lines), 1):
         if abs(line.baseline - following.baseline) > APART * max(line.size, following.size):
@@ -96,9 +95,9 @@ def _set_apart(lines: Sequence[Line]) -> list[Line]:
 
 
 def running(own: Sequence[Line], earlier: Mapping[int, Sequence[Line]], size: float) -> set[Line]:
-    """Of a page's edges, those that an earlier page has at the same height, but for what is set as headings are.
+    """Return the lines of a page's edges that repeat a line of an earlier page at the same height.
 
-    The words are the same, and the numbers are the same or have grown with the page.
+    The words are equal, and the numbers are equal or grow with the page. A line in heading type is kept.
     """
     return {
         line
@@ -120,7 +119,7 @@ def _repeats(text: str, other: str, pages: int) -> bool:
 
 
 def rows(lines: Iterable[Line]) -> list[Line]:
-    """Lines that stand beside each other as one: a superscript goes with what it is raised from."""
+    """Join lines that are beside each other; a superscript joins the line that it is raised from."""
     found: list[Line] = []
     for line in lines:
         if found and _same_row(found[-1], line):
@@ -149,7 +148,7 @@ def _joined(left: Line, right: Line) -> Line:
 
 
 def text_size(lines: Iterable[Line]) -> float:
-    """The type size that most of a page's characters have; 0 for a page without any."""
+    """Return the type size of most of a page's characters; 0 for a page without any."""
     counts: dict[float, int] = {}
     for line in lines:
         size = round(line.size, 1)
@@ -158,12 +157,12 @@ def text_size(lines: Iterable[Line]) -> float:
 
 
 def _is_set_off(line: Line, size: float) -> bool:
-    """Whether a line is in larger type than the page's own `size`, or in bold type that is not smaller."""
+    """Return whether a line is in larger type than the page's `size`, or in bold type that is not smaller."""
     return line.size > LARGER * size or (line.bold and line.size > size / LARGER)
 
 
 def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
-    """The lines that are set as headings are, `size` being that of the page's text, with their own sizes."""
+    """Return the lines in heading type, with their sizes; `size` is that of the page's text."""
     found: list[tuple[str, float]] = []
     for line in lines:
         text = line.text.strip()
@@ -172,13 +171,13 @@ def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
             and len(text) <= HEADING_CHARACTERS
             and any(character.isalpha() for character in text)
         ):
-            # Of equal size, bold type ranks higher.
+            # At equal size, bold type ranks higher.
             found.append((text, round(line.size + (BOLD_RANKS if line.bold else 0.0), 1)))
     return found[:HEADINGS]
 
 
 def paragraphs(lines: Sequence[Line]) -> str:
-    """The lines as text, with a blank line before each that begins a paragraph."""
+    """Return the lines as text, with a blank line before each paragraph."""
     gaps = [
         (above.baseline - below.baseline) / max(below.size, above.size, 0.1)
         for above, below in pairwise(lines)
@@ -191,7 +190,7 @@ def paragraphs(lines: Sequence[Line]) -> str:
             above = lines[number - 1]
             if above.text.endswith(HYPHENS):
                 if above.baseline - line.baseline > NEIGHBOURS * above.size:
-                    # The word goes on elsewhere: a figure or the page's foot stands between.
+                    # A figure or the page's foot separates the halves of the word.
                     pieces[-1] = f"{above.text[:-1]}-"
                     pieces.append("\n\n")
             else:
@@ -212,7 +211,7 @@ def _begins(lines: Sequence[Line], number: int, usual: float) -> bool:
 
 
 def _is_indented(lines: Sequence[Line], number: int) -> bool:
-    """Whether a line begins further in than both its neighbours do."""
+    """Return whether a line begins further to the right than both its neighbours."""
     line, low, high = lines[number], INDENT[0], INDENT[1]
     if number + 1 == len(lines):
         return False

@@ -1,8 +1,7 @@
-"""A child process that reads one PDF, as its parent sees it: asked a line, answers a line, and may die.
+"""The parent's side of a child process that reads one PDF: start it, ask it a line, read its line, reap it.
 
-Nothing that the child says is trusted: an answer is one JSON object in one line of bounded length, or the child
-counts as crashed. How a death is read (`_cause_of_death`) is a best guess: an allocation that fails ends PDFium
-with SIGABRT. What runs in it is `pdf_child.py`.
+The parent trusts nothing that the child says: an answer is one JSON object on one line of bounded length, else the
+child counts as crashed. The child runs `child.py`.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from docwell.models import Reason
 
 CHILD = Path(__file__).with_name("child.py")
-# Where `import docwell` finds the package, in whatever way this process found it.
+# The folder from which the child imports docwell.
 PACKAGE_ROOT = Path(__file__).parents[3]
-# JSON spells one character with at most 12 bytes (an escaped surrogate pair); headings and keys are the rest.
+# JSON takes at most 12 bytes for a character (an escaped surrogate pair); headings and keys take the rest.
 BYTES_PER_CHARACTER = 12
 LINE_OVERHEAD = 131_072
-# Over this share of its memory limit, a child that died of a signal is taken to have died of it.
+# A child that failed with a peak over this share of its memory limit counts as out of memory.
 NEAR_LIMIT = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What one child may take: bytes besides the file's own, seconds of processor time, characters of a page."""
+    """The limits of one child: bytes besides the file's, seconds of processor time, characters of a page."""
 
     memory_bytes: int
     cpu_s: float
@@ -43,8 +42,8 @@ class ChildLimits:
     program: Path = CHILD
 
 
-class Lost(Exception):  # noqa: N818 - a signal between two adapters
-    """A child is of no more use: `reason` says why."""
+class ChildError(Exception):
+    """The child can no longer be used; `reason` says why."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -52,7 +51,7 @@ class Lost(Exception):  # noqa: N818 - a signal between two adapters
 
 
 class Child:
-    """One child process: asked a line, answers a line."""
+    """One child process, which answers one line at a time."""
 
     def __init__(self, path: Path, reader: str, limits: ChildLimits) -> None:
         self._memory_bytes = limits.memory_bytes
@@ -65,11 +64,11 @@ class Child:
             "cpu_s": math.ceil(limits.cpu_s) + 1,
             "max_page_characters": limits.max_page_characters,
         }
-        # Lambda's Python finds its shared library by this one.
+        # Lambda's Python needs it to find its shared library.
         kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-        # Of numpy's own threads none is needed, and the limits forbid them.
+        # The limits forbid threads; numpy must not start its own.
         kept["OPENBLAS_NUM_THREADS"] = "1"
-        # A child's peak memory starts at that of the process it was forked from (setmax_mm_hiwater_rss).
+        # The kernel starts a child's peak memory at its parent's (setmax_mm_hiwater_rss).
         self._parent_peak = _peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-B", "-X", "utf8", str(limits.program), json.dumps(settings)],
@@ -81,32 +80,31 @@ class Child:
             start_new_session=True,
             bufsize=0,
         )
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._answers = cast("IO[bytes]", self._process.stdout)
         self._buffer = bytearray()
 
     def ask(self, request: str, deadline: float) -> dict[str, Any]:
-        """The child's answer, of the kind that was asked for or `failed`. Raises `Lost`."""
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        # A dead child's last words may still stand in the pipe.
+        """Return the child's answer, of the kind asked for or `failed`. Raises `ChildError`."""
+        # A dead child's last answer may still be in the pipe.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(f"{request}\n".encode())
+            self._requests.write(f"{request}\n".encode())
         answer = _parse(self._line(deadline))
         if answer.get("kind") == "refused" and answer.get("reason") in tuple(Reason):
-            raise Lost(Reason(answer["reason"]))
+            raise ChildError(Reason(answer["reason"]))
         if not _well_formed(answer, request.split(maxsplit=1)[0]):
-            raise Lost(Reason.READER_CRASHED)
+            raise ChildError(Reason.READER_CRASHED)
         return answer
 
     def close(self) -> None:
-        """End the child and all that it started, and reap it. Twice is once."""
+        """Kill and reap the child and its descendants. A second call does nothing."""
         if self._process.returncode is None:
             self._reap(kill=True)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._requests.close()
+        self._answers.close()
 
     def _line(self, deadline: float) -> bytes:
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker
-        descriptor = self._process.stdout.fileno()
+        descriptor = self._answers.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         searched = 0
@@ -114,25 +112,25 @@ class Child:
             searched = len(self._buffer)
             left = deadline - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
-                raise Lost(Reason.TOO_SLOW)
+                raise ChildError(Reason.TOO_SLOW)
             piece = os.read(descriptor, 1 << 16)
             if not piece:
-                raise Lost(self._cause_of_death())
+                raise ChildError(self._cause_of_death())
             self._buffer += piece
             if len(self._buffer) > self._longest:
-                raise Lost(Reason.READER_CRASHED)
+                raise ChildError(Reason.READER_CRASHED)
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line
 
     def _reap(self, *, kill: bool) -> int:
-        """Wait for the end. Gives the peak memory in bytes, 0 where it is not known to be the child's."""
+        """Wait for the end. Return the peak memory in bytes, 0 where it may be the parent's."""
         if kill:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         try:
             _, status, usage = os.wait4(self._process.pid, 0)
-        except ChildProcessError:  # this process ignores SIGCHLD: the kernel has reaped already
+        except ChildProcessError:  # this process ignores SIGCHLD, so the kernel has reaped the child
             self._process.returncode = -signal.SIGKILL
             return 0
         self._process.returncode = os.waitstatus_to_exitcode(status)
@@ -142,7 +140,7 @@ class Child:
     def _has_ended(self, within_s: float) -> bool:
         deadline = time.monotonic() + within_s
         with contextlib.suppress(ChildProcessError):
-            # WNOWAIT leaves the status for wait4, which alone tells the peak memory.
+            # WNOWAIT leaves the status to wait4, the only call that returns the peak memory.
             while os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
                 if time.monotonic() > deadline:
                     return False
@@ -150,14 +148,15 @@ class Child:
         return True
 
     def _cause_of_death(self) -> Reason:
-        """Why the output ended. The child may have closed it and live on: then it is killed as crashed."""
+        """Return a best guess why the output ended; a child that closed it and lives on counts as crashed."""
         if not self._has_ended(within_s=1.0):
             return Reason.READER_CRASHED
         peak = self._reap(kill=False)
         code = self._process.returncode
         if code == -signal.SIGXCPU:
             return Reason.TOO_SLOW
-        # SIGKILL is the kernel's out-of-memory killer: this process kills only what it then asks no more.
+        # SIGABRT is a failed allocation in PDFium. SIGKILL is the kernel's out-of-memory killer: this process
+        # never asks a child again after killing it.
         if code in {-signal.SIGABRT, -signal.SIGKILL} or (code and peak > NEAR_LIMIT * self._memory_bytes):
             return Reason.TOO_MUCH_MEMORY
         return Reason.READER_CRASHED
@@ -171,14 +170,14 @@ def _parse(line: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):
-        raise Lost(Reason.READER_CRASHED) from None
+        raise ChildError(Reason.READER_CRASHED) from None
     if not isinstance(answer, dict):
-        raise Lost(Reason.READER_CRASHED)
+        raise ChildError(Reason.READER_CRASHED)
     return answer
 
 
 def _well_formed(answer: dict[str, Any], asked: str) -> bool:
-    """Whether an answer has what its kind has, in the right types."""
+    """Return whether an answer has the fields of its kind, in the right types."""
     pages, kind = answer.get("pages"), answer.get("kind")
     if type(pages) is not int or pages < 0:
         return False
@@ -187,22 +186,20 @@ def _well_formed(answer: dict[str, Any], asked: str) -> bool:
     if kind == asked == "page":
         shapes = {"text": str, "label": str | None, "suspect": bool}
         typed = all(isinstance(answer.get(name, 0), shape) for name, shape in shapes.items())
-        return typed and _are_headings(answer.get("headings", [])) and _is_share(answer.get("confidence"))
+        headings = answer.get("headings", [])
+        typed = typed and isinstance(headings, list) and all(map(_is_heading, headings))
+        return typed and _is_share(answer.get("confidence"))
     return kind == "failed" and asked == "page"
 
 
 def _is_share(found: object) -> bool:
-    """Whether this is nothing, or a number from 0 to 1."""
+    """Return whether this is None or a number from 0 to 1."""
     return found is None or (isinstance(found, int | float) and 0 <= found <= 1)
 
 
-def _are_headings(found: object) -> bool:
-    """Whether these are pairs of a text and a finite number."""
-    return isinstance(found, list) and all(
-        isinstance(pair, list)
-        and len(pair) == 2  # noqa: PLR2004 - a pair
-        and isinstance(pair[0], str)
-        and isinstance(pair[1], int | float)
-        and math.isfinite(pair[1])
-        for pair in found
-    )
+def _is_heading(found: object) -> bool:
+    """Return whether this is a list of a text and a finite number."""
+    match found:
+        case [str(), int() | float() as size]:
+            return math.isfinite(size)
+    return False

@@ -1,17 +1,17 @@
-"""PDF to text by programs that may die: PDFium first, pypdf for what PDFium cannot read.
+"""The PDF reader that ingest uses: PDFium first, then pypdf for pages that PDFium cannot read.
 
-Each document is opened in a fresh child process (`pdf_child.py`) with limits on memory and processor time,
-no credentials, nothing of this process but the file's path and, where the kernel allows (`pdf_sandbox.py`), no
-way to reach anything else. `pdf_process.py` is this side of it, and trusts nothing that the child says.
+Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process.
+`process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its system call filter.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from docwell.adapters.documents.process import CHILD, Child, ChildLimits, Lost
+from docwell.adapters.documents.process import CHILD, Child, ChildError, ChildLimits
 from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreadable_share
 from docwell.attributes import day_of
 from docwell.errors import Refused
@@ -24,12 +24,12 @@ PDFIUM, PYPDF = "pdfium", "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
 TRAILER_WITHIN = 2048
-# What of `parse_timeout_s` each call may take, so that `inspect` and one `pages` stay within it together; the
-# rest is for starting and ending up to four children.
+# Shares of `parse_timeout_s`, so that one `inspect` and one `pages` together stay within it; the rest is for
+# starting and ending up to four children.
 INSPECT_SHARE, PAGES_SHARE = 0.3, 0.65
-# The first reader's share of a call; pypdf needs seconds where PDFium needs tenths.
+# PDFium's share of a call; pypdf takes seconds where PDFium takes tenths.
 FIRST_SHARE = 2 / 3
-# Reasons that make a document dangerous rather than damaged.
+# Reasons that make a document dangerous, not just damaged.
 POISON = frozenset({Reason.TOO_SLOW, Reason.TOO_MUCH_MEMORY, Reason.READER_CRASHED})
 
 _DETAIL = {
@@ -47,39 +47,31 @@ def _refused(reason: Reason) -> Refused:
     return Refused(reason, _DETAIL[reason])
 
 
+@dataclass(frozen=True, kw_only=True)
 class ChildPdfReader:
-    """A `docwell.ports.PdfReader`. One `inspect` and one `pages` wait at most `parse_timeout_s` for children.
+    """`docwell.ports.PdfReader`. One `inspect` and one `pages` together take at most `parse_timeout_s`.
 
-    Time that the caller spends between two pages is not counted. `child` is another program for tests.
+    The time that the caller spends between two pages does not count. Tests replace the program `child`.
     """
 
-    def __init__(
-        self,
-        *,
-        parse_timeout_s: float,
-        parse_memory_bytes: int,
-        max_document_pages: int,
-        max_page_characters: int,
-        child: Path = CHILD,
-    ) -> None:
-        self.parse_timeout_s = parse_timeout_s
-        self.parse_memory_bytes = parse_memory_bytes
-        self.max_document_pages = max_document_pages
-        self.max_page_characters = max_page_characters
-        self.child = child
+    parse_timeout_s: float
+    parse_memory_bytes: int
+    max_document_pages: int
+    max_page_characters: int
+    child: Path = CHILD
 
     @property
     def of_child(self) -> ChildLimits:
-        """What each child may take."""
+        """The limits of each child."""
         return ChildLimits(
             self.parse_memory_bytes, self.parse_timeout_s, self.max_page_characters, program=self.child
         )
 
     def inspect(self, path: Path) -> PdfInfo:
-        """How many pages there are; title, author (tidied, None when empty) and the day it was made.
+        """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
 
         Raises:
-            Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or what a reader died of.
+            Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or the cause of a reader's death.
         """
         has_header = _check_content(path)
         with _Readers(self, path, INSPECT_SHARE) as readers:
@@ -93,10 +85,10 @@ class ChildPdfReader:
         return PdfInfo(info["pages"], title, author, day_of(info["created"]))
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Pages `first` to `last` (both included, 1-based) in order, their text tidied.
+        """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text.
 
-        A page that no reader can read, or whose text is unreadable, has no text and says so in `readable`.
-        Closing the iterator ends the children.
+        A page that no reader can read, or whose text is unreadable, has no text and is not `readable`. Closing
+        the iterator ends the children.
 
         Raises:
             Refused: as `inspect`; too_much_text for one page over `max_page_characters`; corrupt when no
@@ -121,7 +113,7 @@ class ChildPdfReader:
 
 
 def _check_content(path: Path) -> bool:
-    """Whether the content begins as a PDF's does. Raises `Refused` where no reader is worth a try."""
+    """Return whether the file begins like a PDF. Raises `Refused` when it is not worth starting a reader."""
     size = path.stat().st_size
     if size == 0:
         raise _refused(Reason.EMPTY_FILE)
@@ -129,27 +121,27 @@ def _check_content(path: Path) -> bool:
         has_header = b"%PDF" in file.read(HEADER_WITHIN)
         file.seek(max(0, size - TRAILER_WITHIN))
         end = file.read()
-    # pypdf opens some files that lost their beginning.
+    # pypdf opens some files whose beginning is lost.
     if not has_header and b"startxref" not in end and b"%%EOF" not in end:
         raise _refused(Reason.NOT_PDF)
     return has_header
 
 
 def one_line(text: str | None) -> str | None:
-    """A title or a label as it may be shown, None for one that says nothing."""
+    """Return a title or a label on one line, None for an empty one."""
     return " ".join(tidy(text).split()) or None if text else None
 
 
 def headings_of(answer: dict[str, Any]) -> tuple[Heading, ...]:
-    """The headings of a page's answer, as they stand in its tidied text."""
+    """Return the headings of a child's answer as they occur in its tidied text."""
     tidied = ((tidy(text).strip(), float(size)) for text, size in answer.get("headings", ()))
     return tuple(Heading(text, size) for text, size in tidied if text)
 
 
 class _Readers:
-    """Both readers of one document, started when first asked.
+    """The children of both readers for one document, each started at its first question.
 
-    `reasons` says why a reader is of no more use, `count` how many pages there are as far as one has said.
+    `reasons` says why a reader can no longer be used. `count` is the number of pages, once a reader has said it.
     """
 
     def __init__(self, limits: ChildPdfReader, path: Path, share: float) -> None:
@@ -170,19 +162,19 @@ class _Readers:
 
     @property
     def poisoned(self) -> bool:
-        """Whether the first reader was lost to what the document does to it."""
+        """Whether the document killed the first reader."""
         return self.reasons.get(PDFIUM) in POISON
 
     def reason(self) -> Reason:
-        """Why the document is refused: that of the first reader, unless one of them wants a password."""
+        """Return why the document is refused: the first reader's reason, unless one needs a password."""
         if Reason.ENCRYPTED in self.reasons.values():
             return Reason.ENCRYPTED
         return self.reasons.get(PDFIUM) or self.reasons.get(PYPDF) or Reason.CORRUPT
 
     def page(self, number: int) -> dict[str, Any] | None:
-        """The better of both readers' answers for a page, or None; the second is asked only on need.
+        """Return the better of both readers' answers for a page, or None. Raises `Refused(too_much_text)`.
 
-        Raises `Refused(too_much_text)`.
+        Asks pypdf only when PDFium finds no usable text.
         """
         best = self.ask(PDFIUM, f"page {number}")
         if best is None or best["suspect"] or is_unreadable(best["text"]):
@@ -195,7 +187,7 @@ class _Readers:
         return best
 
     def ask(self, reader: str, request: str) -> dict[str, Any] | None:
-        """One reader's answer, or None where it has none; the reason is kept when it is of no more use."""
+        """Return one reader's answer, or None; record the reason when the reader can no longer be used."""
         if reader in self.reasons:
             return None
         started = time.monotonic()
@@ -206,11 +198,11 @@ class _Readers:
             if child is None:
                 child = self._children[reader] = Child(self._path, reader, self._limits.of_child)
             answer = child.ask(request, deadline)
-        except Lost as lost:
-            self.reasons[reader] = lost.reason
-            if lost.reason is Reason.ENCRYPTED:
-                # The password is asked for whoever reads: pypdf would open what only an empty owner's one unlocks.
-                self.reasons[PYPDF] = lost.reason
+        except ChildError as error:
+            self.reasons[reader] = error.reason
+            if error.reason is Reason.ENCRYPTED:
+                # pypdf accepts an empty owner password and would bypass the user password.
+                self.reasons[PYPDF] = error.reason
             self._children.pop(reader).close()
             return None
         finally:

@@ -1,12 +1,11 @@
-"""What a process that reads a hostile PDF may still ask of the kernel: memory, time, and the files it has open.
+"""The system call filter of the child: after `close_doors`, it can only compute and use its open files.
 
-`pdf_child.py` calls `close_doors` after its library is imported and its document is opened, and before one byte
-of the document is parsed. From then on the process can open, create or change no file, reach no network, start
-no program or process, look at no other process and signal none but itself: such calls fail with EPERM, so a
-library that would like to (PDFium looks for system fonts) goes on without.
+The child calls `close_doors` after it has imported its library and opened its document, and before it parses one
+byte. From then on it can open, create or change no file, reach no network, start no process and signal only
+itself. Such calls fail with EPERM, so a library that tries (PDFium looks for system fonts) goes on without.
 
-It is a seccomp filter (`man 2 seccomp`) that names what is allowed, on Linux for x86-64 and arm64. Elsewhere,
-and where the kernel or a container's policy refuses it, what `pdf_child.confine` sets has to do.
+This is a seccomp allowlist (`man 2 seccomp`) for Linux on x86-64 and arm64. Elsewhere, and where the kernel or a
+container's policy rejects the filter, only the limits of `child.confine` apply.
 """
 
 from __future__ import annotations
@@ -68,13 +67,13 @@ _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 
 
 def close_doors() -> bool:
-    """Allow this process nothing but what it needs to go on computing. Whether the kernel agreed.
+    """Install the filter for every thread and return whether the kernel accepted it.
 
-    There is no way back, and what is imported later cannot be found any more.
+    There is no way back, and a later import fails.
     """
     if sys.platform != "linux":
         return False
-    import ctypes  # noqa: PLC0415 - 3 ms that only this needs
+    import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
@@ -83,26 +82,25 @@ def close_doors() -> bool:
     if program is None:
         return False
     instructions = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: a count, then (after padding) where the instructions are.
+    # struct sock_fprog: a count, then (after padding) the address of the instructions.
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions)))
     libc.syscall.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p]
     libc.syscall.restype = ctypes.c_long
-    # For every thread that a library has started by now.
     number = _SECCOMP[platform.machine()]
     return int(libc.syscall(number, _SET_MODE_FILTER, _ALL_THREADS, ctypes.addressof(header))) == 0
 
 
 def _program(machine: str, pid: int) -> bytes | None:
-    """The filter as struct sock_filter[], 8 bytes each; None for a machine whose numbers are not known."""
+    """Return the filter as struct sock_filter[], 8 bytes each; None for an unknown machine."""
     if machine not in _MACHINES or sys.maxsize < 2**32:
         return None
     column, arch = _MACHINES[machine]
     numbers = [call[column] for call in _CALLS.values()]
     steps = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NUMBER)]
-    # What follows the list: five steps, the last of which allows.
+    # Five steps follow the list; the last of them allows.
     to_last = len(numbers) + 4
     steps += [(_EQUAL, to_last - at, 0, number) for at, number in enumerate(numbers, 1)]
-    # abort() signals its own process: that is how PDFium ends where memory ends.
+    # abort() signals its own process: PDFium ends this way when it is out of memory.
     steps += [
         (_EQUAL, 0, 2, _TGKILL[column]),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),

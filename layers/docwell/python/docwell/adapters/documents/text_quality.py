@@ -1,6 +1,6 @@
-"""What a reader took from a page, made fit to index; and whether it is text at all.
+"""Clean the text that a PDF library extracts from a page, and judge whether it is readable.
 
-Both functions take a reader's own output and take time in proportion to it.
+Every function takes time in proportion to its input.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ import unicodedata
 from collections import Counter
 from itertools import pairwise
 
-# Over this share of unreadable characters a page is not text. Real pages of the evaluation set stay under
-# 0.1 (bullets from symbol fonts); pages whose font has no way back to Unicode are near 1.
+# Over this share of unreadable characters, a page is not text. Pages of the evaluation set stay under 0.1 (bullets
+# from symbol fonts); pages whose font has no mapping to Unicode are near 1.
 UNREADABLE_SHARE = 0.5
-# Under this many characters nothing is said of a page.
+# A page with fewer characters is not judged.
 FEW = 20
 
-# PDFium writes one of these where it took a hyphen from a line's end and joined the lines.
+# PDFium writes one of these where it removed a hyphen at a line's end and joined the lines.
 _HYPHEN = "\x02\ufffe"
 _CUT = re.compile(rf"[{_HYPHEN}]\n?|\u00ad\n")
 _BREAKS = re.compile("\r\n|[\r\f\v\x85\u2028\u2029]")
 _REST_OF_WORD = re.compile(r"\A(\S+) (?=\S)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LONGEST_WORD = 64
-# A glyph without a Unicode value, as some PDF writers and readers spell it.
+# The notation of some PDF programs for a glyph without a Unicode value.
 _CID = re.compile(r"\(cid:\d{1,5}\)")
 _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
-# Presentation forms that stand for plain letters: Latin ligatures and the shapes of Arabic letters.
-# Full NFKC would also change quotes, fractions and superscripts, which a quote must keep.
+# Presentation forms of plain letters: Latin ligatures and the shapes of Arabic letters. Full NFKC would also
+# change quotation marks, fractions and superscripts, which a quote must keep.
 _FORMS = re.compile("[\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc]")
-# Marks without width that say nothing about the text; the two joiners (200C, 200D) do, in Hindi and Persian.
+# Marks without width or meaning; the two joiners (200C, 200D) have a meaning in Hindi and Persian.
 _INVISIBLE = frozenset(
     "\u00ad\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
 
 
 def unreadable_share(text: str) -> float:
-    """The share (0 to 1) of characters that no one can read; 0 for a page without text.
+    """Return the share (0 to 1) of unreadable characters; 0 for a page without text.
 
-    Counted against the page: private use, unassigned, control and replacement characters, and `(cid:7)`.
+    Private use, unassigned, control and replacement characters and `(cid:7)` are unreadable.
     """
     coded = sum(len(match) for match in _CID.findall(text))
     bad = total = 0
@@ -52,15 +52,15 @@ def unreadable_share(text: str) -> float:
 
 
 def is_unreadable(text: str) -> bool:
-    """Whether a page has characters, more than a stray few, and most of them are unreadable."""
+    """Return whether most characters of a page are unreadable; False for a page with few characters."""
     return len(text) >= FEW and unreadable_share(text) > UNREADABLE_SHARE
 
 
 def tidy(text: str) -> str:
-    r"""A page's text in NFC, without control characters and with at most one blank line running.
+    r"""Return a page's text in NFC, without control characters and with at most one blank line in a row.
 
-    Words that were cut at a line's end are joined: with their hyphen where the page elsewhere writes them
-    so, or where it is no syllable that was cut (`non-GAAP`).
+    Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, or where the
+    cut is not between syllables (`non-GAAP`).
 
     >>> tidy("informa\ufffetion \ufb01le\r\nnext\x00")
     'information file\nnext'
@@ -83,24 +83,24 @@ def tidy(text: str) -> str:
 
 def _squeeze(text: str) -> str:
     lines: list[str] = []
-    for line in text.split("\n"):
-        line = line.rstrip()  # noqa: PLW2901 - a regular expression for this is quadratic in long runs of spaces
+    # A regular expression for this is quadratic in long runs of spaces.
+    for line in map(str.rstrip, text.split("\n")):
         if line or (lines and lines[-1]):
             lines.append(line)
     return "\n".join(lines).strip("\n")
 
 
 def _join_words(text: str) -> str:
-    """Join what was cut at line ends. Whether the hyphen was the word's own, the page's other words say."""
+    """Join words that were cut at line ends. The page's other words tell whether a hyphen belongs to the word."""
     pieces = _CUT.split(text)
-    # Halves count once for the cut itself: a half that is a word of its own is there more often.
+    # The cut itself counts once for each half: a half that is also a word occurs more often.
     words = Counter(word.lower() for word in _WORD.findall(text))
     joined = [pieces[0]]
     for before, after in pairwise(pieces):
         left, right = _last_word(before), _first_word(after)
         if left and right and _own_hyphen(left, right, words):
             joined.append("-")
-        # The line ends where the word does, so that lines stay as long as they were.
+        # End the line after the whole word, so that lines keep their length.
         joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
     return "".join(joined)
 

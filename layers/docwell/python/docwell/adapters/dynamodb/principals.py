@@ -1,9 +1,9 @@
-"""Who may see what, and what was used today: one table.
+"""Principals in DynamoDB: their grants and their daily use, in one table.
 
-Items: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
+Rows: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
 `all` = true, `requests_per_day`, `tokens_per_day`, `label`, `created_at` (seconds), `owns_key`; and
 (`key:ID` or `sub:ID`; `usage#2026-11-25`) with `requests`, `tokens`, `expires_at` (seconds, the table's TTL).
-A day is one of UTC.
+A day is a day in UTC.
 """
 
 from __future__ import annotations
@@ -12,30 +12,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-
-from docwell.adapters.aws import error_code, until_processed, vendor_errors
+from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.errors import QuotaExceeded
 from docwell.identity import GROUP, MAX_GROUPS, Principal
 
-_CONDITION_FAILED = "ConditionalCheckFailedException"
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 _GRANT = "grant"
 _DAY_S = 86_400
-# Long enough to bill a month by it.
-_USAGE_KEPT_S = 40 * _DAY_S
-# The client has tried each again already: a table that is still throttled makes nobody wait.
+_USAGE_KEPT_S = 40 * _DAY_S  # longer than a month, for billing
+# boto3 has already retried each call; fail fast.
 _BATCH_ATTEMPTS = 2
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one key, subject or group may see; `collections` None is all. `owns_key`: the key was made for it."""
+    """The rights of one key, subject or group.
+
+    `collections` None means all. With `owns_key`, docwell created the API key and deletes it with the grant.
+    """
 
     id: str
     collections: frozenset[str] | None
@@ -48,7 +46,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a principal has used of one day."""
+    """A principal's use of one day."""
 
     requests: int = 0
     tokens: int = 0
@@ -59,18 +57,21 @@ class DynamoPrincipals:
 
     def __init__(
         self,
-        client: Any,
+        client: DynamoDBClient,
         table: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
         self._clock = clock
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """Own and groups' collections together. A quota is its own where it has one, else its groups' largest."""
+        """Return the principal with the collections of its grant and its groups' grants.
+
+        A quota comes from the principal's grant; without one there, it is the largest of its groups'.
+        """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
-        grants = self._grants(ids)
+        rows = self._table.get_many(_key(one, _GRANT) for one in ids)
+        grants = {grant.id: grant for grant in map(_grant, rows)}
         if not grants:
             return None
         own = grants.pop(id_, None)
@@ -85,134 +86,87 @@ class DynamoPrincipals:
         )
 
     def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        """One conditional write on the row of today; tokens alone are counted without a condition."""
+        """Count use in today's row. With `requests`, raises `QuotaExceeded` when a quota is used up."""
         now = self._clock()
         conditions: list[str] = []
-        values = {":requests": requests, ":tokens": tokens, ":expires": int(now) + _USAGE_KEPT_S}
+        values = {"requests": requests, "tokens": tokens, "expires": int(now) + _USAGE_KEPT_S}
         if requests:
-            # A quota is asked before the work: the request that crosses the line of tokens is the last one.
+            # Tokens are known only after the work: the request that crosses the token quota is the last one.
             for name, quota, needed in (
                 ("requests", principal.requests_per_day, requests),
                 ("tokens", principal.tokens_per_day, 1),
             ):
                 if quota is None:
                     continue
-                if quota < needed:  # where there is no row yet the condition would hold
+                if quota < needed:  # the condition below holds when the row does not exist yet
                     raise _used_up(now)
                 conditions.append(f"(attribute_not_exists(#{name}) OR #{name} <= :{name}_before)")
-                values[f":{name}_before"] = quota - needed
-        update: dict[str, Any] = {"ConditionExpression": " AND ".join(conditions)} if conditions else {}
-        with vendor_errors("principals"):
-            try:
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=_key(principal.id, _usage(now)),
-                    UpdateExpression="SET expires_at = :expires ADD #requests :requests, #tokens :tokens",
-                    ExpressionAttributeNames={"#requests": "requests", "#tokens": "tokens"},
-                    ExpressionAttributeValues={name: _serialize(value) for name, value in values.items()},
-                    **update,
-                )
-            except ClientError as error:
-                if error_code(error) == _CONDITION_FAILED:
-                    raise _used_up(now) from None
-                raise
-
-    def _grants(self, ids: Sequence[str]) -> dict[str, Grant]:
-        found: dict[str, Grant] = {}
-        keys = [_key(id_, _GRANT) for id_ in ids]
-        request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        call = self._client.batch_get_item
-        for answer in until_processed("principals", call, request, "UnprocessedKeys", _BATCH_ATTEMPTS):
-            for item in answer["Responses"].get(self._table, []):
-                grant = _grant(item)
-                found[grant.id] = grant
-        return found
+                values[f"{name}_before"] = quota - needed
+        counted = self._table.update(
+            _key(principal.id, _usage(now)),
+            "SET expires_at = :expires ADD #requests :requests, #tokens :tokens",
+            values,
+            condition=" AND ".join(conditions),
+        )
+        if counted is None:
+            raise _used_up(now)
 
 
 class PrincipalAdmin:
-    """What `docwell principals` does to the table."""
+    """Changes to the table by `docwell principals`."""
 
     def __init__(
         self,
-        client: Any,
+        client: DynamoDBClient,
         table: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table, "principals")
         self._clock = clock
 
     def add(self, grant: Grant, *, replace: bool = False) -> bool:
-        """Store the grant as made now; False, and nothing is changed, where there is one and not `replace`."""
-        item: dict[str, Any] = {
-            "principal": grant.id,
-            "item": _GRANT,
+        """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
+        row = {
+            **_key(grant.id, _GRANT),
             "label": grant.label,
             "created_at": int(self._clock()),
             "all": grant.collections is None,
-        }
-        optional = {
-            "collections": set(grant.collections or ()),  # DynamoDB has no empty set
+            "collections": grant.collections,
             "requests_per_day": grant.requests_per_day,
             "tokens_per_day": grant.tokens_per_day,
-            "owns_key": grant.owns_key,
+            "owns_key": grant.owns_key or None,
         }
-        item |= {name: value for name, value in optional.items() if value or type(value) is int}
-        condition = {} if replace else {"ConditionExpression": "attribute_not_exists(#principal)"}
-        names = {} if replace else {"ExpressionAttributeNames": {"#principal": "principal"}}
-        with vendor_errors("principals"):
-            try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item={name: _serialize(value) for name, value in item.items()},
-                    **condition,
-                    **names,
-                )
-            except ClientError as error:
-                if error_code(error) == _CONDITION_FAILED:
-                    return False
-                raise
-        return True
+        return self._table.put(row, only_if_new=not replace)
 
     def list(self) -> list[tuple[Grant, Use]]:
-        """Every grant with what was used of it today, by id. Reads the whole table: for an operator."""
+        """Return every grant with today's use, by id. Reads the whole table: for an operator."""
+        selection = Selection(
+            filter="#item IN (:grant, :usage)",
+            values={"grant": _GRANT, "usage": _usage(self._clock())},
+        )
         grants: dict[str, Grant] = {}
         used: dict[str, Use] = {}
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "FilterExpression": "#item IN (:grant, :usage)",
-            "ExpressionAttributeNames": {"#item": "item"},
-            "ExpressionAttributeValues": {":grant": {"S": _GRANT}, ":usage": {"S": _usage(self._clock())}},
-        }
+        place: Place | None = None
         while True:
-            with vendor_errors("principals"):
-                answer = self._client.scan(**request)
-            for item in answer["Items"]:
-                id_ = item["principal"]["S"]
-                if item["item"]["S"] == _GRANT:
-                    grants[id_] = _grant(item)
+            page = self._table.page(selection, after=place)
+            for row in page.rows:
+                if row["item"] == _GRANT:
+                    grants[row["principal"]] = _grant(row)
                 else:
-                    plain = _plain(item)
-                    used[id_] = Use(int(plain.get("requests", 0)), int(plain.get("tokens", 0)))
-            last = answer.get("LastEvaluatedKey")
-            if not last:
+                    used[row["principal"]] = Use(row.get("requests", 0), row.get("tokens", 0))
+            place = page.next
+            if place is None:
                 return [(grants[id_], used.get(id_, Use())) for id_ in sorted(grants)]
-            request["ExclusiveStartKey"] = last
 
     def get(self, id_: str) -> Grant | None:
-        """The grant, read consistently."""
-        with vendor_errors("principals"):
-            key = _key(id_, _GRANT)
-            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        item = answer.get("Item")
-        return _grant(item) if item else None
+        """Return the grant, read consistently."""
+        row = self._table.get(_key(id_, _GRANT))
+        return _grant(row) if row else None
 
     def revoke(self, id_: str) -> Grant | None:
-        """Remove the grant: the next request sees nothing any more. What it was, None where there was none."""
-        with vendor_errors("principals"):
-            answer = self._client.delete_item(TableName=self._table, Key=_key(id_, _GRANT), ReturnValues="ALL_OLD")
-        item = answer.get("Attributes")
-        return _grant(item) if item else None
+        """Remove the grant and return it, None where there was none. The next request has no rights."""
+        row = self._table.delete(_key(id_, _GRANT))
+        return _grant(row) if row else None
 
 
 def _quota(own: Grant | None, groups: Mapping[str, Grant], name: str) -> int | None:
@@ -232,23 +186,18 @@ def _usage(now: float) -> str:
     return f"usage#{datetime.fromtimestamp(now, UTC).date().isoformat()}"
 
 
-def _key(id_: str, item: str) -> dict[str, Any]:
-    return {"principal": {"S": id_}, "item": {"S": item}}
+def _key(id_: str, item: str) -> Row:
+    return {"principal": id_, "item": item}
 
 
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
-
-
-def _grant(item: Mapping[str, Any]) -> Grant:
-    plain = _plain(item)
-    quotas = {name: plain.get(name) for name in ("requests_per_day", "tokens_per_day")}
+def _grant(row: Row) -> Grant:
     return Grant(
-        id=plain["principal"],
-        # Only a true `all` opens everything: a row that says neither opens nothing.
-        collections=None if plain.get("all") is True else frozenset(plain.get("collections", ())),
-        **{name: None if value is None else int(value) for name, value in quotas.items()},
-        label=plain.get("label", ""),
-        created_at=int(plain.get("created_at", 0)),
-        owns_key=plain.get("owns_key") is True,
+        id=row["principal"],
+        # Only a true `all` grants everything: a row without `all` and `collections` grants nothing.
+        collections=None if row.get("all") is True else row.get("collections", frozenset()),
+        requests_per_day=row.get("requests_per_day"),
+        tokens_per_day=row.get("tokens_per_day"),
+        label=row.get("label", ""),
+        created_at=row.get("created_at", 0),
+        owns_key=row.get("owns_key") is True,
     )

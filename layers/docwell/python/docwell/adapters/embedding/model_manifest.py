@@ -1,6 +1,6 @@
-"""The manifest of an embedding model: what `make model` writes and the embedder relies on.
+"""The manifest of an embedding model, which `make model` writes and the embedder reads.
 
-It imports neither onnxruntime nor numpy, so that `make model` can see quickly that nothing is to do.
+This module imports neither onnxruntime nor numpy, so that `make model` is quick when the model is current.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 from docwell.errors import Corrupt
 
 MODEL_FILE = "model.onnx"
-# What the model's file gives: (rows, dimension).
-OUTPUT = "sentence_embedding"
+OUTPUT = "sentence_embedding"  # of the model's file: (rows, dimension)
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
-# Raised when the meaning of a field changes: an older manifest is then refused, not misread.
+# Increase it when the meaning of a field changes: an older manifest is then rejected, not misread.
 _FORMAT = 1
 
 
@@ -31,19 +30,18 @@ class FileEntry:
 
     @classmethod
     def of(cls, path: Path) -> FileEntry:
-        """The entry of a file that is there."""
+        """Return the entry of an existing file."""
         with path.open("rb") as content:
             return cls(path.stat().st_size, file_digest(content, "sha256").hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """What the runtime needs to know of a model, and what it was made from.
+    """The settings that the runtime needs, and the source of the model.
 
-    `max_sequence_length` counts tokens, special tokens included. The graph pools by itself, as `pooling` says
-    (mean or cls), and gives vectors of unit length when `normalize` is true. `prompts` has what is
-    put before a query and before a passage, often nothing. `made_from` names the source: it says
-    whether a model must be made anew, and the runtime does not read it.
+    `max_sequence_length` counts tokens, special tokens included. The graph itself pools (`pooling` is mean or cls)
+    and returns unit vectors when `normalize` is true. `prompts` has the prefixes of a query and of a passage,
+    often empty. `made_from` tells `make model` whether to build the model again; the runtime ignores it.
     """
 
     name: str
@@ -59,34 +57,34 @@ class ModelManifest:
 
     @classmethod
     def read(cls, folder: Path) -> ModelManifest:
-        """The manifest of a model folder. Raises `Corrupt`."""
+        """Read the manifest of a model folder. Raises `Corrupt`."""
         path = folder / MANIFEST_FILE
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             if fields.pop("format") != _FORMAT:
-                raise Corrupt(f"{path}: not of format {_FORMAT}; make the model anew with `make model`")
+                raise Corrupt(f"{path}: not of format {_FORMAT}; build the model again with `make model`")
             files = {name: FileEntry(**entry) for name, entry in fields.pop("files").items()}
             return cls(files=files, **fields)
         except OSError as error:
-            raise Corrupt(f"{path}: {error.strerror}; make the model with `make model`") from error
+            raise Corrupt(f"{path}: {error.strerror}; build the model with `make model`") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Corrupt(f"{path}: not a manifest ({error})") from error
 
     def write(self, folder: Path) -> None:
-        """Write manifest.json: equal manifests are equal bytes."""
+        """Write manifest.json; equal manifests give equal bytes."""
         fields = {"format": _FORMAT, **asdict(self)}
         text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
     def verify(self, folder: Path) -> None:
-        """Compare each file's size and SHA-256 (about 60 ms for 90 MB). Raises `Corrupt` naming the file."""
+        """Compare each file's size and SHA-256 (about 60 ms for 90 MB). Raises `Corrupt` with the file's name."""
         for name, expected in self.files.items():
             path = folder / name
             try:
                 size = path.stat().st_size
                 actual = FileEntry.of(path) if size == expected.bytes else None
             except OSError as error:
-                raise Corrupt(f"{path}: {error.strerror}; make the model anew with `make model`") from error
+                raise Corrupt(f"{path}: {error.strerror}; build the model again with `make model`") from error
             if actual is None:
                 raise Corrupt(f"{path}: expected {expected.bytes} bytes, found {size}")
             if actual != expected:
@@ -94,7 +92,7 @@ class ModelManifest:
 
     @property
     def fingerprint(self) -> str:
-        """32 hex digits over all that can change a vector."""
+        """A hash (32 hex digits) of everything that can change a vector."""
         parts = {
             "files": {name: entry.sha256 for name, entry in sorted(self.files.items())},
             "pooling": self.pooling,

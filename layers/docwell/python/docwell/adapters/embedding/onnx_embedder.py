@@ -1,4 +1,4 @@
-"""The embedding model in this process: tokenizers and a session of an ONNX runtime, without torch."""
+"""Run the embedding model in this process with tokenizers and an ONNX runtime, without torch."""
 
 from __future__ import annotations
 
@@ -19,57 +19,53 @@ if TYPE_CHECKING:
     from docwell.config import EmbedRuntime
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html: "At 1,769 MB, a function has the
-# equivalent of one vCPU", and more or less in proportion, while it always sees two or more.
+# equivalent of one vCPU", in proportion to its memory; the function always sees two cores or more.
 _MEMORY_MB_OF_A_PROCESSOR = 1769
-# A text joins a batch only when the shortest one in it then wastes little on padding.
+# A text joins a batch only if its length is at most this ratio, plus these tokens, over the shortest one's.
 _PADDING_RATIO = 1.25
 _PADDING_TOKENS = 8
 
 
 class Session(Protocol):
-    """A model file that a runtime has loaded, and the shapes in which it is fastest there."""
+    """A model file that a runtime has loaded, and the shapes that are fastest there."""
 
     @property
     def inputs(self) -> frozenset[str]:
-        """The names of what the model wants."""
-        ...
+        """The names of the model's inputs."""
 
     @property
     def most_rows(self) -> int:
-        """How many texts go together at most."""
-        ...
+        """The most texts of a batch."""
 
     @property
     def length_step(self) -> int:
-        """Texts are padded to a multiple of it. Over 1, as a new shape costs, a batch has 1, 2, 4, 8... texts."""
-        ...
+        """Texts are padded to a multiple of it. Over 1, new shapes are slow: a batch has 1, 2, 4, 8... texts."""
 
     def run(self, feed: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        """(rows, dimension) float32 for arrays of (rows, length), one for each input. Safe in threads."""
-        ...
+        """Return (rows, dimension) float32 for arrays of (rows, length), one for each input. Thread-safe."""
 
 
-# From a model file and a number of threads. Raises whatever the runtime raises.
+# Opens a model file with a number of threads. Raises any error of the runtime.
 SessionOpener = Callable[[Path, int], Session]
 
 
 def session_opener(runtime: EmbedRuntime) -> SessionOpener:
-    """The runtime of that name; `auto` is OpenVINO where it is installed. Raises `ImportError`."""
+    """Return the runtime of that name; `auto` is OpenVINO where it is installed. Raises `ImportError`."""
     if runtime == "openvino" or (runtime == "auto" and find_spec("openvino")):
-        from docwell.adapters.embedding.openvino_session import OpenvinoSession  # noqa: PLC0415 - one of two is installed
+        from docwell.adapters.embedding.openvino_session import OpenvinoSession
 
         return OpenvinoSession
-    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession  # noqa: PLC0415 - as above
+    from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 
     return OnnxruntimeSession
 
 
 def threads_for(memory_mb: int | None) -> int:
-    """As many as this process has processors, rounded; `memory_mb` is the Lambda function's, if it is one.
+    """Return the number of this process's processors, rounded; `memory_mb` is that of a Lambda function.
 
-    A thread more would stand still for a part of each 0.1 s, and the others would wait for it.
+    Lambda would pause an extra thread for a part of each 0.1 s, and the other threads would wait for it.
     """
-    # Not os.cpu_count(): a container may use fewer cores than the machine has. macOS cannot tell.
+    # os.cpu_count() ignores that a container may have fewer cores than its machine; macOS has only that.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if memory_mb is None else max(1, min(cores, round(memory_mb / _MEMORY_MB_OF_A_PROCESSOR)))
 
@@ -78,9 +74,9 @@ class OnnxEmbedder:
     """`ports.Embedder` and `ports.Tokenizer` over a folder that `make model` wrote."""
 
     def __init__(self, folder: Path, threads: int = 0, open_session: SessionOpener | None = None) -> None:
-        """Verify and load the model; 0 threads means as many as there are cores for this process.
+        """Verify and load the model; 0 threads means one for each core of this process.
 
-        Raises `Corrupt` when a file is absent, is not the one in the manifest, or cannot be loaded.
+        Raises `Corrupt` when a file is missing, differs from the manifest, or cannot be loaded.
         """
         open_session = open_session or session_opener("auto")
         manifest = ModelManifest.read(folder)
@@ -88,9 +84,9 @@ class OnnxEmbedder:
         try:
             tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
             session = open_session(folder / MODEL_FILE, threads or threads_for(None))
-        except Exception as error:  # these libraries raise bare Exceptions of their own making
+        except Exception as error:  # these libraries raise bare Exception
             raise Corrupt(f"{folder}: the model cannot be loaded ({error})") from error
-        # tokenizer.json carries settings of its own (128 tokens, padded to 128, in all-MiniLM-L6-v2's case).
+        # Override the settings in tokenizer.json: 128 tokens, padded to 128, for all-MiniLM-L6-v2.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.manifest = manifest
@@ -100,13 +96,13 @@ class OnnxEmbedder:
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens of one passage that the model reads: without special tokens and its prompt."""
+        """The most tokens of one passage that the model reads, without special tokens and the prompt."""
         prompt = self.manifest.prompts["passage"]
         return self._room - len(self._tokenizer.encode(prompt, add_special_tokens=False).ids)
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the model's files and of all settings that change a vector (32 hex digits)."""
+        """A hash (32 hex digits) of the model's files and of the settings that change a vector."""
         return self.manifest.fingerprint
 
     @property
@@ -115,14 +111,14 @@ class OnnxEmbedder:
         return self.manifest.dimension
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """(start, end) in characters of each token of each text, nothing truncated, no special tokens."""
+        """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.offsets for encoding in encodings]
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dimension) float32 of unit length, in the order given; (0, dimension) for no text.
+        """Return unit vectors, (n, dimension) float32, in the order given; (0, dimension) for no text.
 
-        Raises `BadInput` for a text that the model would not read to its end.
+        Raises `BadInput` for a text that is longer than the model reads.
         """
         encodings = self._encode(texts, self.manifest.prompts["passage"])
         longest = max((len(encoding) for encoding in encodings), default=0)
@@ -131,14 +127,14 @@ class OnnxEmbedder:
         return self._embed(encodings)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dimension) float32 as for passages; a text that is too long is cut, as it only asks."""
+        """Return vectors as for passages; a question that is too long is cut."""
         encodings = self._encode(texts, self.manifest.prompts["query"])
         for encoding in encodings:
             encoding.truncate(self._room)
         return self._embed(encodings)
 
     def feeds(self, texts: Sequence[str]) -> list[tuple[list[int], dict[str, NDArray[np.int64]]]]:
-        """The batches of these passages: positions in `texts`, and the arrays that the session is fed with."""
+        """Return the batches of these passages: positions in `texts`, and the session's inputs."""
         return list(self._feeds(self._encode(texts, self.manifest.prompts["passage"])))
 
     def _encode(self, texts: Sequence[str], prompt: str) -> list[Encoding]:
@@ -150,7 +146,7 @@ class OnnxEmbedder:
         for batch, feed in self._feeds(encodings):
             vectors[batch] = self.session.run(feed)
         if not self.manifest.normalize:
-            # 1e-12 as in torch.nn.functional.normalize: no vector of zeros becomes NaN.
+            # 1e-12 as in torch.nn.functional.normalize: a zero vector must not become NaN.
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 
@@ -164,7 +160,7 @@ class OnnxEmbedder:
     def _feed(self, encodings: Sequence[Encoding], lengths: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         step = self.session.length_step
         width = min(-(-max(lengths.tolist()) // step) * step, self.manifest.max_sequence_length)
-        # Row by row these are the places of real tokens, in the order of the texts put end to end.
+        # A mask of the real tokens; row by row, they are the concatenated texts.
         real = np.arange(width) < lengths[:, np.newaxis]
         feed = {"attention_mask": real.astype(np.int64)}
         feed["input_ids"] = np.full(real.shape, self.manifest.pad_token_id, dtype=np.int64)
@@ -176,7 +172,7 @@ class OnnxEmbedder:
 
 
 def _batches(lengths: Sequence[int], most_rows: int) -> Iterator[list[int]]:
-    """Positions of texts of about equal length, the shortest first, at most `most_rows` together."""
+    """Yield batches of up to `most_rows` positions of texts of about equal length, the shortest first."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         if batch:
@@ -190,7 +186,7 @@ def _batches(lengths: Sequence[int], most_rows: int) -> Iterator[list[int]]:
 
 
 def _powers_of_two(batch: list[int]) -> Iterator[list[int]]:
-    """The same in parts of 1, 2, 4, 8... texts, the smallest part first."""
+    """Split a batch into parts of 1, 2, 4, 8... texts, the smallest part first."""
     while batch:
         size = len(batch) & -len(batch)
         yield batch[:size]

@@ -1,0 +1,217 @@
+"""One DynamoDB table in plain Python values: the only module that speaks DynamoDB's notation.
+
+A row is a dict of str, int, float, bool, bytes, frozenset and dict. Expressions are DynamoDB's own: `:owner` is
+the value `owner`, and `#status` the attribute `status`, whose name DynamoDB reserves. Every method raises
+`Unavailable` when the table does not answer.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from docwell.adapters.aws import error_code, vendor_errors
+from docwell.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import PutItemInputTypeDef, UpdateItemInputTypeDef
+
+Row = dict[str, Any]
+Place = dict[str, Any]  # the row after which a listing goes on, in DynamoDB's notation
+T = TypeVar("T")
+
+_BATCH_GET_LIMIT = 100  # keys of one BatchGetItem
+_BATCH_WRITE_LIMIT = 25  # items of one BatchWriteItem
+_PAUSE_S = 0.05  # before the first repetition of a batch; doubles each time
+_NAME = re.compile(r"#\w+")
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows that a listing reads: those of an index under `key`, else of the whole table, that pass `filter`.
+
+    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`.
+    """
+
+    filter: str
+    values: Mapping[str, object]
+    index: str = ""
+    key: str = ""
+    only: str = ""
+
+    def beginning(self, attribute: str, prefix: str) -> Selection:
+        """Return the selection of rows whose attribute begins with the prefix."""
+        if not prefix:  # DynamoDB takes no empty one
+            return self
+        condition = f" AND begins_with({attribute}, :prefix)"
+        values = {**self.values, "prefix": prefix}
+        if self.key:
+            return replace(self, key=self.key + condition, values=values)
+        return replace(self, filter=self.filter + condition, values=values)
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    """The rows of one read, the number of rows read before filtering, and where to go on (None at the end)."""
+
+    rows: list[Row]
+    read: int
+    next: Place | None
+
+
+class Table:
+    """`dependency` names the table in errors. `batch_attempts` bounds the repetitions of a throttled batch."""
+
+    def __init__(self, client: DynamoDBClient, name: str, dependency: str, *, batch_attempts: int = 4) -> None:
+        self._client = client
+        self._name = name
+        self._dependency = dependency
+        self._batch_attempts = batch_attempts
+
+    def get(self, key: Row) -> Row | None:
+        """Return one row, read consistently."""
+        with vendor_errors(self._dependency):
+            answer = self._client.get_item(TableName=self._name, Key=stored(key), ConsistentRead=True)
+        return _plain_row(answer["Item"]) if answer.get("Item") else None
+
+    def get_many(self, keys: Iterable[Row], only: str = "") -> Iterator[Row]:
+        """Yield the rows of the keys that have one, read consistently, in no order; `only` as in `Selection`."""
+        projection = {"ProjectionExpression": only} if only else {}
+        for batch in _batches(list(keys), _BATCH_GET_LIMIT):
+            request = {"Keys": [stored(key) for key in batch], "ConsistentRead": True, **projection}
+            for answer in self._until_processed(self._client.batch_get_item, "UnprocessedKeys", request):
+                yield from map(_plain_row, answer["Responses"].get(self._name, []))
+
+    def put(self, row: Row, *, only_if_new: bool = False) -> bool:
+        """Store the row without its None values and empty sets; False when it exists and must be new."""
+        request: PutItemInputTypeDef = {"TableName": self._name, "Item": stored(row)}
+        if only_if_new:
+            request["ConditionExpression"] = "attribute_not_exists(#key)"
+            request["ExpressionAttributeNames"] = {"#key": next(iter(row))}
+        return self._if_condition_holds(lambda: self._client.put_item(**request)) is not None
+
+    def update(
+        self,
+        key: Row,
+        expression: str,
+        values: Mapping[str, object],
+        *,
+        condition: str = "",
+        returns: Literal["ALL_NEW", "NONE"] = "ALL_NEW",
+    ) -> Row | None:
+        """Return the row as it is now, empty with `returns` NONE; None when the condition did not hold."""
+        request: UpdateItemInputTypeDef = {
+            "TableName": self._name,
+            "Key": stored(key),
+            "UpdateExpression": expression,
+            "ExpressionAttributeValues": _placeholders(values),
+            "ReturnValues": returns,
+        }
+        if condition:
+            request["ConditionExpression"] = condition
+        if names := _names(expression, condition):
+            request["ExpressionAttributeNames"] = names
+        answer = self._if_condition_holds(lambda: self._client.update_item(**request))
+        return None if answer is None else _plain_row(answer.get("Attributes", {}))
+
+    def delete(self, key: Row) -> Row | None:
+        """Remove a row and return it, None where there was none."""
+        with vendor_errors(self._dependency):
+            answer = self._client.delete_item(TableName=self._name, Key=stored(key), ReturnValues="ALL_OLD")
+        return _plain_row(answer["Attributes"]) if answer.get("Attributes") else None
+
+    def delete_many(self, keys: Sequence[Row]) -> None:
+        """Remove rows; missing ones are no error."""
+        for batch in _batches(keys, _BATCH_WRITE_LIMIT):
+            request = [{"DeleteRequest": {"Key": stored(key)}} for key in batch]
+            for _ in self._until_processed(self._client.batch_write_item, "UnprocessedItems", request):
+                pass
+
+    def page(self, selection: Selection, limit: int | None = None, after: Place | None = None) -> TablePage:
+        """Read up to `limit` rows (or 1 MB of them) and return those that pass; an index is a moment behind."""
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "FilterExpression": selection.filter,
+            "ExpressionAttributeValues": _placeholders(selection.values),
+            "ExpressionAttributeNames": _names(selection.filter, selection.key),
+            "IndexName": selection.index,
+            "KeyConditionExpression": selection.key,
+            "ProjectionExpression": selection.only,
+            "Limit": limit,
+            "ExclusiveStartKey": after,
+        }
+        request = {name: value for name, value in request.items() if value}
+        with vendor_errors(self._dependency):
+            answer = self._client.query(**request) if selection.key else self._client.scan(**request)
+        rows = [_plain_row(item) for item in answer["Items"]]
+        return TablePage(rows, answer["ScannedCount"], answer.get("LastEvaluatedKey") or None)
+
+    def _if_condition_holds(self, call: Callable[[], T]) -> T | None:
+        with vendor_errors(self._dependency):
+            try:
+                return call()
+            except ClientError as error:
+                if error_code(error) == "ConditionalCheckFailedException":
+                    return None
+                raise
+
+    def _until_processed(self, call: Callable[..., Any], left: str, request: object) -> Iterator[Any]:
+        """Yield the answers to a batch; repeat the unprocessed part, which an answer has under the key `left`."""
+        items: dict[str, Any] = {self._name: request}
+        for attempt in range(self._batch_attempts):
+            if attempt:
+                time.sleep(_PAUSE_S * 2 ** (attempt - 1))
+            with vendor_errors(self._dependency):
+                answer = call(RequestItems=items)
+            yield answer
+            items = answer.get(left) or {}
+            if not items:
+                return
+        raise Unavailable(self._dependency, f"{self._dependency}: a batch is throttled")
+
+
+def stored(row: Mapping[str, object]) -> dict[str, Any]:
+    """Return the row in DynamoDB's notation, without None values and empty sets, which it cannot store."""
+    return {name: _serialize(_storable(value)) for name, value in row.items() if value not in (None, frozenset())}
+
+
+def _placeholders(values: Mapping[str, object]) -> dict[str, Any]:
+    return {f":{name}": _serialize(_storable(value)) for name, value in values.items()}
+
+
+def _names(*expressions: str) -> dict[str, str]:
+    return {placeholder: placeholder[1:] for text in expressions for placeholder in _NAME.findall(text)}
+
+
+def _storable(value: object) -> object:
+    """The serializer takes Decimal and set, not float and frozenset."""
+    if isinstance(value, float):
+        return Decimal(str(value))
+    return set(value) if isinstance(value, frozenset) else value
+
+
+def _plain_row(item: Mapping[str, Any]) -> Row:
+    # Keep bytes as they are: boto3 would wrap them in a class.
+    return {name: value["B"] if "B" in value else _plain(_deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, set):
+        return frozenset(_plain(one) for one in value)
+    return value
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,60 @@
+"""The admission of one HTTP request: who asks, and the charge against the quota."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Self
+
+from docwell.deadline import Deadline, event_loop, in_thread
+from docwell.errors import Unauthenticated
+from docwell.identity import Identity
+from docwell.observability import logger
+from docwell.ports import Principals
+from docwell.query.ask import Admitted, Identified
+
+# Of a request's time, the share for finding its principal. The charge has as much again.
+_SHARE = 0.2
+
+
+class RequestAdmission:
+    """`docwell.query.ask.Admission` for the caller that the gateway named. Lookup and charge start with the loop.
+
+    An async context of it ends with the charge: a question that fails is charged too, and a used-up quota is
+    reported before any other error.
+    """
+
+    def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:
+        self._identity = identity
+        self._principals = principals
+        self._deadline = deadline
+        self._identified = event_loop().create_task(self._identify())
+        self._admitted = event_loop().create_task(self._charge())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.admitted()
+
+    async def identified(self) -> Identified:
+        """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
+        return await asyncio.shield(self._identified)
+
+    async def admitted(self) -> Admitted:
+        """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
+        return await asyncio.shield(self._admitted)
+
+    async def _identify(self) -> Identified:
+        async with self._deadline.stage("principals", _SHARE):
+            principal = await in_thread(self._principals.find, self._identity.id, self._identity.groups)
+        if principal is None:
+            raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
+        logger.append_keys(principal=principal.id)
+        return Identified(principal)
+
+    async def _charge(self) -> Admitted:
+        async with self._deadline.stage("principals", 2 * _SHARE):
+            principal = (await self.identified()).principal
+            await in_thread(partial(self._principals.charge, principal, requests=1))
+        return Admitted(principal)

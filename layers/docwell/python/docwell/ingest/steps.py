@@ -1,0 +1,105 @@
+"""Decide the next step of a document from its ledger record, its object and the event. Pure.
+
+`docs/architecture.md` draws the states and the steps between them. `docwell.ingest.ingest` takes the steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from docwell.ingest import ranges
+from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Index the object's version from nothing.
+
+    `record` is the document's record without progress. With `distrust`, the index may hold chunks of an earlier
+    try at the same version, under ids that this one will not overwrite.
+    """
+
+    head: ObjectVersion
+    record: DocumentRecord
+    distrust: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Send a message for each missing range."""
+
+    head: ObjectVersion
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognise:
+    """Make the text layers live, and plan a second generation that recognises the pages without text."""
+
+    head: ObjectVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Store a final status. `head` is None where the object is deleted."""
+
+    record: DocumentRecord
+    head: ObjectVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Renew the live version's tags and metadata: there is nothing to index.
+
+    With `distrust`, also search for stale chunks.
+    """
+
+    head: ObjectVersion
+    distrust: bool
+
+
+Step = Start | Resume | Recognise | Settle | Refresh
+
+
+def next_step(
+    record: DocumentRecord, head: ObjectVersion | None, hint: Hint | None, *, recognises: bool
+) -> Step | None:
+    """Return the step that brings a document nearer to its object, or None when they match.
+
+    Args:
+        record: the document as the worker knows it.
+        head: the object's current version; None where the key has none.
+        hint: the event; None once a step was taken for it.
+        recognises: whether the pipeline recognises pages without text.
+    """
+    if head is None:
+        matches = hint is None and record.status is Status.DELETED
+        return None if matches else Settle(DocumentRecord(record.key, Status.DELETED), None)
+    rebuild, sweep = (hint.rebuild, hint.sweep) if hint is not None else (False, False)
+    planned = record.status is Status.PENDING and record.ranges is not None
+    if rebuild or record.version != head.version or not (planned or record.status in SETTLED):
+        return _start(record, head, distrust=rebuild or record.version == head.version)
+    if planned:
+        missing = ranges.missing(record)
+        if not missing:
+            recognise = recognises and ranges.needs_recognition(record)
+            return Recognise(head) if recognise else Settle(ranges.outcome(record), head)
+        if sweep or not record.dispatched:  # a sweep assumes that the messages are lost
+            return Resume(head, missing)
+    return None if hint is None else Refresh(head, distrust=sweep)
+
+
+def _start(record: DocumentRecord, head: ObjectVersion, *, distrust: bool) -> Start:
+    begun = DocumentRecord(
+        key=record.key,
+        status=Status.PENDING,
+        version=head.version,
+        size=head.size,
+        etag=head.etag,
+        live_generation=record.live_generation,
+        live_version=record.live_version,
+        # A document that was never started has no chunks; if the ledger was lost, reconcile finds them.
+        swept=record.version is None and record.status is Status.PENDING,
+        live_attributes=record.live_attributes,
+    )
+    return Start(head, begun, distrust)

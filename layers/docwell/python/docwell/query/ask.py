@@ -1,0 +1,108 @@
+"""A question as it goes into the use case, and the events that come out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from docwell.answers import Answer, Turn
+from docwell.deadline import Deadline
+from docwell.identity import Principal
+from docwell.models import Passage
+from docwell.query.prompting import Prompt
+from docwell.query.retrieval.filters import ANY, Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and where to look for its answer.
+
+    No collections means all of them; `document` narrows to one key, `filter` to several. `fallback` allows an
+    extractive answer when the model host fails.
+    """
+
+    text: str
+    collections: tuple[str, ...] = ()
+    document: str | None = None
+    filter: Filter = ANY
+    top_k: int = 5
+    history: tuple[Turn, ...] = ()
+    fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A caller who is known, but whose request is not charged yet: enough to look up what it may read."""
+
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Identified):
+    """A caller whose request counts against its quota: needed to search and to call the model."""
+
+
+class Admission(Protocol):
+    """Finds out who asks and charges the request, while other work goes on. Each result may be asked for again."""
+
+    async def identified(self) -> Identified:
+        """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
+        ...
+
+    async def admitted(self) -> Admitted:
+        """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question to answer."""
+
+    question: Question
+    prompt: Prompt
+    admission: Admission
+    deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReport:
+    """An answer, with the figures for metrics, receipts and costs.
+
+    `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
+    """
+
+    answer: Answer
+    prompted: tuple[Passage, ...] = ()
+    first_token_ms: float | None = None
+    truncated: bool = False
+    estimated_tokens: int = 0
+    token_error: float = 0.0
+    model_host_s: float = 0.0
+    model_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """The passages of the prompt, in order; `suspicious` holds the ids of those that give orders."""
+
+    passages: tuple[Passage, ...] = ()
+    suspicious: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the model's text, unchecked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The end: the checked answer."""
+
+    report: QueryReport
+
+
+Event = Passages | Token | Answered
+Events = AsyncGenerator[Event]

@@ -1,0 +1,44 @@
+"""Metrics of answers and feedback."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from docwell.answers import AnswerStatus, Cost
+from docwell.observability import metrics, record_alone
+from docwell.query.ask import QueryReport
+
+
+def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
+    """Add the metrics of one question; the request id and the prompt's version are properties, not dimensions."""
+    answer = report.answer
+    timings, usage = answer.timings_ms, answer.usage
+    metrics.add_dimension("model", answer.model)
+    metrics.add_metadata("request_id", request_id)
+    metrics.add_metadata("prompt_version", answer.prompt_version)
+    counts: dict[str, float] = {
+        "PromptTokens": usage.prompt_tokens,
+        "CompletionTokens": usage.completion_tokens,
+        "DroppedPassages": answer.dropped_passages,
+        "SuspiciousPassages": answer.suspicious_passages,
+        "UnsupportedSentences": sum(not sentence.supported for sentence in answer.sentences),
+        "Refusals": int(answer.status is AnswerStatus.REFUSED),
+        "Fallbacks": int(answer.status is AnswerStatus.EXTRACTIVE),
+    }
+    latencies = {"EmbedLatency": timings.embed, "RetrieveLatency": timings.retrieve, "QueryLatency": timings.total}
+    if report.first_token_ms is not None:
+        latencies |= {"GenerateLatency": timings.generate, "TimeToFirstToken": report.first_token_ms}
+        counts["TruncatedPrompts"] = int(report.truncated)
+        metrics.add_metric("TokenCountError", MetricUnit.Percent, report.token_error * 100)
+    for name, value in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, value)
+    for name, value in latencies.items():
+        metrics.add_metric(name, MetricUnit.Milliseconds, value)
+    metrics.add_metric("ModelHostSeconds", MetricUnit.Seconds, cost.model_host_s)
+    metrics.add_metric("FunctionSeconds", MetricUnit.Seconds, cost.function_s)
+    metrics.add_metric("Cost", MetricUnit.NoUnit, cost.amount)
+
+
+def record_feedback(verdict: str) -> None:
+    """Record `Feedback`, 1 for good and 0 for bad: its average is the share of good answers."""
+    record_alone("Feedback", float(verdict == "good"))

@@ -1,0 +1,126 @@
+"""The admission of one request: its caller and its charge, beside other work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from docwell.deadline import Deadline, run
+from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded, Unauthenticated
+from docwell.http.admission import RequestAdmission
+from docwell.identity import Identity, Principal
+
+ANN = Principal("key:ann", frozenset({"house"}))
+USED_UP = QuotaExceeded("used up", 60.0)
+PATIENT_S = 30.0
+
+
+@dataclass
+class Principals:
+    """Knows one caller; `go` holds up the lookup."""
+
+    refuses: Exception | None = None
+    go: threading.Event = field(default_factory=threading.Event)
+    found: int = 0
+    charged: int = 0
+
+    def __post_init__(self) -> None:
+        self.go.set()
+
+    def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
+        self.found += 1
+        self.go.wait(PATIENT_S)
+        return ANN if id_ == ANN.id else None
+
+    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+        if self.refuses:
+            raise self.refuses
+        self.charged += requests
+
+
+def admission(principals: Principals, id_: str = ANN.id, seconds: float = PATIENT_S) -> RequestAdmission:
+    return RequestAdmission(Identity(id_), principals, Deadline(seconds))
+
+
+def test_a_request_is_charged_once_however_often_it_is_asked_about() -> None:
+    principals = Principals()
+
+    async def work() -> set[str]:
+        async with admission(principals) as asked:
+            answers = [await asked.identified(), await asked.admitted(), await asked.admitted()]
+        return {answer.principal.id for answer in answers}
+
+    assert run(work()) == {ANN.id}
+    assert (principals.found, principals.charged) == (1, 1)
+
+
+def test_lookup_begins_at_once_and_other_work_goes_on_meanwhile() -> None:
+    principals = Principals()
+    principals.go.clear()
+
+    async def work() -> int:
+        async with admission(principals):
+            found = 0
+            while not found:  # the lookup runs, and nothing waits for it
+                found = principals.found
+                await asyncio.sleep(0.001)
+            assert principals.charged == 0
+            principals.go.set()
+        return principals.charged
+
+    assert run(work()) == 1
+
+
+@pytest.mark.parametrize("id_", ["key:revoked", "key:none"])
+def test_an_unknown_caller_is_not_charged(id_: str) -> None:
+    principals = Principals()
+    with pytest.raises(Unauthenticated):
+        run(admission(principals, id_).admitted())
+    assert principals.charged == 0
+
+
+async def failing(asked: RequestAdmission) -> None:
+    async with asked:
+        raise NotFound("no such collection")
+
+
+def test_a_question_that_fails_is_charged_all_the_same() -> None:
+    principals = Principals()
+    with pytest.raises(NotFound):
+        run(failing(admission(principals)))
+    assert principals.charged == 1
+
+
+def test_a_used_up_quota_is_reported_before_any_other_error() -> None:
+    with pytest.raises(QuotaExceeded):
+        run(failing(admission(Principals(refuses=USED_UP))))
+
+
+def test_a_lookup_that_hangs_ends_within_its_share_of_the_deadline() -> None:
+    principals = Principals()
+    principals.go.clear()
+    try:
+        with pytest.raises(DeadlineExceeded):
+            run(admission(principals, seconds=0.2).identified())
+    finally:
+        principals.go.set()
+
+
+def test_a_caller_that_waits_no_longer_does_not_stop_the_charge() -> None:
+    principals = Principals()
+    principals.go.clear()
+
+    async def work() -> int:
+        asked = admission(principals)
+        waiting = asyncio.create_task(asked.admitted())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        principals.go.set()
+        await asked.admitted()
+        return principals.charged
+
+    assert run(work()) == 1

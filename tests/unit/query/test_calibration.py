@@ -1,0 +1,65 @@
+"""The token ratio of a model's weights, loaded and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from docwell.deadline import Deadline, run
+from docwell.errors import Unavailable
+from docwell.query.calibration import SAVE_EVERY, Calibration
+from docwell.text.tokens import bound_of
+from tests.unit.query.query_fakes import FakeModel, FakeStates
+
+BOUND = bound_of("the boiler is inspected every March " * 20)
+NAME = "tokens#qwen@sha256:fake"
+
+
+def teach(calibration: Calibration, reports: int) -> None:
+    for _ in range(reports):
+        calibration.observe(BOUND, round(BOUND.most * 0.7))
+
+
+def load(calibration: Calibration) -> int:
+    return run(calibration.ratio(Deadline(5))).observations
+
+
+def test_one_process_goes_on_with_what_another_learnt() -> None:
+    states = FakeStates()
+    calibration = Calibration(FakeModel(), states, "qwen")
+    assert load(calibration) == 0
+    teach(calibration, SAVE_EVERY)
+    calibration.save()
+    assert list(states.kept) == [NAME]
+    assert load(Calibration(FakeModel(), states, "qwen")) == SAVE_EVERY
+    assert load(Calibration(FakeModel(), states, "another")) == 0
+
+
+def test_only_every_tenth_update_is_saved() -> None:
+    states = FakeStates()
+    calibration = Calibration(FakeModel(), states, "qwen")
+    load(calibration)
+    teach(calibration, SAVE_EVERY - 1)
+    calibration.save()
+    assert states.kept == {}
+
+
+def test_a_store_that_fails_costs_no_answer_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = FakeStates()
+    first = Calibration(FakeModel(), states, "qwen")
+    load(first)
+    teach(first, SAVE_EVERY)
+    first.save()
+    second, read = Calibration(FakeModel(), states, "qwen"), states.read
+
+    def down(_name: str) -> Mapping[str, str]:
+        raise Unavailable("ledger", "down")
+
+    monkeypatch.setattr(states, "read", down)
+    assert load(second) == 0
+    teach(second, SAVE_EVERY)
+    monkeypatch.setattr(states, "write", down)
+    second.save()  # without a digest there is no name to write to
+    monkeypatch.setattr(states, "read", read)
+    assert load(second) == SAVE_EVERY
