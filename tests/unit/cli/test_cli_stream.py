@@ -17,7 +17,7 @@ from tests.unit.cli.fake_api import ANSWER, FakeApi
 Run = Callable[..., Result]
 
 TOKENS = [sse.event("token", {"text": text}) for text in ("Roll back ", "\x1b[2Jat once [9].")]
-WHOLE = [sse.event("passages", {"passages": []}), *TOKENS, sse.comment("waiting"), sse.event("answer", ANSWER)]
+WHOLE = [sse.event("passages", {"passages": []}), *TOKENS, sse.WAITING, sse.event("answer", ANSWER)]
 PROBLEM = {
     "type": "urn:docwell:problem:deadline-exceeded",
     "title": "No answer within the time allowed",
@@ -94,7 +94,7 @@ def test_a_stream_that_is_cut_or_garbled_is_a_failure(api: FakeApi, pieces: list
 def comments() -> Iterator[bytes]:
     for _ in range(20):
         time.sleep(0.1)
-        yield sse.comment("waiting")
+        yield sse.WAITING
 
 
 def test_a_stream_ends_at_the_timeout_however_much_it_says(api: FakeApi) -> None:

@@ -43,13 +43,11 @@ class OllamaModel:
     model. Answers are greedy with a fixed seed, so that they can be compared.
     """
 
-    def __init__(
-        self, host: str, model: str, *, num_ctx: int, num_predict: int, keep_alive: str = "30m", seed: int = 7
-    ) -> None:
+    def __init__(self, host: str, model: str, *, num_ctx: int, num_predict: int, keep_alive: str = "30m") -> None:
         self._host = host
         self.name = model
         self._keep_alive = keep_alive
-        self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": seed}
+        self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": 7}
         self._tls = httpx.create_ssl_context()  # takes 10 ms, so each request shares it
         self._facts: dict[str, Any] = {}
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
+# A comment, which clients skip: it keeps the connection alive, and shows whether the client is there.
+WAITING = b": waiting\n\n"
 
 # Lone surrogates have no UTF-8. Some clients end a line at the others, against the standard.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
@@ -18,11 +20,6 @@ def event(name: str, data: Mapping[str, Any]) -> bytes:
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return f"event: {name}\ndata: {text}\n\n".encode()
-
-
-def comment(text: str) -> bytes:
-    """Encode a line that clients skip: it keeps the connection alive, and shows whether the client is there."""
-    return f": {' '.join(text.split())}\n\n".encode()
 
 
 def read(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:

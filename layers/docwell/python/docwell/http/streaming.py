@@ -100,7 +100,7 @@ def _pieces(
             yield piece
             step = asyncio.ensure_future(anext(events, None), loop=loop)
             while not loop.run_until_complete(asyncio.wait([step], timeout=silence_s))[0]:
-                yield sse.comment("waiting")
+                yield sse.WAITING
             try:
                 piece = step.result()
             except Exception as error:  # noqa: BLE001 - the client is told

@@ -12,7 +12,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import os
 import random
@@ -25,6 +24,8 @@ import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPMessage
+from importlib import import_module
+from importlib.util import find_spec
 from io import TextIOWrapper
 from typing import Any
 
@@ -35,7 +36,9 @@ Handler = Callable[[Any, "Context"], Any]
 _API = "/2018-06-01/runtime"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
-_OK, _ACCEPTED = 200, 202
+_OK = 200
+# The managed runtime's registry of functions to call around a snapshot.
+_HOOKS = "snapshot_restore_py"
 # The exit statuses of awslambdaric when a hook of SnapStart fails.
 _EXIT_BEFORE_SNAPSHOT, _EXIT_AFTER_RESTORE = 64, 65
 
@@ -126,14 +129,14 @@ class Runtime:
         """
         with self._reporting("/init/error", 1):
             module_name, _, function = name.rpartition(".")
-            module = importlib.import_module(module_name.replace("/", "."))
+            module = import_module(module_name.replace("/", "."))
             handler: Handler = getattr(module, function)
             getattr(module, "prepare", lambda: None)()
         return handler
 
     def restored(self) -> None:
         """With SnapStart, run the hooks around the snapshot, which Lambda takes during `restore/next`."""
-        hooks = _snapshot_hooks()
+        hooks: Any = import_module(_HOOKS) if find_spec(_HOOKS) else None
         with self._reporting("/init/error", _EXIT_BEFORE_SNAPSHOT):
             for function, arguments, named in reversed(hooks.get_before_snapshot() if hooks else []):
                 function(*arguments, **named)
@@ -226,13 +229,6 @@ def _logged(error: BaseException, request_id: str) -> dict[str, Any]:
 def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _snapshot_hooks() -> Any:
-    try:
-        return importlib.import_module("snapshot_restore_py")
-    except ImportError:
-        return None
 
 
 def main() -> None:
