@@ -106,7 +106,7 @@ def test_closed_doors_leave_computing_and_open_files(tmp_path: Path) -> None:
     ]
     done = run(tmp_path, *lines)
     assert done.stdout.split() == ["50000000", "True", "3"]
-    # PDFium ends this way when it is out of memory, and the parent recognises the reason by it.
+    # PDFium ends this way when it is out of memory; the parent recognises the reason by the signal.
     assert done.returncode == -signal.SIGABRT
 
 

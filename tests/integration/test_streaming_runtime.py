@@ -81,7 +81,7 @@ def tokens(stream: Stream) -> list[dict[str, Any]]:
 
 def test_a_stream_arrives_piece_by_piece_while_it_is_made(toy: Toy, tmp_path: Path) -> None:
     stream = toy.stream(pieces=3, gates=str(tmp_path))
-    for number in range(3):  # the toy makes each piece only after the one before has arrived
+    for number in range(3):  # the toy makes each piece after the previous one has arrived
         (tmp_path / str(number)).touch()
         if not number:
             assert stream.metadata() == {"statusCode": 200, "headers": {"Content-Type": "text/event-stream"}}

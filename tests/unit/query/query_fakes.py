@@ -51,7 +51,7 @@ class FakeModel:
 
 @dataclass
 class FakeStates:
-    """Small facts by name."""
+    """Facts by name."""
 
     kept: dict[str, Mapping[str, str]] = field(default_factory=dict)
 

@@ -127,7 +127,7 @@ def _deadline() -> Deadline:
 
 
 def _admission(deadline: Deadline) -> RequestAdmission:
-    """Return the admission of the current request. Raises `Unauthenticated` when it names nobody."""
+    """Return the admission of the current request. Raises `Unauthenticated` when it names no caller."""
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
     return RequestAdmission(identity, wiring.principals(), deadline)
 

@@ -107,7 +107,7 @@ def _pieces(
                 yield sse.comment("waiting")
             try:
                 piece = step.result()
-            except Exception as error:  # noqa: BLE001 - the client is told
+            except Exception as error:  # noqa: BLE001 - the client gets it as an event
                 piece = None
                 yield sse.event("error", failed(error))
     finally:
