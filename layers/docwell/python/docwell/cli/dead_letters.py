@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,15 +11,12 @@ from urllib.parse import unquote_plus
 
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Api, Json, aws_client, plain_failures
+from docwell.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-    from docwell.cli.settings import Settings
 
 _BATCH = 10  # the most that SQS returns at once
 # Long enough to receive the whole queue. Messages that stay are made visible again at once.
@@ -29,25 +27,25 @@ _SLACK = 10
 
 @dataclass(slots=True)
 class DeadLetter:
-    """One message that ingest gave up. `sent_at` is in seconds since the epoch."""
+    """One message that ingest gave up."""
 
-    body: str
-    receipt: str
-    receives: int
-    sent_at: float
+    message: MessageTypeDef
     key: str | None
     kind: str
     redriven: bool = False
 
-    def as_json(self, record: Json | None) -> Json:
-        """Return the message for display, with the status from the API's `record` of its document."""
-        known = record or {}
+    def as_json(self, record: Json) -> Json:
+        """Return the message for display, with the status from the API's `record` of its document.
+
+        `sent_at` is in seconds since the epoch.
+        """
+        attributes = self.message["Attributes"]
         return {
             "document": self.key,
             "kind": self.kind,
-            "receives": self.receives,
-            "sent_at": self.sent_at,
-            **{name: known.get(name) for name in ("status", "reason", "detail")},
+            "receives": int(attributes["ApproximateReceiveCount"]),
+            "sent_at": int(attributes["SentTimestamp"]) / 1000,
+            **{name: record.get(name) for name in ("status", "reason", "detail")},
             "redriven": self.redriven,
         }
 
@@ -57,8 +55,8 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         name = settings.need("queue")
+        self._sqs: SQSClient = aws_client(settings, "sqs")
         with plain_failures(f"cannot use queue {name}"):
-            self._sqs: SQSClient = aws_client(settings, "sqs", settings.aws_endpoint)
             self._queue = self._url(name)
             policy = json.loads(self._attribute(self._queue, "RedrivePolicy") or "{}")
             target = policy.get("deadLetterTargetArn")
@@ -78,14 +76,16 @@ class DeadLetters:
                     letters.append(letter)
                     if dry_run or (key is not None and letter.key != key):
                         continue
-                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.body)
-                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.receipt)
+                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.message["Body"])
+                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.message["ReceiptHandle"])
                     letter.redriven = True
             finally:
                 for letter in letters:
                     if not letter.redriven:
                         self._sqs.change_message_visibility(
-                            QueueUrl=self._dead, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+                            QueueUrl=self._dead,
+                            ReceiptHandle=letter.message["ReceiptHandle"],
+                            VisibilityTimeout=0,
                         )
         return letters
 
@@ -103,7 +103,8 @@ class DeadLetters:
             if not messages:
                 return
             most -= len(messages)
-            yield from map(_letter, messages)
+            for message in messages:
+                yield DeadLetter(message, *subject(message["Body"]))
 
     def _url(self, name: str) -> str:
         return name if "://" in name else self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -123,25 +124,8 @@ def known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str, 
     return known
 
 
-def _letter(message: MessageTypeDef) -> DeadLetter:
-    attributes = message.get("Attributes", {})
-    key, kind = subject(message["Body"])
-    return DeadLetter(
-        body=message["Body"],
-        receipt=message["ReceiptHandle"],
-        receives=int(attributes.get("ApproximateReceiveCount", 1)),
-        sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
-        key=key,
-        kind=kind,
-    )
-
-
 def subject(body: str) -> tuple[str | None, str]:
-    """Return the key that a message is about (None where it cannot be read) and the kind of the message.
-
-    >>> subject('{"docwell": {"key": "a.pdf", "version": "v", "pipeline": "p", "range": 3}}')
-    ('a.pdf', 'range 3')
-    """
+    """Return the key that a message is about (None where it cannot be read) and the kind of the message."""
     try:
         event = json.loads(body)
         if "docwell" in event:

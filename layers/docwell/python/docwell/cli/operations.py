@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.dead_letters import DeadLetters, known_documents
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from docwell.cli.settings import Settings
+from docwell.cli.settings import Settings
 
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
@@ -46,11 +40,11 @@ def redrive(
     settings: Settings = ctx.obj
     letters = DeadLetters(settings.given(queue=queue)).redrive(key, dry_run=dry_run)
     known = known_documents(settings, letters)
-    rows = [letter.as_json(known.get(letter.key or "")) for letter in letters]
+    rows = [letter.as_json(known.get(letter.key or "", {})) for letter in letters]
     if as_json:
         display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
     elif rows:
-        display.console().print(_letter_table(rows))
+        _show_letters(rows)
     else:
         typer.echo("the dead-letter queue is empty", err=True)
 
@@ -116,18 +110,15 @@ class ReconcileFunction:
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.need("reconcile_function")
-        endpoint = settings.functions_endpoint or settings.aws_endpoint
-        with plain_failures(f"cannot call {self._name}"):
-            self._client = aws_client(
-                settings,
-                "lambda",
-                endpoint,
-                read_timeout=_FUNCTION_TIMEOUT_S + 30,
-                # A retry would start a second run beside the first.
-                retries={"total_max_attempts": 1},
-                # The connection is silent for minutes, and NAT gateways drop silent ones after 350 s.
-                tcp_keepalive=True,
-            )
+        self._client = aws_client(
+            settings,
+            "lambda",
+            read_timeout=_FUNCTION_TIMEOUT_S + 30,
+            # A retry would start a second run beside the first.
+            retries={"total_max_attempts": 1},
+            # The connection is silent for minutes, and NAT gateways drop silent ones after 350 s.
+            tcp_keepalive=True,
+        )
 
     def __call__(self, event: Json) -> Json:
         """Return the function's answer to one event."""
@@ -160,19 +151,21 @@ class ReconcileFunction:
             before = now
 
 
-def _letter_table(letters: Sequence[Json]) -> Table:
-    table = display.table("document", "message", "sent", "receives", "status", "reason", "now")
-    for letter in letters:
-        table.add_row(
-            Text(display.clean(letter["document"] or "(unknown)")),
-            Text(display.clean(letter["kind"])),
+def _show_letters(letters: list[Json]) -> None:
+    names = ("document", "message", "sent", "receives", "status", "reason", "now")
+    rows = (
+        (
+            letter["document"] or "(unknown)",
+            letter["kind"],
             display.local_time(letter["sent_at"]),
-            str(letter["receives"]),
-            display.status_of(letter) if letter["status"] else Text("-"),
+            letter["receives"],
+            display.status_of(letter) if letter["status"] else "-",
             display.reason_of(letter),
             "redriven" if letter["redriven"] else "waits",
         )
-    return table
+        for letter in letters
+    )
+    display.console().print(display.table(names, rows))
 
 
 def _show_reconcile(answer: Json) -> None:
@@ -193,12 +186,8 @@ def _show_reconcile(answer: Json) -> None:
 
 
 def _show_reindex(answer: Json) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in answer.items():
-        if value not in (None, [], "") and name not in ("found", "sent", "make_first_in_settings"):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            table.add_row(Text(name.replace("_", " "), style="dim"), Text(display.clean(shown)))
-    display.console().print(table)
+    shown = {name: answer[name] for name in answer if name not in ("found", "sent", "make_first_in_settings")}
+    display.console().print(display.field_table(shown))
     if answer.get("make_first_in_settings"):
         display.say("next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow")
     elif answer.get("switched") is False:
