@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import Result
 
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-Run = Callable[..., Result]
 
 
 ODD_KEY = "a+b %&/é 日本 ?#.pdf"

@@ -67,8 +67,7 @@ def ask(
     tag: TagOption = None,
     metadata: MetadataOption = None,
     top_k: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default."),
+        int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
     ] = None,
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
@@ -89,10 +88,9 @@ def ask(
         tags=_pairs("--tag", tag),
         metadata=_pairs("--metadata", metadata),
     )
-    scope = _given(
+    body = {"question": question} | _given(
         collection=one_collection, collections=collections, document=one_document, filter=filter_, top_k=top_k
     )
-    body = {"question": question, **scope}
     api = Api(ctx.obj, timeout)
     live = streaming and not as_json and display.console().is_terminal
     answer = _while_written(api, body) if live else api.post(QUERY_PATH, body)
@@ -135,11 +133,7 @@ def _pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
 
 @app.command(cls=ConnectedCommand)
 def replay(
-    ctx: typer.Context,
-    request_id: RequestId,
-    *,
-    timeout: TimeoutOption = 180.0,
-    as_json: JsonFlag = False,
+    ctx: typer.Context, request_id: RequestId, *, timeout: TimeoutOption = 180.0, as_json: JsonFlag = False
 ) -> None:
     """Ask a stored question again and show what changed.
 

@@ -1,4 +1,4 @@
-"""The dead-letter queue of the ingest queue."""
+"""`docwell redrive`: the dead-letter queue of the ingest queue."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote_plus
 
+import typer
+
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Api, Json, aws_client, plain_failures
 from docwell.cli.settings import Settings
@@ -24,6 +28,32 @@ _VISIBILITY_S = 300
 # Messages that fail again during the redrive come back; stop after this many more than there were at the start.
 _SLACK = 10
 
+app = group()
+
+
+@app.command(cls=ConnectedCommand)
+def redrive(
+    ctx: typer.Context,
+    *,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
+    dry_run: DryRunFlag = False,
+    queue: Annotated[
+        str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the dead letters and send them to ingest again."""
+    settings: Settings = ctx.obj.given(queue=queue)
+    letters = DeadLetters(settings).redrive(key, dry_run=dry_run)
+    known = _known_documents(settings, letters)
+    rows = [letter.as_json(known.get(letter.key, {})) for letter in letters]
+    if as_json:
+        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
+    elif rows:
+        _show_letters(rows)
+    else:
+        typer.echo("the dead-letter queue is empty", err=True)
+
 
 @dataclass(slots=True)
 class DeadLetter:
@@ -35,10 +65,7 @@ class DeadLetter:
     redriven: bool = False
 
     def as_json(self, record: Json) -> Json:
-        """Return the message for display, with the status from the API's `record` of its document.
-
-        `sent_at` is in seconds since the epoch.
-        """
+        """Return the message with the status from the API's `record` of its document."""
         attributes = self.message["Attributes"]
         return {
             "document": self.key,
@@ -83,9 +110,7 @@ class DeadLetters:
                 for letter in letters:
                     if not letter.redriven:
                         self._sqs.change_message_visibility(
-                            QueueUrl=self._dead,
-                            ReceiptHandle=letter.message["ReceiptHandle"],
-                            VisibilityTimeout=0,
+                            QueueUrl=self._dead, ReceiptHandle=letter.message["ReceiptHandle"], VisibilityTimeout=0
                         )
         return letters
 
@@ -99,12 +124,10 @@ class DeadLetters:
                 WaitTimeSeconds=1,
                 AttributeNames=["All"],
             )
-            messages = answer.get("Messages", [])
-            if not messages:
+            if not (messages := answer.get("Messages")):
                 return
             most -= len(messages)
-            for message in messages:
-                yield DeadLetter(message, *subject(message["Body"]))
+            yield from (DeadLetter(message, *subject(message["Body"])) for message in messages)
 
     def _url(self, name: str) -> str:
         return name if "://" in name else self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -114,9 +137,9 @@ class DeadLetters:
         return answer.get("Attributes", {}).get(name)
 
 
-def known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str, Json]:
+def _known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str | None, Json]:
     """Return the API's records of the letters' documents; nothing where the API cannot be reached."""
-    known: dict[str, Json] = {}
+    known: dict[str | None, Json] = {}
     with suppress(Failure):
         api = Api(settings, 30.0)
         for key in {letter.key for letter in letters if letter.key is not None}:
@@ -136,3 +159,20 @@ def subject(body: str) -> tuple[str | None, str]:
         return unquote_plus(record["s3"]["object"]["key"]), str(record.get("eventName", "notification"))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None, "unknown"
+
+
+def _show_letters(letters: list[Json]) -> None:
+    names = ("document", "message", "sent", "receives", "status", "reason", "now")
+    rows = (
+        (
+            letter["document"] or "(unknown)",
+            letter["kind"],
+            display.local_time(letter["sent_at"]),
+            letter["receives"],
+            display.status_of(letter) if letter["status"] else "-",
+            display.reason_of(letter),
+            "redriven" if letter["redriven"] else "waits",
+        )
+        for letter in letters
+    )
+    display.console().print(display.table(names, rows))

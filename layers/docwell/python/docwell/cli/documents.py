@@ -47,8 +47,7 @@ def put(
         bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")
     ] = True,
     stall: Annotated[
-        float,
-        typer.Option(min=1, metavar="SECONDS", help="Give up after this many seconds without any progress."),
+        float, typer.Option(min=1, metavar="SECONDS", help="Give up after this many seconds without any progress.")
     ] = 300.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -58,9 +57,6 @@ def put(
     of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY.
     """
     uploads = plan(paths, prefix, key)
-    for upload in uploads:
-        if not looks_like_pdf(upload.path):
-            typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
     bucket = Bucket(ctx.obj)
     api = Api(ctx.obj, 30.0) if waiting else None
     if api:
@@ -79,6 +75,9 @@ def put(
 
 
 def _upload(uploads: list[Upload], bucket: Bucket) -> None:
+    for upload in uploads:
+        if not looks_like_pdf(upload.path):
+            typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
         for upload in uploads:
             upload.version = bucket.upload(upload.path, upload.key, partial(advance, upload.key))

@@ -1,4 +1,4 @@
-"""`docwell redrive | reconcile | reindex`: commands for the operator of a deployment."""
+"""`docwell reconcile | reindex`: calls of the reconcile function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
-from docwell.cli.dead_letters import DeadLetters, known_documents
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import Settings
@@ -23,30 +22,6 @@ FunctionOption = Annotated[
 ]
 
 app = group()
-
-
-@app.command(cls=ConnectedCommand)
-def redrive(
-    ctx: typer.Context,
-    *,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
-    dry_run: DryRunFlag = False,
-    queue: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """List the dead letters and send them to ingest again."""
-    settings: Settings = ctx.obj
-    letters = DeadLetters(settings.given(queue=queue)).redrive(key, dry_run=dry_run)
-    known = known_documents(settings, letters)
-    rows = [letter.as_json(known.get(letter.key or "", {})) for letter in letters]
-    if as_json:
-        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
-    elif rows:
-        _show_letters(rows)
-    else:
-        typer.echo("the dead-letter queue is empty", err=True)
 
 
 @app.command(cls=ConnectedCommand)
@@ -149,23 +124,6 @@ class ReconcileFunction:
             if answer.get(until) or now == before or any(one["waiting"] is not None for one in pipelines):
                 return {**answer, "found": found, "sent": sent}
             before = now
-
-
-def _show_letters(letters: list[Json]) -> None:
-    names = ("document", "message", "sent", "receives", "status", "reason", "now")
-    rows = (
-        (
-            letter["document"] or "(unknown)",
-            letter["kind"],
-            display.local_time(letter["sent_at"]),
-            letter["receives"],
-            display.status_of(letter) if letter["status"] else "-",
-            display.reason_of(letter),
-            "redriven" if letter["redriven"] else "waits",
-        )
-        for letter in letters
-    )
-    display.console().print(display.table(names, rows))
 
 
 def _show_reconcile(answer: Json) -> None:
