@@ -244,7 +244,6 @@ class LanguageModel(Protocol):
     @property
     def name(self) -> str:
         """The model's name on its host."""
-        ...
 
     def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of one answer, and its completion last, within `timeout_s` seconds.
@@ -252,11 +251,9 @@ class LanguageModel(Protocol):
         Closing it, or cancelling its task, closes the connection, so that the host stops generating. Raises
         `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
-        ...
 
     async def check(self) -> None:
         """Return when the host answers and has the model. Raises as `chat` does."""
-        ...
 
 
 class ModelFacts(Protocol):
@@ -264,11 +261,9 @@ class ModelFacts(Protocol):
 
     async def context_length(self) -> int:
         """Return the tokens that the model can read, prompt and answer together. Raises as `chat` does."""
-        ...
 
     async def digest(self) -> str | None:
         """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
-        ...
 
 
 class DocumentLinks(Protocol):
@@ -279,33 +274,27 @@ class DocumentLinks(Protocol):
 
 
 class Principals(Protocol):
-    """Who may see what, and how much of today's quota is left."""
+    """The rights of callers, and their use of today's quota."""
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """The principal with its own and its groups' collections, read consistently; None when nobody has it."""
-        ...
+        """Return the principal with its and its groups' collections, read consistently; None without a grant."""
 
     def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        """Count what was used today. With `requests`, raises `QuotaExceeded` when a quota is used up, and
-        then nothing is counted.
-        """  # noqa: D205 - one sentence
+        """Count today's use. With `requests`, raises `QuotaExceeded` and counts nothing if a quota is used up."""
         ...
 
 
 class Receipts(Protocol):
-    """Answers that are kept, each for its own principal alone."""
+    """Stored answers, each visible only to its principal."""
 
     def keep(self, receipt: Receipt) -> None:
-        """Store it until its time to live is over."""
-        ...
+        """Store a receipt until it expires."""
 
     def get(self, principal: str, request_id: str) -> Receipt | None:
-        """The receipt of that principal, or None."""
-        ...
+        """Return the principal's receipt, or None."""
 
     def judge(self, principal: str, request_id: str, verdict: str) -> bool:
-        """Attach a verdict; False when there is no such receipt."""
-        ...
+        """Attach a verdict; return False when there is no such receipt."""
 
 
 class PdfReader(Protocol):
