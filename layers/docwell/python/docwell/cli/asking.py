@@ -188,13 +188,13 @@ def _show_replay(replayed: Json) -> None:
 def _value(what: str, value: object) -> str:
     if value in (None, [], ""):
         return "(removed)" if what.startswith("document ") else "-"
-    if what.startswith("passages ") and isinstance(value, list):
+    if not isinstance(value, list):
+        return display.clean(value).strip()
+    if what.startswith("passages "):
         return f"{len(value)} in this run only"
-    if what == "citations" and isinstance(value, list):
-        return "\n".join(_citation(one) for one in value)
-    if isinstance(value, list):
-        return ", ".join(display.clean(one) for one in value)
-    return display.clean(value).strip()
+    if what == "citations":
+        return "\n".join(map(_citation, value))
+    return ", ".join(map(display.clean, value))
 
 
 def _citation(citation: Json) -> str:

@@ -100,11 +100,10 @@ class ReconcileFunction:
         with plain_failures(f"cannot call {self._name}"):
             answer = self._client.invoke(FunctionName=self._name, Payload=json.dumps(event).encode())
             body = json.loads(answer["Payload"].read() or "null")
-        if answer.get("FunctionError"):
-            error = body if isinstance(body, dict) else {}
-            raise Failure(str(error.get("errorMessage") or f"{self._name} failed: read its log"))
         if not isinstance(body, dict):
             raise Failure(f"{self._name} does not answer like docwell: check --function")
+        if answer.get("FunctionError"):
+            raise Failure(body.get("errorMessage") or f"{self._name} failed: read its log")
         return body
 
     def repeat(self, event: Json, *, until: str) -> Json:
