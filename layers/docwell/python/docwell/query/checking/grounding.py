@@ -61,7 +61,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         marker=marker,
         document=passage.document,
         version=passage.version,
-        page=chunk.page_start,
+        page=chunk.page,
         page_label=chunk.label,
         quote=" ".join(chunk.text[start:end].split()),
         start=chunk.start + start,

@@ -41,10 +41,10 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
 def _joined(better: Passage, other: Passage) -> Passage | None:
     """Return both as one, or None if they are no neighbours or are too long together."""
     tokens = better.chunk.tokens + other.chunk.tokens
-    same_page = (better.document, better.generation, better.chunk.page_start) == (
+    same_page = (better.document, better.generation, better.chunk.page) == (
         other.document,
         other.generation,
-        other.chunk.page_start,
+        other.chunk.page,
     )
     if not same_page or tokens > MERGED_TOKENS:
         return None

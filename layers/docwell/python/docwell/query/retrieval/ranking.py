@@ -100,7 +100,7 @@ def _with_page_gain(ranked: Sequence[Ranked], gain: float) -> list[Ranked]:
     pages: set[tuple[str, str, int]] = set()
     raised: list[Ranked] = []
     for passage, score in ranked:
-        page = (passage.document, passage.generation, passage.chunk.page_start)
+        page = (passage.document, passage.generation, passage.chunk.page)
         raised.append(Ranked(passage, score if page in pages else score + gain))
         pages.add(page)
     return raised
