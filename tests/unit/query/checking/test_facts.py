@@ -53,6 +53,7 @@ def test_another_figure_does_not_stand(stated: str, known: str) -> None:
     [
         ("The boiler was made by Ostra Works in March.", ["Ostra", "Works", "March"]),
         ("Pumps stop. The Pumps office knows.", ["Pumps"]),
+        ("When did the Normans meet King John of the U.S.?", ["Normans", "King", "John", "U.S."]),
         ("What does NASA say of the iPhone and B52?", ["NASA", "iPhone", "B52"]),
         ("Wie viele Pumpen hat die Verteidigung der Stadt, und wer ist NATO?", ["NATO"]),
         ("What Is The Capital Of France", []),

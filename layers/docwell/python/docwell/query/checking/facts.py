@@ -81,17 +81,13 @@ def figures(text: str) -> list[Figure]:
     """Return the figures of a text in order: digits with separators, and number words from three on.
 
     A figure has both forms if its separator can mean thousands or decimals, or if a scale word follows.
-
-    >>> [sorted(figure.forms) for figure in figures("1,234.5 or $3.2 million in FY2022")]
-    [['1234.5'], ['3.2', '3200000'], ['2022']]
     """
-    found = [(match.start(), figure) for match, figure in _numbers(text)]
-    found += [
-        (match.start(), Figure(match[0], frozenset({SPELLED[match[0].lower()]})))
+    spelled = [
+        (match, Figure(match[0], frozenset({SPELLED[match[0].lower()]})))
         for match in _SPELLED_WORD.finditer(text)
         if match[0].lower() in _STATED
     ]
-    return [figure for _, figure in sorted(found, key=lambda item: item[0])]
+    return [figure for _, figure in sorted([*_numbers(text), *spelled], key=lambda found: found[0].start())]
 
 
 def names(text: str) -> list[Name]:
@@ -99,9 +95,6 @@ def names(text: str) -> list[Name]:
 
     A capitalised word inside a sentence belongs to a name. So does one at its start that is capitalised elsewhere,
     and any word with two capitals, or with letters and digits. Capitals say nothing in titles and in German.
-
-    >>> [name.written for name in names("When did the Normans meet King John of the U.S.?")]
-    ['Normans', 'King', 'John', 'U.S.']
     """
     if text.isupper():
         return []
@@ -134,9 +127,8 @@ class Known:
 
     def has_figure(self, figure: Figure) -> bool:
         """Return whether the texts state a figure in one of its forms."""
-        return bool(figure.forms & self._figures) or (
-            bool(figure.parts) and all(part in self._figures for part in figure.parts)
-        )
+        whole = not self._figures.isdisjoint(figure.forms)
+        return whole or (bool(figure.parts) and self._figures.issuperset(figure.parts))
 
     def has_name(self, name: Name) -> bool:
         """Return whether the texts state a name's word in another form, misspelt by a letter, or as initials.
@@ -145,12 +137,9 @@ class Known:
         """
         word = fold(name.written)
         candidates = {word, word.replace(".", ""), word.removesuffix("s"), word + "s"}
-        if candidates & self._words or (name.initials and name.initials in self._words):
+        if candidates & self._words or name.initials in self._words or self._has_initials(name.written):
             return True
-        if self._has_initials(name.written):
-            return True
-        pieces = _pieces(name.written)
-        if len(pieces) > 1 and all(fold(piece) in self._words for piece in pieces):
+        if all(fold(piece) in self._words for piece in _pieces(name.written)):
             return True
         if len(word) < _SHORT or word.isdecimal():
             return False
@@ -254,12 +243,11 @@ def _runs(sentence: str) -> Iterator[list[tuple[int, str]]]:
     for position, match in enumerate(_NAME_WORD.finditer(sentence)):
         word = match[0]
         plain = fold(_POSSESSIVE.sub("", word)) in _NO_NAMES or _FIGURE_WORD.fullmatch(word)
-        if plain or not (_capitalised(word) or _coded(word)):
-            word = ""
-        if run and (not word or sentence[before : match.start()].strip()):
+        named = not plain and (_capitalised(word) or _coded(word))
+        if run and (not named or sentence[before : match.start()].strip()):
             yield run
             run = []
-        if word:
+        if named:
             run.append((position, word))
         before = match.end()
     if run:
