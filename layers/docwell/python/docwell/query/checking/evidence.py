@@ -19,32 +19,28 @@ _LENGTH_PENALTY = 0.01
 class Evidence:
     """The words of some passages, weighted by inverse document frequency among them.
 
-    `split` returns the words of a text as they are compared.
+    `split` returns the words of a text as they are compared, and `known` has the words of each passage.
     """
 
     def __init__(
         self, passages: Sequence[Passage], question: str, split: Callable[[str], frozenset[str]] = words
     ) -> None:
         self.passages = passages
+        self.known = [split(passage.chunk.text) for passage in passages]
         self._split = split
-        self._known = [split(passage.chunk.text) for passage in passages]
         self._question = split(question)
-
-    def known(self, index: int) -> frozenset[str]:
-        """Return the words of a passage."""
-        return self._known[index]
 
     def weight(self, wanted: frozenset[str]) -> float:
         """Return the sum of the words' weights."""
         return sum(
-            math.log(1 + len(self._known) / (1 + sum(word in known for known in self._known)))
+            math.log(1 + len(self.known) / (1 + sum(word in known for known in self.known)))
             * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
             for word in wanted
         )
 
     def support(self, said: frozenset[str], index: int) -> float:
         """Return the share (0 to 1), by weight, of the words that a passage holds."""
-        return self.share(said, self._known[index])
+        return self.share(said, self.known[index])
 
     def share(self, said: frozenset[str], known: frozenset[str]) -> float:
         """Return the share (0 to 1), by weight, of the words that are among the known ones."""
@@ -56,16 +52,16 @@ class Evidence:
         def merit(index: int) -> float:
             return self.support(said, index) + _QUESTION_WEIGHT * self.support(self._question, index)
 
-        return max(range(len(self._known)), key=merit)
-
-    def _relevance(self, said: frozenset[str], text: str) -> float:
-        """Return how well a piece of a passage shows where the words come from."""
-        have = self._split(text)
-        asked = self._question - said
-        merit = self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have)
-        return merit - _LENGTH_PENALTY * len(have)
+        return max(range(len(self.known)), key=merit)
 
     def window(self, said: frozenset[str], index: int) -> tuple[int, int]:
         """Return (start, end) of the sentence or two of a passage that show best where the words come from."""
         text = self.passages[index].chunk.text
-        return max(windows(text), key=lambda window: self._relevance(said, text[slice(*window)]))
+        asked = self._question - said
+
+        def merit(window: tuple[int, int]) -> float:
+            have = self._split(text[slice(*window)])
+            shown = self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have)
+            return shown - _LENGTH_PENALTY * len(have)
+
+        return max(windows(text), key=merit)

@@ -71,12 +71,14 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
     )
 
 
-def with_marker(sentence: str, marker: int) -> str:
-    """Return the sentence with a marker before its full stop.
+def marked(text: str, count: int) -> list[int]:
+    """Return the numbers of passages in the markers of a text, each once. There are `count` passages."""
+    numbers = (int(number) for marker in MARKER.findall(text) for number in re.findall(r"\d+", marker))
+    return list(dict.fromkeys(number for number in numbers if 1 <= number <= count))
 
-    >>> with_marker("It rains.", 2)
-    'It rains [2].'
-    """
+
+def with_marker(sentence: str, marker: int) -> str:
+    """Return the sentence with a marker before its full stop: "It rains [2]."."""
     sentence = sentence.rstrip()
     body = sentence.rstrip(SENTENCE_ENDS)
     return f"{body.rstrip()} [{marker}]{sentence[len(body) :]}"
@@ -86,7 +88,7 @@ def _resolved(
     sentence: str, content: frozenset[str], evidence: Evidence, *, attribute: bool
 ) -> tuple[str, list[int]]:
     """Return the sentence with the markers that it should have, and these."""
-    named = list(dict.fromkeys(int(number) for number in MARKER.findall(sentence)))
+    named = marked(sentence, len(evidence.passages))
     best = evidence.best(content)
     support = evidence.support(content, best)
     if not named:
@@ -100,9 +102,5 @@ def _resolved(
 
 def _with_single_markers(text: str, count: int) -> str:
     """Turn `[1, 2]` into `[1][2]`, and remove numbers without a passage."""
-
-    def valid(match: re.Match[str]) -> str:
-        return "".join(f"[{n}]" for n in dict.fromkeys(map(int, re.findall(r"\d+", match[1]))) if 1 <= n <= count)
-
-    cleaned = MARKER.sub(valid, text)
+    cleaned = MARKER.sub(lambda match: "".join(f"[{number}]" for number in marked(match[0], count)), text)
     return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()
