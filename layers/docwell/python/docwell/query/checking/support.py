@@ -51,7 +51,7 @@ def support(
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
     closest = _closest(bare, compared, evidence, similarity)
-    known, asked = Known(passage.chunk.text for passage in passages), Known([question])
+    known, asked = Known.of(passage.chunk.text for passage in passages), Known.of([question])
     checked: list[Sentence] = []
     for place, text in enumerate(texts):
         wrong = [figure.written for figure in figures(bare[place]) if not known.has_figure(figure)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -99,27 +98,21 @@ class _Live(Iterator[Passage]):
     def __init__(
         self, ranked: Sequence[Passage], generations: Callable[[Sequence[str]], Mapping[str, str]], top_k: int
     ) -> None:
-        self._left = deque(ranked)
+        self._left = iter(ranked)
+        self._unknown = iter(dict.fromkeys(one.document for one in ranked))
         self._generations = generations
         self._known: dict[str, str | None] = {}
         self._documents = 2 * top_k
         self.kept = self.dropped = 0
 
     def __next__(self) -> Passage:
-        while self._left:
-            one = self._left.popleft()
+        for one in self._left:
             if one.document not in self._known:
-                self._ask(one.document)
+                keys = list(islice(self._unknown, self._documents))
+                self._documents *= 2
+                self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
             if self._known[one.document] == one.generation:
                 self.kept += 1
                 return one
             self.dropped += 1
         raise StopIteration
-
-    def _ask(self, document: str) -> None:
-        documents = chain((document,), (one.document for one in self._left))
-        unknown = dict.fromkeys(key for key in documents if key not in self._known)
-        keys = list(islice(unknown, self._documents))
-        live = self._generations(keys)
-        self._known |= {key: live.get(key) for key in keys}
-        self._documents *= 2
