@@ -7,9 +7,8 @@ from itertools import chain
 
 from docwell.answers import Sentence
 from docwell.models import Passage
-from docwell.query.checking.evidence import Evidence
 from docwell.query.checking.facts import Known, figures, names
-from docwell.query.checking.grounding import GroundedAnswer, marked
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.text.lexicon import MARKER, content_words, sentences, words
 
 # Returns the cosines of each of the first texts with each of the second.
