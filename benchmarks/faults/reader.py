@@ -140,5 +140,5 @@ class Reader:
             return
         if name not in self._texts:
             self._texts[name] = text_of(upload.key, upload.revision, upload.pages)
-        if " ".join(passage.chunk.text.split()) not in self._texts[name][passage.chunk.page_start - 1]:
-            self.wrong.append(f"{passage.id} of {passage.document!r} is not on page {passage.chunk.page_start}")
+        if " ".join(passage.chunk.text.split()) not in self._texts[name][passage.chunk.page - 1]:
+            self.wrong.append(f"{passage.id} of {passage.document!r} is not on page {passage.chunk.page}")

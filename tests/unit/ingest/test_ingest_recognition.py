@@ -84,7 +84,7 @@ def test_a_recognised_chunk_says_how_sure_it_is_and_others_do_not() -> None:
     world.store.put(KEY, MIXED)
     world.update()
     world.work_off()
-    confidences = {record.chunk.page_start: record.chunk.confidence for record in world.index.of(KEY)}
+    confidences = {record.chunk.page: record.chunk.confidence for record in world.index.of(KEY)}
     assert confidences == {1: None, 2: 0.9, 3: None}
 
 

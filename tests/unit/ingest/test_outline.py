@@ -101,7 +101,7 @@ def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none()
 
 def test_nothing_of_one_page_is_the_opening_of_the_next() -> None:
     pages = [Page(1, "\n".join([*STATEMENT, *ROWS])), Page(2, "\n".join(ROWS))]
-    assert {chunk.heading for chunk in chunk_pages(pages, Words(), 16) if chunk.page_start == 2} == {""}
+    assert {chunk.heading for chunk in chunk_pages(pages, Words(), 16) if chunk.page == 2} == {""}
 
 
 def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:

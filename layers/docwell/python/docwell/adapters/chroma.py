@@ -260,7 +260,7 @@ def _metadata(record: IndexRecord) -> dict[str, str]:
     chunk, units = record.chunk, record.units
     rest = {
         "version": record.version,
-        "page_start": chunk.page_start,
+        "page_start": chunk.page,
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
@@ -280,7 +280,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
         spans = tuple((start, end) for start, end in rest["unit_spans"])
         chunk = Chunk(
             text=text,
-            page_start=rest["page_start"],
+            page=rest["page_start"],
             start=rest["start"],
             end=rest["end"],
             tokens=rest["tokens"],

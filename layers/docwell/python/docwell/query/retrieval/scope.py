@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 from docwell.errors import NotFound
@@ -80,8 +81,8 @@ def _of_documents(
     if any(key not in live and not _exists(ledger, key) for key in keys):
         raise NotFound(NO_DOCUMENT)
     matching = [key for key, one in live.items() if wanted.matches(key, one.attributes)] if wanted else keys
-    documents = {home: tuple(key for key in matching if collection_of(key) == home) for home in homes}
-    documents = {home: own for home, own in documents.items() if own}
+    by_home = groupby(sorted(matching, key=collection_of), key=collection_of)
+    documents = {home: tuple(own) for home, own in by_home}
     return Scope(tuple(documents), wanted, documents)
 
 
