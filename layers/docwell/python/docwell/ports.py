@@ -49,7 +49,10 @@ class ObjectStore(Protocol):
 
 
 class Ledger(Protocol):
-    """Leases and records of one pipeline's documents. Every write is conditional on the lease's fence."""
+    """Leases and records of one pipeline's documents, for ingest.
+
+    Every write under a lease is conditional on its fence. The worker of a range holds no lease.
+    """
 
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease of a document; return None when another worker holds it.
@@ -69,10 +72,6 @@ class Ledger(Protocol):
 
     def release(self, lease: Lease) -> Lease | None:
         """Let go and return None; when marked to check again, keep the lease and return it, read again."""
-
-
-class RangeLedger(Protocol):
-    """The ledger for the worker of a range, which holds no lease."""
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
@@ -244,7 +243,6 @@ class LanguageModel(Protocol):
     @property
     def name(self) -> str:
         """The model's name on its host."""
-        ...
 
     def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of one answer, and its completion last, within `timeout_s` seconds.
@@ -252,11 +250,9 @@ class LanguageModel(Protocol):
         Closing it, or cancelling its task, closes the connection, so that the host stops generating. Raises
         `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
-        ...
 
     async def check(self) -> None:
         """Return when the host answers and has the model. Raises as `chat` does."""
-        ...
 
 
 class ModelFacts(Protocol):
@@ -264,11 +260,9 @@ class ModelFacts(Protocol):
 
     async def context_length(self) -> int:
         """Return the tokens that the model can read, prompt and answer together. Raises as `chat` does."""
-        ...
 
     async def digest(self) -> str | None:
         """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
-        ...
 
 
 class DocumentLinks(Protocol):
@@ -279,33 +273,26 @@ class DocumentLinks(Protocol):
 
 
 class Principals(Protocol):
-    """Who may see what, and how much of today's quota is left."""
+    """The callers with their rights and quotas."""
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """The principal with its own and its groups' collections, read consistently; None when nobody has it."""
-        ...
+        """Return the principal with its own and its groups' collections, read consistently; None when unknown."""
 
     def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        """Count what was used today. With `requests`, raises `QuotaExceeded` when a quota is used up, and
-        then nothing is counted.
-        """  # noqa: D205 - one sentence
-        ...
+        """Count today's use. With `requests`, raises `QuotaExceeded` over a quota, and then counts nothing."""
 
 
 class Receipts(Protocol):
-    """Answers that are kept, each for its own principal alone."""
+    """Answers that are kept. Only the principal that asked can read one."""
 
     def keep(self, receipt: Receipt) -> None:
-        """Store it until its time to live is over."""
-        ...
+        """Store a receipt until its time to live is over."""
 
     def get(self, principal: str, request_id: str) -> Receipt | None:
-        """The receipt of that principal, or None."""
-        ...
+        """Return the principal's receipt of that request, or None."""
 
     def judge(self, principal: str, request_id: str, verdict: str) -> bool:
-        """Attach a verdict; False when there is no such receipt."""
-        ...
+        """Attach a verdict to a receipt; return False when there is no such receipt."""
 
 
 class PdfReader(Protocol):

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
+from time import monotonic
 from urllib.parse import unquote_plus
 
 from docwell.errors import BadInput, DocwellError, Unavailable
-from docwell.ingest.ingest import Ingest, IngestReport
+from docwell.ingest.ingest import Ingest
 from docwell.ingest.metrics import record_ingest, record_unknown_event
 from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask, Reason
@@ -46,9 +47,6 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
     """Return the messages in an SQS body, in order and without repeats. Raises `BadInput`.
 
     S3 encodes keys in its notifications: a blank is `+`. `s3:TestEvent` names no key.
-
-    >>> parse('{"Records": [{"s3": {"object": {"key": "a+b%2Bc.pdf"}}}]}')
-    (Hint(key='a b+c.pdf', rebuild=False, sweep=False),)
     """
     try:
         event = json.loads(body)
@@ -82,44 +80,36 @@ def handle_delivery(
         return
     for message in messages:
         for pipeline in pipelines:
-            if isinstance(message, RangeTask) and message.pipeline != pipeline.fingerprint:
-                continue
-            try:
-                report = _do(pipeline, message, delivery, remaining_s)
-            except Exception as error:
-                _retry_or_fail(pipeline, message, delivery, error, delay)
-                raise
-            record_ingest(report)
-            _log(message, report)
+            if isinstance(message, Hint) or message.pipeline == pipeline.fingerprint:
+                _do(pipeline, message, delivery, remaining_s, delay)
 
 
 def _do(
-    pipeline: Ingest, message: Hint | RangeTask, delivery: Delivery, remaining_s: Callable[[], float]
-) -> IngestReport:
-    if isinstance(message, Hint):
-        return pipeline.update(message, delivery.message_id, remaining_s, again=delivery.receives > 1)
-    return RangeWorker(pipeline).index_range(message, delivery.message_id, remaining_s)
-
-
-def _retry_or_fail(
     pipeline: Ingest,
     message: Hint | RangeTask,
     delivery: Delivery,
-    error: Exception,
+    remaining_s: Callable[[], float],
     delay: Callable[[str, int], None],
 ) -> None:
-    """Delay the message's redelivery, or mark the document FAILED at the last receive."""
-    # Log only the type of an unforeseen error: its message may quote the document.
-    known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
-    logger.warning("not done", extra={"document": message.key, "problem": known.problem, "detail": known.detail})
-    if delivery.last:
-        reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
-        pipeline.fail(message, delivery.message_id, reason, known.detail)
-    else:
-        delay(delivery.receipt, delivery.delay_s(known))
-
-
-def _log(message: Hint | RangeTask, report: IngestReport) -> None:
+    started, owner = monotonic(), delivery.message_id
+    try:
+        if isinstance(message, Hint):
+            report = pipeline.update(message, owner, remaining_s, again=delivery.receives > 1)
+        else:
+            report = RangeWorker(pipeline).index_range(message, owner, remaining_s)
+    except Exception as error:
+        # Log only the type of an unforeseen error: its message may quote the document.
+        known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
+        about = {"document": message.key, "problem": known.problem, "detail": known.detail}
+        logger.warning("not done", extra=about)
+        if delivery.last:
+            reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
+            pipeline.fail(message, owner, reason, known.detail)
+        else:
+            delay(delivery.receipt, delivery.delay_s(known))
+        raise
+    seconds = monotonic() - started
+    record_ingest(report, seconds)
     logger.info(
         "done",
         extra={
@@ -129,6 +119,6 @@ def _log(message: Hint | RangeTask, report: IngestReport) -> None:
             "reason": report.reason,
             "pages": report.tally.pages,
             "chunks": report.tally.chunks,
-            "seconds": round(report.seconds, 3),
+            "seconds": round(seconds, 3),
         },
     )

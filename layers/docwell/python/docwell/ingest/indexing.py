@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
-from docwell.errors import Refused
 from docwell.ingest.chunking import cut_pages
-from docwell.ingest.ranges import Span
+from docwell.ingest.ranges import Span, check_length
 from docwell.ingest.units import pack, split
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Units
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
 
@@ -79,17 +78,12 @@ class RangeIndexer:
     def run(
         self, generation: Generation, path: Path, range_: int, span: Span, check: Callable[[], None]
     ) -> RangeTally:
-        """Index the pages of one range. No read or write is in progress when this returns or raises.
+        """Index a range of the PDF at `path`. No read or write is in progress when this returns or raises.
 
-        Args:
-            generation: the chunks' generation.
-            path: the PDF.
-            range_: the range's number.
-            span: the range's pages.
-            check: raises to stop. Called in this thread for each page and right before each write. It is called
-                for each page that is recognised before the next one starts.
+        `check` raises to stop. This thread calls it after each page and right before each write; a page is
+        recognised only after the call for the page before it.
         """
-        ref, count = generation.ref, _Count(self.limits.max_document_characters, self.limits.ocr_min_confidence)
+        ref, count = generation.ref, _Count(self.limits)
         # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
         (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
@@ -180,8 +174,7 @@ def _records(
 class _Count:
     """Counts a range's results within the character limit, and detects doubtful text."""
 
-    most_characters: int
-    least_confidence: float
+    limits: IngestLimits
     tally: RangeTally = field(default_factory=RangeTally)
 
     def without_doubtful_text(self, page: Page) -> Page:
@@ -199,9 +192,7 @@ class _Count:
             textless_pages=tally.textless_pages + (not page.text.strip()),
             doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
         )
-        if self.tally.characters > self.most_characters:
-            limit = f"over {self.most_characters:,} characters (max_document_characters)"
-            raise Refused(Reason.TOO_MUCH_TEXT, limit)
+        check_length(self.tally.characters, self.limits)
 
     def add_chunks(self, records: Sequence[IndexRecord]) -> None:
         """Count chunks."""
@@ -209,7 +200,7 @@ class _Count:
         self.tally = replace(self.tally, chunks=self.tally.chunks + len(records), tokens=tokens)
 
     def _is_doubtful(self, page: Page) -> bool:
-        return page.confidence is not None and page.confidence < self.least_confidence
+        return page.confidence is not None and page.confidence < self.limits.ocr_min_confidence
 
 
 def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from docwell.config import IngestLimits
+from docwell.errors import Refused
 from docwell.models import PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
 
 _PAGES_NAMED = 20  # in the detail of a document
@@ -43,11 +44,6 @@ def is_current(task: RangeTask, record: DocumentRecord) -> bool:
     return (record.status, record.version, record.attempt) == current
 
 
-def is_recognised(record: DocumentRecord, number: int) -> bool:
-    """Whether a range belongs to the second generation."""
-    return record.recognised_from is not None and number >= record.recognised_from
-
-
 def is_generation_done(record: DocumentRecord, number: int) -> bool:
     """Whether every range of this range's generation is done."""
     first = record.recognised_from is not None and number < record.recognised_from
@@ -56,10 +52,18 @@ def is_generation_done(record: DocumentRecord, number: int) -> bool:
 
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     """Return the pages of a range."""
-    size, recognise = limits.range_pages, is_recognised(record, number)
-    if recognise:
-        number, size = number - (record.recognised_from or 0), limits.ocr_range_pages
+    size, second = limits.range_pages, record.recognised_from
+    recognise = second is not None and number >= second
+    if second is not None and recognise:
+        number, size = number - second, limits.ocr_range_pages
     return Span(number * size + 1, min((number + 1) * size, record.pages or 0), recognise)
+
+
+def check_length(characters: int, limits: IngestLimits) -> None:
+    """Raise `Refused` for a document of more characters than the limit."""
+    limit = limits.max_document_characters
+    if characters > limit:
+        raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
 
 
 def with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
