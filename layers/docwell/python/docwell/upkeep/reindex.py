@@ -52,8 +52,7 @@ class Reindex:
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
         """Remove retired pipelines. Return false while anything is left of one."""
-        roles = self._roles()
-        done = True
+        roles, done = self._roles(), True
         for fingerprint, since in roles.retired.items():
             if fingerprint in roles.in_use(self.known):
                 continue
@@ -77,19 +76,14 @@ class Reindex:
             roles = Roles(roles.active, following, retired)
             roles.write(self.state)
         report = reconcile.run(remaining_s, force=True)
-        return {
-            **self._names(roles),
-            "hinted": report.sent,
-            "all_hinted": report.complete or report.phase != "bucket",
-        }
+        return {**self._names(roles), "hinted": report.sent, "all_hinted": report.phase != "bucket"}
 
     def _status(self, remaining_s: Callable[[], float]) -> Answer:
         roles = self._roles()
-        answer = self._names(roles)
         if roles.building is None:
-            return answer
+            return self._names(roles)
         progress = self.reconcile(roles.building).progress(remaining_s, self.reconcile(roles.active).ledger)
-        return {**answer, **asdict(progress), "complete": progress.complete}
+        return {**self._names(roles), **asdict(progress)}
 
     def _switch(self, remaining_s: Callable[[], float], *, force: bool) -> Answer:
         roles = self._roles()
