@@ -115,7 +115,9 @@ def check_out(commit: str) -> Path:
     """Return a work tree of the commit with its environment and embedding model. Raises `CalledProcessError`."""
     folder = ROOT / "build" / "pair" / commit
     if not folder.exists():
-        subprocess.run(["git", "worktree", "add", "--detach", str(folder), commit], cwd=ROOT, check=True)
+        subprocess.run(
+            ["git", "worktree", "add", "--force", "--detach", str(folder), commit], cwd=ROOT, check=True
+        )
     subprocess.run(["scripts/setup", "local"], cwd=folder, check=True)
     subprocess.run([".venv/bin/python", "layers/embedder/build_model.py"], cwd=folder, check=True)
     return folder

@@ -44,7 +44,7 @@ _PACES = (
 
 
 class Heard(NamedTuple):
-    """One answer: seconds from the request to the first text, and the tokens a second after that."""
+    """One answer: seconds from the request to the first text, and the characters a second after that."""
 
     first_s: float
     rate: float
@@ -95,8 +95,10 @@ def _add(report: Report, options: Options, pace: _Pace, pairs: list[tuple[Heard,
     add("embed and retrieve", [one.retrieval_s * 1000 for one, _ in pairs], "ms")
     later = [(one.first_s - one.retrieval_s - other.first_s) * 1000 for one, other in pairs]
     add("first token later than directly, without retrieval", later, "ms", "<= 60")
-    add("docwell: tokens a second", [one.rate for one, _ in pairs], "1/s")
-    add("directly: tokens a second", [other.rate for _, other in pairs], "1/s")
+    # The direct answer gives the length of a token.
+    length = pairs[-1][1].last["characters"] / pairs[-1][1].last["eval_count"]
+    add("docwell: tokens a second", [one.rate / length for one, _ in pairs], "1/s")
+    add("directly: tokens a second", [other.rate / length for _, other in pairs], "1/s")
     share = ratios([one.rate for one, _ in pairs], [other.rate for _, other in pairs])
     goal = options.goal(">= 0.95") if pace.judged else None
     report.add_spread(f"tokens a second over directly, {pace.name}", share, "x", goal)
@@ -122,13 +124,14 @@ def _directly(client: httpx.Client, asked: AskedStack) -> Heard:
 
 
 def listen(began: float, pieces: Iterable[tuple[str, dict[str, Any]]]) -> Heard:
-    """Time the pieces of text; a word is a token. Raises `RuntimeError` without any text."""
+    """Time the pieces of text. Raises `RuntimeError` without any text."""
     times: list[tuple[float, int]] = []
     last: dict[str, Any] = {}
     for text, last in pieces:  # noqa: B007 - the last document is needed
         if text:
-            times.append((time.perf_counter(), text.count(" ")))
+            times.append((time.perf_counter(), len(text)))
     if not times:
         raise RuntimeError(f"an answer without text: {last}")
-    seconds, tokens = times[-1][0] - times[0][0], sum(count for _, count in times[1:])
-    return Heard(times[0][0] - began, tokens / seconds if seconds else 0.0, last)
+    seconds, after = times[-1][0] - times[0][0], sum(length for _, length in times[1:])
+    last = last | {"characters": after + times[0][1]}
+    return Heard(times[0][0] - began, after / seconds if seconds else 0.0, last)

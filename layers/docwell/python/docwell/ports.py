@@ -273,26 +273,26 @@ class DocumentLinks(Protocol):
 
 
 class Principals(Protocol):
-    """The callers with their rights and quotas."""
+    """The rights of callers, and their use of today's quota."""
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """Return the principal with its own and its groups' collections, read consistently; None when unknown."""
+        """Return the principal with its and its groups' collections, read consistently; None without a grant."""
 
     def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        """Count today's use. With `requests`, raises `QuotaExceeded` over a quota, and then counts nothing."""
+        """Count today's use. With `requests`, raises `QuotaExceeded` and counts nothing if a quota is used up."""
 
 
 class Receipts(Protocol):
-    """Answers that are kept. Only the principal that asked can read one."""
+    """Stored answers, each visible only to its principal."""
 
     def keep(self, receipt: Receipt) -> None:
-        """Store a receipt until its time to live is over."""
+        """Store a receipt until it expires."""
 
     def get(self, principal: str, request_id: str) -> Receipt | None:
-        """Return the principal's receipt of that request, or None."""
+        """Return the principal's receipt, or None."""
 
     def judge(self, principal: str, request_id: str, verdict: str) -> bool:
-        """Attach a verdict to a receipt; return False when there is no such receipt."""
+        """Attach a verdict; return False when there is no such receipt."""
 
 
 class PdfReader(Protocol):

@@ -20,8 +20,8 @@ _SHARE = 0.2
 class RequestAdmission:
     """`docwell.query.ask.Admission` for the caller that the gateway named. Lookup and charge start with the loop.
 
-    An async context of it ends with the charge: a question that fails is charged too, and a used-up quota is
-    reported before any other error.
+    As an async context it waits for the charge on exit: a question that fails is charged too, and a used-up quota
+    is reported before any other error.
     """
 
     def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:

@@ -163,11 +163,6 @@ class QuestionRequest:
         """
         done: list[Finished] = []
 
-        async def encoded() -> AsyncGenerator[bytes]:
-            async with aclosing(self.events()) as events:
-                async for piece in _encoded(events, done):
-                    yield piece
-
         def failed(error: Exception) -> Mapping[str, Any]:
             return problems.problem_body(problems.recorded(error), self.request_id)
 
@@ -175,7 +170,27 @@ class QuestionRequest:
             for finished in done:
                 finished.finish()
 
-        return Body(stream_events(encoded(), failed), afterwards)
+        return Body(stream_events(self._encoded(done), failed), afterwards)
+
+    async def _encoded(self, done: list[Finished]) -> AsyncGenerator[bytes]:
+        """Encode the events without unsafe links. An answer goes into `done` before it is sent."""
+        cleaner = StreamCleaner()
+        async with aclosing(self.events()) as events:
+            async for event in events:
+                if isinstance(event, Passages):
+                    # The text may repeat addresses of passages that give no orders.
+                    trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
+                    cleaner = StreamCleaner(trusted)
+                    passages = bodies.passage_bodies(event.passages, event.suspicious)
+                    yield sse.event("passages", {"passages": passages})
+                elif isinstance(event, Token):
+                    if text := cleaner.feed(event.text):
+                        yield sse.event("token", {"text": text})
+                else:
+                    done.append(event)
+                    if text := cleaner.close():
+                        yield sse.event("token", {"text": text})
+                    yield sse.event("answer", event.response.model_dump(mode="json"))
 
     async def _finished(self, report: QueryReport, started: float) -> Finished:
         cost = costs.cost(
@@ -187,27 +202,6 @@ class QuestionRequest:
         response = bodies.answer_body(report.answer, cost, report.estimated_tokens, self.request_id)
         principal = (await self.admission.identified()).principal
         return Finished(principal, self.body, response, report, cost)
-
-
-async def _encoded(
-    events: AsyncGenerator[Passages | Token | Finished], done: list[Finished]
-) -> AsyncGenerator[bytes]:
-    """Encode the events without unsafe links. An answer goes into `done` before it is sent."""
-    cleaner = StreamCleaner()
-    async for event in events:
-        if isinstance(event, Passages):
-            # The text may repeat addresses of passages that give no orders.
-            trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
-            cleaner = StreamCleaner(trusted)
-            yield sse.event("passages", {"passages": bodies.passage_bodies(event.passages, event.suspicious)})
-        elif isinstance(event, Token):
-            if text := cleaner.feed(event.text):
-                yield sse.event("token", {"text": text})
-        else:
-            done.append(event)
-            if text := cleaner.close():
-                yield sse.event("token", {"text": text})
-            yield sse.event("answer", event.response.model_dump(mode="json"))
 
 
 def question_of(body: bodies.QueryRequest) -> Question:

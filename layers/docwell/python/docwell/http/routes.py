@@ -202,7 +202,7 @@ def documents(
     status: Annotated[Status | None, Query()] = None,
     cursor: Annotated[str | None, Query(max_length=_CURSOR_CHARACTERS, pattern="^[A-Za-z0-9_=-]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
-    prefix: Annotated[bodies.Key | None, Query(description="How their keys begin.")] = None,
+    prefix: Annotated[bodies.Key | None, Query(description="The beginning of their keys.")] = None,
 ) -> bodies.DocumentsResponse:
     """Return one page of documents."""
     principal, catalogue = _charged(), wiring.catalogue()

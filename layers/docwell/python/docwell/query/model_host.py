@@ -38,7 +38,7 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        """Whether the host works as far as is known: it neither rests nor waits for its probe."""
+        """True while the host neither rests nor waits for its probe."""
         return self._failed < self._most
 
     def check(self) -> None:

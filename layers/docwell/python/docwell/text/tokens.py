@@ -149,7 +149,7 @@ class TokenRatio:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the ratio has seen enough reports, and was right enough, to be trusted."""
+        """True once the ratio has seen enough reports, and was right enough, to be trusted."""
         return self._observations >= _NEEDED_REPORTS and self._error < _MOST_ERROR
 
     def estimate(self, bound: TokenBound) -> TokenEstimate:
