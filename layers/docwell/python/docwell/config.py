@@ -7,7 +7,7 @@ credentials, `AWS_ENDPOINT_URL`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,13 +29,10 @@ class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
-    def read(cls, **given: Any) -> Self:  # noqa: ANN401 - Pydantic checks each field's own type
-        """Return this process's settings; arguments override variables.
-
-        Raises `SettingsError` with each variable's name.
-        """
+    def read(cls) -> Self:
+        """Return this process's settings. Raises `SettingsError` with the name of each wrong variable."""
         try:
-            return cls(**given)
+            return cls()
         except ValidationError as error:
             problems = [
                 f"DOCWELL_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"

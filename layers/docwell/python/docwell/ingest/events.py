@@ -96,7 +96,7 @@ def _do(
         if isinstance(message, Hint):
             report = pipeline.update(message, owner, remaining_s, again=delivery.receives > 1)
         else:
-            report = RangeWorker(pipeline).index_range(message, owner, remaining_s)
+            report = RangeWorker(pipeline, message, owner, remaining_s).index_range()
     except Exception as error:
         # Log only the type of an unforeseen error: its message may quote the document.
         known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)

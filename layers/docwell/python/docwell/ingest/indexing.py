@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from docwell.ingest.chunking import cut_pages
 from docwell.ingest.ranges import Span, check_length
 from docwell.ingest.units import pack, split
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Units
-from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.ports import Embedder, ObjectStore, PdfReader, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
 
 # More than a range of the default size, so that the reader's process ends early. Full pages with their chunks take
@@ -33,14 +33,10 @@ _PAGES_AHEAD = 64
 _FIRST_BATCH = 16
 
 _Item = TypeVar("_Item")
-# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its vectors.
+# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its units and its vector.
 _CutChunk = tuple[Chunk, list[tuple[int, int]]]
 _CutPage = tuple[Page, list[_CutChunk]]
-_EmbeddedChunk = tuple[Chunk, NDArray[np.float32], Units]
-
-
-class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
-    """An embedding model with its own tokenizer, which measures chunks."""
+_EmbeddedChunk = tuple[Chunk, Units, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class RangeIndexer:
 
     store: ObjectStore
     index: VectorIndex
-    embedder: EmbedderWithTokenizer
+    embedder: Embedder
     reader: PdfReader
     limits: IngestLimits
     recogniser: PdfReader | None = None
@@ -104,7 +100,7 @@ class RangeIndexer:
     ) -> Iterator[list[_EmbeddedChunk]]:
         """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
         context = InContext(name)
-        waiting: list[tuple[Chunk, Units]] = []
+        waiting: deque[tuple[Chunk, Units]] = deque()
         for batch in batches:
             parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
             texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
@@ -116,10 +112,9 @@ class RangeIndexer:
                 rest = rest[len(spans) :]
             ready = context.add(vectors[: len(batch)])
             if len(ready):
-                yield _joined(waiting, ready)
-                del waiting[: len(ready)]
+                yield [(*waiting.popleft(), vector) for vector in ready]
         if waiting:
-            yield _joined(waiting, context.last())
+            yield [(*waiting.popleft(), vector) for vector in context.last()]
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         """Read and chunk pages, ahead of embedding unless the pages are recognised.
@@ -154,11 +149,6 @@ class RangeIndexer:
             yield waiting
 
 
-def _joined(chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]) -> list[_EmbeddedChunk]:
-    """Pair the first chunks with these vectors."""
-    return [(chunk, vector, units) for (chunk, units), vector in zip(chunks, vectors, strict=False)]
-
-
 def _records(
     generation: Generation, range_: int, first: int, chunks: Sequence[_EmbeddedChunk]
 ) -> list[IndexRecord]:
@@ -166,7 +156,7 @@ def _records(
     ref, id_, version = generation.ref, generation.id, generation.version
     return [
         IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector.tolist(), units)
-        for number, (chunk, vector, units) in enumerate(chunks, first)
+        for number, (chunk, units, vector) in enumerate(chunks, first)
     ]
 
 

@@ -33,11 +33,6 @@ def count_ranges(pages: int, size: int) -> int:
     return max(1, -(-pages // size))
 
 
-def missing(record: DocumentRecord) -> tuple[int, ...]:
-    """Return the numbers of the planned ranges that are not in the index yet."""
-    return tuple(sorted(set(range(record.ranges or 0)) - record.ranges_done))
-
-
 def is_current(task: RangeTask, record: DocumentRecord) -> bool:
     """Whether the document is still being indexed from the task's version, in the task's attempt."""
     current = (Status.PENDING, task.version, task.attempt)
@@ -52,11 +47,12 @@ def is_generation_done(record: DocumentRecord, number: int) -> bool:
 
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     """Return the pages of a range."""
-    size, second = limits.range_pages, record.recognised_from
-    recognise = second is not None and number >= second
-    if second is not None and recognise:
-        number, size = number - second, limits.ocr_range_pages
-    return Span(number * size + 1, min((number + 1) * size, record.pages or 0), recognise)
+    first, size = 0, limits.range_pages
+    recognise = record.recognised_from is not None and number >= record.recognised_from
+    if recognise:
+        first, size = record.recognised_from or 0, limits.ocr_range_pages
+    before = (number - first) * size
+    return Span(before + 1, min(before + size, record.pages or 0), recognise)
 
 
 def check_length(characters: int, limits: IngestLimits) -> None:
@@ -70,11 +66,6 @@ def with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
     """Return the record of a document whose only range is done."""
     counted = {name: getattr(tally, name) for name in PROGRESS - {"ranges_done", "pages_done"}}
     return replace(record, ranges_done=frozenset({0}), pages_done=tally.pages, **counted)
-
-
-def needs_recognition(record: DocumentRecord) -> bool:
-    """Whether a complete first generation has pages without text."""
-    return record.recognised_from is None and record.textless_pages > 0
 
 
 def recognition(record: DocumentRecord, size: int) -> DocumentRecord:

@@ -80,9 +80,9 @@ def next_step(
     if rebuild or record.version != head.version or not (planned or record.status in SETTLED):
         return _start(record, head, distrust=rebuild or record.version == head.version)
     if planned:
-        missing = ranges.missing(record)
+        missing = tuple(sorted(set(range(record.ranges or 0)) - record.ranges_done))
         if not missing:
-            recognise = recognises and ranges.needs_recognition(record)
+            recognise = recognises and record.recognised_from is None and record.textless_pages > 0
             return Recognise(head) if recognise else Settle(ranges.outcome(record), head)
         if sweep or not record.dispatched:  # a sweep assumes that the messages are lost
             return Resume(head, missing)

@@ -65,7 +65,14 @@ class Reindex:
         return done
 
     def _start(self, remaining_s: Callable[[], float]) -> Answer:
-        roles, following = self._roles(), self._next()
+        roles, following = self._roles(), self.known[-1]
+        if len(self.known) == 1:
+            raise BadInput(
+                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS or "
+                "DOCWELL_NEXT_OCR"
+            )
+        if following == roles.active:
+            raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")
         reconcile = self.reconcile(following)
         if roles.building != following:
             # Before the roles: a crash in between must not leave an old pass for the new index.
@@ -110,18 +117,6 @@ class Reindex:
 
     def _roles(self) -> Roles:
         return Roles.read(self.state, self.known)
-
-    def _next(self) -> str:
-        """Return the pipeline to build, the settings' second. Raises `BadInput`."""
-        following = self.known[-1]
-        if len(self.known) == 1:
-            raise BadInput(
-                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS or "
-                "DOCWELL_NEXT_OCR"
-            )
-        if following == self._roles().active:
-            raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")
-        return following
 
     def _names(self, roles: Roles) -> Answer:
         return {

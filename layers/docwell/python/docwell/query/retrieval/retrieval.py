@@ -12,11 +12,11 @@ from itertools import chain, islice
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
-from docwell.ports import VectorIndex
+from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.retrieval.merging import merge
 from docwell.query.retrieval.ranking import Weights, rank
-from docwell.query.retrieval.scope import QueryLedger, Scope, find_scope
+from docwell.query.retrieval.scope import Scope, find_scope
 
 CANDIDATES = 100
 # A generation that is being replaced has hits that are dropped, so ask for more hits than needed.
@@ -37,7 +37,7 @@ class Retrieval:
     cost time. Chunks that follow each other on a page become one passage.
     """
 
-    catalogue: QueryLedger
+    catalogue: Catalogue
     index: VectorIndex
     candidates: int = CANDIDATES
     weights: Weights = field(default_factory=Weights)
