@@ -29,10 +29,13 @@ class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
-    def read(cls) -> Self:
-        """Return this process's settings. Raises `SettingsError` with the name of each wrong variable."""
+    def read(cls, **given: object) -> Self:
+        """Return this process's settings; arguments override variables.
+
+        Raises `SettingsError` with the name of each wrong variable.
+        """
         try:
-            return cls()
+            return cls(**given)  # type: ignore[arg-type] # Pydantic checks each field's own type
         except ValidationError as error:
             problems = [
                 f"DOCWELL_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"

@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
-from docwell.ingest.chunking import cut_pages
+from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.ingest.ranges import Span, check_length
-from docwell.ingest.units import pack, split
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Units
-from docwell.ports import Embedder, ObjectStore, PdfReader, VectorIndex
+from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
 
 # More than a range of the default size, so that the reader's process ends early. Full pages with their chunks take
@@ -31,6 +30,11 @@ from docwell.text.naming import InContext, document_name, embedded_texts
 _PAGES_AHEAD = 64
 # Small, so that embedding starts after two or three pages.
 _FIRST_BATCH = 16
+# One vector for 200 tokens blurs the sentence that answers a question, and a record for each unit of about
+# 48 tokens would make the index five times as large. So a chunk's record holds the vectors of its units, and the
+# query compares only the units of the chunks that a search returns.
+UNIT_TOKENS = 48
+_LARGEST = 127  # of an int8
 
 _Item = TypeVar("_Item")
 # A chunk and the (start, end) of its units; a page and its chunks; a chunk with its units and its vector.
@@ -108,7 +112,7 @@ class RangeIndexer:
             vectors = self.embedder.embed_passages([*texts, *parts])
             rest = vectors[len(batch) :]
             for chunk, spans in batch:
-                waiting.append((chunk, pack(spans, rest[: len(spans)])))
+                waiting.append((chunk, pack_units(spans, rest[: len(spans)])))
                 rest = rest[len(spans) :]
             ready = context.add(vectors[: len(batch)])
             if len(ready):
@@ -129,7 +133,7 @@ class RangeIndexer:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
             for page, chunks in cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens):
-                yield page, [(chunk, split(chunk.text, self.embedder)) for chunk in chunks]
+                yield page, [(chunk, split_units(chunk.text, self.embedder)) for chunk in chunks]
 
     def _batches(
         self, pages: Iterator[_CutPage], count: _Count, check: Callable[[], None]
@@ -191,6 +195,24 @@ class _Count:
 
     def _is_doubtful(self, page: Page) -> bool:
         return page.confidence is not None and page.confidence < self.limits.ocr_min_confidence
+
+
+def split_units(text: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """Return (start, end) in characters of each unit of a chunk's text; none where the chunk is one unit."""
+    pieces = [(piece.start, piece.end) for piece in chunk_pages([Page(1, text)], tokenizer, UNIT_TOKENS)]
+    return pieces if len(pieces) > 1 else []
+
+
+def pack_units(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -> Units:
+    """Return units with their (n, dimension) vectors, each number in one byte.
+
+    Each vector is scaled so that its largest number is 127; cosines do not depend on the scale, and change by less
+    than 0.01.
+    """
+    if not spans:
+        return Units()
+    largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return Units(tuple(spans), np.rint(vectors / largest * _LARGEST).astype(np.int8).tobytes())
 
 
 def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:
