@@ -97,9 +97,15 @@ class World:
             for message in messages:
                 receives = int(message["Attributes"]["ApproximateReceiveCount"])
                 delivery = Delivery(
-                    message["MessageId"], message["ReceiptHandle"], message["Body"], receives, last=receives >= 5
+                    message["MessageId"],
+                    message["ReceiptHandle"],
+                    message["Body"],
+                    receives,
+                    last=receives >= 5,
+                    remaining_s=lambda: 100.0,
+                    delay=lambda _receipt, _seconds: None,
                 )
-                handle_delivery(pipelines, delivery, lambda: 100.0, lambda _receipt, _seconds: None)
+                handle_delivery(pipelines, delivery)
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
                 done += 1
         return done

@@ -23,7 +23,6 @@ _ID = re.compile(r"[!-~]{1,255}")
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 _SEPARATORS = re.compile(r"[\s,\[\]]+")
 _GROUP_CLAIMS = ("cognito:groups", "groups")
-_NO_IDENTITY = "send a principal's API key as x-api-key, or a token if the API has an authorizer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def is_id(name: object) -> bool:
 
 def _id(kind: str, name: object) -> str:
     if not is_id(name):
-        raise Unauthenticated(_NO_IDENTITY)
+        raise Unauthenticated("send a principal's API key as x-api-key, or a token if the API has an authorizer")
     return f"{kind}{name}"
 
 

@@ -28,13 +28,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One receive of one SQS message. `receives` counts from 1; `last` means that no other receive follows."""
+    """One receive of one SQS message.
+
+    `receives` counts from 1; `last` means that no other receive follows. `remaining_s` returns the seconds until
+    this worker is stopped. `delay(receipt, seconds)` sets the wait until the next receive.
+    """
 
     message_id: str
     receipt: str
     body: str
     receives: int
     last: bool
+    remaining_s: Callable[[], float]
+    delay: Callable[[str, int], None]
 
     def delay_s(self, error: DocwellError) -> int:
         """Return the seconds until redelivery: full jitter, and at least what the error asks for."""
@@ -61,16 +67,11 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
     return tuple(Hint(key) for key in dict.fromkeys(keys))
 
 
-def handle_delivery(
-    pipelines: Sequence[Ingest],
-    delivery: Delivery,
-    remaining_s: Callable[[], float],
-    delay: Callable[[str, int], None],
-) -> None:
+def handle_delivery(pipelines: Sequence[Ingest], delivery: Delivery) -> None:
     """Do what a delivery asks for, in each pipeline that it concerns.
 
-    Raises the error of a message that must be delivered again, after `delay(receipt, seconds)` has set the wait.
-    At the last receive the document becomes FAILED first; the message then goes to the dead-letter queue.
+    Raises the error of a message that must be delivered again, after setting the wait. At the last receive the
+    document becomes FAILED first; the message then goes to the dead-letter queue.
     """
     try:
         messages = parse(delivery.body)
@@ -81,17 +82,11 @@ def handle_delivery(
     for message in messages:
         for pipeline in pipelines:
             if isinstance(message, Hint) or message.pipeline == pipeline.fingerprint:
-                _do(pipeline, message, delivery, remaining_s, delay)
+                _do(pipeline, message, delivery)
 
 
-def _do(
-    pipeline: Ingest,
-    message: Hint | RangeTask,
-    delivery: Delivery,
-    remaining_s: Callable[[], float],
-    delay: Callable[[str, int], None],
-) -> None:
-    started, owner = monotonic(), delivery.message_id
+def _do(pipeline: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
+    started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
     try:
         if isinstance(message, Hint):
             report = pipeline.update(message, owner, remaining_s, again=delivery.receives > 1)
@@ -106,7 +101,7 @@ def _do(
             reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
             pipeline.fail(message, owner, reason, known.detail)
         else:
-            delay(delivery.receipt, delivery.delay_s(known))
+            delivery.delay(delivery.receipt, delivery.delay_s(known))
         raise
     seconds = monotonic() - started
     record_ingest(report, seconds)

@@ -54,20 +54,14 @@ class Ingest:
     ) -> IngestReport:
         """Make the index match the bucket for the hint's key.
 
-        Args:
-            hint: the S3 key, and whether to distrust the ledger's record of it.
-            owner: names this message; its redelivery has the same name.
-            remaining_s: returns the seconds until this worker is stopped.
-            again: the message was delivered before. A write that timed out then may have reached the index
-                since, after another worker swept the document.
-
-        Raises `Unavailable` when the queue must deliver the same message again. Nothing is lost.
+        `owner` names the message, and its redelivery, which is `again`. `remaining_s` returns the seconds until
+        this worker is stopped. Raises `Unavailable` when the queue must deliver the message again: nothing is lost.
         """
         lease = self.acquire(hint.key, owner, remaining_s)
         if lease is None:  # its holder looks at the key again before it releases the lease
             return IngestReport(status=None)
         with lease:
-            if again:
+            if again:  # a write that timed out before may have come after another worker's sweep
                 lease.distrust()
             self.match(lease, hint)
             self.release(lease)

@@ -66,11 +66,8 @@ def next_step(
 ) -> Step | None:
     """Return the step that brings a document nearer to its object, or None when they match.
 
-    Args:
-        record: the document as the worker knows it.
-        head: the object's current version; None where the key has none.
-        hint: the event; None once a step was taken for it.
-        recognises: whether the pipeline recognises pages without text.
+    `head` is the object's current version, None where the key has none. `hint` is the event, None once a step was
+    taken for it. `recognises` says whether the pipeline recognises pages without text.
     """
     if head is None:
         matches = hint is None and record.status is Status.DELETED

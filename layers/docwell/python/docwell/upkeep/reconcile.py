@@ -84,17 +84,6 @@ class ReconcileReport:
     found: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The number of the bucket's keys that a pipeline has settled. `counted_all` is false when time ran out."""
-
-    keys: int
-    settled: int
-    failed: int
-    counted_all: bool
-    complete: bool
-
-
 @dataclass
 class _Pass:
     """The place and the findings of a pass, stored between runs."""
@@ -184,8 +173,8 @@ class Reconcile:
         for dry_run in (False, True):
             self.state.write(self._fact(dry_run=dry_run), {})
 
-    def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> Progress:
-        """Count the bucket's keys, and how many of them this pipeline has settled.
+    def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> dict[str, int]:
+        """Count the bucket's keys, and how many of them this pipeline has settled, until time runs out.
 
         A key that the `active` pipeline has not settled either counts as settled: it was just uploaded or
         replaced, and with constant uploads there would always be one.
@@ -203,7 +192,8 @@ class Reconcile:
             failed += sum(row.record.status is Status.FAILED for row in rows.values())
             counted_all = len(page) < _LIST_PAGE
             after = None if counted_all else page[-1].key
-        return Progress(keys, settled, failed, counted_all, complete=counted_all and settled == keys)
+        counts = {"keys": keys, "settled": settled, "failed": failed}
+        return {**counts, "counted_all": counted_all, "complete": counted_all and settled == keys}
 
     def remove(self, remaining_s: Callable[[], float]) -> bool:
         """Remove the pipeline's whole index and ledger. Return false when time ran out: call it again."""

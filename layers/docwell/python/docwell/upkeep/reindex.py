@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from docwell.errors import BadInput
@@ -90,7 +90,7 @@ class Reindex:
         if roles.building is None:
             return self._names(roles)
         progress = self.reconcile(roles.building).progress(remaining_s, self.reconcile(roles.active).ledger)
-        return {**self._names(roles), **asdict(progress)}
+        return {**self._names(roles), **progress}
 
     def _switch(self, remaining_s: Callable[[], float], *, force: bool) -> Answer:
         roles = self._roles()
