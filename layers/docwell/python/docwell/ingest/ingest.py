@@ -55,7 +55,7 @@ class Ingest:
         """Make the index match the bucket for the hint's key.
 
         `owner` names the message, and its redelivery, which is `again`. `remaining_s` returns the seconds until
-        this worker is stopped. Raises `Unavailable` when the queue must deliver the message again: nothing is lost.
+        this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
         """
         lease = self.acquire(hint.key, owner, remaining_s)
         if lease is None:  # its holder looks at the key again before it releases the lease
