@@ -12,7 +12,6 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from docwell.ingest.outline import Outline, Section, shown
@@ -151,13 +150,13 @@ def _fit(
 def _pack(text: str, atoms: _Atoms, max_tokens: int) -> Iterator[tuple[int, int]]:
     """Yield spans that cover the text, without white space at their ends."""
     start = first = 0
-    while first < len(atoms.starts):
+    while start < len(text):
         last = _choose(atoms, first, max_tokens)
         end = atoms.starts[last] if last < len(atoms.starts) else len(text)
-        yield _trimmed(text, start, end)
+        piece = text[start:end]
+        left = start + len(piece) - len(piece.lstrip())
+        yield left, max(left, start + len(piece.rstrip()))
         start, first = end, last
-    if not atoms.starts:
-        yield _trimmed(text, 0, len(text))
 
 
 def _choose(atoms: _Atoms, first: int, limit: int) -> int:
@@ -178,12 +177,6 @@ def _choose(atoms: _Atoms, first: int, limit: int) -> int:
     return max(range(low_atom, high_atom + 1), key=lambda atom: (atoms.cuts[atom], -abs(before[atom] - target)))
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    piece = text[start:end]
-    left = len(piece) - len(piece.lstrip())
-    return start + left, max(start + left, start + len(piece.rstrip()))
-
-
 def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Marks) -> _Atoms:
     starts: list[int] = []
     ends: list[int] = []
@@ -202,9 +195,8 @@ def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Mar
             count += 1
         ends[-1] = end
     before.append(count)
-    cuts = [Cut.PARAGRAPH] if starts else []
-    for i, (_, start) in enumerate(pairwise(starts)):
-        cuts.append(_cut(text, base, ends[i], start, marks))
+    places = zip(ends, starts[1:], strict=False)
+    cuts = [Cut.PARAGRAPH, *(_cut(text, base, end, start, marks) for end, start in places)]
     return _Atoms(starts, before, cuts)
 
 
@@ -262,7 +254,6 @@ def _marks(text: str, sections: Sequence[Section]) -> _Marks:
 
 
 def _looks_like_heading(line: str) -> bool:
-    """Whether a line has words, starts like a heading and does not end like a sentence."""
     words = line.strip()
     if not words or words[0].islower() or words[-1] in _ENDS_SPACED | _ENDS_ANYWHERE | frozenset(",;-"):
         return False
