@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docwell.ingest.chunking import chunk_pages
-from docwell.ingest.outline import Outline
+from docwell.ingest.outline import Outline, shown
 from docwell.models import Heading, Page
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ def test_a_chunk_has_the_path_over_it_without_its_own_first_line() -> None:
     assert [(chunk.text.split()[0], chunk.heading) for chunk in found] == [("Report", ""), ("Ends", "Report")]
     later = list(chunk_pages([page(1, text, Report=TITLE, Ends=SECTION), Page(2, "more")], Words(), 16))
     assert later[-1].heading == "Report > Ends"
+
+
+def test_a_heading_has_the_last_three_levels_of_its_path_and_then_the_opening() -> None:
+    assert shown(["Report", "Results", "Revenue", "Europe"]) == "Results > Revenue > Europe"
+    assert shown(["Assets"], ["Acme", "Balance Sheet"]) == "Assets > Acme Balance Sheet"
 
 
 STATEMENT = ["Acme Corporation", "Balance Sheet", "(in millions)"]

@@ -208,14 +208,6 @@ def test_a_success_starts_the_count_of_failures_anew() -> None:
     assert model.breaker.closed
 
 
-def test_a_check_asks_the_host_itself_even_while_it_rests() -> None:
-    model = guarded(Host([DOWN]), failures=1)
-    fails(model)
-    with pytest.raises(Unavailable) as caught:
-        run(model.check())
-    assert caught.value is DOWN
-
-
 def test_a_host_that_has_failed_is_not_asked_for_facts() -> None:
     host, clock = Host([DOWN]), Clock()
     model = guarded(host, failures=1, clock=clock)

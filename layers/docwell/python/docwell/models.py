@@ -163,7 +163,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Parts of a chunk that have their own vectors; see `docwell.ingest.units`.
+    """Parts of a chunk that have their own vectors; see `docwell.ingest.indexing`.
 
     `spans` are (start, end) in characters of the chunk's text. `vectors` are (units, dimension) int8, row by row.
     """

@@ -72,10 +72,6 @@ class GuardedModel:
         """The model's name on its host."""
         return self.model.name
 
-    async def check(self) -> None:
-        """Ask the host itself, even while it rests. Raises as `chat` does."""
-        await self.model.check()
-
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of text and last the completion, within `timeout_s` seconds for both attempts together.
 

@@ -23,7 +23,7 @@ _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
 
 
 class DynamoLedger:
-    """`docwell.ports.Ledger`, `RangeLedger`, `Catalogue`, `LiveDocuments` and `LedgerRows` of one pipeline."""
+    """`docwell.ports.Ledger`, `Catalogue` and `LedgerRows` of one pipeline."""
 
     def __init__(
         self,

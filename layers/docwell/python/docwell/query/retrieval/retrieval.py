@@ -11,11 +11,11 @@ from itertools import chain, islice
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
-from docwell.ports import VectorIndex
+from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.retrieval.merging import merge
 from docwell.query.retrieval.ranking import Weights, rank
-from docwell.query.retrieval.scope import QueryLedger, Scope, find_scope
+from docwell.query.retrieval.scope import Scope, find_scope
 
 # More candidates find little more and cost time.
 CANDIDATES = 100
@@ -37,7 +37,7 @@ class Retrieval:
     passage.
     """
 
-    catalogue: QueryLedger
+    catalogue: Catalogue
     index: VectorIndex
     weights: Weights = field(default_factory=Weights)
 
