@@ -144,9 +144,8 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         retrieval=Retrieval(ledger, index),
         embedder=embedder,
         model=model,
-        facts=model,
         conversation=Conversation(model, load_prompt("rewrite")),
-        calibration=Calibration(model, FakeStates(), model.name),
+        calibration=Calibration(model, FakeStates()),
         links=Links(),
     )
     return built, ledger

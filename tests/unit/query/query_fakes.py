@@ -14,7 +14,7 @@ from docwell.text.tokens import bound_of
 
 @dataclass
 class FakeModel:
-    """Gives a fixed answer, word by word, and records its prompts. Also its own `ModelFacts`."""
+    """Gives a fixed answer, word by word, and records its prompts."""
 
     says: str = "An answer [1]."
     prompt_tokens: int | None = None  # None: the count of the prompt

@@ -243,12 +243,8 @@ class LanguageModel(Protocol):
         `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
 
-
-class ModelFacts(Protocol):
-    """Facts about the model that its host states; each is asked for once and then kept."""
-
     async def context_length(self) -> int:
-        """Return the tokens that the model can read, prompt and answer together. Raises as `chat` does."""
+        """Return the tokens of prompt and answer that the model can read. Raises `Corrupt`, and as `chat`."""
 
     async def digest(self) -> str | None:
         """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""

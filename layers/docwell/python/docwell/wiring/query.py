@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, SettingsError
-from docwell.deadline import in_thread
 from docwell.query.calibration import Calibration
 from docwell.query.costs import Prices, load_prices
-from docwell.query.model_host import Breaker, GuardedFacts, GuardedModel
+from docwell.query.model_host import Breaker, GuardedModel
 from docwell.query.prompting import PromptChoice, load_prompt
 from docwell.query.receipts import ReceiptBook
 from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, roles_of, runtime_settings
@@ -56,7 +56,7 @@ async def query() -> Query:
     settings = query_settings()
     if len(pipelines(settings)) == 1:
         return _query(roles_of(settings).active)
-    return _query((await in_thread(roles_of, settings)).active)  # asks the ledger
+    return _query((await asyncio.to_thread(roles_of, settings)).active)  # asks the ledger
 
 
 @cache
@@ -72,7 +72,6 @@ def _query(fingerprint: str) -> Query:
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
         embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, breaker),
-        facts=GuardedFacts(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite")),
         calibration=calibration(),
         links=_links(),
@@ -113,8 +112,7 @@ def _breaker() -> Breaker:
 @cache
 def calibration() -> Calibration:
     """Return the learnt token ratio of the model."""
-    settings = query_settings()
-    return Calibration(GuardedFacts(model(), _breaker()), state_store(settings), settings.model)
+    return Calibration(GuardedModel(model(), _breaker()), state_store(query_settings()))
 
 
 @cache
