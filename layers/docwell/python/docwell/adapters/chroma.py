@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from hashlib import sha256
 from itertools import count
 from threading import Lock
@@ -24,12 +24,7 @@ from cachetools import TTLCache
 from chromadb.api.fastapi import FastAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
-from chromadb.errors import (
-    ChromaError,
-    InvalidArgumentError,
-    InvalidDimensionException,
-    NotFoundError,
-)
+from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage, Units
@@ -43,6 +38,7 @@ _METADATA_PAGE = 5000  # about 2 MB of an answer
 # An id names one version read by one pipeline. Its text changes only when a document that needed the fallback PDF
 # reader is rebuilt with the first one: this bounds how long the old text can be quoted.
 _KEPT_S = 600.0
+_CHUNK_FIELDS = {field.name for field in fields(Chunk)} - {"text"}
 
 
 class ChromaIndex:
@@ -146,10 +142,9 @@ class ChromaIndex:
     ) -> list[str]:
         """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
         condition: dict[str, Any] = {"document": document}
-        if of is not None:
-            condition = {"$and": [condition, {"generation": of}]}
-        elif but is not None:
-            condition = {"$and": [condition, {"generation": {"$ne": but}}]}
+        generation = of if but is None else {"$ne": but}
+        if generation is not None:
+            condition = {"$and": [condition, {"generation": generation}]}
         found: list[str] | None = self._call(
             collection, lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"]
         )
@@ -257,19 +252,15 @@ class ChromaIndex:
 
 def _metadata(record: IndexRecord) -> dict[str, str]:
     """Return the fields to filter by, and the rest as one JSON value: Chroma stores each value as a row."""
-    chunk, units = record.chunk, record.units
+    confidence = record.chunk.confidence
     rest = {
         "version": record.version,
-        "page_start": chunk.page_start,
-        "start": chunk.start,
-        "end": chunk.end,
-        "tokens": chunk.tokens,
-        "label": chunk.label,
-        "heading": chunk.heading,
-        "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
-        "unit_spans": units.spans,
-        "unit_vectors": b64encode(units.vectors).decode(),
+        **asdict(record.chunk),
+        "confidence": None if confidence is None else round(confidence, 3),
+        "unit_spans": record.units.spans,
+        "unit_vectors": b64encode(record.units.vectors).decode(),
     }
+    del rest["text"]  # Chroma stores it as the document
     return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
 
 
@@ -278,16 +269,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
     try:
         rest = json.loads(metadata["chunk"])
         spans = tuple((start, end) for start, end in rest["unit_spans"])
-        chunk = Chunk(
-            text=text,
-            page_start=rest["page_start"],
-            start=rest["start"],
-            end=rest["end"],
-            tokens=rest["tokens"],
-            label=rest["label"],
-            heading=rest["heading"],
-            confidence=rest["confidence"],
-        )
+        chunk = Chunk(text=text, **{name: rest[name] for name in _CHUNK_FIELDS})
         return Passage(
             id=id_,
             document=metadata["document"],
@@ -312,11 +294,9 @@ def _vendor_errors() -> Iterator[None]:
         raise Unavailable("chroma", f"chroma did not answer in time ({type(error).__name__})") from None
     except httpx.HTTPError as error:
         raise Unavailable("chroma", f"chroma cannot be reached ({type(error).__name__})") from None
+    except (InvalidArgumentError, InvalidDimensionException) as error:
+        raise Corrupt(f"chroma refused a request ({error.name()})") from None
     except ChromaError as error:
-        if isinstance(error, (InvalidArgumentError, InvalidDimensionException)):
-            raise Corrupt(f"chroma refused a request ({error.name()})") from None
         raise Unavailable("chroma", f"chroma failed ({error.name()})") from None
     except Exception as error:  # noqa: BLE001 - the client raises bare Exception for an answer it cannot read
-        raise Unavailable(
-            "chroma", f"chroma gave an answer that cannot be read ({type(error).__name__})"
-        ) from None
+        raise Unavailable("chroma", f"chroma's answer cannot be read ({type(error).__name__})") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -126,16 +126,9 @@ class PrincipalAdmin:
 
     def add(self, grant: Grant, *, replace: bool = False) -> bool:
         """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
-        row = {
-            **_key(grant.id, _GRANT),
-            "label": grant.label,
-            "created_at": int(self._clock()),
-            "all": grant.collections is None,
-            "collections": grant.collections,
-            "requests_per_day": grant.requests_per_day,
-            "tokens_per_day": grant.tokens_per_day,
-            "owns_key": grant.owns_key or None,
-        }
+        values = asdict(grant)
+        changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
+        row = {**_key(values.pop("id"), _GRANT), **values, **changed, "all": grant.collections is None}
         return self._table.put(row, only_if_new=not replace)
 
     def list(self) -> list[tuple[Grant, Use]]:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Row, Table
+from docwell.adapters.dynamodb.table import Row, Table, can_be_key
 from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt
 
@@ -27,6 +27,8 @@ _MAX_BODY = 400 * 1024 - 8 * 1024  # everything except the body takes less than 
 _MAX_PRINCIPAL = 2048
 _MAX_REQUEST_ID = 1024
 _MAX_NAME = 1024
+_NAMES = ("prompt_version", "model", "model_digest", "verdict")
+_BODY = ("request", "answer", "passages", "options")
 
 
 class DynamoReceipts:
@@ -50,12 +52,7 @@ class DynamoReceipts:
         body = _pack(receipt)
         if len(body) > _MAX_BODY:
             raise BadInput(f"the receipt is not kept: {len(body):,} bytes compressed, over DynamoDB's limit")
-        names = {
-            "prompt_version": receipt.prompt_version,
-            "model": receipt.model,
-            "model_digest": receipt.model_digest,
-            "verdict": receipt.verdict,
-        }
+        names = {name: getattr(receipt, name) for name in _NAMES}
         self._table.put(
             {
                 **_key(receipt.principal, receipt.request_id),
@@ -95,21 +92,11 @@ def _key(principal: str, request_id: str) -> Row:
 
 
 def _possible(principal: str, request_id: str) -> bool:
-    """Return whether these can be keys: neither empty nor too long, and without lone surrogates."""
-    try:
-        sizes = len(principal.encode()), len(request_id.encode())
-    except UnicodeEncodeError:
-        return False
-    return 0 < sizes[0] <= _MAX_PRINCIPAL and 0 < sizes[1] <= _MAX_REQUEST_ID
+    return can_be_key(principal, _MAX_PRINCIPAL) and can_be_key(request_id, _MAX_REQUEST_ID)
 
 
 def _pack(receipt: Receipt) -> bytes:
-    body = {
-        "request": receipt.request,
-        "answer": receipt.answer,
-        "passages": receipt.passages,
-        "options": receipt.options,
-    }
+    body = {name: getattr(receipt, name) for name in _BODY}
     return zlib.compress(json.dumps(body, separators=(",", ":")).encode("ascii"))
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from docwell.adapters.aws import error_code, vendor_errors
+from docwell.adapters.aws import vendor_errors
 from docwell.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -157,13 +157,11 @@ class Table:
         return TablePage(rows, answer["ScannedCount"], answer.get("LastEvaluatedKey") or None)
 
     def _if_condition_holds(self, call: Callable[[], T]) -> T | None:
-        with vendor_errors(self._dependency):
-            try:
+        try:
+            with vendor_errors(self._dependency, "ConditionalCheckFailedException"):
                 return call()
-            except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
-                    return None
-                raise
+        except ClientError:
+            return None
 
     def _until_processed(self, call: Callable[..., Any], left: str, request: object) -> Iterator[Any]:
         """Yield the answers to a batch; repeat the unprocessed part, which an answer has under the key `left`."""
@@ -178,6 +176,14 @@ class Table:
             if not items:
                 return
         raise Unavailable(self._dependency, f"{self._dependency}: a batch is throttled")
+
+
+def can_be_key(value: object, most_bytes: int) -> bool:
+    """Return whether DynamoDB takes a value as a key: a text, neither empty nor too long, in Unicode."""
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= most_bytes
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def stored(row: Mapping[str, object]) -> dict[str, Any]:
