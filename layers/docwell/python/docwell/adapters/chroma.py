@@ -157,34 +157,27 @@ class ChromaIndex:
 
     def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
         """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
-        answer = self._call(
-            collection, lambda chroma: chroma.get(offset=offset, limit=limit, include=["metadatas"])
-        )
-        if answer is None:
-            return []
-        return [
-            (id_, metadata["document"], metadata["generation"])
-            for id_, metadata in zip(answer["ids"], answer["metadatas"], strict=True)
-            if metadata  # a chunk that is being removed has none
-        ]
+        rows = self._metadatas(collection, offset, limit)
+        return [(id_, row["document"], row["generation"]) for id_, row in rows if row]
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document."""
         counts: dict[str, Counter[str]] = {}
-        condition: dict[str, Any] = {"document": {"$in": list(documents)}}
         for offset in count(0, _METADATA_PAGE):
-            answer = self._call(
-                collection,
-                lambda chroma, offset=offset: chroma.get(
-                    where=condition, offset=offset, limit=_METADATA_PAGE, include=["metadatas"]
-                ),
-            )
-            rows = answer["metadatas"] if answer is not None else []
-            for row in filter(None, rows):
+            rows = self._metadatas(collection, offset, _METADATA_PAGE, {"document": {"$in": list(documents)}})
+            for row in (row for _, row in rows if row):
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
             if len(rows) < _METADATA_PAGE:
                 break
         return counts
+
+    def _metadatas(self, collection: str, offset: int, limit: int, condition: Any = None) -> list[tuple[str, Any]]:
+        """Return (id, metadata) of chunks; a chunk that is being removed has no metadata."""
+        answer = self._call(
+            collection,
+            lambda chroma: chroma.get(where=condition, offset=offset, limit=limit, include=["metadatas"]),
+        )
+        return list(zip(answer["ids"], answer["metadatas"], strict=True)) if answer else []
 
     def drop(self, collection: str) -> None:
         """Remove the Chroma collection of this fingerprint, if it exists."""
@@ -211,17 +204,12 @@ class ChromaIndex:
         If a known collection was removed and created again meanwhile, open it and call again.
         """
         with _vendor_errors():
-            for last in (False, True):
-                chroma = self._open(collection, create=create)
-                if chroma is None:
-                    return None
-                try:
-                    return call(chroma)
-                except NotFoundError:
-                    self._known.pop(collection, None)
-                    if last:
-                        raise
-        return None
+            chroma = self._open(collection, create=create)
+            with suppress(NotFoundError):
+                return call(chroma) if chroma else None
+            self._known.pop(collection, None)
+            chroma = self._open(collection, create=create)
+            return call(chroma) if chroma else None
 
     def _name(self, collection: str) -> str:
         return f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"

@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb.ledger import DynamoLedger
-    from docwell.adapters.dynamodb.state import DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
     from docwell.adapters.sqs import SqsTaskQueue
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
     """Return the store of facts about the whole index."""
-    from docwell.adapters.dynamodb.state import DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoState
 
     return DynamoState(dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
 

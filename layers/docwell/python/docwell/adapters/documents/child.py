@@ -27,6 +27,7 @@ import json
 import os
 import resource
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
@@ -180,7 +181,6 @@ class Pypdf:
             raise DocumentError("encrypted") from None
         if locked:
             raise DocumentError("encrypted")
-        self._labels: list[str] | None = None
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -193,16 +193,17 @@ class Pypdf:
 
     def page(self, index: int) -> PageText:
         """Return a page's text as pypdf extracts it, without headings."""
-        return PageText(self._reader.pages[index].extract_text(), self._label(index), suspect=False)
+        text = self._reader.pages[index].extract_text()
+        label = self._labels[index] if index < len(self._labels) else None
+        return PageText(text, label or None, suspect=False)
 
-    def _label(self, index: int) -> str | None:
-        if self._labels is None:
-            self._labels = []
-            # A damaged label tree must not cost the text.
-            with contextlib.suppress(Exception):
-                if "/PageLabels" in self._reader.root_object:
-                    self._labels = list(self._reader.page_labels)
-        return (self._labels[index] or None) if index < len(self._labels) else None
+    @cached_property
+    def _labels(self) -> list[str]:
+        # A damaged label tree must not cost the text.
+        with contextlib.suppress(Exception):
+            if "/PageLabels" in self._reader.root_object:
+                return list(self._reader.page_labels)
+        return []
 
 
 class Rapidocr(Pdfium):

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from docwell.adapters.documents.process import CHILD, Child, ChildError
+from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.reader import page_of
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
@@ -50,7 +50,7 @@ class RecognisingReader:
     """`docwell.ports.PdfReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_timeout_s` or `memory_bytes` is not
-    `readable`. Tests replace the program `child`.
+    `readable`.
     """
 
     reader: PdfReader
@@ -58,7 +58,6 @@ class RecognisingReader:
     page_timeout_s: float
     memory_bytes: int
     max_page_characters: int
-    child: Path = CHILD
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the other reader's answer."""
@@ -111,10 +110,9 @@ class _Recogniser:
         self._child = Child(
             self._path,
             RAPIDOCR,
-            memory_bytes=limits.memory_bytes,
-            cpu_s=PROCESSORS * (START_S + limits.page_timeout_s * self._pages),
-            max_page_characters=limits.max_page_characters,
-            program=limits.child,
+            limits.memory_bytes,
+            PROCESSORS * (START_S + limits.page_timeout_s * self._pages),
+            limits.max_page_characters,
         )
         try:
             self._child.ask("info", time.monotonic() + START_S)

@@ -42,12 +42,10 @@ class ChildError(Exception):
 class Child:
     """One child process, which answers one line at a time.
 
-    `memory_bytes` come on top of the file's; `cpu_s` is processor time. Tests replace the `program`.
+    `memory_bytes` come on top of the file's; `cpu_s` is processor time.
     """
 
-    def __init__(
-        self, path: Path, reader: str, *, memory_bytes: int, cpu_s: float, max_page_characters: int, program: Path
-    ) -> None:
+    def __init__(self, path: Path, reader: str, memory_bytes: int, cpu_s: float, max_page_characters: int) -> None:
         self._memory_bytes = memory_bytes
         self._longest = max_page_characters * BYTES_PER_CHARACTER + LINE_OVERHEAD
         settings = {
@@ -66,7 +64,7 @@ class Child:
         # The kernel starts a child's peak memory at its parent's (setmax_mm_hiwater_rss).
         self._parent_peak = _peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", str(program), json.dumps(settings)],
+            [sys.executable, "-I", "-B", "-X", "utf8", str(CHILD), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.documents.process import CHILD, Child, ChildError
+from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreadable_share
 from docwell.attributes import day_of
 from docwell.errors import Refused
@@ -52,14 +52,13 @@ def _refused(reason: Reason) -> Refused:
 class ChildPdfReader:
     """`docwell.ports.PdfReader`. One `inspect` and one `pages` together take at most `parse_timeout_s`.
 
-    The time that the caller spends between two pages does not count. Tests replace the program `child`.
+    The time that the caller spends between two pages does not count.
     """
 
     parse_timeout_s: float
     parse_memory_bytes: int
     max_document_pages: int
     max_page_characters: int
-    child: Path = CHILD
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
@@ -187,7 +186,8 @@ class _Readers:
         deadline = started + self._time_s * share - self._spent
         try:
             if reader not in self._children:
-                self._children[reader] = self._child(reader)
+                limits = self._limits.parse_memory_bytes, self._limits.parse_timeout_s
+                self._children[reader] = Child(self._path, reader, *limits, self._limits.max_page_characters)
             answer = self._children[reader].ask(request, deadline)
         except ChildError as error:
             self.reasons[reader] = error.reason
@@ -202,16 +202,6 @@ class _Readers:
         if answer["pages"] == 0:
             self.reasons[reader] = Reason.CORRUPT
         return answer if answer["pages"] and answer["kind"] != "failed" else None
-
-    def _child(self, reader: str) -> Child:
-        return Child(
-            self._path,
-            reader,
-            memory_bytes=self._limits.parse_memory_bytes,
-            cpu_s=self._limits.parse_timeout_s,
-            max_page_characters=self._limits.max_page_characters,
-            program=self._limits.child,
-        )
 
 
 def _reads_better(text: str, other: str) -> bool:

@@ -57,22 +57,17 @@ def is_unreadable(text: str) -> bool:
 
 
 def tidy(text: str) -> str:
-    r"""Return a page's text in NFC, without control characters and with at most one blank line in a row.
+    """Return a page's text in NFC, without control characters and with at most one blank line in a row.
 
     Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, or where the
     cut is not between syllables (`non-GAAP`).
-
-    >>> tidy("informa\ufffetion \ufb01le\r\nnext\x00")
-    'information file\nnext'
     """
     text = _BREAKS.sub("\n", text)
     if _CUT.search(text):
         text = _join_words(text)
     text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     table: dict[int, str | None] = {}
-    for character in set(text):
-        if character == "\n":
-            continue
+    for character in set(text) - {"\n"}:
         category = unicodedata.category(character)
         if character == "\t" or category == "Zs":
             table[ord(character)] = " "

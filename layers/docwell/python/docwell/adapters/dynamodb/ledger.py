@@ -29,6 +29,26 @@ _RECORD_FIELDS = {field.name for field in fields(DocumentRecord)} - {"key"}
 _ATTRIBUTES = {field.name for field in fields(Attributes)}
 
 
+class DynamoState:
+    """`docwell.ports.StateStore`: rows under the pipeline `#state`, which no fingerprint equals.
+
+    Row: `document` (the fact's name), `pipeline` = `#state`, `values` (a map of strings).
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._table = Table(client, table, "ledger")
+
+    def read(self, name: str) -> Mapping[str, str]:
+        """Return the fact, read consistently; empty where there is none."""
+        row = self._table.get(_key(name, "#state")) or {}
+        values: Mapping[str, str] = row.get("values", {})
+        return values
+
+    def write(self, name: str, values: Mapping[str, str]) -> None:
+        """Store the whole fact."""
+        self._table.put({**_key(name, "#state"), "values": dict(values)})
+
+
 class DynamoLedger:
     """`docwell.ports.Ledger`, `RangeLedger`, `Catalogue`, `LiveDocuments` and `LedgerRows` of one pipeline."""
 
@@ -50,14 +70,13 @@ class DynamoLedger:
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
             taken = self._table.update(
-                self._key(key),
-                "SET lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :zero) + :one, "
-                "look_again = :no, #collection = :collection, #status = if_not_exists(#status, :pending)",
+                _key(key, self._pipeline),
+                "SET lease_owner = :owner, lease_expires = :expires, look_again = :no, #collection = :collection, "
+                "#status = if_not_exists(#status, :pending) ADD fence :one",
                 {
                     "owner": owner,
                     "expires": now + self._lease_s,
                     "now": now,
-                    "zero": 0,
                     "one": 1,
                     "no": False,
                     "collection": collection_of(key),
@@ -68,7 +87,7 @@ class DynamoLedger:
             if taken is not None:
                 return _lease(taken)
             marked = self._table.update(
-                self._key(key),
+                _key(key, self._pipeline),
                 "SET look_again = :yes",
                 {"yes": True, "now": now},
                 condition="attribute_exists(lease_owner) AND lease_expires >= :now",
@@ -99,7 +118,7 @@ class DynamoLedger:
     def release(self, lease: Lease) -> Lease | None:
         """Let go and return None; when marked to look again, clear the mark and return the renewed lease."""
         gone = self._table.update(
-            self._key(lease.key),
+            _key(lease.key, self._pipeline),
             "REMOVE lease_owner, lease_expires, look_again",
             {"fence": lease.fence, "owner": lease.owner, "no": False},
             condition=f"{_HELD_BY_ME} AND look_again = :no",
@@ -121,7 +140,7 @@ class DynamoLedger:
         }
         added = {name: value for name, value in added.items() if value != frozenset()}  # DynamoDB has no empty set
         row = self._table.update(
-            self._key(task.key),
+            _key(task.key, self._pipeline),
             f"SET updated_at = :now ADD {', '.join(f'{name} :{name}' for name in added)}",
             {
                 **added,
@@ -143,7 +162,7 @@ class DynamoLedger:
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record, read consistently."""
-        row = self._table.get(self._key(key))
+        row = self._table.get(_key(key, self._pipeline))
         return _record(row) if row else None
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -207,21 +226,24 @@ class DynamoLedger:
 
     def forget(self, keys: Sequence[str]) -> None:
         """Remove rows, even leased ones; missing rows are no error."""
-        self._table.delete_many([self._key(key) for key in keys])
+        self._table.delete_many([_key(key, self._pipeline) for key in keys])
 
     def _rows(self, keys: Sequence[str], only: str = "") -> list[Row]:
-        return list(self._table.get_many((self._key(key) for key in dict.fromkeys(keys)), only))
+        return list(self._table.get_many((_key(key, self._pipeline) for key in dict.fromkeys(keys)), only))
 
     def _update_held(self, lease: Lease, expression: str, values: Mapping[str, object]) -> Lease:
         """Update the row if this worker still holds it, and renew the lease. Raises `LeaseLost`."""
         held = {"fence": lease.fence, "owner": lease.owner, "expires": self._clock() + self._lease_s}
-        row = self._table.update(self._key(lease.key), expression, {**values, **held}, condition=_HELD_BY_ME)
+        row = self._table.update(
+            _key(lease.key, self._pipeline), expression, {**values, **held}, condition=_HELD_BY_ME
+        )
         if row is None:
             raise LeaseLost(lease.key)
         return _lease(row)
 
-    def _key(self, document: str) -> Row:
-        return {"document": document, "pipeline": self._pipeline}
+
+def _key(document: str, pipeline: str) -> Row:
+    return {"document": document, "pipeline": pipeline}
 
 
 def _record(row: Row) -> DocumentRecord:

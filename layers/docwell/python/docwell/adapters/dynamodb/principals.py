@@ -55,12 +55,7 @@ class Use:
 class DynamoPrincipals:
     """`docwell.ports.Principals`."""
 
-    def __init__(
-        self,
-        client: DynamoDBClient,
-        table: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float] = time.time) -> None:
         self._table = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
         self._clock = clock
 
@@ -74,9 +69,8 @@ class DynamoPrincipals:
         grants = {grant.id: grant for grant in map(_grant, rows)}
         if not grants:
             return None
+        collections = [grant.collections for grant in grants.values()]
         own = grants.pop(id_, None)
-        every = [*([own] if own else []), *grants.values()]
-        collections = [grant.collections for grant in every]
         return Principal(
             id=id_,
             collections=None if None in collections else frozenset().union(*filter(None, collections)),
@@ -115,12 +109,7 @@ class DynamoPrincipals:
 class PrincipalAdmin:
     """Changes to the table by `docwell principals`."""
 
-    def __init__(
-        self,
-        client: DynamoDBClient,
-        table: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float] = time.time) -> None:
         self._table = Table(client, table, "principals")
         self._clock = clock
 

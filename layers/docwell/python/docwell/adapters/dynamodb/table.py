@@ -188,22 +188,19 @@ def can_be_key(value: object, most_bytes: int) -> bool:
 
 def stored(row: Mapping[str, object]) -> dict[str, Any]:
     """Return the row in DynamoDB's notation, without None values and empty sets, which it cannot store."""
-    return {name: _serialize(_storable(value)) for name, value in row.items() if value not in (None, frozenset())}
+    return {name: _serialized(value) for name, value in row.items() if value not in (None, frozenset())}
 
 
 def _placeholders(values: Mapping[str, object]) -> dict[str, Any]:
-    return {f":{name}": _serialize(_storable(value)) for name, value in values.items()}
+    return {f":{name}": _serialized(value) for name, value in values.items()}
 
 
 def _names(*expressions: str) -> dict[str, str]:
     return {placeholder: placeholder[1:] for text in expressions for placeholder in _NAME.findall(text)}
 
 
-def _storable(value: object) -> object:
-    """The serializer takes Decimal and set, not float and frozenset."""
-    if isinstance(value, float):
-        return Decimal(str(value))
-    return set(value) if isinstance(value, frozenset) else value
+def _serialized(value: object) -> Any:
+    return _serialize(Decimal(str(value)) if isinstance(value, float) else value)
 
 
 def _plain_row(item: Mapping[str, Any]) -> Row:
