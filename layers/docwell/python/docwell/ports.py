@@ -227,10 +227,6 @@ class Embedder(Protocol):
     def max_tokens(self) -> int:
         """The most tokens of one text that the model reads, without its special tokens."""
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the model's files; another model makes another index."""
-
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (n, dimension) float32, in the order given."""
 

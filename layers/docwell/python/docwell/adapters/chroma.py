@@ -206,10 +206,10 @@ class ChromaIndex:
         with _vendor_errors():
             chroma = self._open(collection, create=create)
             with suppress(NotFoundError):
-                return call(chroma) if chroma else None
+                return None if chroma is None else call(chroma)
             self._known.pop(collection, None)
             chroma = self._open(collection, create=create)
-            return call(chroma) if chroma else None
+            return None if chroma is None else call(chroma)
 
     def _name(self, collection: str) -> str:
         return f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"

@@ -124,10 +124,8 @@ class Pdfium:
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
-            on_page = (
-                text if len("".join(seen.split())) == len("".join(text.split())) else glyphs.within(text, box)
-            )
-            lines = glyphs.lines(on_page)
+            is_whole = len("".join(seen.split())) == len("".join(text.split()))
+            lines = glyphs.lines(text if is_whole else glyphs.within(text, box))
             text_page.close()
             suspect = not text.strip() and self._may_have_text(page)
         if not lines:

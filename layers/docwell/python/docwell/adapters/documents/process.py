@@ -179,7 +179,6 @@ def _is_well_formed(answer: object, asked: str) -> bool:
 
 
 def _is_heading(found: object) -> bool:
-    """Return whether this is a list of a text and a finite number."""
     match found:
         case [str(), int() | float() as size]:
             return math.isfinite(size)

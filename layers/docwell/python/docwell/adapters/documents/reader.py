@@ -132,7 +132,6 @@ def page_of(number: int, answer: dict[str, Any]) -> Page:
 
 
 def _one_line(text: str | None) -> str | None:
-    """Return a title or a label on one line, None for an empty one."""
     return " ".join(tidy(text).split()) or None if text else None
 
 

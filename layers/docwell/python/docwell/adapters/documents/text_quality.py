@@ -93,14 +93,14 @@ def _join_words(text: str) -> str:
     joined = [pieces[0]]
     for before, after in pairwise(pieces):
         left, right = _last_word(before), _first_word(after)
-        if left and right and _own_hyphen(left, right, words):
+        if left and right and _has_hyphen(left, right, words):
             joined.append("-")
         # End the line after the whole word, so that lines keep their length.
         joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
     return "".join(joined)
 
 
-def _own_hyphen(left: str, right: str, words: Counter[str]) -> bool:
+def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
     whole, hyphened = f"{left}{right}".lower(), f"{left}-{right}".lower()
     if whole in words or hyphened in words:
         return words[hyphened] > words[whole]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, read_page
+from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, narrowed, read_page
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
@@ -181,11 +181,10 @@ class DynamoLedger:
         """
         selection = Selection(
             filter="pipeline = :pipeline AND attribute_exists(live_generation)",
-            values={"collection": collection, "pipeline": self._pipeline},
-            index="by_collection",
-            key="#collection = :collection",
+            values={"pipeline": self._pipeline},
             only=_LIVE_DOCUMENT,
-        ).beginning("document", prefix)
+        )
+        selection = narrowed(selection, collection, prefix)
         found: dict[str, LiveDocument] = {}
         read = 0
         place: Place | None = None

@@ -51,7 +51,7 @@ def read_page(
         if not left or len(found) >= limit:
             break
         after = None if place is None or set(place) == _COLLECTION else place
-        page = table.page(_within(selection, left[0]).beginning("document", prefix), limit - len(found), after)
+        page = table.page(narrowed(selection, left[0], prefix), limit - len(found), after)
         found += page.rows
         place = page.next
         if place is None:
@@ -61,11 +61,16 @@ def read_page(
     return found, encode_cursor(place)
 
 
-def _within(selection: Selection, collection: str | None) -> Selection:
+def narrowed(selection: Selection, collection: str | None, prefix: str) -> Selection:
+    """Return the selected rows of one collection (from its index) or of all, whose documents have the prefix."""
+    values = dict(selection.values)
+    condition = " AND begins_with(document, :prefix)" if prefix else ""  # DynamoDB takes no empty prefix
+    if prefix:
+        values["prefix"] = prefix
     if collection is None:
-        return selection
-    values = {**selection.values, "collection": collection}
-    return replace(selection, values=values, index="by_collection", key="#collection = :collection")
+        return replace(selection, values=values, filter=selection.filter + condition)
+    values["collection"] = collection
+    return replace(selection, values=values, index="by_collection", key="#collection = :collection" + condition)
 
 
 def encode_cursor(place: Place | None) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -48,16 +48,6 @@ class Selection:
     index: str = ""
     key: str = ""
     only: str = ""
-
-    def beginning(self, attribute: str, prefix: str) -> Selection:
-        """Return the selection of rows whose attribute begins with the prefix."""
-        if not prefix:  # DynamoDB takes no empty one
-            return self
-        condition = f" AND begins_with({attribute}, :prefix)"
-        values = {**self.values, "prefix": prefix}
-        if self.key:
-            return replace(self, key=self.key + condition, values=values)
-        return replace(self, filter=self.filter + condition, values=values)
 
 
 @dataclass(frozen=True, slots=True)

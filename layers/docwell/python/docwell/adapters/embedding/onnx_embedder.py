@@ -94,16 +94,6 @@ class OnnxEmbedder:
         prompt = self.manifest.prompts["passage"]
         return self._room - len(self._tokenizer.encode(prompt, add_special_tokens=False).ids)
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash (32 hex digits) of the model's files and of the settings that change a vector."""
-        return self.manifest.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        """The length of a vector."""
-        return self.manifest.dimension
-
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
         return [each.offsets for each in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
