@@ -12,8 +12,7 @@ from benchmarks.faults.compare import PipelinePlace
 from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger
-from docwell.adapters.dynamodb.state import DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
 from docwell.identity import Principal

@@ -16,8 +16,7 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger
-from docwell.adapters.dynamodb.state import DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestLimits, ReconcileLimits

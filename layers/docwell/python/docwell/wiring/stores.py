@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb.ledger import DynamoLedger
-    from docwell.adapters.dynamodb.state import DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.sqs import SqsTaskQueue
 
@@ -36,7 +35,7 @@ def dynamodb(settings: StorageSettings) -> DynamoDBClient:
 
 def state_store(settings: StorageSettings) -> DynamoState:
     """Return the store of facts about the whole index."""
-    from docwell.adapters.dynamodb.state import DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoState
 
     return DynamoState(dynamodb(settings), settings.ledger_table)
 
