@@ -1,7 +1,5 @@
 """The doors of a running stack: the bucket, and the API over HTTP."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

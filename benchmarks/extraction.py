@@ -5,8 +5,6 @@ the same name in `extraction/truth`, as `Levenshtein.ratio` does. The other libr
 defaults. pdfminer.six takes part where it is installed (`eval-extraction` in pyproject.toml).
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,7 +1,5 @@
 """docwell's functions: their events, ingest in this process, and any function in a fresh process."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

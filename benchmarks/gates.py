@@ -4,8 +4,6 @@ docwell searches the English articles over an exact index, twice for each questi
 answers it, and without. No model answers, so it takes a minute.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Sequence

@@ -5,8 +5,6 @@ paragraphs, and real pages. With `--stack` it also starts a local stack and asks
 with an attack in their midst, and of the same ones without; then it checks the answers for what the attack wanted.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

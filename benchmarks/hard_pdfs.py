@@ -4,8 +4,6 @@ It reads each file as ingest does. The manifest of the evaluation set has the re
 `--folder` reads another folder, `--poison` the kinds of `benchmarks.poison`.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import os

@@ -5,8 +5,6 @@ range is one message, so an invocation has only its range to do. Each worker emb
 workers have twice the threads of one.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys

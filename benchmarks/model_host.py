@@ -6,8 +6,6 @@ Without `says` it answers with sentences of the prompt's first passage, each cit
 takes the whole path. `/-/held` returns, and forgets, the seconds of each chat; `/-/last` the body of the last one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -1,7 +1,5 @@
 """PDFs from plain text, the same bytes on each run."""
 
-from __future__ import annotations
-
 import random
 import textwrap
 import zlib

@@ -1,7 +1,5 @@
 """An HTTP proxy that fails on purpose, as a network or a server can."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

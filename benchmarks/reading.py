@@ -1,7 +1,5 @@
 """Reads one PDF as ingest does, in a new process, so that its cost is known."""
 
-from __future__ import annotations
-
 import multiprocessing
 import resource
 import sys

@@ -1,7 +1,5 @@
 """Judges one answer against the documents and the truth."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -5,8 +5,6 @@ one article and restricted to another. A question counts as unanswerable only wh
 another document may answer it) and no indexed page has its answer beside those names.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import random

@@ -3,8 +3,6 @@
 It runs the rows, prints one table and writes build/reports/faults.json; docs/faults.md describes them.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import signal

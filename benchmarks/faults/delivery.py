@@ -5,8 +5,6 @@ letters after too many. Times are in seconds of `clock`. `time_scale` shortens t
 that a back-off of minutes takes seconds. Thread-safe.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import threading

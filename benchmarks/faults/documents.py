@@ -4,8 +4,6 @@ The model is a BERT of one layer and 16 dimensions in the format of `make model`
 microseconds. Every page names its document and revision, so a passage shows where it comes from.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

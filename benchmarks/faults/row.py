@@ -1,7 +1,5 @@
 """The input and the outcome of a row of the suite."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +23,38 @@ MOST_WAITING = 12
 BUCKETS = (True, False)
 
 Variant = TypeVar("Variant")
+
+
+@dataclass
+class Run:
+    """How to run a row: its seed, its length, and where it shows its progress."""
+
+    seed: str
+    short: bool
+    advance: Callable[[float], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
+
+    def times(self, long: int, short: int) -> int:
+        return short if self.short else long
+
+    def variants(self, *all_of_them: Variant) -> tuple[Variant, ...]:
+        """Return all of them; in the short form the one that the seed chooses."""
+        if not self.short:
+            return all_of_them
+        return (random.Random(self.seed).choice(all_of_them),)
+
+    def steps(self, count: int) -> Iterator[int]:
+        for number in range(count):
+            yield number
+            self.advance(1 / count)
+
+    def rounds(self, count: int, share: float, happened: Callable[[], float]) -> Iterator[int]:
+        """Yield as `steps` for a share of the row, with more rounds until the row's fault has happened."""
+        for number in range(count + _MORE_ROUNDS):
+            if number >= count and happened():
+                return
+            yield number
+            self.advance(share / count if number < count else 0)
 
 
 @dataclass
@@ -93,38 +123,6 @@ class Outcome:
         if not self.ok:
             self.logs += workers.lines
         return comparator
-
-
-@dataclass
-class Run:
-    """How to run a row: its seed, its length, and where it shows its progress."""
-
-    seed: str
-    short: bool
-    advance: Callable[[float], None] = lambda _: None
-    say: Callable[[str], None] = lambda _: None
-
-    def times(self, long: int, short: int) -> int:
-        return short if self.short else long
-
-    def variants(self, *all_of_them: Variant) -> tuple[Variant, ...]:
-        """Return all of them; in the short form the one that the seed chooses."""
-        if not self.short:
-            return all_of_them
-        return (random.Random(self.seed).choice(all_of_them),)
-
-    def steps(self, count: int) -> Iterator[int]:
-        for number in range(count):
-            yield number
-            self.advance(1 / count)
-
-    def rounds(self, count: int, share: float, happened: Callable[[], float]) -> Iterator[int]:
-        """Yield as `steps` for a share of the row, with more rounds until the row's fault has happened."""
-        for number in range(count + _MORE_ROUNDS):
-            if number >= count and happened():
-                return
-            yield number
-            self.advance(share / count if number < count else 0)
 
 
 def key_of(number: int) -> str:

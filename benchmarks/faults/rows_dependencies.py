@@ -1,7 +1,5 @@
 """Rows in which dependencies fail: Chroma's network, AWS, the PDF readers and the disk."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

@@ -1,7 +1,5 @@
 """Rows about unusual documents: long ones, and poison."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace

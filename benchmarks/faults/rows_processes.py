@@ -1,7 +1,5 @@
 """Rows in which processes die, and in which the index is rebuilt."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Workers: the real ingest handler in execution environments, which the suite kills with SIGKILL at work."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import threading

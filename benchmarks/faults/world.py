@@ -1,7 +1,5 @@
 """The world of one row: a new bucket, ledger, Chroma and queue, and a record of every upload."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

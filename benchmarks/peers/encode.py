@@ -7,8 +7,6 @@ In: `model` (a folder), `texts_file` (a JSON list of strings), `threads`, `backe
 Out: `seconds` of the second of two runs.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

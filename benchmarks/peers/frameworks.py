@@ -13,8 +13,6 @@ Out, of questions: `seconds` of each. Out, of PDFs: `seconds` from the first doc
 text stand in a vector, each counted once. The model reads 256 tokens and ignores the rest of a chunk.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """Every kind of poison PDF by name. No file is stored: a virus scanner or a preview would open it too."""
 
-from __future__ import annotations
-
 import io
 import random
 import struct

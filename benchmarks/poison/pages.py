@@ -1,7 +1,5 @@
 """Pages with poisonous content, fonts, images, scripts or locks."""
 
-from __future__ import annotations
-
 import io
 
 import pypdf

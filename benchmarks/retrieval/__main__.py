@@ -6,8 +6,6 @@ are cached under `build/retrieval-cache`, so the next run takes seconds. `--agai
 retrieve on the same questions; `--show` prints the misses with their passages.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

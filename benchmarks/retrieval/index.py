@@ -1,7 +1,5 @@
 """Indexes the documents of a set with docwell's own ingest, and caches their vectors for the next run."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence

@@ -3,14 +3,12 @@
 Recall, precision, precision-omega and IoU are those of Chroma's report on chunking (2024): shares of characters.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from docwell.models import Passage
 from docwell.query.retrieval.ranking import Weights
@@ -41,7 +39,7 @@ class EvaluationSet:
     files: dict[str, Path]
     asked: tuple[Asked, ...]
 
-    def sample(self, count: int | None) -> EvaluationSet:
+    def sample(self, count: int | None) -> Self:
         """Return about `count` of the questions, spread evenly, over all documents."""
         if count is None or count >= len(self.asked):
             return self

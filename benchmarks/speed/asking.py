@@ -1,7 +1,5 @@
 """A stack whose model answers at once or at a set pace, and clients that ask it."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import threading

@@ -3,8 +3,6 @@
 Every function raises `LookupError` where the price file lacks a price.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

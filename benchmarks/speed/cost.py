@@ -8,8 +8,6 @@ hour, or S3 Vectors, paid by use. Both get the same tokens. No GPU is measured: 
 an assumed 2 s (`Workload` in `bill.py` has all assumptions).
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

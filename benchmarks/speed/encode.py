@@ -4,8 +4,6 @@ All encode the same chunks of real PDFs with the same model and as many threads,
 special ones and exclude padding.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time

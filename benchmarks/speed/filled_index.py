@@ -4,14 +4,12 @@ The first chunks are real, read and cut as ingest does. The rest repeat their te
 about 0.78 to theirs, so that a search has near neighbours to choose from.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import numpy as np
@@ -47,7 +45,7 @@ class Texts:
     questions: Sequence[str]
 
     @classmethod
-    def read(cls, folders: Sequence[Path], most: int) -> Texts:
+    def read(cls, folders: Sequence[Path], most: int) -> Self:
         """Read up to `most` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
         chunks = list(islice(_chunks(folders, embedder), most))

@@ -9,8 +9,6 @@ of a chunk beyond the model's 256 tokens is in no vector.
 Last, one worker indexes one long document, and the row says in what share of the time it encodes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ reads the worker's resident memory, and that of the child process that opens the
 which is one chunk.
 """
 
-from __future__ import annotations
-
 from itertools import cycle, islice
 
 from benchmarks.doors import local_stack

@@ -8,8 +8,6 @@ Questions are repeated, and the function caches the candidates that it has read.
 one thread that its memory brings, the peers with two.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ A model server with a set time to its first token and a set pace gets the same p
 for a client of its server-sent events, once directly. Without a pace it shows how fast docwell passes tokens on.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable

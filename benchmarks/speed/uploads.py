@@ -1,7 +1,5 @@
 """Uploads into the bucket of a local stack, and the wait until they are live."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
