@@ -70,7 +70,7 @@ hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR" or ARGS=--po
 	$(PY) -m benchmarks.hard_pdfs $(ARGS)
 
 .PHONY: eval-guard
-eval-guard: dev embedder ## Count attacks in documents that are marked; ARGS="--stack --n 50" asks a model
+eval-guard: dev embedder ## Count attacks in documents that are marked: seconds, without a model
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval
