@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from benchmarks.functions import digest, sqs_event
-from benchmarks.proxy import answer, listen
-from infra.local.names import ACCOUNT, HOST
+from benchmarks.proxy import HttpDoor, answer
+from infra.local.names import ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +170,13 @@ class UnkindQueue:
         return Receipt(receipt, event, message.receives, message.body)
 
 
-class SqsDoor:
-    """The endpoint, on a free port until `close`."""
+class SqsDoor(HttpDoor):
+    """The queue's endpoint."""
 
     def __init__(self, queue: UnkindQueue) -> None:
         self._queue = queue
-        self._server = listen(0, self._handle)
-        self.endpoint = f"http://{HOST}:{self._server.server_port}"
-        self.queue_url = f"{self.endpoint}/{ACCOUNT}/docwell-ingest"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
+        self.queue_url = f"{self.url}/{ACCOUNT}/docwell-ingest"
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
