@@ -2,14 +2,15 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from benchmarks.faults.compare import KINDS, Comparator, Differences
+from benchmarks.faults.compare import KINDS, Differences
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.workers import Workers
+from benchmarks.faults.workers import OnDone, Workers
 from benchmarks.faults.world import World
 from infra.report import meets
 
@@ -67,6 +68,7 @@ class Outcome:
     # Figures with a goal: name -> (value, unit, goal).
     goals: dict[str, tuple[float, str, str]] = field(default_factory=dict)
     compared: int = 0  # chunks
+    statuses: Counter[str] = field(default_factory=Counter)  # of the ledger at rest
     asked: int = 0
     wrong: list[str] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
@@ -92,21 +94,18 @@ class Outcome:
         self.facts[fact] = count
         self.goals[fact] = (count, unit, ">= 1")
 
-    def read(self, reader: Reader) -> None:
-        self.asked += reader.asked
-        self.wrong += reader.wrong
-
     def at_rest(
-        self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, believe_refusals: bool = False
-    ) -> Comparator:
+        self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, **compared: Any
+    ) -> None:
         """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
         comparator = world.comparator()
 
         def rest() -> None:
-            run.say("waiting for the last message")
             self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
             run.say("comparing")
-            self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
+            found = comparator.compare_patiently(_PATIENCE_S, **compared)
+            self.add(found)
+            self.statuses = found.statuses
 
         rest()
         if world.uploads and not world.current:
@@ -122,7 +121,6 @@ class Outcome:
         }
         if not self.ok:
             self.logs += workers.lines
-        return comparator
 
 
 def key_of(number: int) -> str:
@@ -148,21 +146,20 @@ def change(world: World, keys: int) -> None:
 def scene(
     run: Run,
     outcome: Outcome,
-    workers: int,
+    world: World,
+    count: int,
     *,
-    seed: str = "",
-    timeout_s: float = 180.0,
-    lease_s: str = "",
-    **world: Any,
-) -> Iterator[tuple[World, Workers, Reader]]:
-    """Run a world with workers and a reader during the block, then compare at rest."""
-    seed = seed or run.seed
-    lease = {"DOCWELL_LEASE_S": lease_s} if lease_s else {}
-    with World(seed, **world) as here, Workers(here, workers, here.environment(**lease)) as crew:
-        with Reader(here, seed) as reader:
-            yield here, crew, reader
-            outcome.at_rest(here, crew, run, timeout_s=timeout_s)
-        outcome.read(reader)
+    environment: Mapping[str, str] | None = None,
+    on_done: OnDone = lambda *_: None,
+    **rest: Any,
+) -> Iterator[tuple[Workers, Reader]]:
+    """Run workers and a reader in a world during the block, then compare `at_rest`, and close the world."""
+    with world, Workers(world, count, world.environment(**(environment or {})), on_done) as workers:
+        with Reader(world, run.seed) as reader:
+            yield workers, reader
+            outcome.at_rest(world, workers, run, **rest)
+        outcome.asked += reader.asked
+        outcome.wrong += reader.wrong
 
 
 @contextmanager
