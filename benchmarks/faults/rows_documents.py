@@ -85,8 +85,10 @@ def poison(run: Run) -> Outcome:
     healthy = [key_of(number) for number in range(run.times(100, 10))]
     bad = {f"bad/{name}.pdf": kinds[name] for name in names}
     done = _Done()
-    rest = {"timeout_s": 120, "believe_refusals": True}
-    with scene(run, outcome, world, _POISON_WORKERS, on_done=done, **rest) as (workers, _):
+    with scene(run, outcome, world, _POISON_WORKERS, on_done=done, timeout_s=120, believe_refusals=True) as (
+        workers,
+        _,
+    ):
         world.put("warm.pdf", pages=1)
         workers.settle(60)
         alone = _upload(run, world, done, {f"alone/{key}": None for key in healthy})

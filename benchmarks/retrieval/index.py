@@ -2,7 +2,8 @@
 
 import shutil
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.faults.chroma import chroma_server
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
@@ -20,10 +22,8 @@ from docwell.ingest.ranges import Span
 from docwell.models import (
     DocumentRecord,
     DocumentRef,
-    IndexRecord,
     ObjectVersion,
     Page,
-    Passage,
     PdfInfo,
     Status,
 )
@@ -78,42 +78,11 @@ class CachedEmbedder:
         return found
 
 
-@dataclass
-class ExactIndex:
-    """`ports.VectorIndex` in memory: it compares a question with every chunk, without approximation."""
-
-    records: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
-    _matrices: dict[str, tuple[list[IndexRecord], NDArray[np.float32]]] = field(default_factory=dict)
-
-    def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        self.records.setdefault(collection, {}).update({record.id: record for record in records})
-        self._matrices.pop(collection, None)
-
-    def search(
-        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
-    ) -> list[Passage]:
-        if collection not in self._matrices:
-            rows = list(self.records.get(collection, {}).values())
-            self._matrices[collection] = rows, np.array([row.vector for row in rows], dtype=np.float32)
-        rows, matrix = self._matrices[collection]
-        cosines = matrix @ np.asarray(vector, dtype=np.float32)
-        if documents is not None:
-            cosines = np.where([row.document in documents for row in rows], cosines, -np.inf)
-        best = [place for place in np.argsort(-cosines)[:k] if np.isfinite(cosines[place])]
-        return [_passage(rows[place], float(cosines[place])) for place in best]
-
-    def ids(self, *_: object, **__: object) -> list[str]:
-        return []
-
-    def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Delete nothing: the benchmark replaces no document."""
-
-    def collections(self) -> list[str]:
-        return sorted(self.records)
-
-
-def _passage(row: IndexRecord, cosine: float) -> Passage:
-    return Passage(row.id, row.document, row.generation, row.version, row.chunk, cosine, row.units)
+@contextmanager
+def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
+    """Run a new Chroma server during the block; yields its empty index."""
+    with chroma_server() as url:
+        yield ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=60)
 
 
 class TextOrPdfReader:
@@ -165,7 +134,7 @@ class Bucket:
 
 
 def indexed(
-    files: Mapping[str, Path], index: ExactIndex | ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
+    files: Mapping[str, Path], index: ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
 ) -> tuple[Bucket, int]:
     """Index every file with `docwell.ingest.indexing`; return the bucket and the number of chunks."""
     bucket = Bucket(files)
