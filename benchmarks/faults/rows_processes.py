@@ -86,28 +86,6 @@ def _crowd(world: World, workers: Workers, count: int) -> None:
         time.sleep(0.05)
 
 
-def burst(run: Run) -> Outcome:
-    """1,000 uploads at once of 300 keys, with overwrites and deletes among them."""
-    outcome = Outcome()
-    count, keys = run.times(1000, 60), run.times(300, 20)
-    world = World(run.seed)
-    with scene(run, outcome, world, 3, timeout_s=900) as (workers, _):
-        run.say(f"{count} uploads")
-        numbers = [*range(keys), *(world.random.randrange(keys) for _ in range(count - keys))]
-        world.random.shuffle(numbers)
-        for number in numbers:
-            world.put(key_of(number), pages=world.random.randint(1, 2))
-            if world.random.random() < 0.15:
-                world.delete(key_of(world.random.choice(numbers)))
-            run.advance(0.3 / count)
-        while (left := world.queue.size()) > 0 and workers.busy():
-            run.say(f"{left} messages left")
-            time.sleep(0.5)
-        run.advance(0.7)
-        outcome.facts["uploads"] = count
-    return outcome
-
-
 class Reconciler:
     """The reconcile function; each call starts a new environment."""
 

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,12 +74,6 @@ class FilledCollection:
         for start in range(0, size, BATCH):
             index.upsert(self.name, [self._record(number) for number in range(start, min(start + BATCH, size))])
             step()
-
-    @property
-    def chroma_name(self) -> str:
-        where = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
-        found = httpx.get(where, trust_env=False).raise_for_status().json()
-        return str(next(one["name"] for one in found if one["metadata"]["collection"] == self.name))
 
     def _record(self, number: int) -> IndexRecord:
         which = number % len(self._texts.chunks)
