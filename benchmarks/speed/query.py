@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from benchmarks.speed.asking import Asked, AskedStack, asked_stack
+from benchmarks.speed.asking import Asked, AskedStack, answerable, asked_stack
 from benchmarks.speed.filled_index import BATCH, FilledCollection, Texts
-from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.options import Options
 from infra.measuring import Spread, in_turns, quantile, ratios
 from infra.progress import CONSOLE, bar
 from infra.report import Report
@@ -67,13 +67,7 @@ class Questions:
         """Ask every question once of each collection, and keep those that reach the model."""
         kept = list(self._possible[: 30 if self._options.short else None])
         for one in self._filled.values():
-            asked = self._asked.in_a_row(kept, one.name)
-            kept = [question for question, answer in zip(kept, asked, strict=True) if answer.answered]
-        if len(kept) < _LEAST_QUESTIONS:
-            raise BenchError(
-                f"only {len(kept)} of {len(self._possible)} questions made from the PDFs are answered,"
-                f" and {_LEAST_QUESTIONS} are needed: take more PDFs, or PDFs with more text"
-            )
+            kept = answerable(self._asked, kept, one.name, _LEAST_QUESTIONS)
         self._questions = kept
 
     def _next(self, count: int) -> list[str]:
