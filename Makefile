@@ -66,7 +66,7 @@ chaos-query: dev embedder ## Ask while model host, Chroma or ledger fail: 4 minu
 	$(PY) -m benchmarks.chaos $(ARGS)
 
 .PHONY: hard-pdfs
-hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR" or ARGS=--poison
+hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR"
 	$(PY) -m benchmarks.hard_pdfs $(ARGS)
 
 .PHONY: eval-guard

@@ -1,7 +1,7 @@
 """``make hard-pdfs``: every broken, odd or hostile PDF of a folder ends in a named status, in bounded time.
 
 It reads each file as ingest does. The manifest of the evaluation set has the results of PDFium and pypdf.
-`--folder` reads another folder, `--poison` the kinds of `benchmarks.poison`.
+`--folder` reads another folder.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import csv
 import os
 import statistics
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,25 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read every file, print tables, write the report. Return the exit status."""
     options = _options(arguments)
     evaluation = EVALUATION / "hard_pdfs"
-    with tempfile.TemporaryDirectory(prefix="docwell-poison-") as scratch:
-        if options.poison:
-            from benchmarks.poison.kinds import poison_kinds
-
-            for name, make in poison_kinds().items():
-                (Path(scratch) / f"{name}.pdf").write_bytes(make())
-        folder = Path(scratch) if options.poison else options.folder or evaluation / "pdf"
-        paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-        if not paths:
-            print(f"No files in {folder}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
-            return 2
-        report = Report("poison" if options.poison else "hard-pdfs")
-        started = monotonic()
-        readings = []
-        with bar("docwell", len(paths)) as step:
-            for reading in read_all(paths, options.workers):
-                readings.append(reading)
-                step()
-        seconds = monotonic() - started
+    folder: Path = options.folder or evaluation / "pdf"
+    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    if not paths:
+        print(f"No files in {folder}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
+        return 2
+    report, started, readings = Report("hard-pdfs"), monotonic(), list[Reading]()
+    with bar("docwell", len(paths)) as step:
+        for reading in read_all(paths, options.workers):
+            readings.append(reading)
+            step()
+    seconds = monotonic() - started
     for outcome, count in Counter(reading.outcome for reading in readings).most_common():
         print(f"{outcome}: {count} files")
     for one in sorted(readings, key=lambda reading: -reading.seconds)[:SLOWEST]:
@@ -58,7 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
     parser.add_argument("--folder", type=Path, help="another folder of PDFs")
-    parser.add_argument("--poison", action="store_true", help="the generated kinds of poison")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
     return parser.parse_args(arguments)
 

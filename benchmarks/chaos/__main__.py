@@ -111,10 +111,11 @@ def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
     if seen.content_type == SSE:
         # A stream ends with one answer or one error, and has no other.
-        ends = [event for event in seen.events if event.name in {"answer", "error"}]
-        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0].data, dict):
+        ends = [event for event in seen.events if event[0] in {"answer", "error"}]
+        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0][1], dict):
             return None, None
-        return (ends[0].data, None) if ends[0].name == "answer" else (None, ends[0].data)
+        name, data = ends[0]
+        return (data, None) if name == "answer" else (None, data)
     if not isinstance(seen.body, dict):
         return None, None
     if seen.content_type == _PROBLEM_JSON:

@@ -46,7 +46,6 @@ class _Message:
     body: str
     visible_at: float
     receives: int = 0
-    first_receive: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ class Receipt:
 
     receipt: str
     event: dict[str, Any]
-    receives: int
     body: str
 
 
@@ -156,18 +154,13 @@ class UnkindQueue:
 
     def _hand_out(self, message: _Message, now: float) -> Receipt:
         message.receives += 1
-        message.first_receive = message.first_receive or time.time()
         twice = self._random.random() < self.faults.twice
         message.visible_at = now + (self._random.uniform(0, 0.3) if twice else self._visibility_s)
         receipt = f"{message.id}-{message.receives}"
         self._by_receipt[receipt] = message.id
         self.delivered += 1
-        attributes = {
-            "ApproximateReceiveCount": str(message.receives),
-            "ApproximateFirstReceiveTimestamp": str(int(message.first_receive * 1000)),
-        }
-        event = sqs_event(message.body, message.id, receipt, attributes)
-        return Receipt(receipt, event, message.receives, message.body)
+        count = {"ApproximateReceiveCount": str(message.receives)}
+        return Receipt(receipt, sqs_event(message.body, message.id, receipt, count), message.body)
 
 
 class SqsDoor(HttpDoor):

@@ -2,8 +2,6 @@
 
 import io
 import random
-import struct
-import zipfile
 import zlib
 
 import pypdf
@@ -38,18 +36,6 @@ def _random_over_the_middle() -> bytes:
     return good[:third] + random.Random(2).randbytes(third) + good[2 * third :]
 
 
-def _zip_archive() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo("zeros"), bytes(MIB))
-    return buffer.getvalue()
-
-
-def _png_image() -> bytes:
-    header = b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-
-
 def _truncated_in_a_stream() -> bytes:
     whole = one_page(flate(TEXT * 20_000))
     return whole[: len(whole) // 2]
@@ -62,8 +48,6 @@ _FILES: dict[str, Make] = {
     "random_over_the_middle": _random_over_the_middle,
     "nul_bytes": lambda: bytes(MIB),
     "nul_bytes_after_header": lambda: b"%PDF-1.7\n" + bytes(4 * MIB) + b"startxref\n0\n%%EOF",
-    "zip_archive": _zip_archive,
-    "png_image": _png_image,
     "web_page": lambda: b"<!DOCTYPE html><html><title>Not found</title><body>" + b"<p>404</p>" * 1000,
     "program": lambda: b"MZ\x90\x00" + bytes(60) + b"PE\x00\x00" + random.Random(3).randbytes(4096),
     "polyglot": lambda: b"GIF89a<html><!--\n" + healthy() + b"--><script>alert(1)</script></html>PK\x03\x04",
