@@ -7,9 +7,8 @@ model answers, so it takes two minutes.
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from benchmarks.retrieval.index import CachedEmbedder, indexed, new_index
+from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits, QueryLimits
 from docwell.models import Passage
@@ -38,12 +37,12 @@ def main() -> int:
     present: list[_Case] = []
     absent: list[_Case] = []
     with new_index(embedder.fingerprint) as index:
-        bucket, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
+        generations, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
         vectors = embedder.embed_queries([one["question"] for one in questions]).tolist()
         for one, vector in zip(questions, vectors, strict=True):
             for cases, without in ((present, ""), (absent, f"{_COLLECTION}/{one['doc']}")):
-                live = {key: generation for key, generation in bucket.generations.items() if key != without}
-                retrieval = Retrieval(replace(bucket, generations=live).catalogue(), index)
+                live = {key: generation for key, generation in generations.items() if key != without}
+                retrieval = Retrieval(catalogue(live), index)
                 found = retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, one["question"])
                 cases.append((one["question"], found))
     gates = _gates()

@@ -14,7 +14,7 @@ from statistics import fmean, median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.retrieval.index import CachedEmbedder, indexed, new_index
+from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
 from benchmarks.retrieval.sets import (
     SETS,
     WAYS,
@@ -102,8 +102,8 @@ class _Run:
     ) -> None:
         self.material = material
         CONSOLE.print(f"{material.title}: reading {len(material.files)} documents…")
-        bucket, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
-        self._retrieval = Retrieval(bucket.catalogue(), index)
+        generations, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
+        self._retrieval = Retrieval(catalogue(generations), index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
         self._spans: dict[str, list[tuple[int, int]]] = {}
         for one in index.search(material.name, self._vectors[0].tolist(), self.chunks, None):

@@ -1,13 +1,12 @@
 """Indexes the documents of a set with docwell's own ingest, and caches their vectors for the next run."""
 
-import shutil
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +18,7 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import (
-    DocumentRecord,
-    DocumentRef,
-    ObjectVersion,
-    Page,
-    PdfInfo,
-    Status,
-)
-from docwell.ports import ObjectStore
+from docwell.models import DocumentRef, Page, PdfInfo
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
@@ -106,49 +97,25 @@ def _is_pdf(path: Path) -> bool:
         return file.read(5) == b"%PDF-"
 
 
-@dataclass
-class Bucket:
-    """`ports.ObjectStore` and the query's catalogue over the files of a set; every indexed file is live."""
-
-    files: Mapping[str, Path]
-    generations: dict[str, str] = field(default_factory=dict)
-
-    def head(self, key: str) -> ObjectVersion | None:
-        return ObjectVersion("v1", self.files[key].stat().st_size) if key in self.files else None
-
-    def download(self, key: str, _: ObjectVersion, path: Path) -> None:
-        shutil.copyfile(self.files[key], path)
-
-    def get(self, key: str) -> DocumentRecord | None:
-        return DocumentRecord(key, Status.INDEXED) if key in self.generations else None
-
-    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        return {key: self.generations[key] for key in keys if key in self.generations}
-
-    def catalogue(self) -> Any:
-        """Return this as the query's catalogue; the benchmark filters and lists no documents."""
-        return self
-
-    def tags(self, *_: object) -> Mapping[str, str]:
-        return {}
-
-
 def indexed(
     files: Mapping[str, Path], index: ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
-) -> tuple[Bucket, int]:
-    """Index every file with `docwell.ingest.indexing`; return the bucket and the number of chunks."""
-    bucket = Bucket(files)
+) -> tuple[dict[str, str], int]:
+    """Index every file with `docwell.ingest.indexing`; return the generations by key, and the number of chunks."""
     limits = IngestLimits(chunk_tokens=chunk_tokens)
-    store = cast("ObjectStore", bucket)  # ingest lists no bucket
-    indexer = RangeIndexer(store, index, embedder, TextOrPdfReader(), limits)
-    chunks = 0
+    no_store: Any = None  # the files are here: nothing is downloaded
+    indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
+    generations, chunks = dict[str, str](), 0
     for key, path in files.items():
         info = indexer.reader.inspect(path)
         ref = DocumentRef("evaluation", key)
         generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
-        for range_ in range(-(-info.page_count // limits.range_pages)):
-            first = range_ * limits.range_pages + 1
+        for number, first in enumerate(range(1, info.page_count + 1, limits.range_pages)):
             pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
-            chunks += indexer.run(generation, path, range_, pages, lambda: None).chunks
-        bucket.generations[key] = generation.id
-    return bucket, chunks
+            chunks += indexer.run(generation, path, number, pages, lambda: None).chunks
+        generations[key] = generation.id
+    return generations, chunks
+
+
+def catalogue(generations: Mapping[str, str]) -> Any:
+    """Return the query's catalogue, in which these generations are live; nothing here filters documents."""
+    return SimpleNamespace(live=lambda keys: {key: generations[key] for key in keys if key in generations})
