@@ -1,7 +1,5 @@
 """A reader that asks while faults run, and checks every answer against all uploads."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

@@ -4,16 +4,13 @@ The first chunks are real, read and cut as ingest does. The rest repeat their te
 about 0.78 to theirs, so that a search has near neighbours to choose from.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,7 +44,7 @@ class Texts:
     questions: Sequence[str]
 
     @classmethod
-    def read(cls, folders: Sequence[Path], most: int) -> Texts:
+    def read(cls, folders: Sequence[Path], most: int) -> Self:
         """Read up to `most` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
         chunks = list(islice(_chunks(folders, embedder), most))
@@ -77,12 +74,6 @@ class FilledCollection:
         for start in range(0, size, BATCH):
             index.upsert(self.name, [self._record(number) for number in range(start, min(start + BATCH, size))])
             step()
-
-    @property
-    def chroma_name(self) -> str:
-        where = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
-        found = httpx.get(where, trust_env=False).raise_for_status().json()
-        return str(next(one["name"] for one in found if one["metadata"]["collection"] == self.name))
 
     def _record(self, number: int) -> IndexRecord:
         which = number % len(self._texts.chunks)

@@ -32,6 +32,7 @@ from infra.local.runtime_api import (
     StreamEnded,
     StreamPiece,
 )
+from tests.integration.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -119,8 +120,8 @@ def test_what_the_handler_raises_is_told_and_the_environment_stays(toy: Toy) -> 
     with pytest.raises(FunctionRaised, match="ValueError: wrong: What is it"):
         toy.pool.invoke({"raises": "What is it"})
     assert toy.pool.invoke({"plain": True})["pid"] == pid
+    until(lambda: "[ERROR] ValueError" in "\n".join(toy.lines))
     log = "\n".join(toy.lines)
-    assert "[ERROR] ValueError" in log
     assert "toy_functions.py" in log
     assert "What is it" not in log
 
