@@ -66,11 +66,11 @@ chaos-query: dev embedder ## Ask while model host, Chroma or ledger fail: 4 minu
 	$(PY) -m benchmarks.chaos $(ARGS)
 
 .PHONY: hard-pdfs
-hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR" or ARGS=--poison
+hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR"
 	$(PY) -m benchmarks.hard_pdfs $(ARGS)
 
 .PHONY: eval-guard
-eval-guard: dev embedder ## Count attacks in documents that are marked; ARGS="--stack --n 50" asks a model
+eval-guard: dev embedder ## Count attacks in documents that are marked: seconds, without a model
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval

@@ -1,7 +1,5 @@
 """The doors of a running stack: the bucket, and the API over HTTP."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile
@@ -23,12 +21,7 @@ from infra.local.supervisor import running_stack
 SSE = sse.CONTENT_TYPE
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One server-sent event. `data` is its JSON, or None where it has none."""
-
-    name: str
-    data: Any
+Event = tuple[str, Any]  # the name of a server-sent event, and its JSON or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +125,11 @@ def events_of(text: str) -> list[Event]:
     r"""Return the server-sent events of a body, up to the first that is not JSON.
 
     >>> events_of(": waiting\n\nevent: token\ndata: {\"text\": \"a\"}\n\n")
-    [Event(name='token', data={'text': 'a'})]
+    [('token', {'text': 'a'})]
     """
-    found = []
+    found: list[Event] = []
     with suppress(ValueError):
-        for name, data in sse.read(text.splitlines()):
-            found.append(Event(name, data))
+        found.extend(sse.read(text.splitlines()))
     return found
 
 

@@ -1,20 +1,20 @@
-"""``make eval-extraction``: docwell's text of papers against a human's, beside pypdf, PDFium and pdfminer.six.
+"""``make eval-extraction``: docwell's text of papers against a human's, beside pypdf and PDFium.
 
 It reads each PDF of `extraction/pdf` and scores the whole text by its Levenshtein ratio (0 to 100) to the file of
 the same name in `extraction/truth`, as `Levenshtein.ratio` does. The other libraries read page by page with their
-defaults. pdfminer.six takes part where it is installed (`eval-extraction` in pyproject.toml).
+defaults.
 """
-
-from __future__ import annotations
 
 import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
+
+import pypdf
+import pypdfium2
 
 from benchmarks.reading import default_reader
 from infra.progress import bar
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"No PDFs in {options.folder / 'pdf'}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
         return 2
     report = Report("extraction")
-    readers = _readers()
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     scores: dict[str, dict[str, float]] = {}
     cost: dict[str, float] = {}
-    with bar("reading", len(paths) * len(readers)) as step:
-        for name, read in readers.items():
+    with bar("reading", len(paths) * len(READERS)) as step:
+        for name, read in READERS.items():
             scores[name], seconds, pages = {}, 0.0, 0
             for path in paths:
                 truth = (options.folder / "truth" / f"{path.stem}.txt").read_text(encoding="utf-8")
@@ -87,34 +87,17 @@ def ratio(text: str, other: str) -> float:
     return 2 * common / (len(text) + len(other))
 
 
-def _readers() -> dict[str, Callable[[Path], list[str]]]:
-    """Return the readers by name; each returns the texts of a file's pages."""
-    readers: dict[str, Callable[[Path], list[str]]] = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
-    return readers | ({"pdfminer.six": _pdfminer} if find_spec("pdfminer") else {})
-
-
 def _docwell(path: Path) -> list[str]:
     reader = default_reader()
     return [page.text for page in reader.pages(path, 1, reader.inspect(path).page_count)]
 
 
-def _pdfium(path: Path) -> list[str]:
-    import pypdfium2
-
-    return [page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path)]
-
-
-def _pypdf(path: Path) -> list[str]:
-    import pypdf
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    return [page.extract_text() for page in pypdf.PdfReader(path).pages]
-
-
-def _pdfminer(path: Path) -> list[str]:
-    from pdfminer.high_level import extract_text
-
-    return str(extract_text(path)).removesuffix("\f").split("\f")
+# Each returns the texts of a file's pages.
+READERS: dict[str, Callable[[Path], list[str]]] = {
+    DOCWELL: _docwell,
+    "PDFium": lambda path: [page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path)],
+    "pypdf": lambda path: [page.extract_text() for page in pypdf.PdfReader(path).pages],
+}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Clear the cached factories of `docwell.wiring`, so that the next call builds from the current environment."""
 
-from __future__ import annotations
-
 import sys
 
 

@@ -1,7 +1,5 @@
 """docwell's functions: their events, ingest in this process, and any function in a fresh process."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading
@@ -18,7 +16,8 @@ from benchmarks.fresh_wiring import clear_caches
 from benchmarks.speed.worker_memory import WorkerMemory
 from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
 from infra.local.names import ACCOUNT, LOCAL_API_KEY_ID, REGION
-from infra.local.poller import failed_ids
+from infra.local.poller import failed_ids, lambda_event
+from infra.report import ROOT
 
 _QUIET = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
@@ -62,25 +61,16 @@ def ingest_handler(environment: Mapping[str, str]) -> Iterator[Callable[[Any], b
             clear_caches()
 
 
+_QUESTION = ROOT / "tests" / "events" / "query.json"
 CREATED, REMOVED = "ObjectCreated:Put", "ObjectRemoved:Delete"
 MARKED = "ObjectRemoved:DeleteMarkerCreated"
 
 
 def question_event(question: str) -> dict[str, Any]:
     """Return API Gateway's event for a question with the local stack's own key."""
-    return {
-        "resource": "/{proxy+}",
-        "path": "/v1/query",
-        "httpMethod": "POST",
-        "headers": {"Content-Type": "application/json"},
-        "multiValueHeaders": {"Content-Type": ["application/json"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": {"proxy": "v1/query"},
-        "requestContext": {"requestId": "benchmark", "identity": {"apiKeyId": LOCAL_API_KEY_ID}},
-        "body": json.dumps({"question": question}),
-        "isBase64Encoded": False,
-    }
+    event: dict[str, Any] = json.loads(_QUESTION.read_text(encoding="utf-8"))
+    event["requestContext"]["identity"]["apiKeyId"] = LOCAL_API_KEY_ID
+    return event | {"body": json.dumps({"question": question})}
 
 
 def notification(name: str, bucket: str, key: str) -> str:
@@ -95,24 +85,10 @@ def sqs_event(
 ) -> dict[str, Any]:
     """Return the event of one SQS message. `attributes` replace those of a first receive."""
     now = str(int(time.time() * 1000))
-    record = {
-        "messageId": message,
-        "receiptHandle": receipt,
-        "body": body,
-        "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": now,
-            "ApproximateFirstReceiveTimestamp": now,
-            "SenderId": ACCOUNT,
-            **(attributes or {}),
-        },
-        "messageAttributes": {},
-        "md5OfBody": digest(body),
-        "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:docwell-ingest",
-        "awsRegion": REGION,
-    }
-    return {"Records": [record]}
+    first = {"ApproximateReceiveCount": "1", "SentTimestamp": now, "ApproximateFirstReceiveTimestamp": now}
+    sent: Any = {"MessageId": message, "ReceiptHandle": receipt, "Body": body, "MD5OfBody": digest(body)}
+    sent["Attributes"] = {**first, "SenderId": ACCOUNT, **(attributes or {})}
+    return lambda_event([sent], f"arn:aws:sqs:{REGION}:{ACCOUNT}:docwell-ingest")
 
 
 def digest(body: str) -> str:

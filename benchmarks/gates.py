@@ -1,17 +1,14 @@
 """``make bench-gates``: how many questions the gates refuse before the model, rightly and wrongly.
 
-docwell searches the English articles over an exact index, twice for each question: with its article, which
-answers it, and without. No model answers, so it takes a minute.
+docwell searches the English articles twice for each question: with its article, which answers it, and without. No
+model answers, so it takes two minutes.
 """
-
-from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from benchmarks.retrieval.index import Bucket, CachedEmbedder, ExactIndex, indexed
+from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits, QueryLimits
 from docwell.models import Passage
@@ -24,6 +21,7 @@ from infra.report import EVALUATION, Report
 _COLLECTION = "articles"
 _TOP_K = 5
 
+_Case = tuple[str, Sequence[Passage]]
 Gate = Callable[[str, Sequence[Passage]], bool]
 
 
@@ -36,14 +34,17 @@ def main() -> int:
     report = Report("bench-gates")
     embedder = CachedEmbedder(OnnxEmbedder(MODEL_DIR))
     files = {f"{_COLLECTION}/{name}": folder / "pdf" / name for name in sorted({one["doc"] for one in questions})}
-    index = ExactIndex()
-    bucket, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
-    vectors = embedder.embed_queries([one["question"] for one in questions]).tolist()
-    present, absent = [], []
-    for one, vector in zip(questions, vectors, strict=True):
-        text = one["question"]
-        present.append((text, _search(bucket, index, text, vector)))
-        absent.append((text, _search(bucket, index, text, vector, without=f"{_COLLECTION}/{one['doc']}")))
+    present: list[_Case] = []
+    absent: list[_Case] = []
+    with new_index(embedder.fingerprint) as index:
+        generations, _ = indexed(files, index, embedder, IngestLimits().chunk_tokens)
+        vectors = embedder.embed_queries([one["question"] for one in questions]).tolist()
+        for one, vector in zip(questions, vectors, strict=True):
+            for cases, without in ((present, ""), (absent, f"{_COLLECTION}/{one['doc']}")):
+                live = {key: generation for key, generation in generations.items() if key != without}
+                retrieval = Retrieval(catalogue(live), index)
+                found = retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, one["question"])
+                cases.append((one["question"], found))
     gates = _gates()
     gates["all"] = lambda question, found: any(gate(question, found) for gate in _gates().values())
     for name, gate in gates.items():
@@ -64,15 +65,7 @@ def _gates() -> dict[str, Gate]:
     }
 
 
-def _search(
-    bucket: Bucket, index: ExactIndex, question: str, vector: Sequence[float], without: str = ""
-) -> Sequence[Passage]:
-    live = {key: one for key, one in bucket.generations.items() if key != without}
-    retrieval = Retrieval(replace(bucket, generations=live).catalogue(), index)
-    return retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, question)
-
-
-def _share(cases: Sequence[tuple[str, Sequence[Passage]]], gate: Gate) -> float:
+def _share(cases: Sequence[_Case], gate: Gate) -> float:
     return 100 * sum(gate(question, found) for question, found in cases) / len(cases)
 
 

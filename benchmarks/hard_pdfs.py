@@ -1,17 +1,14 @@
 """``make hard-pdfs``: every broken, odd or hostile PDF of a folder ends in a named status, in bounded time.
 
-It reads each file as ingest does. The manifest of the evaluation set has the results of pdfinfo, PDFium and pypdf.
-`--folder` reads another folder, `--poison` the kinds of `benchmarks.poison`.
+It reads each file as ingest does. The manifest of the evaluation set has the results of PDFium and pypdf.
+`--folder` reads another folder.
 """
-
-from __future__ import annotations
 
 import argparse
 import csv
 import os
 import statistics
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,77 +18,39 @@ from benchmarks.reading import UNEXPECTED, Reading, read_all
 from infra.progress import bar
 from infra.report import EVALUATION, Report
 
-TOOLS = ("pdfinfo", "pdfium", "pypdf")
 SLOWEST = 8
-# A tool's result for a file: "text", "no text", "locked" or "fails".
-Verdicts = Mapping[str, Mapping[str, str]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read every file, print tables, write the report. Return the exit status."""
     options = _options(arguments)
     evaluation = EVALUATION / "hard_pdfs"
-    with tempfile.TemporaryDirectory(prefix="docwell-poison-") as scratch:
-        if options.poison:
-            from benchmarks.poison.kinds import poison_kinds
-
-            for name, make in poison_kinds().items():
-                (Path(scratch) / f"{name}.pdf").write_bytes(make())
-        folder = Path(scratch) if options.poison else options.folder or evaluation / "pdf"
-        paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-        if not paths:
-            print(f"No files in {folder}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
-            return 2
-        report = Report("poison" if options.poison else "hard-pdfs")
-        started = monotonic()
-        readings = []
-        with bar("docwell", len(paths)) as step:
-            for reading in read_all(paths, options.workers):
-                readings.append(reading)
-                step()
-        seconds = monotonic() - started
-    verdicts: Verdicts = {}
-    if folder == evaluation / "pdf":
-        verdicts = _from_manifest(evaluation / "manifest_dev.csv")
-    _show(readings, verdicts)
+    folder: Path = options.folder or evaluation / "pdf"
+    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    if not paths:
+        print(f"No files in {folder}: set DOCWELL_EVAL or give --folder.", file=sys.stderr)
+        return 2
+    report, started, readings = Report("hard-pdfs"), monotonic(), list[Reading]()
+    with bar("docwell", len(paths)) as step:
+        for reading in read_all(paths, options.workers):
+            readings.append(reading)
+            step()
+    seconds = monotonic() - started
+    for outcome, count in Counter(reading.outcome for reading in readings).most_common():
+        print(f"{outcome}: {count} files")
+    for one in sorted(readings, key=lambda reading: -reading.seconds)[:SLOWEST]:
+        print(f"{one.seconds:5.1f} s, {one.peak_bytes / 1e6:4.0f} MB: {one.path.name}, {one.outcome}")
     _figures(report, readings, seconds)
-    if verdicts:
-        _comparison(report, readings, verdicts)
+    if folder == evaluation / "pdf":
+        _comparison(report, readings, evaluation / "manifest_dev.csv")
     return report.finish()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
     parser.add_argument("--folder", type=Path, help="another folder of PDFs")
-    parser.add_argument("--poison", action="store_true", help="the generated kinds of poison")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
     return parser.parse_args(arguments)
-
-
-def _from_manifest(manifest: Path) -> Verdicts:
-    with manifest.open(encoding="utf-8", newline="") as file:
-        return {row["file"]: {tool: _verdict(row, tool) for tool in TOOLS} for row in csv.DictReader(file)}
-
-
-def _verdict(row: Mapping[str, str], tool: str) -> str:
-    if "password" in row[f"{tool}_error"].lower():
-        return "locked"
-    if row[f"{tool}_error"] or not row[f"pages_{tool}"]:
-        return "fails"
-    letters = row.get(f"text_letters_{'pdftotext' if tool == 'pdfinfo' else tool}") or "0"
-    return "text" if int(float(letters)) > 0 else "no text"
-
-
-def _show(readings: Sequence[Reading], verdicts: Verdicts) -> None:
-    """Print each outcome with the tools' results for the same files, and the slowest files."""
-    for outcome, count in Counter(reading.outcome for reading in readings).most_common():
-        print(f"{outcome}: {count} files")
-        names = [reading.path.name for reading in readings if reading.outcome == outcome]
-        for tool in TOOLS if verdicts else ():
-            found = Counter(verdicts.get(name, {}).get(tool, "unknown") for name in names)
-            print(f"    {tool}: {', '.join(f'{number} {verdict}' for verdict, number in found.most_common())}")
-    for one in sorted(readings, key=lambda reading: -reading.seconds)[:SLOWEST]:
-        print(f"{one.seconds:5.1f} s, {one.peak_bytes / 1e6:4.0f} MB: {one.path.name}, {one.outcome}")
 
 
 def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> None:
@@ -112,9 +71,11 @@ def _figures(report: Report, readings: Sequence[Reading], seconds: float) -> Non
     report.add("any file's memory, worst", max(reading.peak_bytes for reading in readings) / 1e6, "MB")
 
 
-def _comparison(report: Report, readings: Sequence[Reading], verdicts: Verdicts) -> None:
+def _comparison(report: Report, readings: Sequence[Reading], manifest: Path) -> None:
     """Add what docwell lost of the files that both libraries read."""
-    both = {name for name, verdict in verdicts.items() if verdict.get("pdfium") == verdict.get("pypdf") == "text"}
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    both = {row["file"] for row in rows if all(_has_text(row, tool) for tool in ("pdfium", "pypdf"))}
     readable = [reading for reading in readings if reading.path.name in both]
     lost = [reading for reading in readable if reading.status != "INDEXED"]
     for reading in lost:
@@ -123,6 +84,11 @@ def _comparison(report: Report, readings: Sequence[Reading], verdicts: Verdicts)
     report.add("files that PDFium and pypdf both read as text", len(readable), "files", ">= 1")
     report.add("files that PDFium and pypdf both read as text and docwell refuses", refused, "files", "== 0")
     report.add("files that PDFium and pypdf both read as text and docwell does not", len(lost), "files", "== 0")
+
+
+def _has_text(row: Mapping[str, str], tool: str) -> bool:
+    failed = row[f"{tool}_error"] or not row[f"pages_{tool}"]
+    return not failed and float(row.get(f"text_letters_{tool}") or 0) >= 1
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ range is one message, so an invocation has only its range to do. Each worker emb
 workers have twice the threads of one.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys
@@ -15,8 +13,7 @@ import pypdf
 
 from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed.uploads import MODEL, Uploads
-from benchmarks.speed.worker_memory import WorkerMemory
+from benchmarks.speed.uploads import MODEL, index_watched
 from docwell.config import MIB
 from infra.local.stack import Stack
 from infra.progress import bar
@@ -43,13 +40,10 @@ def large() -> bytes:
 
 def add(report: Report, name: str, stack: Stack, body: bytes, pages: int) -> float:
     """Index one document and add its rows; return the seconds. Raises `RuntimeError` when it is not indexed."""
-    with WorkerMemory() as memory:
-        done = Uploads(stack).index({f"{pages}.pdf": body}, _INDEXED_S)
-    if done.not_indexed or not memory.peak.worker:
-        raise RuntimeError(f"{name}: not indexed: {done.rows}, {memory.peak}")
+    done, peak = index_watched(stack, f"{pages}.pdf", body, _INDEXED_S)
     report.add(f"{name}: upload to live", done.seconds, "s")
     report.add(f"{name}: chunks for each page", done.total("chunks") / pages, "", ">= 1")
-    report.add(f"{name}: peak memory of a worker", memory.peak.worker / MIB, "MiB", "<= 1024")
+    report.add(f"{name}: peak memory of a worker", peak.worker / MIB, "MiB", "<= 1024")
     return done.seconds
 
 

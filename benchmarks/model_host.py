@@ -6,24 +6,21 @@ Without `says` it answers with sentences of the prompt's first passage, each cit
 takes the whole path. `/-/held` returns, and forgets, the seconds of each chat; `/-/last` the body of the last one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
-import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
+from http.server import BaseHTTPRequestHandler
 from itertools import cycle, islice, repeat
 from typing import Any
 
-from infra.local.names import HOST
+from benchmarks.proxy import HttpDoor, reset
 
 MODEL = "bench:1b"
 _PASSAGE = re.compile(r"^\[1\] (.+?)(?=^\[2\] |^</passages>|\Z)", re.MULTILINE | re.DOTALL)
@@ -151,8 +148,8 @@ def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
         yield last[misdeed] + b"0\r\n\r\n"
 
 
-class ModelHost:
-    """Listens on a free port. `says` is its answer while it is well; `tokens` 0 means one sentence."""
+class ModelHost(HttpDoor):
+    """A host on a free port. `says` is its answer while it is well; `tokens` 0 means one sentence."""
 
     def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> None:
         self.misdeed = Misdeed.NONE
@@ -160,97 +157,44 @@ class ModelHost:
         self._says, self._first_s, self._pace_s, self._tokens = says, first_s, pace_s, tokens
         self._held: list[float] = []
         self._last: Any = {}
-        self._closed = threading.Event()
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._listener = self._listen(0)
-        self.port = int(self._listener.getsockname()[1])
-        self.url = f"http://{HOST}:{self.port}"
+        super().__init__()
 
     def behave(self, misdeed: Misdeed) -> None:
         """Fail like this from now on, and cut off what is under way."""
-        was_down = self.misdeed is Misdeed.DOWN
         self.misdeed = misdeed
-        self._cut_all()
-        if misdeed is Misdeed.DOWN and not was_down:
-            _close(self._listener)
-        elif was_down and misdeed is not Misdeed.DOWN:
-            self._listener = self._listen(self.port)
+        self._change(down=misdeed is Misdeed.DOWN)
 
-    def close(self) -> None:
-        self._closed.set()
-        _close(self._listener)
-        self._cut_all()
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server((HOST, port), backlog=64)
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.add(connection)
-        try:
-            # Sending fails when the client leaves, or when the next row begins.
-            with suppress(OSError), connection:
-                self._answer(connection)
-        finally:
-            with self._lock:
-                self._open.discard(connection)
-
-    def _answer(self, connection: socket.socket) -> None:
-        (path, body), misdeed, began = _request(connection), self.misdeed, time.perf_counter()
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        request.close_connection = True
+        released, misdeed = self._released, self.misdeed
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        path, began = request.path.partition("?")[0], time.perf_counter()
         asked = path in {"/api/chat", "/api/generate"}
         self.chats += asked
         if path == "/-/held":
             held, self._held = self._held, []
-            connection.sendall(_json(200, held))
+            request.wfile.write(_json(200, held))
         elif path == "/-/last":
-            connection.sendall(_json(200, self._last))
+            request.wfile.write(_json(200, self._last))
         elif not asked and misdeed not in _WHOLE_HOST:
-            connection.sendall(_json(200, _SMALL.get(path, {})))
+            request.wfile.write(_json(200, _SMALL.get(path, {})))
         else:
             self._last = json.loads(body or b"{}")
             for step in _steps(misdeed, self._words(), self._first_s, self._pace_s):
                 if isinstance(step, bytes):
-                    connection.sendall(step)
+                    request.wfile.write(step)
                 elif step:
-                    self._closed.wait(step)
-            if misdeed is Misdeed.CUT:  # with this option, closing sends RST
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    released.wait(step)
+                if released.is_set():
+                    break
+            if misdeed is Misdeed.CUT or released.is_set():
+                reset(request)
             self._held.append(time.perf_counter() - began)
 
     def _words(self) -> list[str]:
         if self._says or not self._last:
             return [f"{word} " for word in self._says.split(" ")]
         return answer_to(self._last["messages"][-1]["content"], self._tokens)
-
-    def _cut_all(self) -> None:
-        with self._lock:
-            for connection in self._open:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-
-def _request(connection: socket.socket) -> tuple[str, bytes]:
-    """Read one request; return its path and body. Raises `OSError` where the client leaves first."""
-    with connection.makefile("rb") as lines:
-        request = lines.readline().decode("latin-1").split(" ")
-        length = 0
-        while (header := lines.readline().decode("latin-1").strip().lower()) != "":
-            if header.startswith("content-length:"):
-                length = int(header.partition(":")[2])
-        body = lines.read(length)
-    if len(request) < 2 or len(body) < length:
-        raise OSError("the client has left")
-    return request[1].partition("?")[0], body
 
 
 def answer_to(prompt: str, tokens: int) -> list[str]:
@@ -275,12 +219,6 @@ def model_server(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> 
             yield process.stdout.readline().strip() if process.stdout else ""
         finally:
             process.kill()
-
-
-def _close(listener: socket.socket) -> None:
-    with suppress(OSError):  # wakes the thread that accepts
-        listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
 
 
 def main() -> None:

@@ -11,8 +11,6 @@ server that answers at once. Old and new take turns, and each pair of samples gi
 A goal is met when the 95% interval of the median ratio reaches down to 1.03 or less.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

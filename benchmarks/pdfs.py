@@ -1,10 +1,9 @@
 """PDFs from plain text, the same bytes on each run."""
 
-from __future__ import annotations
-
 import random
 import textwrap
-import zlib
+
+from benchmarks.poison import build
 
 _LINE_CHARACTERS = 80
 _LINES = 44
@@ -20,22 +19,14 @@ _WORDS = (
 
 def pdf(pages: list[str]) -> bytes:
     """Return a PDF with one text a page in Helvetica, wrapped; a page holds about 350 words."""
-    font = 3 + 2 * len(pages)
-    kids = " ".join(f"{3 + 2 * i} 0 R" for i in range(len(pages)))
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
-    ]
-    for i, text in enumerate(pages):
-        stream = zlib.compress(_content(text))
-        objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {4 + 2 * i} 0 R "
-            f"/Resources << /Font << /F1 {font} 0 R >> >> >>".encode()
-        )
-        head = f"<< /Length {len(stream)} /Filter /FlateDecode >>\nstream\n".encode()
-        objects.append(head + stream + b"\nendstream")
-    objects.append(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
-    return _file(objects)
+    number = 2 * len(pages) + 3  # of the font; a page is followed by its content
+    kids = b" ".join(b"%d 0 R" % kid for kid in range(3, number, 2))
+    objects = [b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, len(pages))]
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R/Resources<</Font<</F1 %d 0 R>>>>>>"
+    for content, text in zip(range(4, number, 2), pages, strict=True):
+        objects += [page % (content, number), build.flate(_content(text))]
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
+    return build.pdf([*objects, font])
 
 
 def pages_of_words(pages: int, words: int, seed: str = "") -> bytes:
@@ -59,16 +50,3 @@ def _content(text: str) -> bytes:
     escaped = (line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in lines[:_LINES])
     shown = "\n".join(f"({line}) Tj T*" for line in escaped)
     return f"BT /F1 10 Tf 14 TL 50 800 Td\n{shown}\nET".encode("cp1252", "replace")
-
-
-def _file(objects: list[bytes]) -> bytes:
-    parts = bytearray(b"%PDF-1.4\n")
-    offsets = []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(parts))
-        parts += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
-    start = len(parts)
-    parts += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
-    parts += b"".join(f"{offset:010d} 00000 n \n".encode() for offset in offsets)
-    parts += f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
-    return bytes(parts)

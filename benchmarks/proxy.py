@@ -1,7 +1,5 @@
 """An HTTP proxy that fails on purpose, as a network or a server can."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json
@@ -40,7 +38,36 @@ class Fault(StrEnum):
     TRICKLE = "an answer of some bytes at a time"
 
 
-class Proxy:
+class HttpDoor:
+    """An HTTP server on a free port until `close`; subclasses answer in `_handle`."""
+
+    def __init__(self) -> None:
+        self._released = threading.Event()
+        self._down = False
+        self._server = listen(0, self._handle)
+        self.port = self._server.server_port
+        self.url = f"http://{HOST}:{self.port}"
+
+    def close(self) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _change(self, *, down: bool) -> None:
+        """Release the requests that hang; then refuse connections while `down`."""
+        self._released.set()
+        self._released = threading.Event()
+        if down and not self._down:
+            self.close()
+        elif self._down and not down:
+            self._server = listen(self.port, self._handle)
+        self._down = down
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        raise NotImplementedError
+
+
+class Proxy(HttpDoor):
     """HTTP in front of one port. Each request draws one of `faults` with `probability`.
 
     `stall_s` is how long HANG and LATE hold a request; `behave` releases them. `backend_port` may be set later.
@@ -55,21 +82,12 @@ class Proxy:
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._at_work = 0
-        self._released = threading.Event()
-        self._server = listen(0, self._handle)
-        self.port = self._server.server_port
-        self.url = f"http://{HOST}:{self.port}"
+        super().__init__()
 
     def behave(self, *faults: Fault) -> None:
         """Draw from these faults from now on, and release requests that hang."""
-        was_down = Fault.DOWN in self.faults
         self.faults = tuple(fault for fault in faults if fault is not Fault.NONE)
-        self._released.set()
-        self._released = threading.Event()
-        if Fault.DOWN in self.faults and not was_down:
-            self.close()
-        elif was_down and Fault.DOWN not in self.faults:
-            self._server = listen(self.port, self._handle)
+        self._change(down=Fault.DOWN in faults)
 
     def wait_idle(self, timeout_s: float = 30.0) -> None:
         """Stop the faults and wait until no request is under way: late writes are done then."""
@@ -77,11 +95,6 @@ class Proxy:
         deadline = time.monotonic() + timeout_s
         while self._at_work and time.monotonic() < deadline:
             time.sleep(0.05)
-
-    def close(self) -> None:
-        self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         with self._lock:
@@ -92,7 +105,7 @@ class Proxy:
         try:
             self._answer(request, fault)
         except (OSError, http.client.HTTPException):
-            _reset(request)
+            reset(request)
         finally:
             with self._lock:
                 self._at_work -= 1
@@ -102,15 +115,15 @@ class Proxy:
         length = int(request.headers.get("Content-Length") or 0)
         if fault is Fault.RESET_REQUEST:
             request.rfile.read(length // 2)
-            _reset(request)
+            reset(request)
             return
         body = request.rfile.read(length)
         match fault:
             case Fault.DOWN:  # a connection from before
-                _reset(request)
+                reset(request)
             case Fault.HANG:
                 released.wait(self._stall_s)
-                _reset(request)
+                reset(request)
             case Fault.UNAVAILABLE:
                 answer(request, 503, b"{}", _JSON)
             case Fault.BROKEN:
@@ -138,7 +151,7 @@ class Proxy:
                 _head(request, status, len(content) + 1, headers)
                 request.wfile.write(content[: len(content) // 2])
                 request.wfile.flush()
-                _reset(request)
+                reset(request)
             case Fault.TRICKLE:
                 _head(request, status, len(content), headers)
                 size = max(1, len(content) // 20)
@@ -194,7 +207,7 @@ def _head(request: BaseHTTPRequestHandler, status: int, length: int, headers: Ma
     request.end_headers()
 
 
-def _reset(request: BaseHTTPRequestHandler) -> None:
+def reset(request: BaseHTTPRequestHandler) -> None:
     request.close_connection = True
     with contextlib.suppress(OSError):
         request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,7 +1,5 @@
 """Reads one PDF as ingest does, in a new process, so that its cost is known."""
 
-from __future__ import annotations
-
 import multiprocessing
 import resource
 import sys
@@ -29,8 +27,6 @@ class Reading:
     path: Path
     status: str
     reason: str | None
-    pages: int
-    characters: int
     seconds: float
     peak_bytes: int
 
@@ -50,19 +46,19 @@ def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
 def read(path: Path) -> Reading:
     """Read one file with the default limits of `IngestSettings`. Raises nothing."""
     started = time.monotonic()
-    status, reason, pages, characters = UNEXPECTED, None, 0, 0
+    status, reason = UNEXPECTED, None
     try:
-        status, reason, pages, characters = _read(path)
+        status, reason = _read(path)
     except Refused as refused:
         status, reason = Status.REJECTED, str(refused.reason)
     except Exception as error:  # noqa: BLE001 - the benchmark measures that this never happens
         reason = type(error).__name__
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Reading(path, status, reason, pages, characters, time.monotonic() - started, peak)
+    return Reading(path, status, reason, time.monotonic() - started, peak)
 
 
-def _read(path: Path) -> tuple[str, str | None, int, int]:
-    """Return status, reason, pages and characters by the rules of `docwell.ingest`. Raises `Refused`."""
+def _read(path: Path) -> tuple[str, str | None]:
+    """Return status and reason by the rules of `docwell.ingest`. Raises `Refused`."""
     limit, step = _default("max_document_characters"), _default("range_pages")
     if path.stat().st_size > _default("max_document_bytes"):
         raise Refused(Reason.TOO_LARGE, "too many bytes")
@@ -78,10 +74,10 @@ def _read(path: Path) -> tuple[str, str | None, int, int]:
             if characters > limit:
                 raise Refused(Reason.TOO_MUCH_TEXT, "too many characters")
     if text:
-        return Status.INDEXED, None, count, characters
+        return Status.INDEXED, None
     if unreadable:
         raise Refused(Reason.UNREADABLE, "no page can be read")
-    return Status.EMPTY, Reason.NO_TEXT, count, 0
+    return Status.EMPTY, Reason.NO_TEXT
 
 
 def default_reader() -> ChildPdfReader:

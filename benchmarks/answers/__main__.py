@@ -5,8 +5,6 @@ many that they do not. Each answer is judged against the pages, which another re
 question and its judgement go to `build/reports/answers/answers.jsonl`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

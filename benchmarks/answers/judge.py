@@ -1,7 +1,5 @@
 """Judges one answer against the documents and the truth."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -65,8 +63,8 @@ class Judged:
 def judge(question: Question, seen: Seen, index: Mapping[str, Indexed]) -> Judged:
     body, model_text = seen.body, ""
     if seen.events:
-        body = seen.events[-1].data
-        model_text = "".join(event.data["text"] for event in seen.events if event.name == "token")
+        body = seen.events[-1][1]
+        model_text = "".join(data["text"] for name, data in seen.events if name == "token")
     if seen.status != 200 or not isinstance(body, dict):
         problem = body.get("type") if isinstance(body, dict) else seen.broken
         fault = f"failed: {seen.status} {problem}"

@@ -5,8 +5,6 @@ one article and restricted to another. A question counts as unanswerable only wh
 another document may answer it) and no indexed page has its answer beside those names.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import random
@@ -15,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +106,7 @@ class _Index:
     def __init__(self, files: dict[str, Path]) -> None:
         self.files = files
         self._pages = {key: page_texts(path) for key, path in files.items()}
+        self._words = {key: set(words(" ".join(pages))) for key, pages in self._pages.items()}
         self._nearest: dict[str, list[str]] = {}
 
     def lacks(self, question: Question) -> bool:
@@ -122,24 +121,13 @@ class _Index:
             for text in self._pages[key]
         )
 
-    @cached_property
-    def _profiles(self) -> dict[str, Counter[str]]:
-        return {key: Counter(words(" ".join(pages))) for key, pages in self._pages.items()}
-
-    @cached_property
-    def _documents_with(self) -> Counter[str]:
-        return Counter(word for profile in self._profiles.values() for word in profile)
-
     def nearest(self, key: str) -> list[str]:
-        """Return the three other articles that share most rare words with one (inverse document frequency)."""
-
-        def likeness(other: str) -> float:
-            shared = self._profiles[key].keys() & self._profiles[other].keys()
-            return sum(math.log(len(self._profiles) / self._documents_with[word]) for word in shared)
-
+        """Return the three other articles that share the largest part of their words with one."""
         if key not in self._nearest:
+            own = self._words[key]
             others = [other for other in self.files if other.startswith(_ARTICLES) and other != key]
-            self._nearest[key] = sorted(others, key=likeness, reverse=True)[:3]
+            shares = {other: len(own & self._words[other]) / len(own | self._words[other]) for other in others}
+            self._nearest[key] = sorted(others, key=shares.__getitem__, reverse=True)[:3]
         return self._nearest[key]
 
 

@@ -5,8 +5,6 @@ plainly, with the fallback to the best sentences, and as a stream. After each ro
 question must be answered.
 """
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys
@@ -27,86 +25,6 @@ _RECOVERY_S = 5.0  # what a recovery may take beyond the breaker's rest
 _WARM_S = 30.0
 _STORM = 12
 _ATTEMPTS = 2
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
-    parser.add_argument("--row", action="append", default=[], help="only rows with this in their name; repeatable")
-    options = parser.parse_args()
-    rows = [row for row in ROWS if not options.row or any(part in row.name for part in options.row)]
-    if unknown := [part for part in options.row if not any(part in row.name for row in ROWS)]:
-        parser.error(f"no row's name contains {' or '.join(unknown)}")
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = Report("chaos-query")
-    deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
-    CONSOLE.print("starting the stack…")
-    with rig(deadline_s, rest_s) as world:
-        _run(world, rows, report, short=options.short)
-        if not options.row:
-            _storm(world, report)
-    return report.finish()
-
-
-def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> None:
-    """Run every row and add its figures. Raises `RuntimeError` where the function does not answer at first."""
-    limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
-    patience_s = world.rest_s + _RECOVERY_S
-    if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
-        raise RuntimeError(f"the function gave no answer within {_WARM_S:g} s, before any fault")
-    with bar("rows", len(rows)) as step:
-        for number, row in enumerate(rows):
-            step.say(row.name)
-            seconds, wrong = list[float](), 0
-            for wave in _waves(number, short=short):
-                row.begin(world)
-                answers = world.together(*(MODES[mode] for mode in wave))
-                world.heal()
-                for mode, seen in zip(wave, answers, strict=True):
-                    verdict = judge(seen, mode, row.promise)
-                    seconds.append(seen.seconds)
-                    wrong += not verdict.ok
-                    mark = "ok   " if verdict.ok else "WRONG"
-                    CONSOLE.print(f"{mark} {row.name}, {mode}: {verdict.what}, {seen.seconds:.1f} s", markup=False)
-                slowest_recovery = max(slowest_recovery, world.recovery(patience_s + 1))
-            report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
-            report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
-            step()
-    report.add("well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
-
-
-def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
-    """Return the ways to ask a row, grouped by those at once: the function has two environments."""
-    names = list(MODES)
-    if short:
-        return [(names[number % len(names)],)]
-    return [tuple(names[:2]), tuple(names[2:])]
-
-
-def _storm(world: Rig, report: Report) -> None:
-    """Ask many questions while the host fails: it must get fewer requests over time, and then none."""
-    counts, told = [], 0
-    with bar("retry storm", _STORM) as step:
-        world.host.behave(Misdeed.BUSY)
-        for _ in range(_STORM):
-            before = world.host.chats
-            seen = world.ask()
-            counts.append(world.host.chats - before)
-            told += isinstance(seen.body, dict) and str(seen.body.get("type", "")).endswith(":overloaded")
-            step()
-        world.heal()
-        patience_s = world.rest_s + _RECOVERY_S
-        recovery = world.recovery(patience_s + 1)
-    half = _STORM // 2
-    first, last = sum(counts[:half]), sum(counts[half:])
-    report.add("retry storm: most requests of one question", max(counts), "requests", f"<= {_ATTEMPTS}")
-    report.add(f"retry storm: requests of the first {half} questions", first, "requests")
-    report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"< {max(first, 1)}")
-    report.add("retry storm: questions told that the host is spared", told, f"of {_STORM}", ">= 1")
-    report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
-
-
 _PROBLEM_JSON = "application/problem+json"
 _PROBLEM_PREFIX = "urn:docwell:problem:"
 
@@ -193,10 +111,11 @@ def _outcome(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return (answer, problem) of a response, or of the end of a stream; one or both are None."""
     if seen.content_type == SSE:
         # A stream ends with one answer or one error, and has no other.
-        ends = [event for event in seen.events if event.name in {"answer", "error"}]
-        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0].data, dict):
+        ends = [event for event in seen.events if event[0] in {"answer", "error"}]
+        if len(ends) != 1 or ends[0] is not seen.events[-1] or not isinstance(ends[0][1], dict):
             return None, None
-        return (ends[0].data, None) if ends[0].name == "answer" else (None, ends[0].data)
+        name, data = ends[0]
+        return (data, None) if name == "answer" else (None, data)
     if not isinstance(seen.body, dict):
         return None, None
     if seen.content_type == _PROBLEM_JSON:
@@ -219,6 +138,84 @@ def problem_fault(problem: Mapping[str, Any], status: int | None) -> str | None:
     if stated == 500 or problem["type"] == f"{_PROBLEM_PREFIX}internal-error":
         return "a bare 500"
     return None if stated in {503, 504} else "blames the caller"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
+    parser.add_argument("--row", action="append", default=[], help="only rows with this in their name; repeatable")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if not options.row or any(part in row.name for part in options.row)]
+    if unknown := [part for part in options.row if not any(part in row.name for row in ROWS)]:
+        parser.error(f"no row's name contains {' or '.join(unknown)}")
+    # SIGTERM cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    report = Report("chaos-query")
+    deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
+    CONSOLE.print("starting the stack…")
+    with rig(deadline_s, rest_s) as world:
+        _run(world, rows, report, short=options.short)
+        if not options.row:
+            _storm(world, report)
+    return report.finish()
+
+
+def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> None:
+    """Run every row and add its figures. Raises `RuntimeError` where the function does not answer at first."""
+    limit, slowest_recovery = world.deadline_s + _GRACE_S, 0.0
+    patience_s = world.rest_s + _RECOVERY_S
+    if world.recovery(_WARM_S) >= _WARM_S:  # both environments are warm from here on
+        raise RuntimeError(f"the function gave no answer within {_WARM_S:g} s, before any fault")
+    with bar("rows", len(rows)) as step:
+        for number, row in enumerate(rows):
+            step.say(row.name)
+            seconds, wrong = list[float](), 0
+            for wave in _waves(number, short=short):
+                row.begin(world)
+                answers = world.together(*(MODES[mode] for mode in wave))
+                world.heal()
+                for mode, seen in zip(wave, answers, strict=True):
+                    verdict = judge(seen, mode, row.promise)
+                    seconds.append(seen.seconds)
+                    wrong += not verdict.ok
+                    mark = "ok   " if verdict.ok else "WRONG"
+                    CONSOLE.print(f"{mark} {row.name}, {mode}: {verdict.what}, {seen.seconds:.1f} s", markup=False)
+                slowest_recovery = max(slowest_recovery, world.recovery(patience_s + 1))
+            report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
+            report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
+            step()
+    report.add("well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
+
+
+def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:
+    """Return the ways to ask a row, grouped by those at once: the function has two environments."""
+    names = list(MODES)
+    if short:
+        return [(names[number % len(names)],)]
+    return [tuple(names[:2]), tuple(names[2:])]
+
+
+def _storm(world: Rig, report: Report) -> None:
+    """Ask many questions while the host fails: it must get fewer requests over time, and then none."""
+    counts, told = [], 0
+    with bar("retry storm", _STORM) as step:
+        world.host.behave(Misdeed.BUSY)
+        for _ in range(_STORM):
+            before = world.host.chats
+            seen = world.ask()
+            counts.append(world.host.chats - before)
+            told += isinstance(seen.body, dict) and str(seen.body.get("type", "")).endswith(":overloaded")
+            step()
+        world.heal()
+        patience_s = world.rest_s + _RECOVERY_S
+        recovery = world.recovery(patience_s + 1)
+    half = _STORM // 2
+    first, last = sum(counts[:half]), sum(counts[half:])
+    report.add("retry storm: most requests of one question", max(counts), "requests", f"<= {_ATTEMPTS}")
+    report.add(f"retry storm: requests of the first {half} questions", first, "requests")
+    report.add(f"retry storm: requests of the last {half} questions", last, "requests", f"< {max(first, 1)}")
+    report.add("retry storm: questions told that the host is spared", told, f"of {_STORM}", ">= 1")
+    report.add("retry storm: well again to the next answer", recovery, "s", f"<= {patience_s:g}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The real query function on a new local stack, with control over everything that it depends on."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor

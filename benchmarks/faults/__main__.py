@@ -3,8 +3,6 @@
 It runs the rows, prints one table and writes build/reports/faults.json; docs/faults.md describes them.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import signal
@@ -28,7 +26,6 @@ ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
     "aws": ("DynamoDB and S3 fail", rows_dependencies.aws),
     "parser-killed": ("PDF readers are killed", rows_dependencies.parser_killed),
     "disk-full": ("disk full", rows_dependencies.disk_full),
-    "burst": ("uploads at once", rows_processes.burst),
     "same-key": ("two and eight workers on one key", rows_processes.same_key),
     "long-document": ("long documents", rows_documents.long_document),
     "poison": ("poison among healthy PDFs", rows_documents.poison),

@@ -4,8 +4,6 @@
 returns how many requests met one so far.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random
@@ -13,17 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from infra.local.names import HOST
 
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
-Application = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
+Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 # The workers' access key; only its requests meet faults.
 WORKER_KEY = "worker"
 

@@ -1,7 +1,5 @@
 """A Chroma server that can be killed, started again on the same data, and lose its volume."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import tempfile

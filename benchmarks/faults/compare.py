@@ -7,8 +7,6 @@ versions, generations and chunk ids itself, scans the ledger with boto3, and rea
 status is 0 when there is no difference.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

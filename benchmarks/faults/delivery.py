@@ -5,8 +5,6 @@ letters after too many. Times are in seconds of `clock`. `time_scale` shortens t
 that a back-off of minutes takes seconds. Thread-safe.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import threading
@@ -18,8 +16,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from benchmarks.functions import digest, sqs_event
-from benchmarks.proxy import answer, listen
-from infra.local.names import ACCOUNT, HOST
+from benchmarks.proxy import HttpDoor, answer
+from infra.local.names import ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,6 @@ class _Message:
     body: str
     visible_at: float
     receives: int = 0
-    first_receive: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,6 @@ class Receipt:
 
     receipt: str
     event: dict[str, Any]
-    receives: int
     body: str
 
 
@@ -158,32 +154,22 @@ class UnkindQueue:
 
     def _hand_out(self, message: _Message, now: float) -> Receipt:
         message.receives += 1
-        message.first_receive = message.first_receive or time.time()
         twice = self._random.random() < self.faults.twice
         message.visible_at = now + (self._random.uniform(0, 0.3) if twice else self._visibility_s)
         receipt = f"{message.id}-{message.receives}"
         self._by_receipt[receipt] = message.id
         self.delivered += 1
-        attributes = {
-            "ApproximateReceiveCount": str(message.receives),
-            "ApproximateFirstReceiveTimestamp": str(int(message.first_receive * 1000)),
-        }
-        event = sqs_event(message.body, message.id, receipt, attributes)
-        return Receipt(receipt, event, message.receives, message.body)
+        count = {"ApproximateReceiveCount": str(message.receives)}
+        return Receipt(receipt, sqs_event(message.body, message.id, receipt, count), message.body)
 
 
-class SqsDoor:
-    """The endpoint, on a free port until `close`."""
+class SqsDoor(HttpDoor):
+    """The queue's endpoint."""
 
     def __init__(self, queue: UnkindQueue) -> None:
         self._queue = queue
-        self._server = listen(0, self._handle)
-        self.endpoint = f"http://{HOST}:{self._server.server_port}"
-        self.queue_url = f"{self.endpoint}/{ACCOUNT}/docwell-ingest"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
+        self.queue_url = f"{self.url}/{ACCOUNT}/docwell-ingest"
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))

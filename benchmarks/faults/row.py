@@ -1,17 +1,16 @@
 """The input and the outcome of a row of the suite."""
 
-from __future__ import annotations
-
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from benchmarks.faults.compare import KINDS, Comparator, Differences
+from benchmarks.faults.compare import KINDS, Differences
 from benchmarks.faults.reader import Reader
-from benchmarks.faults.workers import Workers
+from benchmarks.faults.workers import OnDone, Workers
 from benchmarks.faults.world import World
 from infra.report import meets
 
@@ -25,74 +24,6 @@ MOST_WAITING = 12
 BUCKETS = (True, False)
 
 Variant = TypeVar("Variant")
-
-
-@dataclass
-class Outcome:
-    """The result of a row. `differences` and `wrong` must be empty; `facts` say how hard the row was."""
-
-    differences: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    examples: list[str] = field(default_factory=list)
-    facts: dict[str, float] = field(default_factory=dict)
-    # Figures with a goal: name -> (value, unit, goal).
-    goals: dict[str, tuple[float, str, str]] = field(default_factory=dict)
-    compared: int = 0  # chunks
-    asked: int = 0
-    wrong: list[str] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        met = all(meets(value, goal) for value, _, goal in self.goals.values())
-        return met and not any(self.differences.values()) and not self.wrong
-
-    def add(self, found: Differences) -> None:
-        for kind, count in found.count.items():
-            self.differences[kind] += count
-        self.examples += found.lines()
-        self.compared += found.chunks
-
-    def stuck(self, messages: int) -> None:
-        if messages:
-            self.differences["stuck"] += messages
-            self.examples.append(f"stuck: {messages} messages were not done in time")
-
-    def must_happen(self, fact: str, count: float, unit: str) -> None:
-        """Add a fact without which the row proves nothing; its goal is at least one."""
-        self.facts[fact] = count
-        self.goals[fact] = (count, unit, ">= 1")
-
-    def read(self, reader: Reader) -> None:
-        self.asked += reader.asked
-        self.wrong += reader.wrong
-
-    def at_rest(
-        self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, believe_refusals: bool = False
-    ) -> Comparator:
-        """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
-        comparator = world.comparator()
-
-        def rest() -> None:
-            run.say("waiting for the last message")
-            self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
-            run.say("comparing")
-            self.add(comparator.compare_patiently(_PATIENCE_S, believe_refusals=believe_refusals))
-
-        rest()
-        if world.uploads and not world.current:
-            world.put_again(next(reversed(world.uploads.values())))
-            rest()
-        self.facts |= {
-            name: self.facts.get(name, 0) + count
-            for name, count in (
-                ("receives", world.queue.delivered),
-                ("times indexed", workers.outcomes["indexed"]),
-                ("dead letters redriven", world.queue.dead_ever),
-            )
-        }
-        if not self.ok:
-            self.logs += workers.lines
-        return comparator
 
 
 @dataclass
@@ -127,6 +58,71 @@ class Run:
             self.advance(share / count if number < count else 0)
 
 
+@dataclass
+class Outcome:
+    """The result of a row. `differences` and `wrong` must be empty; `facts` say how hard the row was."""
+
+    differences: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    examples: list[str] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
+    # Figures with a goal: name -> (value, unit, goal).
+    goals: dict[str, tuple[float, str, str]] = field(default_factory=dict)
+    compared: int = 0  # chunks
+    statuses: Counter[str] = field(default_factory=Counter)  # of the ledger at rest
+    asked: int = 0
+    wrong: list[str] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        met = all(meets(value, goal) for value, _, goal in self.goals.values())
+        return met and not any(self.differences.values()) and not self.wrong
+
+    def add(self, found: Differences) -> None:
+        for kind, count in found.count.items():
+            self.differences[kind] += count
+        self.examples += found.lines()
+        self.compared += found.chunks
+
+    def stuck(self, messages: int) -> None:
+        if messages:
+            self.differences["stuck"] += messages
+            self.examples.append(f"stuck: {messages} messages were not done in time")
+
+    def must_happen(self, fact: str, count: float, unit: str) -> None:
+        """Add a fact without which the row proves nothing; its goal is at least one."""
+        self.facts[fact] = count
+        self.goals[fact] = (count, unit, ">= 1")
+
+    def at_rest(
+        self, world: World, workers: Workers, run: Run, *, timeout_s: float = 180.0, **compared: Any
+    ) -> None:
+        """Wait for the last message, then compare. Where all is deleted, put one back and compare again."""
+        comparator = world.comparator()
+
+        def rest() -> None:
+            self.stuck(workers.settle(timeout_s, lambda left: run.say(f"{left} messages left")))
+            run.say("comparing")
+            found = comparator.compare_patiently(_PATIENCE_S, **compared)
+            self.add(found)
+            self.statuses = found.statuses
+
+        rest()
+        if world.uploads and not world.current:
+            world.put_again(next(reversed(world.uploads.values())))
+            rest()
+        self.facts |= {
+            name: self.facts.get(name, 0) + count
+            for name, count in (
+                ("receives", world.queue.delivered),
+                ("times indexed", workers.outcomes["indexed"]),
+                ("dead letters redriven", world.queue.dead_ever),
+            )
+        }
+        if not self.ok:
+            self.logs += workers.lines
+
+
 def key_of(number: int) -> str:
     names = ("plain-{}.pdf", "a+b %&{}.pdf", "é 日本 {}.pdf", "deep/er/{}.pdf")
     return f"c{number % 3}/" + names[number % len(names)].format(number)
@@ -150,21 +146,20 @@ def change(world: World, keys: int) -> None:
 def scene(
     run: Run,
     outcome: Outcome,
-    workers: int,
+    world: World,
+    count: int,
     *,
-    seed: str = "",
-    timeout_s: float = 180.0,
-    lease_s: str = "",
-    **world: Any,
-) -> Iterator[tuple[World, Workers, Reader]]:
-    """Run a world with workers and a reader during the block, then compare at rest."""
-    seed = seed or run.seed
-    lease = {"DOCWELL_LEASE_S": lease_s} if lease_s else {}
-    with World(seed, **world) as here, Workers(here, workers, here.environment(**lease)) as crew:
-        with Reader(here, seed) as reader:
-            yield here, crew, reader
-            outcome.at_rest(here, crew, run, timeout_s=timeout_s)
-        outcome.read(reader)
+    environment: Mapping[str, str] | None = None,
+    on_done: OnDone = lambda *_: None,
+    **rest: Any,
+) -> Iterator[tuple[Workers, Reader]]:
+    """Run workers and a reader in a world during the block, then compare `at_rest`, and close the world."""
+    with world, Workers(world, count, world.environment(**(environment or {})), on_done) as workers:
+        with Reader(world, run.seed) as reader:
+            yield workers, reader
+            outcome.at_rest(world, workers, run, **rest)
+        outcome.asked += reader.asked
+        outcome.wrong += reader.wrong
 
 
 @contextmanager

@@ -1,21 +1,14 @@
 """Rows in which dependencies fail: Chroma's network, AWS, the PDF readers and the disk."""
 
-from __future__ import annotations
-
 import contextlib
-import os
 import random
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 
 from benchmarks.faults.aws import Rule
-from benchmarks.faults.reader import Reader
 from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
@@ -24,7 +17,6 @@ from benchmarks.proxy import Fault, Proxy
 # The workers' timeout for Chroma, and a stall that is longer.
 _CHROMA_TIMEOUT_S = 1.0
 _STALL_S = 1.6
-_DISK_BYTES = 2 * 1024 * 1024
 _CHROMA_FAULTS = (
     Fault.RESET_REQUEST,
     Fault.RESET_ANSWER,
@@ -40,35 +32,28 @@ def chroma_network(run: Run) -> Outcome:
     """Chroma through a proxy: refused, reset mid-body, 5xx after the write, stalls, a trickle."""
     outcome = Outcome()
     seconds = run.times(15, 2)
-    with World(run.seed) as world:
-        proxy = Proxy(world.chroma.port, seed=run.seed, stall_s=_STALL_S)
-        proxy.probability = 0.3
-        places = {
-            "DOCWELL_CHROMA_URL": proxy.url,
-            "DOCWELL_CHROMA_TIMEOUT_S": str(_CHROMA_TIMEOUT_S),
-            # So short that a worker sometimes loses it while it waits for Chroma.
-            "DOCWELL_LEASE_S": "2",
-        }
-        with (
-            contextlib.closing(proxy),
-            Workers(world, 2, world.environment(**places)) as workers,
-            Reader(world, run.seed) as reader,
-        ):
-            with users(world, 30):
-                for faults in [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]:
-                    run.say(faults[0].value if len(faults) == 1 else "all of them")
-                    proxy.behave(*faults)
-                    time.sleep(seconds)
-                    proxy.behave(Fault.DOWN)
-                    time.sleep(min(seconds / 4, 2.0))
-                    proxy.behave()
-                    run.advance(1 / (len(_CHROMA_FAULTS) + 1))
-            proxy.wait_idle()
-            outcome.at_rest(world, workers, run)
-            outcome.read(reader)
-            outcome.must_happen(
-                "requests with a fault", sum(proxy.seen[fault] for fault in _CHROMA_FAULTS), "requests"
-            )
+    world = World(run.seed)
+    proxy = Proxy(world.chroma.port, seed=run.seed, stall_s=_STALL_S)
+    proxy.probability = 0.3
+    places = {
+        "DOCWELL_CHROMA_URL": proxy.url,
+        "DOCWELL_CHROMA_TIMEOUT_S": str(_CHROMA_TIMEOUT_S),
+        # So short that a worker sometimes loses it while it waits for Chroma.
+        "DOCWELL_LEASE_S": "2",
+    }
+    with contextlib.closing(proxy), scene(run, outcome, world, 2, environment=places):
+        with users(world, 30):
+            for faults in [*((fault,) for fault in _CHROMA_FAULTS), _CHROMA_FAULTS]:
+                run.say(faults[0].value if len(faults) == 1 else "all of them")
+                proxy.behave(*faults)
+                time.sleep(seconds)
+                proxy.behave(Fault.DOWN)
+                time.sleep(min(seconds / 4, 2.0))
+                proxy.behave()
+                run.advance(1 / (len(_CHROMA_FAULTS) + 1))
+        proxy.wait_idle()
+    met = sum(proxy.seen[fault] for fault in _CHROMA_FAULTS)
+    outcome.must_happen("requests with a fault", met, "requests")
     return outcome
 
 
@@ -88,8 +73,8 @@ def aws(run: Run) -> Outcome:
     seconds, faults = run.times(15, 2), 0
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
-        seed = f"{run.seed} {versioned}"
-        with scene(run, outcome, 2, seed=seed, versioned=versioned) as (world, *_):
+        world = World(f"{run.seed} {versioned}", versioned=versioned)
+        with scene(run, outcome, world, 2):
             with users(world, 12):
                 for name, rules in _AWS_FAULTS.items():
                     run.say(f"{name} ({'versions' if versioned else 'no versions'})")
@@ -103,25 +88,21 @@ def aws(run: Run) -> Outcome:
 
 def parser_killed(run: Run) -> Outcome:
     """SIGKILL for children that read a PDF. A document refused for it must be indexed on the next try."""
-    outcome = Outcome()
-    kills = run.times(100, 5)
-    with World(run.seed) as world, Workers(world, 2) as workers, Reader(world, run.seed) as reader:
-        done = 0
+    outcome, kills, done = Outcome(), run.times(100, 5), 0
+    world = World(run.seed)
+    with scene(run, outcome, world, 2) as (workers, _):
         with users(world, 30):
             for number in run.steps(kills):
                 run.say(f"kill {number + 1} of {kills}")
                 done += _kill_reader(workers, world.random)
         outcome.stuck(workers.settle(120))
         # The documents are healthy, so a rebuild must index those that were refused for a killed reader.
-        comparator = world.comparator()
-        refused = comparator.compare(believe_refusals=True)
+        refused = world.comparator().compare(believe_refusals=True)
         outcome.add(refused)
         for key in list(world.current):
             world.hint(key, rebuild=True)
-        outcome.at_rest(world, workers, run)
-        outcome.read(reader)
-        outcome.must_happen("kills", done, "readers")
-        outcome.facts["refused for it"] = refused.statuses["REJECTED"]
+    outcome.must_happen("kills", done, "readers")
+    outcome.facts["refused for it"] = refused.statuses["REJECTED"]
     return outcome
 
 
@@ -150,54 +131,20 @@ def _readers_of_pdfs(workers: Workers) -> Iterator[psutil.Process]:
 
 
 def disk_full(run: Run) -> Outcome:
-    outcome = Outcome()
-    rounds = run.times(10, 2)
-    with World(run.seed) as world, _small_disk(world.root / "tmp") as (folder, fill):
-        small = world.environment(TMPDIR=str(folder))
-        with Workers(world, 2, small) as workers, Reader(world, run.seed) as reader:
-            # Python chooses its folder for temporary files once, and only a writable one.
-            for number in range(6):
-                world.put(key_of(number), pages=1)
-            outcome.stuck(workers.settle(120))
-            for number in run.steps(rounds):
-                run.say(f"full disk {number + 1} of {rounds}")
-                with users(world, 20), fill(workers):
-                    time.sleep(3)
-            outcome.at_rest(world, workers, run)
-            outcome.read(reader)
-            outcome.must_happen("messages that failed", workers.outcomes["failed"], "messages")
+    """The workers cannot write a file of more than 100 bytes, as on a full disk."""
+    outcome, rounds = Outcome(), run.times(10, 2)
+    world = World(run.seed)
+    with scene(run, outcome, world, 2) as (workers, _):
+        # Python chooses its folder for temporary files once, and only a writable one.
+        for number in range(6):
+            world.put(key_of(number), pages=1)
+        outcome.stuck(workers.settle(120))
+        for number in run.steps(rounds):
+            run.say(f"full disk {number + 1} of {rounds}")
+            with users(world, 20), _limit_files(workers):
+                time.sleep(3)
+    outcome.must_happen("messages that failed", workers.outcomes["failed"], "messages")
     return outcome
-
-
-Fill = Callable[[Workers], contextlib.AbstractContextManager[None]]
-
-
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[tuple[Path, Fill]]:
-    """Yield a file system of 2 MB where this user may mount one, else a limit on the size of files."""
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "none", str(folder)]
-    mounted = os.geteuid() == 0 and subprocess.run(["mount", *options], check=False, capture_output=True)
-    if not mounted or mounted.returncode != 0:
-        yield folder, _limit_files
-        return
-
-    @contextmanager
-    def fill(_: Workers) -> Iterator[None]:
-        ballast = folder / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        try:
-            yield
-        finally:
-            ballast.unlink(missing_ok=True)
-
-    try:
-        yield folder, fill
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -1,14 +1,11 @@
 """Rows about unusual documents: long ones, and poison."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
 from benchmarks.faults.delivery import DeliveryFaults, Receipt
-from benchmarks.faults.reader import Reader
 from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import TABLE, World
@@ -27,12 +24,8 @@ def long_document(run: Run) -> Outcome:
     rounds = run.times(40, 5)
     buckets = run.variants(*BUCKETS)
     for versioned in buckets:
-        seed = f"{run.seed} {versioned}"
-        with scene(run, outcome, 3, seed=seed, timeout_s=300, versioned=versioned, range_pages=3) as (
-            world,
-            workers,
-            _,
-        ):
+        world = World(f"{run.seed} {versioned}", versioned=versioned, range_pages=3)
+        with scene(run, outcome, world, 3, timeout_s=300) as (workers, _):
             for number in run.rounds(rounds, 1 / len(buckets), lambda: workers.outcomes["crashed"]):
                 run.say(f"round {number + 1} of {rounds} ({'versions' if versioned else 'no versions'})")
                 _disturb(world, workers)
@@ -87,22 +80,23 @@ def poison(run: Run) -> Outcome:
     """Every kind of poison PDF among 100 healthy ones, after the same healthy ones alone."""
     kinds = poison_kinds()
     outcome = Outcome()
-    with World(run.seed, faults=replace(DeliveryFaults(), late=0)) as world:
-        names = world.random.sample(sorted(kinds), 5) if run.short else sorted(kinds)
-        healthy = [key_of(number) for number in range(run.times(100, 10))]
-        bad = {f"bad/{name}.pdf": kinds[name] for name in names}
-        done = _Done()
-        with Workers(world, _POISON_WORKERS, on_done=done) as workers, Reader(world, run.seed) as reader:
-            world.put("warm.pdf", pages=1)
-            workers.settle(60)
-            alone = _upload(run, world, done, {f"alone/{key}": None for key in healthy})
-            mixed = [*healthy, *bad]
-            world.random.shuffle(mixed)
-            among = _upload(run, world, done, {key: bad.get(key) for key in mixed})
-            comparator = outcome.at_rest(world, workers, run, timeout_s=120, believe_refusals=True)
-            outcome.read(reader)
-        statuses = comparator.compare(believe_refusals=True).statuses
-    outcome.facts |= {"poison kinds": len(bad), **{f"are {name}": count for name, count in statuses.items()}}
+    world = World(run.seed, faults=replace(DeliveryFaults(), late=0))
+    names = world.random.sample(sorted(kinds), 5) if run.short else sorted(kinds)
+    healthy = [key_of(number) for number in range(run.times(100, 10))]
+    bad = {f"bad/{name}.pdf": kinds[name] for name in names}
+    done = _Done()
+    with scene(run, outcome, world, _POISON_WORKERS, on_done=done, timeout_s=120, believe_refusals=True) as (
+        workers,
+        _,
+    ):
+        world.put("warm.pdf", pages=1)
+        workers.settle(60)
+        alone = _upload(run, world, done, {f"alone/{key}": None for key in healthy})
+        mixed = [*healthy, *bad]
+        world.random.shuffle(mixed)
+        among = _upload(run, world, done, {key: bad.get(key) for key in mixed})
+    outcome.facts["poison kinds"] = len(bad)
+    outcome.facts |= {f"are {name}": count for name, count in outcome.statuses.items()}
     costliest, seconds = max(((key, done.slowest[key]) for key in bad), key=lambda pair: pair[1])
     outcome.goals[f"costliest ({costliest.removeprefix('bad/')})"] = (seconds, "s", f"<= {BUDGET_S:g}")
     # By rank: the n-th healthy document to be done among poison against the n-th alone.

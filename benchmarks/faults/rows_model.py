@@ -1,7 +1,5 @@
 """The stateful property test: Hypothesis changes a bucket and delivers messages."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import time

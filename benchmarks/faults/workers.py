@@ -1,7 +1,5 @@
 """Workers: the real ingest handler in execution environments, which the suite kills with SIGKILL at work."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import threading
@@ -29,6 +27,9 @@ _TIMEOUT_S = 90.0
 _SLOT = "DOCWELL_FAULTS_SLOT"
 
 
+OnDone = Callable[[Receipt, float], None]
+
+
 class _Slot:
     """One worker: its environment, and since when it is at work."""
 
@@ -39,21 +40,20 @@ class _Slot:
         self.warm = threading.Event()
 
     def kill(self) -> None:
-        environment = self.environment
-        if environment is not None:
+        if self.environment is not None:
             with contextlib.suppress(OSError, ValueError):
-                environment.kill()
+                self.environment.kill()
 
 
 class Workers:
-    """Workers that read the world's queue until `close`; a context manager that waits for all to be warm."""
+    """Workers that read the world's queue; a context manager that waits for all to be warm, and ends them."""
 
     def __init__(
         self,
         world: World,
         count: int,
         environment: dict[str, str] | None = None,
-        on_done: Callable[[Receipt, float], None] = lambda *_: None,
+        on_done: OnDone = lambda *_: None,
     ) -> None:
         """Start `count` of them. `on_done` receives each message that was done, and its seconds."""
         self.outcomes: Counter[str] = Counter()
@@ -80,9 +80,6 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._stopping.set()
         for slot in self._slots:
             slot.kill()

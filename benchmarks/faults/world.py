@@ -1,7 +1,5 @@
 """The world of one row: a new bucket, ledger, Chroma and queue, and a record of every upload."""
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -142,7 +140,7 @@ class World:
             "DOCWELL_LEASE_S": str(_LEASE_S),
             # Small batches write a document in several requests, so that a kill falls between them.
             "DOCWELL_UPSERT_BATCH": "4",
-            "AWS_ENDPOINT_URL_SQS": self.door.endpoint,
+            "AWS_ENDPOINT_URL_SQS": self.door.url,
             "AWS_ACCESS_KEY_ID": WORKER_KEY,
             "NO_PROXY": HOST,
             "OMP_NUM_THREADS": "1",

@@ -6,14 +6,10 @@ https://developers.llamaindex.ai/python/framework/module_guides/loading/ingestio
 https://developers.llamaindex.ai/python/examples/vector_stores/chromaindexdemo/.
 
 In: `framework` (langchain or llamaindex), `chroma_host`, `chroma_port`, `collection`, `model` (a folder),
-`threads`, and `pdfs` (paths) to index, or `questions`, `k` and `warm_up` (how many questions run once before).
-
-Out, of questions: `seconds` of each. Out, of PDFs: `seconds` from the first document to the last one stored,
+`threads`, and `pdfs` (paths) to index. Out: `seconds` from the first document to the last one stored,
 `pages`, `chunks`, `failed` (documents that it cannot read), and `characters`: how many characters of the extracted
 text stand in a vector, each counted once. The model reads 256 tokens and ignores the rest of a chunk.
 """
-
-from __future__ import annotations
 
 import json
 import sys
@@ -40,7 +36,6 @@ class _Framework(NamedTuple):
     store: Callable[[Sequence[Any]], object]
     chunks: Callable[[Sequence[Any], Sequence[Any]], Iterable[Chunk]]
     embed: Callable[[list[str]], object]
-    retrieve: Callable[[str], Sequence[Any]]
 
 
 def langchain(asked: dict[str, Any]) -> _Framework:
@@ -68,13 +63,11 @@ def langchain(asked: dict[str, Any]) -> _Framework:
         store=lambda splits: store.add_documents(documents=splits),
         chunks=chunks,
         embed=embeddings.embed_documents,
-        retrieve=store.as_retriever(search_type="similarity", search_kwargs={"k": asked.get("k", 1)}).invoke,
     )
 
 
 def llamaindex(asked: dict[str, Any]) -> _Framework:
     import chromadb
-    from llama_index.core import VectorStoreIndex  # type: ignore[import-not-found]
     from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found]
     from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found]
     from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found]
@@ -87,7 +80,6 @@ def llamaindex(asked: dict[str, Any]) -> _Framework:
     embedding = HuggingFaceEmbedding(model_name=asked["model"])
     # Its pipeline could split too; apart, it shows what was embedded.
     pipeline = IngestionPipeline(transformations=[embedding], vector_store=store)
-    index = VectorStoreIndex.from_vector_store(store, embed_model=embedding)
 
     def chunks(pages: Sequence[Any], nodes: Sequence[Any]) -> Iterable[Chunk]:
         numbers = {page.id_: number for number, page in enumerate(pages)}
@@ -101,7 +93,6 @@ def llamaindex(asked: dict[str, Any]) -> _Framework:
         store=lambda nodes: pipeline.run(nodes=nodes),
         chunks=chunks,
         embed=embedding.get_text_embedding_batch,
-        retrieve=index.as_retriever(similarity_top_k=asked.get("k", 1)).retrieve,
     )
 
 
@@ -154,22 +145,13 @@ def _index(framework: _Framework, asked: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "characters": read, "failed": failed, **counts}
 
 
-def _ask(framework: _Framework, asked: dict[str, Any]) -> dict[str, Any]:
-    seconds: list[float] = []
-    for question in asked["questions"][: asked["warm_up"]] + asked["questions"]:
-        started = time.perf_counter()
-        list(framework.retrieve(question))
-        seconds.append(time.perf_counter() - started)
-    return {"seconds": seconds[asked["warm_up"] :]}
-
-
 def main() -> None:
     asked = json.loads(sys.argv[1])
     import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(asked["threads"])
     framework = {"langchain": langchain, "llamaindex": llamaindex}[asked["framework"]](asked)
-    print(json.dumps((_index if "pdfs" in asked else _ask)(framework, asked)))
+    print(json.dumps(_index(framework, asked)))
 
 
 if __name__ == "__main__":

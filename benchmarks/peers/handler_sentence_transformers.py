@@ -5,8 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html#python-best-pra
 Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), OLLAMA_HOST, LANGUAGE_MODEL.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from typing import Any

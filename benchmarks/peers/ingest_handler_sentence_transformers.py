@@ -4,8 +4,6 @@ It loads everything on import, as `handler_sentence_transformers` does.
 Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), and those of AWS.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

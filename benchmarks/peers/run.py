@@ -4,8 +4,6 @@ A peer is a script in this folder that knows nothing of docwell. It takes one JS
 prints one as its last line.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

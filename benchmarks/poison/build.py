@@ -1,7 +1,5 @@
 """The parts of poison PDFs: objects, streams and whole files as bytes."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Callable, Iterable

@@ -1,25 +1,20 @@
 """``python -m benchmarks.retrieval`` (`make eval-retrieval`): how well docwell finds the passage that answers.
 
 Documents go through docwell's own reading, chunking, embedding and writing, questions through its retrieval. The
-index is a new Chroma server, or with `--exact` one in memory that compares a question with every chunk. Vectors
-are cached under `build/retrieval-cache`, so the next run takes seconds. `--against WAY` compares two ways to
-retrieve on the same questions; `--show` prints the misses with their passages.
+index is a new Chroma server. Vectors are cached under `build/retrieval-cache` for the next run. `--against WAY`
+compares two ways to retrieve on the same questions.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.faults.chroma import chroma_server
-from benchmarks.retrieval.index import CachedEmbedder, ExactIndex, indexed
+from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
 from benchmarks.retrieval.sets import (
     SETS,
     WAYS,
@@ -69,7 +64,7 @@ def main() -> int:
     report, misses = Report("retrieval"), list[dict[str, Any]]()
     embedder = CachedEmbedder(OnnxEmbedder(options.model))
     whole = options.n is None
-    with _index(exact=options.exact, fingerprint=embedder.fingerprint) as index:
+    with new_index(embedder.fingerprint) as index:
         for name in options.sets:
             material = SETS[name](EVALUATION).sample(options.n)
             run = _Run(material, options.chunk_tokens, index, embedder)
@@ -77,7 +72,7 @@ def main() -> int:
             scores = run.measure(WAYS[options.way])
             _report(report, material, scores, before, whole=whole)
             report.add(f"{material.title}: chunks in the index", run.chunks, "chunks")
-            goal = ADDED_GOAL if whole and not options.exact else None
+            goal = ADDED_GOAL if whole else None
             report.add(f"{material.title}: retrieval of one question, p50", run.retrieve_ms, "ms")
             report.add(f"{material.title}: of it beyond a search for the nearest five", run.added_ms, "ms", goal)
             misses += run.misses
@@ -85,8 +80,6 @@ def main() -> int:
     MISSES.parent.mkdir(parents=True, exist_ok=True)
     MISSES.write_text("".join(json.dumps(miss, ensure_ascii=False) + "\n" for miss in misses), encoding="utf-8")
     CONSOLE.print(f"{len(misses)} questions are missed: {MISSES}")
-    for miss in misses if options.show else ():
-        CONSOLE.print(json.dumps(miss, indent=1, ensure_ascii=False), markup=False)
     return status
 
 
@@ -98,30 +91,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--against", choices=tuple(WAYS), help="a second way, compared question by question")
     parser.add_argument("--chunk-tokens", type=int, default=IngestLimits().chunk_tokens)
     parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
-    parser.add_argument("--exact", action="store_true", help="an index in memory instead of Chroma")
-    parser.add_argument("--show", action="store_true", help="print each miss with its passages")
     return parser.parse_args()
-
-
-@contextmanager
-def _index(*, exact: bool, fingerprint: str) -> Iterator[ExactIndex | ChromaIndex]:
-    if exact:
-        yield ExactIndex()
-        return
-    with chroma_server() as url:
-        yield ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=60)
 
 
 class _Run:
     """One set, indexed once and asked in any number of ways."""
 
     def __init__(
-        self, material: EvaluationSet, chunk_tokens: int, index: ExactIndex | ChromaIndex, embedder: CachedEmbedder
+        self, material: EvaluationSet, chunk_tokens: int, index: ChromaIndex, embedder: CachedEmbedder
     ) -> None:
         self.material = material
         CONSOLE.print(f"{material.title}: reading {len(material.files)} documents…")
-        bucket, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
-        self._retrieval = Retrieval(bucket.catalogue(), index)
+        generations, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
+        self._retrieval = Retrieval(catalogue(generations), index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
         self._spans: dict[str, list[tuple[int, int]]] = {}
         for one in index.search(material.name, self._vectors[0].tolist(), self.chunks, None):
@@ -167,7 +149,7 @@ class _Run:
             values |= {f"{name}, in the document": value for name, value in within.items()}
             missed = rank_of_page(asked, pooled) > FIRST
         if missed:
-            found = [f"{one.document}#{one.chunk.page_start} {one.chunk.text}" for one in pooled[:FIRST]]
+            found = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in pooled[:FIRST]]
             self.misses.append({"question": asked.text, "document": asked.key, "found": found})
         return values
 

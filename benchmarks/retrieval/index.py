@@ -1,35 +1,24 @@
 """Indexes the documents of a set with docwell's own ingest, and caches their vectors for the next run."""
 
-from __future__ import annotations
-
-import shutil
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.faults.chroma import chroma_server
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import (
-    DocumentRecord,
-    DocumentRef,
-    IndexRecord,
-    ObjectVersion,
-    Page,
-    Passage,
-    PdfInfo,
-    Status,
-)
-from docwell.ports import ObjectStore
+from docwell.models import DocumentRef, Page, PdfInfo
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
@@ -43,9 +32,9 @@ class CachedEmbedder:
     def __init__(self, embedder: OnnxEmbedder) -> None:
         CACHE.mkdir(parents=True, exist_ok=True)
         self._embedder = embedder
-        self._rows = sqlite3.connect(CACHE / f"{embedder.fingerprint[:16]}.sqlite3", timeout=60)
+        self._rows = sqlite3.connect(CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3", timeout=60)
         self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
-        self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.fingerprint
+        self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.manifest.fingerprint
         self.offsets = embedder.offsets
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -68,7 +57,7 @@ class CachedEmbedder:
             self._rows.commit()
             vectors |= made
         found = [vectors[key] for key in keys]
-        return np.stack(found) if found else np.empty((0, self._embedder.dimension), dtype=np.float32)
+        return np.stack(found) if found else np.empty((0, self._embedder.manifest.dimension), dtype=np.float32)
 
     def _stored(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         found: dict[bytes, NDArray[np.float32]] = {}
@@ -80,42 +69,11 @@ class CachedEmbedder:
         return found
 
 
-@dataclass
-class ExactIndex:
-    """`ports.VectorIndex` in memory: it compares a question with every chunk, without approximation."""
-
-    records: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
-    _matrices: dict[str, tuple[list[IndexRecord], NDArray[np.float32]]] = field(default_factory=dict)
-
-    def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
-        self.records.setdefault(collection, {}).update({record.id: record for record in records})
-        self._matrices.pop(collection, None)
-
-    def search(
-        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
-    ) -> list[Passage]:
-        if collection not in self._matrices:
-            rows = list(self.records.get(collection, {}).values())
-            self._matrices[collection] = rows, np.array([row.vector for row in rows], dtype=np.float32)
-        rows, matrix = self._matrices[collection]
-        cosines = matrix @ np.asarray(vector, dtype=np.float32)
-        if documents is not None:
-            cosines = np.where([row.document in documents for row in rows], cosines, -np.inf)
-        best = [place for place in np.argsort(-cosines)[:k] if np.isfinite(cosines[place])]
-        return [_passage(rows[place], float(cosines[place])) for place in best]
-
-    def ids(self, *_: object, **__: object) -> list[str]:
-        return []
-
-    def delete(self, collection: str, ids: Sequence[str]) -> None:
-        """Delete nothing: the benchmark replaces no document."""
-
-    def collections(self) -> list[str]:
-        return sorted(self.records)
-
-
-def _passage(row: IndexRecord, cosine: float) -> Passage:
-    return Passage(row.id, row.document, row.generation, row.version, row.chunk, cosine, row.units)
+@contextmanager
+def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
+    """Run a new Chroma server during the block; yields its empty index."""
+    with chroma_server() as url:
+        yield ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=60)
 
 
 class TextOrPdfReader:
@@ -139,49 +97,25 @@ def _is_pdf(path: Path) -> bool:
         return file.read(5) == b"%PDF-"
 
 
-@dataclass
-class Bucket:
-    """`ports.ObjectStore` and the query's catalogue over the files of a set; every indexed file is live."""
-
-    files: Mapping[str, Path]
-    generations: dict[str, str] = field(default_factory=dict)
-
-    def head(self, key: str) -> ObjectVersion | None:
-        return ObjectVersion("v1", self.files[key].stat().st_size) if key in self.files else None
-
-    def download(self, key: str, _: ObjectVersion, path: Path) -> None:
-        shutil.copyfile(self.files[key], path)
-
-    def get(self, key: str) -> DocumentRecord | None:
-        return DocumentRecord(key, Status.INDEXED) if key in self.generations else None
-
-    def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        return {key: self.generations[key] for key in keys if key in self.generations}
-
-    def catalogue(self) -> Any:
-        """Return this as the query's catalogue; the benchmark filters and lists no documents."""
-        return self
-
-    def tags(self, *_: object) -> Mapping[str, str]:
-        return {}
-
-
 def indexed(
-    files: Mapping[str, Path], index: ExactIndex | ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
-) -> tuple[Bucket, int]:
-    """Index every file with `docwell.ingest.indexing`; return the bucket and the number of chunks."""
-    bucket = Bucket(files)
+    files: Mapping[str, Path], index: ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
+) -> tuple[dict[str, str], int]:
+    """Index every file with `docwell.ingest.indexing`; return the generations by key, and the number of chunks."""
     limits = IngestLimits(chunk_tokens=chunk_tokens)
-    store = cast("ObjectStore", bucket)  # ingest lists no bucket
-    indexer = RangeIndexer(store, index, embedder, TextOrPdfReader(), limits)
-    chunks = 0
+    no_store: Any = None  # the files are here: nothing is downloaded
+    indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
+    generations, chunks = dict[str, str](), 0
     for key, path in files.items():
         info = indexer.reader.inspect(path)
         ref = DocumentRef("evaluation", key)
         generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
-        for range_ in range(-(-info.page_count // limits.range_pages)):
-            first = range_ * limits.range_pages + 1
+        for number, first in enumerate(range(1, info.page_count + 1, limits.range_pages)):
             pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
-            chunks += indexer.run(generation, path, range_, pages, lambda: None).chunks
-        bucket.generations[key] = generation.id
-    return bucket, chunks
+            chunks += indexer.run(generation, path, number, pages, lambda: None).chunks
+        generations[key] = generation.id
+    return generations, chunks
+
+
+def catalogue(generations: Mapping[str, str]) -> Any:
+    """Return the query's catalogue, in which these generations are live; nothing here filters documents."""
+    return SimpleNamespace(live=lambda keys: {key: generations[key] for key in keys if key in generations})

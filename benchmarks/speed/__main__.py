@@ -4,8 +4,6 @@ Without a name it runs all, then writes docs/generated/benchmarks.md from the re
 is met, 1 a goal is missed, 2 wrong usage or something that a benchmark needs is missing.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from importlib import import_module

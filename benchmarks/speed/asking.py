@@ -1,7 +1,5 @@
 """A stack whose model answers at once or at a set pace, and clients that ask it."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import threading
@@ -18,6 +16,7 @@ import psutil
 
 from benchmarks.doors import local_stack
 from benchmarks.model_host import MODEL, model_server
+from benchmarks.speed.options import BenchError
 from benchmarks.speed.worker_memory import workers_of
 from infra.local.stack import Stack, StackOptions
 
@@ -117,6 +116,18 @@ class AskedStack:
 
     def environments(self) -> list[psutil.Process]:
         return workers_of(psutil.Process(), StackOptions.query_handler)
+
+
+def answerable(asked: AskedStack, questions: Sequence[str], collection: str, fewest: int = 1) -> list[str]:
+    """Return the questions that reach the model. Raises `BenchError` for fewer than `fewest`."""
+    answers = asked.in_a_row(questions, collection)
+    kept = [question for question, answer in zip(questions, answers, strict=True) if answer.answered]
+    if len(kept) < fewest:
+        raise BenchError(
+            f"only {len(kept)} of {len(questions)} questions made from the PDFs are answered, and {fewest} are"
+            " needed: take more PDFs, or PDFs with more text"
+        )
+    return kept
 
 
 @contextmanager

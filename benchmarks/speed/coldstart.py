@@ -6,8 +6,6 @@ the same function as people write it with sentence-transformers. It takes turns 
 model server and AWS stand-in. All files are in the machine's cache.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import sysconfig

@@ -1,110 +1,194 @@
-"""The price of 1,000 pages, 1,000 questions and an idle month, beside Amazon Bedrock Knowledge Bases.
+"""The price of 1,000 pages, 1,000 questions and an idle month.
 
-Seconds come from the reports of `bench-ingest`, `bench-query` and `bench-coldstart`. Prices come from two dated
-files, `docwell/query/prices.json` (or the file in `DOCWELL_PRICES`) and `managed_prices.json`; each entry says how
-it is known, and none is a bill. docwell's sums are for the defaults of `template.yaml`, with network, firewall,
-alarms and receipts. The managed side is its list prices alone, with vectors in OpenSearch Serverless, paid by the
-hour, or S3 Vectors, paid by use. Both get the same tokens. No GPU is measured: a question keeps its host busy for
-an assumed 2 s (`Workload` in `bill.py` has all assumptions).
+Seconds come from the reports of `bench-ingest`, `bench-query` and `bench-coldstart`. Prices come from a dated
+file, `docwell/query/prices.json` or that in `DOCWELL_PRICES`; each entry says how it is known. None is a bill.
+The sums are for the defaults of `template.yaml`, with network, firewall, alarms and receipts. No GPU is measured:
+a question keeps its host busy for an assumed 2 s (`Workload` has all assumptions).
 """
 
-from __future__ import annotations
-
-import json
+import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
-from benchmarks.speed import bill
-from benchmarks.speed.bill import WORKLOAD, Measured
 from benchmarks.speed.options import BenchError, Options, figures, read
-from docwell.query.costs import Prices, load_prices
+from docwell.query.costs import Prices, cost, load_prices
 from infra.report import REPORTS, Report
 
 LOADS = (10, 1_000, 100_000)  # questions a day
-STORED_PAGES = 10_000  # of an idle month: a hundred filings
 # The short form fills 1,000 chunks only.
 _QUESTION_MS = ("warm, 10,000 chunks, 1 client: p50", "warm, 1,000 chunks, 1 client: p50")
-_IDLE = "a month in which nobody asks"
-# With redundancy, an index of any size keeps half a unit twice for writing and twice for reading.
-_COMPUTE_UNITS = 2.0
-# 1,024 dimensions in float32 with the text of a chunk of the default 300 tokens.
-_CHUNK_GB, _CHUNK_TOKENS = (1024 * 4 + 2048) / 1e9, 300
+
+HOURS_IN_MONTH = 730
+DAYS_IN_MONTH = HOURS_IN_MONTH / 24
+# Memory that brings one whole processor (Lambda's guide, "Configure memory").
+MB_A_PROCESSOR = 1769
+# The parts of an idle month where Chroma and the model host run already, without a new network.
+WITHOUT_SERVERS = ("firewall", "alarms, metrics, dashboard, zones, key", "snapshot of the query function")
 
 
-class Managed:
-    """The list prices of the managed knowledge base. `stores` says whether vectors are paid by use."""
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Assumptions that no benchmark here can measure.
 
-    stores: ClassVar = {"OpenSearch Serverless": False, "S3 Vectors": True}
+    `model_s` is how long one question keeps the model host busy. Hosts scale with the load: `headroom` times the
+    busy seconds are paid, and at least one host all day. An environment of the query function lives for about
+    `kept_s` after its last question.
+    """
 
-    def __init__(self) -> None:
-        self.prices: Any = json.loads(Path(__file__).with_name("managed_prices.json").read_text("utf-8"))
-        self.models: dict[str, Any] = self.prices["models"]
-        self.search_month = _COMPUTE_UNITS * bill.HOURS_IN_MONTH * self._amount("compute_unit")
+    model_s: float = 2.0
+    headroom: float = 1.5
+    kept_s: float = 600.0
+    pages_a_document: int = 20
 
-    def _amount(self, service: str) -> float:
-        return float(self.prices["services"][service]["amount"])
 
-    def vectors_month(self, tokens: float) -> float:
-        """Return the price of a month of vectors in S3 without questions."""
-        return tokens / _CHUNK_TOKENS * _CHUNK_GB * self._amount("vector_storage")
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Figures of the other benchmarks. `question_s` excludes the model's time."""
 
-    def tokens_of(self, model: str) -> float:
-        read, written = (float(self.models[model][what]["amount"]) for what in ("read", "written"))
-        return WORKLOAD.prompt_tokens * read + WORKLOAD.answer_tokens * written
+    question_s: float
+    first_question_s: float
+    pages_a_second: float
+    cores: int
 
-    def question(self, model: str, *, by_use: bool) -> float:
-        """Return what one question adds: its embedding, its search where that is paid by use, and its tokens."""
-        search = self._amount("vector_query") if by_use else 0.0
-        return WORKLOAD.question_tokens * self._amount("embedded_token") + search + self.tokens_of(model)
 
-    def pages(self, tokens: float, *, by_use: bool) -> float:
-        """Return what indexing these tokens adds: their embedding, and writing where that is paid by use."""
-        written = tokens / _CHUNK_TOKENS * _CHUNK_GB * self._amount("vector_put") if by_use else 0.0
-        return tokens * self._amount("embedded_token") + written
+@dataclass(frozen=True, slots=True)
+class System:
+    """The resources of `template.yaml` with its defaults, and the requests that the code sends.
+
+    A read is 4 KB, a write 1 KB. A question reads the principal and the live generations, and writes its charge
+    and its receipt. A document writes about two states, its lease and its ranges.
+    """
+
+    ingest_mb: int = 3008
+    query_mb: int = 1769
+    host_disk_gb: int = 150
+    chroma_disk_gb: int = 70
+    load_balancers: int = 2
+    endpoints: int = 4
+    endpoint_zones: int = 2
+    firewall_rules: int = 5
+    alarms: int = 25
+    dashboards: int = 1
+    metrics: int = 25
+    zones: int = 2
+    keys: int = 1
+    question_reads: int = 6
+    question_writes: int = 7
+    question_log_gb: float = 4e-6
+    document_reads: int = 8
+    document_writes: int = 8
+    document_messages: int = 5
+    document_gets: int = 4
+
+
+SYSTEM = System()
+WORKLOAD = Workload()
+
+
+def idle_month(prices: Prices) -> dict[str, float]:
+    """Return the price of each part in a month without questions."""
+    price, system = _amounts(prices), SYSTEM
+    return {
+        "model host": prices.model_host.per_hour * HOURS_IN_MONTH,
+        "disk of the model host": system.host_disk_gb * price("disk"),
+        "Chroma and its disks": price("chroma_host") * HOURS_IN_MONTH + system.chroma_disk_gb * price("disk"),
+        "load balancers": system.load_balancers * price("load_balancer") * HOURS_IN_MONTH,
+        "NAT gateway": (price("nat_gateway") + price("public_address")) * HOURS_IN_MONTH,
+        "endpoints": system.endpoints * system.endpoint_zones * price("endpoint") * HOURS_IN_MONTH,
+        "firewall": price("firewall") + system.firewall_rules * price("firewall_rule"),
+        "alarms, metrics, dashboard, zones, key": system.alarms * price("alarm")
+        + system.metrics * price("metric")
+        + system.dashboards * price("dashboard")
+        + system.zones * price("zone")
+        + system.keys * price("key"),
+        "snapshot of the query function": system.query_mb
+        / 1024
+        * HOURS_IN_MONTH
+        * 3600
+        * price("snapstart_cache"),
+    }
+
+
+def cold_share(questions_a_day: float, kept_s: float) -> float:
+    """Return the share of questions that start an environment: a Poisson process's gaps that exceed `kept_s`.
+
+    >>> round(cold_share(10, 600), 2), round(cold_share(1000, 600), 3)
+    (0.93, 0.001)
+    """
+    return math.exp(-questions_a_day * kept_s / 86_400)
+
+
+def question(prices: Prices, measured: Measured, cold: float, workload: Workload = WORKLOAD) -> float:
+    """Return what one question adds, without the model host; the share `cold` of them start an environment.
+
+    Lambda bills the function while it waits for the model.
+    """
+    price, system = _amounts(prices), SYSTEM
+    seconds = measured.question_s + workload.model_s
+    seconds += cold * max(0.0, measured.first_question_s - measured.question_s)
+    return (
+        cost(prices, 0.0, seconds, system.query_mb).amount
+        + cold * system.query_mb / 1024 * price("snapstart_restore")
+        + system.question_reads * price("table_read")
+        + system.question_writes * price("table_write")
+        + system.question_log_gb * price("log")
+        + price("trace")
+        + price("firewall_request")
+    )
+
+
+def busy_host(prices: Prices, workload: Workload = WORKLOAD) -> float:
+    """Return the price of the model host's time for one question, while it is always busy."""
+    host = prices.model_host
+    return workload.headroom * workload.model_s / host.parallel / 3600 * host.per_hour
+
+
+def questions_at(prices: Prices, measured: Measured, questions_a_day: float) -> float:
+    """Return the price of one question at a load, with its share of idle parts and model hosts."""
+    idle = idle_month(prices)
+    hosts_day = max(24 * prices.model_host.per_hour, questions_a_day * busy_host(prices))
+    shared_day = (sum(idle.values()) - idle["model host"]) / DAYS_IN_MONTH + hosts_day
+    return shared_day / questions_a_day + question(prices, measured, cold_share(questions_a_day, WORKLOAD.kept_s))
+
+
+def pages(prices: Prices, measured: Measured, count: int) -> float:
+    """Return the price of indexing pages, besides the servers.
+
+    Seconds measured on more cores than the function's memory brings are stretched; they are never shortened.
+    """
+    price, system = _amounts(prices), SYSTEM
+    seconds = count / measured.pages_a_second * max(1.0, measured.cores / (system.ingest_mb / MB_A_PROCESSOR))
+    function = seconds * system.ingest_mb / 1024 * prices.function.per_gb_second
+    each = (
+        prices.function.per_request
+        + price("object_put")
+        + system.document_gets * price("object_get")
+        + system.document_messages * price("queue_request")
+        + system.document_reads * price("table_read")
+        + system.document_writes * price("table_write")
+    )
+    return function + math.ceil(count / WORKLOAD.pages_a_document) * each
 
 
 def measure(report: Report, _: Options) -> None:
     """Add rows of money. Raises `BenchError` for a missing report, `SettingsError` for a wrong price file."""
     own_file = os.environ.get("DOCWELL_PRICES")
-    prices, managed, measured = load_prices(Path(own_file) if own_file else None), Managed(), measured_in(REPORTS)
-    if prices.currency != managed.prices["currency"]:
-        raise BenchError(f"the price files are in {prices.currency} and {managed.prices['currency']}")
-    tokens_a_page = measured.characters_a_page / WORKLOAD.characters_a_token
-    unit, idle = prices.currency, bill.idle_month(prices)
-    report.add(f"docwell: {_IDLE}", sum(idle.values()), unit)
+    prices, measured = load_prices(Path(own_file) if own_file else None), measured_in(REPORTS)
+    unit, idle = prices.currency, idle_month(prices)
+    report.add("a month without questions", sum(idle.values()), unit)
     for part, price in idle.items():
         report.add(f"of which {part}", price, unit)
-    own_servers = sum(idle[part] for part in bill.WITHOUT_SERVERS)
-    report.add(f"docwell, servers that run already (Network=none): {_IDLE}", own_servers, unit)
-    report.add(f"managed, OpenSearch Serverless: {_IDLE}", managed.search_month, unit)
-    report.add(f"managed, S3 Vectors: {_IDLE}", managed.vectors_month(STORED_PAGES * tokens_a_page), unit)
-    cents = f"{unit} cents"  # a thousand pages cost less than a dollar
-    report.add("docwell: 1,000 pages", 100 * bill.pages(prices, measured, 1000), cents)
-    for store, by_use in managed.stores.items():
-        price = managed.pages(1000 * tokens_a_page, by_use=by_use)
-        report.add(f"managed, {store}: 1,000 pages", 100 * price, cents)
-    _add_questions(report, prices, managed, measured)
-
-
-def _add_questions(report: Report, prices: Prices, managed: Managed, measured: Measured) -> None:
-    unit = prices.currency
-    added = bill.question(prices, measured, cold=0.0)
+    own_servers = sum(idle[part] for part in WITHOUT_SERVERS)
+    report.add("a month without questions, servers that run already (Network=none)", own_servers, unit)
+    # A thousand pages cost less than a dollar.
+    report.add("1,000 pages", 100 * pages(prices, measured, 1000), f"{unit} cents")
+    added = question(prices, measured, cold=0.0)
     report.add("1,000 questions, without model host and idle parts", 1000 * added, unit)
     for load in LOADS:
-        what = f"1,000 questions at {load:,} a day"
-        report.add(f"docwell: {what}", 1000 * bill.questions_at(prices, measured, load), unit)
-        for store, by_use in managed.stores.items():
-            idle_day = 0.0 if by_use else managed.search_month / bill.DAYS_IN_MONTH
-            for model in managed.models:
-                one = managed.question(model, by_use=by_use) + idle_day / load
-                report.add(f"managed, {store}, {model}: {what}", 1000 * one, unit)
-    report.add("model host that is always busy, 1,000 questions", 1000 * bill.busy_host(prices), unit)
-    for model in managed.models:
-        hosted = managed.tokens_of(model)
-        report.add(f"tokens of {model}, 1,000 questions", 1000 * hosted, unit)
-        if (questions := bill.break_even(prices, hosted)) is not None:
-            report.add(f"load from which the model host is cheaper than {model}", questions, "questions a day")
+        report.add(f"1,000 questions at {load:,} a day", 1000 * questions_at(prices, measured, load), unit)
+    report.add("model host that is always busy, 1,000 questions", 1000 * busy_host(prices), unit)
 
 
 def measured_in(reports: Path) -> Measured:
@@ -119,8 +203,20 @@ def measured_in(reports: Path) -> Measured:
             question_s=next(query[name] for name in _QUESTION_MS if name in query) / 1000,
             first_question_s=coldstart["docwell: query, process start to first answer"],
             pages_a_second=ingest["docwell: pages a second"],
-            characters_a_page=ingest["docwell: characters a second"] / ingest["docwell: pages a second"],
             cores=os.cpu_count() or 1,
         )
     except (KeyError, StopIteration) as error:
         raise BenchError(f"a report lacks a figure: {error}") from None
+
+
+def _amounts(prices: Prices) -> Callable[[str], float]:
+    """Return a function from a service to its price. It raises `LookupError` where the price file has none."""
+
+    def amount(service: str) -> float:
+        try:
+            return prices.services[service].amount
+        except KeyError:
+            where = "under `services`: see docwell/query/prices.json"
+            raise LookupError(f"price file {prices.name} has no price of {service!r} {where}") from None
+
+    return amount

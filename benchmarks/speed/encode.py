@@ -4,8 +4,6 @@ All encode the same chunks of real PDFs with the same model and as many threads,
 special ones and exclude padding.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time
@@ -41,7 +39,7 @@ MOST_CHUNKS_OF_ONE = 32
 # Ingest runs the last one. OpenVINO is not installed on ARM.
 RUNTIMES: tuple[EmbedRuntime, ...] = ("onnxruntime", "openvino") if find_spec("openvino") else ("onnxruntime",)
 BEST = RUNTIMES[-1]
-PEERS = {"torch": "sentence-transformers (torch)", "onnx": "sentence-transformers (ONNX)"}
+PEER = "sentence-transformers (torch)"
 
 Way = Callable[[], object]
 Feed = dict[str, NDArray[np.int64]]
@@ -63,7 +61,7 @@ def measure(report: Report, options: Options) -> None:
     report.add("threads", threads, "threads")
     with tempfile.TemporaryDirectory() as folder:
         if options.peers:
-            ways |= _peers(Path(folder), texts, threads)
+            ways[PEER] = _peer(Path(folder), texts, threads)
         rounds = SHORT_ROUNDS if options.short else ROUNDS
         with bar("rounds of all ways", len(ways) * rounds) as step:
             seconds = in_turns(ways, rounds, step)
@@ -129,17 +127,13 @@ def _raw(runtime: str, feeds: Sequence[Feed], threads: int) -> Way:
     return lambda: [session.run(None, feed) for feed in feeds]
 
 
-def _peers(folder: Path, texts: Sequence[str], threads: int) -> dict[str, Callable[[], float]]:
-    """Return the peers; each round starts a process, and the second of its two runs counts."""
-    texts_file = folder / "texts.json"
+def _peer(folder: Path, texts: Sequence[str], threads: int) -> Callable[[], float]:
+    """Return a run of the peer; each starts a process, and the second of its two passes counts."""
+    texts_file, folder_of_model = folder / "texts.json", str(model())
     texts_file.write_text(json.dumps(texts), encoding="utf-8")
-    folder_of_model = str(model())
-
-    def encode(backend: str) -> float:
-        answer = run("encode", threads=threads, backend=backend, model=folder_of_model, texts_file=str(texts_file))
-        return float(answer["seconds"])
-
-    return {name: partial(encode, backend) for backend, name in PEERS.items()}
+    return lambda: float(
+        run("encode", threads=threads, model=folder_of_model, texts_file=str(texts_file))["seconds"]
+    )
 
 
 def _add_comparison(report: Report, options: Options, seconds: dict[str, list[float]]) -> None:
@@ -152,9 +146,7 @@ def _add_comparison(report: Report, options: Options, seconds: dict[str, list[fl
         report.add_spread(f"{best} over onnxruntime", ratios(seconds["docwell, onnxruntime"], own), "x")
     if options.peers:
         goal = ">= 3" if precision == "bf16" else ">= 1.5"
-        torch, onnx = (ratios(seconds[name], own) for name in PEERS.values())
-        report.add_spread(f"{best} over {PEERS['torch']}", torch, "x", options.goal(goal))
-        report.add_spread(f"{best} over {PEERS['onnx']}", onnx, "x")
+        report.add_spread(f"{best} over {PEER}", ratios(seconds[PEER], own), "x", options.goal(goal))
 
 
 def _precision() -> str:

@@ -4,16 +4,13 @@ The first chunks are real, read and cut as ingest does. The rest repeat their te
 about 0.78 to theirs, so that a search has near neighbours to choose from.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +21,7 @@ from benchmarks.speed.uploads import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.chunking import chunk_pages
-from docwell.ingest.units import pack, split
+from docwell.ingest.indexing import pack_units, split_units
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
 from infra.local.names import LEDGER_TABLE
@@ -47,16 +44,16 @@ class Texts:
     questions: Sequence[str]
 
     @classmethod
-    def read(cls, folders: Sequence[Path], most: int) -> Texts:
+    def read(cls, folders: Sequence[Path], most: int) -> Self:
         """Read up to `most` chunks of the PDFs in the folders. Raises `BenchError` where there are none."""
         embedder = OnnxEmbedder(MODEL_DIR)
         chunks = list(islice(_chunks(folders, embedder), most))
         if not chunks:
             raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
         questions = [question for chunk in chunks if (question := _question(chunk.text))]
-        spans = [split(chunk.text, embedder) for chunk in chunks]
+        spans = [split_units(chunk.text, embedder) for chunk in chunks]
         parts = [[chunk.text[start:end] for start, end in own] for chunk, own in zip(chunks, spans, strict=True)]
-        units = [pack(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
+        units = [pack_units(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
 
 
@@ -77,12 +74,6 @@ class FilledCollection:
         for start in range(0, size, BATCH):
             index.upsert(self.name, [self._record(number) for number in range(start, min(start + BATCH, size))])
             step()
-
-    @property
-    def chroma_name(self) -> str:
-        where = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database/collections"
-        found = httpx.get(where, trust_env=False).raise_for_status().json()
-        return str(next(one["name"] for one in found if one["metadata"]["collection"] == self.name))
 
     def _record(self, number: int) -> IndexRecord:
         which = number % len(self._texts.chunks)

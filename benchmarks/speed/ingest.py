@@ -9,13 +9,12 @@ of a chunk beyond the model's 256 tokens is in no vector.
 Last, one worker indexes one long document, and the row says in what share of the time it encodes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
@@ -35,7 +34,7 @@ from infra.measuring import Spread, in_turns, ratios
 from infra.progress import bar
 from infra.report import ROOT, Report
 
-PEERS = ("langchain", "llamaindex")
+PEERS = {"LangChain": "langchain", "LlamaIndex": "llamaindex"}
 SLICES = 3
 # Of the examples, in the short form: 10 s.
 SHORT_PDFS = 4
@@ -43,7 +42,6 @@ THREADS = 2
 # All encoders together have as many threads as a peer's one.
 ENVIRONMENT = {"DOCWELL_EMBED_THREADS": "1"}
 WORKERS = 2
-_NAMES = {"docwell": "docwell", "langchain": "LangChain", "llamaindex": "LlamaIndex"}
 _RANGE_PAGES = int(IngestSettings.model_fields["range_pages"].default)
 _TIMEOUT_S = 3600.0
 
@@ -56,8 +54,7 @@ class Slice:
     pages: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(NamedTuple):
     """One slice indexed in one way. `characters` are those that the model has read."""
 
     seconds: float
@@ -67,39 +64,26 @@ class _Done:
     failed: int
 
 
-@dataclass
-class _Ways:
-    """Each way to index a slice, and its results."""
+Way = Callable[[int, Slice], _Done]
 
-    stack: Stack
-    slices: Sequence[Slice]
-    done: dict[str, list[_Done]] = field(default_factory=dict)
 
-    def way(self, name: str) -> Callable[[], float]:
-        """Return a function that indexes the next slice and returns characters a second."""
-        results = self.done.setdefault(name, [])
-
-        def one() -> float:
-            done = (self._docwell if name == "docwell" else self._peer)(name, len(results))
-            results.append(done)
-            return done.characters / done.seconds
-
-        return one
-
-    def _docwell(self, name: str, turn: int) -> _Done:
-        pdfs = enumerate(self.slices[turn].pdfs)
-        done = Uploads(self.stack).index(
-            {f"{name}-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in pdfs}, _TIMEOUT_S
-        )
+def _docwell(stack: Stack) -> Way:
+    def index(turn: int, slice_: Slice) -> _Done:
+        bodies = {f"docwell-{turn}/{number:03}-{pdf.name}": pdf for number, pdf in enumerate(slice_.pdfs)}
+        done = Uploads(stack).index(bodies, _TIMEOUT_S)
         pages, chunks, characters = (done.total(field) for field in ("pages", "chunks", "characters"))
         return _Done(done.seconds, pages, chunks, characters, len(done.not_indexed))
 
-    def _peer(self, name: str, turn: int) -> _Done:
-        chroma = urlsplit(self.stack.chroma)
+    return index
+
+
+def _peer(stack: Stack, name: str) -> Way:
+    def index(turn: int, slice_: Slice) -> _Done:
+        chroma = urlsplit(stack.chroma)
         answer = run(
             "frameworks",
             framework=name,
-            pdfs=[str(pdf.absolute()) for pdf in self.slices[turn].pdfs],
+            pdfs=[str(pdf.absolute()) for pdf in slice_.pdfs],
             chroma_host=chroma.hostname,
             chroma_port=chroma.port,
             collection=f"bench-{name}-{turn}",
@@ -108,6 +92,8 @@ class _Ways:
         )
         counts = (answer["pages"], answer["chunks"], answer["characters"])
         return _Done(answer["seconds"], *counts, len(answer["failed"]))
+
+    return index
 
 
 def measure(report: Report, options: Options) -> None:
@@ -118,16 +104,25 @@ def measure(report: Report, options: Options) -> None:
     report.add("pages of them", sum(one.pages for one in slices), "pages")
     with local_stack(MODEL, environment=ENVIRONMENT, ingest_workers=WORKERS, reconcile_every_s=0) as stack:
         Uploads(stack).index({f"warm-up/{i}.pdf": pdfs[0] for i in range(WORKERS)}, _TIMEOUT_S)
-        ways = _Ways(stack, slices)
-        names = ("docwell", *(PEERS if options.peers else ()))
-        with bar("slices", len(names) * len(slices)) as step:
-            speeds = in_turns({name: ways.way(name) for name in names}, len(slices), step)
-        for name in names:
-            _add_way(report, _NAMES[name], ways.done[name], speeds[name])
+        ways = {"docwell": _docwell(stack)}
+        if options.peers:
+            ways |= {name: _peer(stack, framework) for name, framework in PEERS.items()}
+        done: dict[str, list[_Done]] = {name: [] for name in ways}
+
+        def index(name: str) -> float:
+            """Index the next slice; return characters a second."""
+            turn = len(done[name])
+            done[name].append(ways[name](turn, slices[turn]))
+            return done[name][-1].characters / done[name][-1].seconds
+
+        with bar("slices", len(ways) * len(slices)) as step:
+            speeds = in_turns({name: partial(index, name) for name in ways}, len(slices), step)
+        for name in ways:
+            _add_way(report, name, done[name], speeds[name])
         if options.peers:
             for name in PEERS:
                 spread = ratios(speeds["docwell"], speeds[name])
-                report.add_spread(f"docwell's characters a second over {_NAMES[name]}'s", spread, "x")
+                report.add_spread(f"docwell's characters a second over {name}'s", spread, "x")
             faster = [max(slice_) for slice_ in zip(*(speeds[name] for name in PEERS), strict=True)]
             spread = ratios(speeds["docwell"], faster)
             report.add_spread("docwell's over those of the faster one", spread, "x", options.goal(">= 3"))

@@ -5,17 +5,15 @@ reads the worker's resident memory, and that of the child process that opens the
 which is one chunk.
 """
 
-from __future__ import annotations
-
 from itertools import cycle, islice
 
 from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed.asking import asked_stack
+from benchmarks.speed.asking import answerable, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts
-from benchmarks.speed.options import BenchError, Options
-from benchmarks.speed.uploads import MODEL, Uploads
-from benchmarks.speed.worker_memory import Peak, WorkerMemory
+from benchmarks.speed.options import Options
+from benchmarks.speed.uploads import MODEL, index_watched
+from benchmarks.speed.worker_memory import Peak
 from infra.progress import bar
 from infra.report import Report
 
@@ -51,14 +49,8 @@ def measure(report: Report, options: Options) -> None:
 
 def _ingest(pages: int) -> Peak:
     """Return the peak while one document goes through a new stack. Raises `RuntimeError` where it is refused."""
-    with (
-        local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack,
-        WorkerMemory() as memory,
-    ):
-        done = Uploads(stack).index({f"memory/{pages}.pdf": pages_of_words(pages, WORDS)}, _TIMEOUT_S)
-    if done.not_indexed or not memory.peak.worker:
-        raise RuntimeError(f"{pages} pages were not indexed: {done.rows}, {memory.peak}")
-    return memory.peak
+    with local_stack(MODEL, ingest_workers=1, reconcile_every_s=0) as stack:
+        return index_watched(stack, f"memory/{pages}.pdf", pages_of_words(pages, WORDS), _TIMEOUT_S)[1]
 
 
 def _query(options: Options) -> tuple[float, float]:
@@ -70,12 +62,7 @@ def _query(options: Options) -> tuple[float, float]:
     looks = 2 if options.short else 10
     with asked_stack() as asked, bar("query", looks) as step:
         name = FilledCollection(asked.stack, texts, 1_000).name
-        first = asked.in_a_row(texts.questions, name)
-        # A refused question never reaches the model, so it would not be a whole one.
-        kept = [question for question, one in zip(texts.questions, first, strict=True) if one.answered]
-        if not kept:
-            raise BenchError("no question made from the PDFs is answered: take PDFs with more text")
-        questions, sizes = cycle(kept), list[float]()
+        questions, sizes = cycle(answerable(asked, texts.questions, name)), list[float]()
         for _ in range(looks):
             answers = asked.in_a_row(list(islice(questions, _QUESTIONS)), name)
             if failed := [one for one in answers if one.status != 200]:

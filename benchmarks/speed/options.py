@@ -1,7 +1,5 @@
 """The options and the reports of the speed benchmarks."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

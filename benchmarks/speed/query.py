@@ -4,30 +4,23 @@ The model answers at once with a sentence of the first passage, so every questio
 quota, embedding, search, ranking, prompt, model, checks and receipt. Rows of one client exclude the seconds that
 the model server held the question, except where they say otherwise.
 
-Questions are repeated, and the function caches the candidates that it has read. docwell's function embeds with the
-one thread that its memory brings, the peers with two.
+Questions are repeated, and the function caches the candidates that it has read.
 """
-
-from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
-from urllib.parse import urlsplit
 
-from benchmarks.peers.run import model, run
-from benchmarks.speed.asking import Asked, AskedStack, asked_stack
+from benchmarks.speed.asking import Asked, AskedStack, answerable, asked_stack
 from benchmarks.speed.filled_index import BATCH, FilledCollection, Texts
-from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.options import Options
 from infra.measuring import Spread, in_turns, quantile, ratios
 from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 JUDGED = 10_000  # chunks: the size that the goals are about
 _CROWD = 16  # from so many clients on, the processor must be busy
-_PEER_ROUNDS, _PEER_QUESTIONS, _TOP_K = 3, 100, 5
 _LEAST_QUESTIONS = 10
-_FRAMEWORKS = {"langchain": "LangChain", "llamaindex": "LlamaIndex"}
 
 
 def measure(report: Report, options: Options) -> None:
@@ -68,21 +61,13 @@ class Questions:
         self._warm_up()
         self._by_size()
         self._crowds()
-        if self._options.peers:
-            self._beside_others()
         self._report.add("questions without an answer", self._errors, f"of {self._count:,}", "== 0")
 
     def _warm_up(self) -> None:
         """Ask every question once of each collection, and keep those that reach the model."""
         kept = list(self._possible[: 30 if self._options.short else None])
         for one in self._filled.values():
-            asked = self._asked.in_a_row(kept, one.name)
-            kept = [question for question, answer in zip(kept, asked, strict=True) if answer.answered]
-        if len(kept) < _LEAST_QUESTIONS:
-            raise BenchError(
-                f"only {len(kept)} of {len(self._possible)} questions made from the PDFs are answered,"
-                f" and {_LEAST_QUESTIONS} are needed: take more PDFs, or PDFs with more text"
-            )
+            kept = answerable(self._asked, kept, one.name, _LEAST_QUESTIONS)
         self._questions = kept
 
     def _next(self, count: int) -> list[str]:
@@ -139,37 +124,3 @@ class Questions:
                 goal = self._options.goal(">= 80") if number >= _CROWD else None
                 self._report.add(f"{name}: processor in use", busy * 100, "%", goal)
                 step()
-
-    def _beside_others(self) -> None:
-        """Compare embedding and search alone: docwell's two stages, and the peers' retrievers."""
-        whole: list[float] = []
-        ways = {"docwell": partial(self._own_stages, whole)}
-        ways |= {name: partial(self._others, framework) for framework, name in _FRAMEWORKS.items()}
-        with bar("beside others", _PEER_ROUNDS * len(ways)) as step:
-            medians = in_turns(ways, _PEER_ROUNDS, step)
-        for name, samples in medians.items():
-            what = f"{name}: embed and find, {self._judged.size:,} chunks: p50"
-            self._report.add_spread(what, Spread.of(samples), "ms")
-        self._report.add_spread("docwell: the same questions, the whole path: p50", Spread.of(whole), "ms")
-
-    def _own_stages(self, whole: list[float]) -> float:
-        asked, milliseconds = self._asked.without_model(self._next(_PEER_QUESTIONS), self._judged.name)
-        self._counted(asked)
-        whole.append(statistics.median(milliseconds))
-        timings = [one.body["timings_ms"] for one in asked if one.answered]
-        return statistics.median(float(one["embed"] + one["retrieve"]) for one in timings)
-
-    def _others(self, framework: str) -> float:
-        chroma = urlsplit(self._asked.stack.chroma)
-        answer = run(
-            "frameworks",
-            framework=framework,
-            chroma_host=chroma.hostname,
-            chroma_port=chroma.port,
-            collection=self._judged.chroma_name,
-            model=str(model()),
-            questions=self._next(_PEER_QUESTIONS),
-            k=_TOP_K,
-            warm_up=10,
-        )
-        return statistics.median(float(seconds) for seconds in answer["seconds"]) * 1000

@@ -5,8 +5,6 @@ such page each. Where 10,000 documents do not fit into the time of this benchmar
 the figure's name says how many. Reconcile's time is per object in the bucket; each was indexed before.
 """
 
-from __future__ import annotations
-
 import time
 from typing import NamedTuple
 

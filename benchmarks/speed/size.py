@@ -4,8 +4,6 @@ Each lock is installed for Lambda's processor and Python, and trimmed, by the sc
 image's Dockerfile run; then the files are added up. This needs no Docker.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

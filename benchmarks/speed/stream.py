@@ -4,8 +4,6 @@ A model server with a set time to its first token and a set pace gets the same p
 for a client of its server-sent events, once directly. Without a pace it shows how fast docwell passes tokens on.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable
@@ -14,9 +12,9 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from benchmarks.speed.asking import AskedStack, asked_stack
+from benchmarks.speed.asking import AskedStack, answerable, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts
-from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.options import Options
 from docwell.http import sse
 from infra.measuring import Spread, ratios
 from infra.progress import bar
@@ -68,19 +66,12 @@ def measure(report: Report, options: Options) -> None:
             bar(pace.name, rounds) as step,
         ):
             name = FilledCollection(asked.stack, texts, 200 if options.short else 1_000).name
-            answers = zip(texts.questions, asked.in_a_row(texts.questions, name), strict=True)
-            kept = [question for question, answer in answers if answer.answered]
-            if not kept:
-                raise BenchError("no question made from the PDFs is answered: take PDFs with more text")
-            pairs, questions = [], cycle(kept)
+            pairs, questions = [], cycle(answerable(asked, texts.questions, name))
             for number in range(rounds):
                 body = {"question": next(questions), "collection": name, "stream": True}
                 # Each goes first in every other round; the direct prompt is that of the question before.
-                if number % 2:
-                    other = _directly(direct, asked)
-                    pairs.append((_through(docwell, body), other))
-                else:
-                    pairs.append((_through(docwell, body), _directly(direct, asked)))
+                first = _directly(direct, asked) if number % 2 else None
+                pairs.append((_through(docwell, body), first or _directly(direct, asked)))
                 step()
         _add(report, options, pace, pairs[_WARM_UP:])
 

@@ -1,7 +1,5 @@
 """Uploads into the bucket of a local stack, and the wait until they are live."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.compare import PipelinePlace
+from benchmarks.speed.worker_memory import Peak, WorkerMemory
 from docwell.config import EmbedderSettings
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
@@ -82,3 +81,12 @@ class Uploads:
             for row in plain
             if row.get("status", "PENDING") != "PENDING" and row.get("version") == waiting[row["document"]]
         }
+
+
+def index_watched(stack: Stack, key: str, body: bytes, timeout_s: float) -> tuple[Indexed, Peak]:
+    """Index one document and watch the workers' memory. Raises `RuntimeError` when it is not indexed."""
+    with WorkerMemory() as memory:
+        done = Uploads(stack).index({key: body}, timeout_s)
+    if done.not_indexed or not memory.peak.worker:
+        raise RuntimeError(f"{key} was not indexed: {done.rows}, {memory.peak}")
+    return done, memory.peak

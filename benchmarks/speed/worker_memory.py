@@ -1,7 +1,5 @@
 """The peak memory of a function's processes, and of the children that open PDFs for them."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,10 +21,10 @@ class Peak:
     children: int = 0
     together: int = 0
 
-    def or_more(self, worker: int, children: int) -> Peak:
+    def or_more(self, worker: int, children: int) -> Self:
         """Return the peak after one more look. Pages that both map count twice in `together`."""
         together = max(self.together, worker + children)
-        return Peak(max(self.worker, worker), max(self.children, children), together)
+        return type(self)(max(self.worker, worker), max(self.children, children), together)
 
 
 class WorkerMemory:

@@ -19,8 +19,6 @@ REFUSED = {
     "header_only": "corrupt",
     "random_after_header": "corrupt",
     "nul_bytes": "not_pdf",
-    "zip_archive": "not_pdf",
-    "png_image": "not_pdf",
     "web_page": "not_pdf",
     "program": "not_pdf",
     "truncated_in_the_page_tree": "corrupt",

@@ -10,16 +10,14 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.speed import bill
-from benchmarks.speed.bill import SYSTEM, Measured, Workload
-from benchmarks.speed.cost import Managed, measured_in
+from benchmarks.speed import cost
+from benchmarks.speed.cost import SYSTEM, Measured, Workload, measured_in
 from benchmarks.speed.options import BenchError
 from docwell.query.costs import Prices, load_prices
 
 ROOT = Path(__file__).parents[3]
 PRICES = load_prices()
-MANAGED = Managed()
-MEASURED = Measured(question_s=0.02, first_question_s=1.0, pages_a_second=10, characters_a_page=3000, cores=2)
+MEASURED = Measured(question_s=0.02, first_question_s=1.0, pages_a_second=10, cores=2)
 LOADS = st.floats(min_value=1, max_value=1e7)
 
 
@@ -65,7 +63,7 @@ def test_the_functions_and_servers_are_those_of_the_template() -> None:
 
 
 def test_a_month_of_the_defaults_by_hand() -> None:
-    idle = bill.idle_month(PRICES)
+    idle = cost.idle_month(PRICES)
     assert idle["model host"] == pytest.approx(730 * 1.006)
     assert idle["Chroma and its disks"] == pytest.approx(730 * 0.0816 + 70 * 0.08)
     assert idle["endpoints"] == pytest.approx(4 * 2 * 0.01 * 730)
@@ -74,59 +72,39 @@ def test_a_month_of_the_defaults_by_hand() -> None:
 
 def test_a_question_costs_the_function_while_it_waits_for_the_model() -> None:
     slow, quick = Workload(model_s=5), Workload(model_s=1)
-    more = bill.question(PRICES, MEASURED, 0, slow) - bill.question(PRICES, MEASURED, 0, quick)
+    more = cost.question(PRICES, MEASURED, 0, slow) - cost.question(PRICES, MEASURED, 0, quick)
     assert more == pytest.approx(4 * 1769 / 1024 * 0.0000166667, abs=2e-9)
 
 
 def test_a_cold_question_costs_its_start_and_the_restored_snapshot() -> None:
-    more = bill.question(PRICES, MEASURED, 1) - bill.question(PRICES, MEASURED, 0)
+    more = cost.question(PRICES, MEASURED, 1) - cost.question(PRICES, MEASURED, 0)
     gigabytes = 1769 / 1024
     assert more == pytest.approx(0.98 * gigabytes * 0.0000166667 + gigabytes * 0.0001397998, abs=2e-9)
 
 
 def test_pages_cost_their_seconds_on_the_processors_that_the_memory_brings() -> None:
     function = 100 * (2 / (3008 / 1769)) * 3008 / 1024 * 0.0000166667
-    found = bill.pages(PRICES, MEASURED, 1000)
+    found = cost.pages(PRICES, MEASURED, 1000)
     requests = 50 * (0.0000002 + 0.000005 + 4 * 0.0000004 + 5 * 0.0000004 + 8 * 0.000000125 + 8 * 0.000000625)
     assert found == pytest.approx(function + requests)
 
 
 def test_one_core_is_not_made_faster_by_a_function_that_has_more() -> None:
-    one = Measured(0.02, 1.0, 10, 3000, cores=1)
+    one = Measured(0.02, 1.0, 10, cores=1)
     seconds = 100 * 3008 / 1024 * 0.0000166667
-    assert bill.pages(PRICES, one, 1000) >= seconds
+    assert cost.pages(PRICES, one, 1000) >= seconds
 
 
 @given(few=LOADS, more=LOADS)
 def test_a_question_is_never_dearer_at_a_higher_load(few: float, more: float) -> None:
     low, high = sorted((few, more))
-    assert bill.questions_at(PRICES, MEASURED, high) <= bill.questions_at(PRICES, MEASURED, low) * (1 + 1e-9)
-
-
-@given(hosted=st.floats(min_value=1e-6, max_value=1))
-def test_at_the_break_even_load_host_and_hosted_model_cost_the_same(hosted: float) -> None:
-    load = bill.break_even(PRICES, hosted)
-    if load is None:
-        assert bill.busy_host(PRICES) >= hosted
-    else:
-        assert load * bill.busy_host(PRICES) <= 24 * PRICES.model_host.per_hour * (1 + 1e-9)
-        assert load * hosted == pytest.approx(24 * PRICES.model_host.per_hour)
-
-
-def test_a_hosted_model_costs_its_tokens() -> None:
-    assert MANAGED.tokens_of("Claude Haiku 4.5") == pytest.approx(1400 * 0.000001 + 100 * 0.000005)
-
-
-def test_vectors_that_are_paid_by_use_cost_each_question_and_nothing_idle() -> None:
-    by_use, by_hour = (MANAGED.question("Nova Lite", by_use=by_use) for by_use in (True, False))
-    assert by_use - by_hour == pytest.approx(0.0000025)
-    assert MANAGED.search_month == pytest.approx(2 * 0.24 * 730)
+    assert cost.questions_at(PRICES, MEASURED, high) <= cost.questions_at(PRICES, MEASURED, low) * (1 + 1e-9)
 
 
 def test_a_price_file_without_the_price_of_a_part_names_it() -> None:
     bare = Prices.model_validate(PRICES.model_dump() | {"name": "bare", "services": {}})
     with pytest.raises(LookupError, match=r"bare has no price of 'disk'"):
-        bill.idle_month(bare)
+        cost.idle_month(bare)
 
 
 def test_every_price_says_how_it_is_known_and_those_that_were_read_name_their_page() -> None:

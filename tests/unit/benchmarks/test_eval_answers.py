@@ -1,4 +1,4 @@
-"""The judge of `make eval-answers` itself: what it must call right and wrong."""
+"""The verdicts of the judge of `make eval-answers`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from benchmarks.answers.__main__ import add_share
 from benchmarks.answers.judge import Indexed, Judged, judge
 from benchmarks.answers.questions import Kind, Question, says, stands_verbatim
-from benchmarks.doors import Event, Seen, events_of
+from benchmarks.doors import Seen, events_of
 from benchmarks.pdfs import pdf
 from infra.measuring import wilson
 from infra.report import Report
@@ -110,4 +110,4 @@ def test_a_share_of_no_cases_does_not_meet_its_goal() -> None:
 
 def test_events_are_read_past_comments_and_over_several_lines() -> None:
     text = ': waiting\n\nevent: token\ndata: {"text":\ndata: "a"}\n\ndata: no json\n\n'
-    assert events_of(text) == [Event("token", {"text": "a"})]
+    assert events_of(text) == [("token", {"text": "a"})]

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-from typer.testing import Result
-
 from docwell.query.prompting import load_prompt, prompt_names, read_prompt
-
-Run = Callable[..., Result]
+from tests.unit.cli.conftest import Run
 
 
 def test_the_list_has_name_version_purpose_and_tokens(run: Run) -> None:

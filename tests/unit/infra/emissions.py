@@ -1,7 +1,7 @@
 """`python -m tests.unit.infra.emissions SERVICE`: make one function log every metric that it has.
 
-The real handler runs on ports in memory. In a process of its own, since Powertools reads the service's name once
-and a process has one cold start; what it prints is what CloudWatch would get.
+The real handler runs with fakes for its ports, and prints the lines that CloudWatch would get. Each service needs
+a separate process: Powertools reads the service's name once, and a process has one cold start.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,21 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = ["pump", "valve", "tank", "lease", "the", "re", "##start", "##s", "über", "query", ":", "passage"]
 HIDDEN = 16
+POSITIONS = 64
 
 
-def write(folder: Path, *, layers: int = 2, pooling: str = "mean", normalize: bool = True) -> Path:
-    """Write the folder: 16 dimensions, at most 12 tokens, of which 2 are special."""
+def write(
+    folder: Path,
+    *,
+    layers: int = 2,
+    pooling: str = "mean",
+    normalize: bool = True,
+    words: Sequence[str] = WORDS,
+    most_tokens: int = 12,
+) -> Path:
+    """Write the folder: 16 dimensions, at most `most_tokens` tokens, of which 2 are special."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder, layers=layers)
+    write_weights(folder, layers=layers, words=len(words))
     config = {
         "model_type": "bert",
         "hidden_act": "gelu",
@@ -26,7 +36,7 @@ def write(folder: Path, *, layers: int = 2, pooling: str = "mean", normalize: bo
         "num_attention_heads": 2,
         "num_hidden_layers": layers,
         "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 32,
+        "max_position_embeddings": POSITIONS,
         "pad_token_id": 0,
     }
     modules = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
@@ -34,9 +44,9 @@ def write(folder: Path, *, layers: int = 2, pooling: str = "mean", normalize: bo
     entries = [{"path": paths[name], "type": f"sentence_transformers.models.{name}"} for name in modules]
     write_json(folder / "config.json", config)
     write_json(folder / "modules.json", entries)
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": False})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": most_tokens, "do_lower_case": False})
     write_json(folder / "1_Pooling" / "config.json", {"pooling_mode": pooling})
-    write_tokenizer(folder / "tokenizer.json")
+    write_tokenizer(folder / "tokenizer.json", words)
     return folder
 
 
@@ -45,11 +55,13 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content))
 
 
-def write_weights(folder: Path, *, layers: int, seed: int = 7) -> dict[str, NDArray[np.float32]]:
+def write_weights(
+    folder: Path, *, layers: int, seed: int = 7, words: int = len(WORDS)
+) -> dict[str, NDArray[np.float32]]:
     random = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (len(SPECIAL) + len(WORDS), HIDDEN),
-        "embeddings.position_embeddings.weight": (32, HIDDEN),
+        "embeddings.word_embeddings.weight": (len(SPECIAL) + words, HIDDEN),
+        "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
         "embeddings.token_type_embeddings.weight": (2, HIDDEN),
     }
     norms = ["embeddings.LayerNorm"]
@@ -71,8 +83,8 @@ def write_weights(folder: Path, *, layers: int, seed: int = 7) -> dict[str, NDAr
     return weights
 
 
-def write_tokenizer(path: Path) -> None:
-    vocabulary = {token: number for number, token in enumerate(SPECIAL + WORDS)}
+def write_tokenizer(path: Path, words: Sequence[str] = WORDS) -> None:
+    vocabulary = {token: number for number, token in enumerate([*SPECIAL, *words])}
     tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -284,7 +284,7 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
             number=number,
             document=passage.document,
             version=passage.version,
-            page=passage.chunk.page_start,
+            page=passage.chunk.page,
             page_label=passage.chunk.label,
             text=passage.chunk.text,
             score=round(passage.score, 4),

@@ -103,7 +103,7 @@ def _pieces(
                 yield sse.WAITING
             try:
                 piece = step.result()
-            except Exception as error:  # noqa: BLE001 - the client is told
+            except Exception as error:  # noqa: BLE001 - the client gets it as an event
                 piece = None
                 yield sse.event("error", failed(error))
     finally:
