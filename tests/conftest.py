@@ -1,4 +1,4 @@
-"""What every test needs before docwell is imported."""
+"""The environment that every test needs before docwell is imported."""
 
 from __future__ import annotations
 

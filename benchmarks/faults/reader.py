@@ -10,8 +10,7 @@ from benchmarks.faults.compare import PipelinePlace
 from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger
-from docwell.adapters.dynamodb.state import DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
 from docwell.identity import Principal
@@ -138,5 +137,5 @@ class Reader:
             return
         if name not in self._texts:
             self._texts[name] = text_of(upload.key, upload.revision, upload.pages)
-        if " ".join(passage.chunk.text.split()) not in self._texts[name][passage.chunk.page_start - 1]:
-            self.wrong.append(f"{passage.id} of {passage.document!r} is not on page {passage.chunk.page_start}")
+        if " ".join(passage.chunk.text.split()) not in self._texts[name][passage.chunk.page - 1]:
+            self.wrong.append(f"{passage.id} of {passage.document!r} is not on page {passage.chunk.page}")

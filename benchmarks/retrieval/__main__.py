@@ -149,7 +149,7 @@ class _Run:
             values |= {f"{name}, in the document": value for name, value in within.items()}
             missed = rank_of_page(asked, pooled) > FIRST
         if missed:
-            found = [f"{one.document}#{one.chunk.page_start} {one.chunk.text}" for one in pooled[:FIRST]]
+            found = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in pooled[:FIRST]]
             self.misses.append({"question": asked.text, "document": asked.key, "found": found})
         return values
 

@@ -32,9 +32,9 @@ class CachedEmbedder:
     def __init__(self, embedder: OnnxEmbedder) -> None:
         CACHE.mkdir(parents=True, exist_ok=True)
         self._embedder = embedder
-        self._rows = sqlite3.connect(CACHE / f"{embedder.fingerprint[:16]}.sqlite3", timeout=60)
+        self._rows = sqlite3.connect(CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3", timeout=60)
         self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
-        self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.fingerprint
+        self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.manifest.fingerprint
         self.offsets = embedder.offsets
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -57,7 +57,7 @@ class CachedEmbedder:
             self._rows.commit()
             vectors |= made
         found = [vectors[key] for key in keys]
-        return np.stack(found) if found else np.empty((0, self._embedder.dimension), dtype=np.float32)
+        return np.stack(found) if found else np.empty((0, self._embedder.manifest.dimension), dtype=np.float32)
 
     def _stored(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         found: dict[bytes, NDArray[np.float32]] = {}

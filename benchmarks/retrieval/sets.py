@@ -179,6 +179,6 @@ def of_pages(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
 def rank_of_page(asked: Asked, passages: Sequence[Passage]) -> int:
     """Return the rank, from 1, of the first passage on a page that answers; a larger number where none is."""
     for place, passage in enumerate(passages, 1):
-        if (passage.document, passage.chunk.page_start) in asked.pages:
+        if (passage.document, passage.chunk.page) in asked.pages:
             return place
     return len(passages) + 1 + max(HITS)

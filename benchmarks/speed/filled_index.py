@@ -21,7 +21,7 @@ from benchmarks.speed.uploads import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.chunking import chunk_pages
-from docwell.ingest.units import pack, split
+from docwell.ingest.indexing import pack_units, split_units
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
 from infra.local.names import LEDGER_TABLE
@@ -51,9 +51,9 @@ class Texts:
         if not chunks:
             raise BenchError(f"no text in any PDF of {', '.join(map(str, folders))}")
         questions = [question for chunk in chunks if (question := _question(chunk.text))]
-        spans = [split(chunk.text, embedder) for chunk in chunks]
+        spans = [split_units(chunk.text, embedder) for chunk in chunks]
         parts = [[chunk.text[start:end] for start, end in own] for chunk, own in zip(chunks, spans, strict=True)]
-        units = [pack(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
+        units = [pack_units(own, embedder.embed_passages(part)) for own, part in zip(spans, parts, strict=True)]
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, questions)
 
 

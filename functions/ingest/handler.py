@@ -29,7 +29,10 @@ def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
     def process(record: SQSRecord) -> None:
         receives, queue = int(record.attributes.approximate_receive_count or 1), record.event_source_arn
         last = receives >= settings.max_receives
-        delivery = Delivery(record.message_id, record.receipt_handle, record.body, receives, last)
-        handle_delivery(pipelines, delivery, remaining_s, wiring.source_queue(queue).delay)
+        delay = wiring.source_queue(queue).delay
+        delivery = Delivery(
+            record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, delay
+        )
+        handle_delivery(pipelines, delivery)
 
     return process_partial_response(event, process, processor, context=context)

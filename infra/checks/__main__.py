@@ -20,9 +20,8 @@ from infra.report import REPORTS, Report
 
 TEST_RESULTS = REPORTS / "infra-tests.xml"
 TESTS = (
-    "unit/test_template.py",
-    "unit/test_infra_*.py",
-    "unit/test_observability_*.py",
+    "unit/infra/test_template.py",
+    "unit/infra/test_observability_*.py",
     "integration/test_infra_*.py",
 )
 
@@ -37,10 +36,17 @@ def check(find: Callable[[], list[str]]) -> list[str]:
         return [str(error)]
 
 
+def test_files() -> list[str]:
+    """Return the files of `TESTS`. Raises `StepError` for a pattern without a file."""
+    found = {pattern: sorted((ROOT / "tests").glob(pattern)) for pattern in TESTS}
+    if missing := [pattern for pattern, files in found.items() if not files]:
+        raise StepError(f"no file of tests/ matches {', '.join(missing)}")
+    return [str(file) for files in found.values() for file in files]
+
+
 def tests() -> list[str]:
     """Return the failed tests of the templates."""
-    files = [str(path) for pattern in TESTS for path in sorted((ROOT / "tests").glob(pattern))]
-    arguments = ["-p", "no:cacheprovider", *files]
+    arguments = ["-p", "no:cacheprovider", *test_files()]
     suite = pytest_results.run("the tests of the templates", arguments, TEST_RESULTS, quiet=True)
     failed = [
         case

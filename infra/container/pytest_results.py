@@ -37,8 +37,7 @@ def run(
         stderr=subprocess.DEVNULL if quiet else None,
         check=False,
     )
-    # The file is safe to parse: pytest wrote it.
-    suite = ET.parse(results).getroot().find("testsuite") if results.exists() else None  # noqa: S314
+    suite = ET.parse(results).getroot().find("testsuite") if results.exists() else None  # noqa: S314 - pytest wrote it
     if suite is None or not int(suite.get("tests", 0)):
         raise StepError(f"{what} did not run")
     return suite

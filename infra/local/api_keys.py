@@ -14,7 +14,7 @@ from infra.local.names import WARNING
 HEADER = "x-api-key"
 # A revoked key stops working within this time.
 _FRESH_S = 1.0
-# A new key works after this time. Unknown keys cause no more reads than this.
+# A new key works after this time. Requests with unknown keys read the keys at most this often.
 _MISS_S = 0.1
 
 

@@ -1,4 +1,4 @@
-"""Principals who must not know of each other, and the query function with AWS in process.
+"""Principals with separate collections, and the query function with AWS in process.
 
 Real: the handler, the routes, the ledger, principals and receipts on moto. In memory: vectors, the embedder,
 and a model that repeats every secret that it was given, so that a leak shows in the answer.
@@ -42,7 +42,7 @@ from infra.local.names import TABLES
 from tests.unit.fakes import FakeEmbedder, FakeIndex
 
 DOCUMENTS_EACH = 6
-# The collections. Each document has a word of its own in its name and text.
+# The collections. Each document has a unique word in its name and text.
 COLLECTIONS = ("amber", "birch", "cedar", "dahlia", "elder", "fjord")
 QUESTION = "what is the secret word of the vault"
 _SECRET = re.compile(r"secret-\w+")
@@ -100,7 +100,7 @@ def key(collection: str, number: int) -> str:
 
 
 def said_of(collection: str, number: int) -> Attributes:
-    """Return a document's attributes: some equal in all collections, some with a word of its own."""
+    """Return a document's attributes: some equal in all collections, some with its unique word."""
     own = word(collection, number)
     return Attributes(
         title=f"title {own}",
@@ -117,7 +117,7 @@ def forbidden(collections: frozenset[str]) -> list[str]:
 
 
 class EchoModel:
-    """Says every secret of its prompt, each with the marker of the passage that has it."""
+    """Repeats every secret of its prompt, each with the marker of its passage."""
 
     name = "echo"
 

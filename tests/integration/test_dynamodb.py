@@ -11,9 +11,8 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.dynamodb.ledger_pages import encode_cursor
-from docwell.adapters.dynamodb.state import DynamoState
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, Unavailable
 from docwell.models import DocumentRecord, Lease, RangeTally, RangeTask, Status

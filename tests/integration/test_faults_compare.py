@@ -1,4 +1,4 @@
-"""The comparator of the fault suite sees every kind of difference: else a green suite would say nothing."""
+"""The comparator of the fault suite finds every kind of difference, so that a green suite is a proof."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = ("c0/one.pdf", "c0/two +%é.pdf", "c1/three.pdf")
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """Three documents, indexed by the real handler; each of them of two ranges or one."""
+    """Three documents, indexed by the real handler; each has one or two ranges."""
     clock = Clock()
     queue = UnkindQueue(random.Random(1), PERFECT, clock=clock)
     with World("compare", queue=queue, range_pages=2) as world, handler_of(world) as handle:
@@ -50,7 +50,7 @@ class Chroma:
 
     @contextlib.contextmanager
     def changed(self, **request: Any) -> Iterator[None]:
-        """The first row with other fields, or under another id, for the time of the block."""
+        """Change the fields or the id of the first row inside the block."""
         before = self.rows()
         added = before | request
         self.call("upsert", **{name: added[name] for name in ("ids", "metadatas", "documents", "embeddings")})

@@ -1,4 +1,4 @@
-"""Streams through the API Gateway stand-in, over HTTP."""
+"""Streams through the local API gateway, over HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Door:
 
 
 def printed(capsys: pytest.CaptureFixture[str], what: str) -> str:
-    """Wait until the gateway has printed this text: it may do so just after the client has the whole answer."""
+    """Wait until the gateway has printed this text, which can happen after the client has the whole answer."""
     text, deadline = "", time.monotonic() + 2
     while what not in text:
         assert time.monotonic() < deadline, text
@@ -84,9 +84,7 @@ def test_a_stream_arrives_piece_by_piece(door: Door, tmp_path: Path, capsys: pyt
         for _, data in sse.read(answer.iter_lines()):
             arrived.append(data["text"])
             time.sleep(0.2)
-            (
-                tmp_path / str(len(arrived))
-            ).touch()  # the toy makes each piece only after the one before has arrived
+            (tmp_path / str(len(arrived))).touch()  # the toy makes each piece after the previous one has arrived
     assert arrived == ["0", "1", "2"]
     line = printed(capsys, "POST /v1/query 200 in ").partition("POST /v1/query 200 in ")[2]
     # The first byte came before both later pauses, except for rounding.

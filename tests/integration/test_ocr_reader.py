@@ -14,7 +14,7 @@ import pypdfium2
 import pytest
 from fpdf import FPDF
 
-from docwell.adapters.documents import ocr
+from docwell.adapters.documents import ocr, process
 from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.config import SettingsError
@@ -30,6 +30,11 @@ def is_installed() -> bool:
         return version("rapidocr") == RAPIDOCR_VERSION
     except PackageNotFoundError:
         return False
+
+
+@pytest.fixture(autouse=True)
+def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CHILD", process.CHILD)
 
 
 with_rapidocr = pytest.mark.skipif(not is_installed(), reason="rapidocr is not installed: make ocr")
@@ -63,7 +68,8 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
     limits = {"page_timeout_s": 5.0, "memory_bytes": 100 * MIB, "max_page_characters": 50}
-    return RecognisingReader(ThreePages(), **(limits | changes), child=program)
+    process.CHILD = program
+    return RecognisingReader(ThreePages(), **(limits | changes))
 
 
 def pages(reader: RecognisingReader, tmp_path: Path) -> list[Page]:
@@ -123,9 +129,8 @@ def test_a_page_that_cannot_be_recognised_loses_only_its_own_text(tmp_path: Path
 def test_a_recogniser_that_does_not_start_is_no_fault_of_the_document(tmp_path: Path) -> None:
     program = tmp_path / "child.py"
     program.write_text("raise SystemExit(1)")
-    reader = RecognisingReader(
-        ThreePages(), page_timeout_s=1.0, memory_bytes=MIB, max_page_characters=50, child=program
-    )
+    process.CHILD = program
+    reader = RecognisingReader(ThreePages(), page_timeout_s=1.0, memory_bytes=MIB, max_page_characters=50)
     with pytest.raises(Unavailable):
         pages(reader, tmp_path)
 

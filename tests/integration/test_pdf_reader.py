@@ -17,15 +17,24 @@ import pytest
 from fpdf import FPDF
 from pypdf.constants import PageLabelStyle
 
+from docwell.adapters.documents import process
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.errors import Refused
 from docwell.models import Page, PdfInfo, Reason
 from infra.report import EVALUATION
 
 MIB = 1024 * 1024
+CHILD = process.CHILD
 
 
-def reader(**changes: Any) -> ChildPdfReader:
+@pytest.fixture(autouse=True)
+def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CHILD", CHILD)
+
+
+def reader(child: Path = CHILD, **changes: Any) -> ChildPdfReader:
+    """A reader whose children run the program `child`."""
+    process.CHILD = child
     limits: dict[str, Any] = {
         "parse_timeout_s": 20.0,
         "parse_memory_bytes": 512 * MIB,
@@ -184,12 +193,11 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
 
 
 def test_what_pdfium_cannot_open_pypdf_reads(tmp_path: Path) -> None:
-    real = reader().child
     fallen = tmp_path / "no_pdfium.py"
     fallen.write_text(
         "import json, os, runpy, sys\n"
         "if json.loads(sys.argv[1])['reader'] == 'pdfium': os.kill(os.getpid(), 11)\n"
-        f"runpy.run_path({str(real)!r}, run_name='__main__')\n"
+        f"runpy.run_path({str(CHILD)!r}, run_name='__main__')\n"
     )
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
     found = reader(child=fallen)

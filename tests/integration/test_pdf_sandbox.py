@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.poison.build import healthy
-from docwell.adapters.documents.process import CHILD
+from docwell.adapters.documents import process
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.adapters.documents.sandbox import _program
 
@@ -106,17 +106,19 @@ def test_closed_doors_leave_computing_and_open_files(tmp_path: Path) -> None:
     ]
     done = run(tmp_path, *lines)
     assert done.stdout.split() == ["50000000", "True", "3"]
-    # PDFium ends this way when it is out of memory, and the parent recognises the reason by it.
+    # PDFium ends this way when it is out of memory; the parent recognises the reason by the signal.
     assert done.returncode == -signal.SIGABRT
 
 
 @pytest.mark.parametrize("name", ["Pdfium", "Pypdf"])
-def test_the_reader_closes_its_doors_before_it_parses(tmp_path: Path, name: str) -> None:
+def test_the_reader_closes_its_doors_before_it_parses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     (tmp_path / "kept").touch()
     (tmp_path / "other").touch()
     spy = f"""
         import importlib.util
-        spec = importlib.util.spec_from_file_location("pdf_child", {str(CHILD)!r})
+        spec = importlib.util.spec_from_file_location("pdf_child", {str(process.CHILD)!r})
         child = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(child)
         class Spy(child.{name}):
@@ -130,7 +132,8 @@ def test_the_reader_closes_its_doors_before_it_parses(tmp_path: Path, name: str)
     path = tmp_path / "a.pdf"
     path.write_bytes(healthy())
     made: dict[str, Any] = {"parse_timeout_s": 20.0, "parse_memory_bytes": 1 << 29, "max_document_pages": 9}
-    reader = ChildPdfReader(**made, max_page_characters=999, child=program)
+    monkeypatch.setattr(process, "CHILD", program)
+    reader = ChildPdfReader(**made, max_page_characters=999)
     assert reader.inspect(path).title == "nothing"
 
 

@@ -13,8 +13,7 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.dynamodb.ledger import DynamoLedger
-from docwell.adapters.dynamodb.state import DynamoState
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestLimits, ReconcileLimits
@@ -24,8 +23,7 @@ from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Chunk, DocumentRecord, DocumentRef, Hint, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
-from docwell.upkeep.drift import Drift
-from docwell.upkeep.reconcile import Reconcile, ReconcileReport
+from docwell.upkeep.reconcile import Drift, Reconcile, ReconcileReport
 from docwell.upkeep.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader
@@ -98,9 +96,15 @@ class World:
             for message in messages:
                 receives = int(message["Attributes"]["ApproximateReceiveCount"])
                 delivery = Delivery(
-                    message["MessageId"], message["ReceiptHandle"], message["Body"], receives, last=receives >= 5
+                    message["MessageId"],
+                    message["ReceiptHandle"],
+                    message["Body"],
+                    receives,
+                    last=receives >= 5,
+                    remaining_s=lambda: 100.0,
+                    delay=lambda _receipt, _seconds: None,
                 )
-                handle_delivery(pipelines, delivery, lambda: 100.0, lambda _receipt, _seconds: None)
+                handle_delivery(pipelines, delivery)
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
                 done += 1
         return done

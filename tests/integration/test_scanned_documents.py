@@ -26,13 +26,13 @@ def test_a_scanned_page_of_a_mixed_document_is_found_and_cited_with_its_confiden
     world.store.put(KEY, scan(0))
     assert world.update().status is Status.PENDING
     collection, question = "handbooks", FakeEmbedder().embed_queries([SENTENCES[2]])[0].tolist()
-    assert {hit.chunk.page_start for hit in index.search(collection, question, 9, None)} == {1}
+    assert {hit.chunk.page for hit in index.search(collection, question, 9, None)} == {1}
     world.work_off()
     record = world.ledger.records[KEY]
     assert (record.status, record.pages_done, record.detail) == (Status.INDEXED, 2, None)
     hits = index.search(collection, question, 9, None)
     assert {hit.generation for hit in hits} == {record.live_generation}
-    (scanned,) = [hit for hit in hits if hit.chunk.page_start == 2]
+    (scanned,) = [hit for hit in hits if hit.chunk.page == 2]
     assert words(SENTENCES[2]) <= words(scanned.chunk.text)
     citation = cite(1, scanned, 0, 20)
     assert citation.ocr_confidence is not None

@@ -251,7 +251,6 @@ class FakeEmbedder:
     """Texts that share words have near vectors."""
 
     max_tokens = 100
-    fingerprint = "fake"
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]

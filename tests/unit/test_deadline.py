@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from docwell.deadline import Deadline, event_loop, in_thread, run
+from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import DeadlineExceeded, NotFound
 
 WHO: ContextVar[str] = ContextVar("who")
@@ -51,7 +51,7 @@ def test_a_blocking_call_that_hangs_does_not_hold_up_the_answer() -> None:
 
     async def work() -> None:
         async with Deadline(0.1).stage("search"):
-            await in_thread(never.wait)
+            await asyncio.to_thread(never.wait)
 
     began = time.monotonic()
     try:
@@ -66,7 +66,7 @@ def test_blocking_calls_go_on_side_by_side() -> None:
     both = threading.Barrier(2)
 
     async def work() -> tuple[int, int]:
-        return await asyncio.gather(in_thread(both.wait, 5), in_thread(both.wait, 5))
+        return await asyncio.gather(asyncio.to_thread(both.wait, 5), asyncio.to_thread(both.wait, 5))
 
     assert sorted(run(work())) == [0, 1]
 
@@ -76,12 +76,12 @@ def test_a_blocking_calls_error_is_raised_where_it_is_waited_for() -> None:
         raise NotFound("gone")
 
     with pytest.raises(NotFound):
-        run(in_thread(gone))
+        run(asyncio.to_thread(gone))
 
 
 def test_a_blocking_call_sees_the_context_of_its_caller() -> None:
     WHO.set("asker")
-    assert run(in_thread(WHO.get)) == "asker"
+    assert run(asyncio.to_thread(WHO.get)) == "asker"
 
 
 class Items:

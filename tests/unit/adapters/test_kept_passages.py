@@ -1,4 +1,4 @@
-"""Which passages `ChromaIndex` keeps in memory between searches, over a fake Chroma collection."""
+"""The passages that `ChromaIndex` keeps in memory between searches, with a fake Chroma collection."""
 
 from __future__ import annotations
 

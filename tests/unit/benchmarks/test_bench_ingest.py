@@ -1,4 +1,4 @@
-"""What the benchmarks of ingest compute from what they measure."""
+"""The figures that the benchmarks of ingest compute from their measurements."""
 
 from __future__ import annotations
 

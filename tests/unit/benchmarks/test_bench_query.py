@@ -1,4 +1,4 @@
-"""What the benchmarks of questions are made of."""
+"""The parts of the benchmarks of questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What packages weigh."""
+"""The sizes of packages."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def test_a_packages_record_and_libraries_count_to_it(tmp_path: Path) -> None:
 
 
 def test_the_image_is_made_of_what_its_size_is_measured_of() -> None:
-    """`build_image_folder` does without Docker what the Dockerfile does: change the two together."""
+    """`build_image_folder` repeats the Dockerfile without Docker: change the two together."""
     text = DOCKERFILE.read_text()
     copied = {
         source for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for source in line.split()
     }
     assert copied == {
         "functions/ingest/requirements.txt",
-        "functions/ingest/requirements-ocr.txt",  # installed only where it is asked for
+        "functions/ingest/requirements-ocr.txt",  # OCR is optional
         "functions/ingest/handler.py",
         "layers/docwell/python/docwell",
         "layers/embedder/model",
@@ -48,4 +48,4 @@ def test_the_image_is_made_of_what_its_size_is_measured_of() -> None:
         "python3 -m compileall",
         "python3 /build/settle /code",
     ]
-    assert "python3 /build/trim-packages /packages" in programs  # with no package named besides
+    assert "python3 /build/trim-packages /packages" in programs  # no other package is named

@@ -1,4 +1,4 @@
-"""The judge of `make eval-answers` itself: what it must call right and wrong."""
+"""The verdicts of the judge of `make eval-answers`."""
 
 from __future__ import annotations
 

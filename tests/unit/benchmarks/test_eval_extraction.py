@@ -1,4 +1,4 @@
-"""The score of `make eval-extraction` itself."""
+"""The score of `make eval-extraction`."""
 
 from __future__ import annotations
 

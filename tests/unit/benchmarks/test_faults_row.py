@@ -1,4 +1,4 @@
-"""What a row of the fault suite compares at rest must not depend on what its users happened to do last."""
+"""The comparison of a fault row at rest does not depend on the last actions of its users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG = Upload("c0/long.pdf", 2, pages=9)
 
 @dataclass
 class QuietWorld:
-    """A bucket whose index is always right, and what was compared of it."""
+    """A bucket whose index is always right, and a record of each comparison."""
 
     uploads: dict[tuple[str, str], Upload] = field(default_factory=dict)
     current: dict[str, Upload] = field(default_factory=dict)

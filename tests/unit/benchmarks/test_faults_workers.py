@@ -1,4 +1,4 @@
-"""Dead letters are redriven as an operator would: when the workers that died hold no lease any more."""
+"""The fault suite redrives dead letters as an operator would: after the leases of dead workers have expired."""
 
 from __future__ import annotations
 

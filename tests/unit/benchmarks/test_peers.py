@@ -1,4 +1,4 @@
-"""How the peers are run, and how what they read is counted: no peer is needed for it."""
+"""The runs of the peers and the count of the text that they read, without a peer."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ class FakeApi:
         self.documents: dict[str, list[dict[str, Any]]] = {}
         self.pages: list[dict[str, Any]] = []
         self.answer: tuple[int, dict[str, Any]] = (200, ANSWER)
+        self.receipts: tuple[int, dict[str, Any]] = (200, {})
         # Pieces of server-sent events, for questions that ask for a stream.
         self.stream: Iterable[bytes] | None = None
         self.health = 200
@@ -54,6 +55,8 @@ class FakeApi:
             return self.health, {"status": "ok"}
         if method == "POST" and parts.path == "/v1/query":
             return self.answer
+        if method == "POST" and (parts.path.startswith("/v1/receipts/") or parts.path == "/v1/feedback"):
+            return self.receipts
         if parts.path == "/v1/documents":
             cursor = int(parse_qs(parts.query).get("cursor", ["0"])[0])
             return 200, self.pages[cursor]

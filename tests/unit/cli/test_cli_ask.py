@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
+from typing import Any
 
 import pytest
-from typer.testing import Result
 
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
-
-Run = Callable[..., Result]
 
 
 def test_an_answer_is_shown_with_page_printed_label_and_quote(run: Run, api: FakeApi) -> None:
@@ -49,19 +47,21 @@ def test_unsupported_sentences_are_listed_below_the_answer(run: Run, api: FakeAp
     assert "Tell the owner" not in shown
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_an_answer_that_was_cut_short_says_so(run: Run, api: FakeApi, cut: bool) -> None:
-    api.answer = (200, api.answer[1] | {"cut_short": cut})
-    assert ("cut short" in run("ask", "When?", api=api).stdout) is cut
-
-
-@pytest.mark.parametrize(("confidence", "shown"), [(0.996, "99%"), (0.29, "29%"), (1.0, "100%")])
-def test_the_confidence_of_a_scanned_page_is_not_rounded_up(
-    run: Run, api: FakeApi, confidence: float, shown: str
-) -> None:
-    citation = api.answer[1]["citations"][0] | {"ocr_confidence": confidence}
-    api.answer = (200, api.answer[1] | {"citations": [citation]})
-    assert f"recognised with {shown} confidence" in run("ask", "When?", api=api).stdout
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"cut_short": True}, "912 ms · cut short · request request-7"),
+        ({"cut_short": False}, "912 ms · request request-7"),
+        ({"cost": {"amount": 0.000624123, "currency": "USD"}}, "912 ms · 0.000624 USD · request request-7"),
+        # Only certainty reads 100%.
+        ({"citations": [{"ocr_confidence": 0.996}]}, "recognised with 99% confidence"),
+        ({"citations": [{"ocr_confidence": 0.29}]}, "recognised with 29% confidence"),
+        ({"citations": [{"ocr_confidence": 1.0}]}, "recognised with 100% confidence"),
+    ],
+)
+def test_details_of_an_answer_are_shown(run: Run, api: FakeApi, changes: dict[str, Any], shown: str) -> None:
+    api.answer = (200, api.answer[1] | changes)
+    assert shown in run("ask", "When?", api=api).stdout
 
 
 def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
@@ -71,16 +71,8 @@ def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> N
 
 
 def test_a_problem_document_becomes_one_line_with_its_request_id(run: Run, api: FakeApi) -> None:
-    api.answer = (
-        503,
-        {
-            "type": "model-missing",
-            "title": "The language model is not installed",
-            "status": 503,
-            "detail": "pull small-model",
-            "request_id": "request-9",
-        },
-    )
+    problem = {"title": "The language model is not installed", "detail": "pull small-model", "status": 503}
+    api.answer = (503, problem | {"request_id": "request-9"})
     result = run("ask", "When?", api=api)
     assert result.exit_code == 1
     assert result.stderr == (
@@ -119,31 +111,9 @@ def test_a_document_cannot_drive_the_terminal(run: Run, api: FakeApi) -> None:
 
 
 def test_flags_that_select_documents_become_the_filter(run: Run, api: FakeApi) -> None:
-    flags = [
-        "--prefix",
-        "a/2026/",
-        "--title",
-        "flood",
-        "--author",
-        "ada",
-        "--from",
-        "2026-01-01",
-        "--to",
-        "2026-12-31",
-    ]
-    more = [
-        "--tag",
-        "stage=final",
-        "--tag",
-        "formula=a=b",
-        "--metadata",
-        "team=",
-        "--document",
-        "a/x",
-        "--document",
-        "a/y",
-    ]
-    assert run("ask", "When?", *flags, *more, api=api).exit_code == 0
+    flags = "--prefix a/2026/ --title flood --author ada --from 2026-01-01 --to 2026-12-31"
+    more = "--tag stage=final --tag formula=a=b --metadata team= --document a/x --document a/y"
+    assert run("ask", "When?", *flags.split(), *more.split(), api=api).exit_code == 0
     assert api.requests[-1][2] == {
         "question": "When?",
         "filter": {

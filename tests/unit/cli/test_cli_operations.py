@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
-from moto import mock_aws
-from typer.testing import Result
 
 from docwell.cli import operations
 from docwell.cli.dead_letters import subject
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi, serving
 
-Run = Callable[..., Result]
 NOTIFICATION = json.dumps(
     {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "handbooks/a+%C3%A9.pdf"}}}]}
 )
@@ -26,7 +26,7 @@ HINT = json.dumps({"docwell": {"key": "b.pdf", "rebuild": True, "sweep": False}}
 
 class Queues:
     def __init__(self) -> None:
-        self.sqs = boto3.client("sqs", region_name="us-east-1")
+        self.sqs = boto3.client("sqs")
         self.dead = self.sqs.create_queue(QueueName="work-dlq")["QueueUrl"]
         policy = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:work-dlq", "maxReceiveCount": 5}
         self.work = self.sqs.create_queue(QueueName="work", Attributes={"RedrivePolicy": json.dumps(policy)})[
@@ -40,15 +40,11 @@ class Queues:
 
 
 @pytest.fixture
-def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        found = Queues()
-        for body in (NOTIFICATION, HINT):
-            found.sqs.send_message(QueueUrl=found.dead, MessageBody=body)
-        yield found
+def queues(aws: None) -> Queues:
+    found = Queues()
+    for body in (NOTIFICATION, HINT):
+        found.sqs.send_message(QueueUrl=found.dead, MessageBody=body)
+    return found
 
 
 def test_dead_letters_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
@@ -119,9 +115,7 @@ class FakeFunction(FakeApi):
 
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeFunction]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+def function(credentials: None, tmp_path: Path) -> Iterator[FakeFunction]:
     fake = FakeFunction()
     with serving(fake):
         (tmp_path / "work" / "docwell.toml").write_text(
@@ -182,19 +176,9 @@ def test_a_switch_that_was_not_made_is_an_error(run: Run, function: FakeFunction
 def test_an_error_of_the_function_is_shown_as_a_line(
     run: Run, function: FakeFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def raised(*_: object, **__: object) -> Any:
-        return {"FunctionError": "Unhandled", "Payload": _Body(b'{"errorMessage": "no index is being built"}')}
-
-    client = type("Client", (), {"invoke": raised})
-    monkeypatch.setattr(operations, "aws_client", lambda *_, **__: client())
+    payload = BytesIO(b'{"errorMessage": "no index is being built"}')
+    client = Mock(invoke=Mock(return_value={"FunctionError": "Unhandled", "Payload": payload}))
+    monkeypatch.setattr(operations, "aws_client", Mock(return_value=client))
     result = run("reindex", "--switch")
     assert result.exit_code == 1
     assert "no index is being built" in result.stderr
-
-
-class _Body:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def read(self) -> bytes:
-        return self._content

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
-from typer.testing import Result
 
 from docwell.adapters.dynamodb.principals import PrincipalAdmin
 from infra.local.names import PRINCIPALS_SCHEMA
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
-Run = Callable[..., Result]
 TABLE = "the-principals"
 
 
@@ -32,16 +29,9 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "testing"),
-        ("AWS_SECRET_ACCESS_KEY", "testing"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("DOCWELL_PRINCIPALS_TABLE", TABLE),
-    ):
-        monkeypatch.setenv(name, value)
-    with mock_aws():
-        yield Cloud()
+def cloud(aws: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", TABLE)
+    return Cloud()
 
 
 def test_add_makes_a_key_and_shows_it_once(run: Run, cloud: Cloud) -> None:

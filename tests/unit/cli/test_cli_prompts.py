@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-from typer.testing import Result
-
-from docwell.query.prompting import list_prompts, load_prompt, read_prompt
-
-Run = Callable[..., Result]
+from docwell.query.prompting import load_prompt, prompt_names, read_prompt
+from tests.unit.cli.conftest import Run
 
 
 def test_the_list_has_name_version_purpose_and_tokens(run: Run) -> None:
     shown = run("prompts", "list")
     listed = json.loads(run("prompts", "list", "--json").stdout)["prompts"]
-    assert [one["name"] for one in listed] == [prompt.name for prompt in list_prompts()]
-    for one, prompt in zip(listed, list_prompts(), strict=True):
+    assert [one["name"] for one in listed] == prompt_names()
+    for one, prompt in zip(listed, map(load_prompt, prompt_names()), strict=True):
         assert (one["version"], one["purpose"], one["tokens"]) == (prompt.version, prompt.purpose, prompt.tokens)
         assert all(str(one[name]) in shown.stdout for name in ("name", "version", "purpose", "tokens"))
 

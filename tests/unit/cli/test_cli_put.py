@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import Result
 
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Run = Callable[..., Result]
-
 
 ODD_KEY = "a+b %&/é 日本 ?#.pdf"
+
+
+def newest(client: S3Client, key: str) -> str:
+    return client.head_object(Bucket=BUCKET, Key=key)["VersionId"]
 
 
 def indexes_what_is_in_the_bucket(api: FakeApi, client: S3Client, status: str = "INDEXED") -> None:
     """Let the API report each key's newest version, as after ingest."""
 
     def look(key: str) -> None:
-        version = client.head_object(Bucket=BUCKET, Key=key)["VersionId"]
-        api.documents[key] = [
-            {"document": key, "collection": "default", "status": status, "version": version, "pages": 3}
-        ]
+        version = newest(client, key)
+        api.documents[key] = [{"document": key, "status": status, "version": version, "pages": 3}]
 
     api.on_document = look
 
@@ -37,23 +36,16 @@ def indexes_what_is_in_the_bucket(api: FakeApi, client: S3Client, status: str = 
 def test_put_waits_for_the_version_it_uploaded_and_not_for_an_older_one(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path
 ) -> None:
-    looks = 0
+    def upload_is_seen(key: str) -> None:
+        old = {"document": key, "status": "INDEXED", "version": "an older one", "pages": 1}
+        pending = old | {"status": "PENDING", "version": newest(bucket, key), "pages": 9, "pages_done": 4}
+        done = pending | {"status": "INDEXED", "pages_done": 9}
+        api.documents.setdefault(key, [old, old, old, pending, pending, done])
 
-    def look(key: str) -> None:
-        nonlocal looks
-        looks += 1
-        newest = bucket.head_object(Bucket=BUCKET, Key=key)["VersionId"]
-        record = {"document": key, "status": "INDEXED", "version": "an older one", "pages": 1}
-        if looks > 3:
-            record |= {"status": "PENDING", "version": newest, "pages": 9, "pages_done": 4}
-        if looks > 5:
-            record |= {"status": "INDEXED", "pages_done": 9}
-        api.documents[key] = [record]
-
-    api.on_document = look
+    api.on_document = upload_is_seen
     result = run("put", pdf, api=api)
     assert result.exit_code == 0, result.stderr
-    assert looks == 6
+    assert [path for _, path, _, _ in api.requests] == ["/v1/health", *["/v1/documents/report.pdf"] * 6]
     assert "INDEXED" in result.stdout
     assert bucket.head_object(Bucket=BUCKET, Key="report.pdf")["ContentType"] == "application/pdf"
 
@@ -78,19 +70,14 @@ def test_put_waits_by_etag_where_the_bucket_has_no_versions(
 def test_put_follows_a_key_that_another_client_replaces(
     run: Run, api: FakeApi, bucket: S3Client, pdf: Path
 ) -> None:
-    looks = 0
-
-    def look(key: str) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 1:
+    def replace(key: str) -> None:
+        if key not in api.documents:
             bucket.put_object(Bucket=BUCKET, Key=key, Body=b"%PDF-1.4 newer")
-        newest = bucket.head_object(Bucket=BUCKET, Key=key)["VersionId"]
-        api.documents[key] = [{"document": key, "status": "INDEXED", "version": newest, "pages": 2}]
+        api.documents[key] = [{"document": key, "status": "INDEXED", "version": newest(bucket, key), "pages": 2}]
 
-    api.on_document = look
+    api.on_document = replace
     assert run("put", pdf, api=api).exit_code == 0
-    assert looks == 2
+    assert [path for _, path, _, _ in api.requests] == ["/v1/health", *["/v1/documents/report.pdf"] * 2]
 
 
 @pytest.mark.parametrize("status", ["REJECTED", "FAILED", "EMPTY"])

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
 
 from docwell.cli.failure import Failure
 from docwell.cli.settings import find_settings
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
-
-Run = Callable[..., Result]
 
 
 def stack_file(folder: Path, pid: int) -> dict[str, Any]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import Result
 
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-Run = Callable[..., Result]
 
 
 def test_status_follows_the_cursor_to_the_last_page(run: Run, api: FakeApi) -> None:

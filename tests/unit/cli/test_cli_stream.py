@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from typer.testing import Result
 
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Api
 from docwell.cli.settings import Settings
 from docwell.http import sse
+from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi
-
-Run = Callable[..., Result]
 
 TOKENS = [sse.event("token", {"text": text}) for text in ("Roll back ", "\x1b[2Jat once [9].")]
 WHOLE = [sse.event("passages", {"passages": []}), *TOKENS, sse.comment("waiting"), sse.event("answer", ANSWER)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from docwell.answers import Receipt
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http import sse
@@ -76,6 +77,18 @@ def test_a_receipt_is_kept_although_its_tokens_cannot_be_charged(
     monkeypatch.setattr(world.principals, "charge", no_tokens)
     assert call("POST", "/v1/query", {"question": QUESTION})[0] == 200
     assert world.receipts.kept
+
+
+def test_an_answer_whose_receipt_cannot_be_kept_is_given(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(_receipt: Receipt) -> None:
+        raise Unavailable("receipts", "receipts: throttled")
+
+    monkeypatch.setattr(world.receipts, "keep", keep)
+    assert call("POST", "/v1/query", {"question": QUESTION})[0] == 200
+    assert world.principals.tokens > 0
+    assert not world.receipts.kept
 
 
 def test_an_answer_is_charged_to_whoever_asked(world: HttpWorld) -> None:

@@ -1,4 +1,4 @@
-"""Events that are sent while they are made, and responses made of them."""
+"""Streams of events, and the responses made of them."""
 
 from __future__ import annotations
 

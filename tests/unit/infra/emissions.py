@@ -1,7 +1,7 @@
 """`python -m tests.unit.infra.emissions SERVICE`: make one function log every metric that it has.
 
-The real handler runs on ports in memory. In a process of its own, since Powertools reads the service's name once
-and a process has one cold start; what it prints is what CloudWatch would get.
+The real handler runs with fakes for its ports, and prints the lines that CloudWatch would get. Each service needs
+a separate process: Powertools reads the service's name once, and a process has one cold start.
 """
 
 from __future__ import annotations
@@ -144,9 +144,8 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         retrieval=Retrieval(ledger, index),
         embedder=embedder,
         model=model,
-        facts=model,
         conversation=Conversation(model, load_prompt("rewrite")),
-        calibration=Calibration(model, FakeStates(), model.name),
+        calibration=Calibration(model, FakeStates()),
         links=Links(),
     )
     return built, ledger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from docwell.config import IngestLimits
@@ -34,9 +35,8 @@ class World:
             ocr_queue=self.ocr_queue,
         )
 
-    @property
-    def ranges(self) -> RangeWorker:
-        return RangeWorker(self.ingest)
+    def index_range(self, task: RangeTask, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
+        return RangeWorker(self.ingest, task, owner, remaining_s).index_range()
 
     def update(self, key: str = KEY, owner: str = "message-1", remaining_s: float = 900.0) -> IngestReport:
         return self.ingest.update(Hint(key), owner, lambda: remaining_s)
@@ -50,7 +50,7 @@ class World:
                 random.Random(shuffle).shuffle(sent)
             for number, message in enumerate(sent):
                 assert isinstance(message, RangeTask)
-                self.ranges.index_range(message, f"range-{number}", lambda: 900.0)
+                self.index_range(message, f"range-{number}", lambda: 900.0)
 
     def texts(self, key: str = KEY) -> str:
         return " ".join(record.chunk.text for record in self.index.of(key))

@@ -57,7 +57,7 @@ def test_chunks_are_slices_in_order_that_lose_nothing(text: str, limit: int, tok
         assert chunk.text == chunk.text.strip() != ""
         assert chunk.tokens == len(tokenizer.offsets([chunk.text])[0]) <= limit
         assert chunk.start >= reached
-        assert (chunk.page_start, chunk.label) == (7, "vii")
+        assert (chunk.page, chunk.label) == (7, "vii")
         covered[chunk.start : chunk.end] = [True] * (chunk.end - chunk.start)
         reached = chunk.end
     assert all(seen or character.isspace() for seen, character in zip(covered, text, strict=True))
@@ -82,7 +82,7 @@ def test_white_space_gives_no_chunk() -> None:
 
 def test_a_chunk_never_crosses_a_page() -> None:
     found = list(chunk_pages([Page(1, "one"), Page(2, "two")], WordPieces(), 100))
-    assert [(chunk.page_start, chunk.text) for chunk in found] == [(1, "one"), (2, "two")]
+    assert [(chunk.page, chunk.text) for chunk in found] == [(1, "one"), (2, "two")]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from urllib.parse import quote_plus
 
@@ -48,8 +49,10 @@ def test_docwells_own_messages_come_out_as_they_went_in(message: Hint | RangeTas
     assert parse(json.dumps({"docwell": asdict(message)})) == (message,)
 
 
-def delivery(text: str, receives: int = 1) -> Delivery:
-    return Delivery("message-1", "receipt-1", text, receives, last=receives >= 5)
+def delivery(
+    text: str, receives: int = 1, delay: Callable[[str, int], None] = lambda _receipt, _seconds: None
+) -> Delivery:
+    return Delivery("message-1", "receipt-1", text, receives, receives >= 5, lambda: 900.0, delay)
 
 
 def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
@@ -61,9 +64,7 @@ def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
     world.index.before_upsert = down
     delays: list[tuple[str, int]] = []
     with pytest.raises(Unavailable):
-        handle_delivery(
-            [world.ingest], delivery(body(KEY), receives), lambda: 900.0, lambda *delay: delays.append(delay)
-        )
+        handle_delivery([world.ingest], delivery(body(KEY), receives, lambda *delay: delays.append(delay)))
     return delays
 
 
@@ -88,12 +89,12 @@ def test_a_failure_at_the_last_try_names_the_document_failed_with_the_reason() -
 )
 def test_an_unknown_message_is_acknowledged(text: str) -> None:
     world = World()
-    handle_delivery([world.ingest], delivery(text), lambda: 900.0, lambda *_: None)
+    handle_delivery([world.ingest], delivery(text))
     assert world.ledger.records == {}
 
 
 def test_a_range_of_another_pipeline_is_acknowledged_and_does_nothing() -> None:
     world = World()
     text = json.dumps({"docwell": asdict(RangeTask(KEY, "v1", "gone", 1, 0))})
-    handle_delivery([world.ingest], delivery(text), lambda: 900.0, lambda *_: None)
+    handle_delivery([world.ingest], delivery(text))
     assert world.ledger.records == {}

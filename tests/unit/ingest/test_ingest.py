@@ -216,7 +216,7 @@ def test_every_chunk_is_what_stands_on_its_page() -> None:
     records: list[IndexRecord] = world.index.of(KEY)
     for record in records:
         chunk = record.chunk
-        assert pages[chunk.page_start - 1][chunk.start : chunk.end] == chunk.text
+        assert pages[chunk.page - 1][chunk.start : chunk.end] == chunk.text
 
 
 def test_a_second_try_that_reads_less_leaves_nothing_of_the_first() -> None:

@@ -73,7 +73,7 @@ def handle(ingest: Ingest, message: Hint | RangeTask, owner: str) -> None:
     if isinstance(message, Hint):
         ingest.update(message, owner, lambda: 900.0)
     else:
-        RangeWorker(ingest).index_range(message, owner, lambda: 900.0)
+        RangeWorker(ingest, message, owner, lambda: 900.0).index_range()
 
 
 def deliver(world: World, message: Hint | RangeTask, owner: str, calls: int) -> bool:

@@ -108,7 +108,7 @@ def test_ids_and_tally_do_not_depend_on_the_batches(tmp_path: Path, upsert_batch
     expected = {GENERATION.ref.chunk_id(GENERATION.id, 0, ordinal) for ordinal in range(40)}
     assert {record.id for record in line.written()} == expected
     assert (tally.pages, tally.chunks, tally.tokens, tally.characters) == (40, 40, 120, 40 * 13 + 31)
-    by_page = sorted(line.written(), key=lambda record: record.chunk.page_start)
+    by_page = sorted(line.written(), key=lambda record: record.chunk.page)
     assert [record.id for record in by_page] == [
         GENERATION.ref.chunk_id(GENERATION.id, 0, ordinal) for ordinal in range(40)
     ]

@@ -81,7 +81,7 @@ def test_a_write_that_is_done_late_goes_when_its_message_comes_again(monkeypatch
 
     def deliver(receives: int) -> None:
         message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives)
-        handle_delivery([world.ingest], message, lambda: 900.0, lambda *_: None)
+        handle_delivery([world.ingest], message)
 
     with monkeypatch.context() as patched:
         patched.setattr(world.index, "upsert", time_out)
@@ -100,5 +100,5 @@ def test_a_message_that_comes_again_sends_no_range_again() -> None:
     world.update()
     sent = list(world.queue.sent)
     message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives=2)
-    handle_delivery([world.ingest], message, lambda: 900.0, lambda *_: None)
+    handle_delivery([world.ingest], message)
     assert world.queue.sent == sent

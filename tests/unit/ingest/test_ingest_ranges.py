@@ -58,7 +58,7 @@ def test_a_long_document_whose_messages_were_lost_goes_on_when_it_is_looked_at_w
     world.update()
     first = world.queue.sent[0]
     assert isinstance(first, RangeTask)
-    world.ranges.index_range(first, "range", lambda: 900.0)
+    world.index_range(first, "range", lambda: 900.0)
     world.queue.sent.clear()
     world.ingest.update(Hint(KEY, sweep=True), "message-2", lambda: 900.0)
     assert len(world.queue.sent) == 2
@@ -94,7 +94,7 @@ def test_a_range_that_failed_is_done_again_by_its_redelivery() -> None:
 
     world.index.before_upsert = down
     with pytest.raises(Unavailable):
-        world.ranges.index_range(first, "range", lambda: 900.0)
+        world.index_range(first, "range", lambda: 900.0)
     world.index.before_upsert = lambda: None
     world.work_off()
     assert world.ledger.records[KEY].chunks == len(world.index.of(KEY)) == 3
@@ -109,7 +109,7 @@ def test_ranges_of_a_replaced_document_leave_nothing_behind() -> None:
     world.update(owner="message-2")
     for number, task in enumerate(old):
         assert isinstance(task, RangeTask)
-        world.ranges.index_range(task, f"old-{number}", lambda: 900.0)
+        world.index_range(task, f"old-{number}", lambda: 900.0)
     world.work_off()
     assert sorted(record.chunk.text for record in world.index.of(KEY)) == ["new one", "new two"]
 
@@ -127,7 +127,7 @@ def test_a_range_whose_document_moves_on_while_it_writes_removes_what_it_wrote()
         world.update(owner="message-2")
 
     world.index.before_upsert = delete_it
-    world.ranges.index_range(task, "range", lambda: 900.0)
+    world.index_range(task, "range", lambda: 900.0)
     assert world.index.of(KEY) == []
     assert world.ledger.records[KEY].status is Status.DELETED
 
@@ -161,7 +161,7 @@ def test_a_range_of_an_earlier_attempt_at_the_same_version_does_not_count() -> N
     world.ingest.update(Hint(KEY, rebuild=True), "message-2", lambda: 900.0)
     for number, task in enumerate(old):
         assert isinstance(task, RangeTask)
-        world.ranges.index_range(task, f"old-{number}", lambda: 900.0)
+        world.index_range(task, f"old-{number}", lambda: 900.0)
     assert world.ledger.records[KEY].ranges_done == frozenset()
     world.work_off()
     assert world.ledger.records[KEY].status is Status.INDEXED
@@ -198,7 +198,7 @@ def test_a_worker_that_died_under_a_range_message_leaves_no_document_unseen() ->
     assert world.ledger.acquire(KEY, "range-message") is not None
     world.store.put(KEY, "new text")
     assert world.update(owner="message-3").status is None  # it relies on the holder of the lease
-    world.ranges.index_range(stale, "range-message", lambda: 900.0)
+    world.index_range(stale, "range-message", lambda: 900.0)
     assert world.ledger.records[KEY].status is Status.INDEXED
     assert world.texts() == "new text"
 
@@ -212,7 +212,7 @@ def test_a_stale_range_waits_for_whoever_has_the_document() -> None:
     world.update(owner="message-2")
     world.ledger.acquire(KEY, "message-3")
     with pytest.raises(Unavailable):
-        world.ranges.index_range(stale, "range-message", lambda: 900.0)
+        world.index_range(stale, "range-message", lambda: 900.0)
 
 
 def test_a_stale_range_that_is_given_up_fails_no_document() -> None:

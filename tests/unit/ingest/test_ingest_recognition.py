@@ -75,7 +75,7 @@ def test_no_look_at_the_index_finds_half_of_what_is_recognised() -> None:
     world.update()
     for number, task in enumerate(tasks(world)):
         assert live(world) == ["text of page one", "text of page three"]
-        world.ranges.index_range(task, f"range-{number}", lambda: 900.0)
+        world.index_range(task, f"range-{number}", lambda: 900.0)
     assert len(live(world)) == 3
 
 
@@ -84,7 +84,7 @@ def test_a_recognised_chunk_says_how_sure_it_is_and_others_do_not() -> None:
     world.store.put(KEY, MIXED)
     world.update()
     world.work_off()
-    confidences = {record.chunk.page_start: record.chunk.confidence for record in world.index.of(KEY)}
+    confidences = {record.chunk.page: record.chunk.confidence for record in world.index.of(KEY)}
     assert confidences == {1: None, 2: 0.9, 3: None}
 
 
@@ -153,11 +153,11 @@ def test_a_late_copy_of_a_range_of_text_counts_for_nothing_while_pictures_are_re
     late, world.queue.sent = world.queue.sent, []
     for number, task in enumerate(late):
         assert isinstance(task, RangeTask)
-        world.ranges.index_range(task, f"range-{number}", lambda: 900.0)
+        world.index_range(task, f"range-{number}", lambda: 900.0)
     before = world.ledger.records[KEY]
     for number, task in enumerate(copies):
         assert isinstance(task, RangeTask)
-        world.ranges.index_range(task, f"copy-{number}", lambda: 900.0)
+        world.index_range(task, f"copy-{number}", lambda: 900.0)
     assert world.ledger.records[KEY] == before
     world.work_off()
     assert len(live(world)) == len(in_the_index(world)) == 3
@@ -185,7 +185,7 @@ def test_lost_messages_are_sent_once_more_and_what_is_done_stays_done() -> None:
     world.store.put(KEY, MIXED)
     world.update()
     first = tasks(world)[0]
-    world.ranges.index_range(first, "range", lambda: 900.0)
+    world.index_range(first, "range", lambda: 900.0)
     world.ingest.update(Hint(KEY, sweep=True), "message-2", lambda: 900.0)
     assert len(world.ocr_queue.sent) == 2
     world.work_off()
@@ -197,11 +197,11 @@ def test_a_document_replaced_while_it_is_recognised_leaves_nothing_behind() -> N
     world.store.put(KEY, MIXED)
     world.update()
     old = tasks(world)
-    world.ranges.index_range(old[0], "old-0", lambda: 900.0)
+    world.index_range(old[0], "old-0", lambda: 900.0)
     world.store.put(KEY, "new text")
     world.update(owner="message-2")
     for number, task in enumerate(old):
-        world.ranges.index_range(task, f"old-{number}", lambda: 900.0)
+        world.index_range(task, f"old-{number}", lambda: 900.0)
     assert live(world) == in_the_index(world) == ["new text"]
 
 
@@ -224,7 +224,7 @@ def test_a_document_deleted_while_it_is_recognised_leaves_nothing() -> None:
     world.store.delete(KEY)
     world.update(owner="message-2")
     for number, task in enumerate(waiting):
-        world.ranges.index_range(task, f"range-{number}", lambda: 900.0)
+        world.index_range(task, f"range-{number}", lambda: 900.0)
     assert world.index.of(KEY) == []
     assert world.ledger.records[KEY].status is Status.DELETED
 
@@ -247,7 +247,7 @@ def test_a_picture_is_not_begun_without_the_time_that_it_may_take() -> None:
     world.store.put(KEY, MIXED)
     world.update()
     with pytest.raises(DeadlineExceeded):
-        world.ranges.index_range(tasks(world)[0], "range", lambda: 99.0)
+        world.index_range(tasks(world)[0], "range", lambda: 99.0)
 
 
 def test_no_picture_is_begun_once_the_time_for_it_is_over() -> None:
@@ -261,7 +261,7 @@ def test_no_picture_is_begun_once_the_time_for_it_is_over() -> None:
     world.store.put(KEY, "[0.9 first]\f[0.9 second]\f[0.9 third]")
     world.update()
     with pytest.raises(DeadlineExceeded):
-        world.ranges.index_range(tasks(world)[0], "range", lambda: left[0])
+        world.index_range(tasks(world)[0], "range", lambda: left[0])
     assert begun == [900.0]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docwell.ingest.chunking import chunk_pages
-from docwell.ingest.outline import Outline
+from docwell.ingest.outline import Outline, shown
 from docwell.models import Heading, Page
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def test_a_chunk_has_the_path_over_it_without_its_own_first_line() -> None:
     assert later[-1].heading == "Report > Ends"
 
 
+def test_a_heading_has_the_last_three_levels_of_its_path_and_then_the_opening() -> None:
+    assert shown(["Report", "Results", "Revenue", "Europe"]) == "Results > Revenue > Europe"
+    assert shown(["Assets"], ["Acme", "Balance Sheet"]) == "Assets > Acme Balance Sheet"
+
+
 STATEMENT = ["Acme Corporation", "Balance Sheet", "(in millions)"]
 ROWS = ["Cash and what is held as cash 1 2", "Debts that others are to pay us 3 4", "Goods that wait for sale 5 6"]
 
@@ -101,7 +106,7 @@ def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none()
 
 def test_nothing_of_one_page_is_the_opening_of_the_next() -> None:
     pages = [Page(1, "\n".join([*STATEMENT, *ROWS])), Page(2, "\n".join(ROWS))]
-    assert {chunk.heading for chunk in chunk_pages(pages, Words(), 16) if chunk.page_start == 2} == {""}
+    assert {chunk.heading for chunk in chunk_pages(pages, Words(), 16) if chunk.page == 2} == {""}
 
 
 def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:

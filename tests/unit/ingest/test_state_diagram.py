@@ -129,10 +129,10 @@ def test_the_last_range_completes_the_document_unless_it_is_refused(
     first, last = world.queue.sent
     assert isinstance(first, RangeTask)
     assert isinstance(last, RangeTask)
-    world.ranges.index_range(first, "range-0", lambda: 900.0)
+    world.index_range(first, "range-0", lambda: 900.0)
     assert walk.states[-1] == "Waiting"
     walk.states.clear()
-    world.ranges.index_range(last, "range-1", lambda: 900.0)
+    world.index_range(last, "range-1", lambda: 900.0)
     assert (walk.states[0] if walk.states else None) == state
     assert world.ledger.records[KEY].status is (Status.INDEXED if state else Status.REJECTED)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from docwell.ingest.units import UNIT_TOKENS, pack, split
+from docwell.ingest.indexing import UNIT_TOKENS, pack_units, split_units
 from docwell.models import Units
 from docwell.query.retrieval.ranking import cosines
 from tests.unit.fakes import FakeEmbedder
@@ -16,37 +16,37 @@ def unit_vectors(count: int, dimension: int = 384) -> np.ndarray:
 
 def test_a_byte_for_each_number_keeps_a_cosine_to_a_hundredth() -> None:
     vectors, asked = unit_vectors(50), unit_vectors(1)[0]
-    units = pack([(i, i + 1) for i in range(50)], vectors)
+    units = pack_units([(i, i + 1) for i in range(50)], vectors)
     assert len(units.vectors) == 50 * 384
     assert np.abs(cosines([units], asked)[0] - vectors @ asked).max() < 0.01
 
 
 def test_a_vector_of_zeros_is_near_to_nothing() -> None:
-    units = pack([(0, 1), (1, 2)], np.zeros((2, 8), dtype=np.float32))
+    units = pack_units([(0, 1), (1, 2)], np.zeros((2, 8), dtype=np.float32))
     assert cosines([units], np.ones(8, dtype=np.float32))[0].tolist() == [0.0, 0.0]
 
 
 def test_without_units_there_is_nothing_to_compare() -> None:
     assert cosines([], np.ones(8, dtype=np.float32)) == []
     assert [near.size for near in cosines([Units(), Units()], np.ones(8, dtype=np.float32))] == [0, 0]
-    assert pack([], np.empty((0, 8), dtype=np.float32)) == Units()
+    assert pack_units([], np.empty((0, 8), dtype=np.float32)) == Units()
 
 
 def test_each_chunk_is_given_the_cosines_of_its_own_units() -> None:
     vectors = np.eye(8, dtype=np.float32)
-    one, two = pack([(0, 1)], vectors[:1]), pack([(0, 1), (1, 2)], vectors[1:3])
+    one, two = pack_units([(0, 1)], vectors[:1]), pack_units([(0, 1), (1, 2)], vectors[1:3])
     found = cosines([one, Units(), two, Units()], vectors[2])
     assert [near.tolist() for near in found] == [[0.0], [], [0.0, 1.0], []]
 
 
 def test_a_chunk_of_one_unit_has_none_of_its_own() -> None:
-    assert split("A short sentence.", FakeEmbedder()) == []
+    assert split_units("A short sentence.", FakeEmbedder()) == []
 
 
 @pytest.mark.parametrize("sentences", [9, 40])
 def test_units_cover_the_words_of_a_chunk_in_order(sentences: int) -> None:
     text = " ".join(f"Sentence number {i} says that the boiler is warm." for i in range(sentences))
-    spans = split(text, FakeEmbedder())
+    spans = split_units(text, FakeEmbedder())
     assert len(spans) > 1
     assert " ".join(text[start:end] for start, end in spans) == text
     assert max(len(tokens) for tokens in FakeEmbedder().offsets([text[a:b] for a, b in spans])) <= UNIT_TOKENS

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from docwell.answers import Completion, Message, Receipt
 from docwell.identity import Principal
 from docwell.query.ask import Admitted, Identified
-from docwell.text.tokens import count_tokens
+from docwell.text.tokens import bound_of
 
 
 @dataclass
 class FakeModel:
-    """Gives a fixed answer, word by word, and records its prompts. Also its own `ModelFacts`."""
+    """Gives a fixed answer, word by word, and records its prompts."""
 
     says: str = "An answer [1]."
     prompt_tokens: int | None = None  # None: the count of the prompt
@@ -35,7 +35,7 @@ class FakeModel:
         if self.fails:
             raise self.fails
         self.finished += 1
-        sent = sum(count_tokens(message.content) for message in messages)
+        sent = sum(bound_of(message.content).most for message in messages)
         yield Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason)
 
     async def check(self) -> None:
@@ -51,7 +51,7 @@ class FakeModel:
 
 @dataclass
 class FakeStates:
-    """Small facts by name."""
+    """Facts by name."""
 
     kept: dict[str, Mapping[str, str]] = field(default_factory=dict)
 

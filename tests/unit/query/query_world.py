@@ -9,7 +9,7 @@ from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
-from docwell.query.ask import Answered, Ask, Event, QueryReport, Question
+from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
@@ -35,9 +35,8 @@ class World:
             retrieval=Retrieval(self.ledger, self.index),
             embedder=self.embedder,
             model=self.model,
-            facts=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite")),
-            calibration=Calibration(self.model, FakeStates(), self.model.name),
+            calibration=Calibration(self.model, FakeStates()),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
         )
@@ -73,5 +72,5 @@ class World:
         async for event in self.query.ask(ask):
             self.events.append(event)
         last = self.events[-1]
-        assert isinstance(last, Answered)
-        return last.report
+        assert isinstance(last, QueryReport)
+        return last

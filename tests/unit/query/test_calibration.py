@@ -18,27 +18,28 @@ NAME = "tokens#qwen@sha256:fake"
 
 def teach(calibration: Calibration, reports: int) -> None:
     for _ in range(reports):
-        calibration.observe(BOUND, round(BOUND.most * 0.7))
+        calibration.ratio.observe(BOUND, round(BOUND.most * 0.7))
 
 
 def load(calibration: Calibration) -> int:
-    return run(calibration.ratio(Deadline(5))).observations
+    run(calibration.load(Deadline(5)))
+    return calibration.ratio.observations
 
 
 def test_one_process_goes_on_with_what_another_learnt() -> None:
     states = FakeStates()
-    calibration = Calibration(FakeModel(), states, "qwen")
+    calibration = Calibration(FakeModel(name="qwen"), states)
     assert load(calibration) == 0
     teach(calibration, SAVE_EVERY)
     calibration.save()
     assert list(states.kept) == [NAME]
-    assert load(Calibration(FakeModel(), states, "qwen")) == SAVE_EVERY
-    assert load(Calibration(FakeModel(), states, "another")) == 0
+    assert load(Calibration(FakeModel(name="qwen"), states)) == SAVE_EVERY
+    assert load(Calibration(FakeModel(name="another"), states)) == 0
 
 
 def test_only_every_tenth_update_is_saved() -> None:
     states = FakeStates()
-    calibration = Calibration(FakeModel(), states, "qwen")
+    calibration = Calibration(FakeModel(name="qwen"), states)
     load(calibration)
     teach(calibration, SAVE_EVERY - 1)
     calibration.save()
@@ -47,11 +48,11 @@ def test_only_every_tenth_update_is_saved() -> None:
 
 def test_a_store_that_fails_costs_no_answer_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     states = FakeStates()
-    first = Calibration(FakeModel(), states, "qwen")
+    first = Calibration(FakeModel(name="qwen"), states)
     load(first)
     teach(first, SAVE_EVERY)
     first.save()
-    second, read = Calibration(FakeModel(), states, "qwen"), states.read
+    second, read = Calibration(FakeModel(name="qwen"), states), states.read
 
     def down(_name: str) -> Mapping[str, str]:
         raise Unavailable("ledger", "down")

@@ -12,7 +12,7 @@ import pytest
 from docwell.answers import Completion, Message
 from docwell.deadline import run
 from docwell.errors import BadInput, DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
-from docwell.query.model_host import Breaker, GuardedFacts, GuardedModel, whole
+from docwell.query.model_host import Breaker, GuardedModel, whole
 
 ASK = [Message("user", "why?")]
 DOWN = Unavailable("ollama", "down")
@@ -50,9 +50,6 @@ class Host:
             yield Completion(play, 10, 2, "stop")
         finally:
             self.closed += 1
-
-    async def check(self) -> None:
-        raise DOWN
 
     async def context_length(self) -> int:
         self.facts_asked += 1
@@ -208,21 +205,12 @@ def test_a_success_starts_the_count_of_failures_anew() -> None:
     assert model.breaker.closed
 
 
-def test_a_check_asks_the_host_itself_even_while_it_rests() -> None:
-    model = guarded(Host([DOWN]), failures=1)
-    fails(model)
-    with pytest.raises(Unavailable) as caught:
-        run(model.check())
-    assert caught.value is DOWN
-
-
 def test_a_host_that_has_failed_is_not_asked_for_facts() -> None:
     host, clock = Host([DOWN]), Clock()
     model = guarded(host, failures=1, clock=clock)
-    facts = GuardedFacts(host, model.breaker)
-    assert (run(facts.context_length()), run(facts.digest())) == (4096, "d")
+    assert (run(model.context_length()), run(model.digest())) == (4096, "d")
     fails(model)
-    for fact in (facts.context_length, facts.digest):
+    for fact in (model.context_length, model.digest):
         with pytest.raises(Overloaded):
             run(fact())
     assert host.facts_asked == 2

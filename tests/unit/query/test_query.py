@@ -1,4 +1,4 @@
-"""The query use case on ports in memory."""
+"""The query use case with fakes for its ports."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 
 from docwell.answers import AnswerStatus, Turn
 from docwell.deadline import Deadline, event_loop, run
-from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, QuotaExceeded, Unavailable
-from docwell.identity import Principal
-from docwell.models import DocumentRecord, Status
+from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.query.ask import Ask, Identified, Passages, Question, Token
-from docwell.query.query import NOTHING_FITS, REFUSAL
-from docwell.query.retrieval.filters import Filter
+from docwell.query.query import REFUSAL
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
@@ -46,111 +43,6 @@ def test_the_model_is_not_asked_when_nothing_relevant_is_found() -> None:
 
 def test_an_empty_index_gives_a_refusal() -> None:
     assert World().ask(Question(QUESTION)).answer.status is AnswerStatus.REFUSED
-
-
-def test_a_generation_that_is_not_live_is_never_shown() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER, live=False)
-    assert world.ask(Question(QUESTION)).answer.status is AnswerStatus.REFUSED
-
-
-def test_many_hits_that_are_not_live_do_not_hide_a_live_one() -> None:
-    world = World()
-    for page in range(1, 60):
-        world.add("house/old.pdf", BOILER, page=page, live=False)
-    world.add("house/rules.pdf", "The boiler is inspected, it is said, every year in March.")
-    world.model.says = "Every March [1]."
-    (citation,) = world.ask(Question(QUESTION)).answer.citations
-    assert citation.document == "house/rules.pdf"
-
-
-def test_a_question_to_one_collection_sees_nothing_of_another() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("garden/rules.pdf", BOILER)
-    report = world.ask(Question(QUESTION, collections=("garden",)))
-    assert {passage.document for passage in report.prompted} == {"garden/rules.pdf"}
-
-
-def test_a_question_to_one_document_sees_nothing_of_another() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("house/more.pdf", BOILER)
-    report = world.ask(Question(QUESTION, document="house/more.pdf"))
-    assert {passage.document for passage in report.prompted} == {"house/more.pdf"}
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        Question(QUESTION, collections=("cellar",)),
-        Question(QUESTION, collections=("house", "cellar")),
-        Question(QUESTION, document="cellar/plan.pdf"),
-        Question(QUESTION, collections=("house",), document="cellar/plan.pdf"),
-    ],
-)
-@pytest.mark.parametrize("exists", [True, False])
-def test_what_is_anothers_is_refused_like_what_does_not_exist(question: Question, exists: bool) -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    if exists:
-        world.add("cellar/plan.pdf", BOILER)
-    with pytest.raises(NotFound) as told:
-        world.ask(question, Principal("key:house", frozenset({"house"})))
-    assert "cellar" not in told.value.detail
-    assert world.model.asked == []
-
-
-def test_a_question_to_a_deleted_document_is_told_what_one_to_a_key_that_never_was_is() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.DELETED)
-    told = []
-    for key in ("house/rules.pdf", "house/none.pdf"):
-        for question in (Question(QUESTION, document=key), Question(QUESTION, filter=Filter(documents=(key,)))):
-            with pytest.raises(NotFound) as found:
-                world.ask(question)
-            told.append(found.value.detail)
-    assert len(set(told)) == 1
-
-
-def test_a_document_that_is_still_to_be_indexed_is_refused_and_not_denied() -> None:
-    world = World()
-    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
-    answer = world.ask(Question(QUESTION, document="house/rules.pdf")).answer
-    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, REFUSAL)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "says"),
-    [
-        (Filter(tags={"stage": "final"}), NOTHING_FITS),
-        (Filter(documents=("house/rules.pdf",), title="garden"), NOTHING_FITS),
-        (Filter(prefix="cellar/"), NOTHING_FITS),
-        (Filter(prefix="house/"), REFUSAL),
-        (Filter(), REFUSAL),
-    ],
-)
-def test_a_filter_that_leaves_nothing_to_answer_from_is_told_from_a_question_without_an_answer(
-    wanted: Filter, says: str
-) -> None:
-    world = World()
-    world.add("house/rules.pdf", "Bicycles stand outside.")
-    world.add("cellar/rules.pdf", BOILER)
-    reader = Principal("key:house", frozenset({"house"}))
-    answer = world.ask(Question("quarterly revenue", filter=wanted), reader).answer
-    assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, says, ())
-    assert world.model.asked == []
-
-
-def test_a_question_to_everything_reaches_only_the_principals_collections() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("cellar/plan.pdf", BOILER)
-    report = world.ask(principal=Principal("key:house", frozenset({"house", "attic"})))
-    assert {passage.document for passage in report.prompted} == {"house/rules.pdf"}
-    nobody = world.ask(principal=Principal("key:nothing"))
-    assert nobody.answer.status is AnswerStatus.REFUSED
 
 
 @pytest.mark.parametrize("says", ["NOT FOUND", "not found.", "  ", '"NOT FOUND"'])
@@ -197,7 +89,7 @@ def test_a_question_larger_than_the_context_is_bad_input() -> None:
         world.ask(Question(QUESTION + " boiler inspected" * 500))
 
 
-def test_a_missing_model_is_told_as_such() -> None:
+def test_a_missing_model_raises_model_missing() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
     world.model.fails = ModelMissing("ollama", "ollama pull it")
@@ -205,7 +97,7 @@ def test_a_missing_model_is_told_as_such() -> None:
         world.ask(Question(QUESTION))
 
 
-def test_a_context_smaller_than_the_setting_is_what_counts() -> None:
+def test_a_host_with_a_smaller_context_than_the_setting_limits_the_prompt() -> None:
     world = World(num_ctx=4096, num_predict=100)
     world.model.context = 1200
     world.add("house/best.pdf", BOILER)
@@ -224,7 +116,7 @@ def test_a_failing_host_gives_the_best_sentences_where_the_caller_allows_it() ->
     assert answer.citations[0].page == 7
 
 
-def test_a_failing_host_is_an_error_where_the_caller_does_not() -> None:
+def test_a_failing_host_is_an_error_without_the_fallback() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
     world.model.fails = Unavailable("ollama", "it is down")
@@ -267,7 +159,7 @@ def test_a_sentence_with_a_figure_from_nowhere_is_marked() -> None:
     assert (second.supported, second.missing) == (False, ("730",))
 
 
-def test_an_answer_has_no_link_that_its_passage_has_not() -> None:
+def test_a_link_that_no_passage_contains_is_removed() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
     world.model.says = "The boiler is inspected every March [1]. ![pixel](https://evil.example/?q=secret)"
@@ -342,7 +234,7 @@ def test_a_sentence_longer_than_the_embedder_reads_is_judged_all_the_same() -> N
 
 
 @pytest.mark.parametrize("history", [(), (Turn("Is the boiler inspected?", "Yes [1]."),)])
-def test_who_is_not_admitted_is_told_nothing_and_costs_no_model(history: tuple[Turn, ...]) -> None:
+def test_a_caller_over_the_quota_gets_no_event_and_causes_no_search(history: tuple[Turn, ...]) -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
     searches: list[None] = []
@@ -353,7 +245,7 @@ def test_who_is_not_admitted_is_told_nothing_and_costs_no_model(history: tuple[T
     assert (world.events, searches) == ([], [])
 
 
-def test_who_is_not_admitted_is_not_told_either_that_nothing_was_found() -> None:
+def test_a_caller_over_the_quota_does_not_learn_that_the_index_is_empty() -> None:
     world = World()
     with pytest.raises(QuotaExceeded):
         world.ask(refuses=QuotaExceeded("used up", 60.0))

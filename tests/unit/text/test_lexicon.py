@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.text.lexicon import beginnings, segments, sentences, words
+from docwell.text.lexicon import beginnings, content_words, fold, segments, sentences, stem, words
 
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
@@ -20,6 +20,7 @@ def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pai
         ("वर्षा होती है। बादल हैं।", ["वर्षा होती है।", "बादल हैं।"]),
         ('He said "Stop." Then he left.', ['He said "Stop."', "Then he left."]),
         ("It holds 2.5 litres… It is full.", ["It holds 2.5 litres…", "It is full."]),
+        ("Dr. Smith met J. Doe again. It rained.", ["Dr. Smith met J. Doe again.", "It rained."]),
     ],
 )
 def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, found: list[str]) -> None:
@@ -29,6 +30,28 @@ def test_a_sentence_ends_with_the_full_stop_of_its_script(text: str, found: list
 @pytest.mark.parametrize("text", ["ประเทศไทย", "ປະເທດລາວ", "កខគ", "カタカナ", "ｶﾀｶﾅ", "豈更年", "𠀀𠀁𠀂"])
 def test_scripts_without_spaces_give_pairs_of_characters(text: str) -> None:
     assert max(map(len, words(text))) == len("日本")
+
+
+def test_words_are_compared_in_lower_case() -> None:
+    assert words("The word 日本語") == {"the", "word", "日本", "本語"}
+
+
+def test_content_words_are_stems_without_function_words() -> None:
+    assert content_words("The boilers were inspected") == {"boiler", "inspect"}
+
+
+@pytest.mark.parametrize(
+    ("word", "stemmed"),
+    [("pages", "pag"), ("paged", "pag"), ("paging", "pag"), ("cities", "citi"), ("1990s", "1990"), ("19th", "19"),
+     ("is", "is")],
+)  # fmt: skip
+def test_inflected_forms_have_the_same_stem(word: str, stemmed: str) -> None:
+    assert stem(word) == stemmed
+
+
+@pytest.mark.parametrize(("name", "folded"), [("Avilés", "aviles"), ("ΠΑΡΊΣΙ", "παρισι")])
+def test_a_folded_name_has_no_accents(name: str, folded: str) -> None:
+    assert fold(name) == folded
 
 
 def test_a_long_sentence_is_cut_at_blanks() -> None:

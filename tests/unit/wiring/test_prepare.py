@@ -64,7 +64,8 @@ def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: p
 def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCWELL_MIN_SCORE", "0.45")
     monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
-    monkeypatch.setattr(wiring, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})
+    for module in (wiring, pipelines):
+        monkeypatch.setattr(module, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})
     limits = run(wiring.query()).limits
     assert (limits.min_score, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
 

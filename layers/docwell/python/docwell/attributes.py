@@ -33,11 +33,7 @@ class Attributes:
 
 
 def day_of(pdf_date: str | None) -> str | None:
-    """Return the day of a PDF's date in its own time zone, None for an invalid date.
-
-    >>> day_of("D:20260301235959-05'00'"), day_of("D:2026"), day_of("D:20261301"), day_of("yesterday")
-    ('2026-03-01', '2026-01-01', None, None)
-    """
+    """Return the day of a PDF's date in its own time zone, None for an invalid date."""
     found = _PDF_DATE.match(pdf_date or "")
     if found is None:
         return None
@@ -49,11 +45,7 @@ def day_of(pdf_date: str | None) -> str | None:
 
 
 def bounded(pairs: Mapping[str, str], most: int, most_bytes: int) -> dict[str, str]:
-    """Return the pairs that fit the limits, in order of their names; a pair that does not fit is left out.
-
-    >>> bounded({"b": "2", "a": "x" * 9, "c": "3"}, 9, 4)
-    {'b': '2', 'c': '3'}
-    """
+    """Return the pairs that fit the limits, in order of their names; a pair that does not fit is left out."""
     kept: dict[str, str] = {}
     for name, value in sorted(pairs.items()):
         size = len(f"{name}{value}".encode("utf-8", "replace"))

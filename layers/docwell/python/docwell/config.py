@@ -7,7 +7,7 @@ credentials, `AWS_ENDPOINT_URL`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,13 +29,13 @@ class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
-    def read(cls, **given: Any) -> Self:  # noqa: ANN401 - Pydantic checks each field's own type
+    def read(cls, **given: object) -> Self:
         """Return this process's settings; arguments override variables.
 
-        Raises `SettingsError` with each variable's name.
+        Raises `SettingsError` with the name of each wrong variable.
         """
         try:
-            return cls(**given)
+            return cls(**given)  # type: ignore[arg-type] # Pydantic checks each field's own type
         except ValidationError as error:
             problems = [
                 f"DOCWELL_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
@@ -67,7 +67,7 @@ class ChunkLimits(BaseModel, frozen=True):
 
 
 class EmbedderSettings(_Settings, ChunkLimits):
-    """Where the embedding model is and how it runs."""
+    """Where the embedding model is and how it runs, and the settings of the pipelines."""
 
     model_dir: Path
     # auto: OpenVINO where it is installed, otherwise onnxruntime.
@@ -76,11 +76,7 @@ class EmbedderSettings(_Settings, ChunkLimits):
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
     # Recognises pages that are pictures. Part of the pipeline fingerprint; only ingest has the program.
     ocr: Ocr = "off"
-
-
-class NextPipelineSettings(_Settings):
-    """A second pipeline, whose index is built beside the first (`docwell reindex`). 0 and unset: none."""
-
+    # A second pipeline, whose index is built beside the first (`docwell reindex`). 0 and unset: none.
     next_model_dir: Path | None = None
     next_chunk_tokens: Annotated[int, Field(ge=0, le=8192)] = 0
     next_ocr: Ocr | None = None
@@ -105,7 +101,7 @@ class IngestLimits(ChunkLimits):
     ocr_page_timeout_s: Annotated[float, Field(gt=0, le=600)] = 90.0
 
 
-class IngestSettings(StorageSettings, EmbedderSettings, NextPipelineSettings, IngestLimits):
+class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     """The ingest function."""
 
     queue_url: str
@@ -143,7 +139,7 @@ class QueryLimits(BaseModel, frozen=True):
     deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0
 
 
-class QuerySettings(StorageSettings, EmbedderSettings, NextPipelineSettings, QueryLimits):
+class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     """The query function. Every limit bounds the cost of one request."""
 
     # For one question at a time OpenVINO saves 2 ms, and takes 60 MB of the layer.
@@ -202,7 +198,7 @@ class ReconcileLimits(BaseModel, frozen=True):
     pause_above: Annotated[int, Field(ge=1)] = 100_000
 
 
-class ReconcileSettings(StorageSettings, EmbedderSettings, NextPipelineSettings, ReconcileLimits):
+class ReconcileSettings(StorageSettings, EmbedderSettings, ReconcileLimits):
     """The reconcile function."""
 
     queue_url: str

@@ -1,15 +1,17 @@
-"""Time limits of one request, and the bridge to calls that block. asyncio does all the waiting."""
+"""Time limits of one request, and the event loop that does all its waiting.
+
+Calls that block go through `asyncio.to_thread`. Cancelling abandons such a call: it runs on until its client's
+time-out, and its result is dropped.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
-from functools import cache
 from typing import TypeVar
 
 from docwell.errors import DeadlineExceeded
@@ -17,7 +19,7 @@ from docwell.errors import DeadlineExceeded
 _Result = TypeVar("_Result")
 
 # A question makes four blocking calls at once. Abandoned calls end by their clients' time-outs, within seconds.
-_MOST_AT_ONCE = 64
+_MAX_BLOCKING_CALLS = 64
 
 _local = threading.local()
 
@@ -30,27 +32,13 @@ def event_loop() -> asyncio.AbstractEventLoop:
     loop: asyncio.AbstractEventLoop | None = getattr(_local, "loop", None)
     if loop is None or loop.is_closed():
         loop = _local.loop = asyncio.new_event_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_MAX_BLOCKING_CALLS, "blocking"))
     return loop
 
 
 def run(work: Awaitable[_Result]) -> _Result:
     """Run `work` on this thread's event loop; return its result or raise its error."""
     return event_loop().run_until_complete(work)
-
-
-async def in_thread(work: Callable[..., _Result], *arguments: object) -> _Result:
-    """Run a blocking call in a pool thread, in the caller's context.
-
-    Cancelling abandons the call: it runs on until its client's time-out, and its result is dropped.
-    """
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads(), context.run, work, *arguments)
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Return the pool of blocking calls. No request joins it: a hung call must not hold up an answer."""
-    return ThreadPoolExecutor(_MOST_AT_ONCE, "blocking")
 
 
 class Deadline:

@@ -11,11 +11,11 @@
     ├── Unavailable          503  a dependency is down or slow: try again
     │   ├── Overloaded       503  the model host has failed several times in a row and rests
     │   ├── DeadlineExceeded 504  the time for this request is used up
-    │   ├── ModelMissing     503  the model host does not have the model: a retry does not help
+    │   ├── ModelMissing     503  the model host does not have the model: an operator must pull it
     │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
-    └── Corrupt              500  stored data is invalid (checksum, manifest, wrong space)
+    └── Corrupt              500  stored data is invalid, such as a wrong checksum: an operator must check it
 
-Each class has its HTTP status and its problem type (RFC 9457).
+Each class has its HTTP status, its problem type and that type's title (RFC 9457).
 """
 
 from __future__ import annotations
@@ -36,24 +36,18 @@ class DocwellError(Exception):
 
 
 class BadInput(DocwellError):
-    """The caller must change the request."""
-
     status = 400
     problem = "bad-input"
     title = "The request is invalid"
 
 
 class Unauthenticated(DocwellError):
-    """The request has no identity, or that of no principal."""
-
     status = 401
     problem = "unauthenticated"
     title = "The request is not authenticated"
 
 
 class NotFound(DocwellError):
-    """The target does not exist, or the caller may not see it."""
-
     status = 404
     problem = "not-found"
     title = "Not found"
@@ -97,23 +91,17 @@ class Unavailable(DocwellError):
 
 
 class Overloaded(Unavailable):
-    """docwell does not call the dependency: it has failed several times in a row, and rests."""
-
     problem = "overloaded"
     title = "The language model is overloaded"
 
 
 class DeadlineExceeded(Unavailable):
-    """The time for this request is used up."""
-
     status = 504
     problem = "deadline-exceeded"
     title = "No answer within the time allowed"
 
 
 class ModelMissing(Unavailable):
-    """The model host does not have the model: an operator must pull it."""
-
     problem = "model-missing"
     title = "The language model is not installed on the model host"
 
@@ -122,8 +110,6 @@ class ModelMissing(Unavailable):
 
 
 class LeaseLost(Unavailable):
-    """The lease has passed to another worker; this one must change nothing more."""
-
     problem = "lease-lost"
 
     def __init__(self, key: str) -> None:
@@ -131,7 +117,5 @@ class LeaseLost(Unavailable):
 
 
 class Corrupt(DocwellError):
-    """Stored data is invalid. Nothing was changed; an operator must check it."""
-
     problem = "corrupt"
     title = "Stored data is damaged"

@@ -23,7 +23,6 @@ _ID = re.compile(r"[!-~]{1,255}")
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 _SEPARATORS = re.compile(r"[\s,\[\]]+")
 _GROUP_CLAIMS = ("cognito:groups", "groups")
-_NO_IDENTITY = "send a principal's API key as x-api-key, or a token if the API has an authorizer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller and its rights. `collections` None means all; a quota of None means no limit.
-
-    `id` is `key:<API key id>` or `sub:<JWT subject>`.
-    """
+    """A caller and its rights. `collections` None means all; a quota of None means no limit."""
 
     id: str
     collections: frozenset[str] | None = frozenset()
@@ -68,9 +64,10 @@ def identity_of(event: Mapping[str, Any]) -> Identity:
     """
     context = _mapping(event.get("requestContext"))
     authorizer = _mapping(context.get("authorizer"))
-    claims = _claims(authorizer)
-    if claims is not None:
-        return Identity(_id(SUBJECT, claims.get("sub")), groups_of(claims))
+    # A REST API's Cognito authorizer, then an HTTP API's JWT authorizer.
+    for claims in (authorizer.get("claims"), _mapping(authorizer.get("jwt")).get("claims")):
+        if claims is not None:
+            return Identity(_id(SUBJECT, _mapping(claims).get("sub")), groups_of(_mapping(claims)))
     if authorizer.get("principalId") is not None:  # a Lambda authorizer, whose other claims are beside it
         return Identity(_id(SUBJECT, authorizer["principalId"]), groups_of(authorizer))
     return Identity(_id(KEY, _mapping(context.get("identity")).get("apiKeyId")))
@@ -80,9 +77,6 @@ def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the groups in `cognito:groups`, else in `groups`: a list, or a text such as "a,b" or "[a b]".
 
     Returns the first `MAX_GROUPS` in alphabetical order.
-
-    >>> groups_of({"cognito:groups": "[staff editors]"}), groups_of({"groups": ["staff", "a b", 7]})
-    (('editors', 'staff'), ('staff',))
     """
     said = next((claims[name] for name in _GROUP_CLAIMS if claims.get(name)), ())
     names = _SEPARATORS.split(said) if isinstance(said, str) else said
@@ -101,17 +95,9 @@ def is_id(name: object) -> bool:
     return isinstance(name, str) and _ID.fullmatch(name) is not None
 
 
-def _claims(authorizer: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the token's claims: `claims` of a REST API's Cognito authorizer, `jwt.claims` of an HTTP API's."""
-    for found in (authorizer.get("claims"), _mapping(authorizer.get("jwt")).get("claims")):
-        if found is not None:
-            return _mapping(found)
-    return None
-
-
 def _id(kind: str, name: object) -> str:
     if not is_id(name):
-        raise Unauthenticated(_NO_IDENTITY)
+        raise Unauthenticated("send a principal's API key as x-api-key, or a token if the API has an authorizer")
     return f"{kind}{name}"
 
 

@@ -145,14 +145,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document: `text` is exactly the text of the page `page_start` from `start` to `end`.
+    """A piece of a document: `text` is exactly the text of `page` from `start` to `end`.
 
     `tokens` counts the embedding model's tokens of `text`, without special tokens. `heading` is the path of the
     section in which the piece begins ("Results > Methods"), or empty. `label` and `confidence` are its page's.
     """
 
     text: str
-    page_start: int
+    page: int
     start: int
     end: int
     tokens: int
@@ -163,7 +163,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Parts of a chunk that have their own vectors; see `docwell.ingest.units`.
+    """Parts of a chunk that have their own vectors; see `docwell.ingest.indexing`.
 
     `spans` are (start, end) in characters of the chunk's text. `vectors` are (units, dimension) int8, row by row.
     """

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -29,14 +28,11 @@ _package.propagate = False
 # Powertools warns at each request without metrics, such as one that lists documents.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
-_environment = {"cold": True}
 
-
+@cache
 def record_cold_start() -> None:
     """Record `ColdStart` once for each execution environment. Powertools' own metric adds a dimension."""
-    if _environment["cold"]:
-        _environment["cold"] = False
-        record_alone("ColdStart", 1)
+    record_alone("ColdStart", 1)
 
 
 def record_alone(name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:
@@ -46,12 +42,3 @@ def record_alone(name: str, value: float, unit: MetricUnit = MetricUnit.Count) -
     """
     with single_metric(name, unit, value, namespace=NAMESPACE):
         pass
-
-
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Write the metrics added in the block at its end, even after the handler has returned."""
-    try:
-        yield
-    finally:
-        metrics.flush_metrics()

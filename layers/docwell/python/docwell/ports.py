@@ -49,7 +49,10 @@ class ObjectStore(Protocol):
 
 
 class Ledger(Protocol):
-    """Leases and records of one pipeline's documents. Every write is conditional on the lease's fence."""
+    """Leases and records of one pipeline's documents, for ingest.
+
+    Every write under a lease is conditional on its fence. The worker of a range holds no lease.
+    """
 
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease of a document; return None when another worker holds it.
@@ -69,10 +72,6 @@ class Ledger(Protocol):
 
     def release(self, lease: Lease) -> Lease | None:
         """Let go and return None; when marked to check again, keep the lease and return it, read again."""
-
-
-class RangeLedger(Protocol):
-    """The ledger for the worker of a range, which holds no lease."""
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
@@ -98,6 +97,13 @@ class StateStore(Protocol):
         """Store the whole fact."""
 
 
+class LiveDocument(NamedTuple):
+    """The live generation of a document, and the document's attributes."""
+
+    generation: str
+    attributes: Attributes
+
+
 class Catalogue(Protocol):
     """The ledger of one pipeline for readers."""
 
@@ -121,17 +127,6 @@ class Catalogue(Protocol):
         DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
         Raises `BadInput` for a cursor of another request.
         """
-
-
-class LiveDocument(NamedTuple):
-    """The live generation of a document, and the document's attributes."""
-
-    generation: str
-    attributes: Attributes
-
-
-class LiveDocuments(Protocol):
-    """The ledger of one pipeline for filters."""
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """Return the live ones of the documents, read consistently."""
@@ -220,16 +215,12 @@ class Tokenizer(Protocol):
         """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
 
 
-class Embedder(Protocol):
+class Embedder(Tokenizer, Protocol):
     """Text to vectors. Vectors have unit length: their dot product is their cosine."""
 
     @property
     def max_tokens(self) -> int:
         """The most tokens of one text that the model reads, without its special tokens."""
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the model's files; another model makes another index."""
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (n, dimension) float32, in the order given."""
@@ -252,15 +243,8 @@ class LanguageModel(Protocol):
         `ModelMissing`, `DeadlineExceeded`, `Overloaded`, `Unavailable`.
         """
 
-    async def check(self) -> None:
-        """Return when the host answers and has the model. Raises as `chat` does."""
-
-
-class ModelFacts(Protocol):
-    """Facts about the model that its host states; each is asked for once and then kept."""
-
     async def context_length(self) -> int:
-        """Return the tokens that the model can read, prompt and answer together. Raises as `chat` does."""
+        """Return the tokens of prompt and answer that the model can read. Raises `Corrupt`, and as `chat`."""
 
     async def digest(self) -> str | None:
         """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
@@ -281,7 +265,6 @@ class Principals(Protocol):
 
     def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
         """Count today's use. With `requests`, raises `QuotaExceeded` and counts nothing if a quota is used up."""
-        ...
 
 
 class Receipts(Protocol):

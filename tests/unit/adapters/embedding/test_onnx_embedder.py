@@ -158,16 +158,16 @@ def test_prompts_are_put_before_the_text_and_take_their_room(
     np.testing.assert_allclose(
         embedder.embed_passages(["pump"]), plain.embed_passages(["passage: pump"]), atol=1e-6
     )
-    assert embedder.fingerprint != plain.fingerprint
+    assert embedder.manifest.fingerprint != plain.manifest.fingerprint
 
 
 def test_the_fingerprint_is_that_of_the_files_and_settings_and_not_of_the_place(
     folder: Path, tmp_path: Path, embedder: OnnxEmbedder
 ) -> None:
     copy = copy_of(folder, tmp_path / "elsewhere")
-    assert OnnxEmbedder(copy).fingerprint == embedder.fingerprint
+    assert OnnxEmbedder(copy).manifest.fingerprint == embedder.manifest.fingerprint
     rewrite_manifest(copy, max_sequence_length=11)
-    assert OnnxEmbedder(copy).fingerprint != embedder.fingerprint
+    assert OnnxEmbedder(copy).manifest.fingerprint != embedder.manifest.fingerprint
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from docwell.ingest.units import pack
+from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage, Units
 from docwell.query.retrieval.ranking import Weights, rank
 
@@ -54,8 +54,8 @@ def test_a_word_that_most_candidates_have_tells_nothing() -> None:
 
 def test_the_best_unit_counts_beside_the_whole() -> None:
     spans = [(0, 4), (5, 9)]
-    sharp = passage("sharp", "cold warm", 0.4, units=pack(spans, np.stack([FAR, ASKED])))
-    blunt = passage("blunt", "cold cold", 0.5, units=pack(spans, np.stack([FAR, FAR])))
+    sharp = passage("sharp", "cold warm", 0.4, units=pack_units(spans, np.stack([FAR, ASKED])))
+    blunt = passage("blunt", "cold cold", 0.5, units=pack_units(spans, np.stack([FAR, FAR])))
     assert ids("", [blunt, sharp]) == ["sharp", "blunt"]
     assert ids("", [blunt, sharp], Weights(unit=0.0)) == ["blunt", "sharp"]
 
@@ -69,7 +69,7 @@ def test_a_word_of_the_file_name_or_the_section_counts_as_a_word_of_the_passage(
 
 
 def test_a_passage_is_no_further_than_it_is_as_a_whole_whatever_its_parts_are() -> None:
-    table = passage("table", "1 2 3 4", 0.5, units=pack([(0, 3), (4, 7)], np.stack([FAR, FAR])))
+    table = passage("table", "1 2 3 4", 0.5, units=pack_units([(0, 3), (4, 7)], np.stack([FAR, FAR])))
     assert ids("", [passage("prose", "a cold day", 0.45), table]) == ["table", "prose"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docwell.ingest.units import pack
+from docwell.ingest.indexing import pack_units
 from docwell.models import Passage, Units
 from docwell.query.retrieval.ranking import Weights
 from docwell.query.retrieval.retrieval import Retrieval
@@ -48,7 +48,7 @@ def test_a_score_is_the_cosine_of_the_nearest_part_and_units_stay_inside() -> No
     records = world.index.chunks["house"]
     vector = world.embedder.embed_queries(["boiler"])[0]
     for id_, record in records.items():
-        units = pack([(0, 3), (4, 10)], np.stack([vector, -vector]))
+        units = pack_units([(0, 3), (4, 10)], np.stack([vector, -vector]))
         records[id_] = type(record)(id_, record.document, "live", "v1", record.chunk, record.vector, units)
     found = search(world, "boiler")
     assert [one.units for one in found] == [Units(), Units()]

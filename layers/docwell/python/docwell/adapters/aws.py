@@ -54,12 +54,17 @@ def error_code(error: ClientError) -> str:
 
 
 @contextmanager
-def vendor_errors(dependency: str) -> Iterator[None]:
-    """Translate botocore's errors to `Unavailable`, which names the operation and AWS's code."""
+def vendor_errors(dependency: str, *expected: str) -> Iterator[None]:
+    """Translate botocore's errors to `Unavailable`, which names the operation and AWS's code.
+
+    A `ClientError` with one of the `expected` codes passes.
+    """
     try:
         yield
     except ClientError as error:
         code = error_code(error)
+        if code in expected:
+            raise
         raise Unavailable(dependency, f"{dependency}: {error.operation_name} answered {code}") from error
     except BotoCoreError as error:
         raise Unavailable(dependency, f"{dependency} does not answer: {type(error).__name__}") from error

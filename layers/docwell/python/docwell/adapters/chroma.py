@@ -24,12 +24,7 @@ from cachetools import TTLCache
 from chromadb.api.fastapi import FastAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
-from chromadb.errors import (
-    ChromaError,
-    InvalidArgumentError,
-    InvalidDimensionException,
-    NotFoundError,
-)
+from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage, Units
@@ -146,10 +141,9 @@ class ChromaIndex:
     ) -> list[str]:
         """Return up to `limit` ids of a document's chunks: of the generation `of`, or of any except `but`."""
         condition: dict[str, Any] = {"document": document}
-        if of is not None:
-            condition = {"$and": [condition, {"generation": of}]}
-        elif but is not None:
-            condition = {"$and": [condition, {"generation": {"$ne": but}}]}
+        generation = of if but is None else {"$ne": but}
+        if generation is not None:
+            condition = {"$and": [condition, {"generation": generation}]}
         found: list[str] | None = self._call(
             collection, lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"]
         )
@@ -162,34 +156,27 @@ class ChromaIndex:
 
     def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
         """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
-        answer = self._call(
-            collection, lambda chroma: chroma.get(offset=offset, limit=limit, include=["metadatas"])
-        )
-        if answer is None:
-            return []
-        return [
-            (id_, metadata["document"], metadata["generation"])
-            for id_, metadata in zip(answer["ids"], answer["metadatas"], strict=True)
-            if metadata  # a chunk that is being removed has none
-        ]
+        rows = self._metadatas(collection, offset, limit)
+        return [(id_, row["document"], row["generation"]) for id_, row in rows if row]
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document."""
         counts: dict[str, Counter[str]] = {}
-        condition: dict[str, Any] = {"document": {"$in": list(documents)}}
         for offset in count(0, _METADATA_PAGE):
-            answer = self._call(
-                collection,
-                lambda chroma, offset=offset: chroma.get(
-                    where=condition, offset=offset, limit=_METADATA_PAGE, include=["metadatas"]
-                ),
-            )
-            rows = answer["metadatas"] if answer is not None else []
-            for row in filter(None, rows):
+            rows = self._metadatas(collection, offset, _METADATA_PAGE, {"document": {"$in": list(documents)}})
+            for row in (row for _, row in rows if row):
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
             if len(rows) < _METADATA_PAGE:
                 break
         return counts
+
+    def _metadatas(self, collection: str, offset: int, limit: int, condition: Any = None) -> list[tuple[str, Any]]:
+        """Return (id, metadata) of chunks; a chunk that is being removed has no metadata."""
+        answer = self._call(
+            collection,
+            lambda chroma: chroma.get(where=condition, offset=offset, limit=limit, include=["metadatas"]),
+        )
+        return list(zip(answer["ids"], answer["metadatas"], strict=True)) if answer else []
 
     def drop(self, collection: str) -> None:
         """Remove the Chroma collection of this fingerprint, if it exists."""
@@ -216,17 +203,12 @@ class ChromaIndex:
         If a known collection was removed and created again meanwhile, open it and call again.
         """
         with _vendor_errors():
-            for last in (False, True):
-                chroma = self._open(collection, create=create)
-                if chroma is None:
-                    return None
-                try:
-                    return call(chroma)
-                except NotFoundError:
-                    self._known.pop(collection, None)
-                    if last:
-                        raise
-        return None
+            chroma = self._open(collection, create=create)
+            with suppress(NotFoundError):
+                return None if chroma is None else call(chroma)
+            self._known.pop(collection, None)
+            chroma = self._open(collection, create=create)
+            return None if chroma is None else call(chroma)
 
     def _name(self, collection: str) -> str:
         return f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"
@@ -260,7 +242,7 @@ def _metadata(record: IndexRecord) -> dict[str, str]:
     chunk, units = record.chunk, record.units
     rest = {
         "version": record.version,
-        "page_start": chunk.page_start,
+        "page_start": chunk.page,
         "start": chunk.start,
         "end": chunk.end,
         "tokens": chunk.tokens,
@@ -280,7 +262,7 @@ def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
         spans = tuple((start, end) for start, end in rest["unit_spans"])
         chunk = Chunk(
             text=text,
-            page_start=rest["page_start"],
+            page=rest["page_start"],
             start=rest["start"],
             end=rest["end"],
             tokens=rest["tokens"],
@@ -312,11 +294,9 @@ def _vendor_errors() -> Iterator[None]:
         raise Unavailable("chroma", f"chroma did not answer in time ({type(error).__name__})") from None
     except httpx.HTTPError as error:
         raise Unavailable("chroma", f"chroma cannot be reached ({type(error).__name__})") from None
+    except (InvalidArgumentError, InvalidDimensionException) as error:
+        raise Corrupt(f"chroma refused a request ({error.name()})") from None
     except ChromaError as error:
-        if isinstance(error, (InvalidArgumentError, InvalidDimensionException)):
-            raise Corrupt(f"chroma refused a request ({error.name()})") from None
         raise Unavailable("chroma", f"chroma failed ({error.name()})") from None
     except Exception as error:  # noqa: BLE001 - the client raises bare Exception for an answer it cannot read
-        raise Unavailable(
-            "chroma", f"chroma gave an answer that cannot be read ({type(error).__name__})"
-        ) from None
+        raise Unavailable("chroma", f"chroma's answer cannot be read ({type(error).__name__})") from None

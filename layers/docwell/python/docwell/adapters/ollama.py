@@ -10,12 +10,11 @@ Importing this costs 0.08 s over httpx and pydantic, which the functions load an
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
-from types import MappingProxyType
 from typing import Any, cast
 
 import httpx
@@ -38,36 +37,26 @@ _CHECK_TIMEOUT_S = 5.0
 
 
 class OllamaModel:
-    """`docwell.ports.LanguageModel` and `ModelFacts` for one model of one host. Each call is one attempt.
+    """`docwell.ports.LanguageModel` for one model of one host. Each call is one attempt.
 
-    Every request sends `num_ctx` and `keep_alive`: another `num_ctx` would reload the model. Answers are greedy
-    with a fixed seed, so that they can be compared.
+    Every request sends `options` under Ollama's names, and `keep_alive`: another `num_ctx` would reload the
+    model. Answers are greedy with a fixed seed, so that they can be compared.
     """
 
     def __init__(
         self, host: str, model: str, *, num_ctx: int, num_predict: int, keep_alive: str = "30m", seed: int = 7
     ) -> None:
         self._host = host
-        self._name = model
+        self.name = model
         self._keep_alive = keep_alive
-        self._options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": seed}
+        self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": seed}
         self._tls = httpx.create_ssl_context()  # takes 10 ms, so each request shares it
         self._facts: dict[str, Any] = {}
-
-    @property
-    def name(self) -> str:
-        """The model's name on its host."""
-        return self._name
-
-    @property
-    def options(self) -> Mapping[str, int | float]:
-        """The options of each request, under Ollama's names."""
-        return MappingProxyType(self._options)
 
     def writing_at_most(self, num_predict: int) -> OllamaModel:
         """Return the same model with another limit to its answers, in tokens; that does not reload it."""
         other = copy(self)
-        other._options = self._options | {"num_predict": num_predict}  # noqa: SLF001 - one of this class
+        other.options = self.options | {"num_predict": num_predict}
         return other
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
@@ -87,7 +76,9 @@ class OllamaModel:
                     texts.append(text)
                     yield text
                 if part.done:
-                    yield _completion("".join(texts), part)
+                    # The host leaves out figures of zero.
+                    prompt_tokens, completion_tokens = part.prompt_eval_count or 0, part.eval_count or 0
+                    yield Completion("".join(texts), prompt_tokens, completion_tokens, part.done_reason or "stop")
                     return
         # A host also does this when the model repeats one token.
         raise Unavailable(_NAME, "the model host ended its answer early")
@@ -103,51 +94,46 @@ class OllamaModel:
             self._facts["context_length"] = info.get(f"{info.get('general.architecture')}.context_length")
         length = self._facts["context_length"]
         if not isinstance(length, int):
-            raise Corrupt(f"the model host does not say the context length of {self._name!r}")
+            raise Corrupt(f"the model host does not say the context length of {self.name!r}")
         return length
 
     async def digest(self) -> str | None:
         """Return the digest of the model as its host lists it, None when it lists none. Raises as `chat` does."""
         if "digest" not in self._facts:
             async with Deadline(_CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
-                with self._translated_errors():
-                    listed = (await client.list()).models
-            wanted = {self._name, f"{self._name}:latest"}
+                listed = (await client.list()).models
+            wanted = {self.name, f"{self.name}:latest"}
             self._facts["digest"] = next((one.digest for one in listed if one.model in wanted), None) or None
         digest: str | None = self._facts["digest"]
         return digest
 
     async def _card(self) -> ShowResponse:
         async with Deadline(_CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
-            with self._translated_errors():
-                card: ShowResponse = await client.show(self._name)
+            card: ShowResponse = await client.show(self.name)
         return card
 
     async def _parts(self, messages: Sequence[Message]) -> AsyncGenerator[ChatResponse]:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         async with self._client() as client:
-            with self._translated_errors():
-                reply = await client.chat(
-                    self._name, turns, stream=True, options=self._options, keep_alive=self._keep_alive
-                )
-                async with aclosing(cast("AsyncGenerator[ChatResponse]", reply)) as parts:
-                    async for part in parts:
-                        yield part
+            reply = await client.chat(
+                self.name, turns, stream=True, options=self.options, keep_alive=self._keep_alive
+            )
+            async with aclosing(cast("AsyncGenerator[ChatResponse]", reply)) as parts:
+                async for part in parts:
+                    yield part
 
-    def _client(self) -> AsyncClient:
-        """Return a client for one exchange: its connection ends with it."""
-        return AsyncClient(
+    @asynccontextmanager
+    async def _client(self) -> AsyncGenerator[AsyncClient]:
+        """Yield a client for one exchange. Drop the text of the client's errors: it may quote an answer."""
+        client = AsyncClient(
             self._host,
             verify=self._tls,
             timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             follow_redirects=False,  # a question goes to the configured host only
         )
-
-    @contextmanager
-    def _translated_errors(self) -> Generator[None]:
-        """Raise the client's errors as docwell's, without their text: that may quote an answer."""
         try:
-            yield
+            async with client:
+                yield client
         except ResponseError as error:
             raise self._refused(error.status_code) from None
         except (httpx.TransportError, OSError) as error:
@@ -158,20 +144,11 @@ class OllamaModel:
 
     def _refused(self, status: int) -> DocwellError:
         if status == httpx.codes.NOT_FOUND:
-            hint = f"ollama pull {self._name}"
-            return ModelMissing(_NAME, f"the model host has no model {self._name!r}; there, run: {hint}")
+            hint = f"ollama pull {self.name}"
+            return ModelMissing(_NAME, f"the model host has no model {self.name!r}; there, run: {hint}")
         if status < 0:  # the client's sign for an error line under HTTP 200
             return Unavailable(_NAME, "the model host broke off with an error")
         detail = f"the model host answered with status {status}"
         if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
             return Unavailable(_NAME, detail)
         return Unavailable(_NAME, detail, retry_after=None)
-
-
-def _completion(text: str, last: ChatResponse) -> Completion:
-    return Completion(
-        text=text,
-        prompt_tokens=last.prompt_eval_count or 0,  # the host leaves out figures of zero
-        completion_tokens=last.eval_count or 0,
-        done_reason=last.done_reason or "stop",
-    )

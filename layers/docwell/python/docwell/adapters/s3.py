@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
-_CHANGED = frozenset({"412", "PreconditionFailed"})
+_GONE = ("404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405")
+_CHANGED = ("412", "PreconditionFailed")
 # The function may not read tags, or the store has none.
-_NO_TAGS = frozenset({"AccessDenied", "403", "NotImplemented", "501"})
+_NO_TAGS = ("AccessDenied", "403", "NotImplemented", "501")
 _BLOCK = 1024 * 1024
 # An ETag as S3 makes it, with or without its quotation marks; "null" is the version in a bucket without versions.
 # A VersionId is 32 characters of a larger alphabet: one in 10^19 looks like an ETag.
@@ -47,13 +47,11 @@ class S3ObjectStore:
 
     def head(self, key: str) -> ObjectVersion | None:
         """Return the current version, None where the key is absent or its newest version is a delete marker."""
-        with vendor_errors("s3"):
-            try:
+        try:
+            with vendor_errors("s3", *_GONE):
                 answer = self._client.head_object(Bucket=self._bucket, Key=key)
-            except ClientError as error:
-                if error_code(error) in _GONE:
-                    return None
-                raise
+        except ClientError:
+            return None
         version = answer.get("VersionId")
         if version in (None, "null"):  # "null" names the one version of a bucket whose versioning is off
             version = answer["ETag"]
@@ -73,19 +71,17 @@ class S3ObjectStore:
         request: GetObjectTaggingRequestTypeDef = {"Bucket": self._bucket, "Key": key}
         if not _NO_VERSION_ID.fullmatch(version.version):
             request["VersionId"] = version.version
-        with vendor_errors("s3"):
-            try:
+        try:
+            with vendor_errors("s3", *_GONE, *_NO_TAGS):
                 answer = self._client.get_object_tagging(**request)
-            except ClientError as error:
-                code = error_code(error)
-                if code in _NO_TAGS:
-                    if not self._warned:
-                        logger.warning("object tags cannot be read: no document has any", extra={"code": code})
-                        self._warned = True
-                    return {}
-                if code in _GONE:
-                    raise NotFound(f"{key!r} changed while its tags were being read") from error
-                raise
+        except ClientError as error:
+            code = error_code(error)
+            if code in _GONE:
+                raise NotFound(f"{key!r} changed while its tags were being read") from error
+            if not self._warned:
+                logger.warning("object tags cannot be read: no document has any", extra={"code": code})
+                self._warned = True
+            return {}
         return bounded({tag["Key"]: tag["Value"] for tag in answer["TagSet"]}, MAX_TAGS, MAX_TAGS_BYTES)
 
     def download(self, key: str, version: ObjectVersion, path: Path) -> None:
@@ -93,15 +89,13 @@ class S3ObjectStore:
         request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": key}
         # An ETag comes in quotes; a VersionId never does.
         request["IfMatch" if version.version.startswith('"') else "VersionId"] = version.version
-        with vendor_errors("s3"):
-            try:
+        try:
+            with vendor_errors("s3", *_GONE, *_CHANGED):
                 body = self._client.get_object(**request)["Body"]
-            except ClientError as error:
-                if error_code(error) in _GONE | _CHANGED:
-                    raise NotFound(f"{key!r} changed while it was being read") from error
-                raise
-            with body, path.open("wb") as file:
-                shutil.copyfileobj(body, file, _BLOCK)
+                with body, path.open("wb") as file:
+                    shutil.copyfileobj(body, file, _BLOCK)
+        except ClientError as error:
+            raise NotFound(f"{key!r} changed while it was being read") from error
 
     def list(self, after: str | None, limit: int) -> Sequence[ObjectSummary]:
         """Return up to `limit` (1,000 at most) objects after the key `after`, in key order."""

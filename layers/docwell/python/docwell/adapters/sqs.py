@@ -16,15 +16,9 @@ from docwell.models import Hint, RangeTask
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 _BATCH = 10  # the most messages that SQS takes in one call
-_WAITING: list[QueueAttributeNameType] = [
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesDelayed",
-    "ApproximateNumberOfMessagesNotVisible",
-]
 
 
 class SqsTaskQueue:
@@ -56,5 +50,12 @@ class SqsTaskQueue:
     def waiting(self) -> int:
         """Return about how many messages are in the queue: visible, delayed or in flight."""
         with vendor_errors("sqs"):
-            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=_WAITING)
-        return sum(int(answer["Attributes"].get(name, 0)) for name in _WAITING)
+            answer = self._client.get_queue_attributes(
+                QueueUrl=self._url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesDelayed",
+                    "ApproximateNumberOfMessagesNotVisible",
+                ],
+            )
+        return sum(map(int, answer["Attributes"].values()))

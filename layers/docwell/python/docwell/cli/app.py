@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 import typer
 
-from docwell.cli import asking, documents, operations, principals, prompts, receipts
+from docwell.cli import asking, dead_letters, documents, operations, principals, prompts
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
@@ -43,7 +43,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, receipts, operations):
+for part in (documents, asking, dead_letters, operations):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

@@ -1,20 +1,24 @@
-"""`docwell ask`: one question, one answer with its citations."""
+"""`docwell ask | replay | feedback`: ask a question, ask a stored one again, rate an answer."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import quote
 
 import typer
+from rich.text import Text
 
 from docwell.answers import AnswerStatus
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Api, Json
+from docwell.cli.remote import QUERY_PATH, Api, Json
 
 app = group()
 
+# Changes of the answer itself; all other changes are of what it was made from (`docwell.query.receipts`).
+_OUTCOMES = frozenset({"status", "fallback_reason", "rewritten_question", "answer", "citations"})
 _DAY = ["%Y-%m-%d"]
 PrefixOption = Annotated[
     str | None,
@@ -41,6 +45,9 @@ MetadataOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
 ]
+RequestId = Annotated[
+    str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
+]
 
 
 @app.command(cls=ConnectedCommand)
@@ -60,8 +67,7 @@ def ask(
     tag: TagOption = None,
     metadata: MetadataOption = None,
     top_k: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default."),
+        int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
     ] = None,
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
@@ -70,9 +76,11 @@ def ask(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
+    one_collection, collections = _one_or_several(collection)
+    one_document, documents = _one_or_several(document)
     filter_ = _given(
         prefix=prefix,
-        documents=_several(document),
+        documents=documents,
         title=title,
         author=author,
         created_from=day_from and f"{day_from:%Y-%m-%d}",
@@ -80,11 +88,12 @@ def ask(
         tags=_pairs("--tag", tag),
         metadata=_pairs("--metadata", metadata),
     )
-    scope = _given(collection=_only(collection), collections=_several(collection), document=_only(document))
-    body = {"question": question, **scope, **_given(filter=filter_, top_k=top_k)}
+    body = {"question": question} | _given(
+        collection=one_collection, collections=collections, document=one_document, filter=filter_, top_k=top_k
+    )
     api = Api(ctx.obj, timeout)
     live = streaming and not as_json and display.console().is_terminal
-    answer = _while_written(api, body) if live else api.query(body)
+    answer = _while_written(api, body) if live else api.post(QUERY_PATH, body)
     if as_json:
         display.show_json(answer)
     else:
@@ -107,12 +116,9 @@ def _given(**values: object) -> Json:
     return {name: value for name, value in values.items() if value}
 
 
-def _only(values: list[str] | None) -> str | None:
-    return values[0] if values and len(values) == 1 else None
-
-
-def _several(values: list[str] | None) -> list[str] | None:
-    return values if values and len(values) > 1 else None
+def _one_or_several(values: list[str] | None) -> tuple[str | None, list[str] | None]:
+    """Return a single value or a list: the API has a field for each."""
+    return (values[0], None) if values and len(values) == 1 else (None, values)
 
 
 def _pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
@@ -123,3 +129,75 @@ def _pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
             raise Failure(f"{flag} takes NAME=VALUE, not {text!r}: for example {flag} stage=final", ExitCode.USAGE)
         found[name] = value
     return found
+
+
+@app.command(cls=ConnectedCommand)
+def replay(
+    ctx: typer.Context, request_id: RequestId, *, timeout: TimeoutOption = 180.0, as_json: JsonFlag = False
+) -> None:
+    """Ask a stored question again and show what changed.
+
+    Compares model, prompt, documents and answer.
+    """
+    replayed = Api(ctx.obj, timeout).post(f"/v1/receipts/{quote(request_id, safe='')}/replay")
+    if as_json:
+        display.show_json(replayed)
+    else:
+        _show_replay(replayed)
+
+
+@app.command(cls=ConnectedCommand)
+def feedback(
+    ctx: typer.Context,
+    request_id: RequestId,
+    verdict: Annotated[Literal["good", "bad"], typer.Argument(help="Whether the answer was good.")],
+    *,
+    timeout: TimeoutOption = 30.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rate an answer. The metric Feedback counts it; a stored receipt keeps it."""
+    answer = Api(ctx.obj, timeout).post("/v1/feedback", {"request_id": request_id, "verdict": verdict})
+    if as_json:
+        display.show_json(answer)
+    elif answer.get("kept"):
+        typer.echo(f"{verdict}: stored in the receipt")
+    else:
+        typer.echo(f"{verdict}: counted; there is no receipt of this request")
+
+
+def _show_replay(replayed: Json) -> None:
+    changes: list[Json] = replayed["changes"]
+    display.show_answer(replayed["now"])
+    display.say("")
+    if not changes:
+        display.say("Nothing has changed.", "green")
+        return
+    rows = (
+        (
+            change["what"].replace("_", " "),
+            Text(_value(change["what"], change["then"]), style="red"),
+            Text(_value(change["what"], change["now"]), style="green"),
+        )
+        for change in changes
+    )
+    display.console().print(display.table(("changed", "then", "now"), rows))
+    if all(change["what"] in _OUTCOMES for change in changes):
+        display.say("Model, prompt and passages are the same; the model gave another answer.", "yellow")
+
+
+def _value(what: str, value: object) -> str:
+    if value in (None, [], ""):
+        return "(removed)" if what.startswith("document ") else "-"
+    if not isinstance(value, list):
+        return display.clean(value).strip()
+    if what.startswith("passages "):
+        return f"{len(value)} in this run only"
+    if what == "citations":
+        return "\n".join(map(_citation, value))
+    return ", ".join(map(display.clean, value))
+
+
+def _citation(citation: Json) -> str:
+    quoted = display.one_line(citation.get("quote") or "")
+    where = f"[{citation.get('marker')}] {citation.get('document')}, page {citation.get('page')}"
+    return display.clean(where) + (f": “{quoted}”" if quoted else "")

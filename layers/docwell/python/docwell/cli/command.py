@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from typer._click import Context, Parameter
 from typer.core import TyperCommand, TyperGroup
 
 from docwell.cli import display
-from docwell.cli.failure import Failure
+from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.settings import find_settings
 from docwell.errors import DocwellError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from typer._click import Context, Parameter
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
@@ -33,11 +29,8 @@ class FailingGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except DocwellError as error:
-            failure = Failure(error.detail)
-        except Failure as error:
-            failure = error
-        typer.echo(f"docwell: {display.clean(failure)}", err=True)
-        raise typer.Exit(failure.code)
+            typer.echo(f"docwell: {display.one_line(error.detail)}", err=True)
+            raise typer.Exit(error.code if isinstance(error, Failure) else ExitCode.ERROR) from None
 
 
 class ConnectedCommand(TyperCommand):
@@ -66,7 +59,7 @@ def group(cls: type[TyperGroup] | None = None) -> typer.Typer:
 
 
 @cache
-def _connection_flags() -> Sequence[Parameter]:
+def _connection_flags() -> list[Parameter]:
     """Let Typer read the flags from the signature of `find_settings`."""
     reader = group()
     reader.command()(find_settings)

@@ -1,24 +1,26 @@
-"""The dead-letter queue of the ingest queue."""
+"""`docwell redrive`: the dead-letter queue of the ingest queue."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote_plus
 
+import typer
+
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Api, Json, aws_client, plain_failures
+from docwell.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-    from docwell.cli.settings import Settings
 
 _BATCH = 10  # the most that SQS returns at once
 # Long enough to receive the whole queue. Messages that stay are made visible again at once.
@@ -26,28 +28,51 @@ _VISIBILITY_S = 300
 # Messages that fail again during the redrive come back; stop after this many more than there were at the start.
 _SLACK = 10
 
+app = group()
+
+
+@app.command(cls=ConnectedCommand)
+def redrive(
+    ctx: typer.Context,
+    *,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
+    dry_run: DryRunFlag = False,
+    queue: Annotated[
+        str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the dead letters and send them to ingest again."""
+    settings: Settings = ctx.obj.given(queue=queue)
+    letters = DeadLetters(settings).redrive(key, dry_run=dry_run)
+    known = _known_documents(settings, letters)
+    rows = [letter.as_json(known.get(letter.key, {})) for letter in letters]
+    if as_json:
+        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
+    elif rows:
+        _show_letters(rows)
+    else:
+        typer.echo("the dead-letter queue is empty", err=True)
+
 
 @dataclass(slots=True)
 class DeadLetter:
-    """One message that ingest gave up. `sent_at` is in seconds since the epoch."""
+    """One message that ingest gave up."""
 
-    body: str
-    receipt: str
-    receives: int
-    sent_at: float
+    message: MessageTypeDef
     key: str | None
     kind: str
     redriven: bool = False
 
-    def as_json(self, record: Json | None) -> Json:
-        """Return the message for display, with the status from the API's `record` of its document."""
-        known = record or {}
+    def as_json(self, record: Json) -> Json:
+        """Return the message with the status from the API's `record` of its document."""
+        attributes = self.message["Attributes"]
         return {
             "document": self.key,
             "kind": self.kind,
-            "receives": self.receives,
-            "sent_at": self.sent_at,
-            **{name: known.get(name) for name in ("status", "reason", "detail")},
+            "receives": int(attributes["ApproximateReceiveCount"]),
+            "sent_at": int(attributes["SentTimestamp"]) / 1000,
+            **{name: record.get(name) for name in ("status", "reason", "detail")},
             "redriven": self.redriven,
         }
 
@@ -57,8 +82,8 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         name = settings.need("queue")
+        self._sqs: SQSClient = aws_client(settings, "sqs")
         with plain_failures(f"cannot use queue {name}"):
-            self._sqs: SQSClient = aws_client(settings, "sqs", settings.aws_endpoint)
             self._queue = self._url(name)
             policy = json.loads(self._attribute(self._queue, "RedrivePolicy") or "{}")
             target = policy.get("deadLetterTargetArn")
@@ -78,14 +103,14 @@ class DeadLetters:
                     letters.append(letter)
                     if dry_run or (key is not None and letter.key != key):
                         continue
-                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.body)
-                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.receipt)
+                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.message["Body"])
+                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.message["ReceiptHandle"])
                     letter.redriven = True
             finally:
                 for letter in letters:
                     if not letter.redriven:
                         self._sqs.change_message_visibility(
-                            QueueUrl=self._dead, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+                            QueueUrl=self._dead, ReceiptHandle=letter.message["ReceiptHandle"], VisibilityTimeout=0
                         )
         return letters
 
@@ -99,11 +124,10 @@ class DeadLetters:
                 WaitTimeSeconds=1,
                 AttributeNames=["All"],
             )
-            messages = answer.get("Messages", [])
-            if not messages:
+            if not (messages := answer.get("Messages")):
                 return
             most -= len(messages)
-            yield from map(_letter, messages)
+            yield from (DeadLetter(message, *subject(message["Body"])) for message in messages)
 
     def _url(self, name: str) -> str:
         return name if "://" in name else self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -113,9 +137,9 @@ class DeadLetters:
         return answer.get("Attributes", {}).get(name)
 
 
-def known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str, Json]:
+def _known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str | None, Json]:
     """Return the API's records of the letters' documents; nothing where the API cannot be reached."""
-    known: dict[str, Json] = {}
+    known: dict[str | None, Json] = {}
     with suppress(Failure):
         api = Api(settings, 30.0)
         for key in {letter.key for letter in letters if letter.key is not None}:
@@ -123,25 +147,8 @@ def known_documents(settings: Settings, letters: list[DeadLetter]) -> dict[str, 
     return known
 
 
-def _letter(message: MessageTypeDef) -> DeadLetter:
-    attributes = message.get("Attributes", {})
-    key, kind = subject(message["Body"])
-    return DeadLetter(
-        body=message["Body"],
-        receipt=message["ReceiptHandle"],
-        receives=int(attributes.get("ApproximateReceiveCount", 1)),
-        sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
-        key=key,
-        kind=kind,
-    )
-
-
 def subject(body: str) -> tuple[str | None, str]:
-    """Return the key that a message is about (None where it cannot be read) and the kind of the message.
-
-    >>> subject('{"docwell": {"key": "a.pdf", "version": "v", "pipeline": "p", "range": 3}}')
-    ('a.pdf', 'range 3')
-    """
+    """Return the key that a message is about (None where it cannot be read) and the kind of the message."""
     try:
         event = json.loads(body)
         if "docwell" in event:
@@ -152,3 +159,20 @@ def subject(body: str) -> tuple[str | None, str]:
         return unquote_plus(record["s3"]["object"]["key"]), str(record.get("eventName", "notification"))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None, "unknown"
+
+
+def _show_letters(letters: list[Json]) -> None:
+    names = ("document", "message", "sent", "receives", "status", "reason", "now")
+    rows = (
+        (
+            letter["document"] or "(unknown)",
+            letter["kind"],
+            display.local_time(letter["sent_at"]),
+            letter["receives"],
+            display.status_of(letter) if letter["status"] else "-",
+            display.reason_of(letter),
+            "redriven" if letter["redriven"] else "waits",
+        )
+        for letter in letters
+    )
+    display.console().print(display.table(names, rows))

@@ -6,22 +6,19 @@ import json
 import math
 import sys
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from docwell.answers import AnswerStatus
+from docwell.cli.remote import Json
 from docwell.models import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from docwell.cli.remote import Json
 
 # Wide enough for any row: a key has at most 1,024 bytes.
 _PIPE_WIDTH = 2000
@@ -72,52 +69,43 @@ def status_of(record: Json) -> Text:
     return Text(status, style=_COLOURS.get(status, ""))
 
 
-def reason_of(record: Json) -> Text:
+def reason_of(record: Json) -> str:
     """Return why a record has its status: `reason: detail`."""
-    parts = (record.get("reason"), record.get("detail"))
-    return Text(clean(": ".join(str(part) for part in parts if part)))
+    return ": ".join(record[name] for name in ("reason", "detail") if record.get(name))
 
 
-def local_time(value: object) -> str:
-    """Return seconds since the epoch as local time, and any other value as text."""
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return clean(value) if value else "-"
+def local_time(seconds: float) -> str:
+    """Return seconds since the epoch as local time."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def table(*names: str, right: Sequence[str] = ()) -> Table:
-    """Return an empty table; the columns of `right` follow and hold numbers."""
-    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*names, *right):
-        empty.add_column(name, overflow="fold", justify="right" if name in right else "left")
-    return empty
+def table(names: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> Table:
+    """Return a table with these columns and rows. The columns in `right` hold numbers."""
+    filled = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        filled.add_column(name, overflow="fold", justify="right" if name in right else "left")
+    for row in rows:
+        filled.add_row(*map(_cell, row))
+    return filled
 
 
-def document_table(records: Sequence[Json]) -> Table:
-    """Return a table with one row for each document."""
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows.add_column("document", overflow="fold")
-    rows.add_column("status", no_wrap=True)
-    rows.add_column("pages", justify="right", no_wrap=True)
-    rows.add_column("reason", overflow="fold")
-    for record in records:
-        rows.add_row(Text(clean(record.get("document"))), status_of(record), _pages(record), reason_of(record))
-    return rows
-
-
-def document_details(record: Json) -> Table:
-    """Return a table with one row for each known field of one document."""
+def field_table(fields: Json) -> Table:
+    """Return a table with one row for each field that has a value."""
     rows = Table(box=None, show_header=False, pad_edge=False)
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
-    for name, value in record.items():
-        if name == "status":
-            rows.add_row(name, status_of(record))
-        elif name == "updated_at":
-            rows.add_row("updated", local_time(value))
-        elif value not in (None, [], {}):
-            rows.add_row(Text(clean(name).replace("_", " ")), Text(clean(value)))
+    for name, value in fields.items():
+        if value not in (None, "", [], {}):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            rows.add_row(_cell(name.replace("_", " ")), _cell(shown))
     return rows
+
+
+def document_table(records: Iterable[Json]) -> Table:
+    """Return a table with one row for each document."""
+    names = ("document", "status", "pages", "reason")
+    rows = ((one.get("document"), status_of(one), _pages(one), reason_of(one)) for one in records)
+    return table(names, rows, right=("pages",))
 
 
 @contextmanager
@@ -126,12 +114,8 @@ def upload_progress(total: int) -> Iterator[Callable[[str, int], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     errors = console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
         task = bar.add_task("uploading", total=total)
         yield lambda key, count: bar.update(task, description=clean(key), advance=count)
@@ -173,10 +157,9 @@ def growing_answer() -> Iterator[Callable[[str], None]]:
 def show_answer(answer: Json) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
-    status = answer.get("status")
-    if status == AnswerStatus.EXTRACTIVE:
+    if answer.get("status") == AnswerStatus.EXTRACTIVE:
         say("The language model is not available. These are the best sentences:", "yellow")
-    style = "yellow" if status == AnswerStatus.REFUSED else ""
+    style = "yellow" if answer.get("status") == AnswerStatus.REFUSED else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not out.is_terminal)
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
@@ -190,12 +173,15 @@ def show_answer(answer: Json) -> None:
     say(_footer(answer), "dim")
 
 
-def _pages(record: Json) -> Text:
+def _cell(value: object) -> Text:
+    return value if isinstance(value, Text) else Text(clean(value))
+
+
+def _pages(record: Json) -> str:
     pages = record.get("pages")
     if pages is None:
-        return Text("-")
-    pending = record.get("status") == Status.PENDING
-    return Text(f"{record.get('pages_done', 0)}/{pages}" if pending else str(pages))
+        return "-"
+    return f"{record.get('pages_done', 0)}/{pages}" if record.get("status") == Status.PENDING else str(pages)
 
 
 def _live_table(records: Sequence[Json]) -> Group:
@@ -223,10 +209,7 @@ def _show_citation(out: Console, citation: Json, position: int) -> None:
         line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
     out.print(line, soft_wrap=True)
     if quote := one_line(citation.get("quote") or ""):
-        body = Table(box=None, show_header=False, padding=(0, 0, 0, 4))
-        body.add_column(overflow="fold")
-        body.add_row(Text(f"“{quote}”"))
-        out.print(body if out.is_terminal else Text(f"    “{quote}”"), soft_wrap=not out.is_terminal)
+        out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
 
 
 def _footer(answer: Json) -> str:

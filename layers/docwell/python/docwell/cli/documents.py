@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
@@ -46,8 +47,7 @@ def put(
         bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")
     ] = True,
     stall: Annotated[
-        float,
-        typer.Option(min=1, metavar="SECONDS", help="Give up after this many seconds without any progress."),
+        float, typer.Option(min=1, metavar="SECONDS", help="Give up after this many seconds without any progress.")
     ] = 300.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -57,7 +57,6 @@ def put(
     of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY.
     """
     uploads = plan(paths, prefix, key)
-    _warn_of_other_files(uploads)
     bucket = Bucket(ctx.obj)
     api = Api(ctx.obj, 30.0) if waiting else None
     if api:
@@ -75,13 +74,10 @@ def put(
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 
-def _warn_of_other_files(uploads: list[Upload]) -> None:
+def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     for upload in uploads:
         if not looks_like_pdf(upload.path):
             typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
-
-
-def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
         for upload in uploads:
             upload.version = bucket.upload(upload.path, upload.key, partial(advance, upload.key))
@@ -112,11 +108,18 @@ def status(
     if as_json:
         display.show_json(records[0] if key is not None else {"documents": records})
     elif key is not None:
-        display.console().print(display.document_details(records[0]))
+        display.console().print(_details(records[0]))
     elif records:
         display.console().print(display.document_table(records))
     else:
         typer.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
+
+
+def _details(record: Json) -> Table:
+    details = record | {"status": display.status_of(record)}
+    if updated := details.pop("updated_at", None):
+        details["updated"] = display.local_time(updated)
+    return display.field_table(details)
 
 
 def _records(api: Api, key: str | None, collection: str | None, wanted: Status | None) -> list[Json]:

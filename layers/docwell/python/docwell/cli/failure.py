@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from docwell.errors import DocwellError
+
 
 class ExitCode(IntEnum):
     """The exit status of a command. `docwell --help` lists them."""
@@ -15,13 +17,9 @@ class ExitCode(IntEnum):
     REFUSED = 4
 
 
-class Failure(Exception):  # noqa: N818 - a refused command is not always an error
-    """Ends the command: `docwell.cli.command` prints the message as one line and exits with `code`.
+class Failure(DocwellError):  # noqa: N818 - a refused command is not always an error
+    """Ends the command: `docwell.cli.command` prints `detail` as one line and exits with `code`."""
 
-    `status` is the HTTP status, for failures of the API.
-    """
-
-    def __init__(self, message: str, code: ExitCode = ExitCode.ERROR, status: int | None = None) -> None:
-        super().__init__(" ".join(message.split()))
+    def __init__(self, detail: str, code: ExitCode = ExitCode.ERROR) -> None:
+        super().__init__(detail)
         self.code = code
-        self.status = status

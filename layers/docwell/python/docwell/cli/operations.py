@@ -1,24 +1,17 @@
-"""`docwell redrive | reconcile | reindex`: commands for the operator of a deployment."""
+"""`docwell reconcile | reindex`: calls of the reconcile function."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
-from docwell.cli.dead_letters import DeadLetters, known_documents
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from docwell.cli.settings import Settings
+from docwell.cli.settings import Settings
 
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
@@ -29,30 +22,6 @@ FunctionOption = Annotated[
 ]
 
 app = group()
-
-
-@app.command(cls=ConnectedCommand)
-def redrive(
-    ctx: typer.Context,
-    *,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the messages of this document.")] = None,
-    dry_run: DryRunFlag = False,
-    queue: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """List the dead letters and send them to ingest again."""
-    settings: Settings = ctx.obj
-    letters = DeadLetters(settings.given(queue=queue)).redrive(key, dry_run=dry_run)
-    known = known_documents(settings, letters)
-    rows = [letter.as_json(known.get(letter.key or "")) for letter in letters]
-    if as_json:
-        display.show_json({"messages": rows, "redriven": sum(letter.redriven for letter in letters)})
-    elif rows:
-        display.console().print(_letter_table(rows))
-    else:
-        typer.echo("the dead-letter queue is empty", err=True)
 
 
 @app.command(cls=ConnectedCommand)
@@ -116,29 +85,25 @@ class ReconcileFunction:
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.need("reconcile_function")
-        endpoint = settings.functions_endpoint or settings.aws_endpoint
-        with plain_failures(f"cannot call {self._name}"):
-            self._client = aws_client(
-                settings,
-                "lambda",
-                endpoint,
-                read_timeout=_FUNCTION_TIMEOUT_S + 30,
-                # A retry would start a second run beside the first.
-                retries={"total_max_attempts": 1},
-                # The connection is silent for minutes, and NAT gateways drop silent ones after 350 s.
-                tcp_keepalive=True,
-            )
+        self._client = aws_client(
+            settings,
+            "lambda",
+            read_timeout=_FUNCTION_TIMEOUT_S + 30,
+            # A retry would start a second run beside the first.
+            retries={"total_max_attempts": 1},
+            # The connection is silent for minutes, and NAT gateways drop silent ones after 350 s.
+            tcp_keepalive=True,
+        )
 
     def __call__(self, event: Json) -> Json:
         """Return the function's answer to one event."""
         with plain_failures(f"cannot call {self._name}"):
             answer = self._client.invoke(FunctionName=self._name, Payload=json.dumps(event).encode())
             body = json.loads(answer["Payload"].read() or "null")
-        if answer.get("FunctionError"):
-            error = body if isinstance(body, dict) else {}
-            raise Failure(str(error.get("errorMessage") or f"{self._name} failed: read its log"))
         if not isinstance(body, dict):
             raise Failure(f"{self._name} does not answer like docwell: check --function")
+        if answer.get("FunctionError"):
+            raise Failure(body.get("errorMessage") or f"{self._name} failed: read its log")
         return body
 
     def repeat(self, event: Json, *, until: str) -> Json:
@@ -160,21 +125,6 @@ class ReconcileFunction:
             before = now
 
 
-def _letter_table(letters: Sequence[Json]) -> Table:
-    table = display.table("document", "message", "sent", "receives", "status", "reason", "now")
-    for letter in letters:
-        table.add_row(
-            Text(display.clean(letter["document"] or "(unknown)")),
-            Text(display.clean(letter["kind"])),
-            display.local_time(letter["sent_at"]),
-            str(letter["receives"]),
-            display.status_of(letter) if letter["status"] else Text("-"),
-            display.reason_of(letter),
-            "redriven" if letter["redriven"] else "waits",
-        )
-    return table
-
-
 def _show_reconcile(answer: Json) -> None:
     for kind, key in answer["found"]:
         display.say(f"{kind}  {key}")
@@ -193,12 +143,8 @@ def _show_reconcile(answer: Json) -> None:
 
 
 def _show_reindex(answer: Json) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in answer.items():
-        if value not in (None, [], "") and name not in ("found", "sent", "make_first_in_settings"):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            table.add_row(Text(name.replace("_", " "), style="dim"), Text(display.clean(shown)))
-    display.console().print(table)
+    shown = {name: answer[name] for name in answer if name not in ("found", "sent", "make_first_in_settings")}
+    display.console().print(display.field_table(shown))
     if answer.get("make_first_in_settings"):
         display.say("next: make this pipeline the first in the settings (docs/operations.md, Re-index)", "yellow")
     elif answer.get("switched") is False:

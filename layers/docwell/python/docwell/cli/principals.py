@@ -5,23 +5,21 @@ An operator runs these with AWS credentials; they do not use the docwell API.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
+from docwell.cli.settings import Settings
 from docwell.identity import GROUP, KEY, SUBJECT, is_group, is_id
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from docwell.adapters.dynamodb.principals import Grant, Use
-    from docwell.cli.settings import Settings
+    from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin, Use
 
 app = group()
 
@@ -72,12 +70,13 @@ def add(
 
     readable = _collections(collections, every=every)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
-    desk = _Desk(ctx.obj.given(principals_table=table, usage_plan=usage_plan))
+    settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
+    admin = _admin(settings)
     grant, value = Grant(known or "", readable, requests_per_day, tokens_per_day, name), None
     if known:
-        grant = desk.store(grant, replacing=replace_)
+        grant = _store(admin, grant, replacing=replace_)
     else:
-        grant, value = desk.store_with_new_key(grant)
+        grant, value = _store_with_new_key(admin, grant, settings)
     if as_json:
         display.show_json({**_as_json(grant), "api_key": value})
         return
@@ -85,18 +84,18 @@ def add(
     if value:
         typer.echo(f"API key: {value}")
         typer.echo("store it now: it is not shown again", err=True)
-        if not (desk.settings.local or desk.settings.usage_plan):
+        if not (settings.local or settings.usage_plan):
             typer.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
 
 
 @app.command(name="list", cls=ConnectedCommand)
 def list_(ctx: typer.Context, *, table: TableOption = None, as_json: JsonFlag = False) -> None:
     """List the principals, their collections and today's use."""
-    rows = _Desk(ctx.obj.given(principals_table=table)).admin.list()
+    rows = _admin(ctx.obj.given(principals_table=table)).list()
     if as_json:
         display.show_json({"principals": [_as_json(grant, use) for grant, use in rows]})
     elif rows:
-        display.console().print(_table(rows))
+        _show(rows)
     else:
         typer.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
 
@@ -109,63 +108,58 @@ def revoke(
     table: TableOption = None,
 ) -> None:
     """Remove a grant at once. Also deletes the API key that `add` made for it."""
-    desk = _Desk(ctx.obj.given(principals_table=table))
-    grant = desk.admin.revoke(id_)
+    grant = _admin(ctx.obj.given(principals_table=table)).revoke(id_)
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
     typer.echo(f"{display.clean(id_)} has no access any more")
     if grant.owns_key:
-        desk.delete_key(id_.removeprefix(KEY))
+        _delete_key(ctx.obj, id_.removeprefix(KEY))
 
 
-class _Desk:
-    """The table of principals and the keys of API Gateway."""
+def _admin(settings: Settings) -> PrincipalAdmin:
+    from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
-    def __init__(self, settings: Settings) -> None:
-        # Imports boto3, which takes 0.15 s; `docwell --help` must not wait for it.
-        from docwell.adapters.dynamodb.principals import PrincipalAdmin
+    table = settings.need("principals_table")
+    return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
 
-        table = settings.need("principals_table")
-        self.settings = settings
-        with plain_failures(f"cannot use table {table}"):
-            self.admin = PrincipalAdmin(aws_client(settings, "dynamodb", settings.aws_endpoint), table)
-            self._gateway = aws_client(settings, "apigateway", settings.aws_endpoint)
 
-    def store(self, grant: Grant, *, replacing: bool) -> Grant:
-        """Store and return the grant. Raises `Failure` where there is one and `replacing` is false."""
-        if before := self.admin.get(grant.id) if replacing else None:
-            grant = replace(grant, owns_key=before.owns_key)
-        if not self.admin.add(grant, replace=replacing):
-            raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
-        return grant
+def _store(admin: PrincipalAdmin, grant: Grant, *, replacing: bool) -> Grant:
+    if before := admin.get(grant.id) if replacing else None:
+        grant = replace(grant, owns_key=before.owns_key)
+    if not admin.add(grant, replace=replacing):
+        raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
+    return grant
 
-    def store_with_new_key(self, grant: Grant) -> tuple[Grant, str]:
-        """Store the grant for a new API key; return both. A failure leaves no key behind."""
-        with plain_failures("cannot make an API key"):
-            made = self._gateway.create_api_key(
-                name=grant.label, description="docwell principal", enabled=True, generateDistinctId=True
-            )
-        try:
-            if plan := self.settings.usage_plan:
-                with plain_failures("cannot add the API key to the usage plan"):
-                    self._gateway.create_usage_plan_key(usagePlanId=plan, keyId=made["id"], keyType="API_KEY")
-            grant = self.store(replace(grant, id=f"{KEY}{made['id']}", owns_key=True), replacing=False)
-        except BaseException:
-            self.delete_key(made["id"])
-            raise
-        return grant, made["value"]
 
-    def delete_key(self, id_: str) -> None:
-        """Delete an API key; a missing key is no error."""
-        with plain_failures(f"the principal has no access, but API key {id_} could not be deleted"):
-            try:
-                self._gateway.delete_api_key(apiKey=id_)
-            except self._gateway.exceptions.NotFoundException:
-                return
+def _store_with_new_key(admin: PrincipalAdmin, grant: Grant, settings: Settings) -> tuple[Grant, str]:
+    """Store the grant for a new API key; return both. A failure leaves no key behind."""
+    gateway = aws_client(settings, "apigateway")
+    with plain_failures("cannot make an API key"):
+        made = gateway.create_api_key(
+            name=grant.label, description="docwell principal", enabled=True, generateDistinctId=True
+        )
+    try:
+        if plan := settings.usage_plan:
+            with plain_failures("cannot add the API key to the usage plan"):
+                gateway.create_usage_plan_key(usagePlanId=plan, keyId=made["id"], keyType="API_KEY")
+        grant = _store(admin, replace(grant, id=f"{KEY}{made['id']}", owns_key=True), replacing=False)
+    except BaseException:
+        _delete_key(settings, made["id"])
+        raise
+    return grant, made["value"]
+
+
+def _delete_key(settings: Settings, id_: str) -> None:
+    gateway = aws_client(settings, "apigateway")
+    with (
+        plain_failures(f"the principal has no access, but API key {id_} could not be deleted"),
+        suppress(gateway.exceptions.NotFoundException),
+    ):
+        gateway.delete_api_key(apiKey=id_)
 
 
 def _collections(given: list[str] | None, *, every: bool) -> frozenset[str] | None:
-    names = frozenset(name.strip() for part in given or () for name in part.split(",")) - {""}
+    names = frozenset(name.strip() for name in ",".join(given or ()).split(",")) - {""}
     if every == bool(names):
         raise Failure("say which collections it may read: either --collections A,B or --all", ExitCode.USAGE)
     for name in sorted(names):
@@ -200,17 +194,19 @@ def _as_json(grant: Grant, use: Use | None = None) -> Json:
     }
 
 
-def _table(rows: list[tuple[Grant, Use]]) -> Table:
-    table = display.table("id", "name", "collections", right=("requests today", "tokens today"))
-    for grant, use in rows:
-        table.add_row(
-            Text(display.clean(grant.id)),
-            Text(display.clean(grant.label)),
-            Text(display.clean(_readable(grant))),
+def _show(principals: list[tuple[Grant, Use]]) -> None:
+    figures = ("requests today", "tokens today")
+    rows = (
+        (
+            grant.id,
+            grant.label,
+            _readable(grant),
             _of(use.requests, grant.requests_per_day),
             _of(use.tokens, grant.tokens_per_day),
         )
-    return table
+        for grant, use in principals
+    )
+    display.console().print(display.table(("id", "name", "collections", *figures), rows, right=figures))
 
 
 def _of(used: int, quota: int | None) -> str:

@@ -28,9 +28,9 @@ def prompts() -> None:
 @app.command("list")
 def list_(*, as_json: JsonFlag = False) -> None:
     """List the prompts with their version, which answers and logs name, and their tokens."""
-    from docwell.query.prompting import list_prompts
+    from docwell.query.prompting import load_prompt, prompt_names
 
-    found = list_prompts()
+    found = [load_prompt(name) for name in prompt_names()]
     if as_json:
         names = ("name", "version", "purpose", "tokens", "since", "languages")
         display.show_json({"prompts": [{name: getattr(one, name) for name in names} for one in found]})

@@ -1,38 +1,36 @@
 """The HTTP API, the documents bucket and AWS clients. They raise only `Failure`.
 
-httpx and boto3 are imported where they are used: `docwell --help` needs neither, and they take 0.15 s each.
+Functions import httpx and boto3: `docwell --help` needs neither, and each takes 0.15 s.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from docwell.cli.failure import Failure
+from docwell.cli.settings import Settings
+from docwell.errors import Unavailable
 from docwell.http import sse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
     import httpx
     from mypy_boto3_s3 import S3Client
 
-    from docwell.cli.settings import Settings
-
 Json = dict[str, Any]
 
-_QUERY = "/v1/query"
+QUERY_PATH = "/v1/query"
 _CONNECT_TIMEOUT_S = 10.0
-# 401 from docwell; 403 from API Gateway where it knows no such key.
-_NO_ACCESS = {401, 403}
+# docwell answers 401, and API Gateway 403 to a key that it does not know.
+_NO_ACCESS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
 )
-_NOT_FOUND = 404
-_UNAVAILABLE = 503
 
 
 class Api:
@@ -53,22 +51,20 @@ class Api:
 
     def check(self) -> None:
         """Return when docwell answers at the endpoint, even if it reports a dependency that is down."""
-        try:
-            self._send("GET", "/v1/health")
-        except Failure as failure:
-            if failure.status != _UNAVAILABLE:
-                raise
+        response = self._request("GET", "/v1/health")
+        if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            self._content(response)
 
-    def query(self, body: Json) -> Json:
-        """Return the answer to a question."""
-        return self._send("POST", _QUERY, json=body)
+    def post(self, path: str, body: Json | None = None) -> Json:
+        """Return the answer to a request."""
+        return self._content(self._request("POST", path, json=body))
 
     def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
         """Yield the events of an answer: `passages`, each `token`, then `answer`.
 
         An API that does not stream gives the `answer` alone.
         """
-        request = self._client.stream("POST", self._endpoint + _QUERY, json=body | {"stream": True})
+        request = self._client.stream("POST", self._endpoint + QUERY_PATH, json=body | {"stream": True})
         with self._plain_failures(), request as response:
             if not response.headers.get("content-type", "").startswith(sse.CONTENT_TYPE):
                 response.read()
@@ -76,7 +72,7 @@ class Api:
                 return
             for name, data in sse.read(self._in_time(response.iter_lines())):
                 if name == "error":
-                    raise Failure(_problem(response, data), status=data.get("status"))
+                    raise Failure(_problem(response, data))
                 yield name, data
                 if name == "answer":
                     return
@@ -84,45 +80,35 @@ class Api:
 
     def document(self, key: str) -> Json | None:
         """Return the record of a document, or None where the API has none."""
-        try:
-            return self._send("GET", f"/v1/documents/{quote(key, safe='')}")
-        except Failure as failure:
-            if failure.status == _NOT_FOUND:
-                return None
-            raise
+        response = self._request("GET", f"/v1/documents/{quote(key, safe='')}")
+        return None if response.status_code == HTTPStatus.NOT_FOUND else self._content(response)
 
     def documents(self, collection: str | None, status: str | None) -> list[Json]:
         """Return the records of all documents that match, from all pages."""
         found: list[Json] = []
-        wanted = {"collection": collection, "status": status, "cursor": None}
+        wanted = {name: value for name, value in (("collection", collection), ("status", status)) if value}
         while True:
-            parameters = {name: value for name, value in wanted.items() if value}
-            page = self._send("GET", "/v1/documents", params=parameters)
+            page = self._content(self._request("GET", "/v1/documents", params=wanted))
             found += page.get("documents", [])
-            wanted["cursor"] = page.get("cursor")
-            if not wanted["cursor"]:
+            if not page.get("cursor"):
                 return found
+            wanted["cursor"] = page["cursor"]
 
-    def replay(self, request_id: str) -> Json:
-        """Ask a stored question again; return the old answer, the new one and what changed."""
-        return self._send("POST", f"/v1/receipts/{quote(request_id, safe='')}/replay")
-
-    def feedback(self, request_id: str, verdict: str) -> Json:
-        """Attach a verdict to an answer."""
-        return self._send("POST", "/v1/feedback", json={"request_id": request_id, "verdict": verdict})
-
-    def _send(
-        self, method: str, path: str, *, json: Json | None = None, params: Mapping[str, str] | None = None
-    ) -> Json:
+    def _request(
+        self, method: str, path: str, json: Json | None = None, params: Json | None = None
+    ) -> httpx.Response:
         with self._plain_failures():
-            response = self._client.request(method, self._endpoint + path, json=json, params=params)
-        return self._content(response)
+            return self._client.request(method, self._endpoint + path, json=json, params=params)
 
     def _content(self, response: httpx.Response) -> Json:
-        body = _json(response)
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        body = body if isinstance(body, dict) else {}
         if not response.is_success:
-            raise Failure(_problem(response, body), status=response.status_code)
-        if body is None:
+            raise Failure(_problem(response, body))
+        if not body:
             raise Failure(f"{response.url} does not answer like docwell: check --endpoint")
         return body
 
@@ -131,11 +117,8 @@ class Api:
         deadline = time.monotonic() + self._timeout_s
         for line in lines:
             if time.monotonic() > deadline:
-                raise Failure(self._too_late())
+                raise TimeoutError
             yield line
-
-    def _too_late(self) -> str:
-        return f"no answer from {self._endpoint} within {self._timeout_s:g} s; --timeout waits longer"
 
     @contextmanager
     def _plain_failures(self) -> Iterator[None]:
@@ -143,30 +126,20 @@ class Api:
 
         try:
             yield
-        except httpx.ConnectTimeout:
-            raise Failure(f"cannot reach {self._endpoint}: the connection timed out; check --endpoint") from None
-        except httpx.TimeoutException:
-            raise Failure(self._too_late()) from None
-        except httpx.ConnectError as error:
+        except (httpx.ConnectTimeout, httpx.ConnectError) as error:
             hint = "start the stack with `make up`" if self._local else "check --endpoint"
             raise Failure(f"cannot reach {self._endpoint}: {error}; {hint}") from None
+        except (httpx.TimeoutException, TimeoutError):
+            message = f"no answer from {self._endpoint} within {self._timeout_s:g} s; --timeout waits longer"
+            raise Failure(message) from None
         except httpx.RemoteProtocolError as error:
             raise Failure(f"the answer of {self._endpoint} broke off: {error}; try again") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise Failure(f"cannot ask {self._endpoint}: {error}; check --endpoint") from None
 
 
-def _json(response: httpx.Response) -> Json | None:
-    try:
-        body = response.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _problem(response: httpx.Response, body: Json | None) -> str:
+def _problem(response: httpx.Response, body: Json) -> str:
     """Return one line from a problem document (RFC 9457), or from the error format of a gateway."""
-    body = body or {}
     headers = response.headers
     # An error inside a stream comes under HTTP 200 and has its own status.
     status = body.get("status") if response.is_success else response.status_code
@@ -177,8 +150,24 @@ def _problem(response: httpx.Response, body: Json | None) -> str:
     return f"{message} (HTTP {status}" + (f", request {request_id})" if request_id else ")") + hint
 
 
-def aws_client(settings: Settings, service: str, endpoint: str | None, **config: object) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-    """Return the client of an AWS service, or of its local replacement at `endpoint`."""
+@contextmanager
+def plain_failures(what: str) -> Iterator[None]:
+    """Turn the exceptions of boto3 and of docwell's adapters into a `Failure` that begins with `what`."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
+        raise Failure(f"{what}: {error}" + (f" (request {request_id})" if request_id else "")) from None
+    except (BotoCoreError, Boto3Error, Unavailable, OSError, ValueError) as error:
+        raise Failure(f"{what}: {error}") from None
+
+
+@plain_failures("cannot connect to AWS")
+def aws_client(settings: Settings, service: str, **config: object) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    """Return the client of an AWS service, or of its local replacement."""
     import boto3
     from botocore.config import Config
 
@@ -188,7 +177,9 @@ def aws_client(settings: Settings, service: str, endpoint: str | None, **config:
         region_name=settings.region,
         profile_name=settings.aws_profile,
     )
-    make: Any = session.client  # its stubs want each service's name as a literal
+    endpoint = settings.aws_endpoint
+    if service == "lambda":
+        endpoint = settings.functions_endpoint or endpoint
     options: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "read_timeout": 60,
@@ -197,6 +188,7 @@ def aws_client(settings: Settings, service: str, endpoint: str | None, **config:
         "proxies": {} if settings.local else None,
         **config,
     }
+    make: Any = session.client  # its stubs want each service's name as a literal
     return make(
         service,
         endpoint_url=endpoint,
@@ -209,11 +201,13 @@ class Bucket:
     """The documents bucket."""
 
     def __init__(self, settings: Settings) -> None:
+        from docwell.adapters.s3 import S3ObjectStore
+
         self._name = settings.need("bucket")
         # A local replacement of S3 has no wildcard DNS.
         style = {"addressing_style": "path"} if settings.aws_endpoint else None
-        with plain_failures(f"cannot use bucket {self._name}"):
-            self._client: S3Client = aws_client(settings, "s3", settings.aws_endpoint, s3=style)
+        self._client: S3Client = aws_client(settings, "s3", s3=style)
+        self._store = S3ObjectStore(self._client, self._name)
 
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
         """Upload one file, a large one in parts; return its version as the ledger will name it."""
@@ -227,41 +221,12 @@ class Bucket:
         return version
 
     def version(self, key: str) -> str | None:
-        """Return the key's VersionId (ETag in a bucket without versions), or None where there is no such key."""
-        from botocore.exceptions import ClientError
-
+        """Return the key's version as the ledger names it, or None where there is no such key."""
         with plain_failures(f"cannot read {key} in bucket {self._name}"):
-            try:
-                head = self._client.head_object(Bucket=self._name, Key=key)
-            except ClientError as error:
-                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == _NOT_FOUND:
-                    return None
-                raise
-        version = head.get("VersionId")
-        # "null" names the only version of a bucket whose versioning is off; ingest uses the ETag then.
-        return bare_version(head["ETag"] if version in (None, "null") else version)
+            current = self._store.head(key)
+        return current.version if current else None
 
     def delete(self, key: str) -> None:
         """Delete a key. In a bucket with versions its content can be restored."""
         with plain_failures(f"cannot delete {key}"):
             self._client.delete_object(Bucket=self._name, Key=key)
-
-
-def bare_version(version: str | None) -> str | None:
-    """Return a version without the quotation marks that S3 puts around an ETag."""
-    return version.strip('"') if version else None
-
-
-@contextmanager
-def plain_failures(what: str) -> Iterator[None]:
-    """Turn the exceptions of boto3 into a `Failure` that begins with `what`."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
-        raise Failure(f"{what}: {error}" + (f" (request {request_id})" if request_id else "")) from None
-    except (BotoCoreError, Boto3Error, OSError, ValueError) as error:
-        raise Failure(f"{what}: {error}") from None

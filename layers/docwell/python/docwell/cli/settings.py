@@ -75,8 +75,7 @@ _FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_k
 def find_settings(
     *,
     endpoint: Annotated[
-        str | None,
-        typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="Address of the API: https://..."),
+        str | None, typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="Address of the API: https://...")
     ] = None,
     bucket: Annotated[
         str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Name of the documents bucket.")
@@ -93,8 +92,7 @@ def find_settings(
         str | None, typer.Option(envvar="DOCWELL_API_KEY", metavar="KEY", help="API key, sent as x-api-key.")
     ] = None,
     region: Annotated[
-        str | None,
-        typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region."),
+        str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region.")
     ] = None,
     profile: Annotated[
         str | None, typer.Option(envvar="DOCWELL_PROFILE", metavar="NAME", help="Profile of the settings file.")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Api, Bucket, Json, bare_version
+from docwell.cli.remote import Api, Bucket, Json
 from docwell.models import FINAL, Status, collection_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 # PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
 _HEADER_BYTES = 1024
@@ -54,10 +51,10 @@ def plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upl
     """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key."""
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
         raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
-    before = f"{prefix.strip('/')}/" if prefix and prefix.strip("/") else ""
+    folder = (prefix or "").strip("/")
     uploads: dict[str, Upload] = {}
     for file, name in _walk(paths):
-        target = key if key is not None else before + name
+        target = key if key is not None else f"{folder}/{name}" if folder else name
         try:
             target.encode()
         except UnicodeEncodeError:
@@ -99,9 +96,9 @@ def wait(
     moved = time.monotonic()
     failures = turn = 0
     while pending := [upload for upload in uploads if not upload.done]:
-        before = [dict(upload.record) for upload in uploads]
+        before = [upload.record for upload in uploads]
+        start = turn % len(pending)
         try:
-            start = turn % len(pending)
             for upload in pending[start : start + _ROUND]:
                 _look(upload, api, bucket)
                 on_change()
@@ -113,28 +110,23 @@ def wait(
         if before != [upload.record for upload in uploads]:
             moved = time.monotonic()
         elif time.monotonic() - moved > stall_s:
-            left = [upload for upload in uploads if not upload.done]
             raise Failure(
-                f"no progress for {stall_s:g} s; {len(left)} of {len(uploads)} documents are not finished"
-                f" (the first: {left[0].key}); `docwell status --watch` follows them"
+                f"no progress for {stall_s:g} s; {len(pending)} of {len(uploads)} documents are not finished"
+                f" (the first: {pending[0].key}); `docwell status --watch` follows them"
             )
         if not all(upload.done for upload in uploads):
             time.sleep(_PAUSE_S)
 
 
 def _look(upload: Upload, api: Api, bucket: Bucket) -> None:
-    record = api.document(upload.key)
-    if record is None:
-        return
-    if bare_version(record.get("version")) == upload.version:
+    record = api.document(upload.key) or {}
+    if record.get("version") == upload.version:
         upload.record = record
-        return
-    # The record is of another version: an older one that ingest is about to replace, or a newer one, because
-    # another client uploaded or deleted the key meanwhile. Wait for the newer one then.
-    if record.get("status") in FINAL:
+    elif record.get("status") in FINAL:
+        # The record is of an older version, which ingest will replace, or of a newer one: another client
+        # uploaded or deleted the key meanwhile. Wait for the current version.
         current = bucket.version(upload.key)
-        if current is None:
-            if record.get("status") == Status.DELETED:
-                upload.record = record
-        else:
+        if current is not None:
             upload.version = current
+        elif record.get("status") == Status.DELETED:
+            upload.record = record

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Self
 
-from docwell.deadline import Deadline, event_loop, in_thread
+from docwell.deadline import Deadline, event_loop
 from docwell.errors import Unauthenticated
 from docwell.identity import Identity
 from docwell.observability import logger
@@ -27,7 +26,7 @@ class RequestAdmission:
     def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:
         self._identity = identity
         self._principals = principals
-        self._deadline = deadline
+        self.deadline = deadline
         self._identified = event_loop().create_task(self._identify())
         self._admitted = event_loop().create_task(self._charge())
 
@@ -46,15 +45,15 @@ class RequestAdmission:
         return await asyncio.shield(self._admitted)
 
     async def _identify(self) -> Identified:
-        async with self._deadline.stage("principals", _SHARE):
-            principal = await in_thread(self._principals.find, self._identity.id, self._identity.groups)
+        async with self.deadline.stage("principals", _SHARE):
+            principal = await asyncio.to_thread(self._principals.find, self._identity.id, self._identity.groups)
         if principal is None:
             raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
         logger.append_keys(principal=principal.id)
         return Identified(principal)
 
     async def _charge(self) -> Admitted:
-        async with self._deadline.stage("principals", 2 * _SHARE):
+        async with self.deadline.stage("principals", 2 * _SHARE):
             principal = (await self.identified()).principal
-            await in_thread(partial(self._principals.charge, principal, requests=1))
+            await asyncio.to_thread(self._principals.charge, principal, requests=1)
         return Admitted(principal)

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from docwell.answers import Cost, Receipt, Turn
-from docwell.deadline import Deadline, in_thread, run
+from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, problems, sse
 from docwell.http.admission import RequestAdmission
 from docwell.http.streaming import Body, stream_events
 from docwell.identity import Principal
-from docwell.observability import flushed, logger
+from docwell.observability import logger, metrics
 from docwell.query import costs
-from docwell.query.ask import Answered, Ask, Passages, QueryReport, Question, Token
+from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
 from docwell.query.checking.cleaning import StreamCleaner
 from docwell.query.metrics import record_query
 from docwell.query.receipts import compare
@@ -28,6 +28,7 @@ from docwell.wiring import query as wiring
 
 # Saving receipts and charges must not hold up the next request.
 _AFTERWARDS_S = 1.0
+_LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,17 @@ class Finished:
 
     def finish(self, *, keep: bool = True) -> None:
         """Record metrics and log line, charge the tokens, and keep a receipt if `keep`. Raises nothing."""
-        with flushed():
-            record_query(self.report, self.cost, self.response.request_id)
+        record_query(self.report, self.cost, self.response.request_id)
+        metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
-        run(self._save([self._charge_tokens, *([self._keep_receipt] if keep else [])]))
+        works = [self._charge_tokens]
+        if keep:
+            works.append(lambda: wiring.receipt_book().keep(self.receipt()))
+        run(self._save(works))
 
     def receipt(self) -> Receipt:
         """Return the receipt of the answer."""
         report, response = self.report, self.response
-        settings = wiring.query_settings()
         return Receipt(
             principal=self.principal.id,
             request_id=response.request_id,
@@ -63,9 +66,7 @@ class Finished:
             model_digest=report.model_digest,
             options={
                 **wiring.model().options,
-                "min_score": settings.min_score,
-                "min_relevance": settings.min_relevance,
-                "min_support": settings.min_support,
+                **wiring.query_settings().model_dump(include={"min_score", "min_relevance", "min_support"}),
             },
         )
 
@@ -75,7 +76,7 @@ class Finished:
 
         async def save(work: Callable[[], None]) -> None:
             async with deadline.stage("afterwards"):
-                await in_thread(work)
+                await asyncio.to_thread(work)
 
         for error in await asyncio.gather(*map(save, works), return_exceptions=True):
             if isinstance(error, DocwellError):
@@ -84,17 +85,11 @@ class Finished:
                 problems.recorded(error)
 
     def _charge_tokens(self) -> None:
-        """Charge the tokens, and save the ratio that they taught."""
         usage = self.response.usage
         if usage.prompt_tokens:
             wiring.principals().charge(self.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
         if self.report.first_token_ms is not None:
             wiring.calibration().save()
-
-    def _keep_receipt(self) -> None:
-        lost = wiring.receipt_book().keep(self.receipt())
-        if lost is not None:
-            logger.warning("receipt lost", extra={"detail": lost})
 
     def _log(self) -> None:
         response = self.response
@@ -103,19 +98,13 @@ class Finished:
             extra={
                 "outcome": response.status.value,
                 "citations": len(response.citations),
-                "timings_ms": response.timings_ms.model_dump(),
                 "principal": self.principal.id,
-                "prompt_tokens": response.usage.prompt_tokens,
-                "completion_tokens": response.usage.completion_tokens,
-                "model_host_s": self.cost.model_host_s,
-                "function_s": self.cost.function_s,
                 "cost_amount": self.cost.amount,
                 "cost_currency": self.cost.currency,
-                "prompt_version": response.prompt_version,
-                "model": response.model,
-                "dropped_passages": response.dropped_passages,
                 "unsupported_sentences": sum(not sentence.supported for sentence in response.sentences),
-                "fallback_reason": response.fallback_reason,
+                **response.cost.model_dump(include={"model_host_s", "function_s"}),
+                **response.usage.model_dump(include={"prompt_tokens", "completion_tokens"}),
+                **response.model_dump(include=_LOGGED),
             },
         )
 
@@ -127,28 +116,23 @@ class QuestionRequest:
     body: bodies.QueryRequest
     request_id: str
     admission: RequestAdmission
-    deadline: Deadline
 
     async def events(self) -> AsyncGenerator[Passages | Token | Finished]:
         """Yield the events of `Query.ask`, the last as `Finished`. Raises as that, and `BadInput`."""
         started = time.perf_counter()
         async with self.admission:
-            ask = Ask(
-                question_of(self.body), wiring.prompts().choose(self.request_id), self.admission, self.deadline
-            )
-            async with self.deadline.stage("ledger"):
+            deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
+            ask = Ask(question_of(self.body), prompt, self.admission, deadline)
+            async with deadline.stage("ledger"):
                 query = await wiring.query()
             async with aclosing(query.ask(ask)) as events:
                 async for event in events:
-                    yield await self._finished(event.report, started) if isinstance(event, Answered) else event
+                    yield await self._finished(event, started) if isinstance(event, QueryReport) else event
 
     async def finished(self) -> Finished:
         """Answer the question. Raises as `events`."""
-        async with aclosing(self.events()) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    return event
-        raise AssertionError("the last event is the answer")  # pragma: no cover - `ask` ends so or raises
+        (finished,) = [event async for event in self.events() if isinstance(event, Finished)]
+        return finished
 
     def answer(self) -> Body:
         """Return the whole answer as a body of JSON. Raises as `events`."""
@@ -164,7 +148,8 @@ class QuestionRequest:
         done: list[Finished] = []
 
         def failed(error: Exception) -> Mapping[str, Any]:
-            return problems.problem_body(problems.recorded(error), self.request_id)
+            problem = problems.problem_of(problems.recorded(error), self.request_id)
+            return problem.model_dump(exclude_none=True)
 
         def afterwards() -> None:
             for finished in done:
@@ -228,9 +213,7 @@ def question_of(body: bodies.QueryRequest) -> Question:
     )
 
 
-def replay(
-    admission: RequestAdmission, request_id: str, new_request_id: str, deadline: Deadline
-) -> bodies.ReplayResponse:
+def replay(admission: RequestAdmission, request_id: str, new_request_id: str) -> bodies.ReplayResponse:
     """Ask the question of a receipt again; the new answer is charged and not kept.
 
     Raises `NotFound`, and as asking does.
@@ -238,10 +221,9 @@ def replay(
     principal = run(admission.admitted()).principal
     then = wiring.receipt_book().get(principal, request_id)
     body = bodies.QueryRequest.model_validate(then.request)
-    finished = run(QuestionRequest(body, new_request_id, admission, deadline).finished())
+    finished = run(QuestionRequest(body, new_request_id, admission).finished())
     finished.finish(keep=False)
-    live = run(_live_versions(dict.fromkeys(document for _, document, _ in then.passages), deadline))
-    changes = compare(then, finished.receipt(), live)
+    changes = compare(then, finished.receipt(), run(_live_versions(then, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,
         then=dict(then.answer),
@@ -250,11 +232,8 @@ def replay(
     )
 
 
-async def _live_versions(documents: Iterable[str], deadline: Deadline) -> dict[str, str | None]:
-    def look_up() -> dict[str, str | None]:
-        catalogue = wiring.catalogue()
-        records = [record for key in documents if (record := catalogue.get(key))]
-        return {record.key: record.live_version for record in records if record.live_version}
-
+async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:
+    documents = {document for _, document, _ in receipt.passages}
     async with deadline.stage("ledger"):
-        return await in_thread(look_up)
+        records = await asyncio.to_thread(lambda: [wiring.catalogue().get(document) for document in documents])
+    return {record.key: record.live_version for record in records if record and record.live_version}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from docwell.answers import Answer, AnswerStatus, Cost, Receipt
+from docwell.answers import Answer, AnswerStatus, Cost
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
 from docwell.models import DocumentRecord, Passage, Status, collection_of
@@ -30,52 +29,40 @@ EVENT_SCHEMA = {
         "data": {"type": "string", "description": "JSON"},
     },
 }
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-
-
-def _encodable(value: str) -> str:
-    """Return the text. Raises `ValueError` for lone surrogates, which have no encoding."""
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("it is not valid Unicode text")
-    return value
+REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
 
 
 def _text(value: str) -> str:
-    """Return the text. Raises `ValueError` when it is blank or has no encoding."""
     if not value.strip():
         raise ValueError("it is blank")
-    return _encodable(value)
+    return value
 
 
 def _key(value: str) -> str:
-    """Return a key, or the beginning of one. Raises `ValueError` when it is too long."""
-    if len(_encodable(value).encode()) > _KEY_BYTES:
+    if len(value.encode()) > _KEY_BYTES:
         raise ValueError(f"it is over {_KEY_BYTES:,} bytes")
     return value
 
 
+# Pydantic rejects lone surrogates, which have no encoding, where a type has a constraint.
 _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), AfterValidator(_key)]
 
 
-class TurnBody(BaseModel):
+class TurnBody(BaseModel, extra="forbid"):
     """One earlier question of the conversation, with its answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     question: _Text
     answer: _Text
 
 
 # A tag's name has at most 128 characters and its value 256; all metadata of an object has 2 KB.
-_Pair = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_encodable)]
+_Pair = Annotated[str, StringConstraints(max_length=2048)]
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_text)]
 
 
-class FilterBody(BaseModel):
+class FilterBody(BaseModel, extra="forbid"):
     """The documents to search: those that match all fields, as the ledger describes them now."""
-
-    model_config = ConfigDict(extra="forbid")
 
     prefix: Key | None = Field(default=None, description="The beginning of their keys, such as `handbooks/2026/`.")
     documents: Annotated[list[Key], Field(min_length=1, max_length=_MAX_DOCUMENTS)] | None = Field(
@@ -93,10 +80,8 @@ class FilterBody(BaseModel):
     )
 
 
-class QueryRequest(BaseModel):
+class QueryRequest(BaseModel, extra="forbid"):
     """A question. Without `collection` and `collections` it searches all that the caller may read."""
-
-    model_config = ConfigDict(extra="forbid")
 
     question: _Text = Field(description="In any language the embedding model knows.")
     collection: Key | None = None
@@ -201,12 +186,10 @@ class PassageBody(BaseModel):
     suspicious: bool
 
 
-class FeedbackRequest(BaseModel):
+class FeedbackRequest(BaseModel, extra="forbid"):
     """A verdict on an answer."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    request_id: Annotated[str, StringConstraints(pattern=f"^{_REQUEST_ID.pattern}$")]
+    request_id: Annotated[str, StringConstraints(pattern=f"^{REQUEST_ID}$")]
     verdict: Literal["good", "bad"]
 
 
@@ -301,7 +284,7 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
             number=number,
             document=passage.document,
             version=passage.version,
-            page=passage.chunk.page_start,
+            page=passage.chunk.page,
             page_label=passage.chunk.label,
             text=passage.chunk.text,
             score=round(passage.score, 4),
@@ -309,11 +292,6 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
         ).model_dump()
         for number, passage in enumerate(passages, 1)
     ]
-
-
-def receipt_body(receipt: Receipt) -> ReceiptBody:
-    """Return the response for a receipt."""
-    return ReceiptBody.model_validate(asdict(receipt), extra="ignore")
 
 
 def document_body(record: DocumentRecord) -> DocumentBody:
@@ -329,18 +307,12 @@ def document_body(record: DocumentRecord) -> DocumentBody:
     return DocumentBody.model_validate(fields, extra="ignore")
 
 
-def request_id_of(client_value: str | None, gateway_value: str) -> str:
-    """Return the client's id where it is fit for logs and headers, else the gateway's."""
-    return client_value if client_value and _REQUEST_ID.fullmatch(client_value) else gateway_value
-
-
 def chosen_collections(request: QueryRequest) -> tuple[str, ...]:
     """Return the collections of a request. Raises `BadInput` when it uses both forms."""
     if request.collection is not None and request.collections is not None:
         raise BadInput("give collection or collections, not both")
-    if request.collection is not None:
-        return (request.collection,)
-    return tuple(dict.fromkeys(request.collections or ()))
+    names = request.collections if request.collection is None else [request.collection]
+    return tuple(dict.fromkeys(names or ()))
 
 
 def chosen_documents(request: QueryRequest) -> Filter:
@@ -352,13 +324,5 @@ def chosen_documents(request: QueryRequest) -> Filter:
         raise BadInput("give document or filter.documents, not both")
     if body.created_from is not None and body.created_to is not None and body.created_from > body.created_to:
         raise BadInput("filter.created_from is after filter.created_to")
-    return Filter(
-        prefix=body.prefix or "",
-        documents=tuple(dict.fromkeys(body.documents or ())),
-        title=body.title or "",
-        author=body.author or "",
-        created_from=body.created_from.isoformat() if body.created_from else "",
-        created_to=body.created_to.isoformat() if body.created_to else "",
-        tags=body.tags,
-        metadata=body.metadata,
-    )
+    conditions = body.model_dump(mode="json", exclude_none=True)
+    return Filter(**conditions | {"documents": tuple(dict.fromkeys(body.documents or ()))})

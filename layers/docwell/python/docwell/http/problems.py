@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
+from traceback import walk_tb
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -14,7 +15,7 @@ from docwell.errors import DocwellError, Overloaded, QuotaExceeded, Unauthentica
 from docwell.observability import logger, record_alone
 
 PROBLEM_JSON = "application/problem+json"
-_COUNTED = {
+_COUNTED: dict[type[DocwellError], str] = {
     Overloaded: "Overloads",
     QuotaExceeded: "QuotaRejections",
     Unauthenticated: "Unauthenticated",
@@ -39,21 +40,12 @@ def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] |
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "ApiKey"
-    body = _problem(error, request_id, errors).model_dump_json(exclude_none=True)
+    body = problem_of(error, request_id, errors).model_dump_json(exclude_none=True)
     return Response(error.status, PROBLEM_JSON, body, headers)
 
 
-def problem_body(error: DocwellError, request_id: str) -> dict[str, Any]:
-    """Return the problem document alone, for a response that has already begun."""
-    return _problem(error, request_id).model_dump(exclude_none=True)
-
-
-def recorded(error: Exception) -> DocwellError:
-    """Log and count an error; return the error for the client."""
-    return _record_problem(error) if isinstance(error, DocwellError) else _record_bug(error)
-
-
-def _problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+def problem_of(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+    """Return the problem document of an error."""
     return Problem(
         type=f"urn:docwell:problem:{error.problem}",
         title=error.title,
@@ -64,25 +56,25 @@ def _problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] 
     )
 
 
-def _record_problem(error: DocwellError) -> DocwellError:
+def recorded(error: Exception) -> DocwellError:
+    """Log and count an error; return the error for the client."""
+    if not isinstance(error, DocwellError):
+        return _recorded_bug(error)
     failed = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     (logger.warning if failed else logger.info)(
         "problem", extra={"problem": error.problem, "detail": error.detail}
     )
     if failed:
         record_alone("Problems", 1)
-    for kind, name in _COUNTED.items():
-        if isinstance(error, kind):
-            record_alone(name, 1)
+    if type(error) in _COUNTED:
+        record_alone(_COUNTED[type(error)], 1)
     return error
 
 
-def _record_bug(error: Exception) -> DocwellError:
+def _recorded_bug(error: Exception) -> DocwellError:
     """Log the type and the place, not the message: it may hold text of a document or a user."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown"
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    where = f"{frame.f_code.co_filename}:{line}"
     detail = str(error) if isinstance(error, SettingsError) else None  # it names variables and nothing else
     logger.error("bug", extra={"exception": type(error).__name__, "where": where, "detail": detail})
     record_alone("Problems", 1)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError, NotFound
@@ -21,9 +23,7 @@ from docwell.http.admission import RequestAdmission
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
-from docwell.observability import logger
-from docwell.ports import Catalogue
-from docwell.query.metrics import record_feedback
+from docwell.observability import logger, record_alone
 from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -67,7 +67,8 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        answer = _as_event_answer(problems.problem(problems.recorded(error), request_id_of(event)))
+        problem = problems.problem(problems.recorded(error), request_id_of(event))
+        answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
@@ -98,23 +99,13 @@ def _json_object(event: Mapping[str, Any]) -> str | None:
     return text
 
 
-def _as_event_answer(response: Response[str]) -> dict[str, Any]:
-    headers = {name: str(value) for name, value in response.headers.items()}
-    headers["Content-Type"] = str(response.content_type)
-    return {
-        "statusCode": response.status_code,
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "body": response.body,
-        "isBase64Encoded": False,
-    }
-
-
 def request_id_of(event: Mapping[str, Any]) -> str:
-    """Return the id of a request, from the client or the gateway."""
+    """Return the client's id of a request where it is fit for logs and headers, else the gateway's."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    context = event.get("requestContext") or {}
-    return bodies.request_id_of(headers.get("x-request-id"), context.get("requestId") or "unknown")
+    clients = headers.get("x-request-id") or ""
+    if re.fullmatch(bodies.REQUEST_ID, clients):
+        return clients
+    return (event.get("requestContext") or {}).get("requestId") or "unknown"
 
 
 def request_id() -> str:
@@ -122,19 +113,16 @@ def request_id() -> str:
     return request_id_of(app.current_event.raw_event)
 
 
-def _deadline() -> Deadline:
-    return Deadline(wiring.query_settings().deadline_s)
-
-
-def _admission(deadline: Deadline) -> RequestAdmission:
-    """Return the admission of the current request. Raises `Unauthenticated` when it names nobody."""
+def _admission() -> RequestAdmission:
+    """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
+    deadline = Deadline(wiring.query_settings().deadline_s)
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
     return RequestAdmission(identity, wiring.principals(), deadline)
 
 
 def _charged() -> Principal:
-    """Return who asks, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
-    return run(_admission(_deadline()).admitted()).principal
+    """Return the caller, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
+    return run(_admission().admitted()).principal
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -166,8 +154,7 @@ app.use([_with_request_id])
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    deadline = _deadline()
-    asked = answering.QuestionRequest(body, request_id(), _admission(deadline), deadline)
+    asked = answering.QuestionRequest(body, request_id(), _admission())
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
         return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
     return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
@@ -178,7 +165,7 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
     """Take one verdict."""
     principal = _charged()
     kept = wiring.receipt_book().judge(principal, body.request_id, body.verdict)
-    record_feedback(body.verdict)
+    record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
     return bodies.FeedbackResponse(request_id=body.request_id, kept=kept)
 
@@ -186,14 +173,14 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="What was kept of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    return bodies.receipt_body(wiring.receipt_book().get(_charged(), id_))
+    kept = wiring.receipt_book().get(_charged(), id_)
+    return bodies.ReceiptBody.model_validate(kept, from_attributes=True)
 
 
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    deadline = _deadline()
-    return answering.replay(_admission(deadline), id_, request_id(), deadline)
+    return answering.replay(_admission(), id_, request_id())
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
@@ -215,17 +202,13 @@ def documents(
         home = collection_of(prefix)
         within = [home] if readable is None or home in readable else []
     records, following = catalogue.page(within, status, cursor, limit, prefix or "")
-    if collection is not None and not records and following is None and _is_empty(catalogue, readable):
-        raise NotFound(NO_COLLECTION)
+    if collection is not None and not records and following is None:
+        anything, more = catalogue.page(readable, None, None, 1)
+        if not anything and more is None:
+            raise NotFound(NO_COLLECTION)
     return bodies.DocumentsResponse(
         documents=[bodies.document_body(record) for record in records], cursor=following
     )
-
-
-def _is_empty(catalogue: Catalogue, collections: Sequence[str] | None) -> bool:
-    """Return whether none of them has a document."""
-    records, following = catalogue.page(collections, None, None, 1)
-    return not records and following is None
 
 
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
@@ -257,11 +240,9 @@ def health() -> Response[bodies.HealthResponse]:
             found[name] = "ok"
         except DocwellError as error:
             found[name] = error.detail
-    well = all(state == "ok" for state in found.values())
-    body = bodies.HealthResponse(
-        status="ok" if well else "degraded", dependencies=found, model=wiring.model().name
-    )
-    return Response(200 if well else 503, content_types.APPLICATION_JSON, body)
+    code, status = (200, "ok") if set(found.values()) == {"ok"} else (503, "degraded")
+    body = bodies.HealthResponse(status=status, dependencies=found, model=wiring.model().name)
+    return Response(code, content_types.APPLICATION_JSON, body)
 
 
 @app.get("/v1/openapi.json", include_in_schema=False)

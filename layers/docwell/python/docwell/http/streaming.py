@@ -23,19 +23,15 @@ SILENCE_S = 1.0
 _DELIMITER = bytes(8)
 
 
-def _nothing() -> None:
-    """Do nothing afterwards."""
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """A body that is still being made, and the work to do once it is sent or given up."""
 
     pieces: Generator[bytes]
-    afterwards: Callable[[], None] = _nothing
+    afterwards: Callable[[], None] = lambda: None
 
     @classmethod
-    def whole(cls, text: str, afterwards: Callable[[], None] = _nothing) -> Body:
+    def whole(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> Body:
         """Return a body of one piece."""
         return cls((piece for piece in (text.encode(),)), afterwards)
 
@@ -50,7 +46,7 @@ class StreamedResponse:
     status: int
     headers: Mapping[str, str]
     body: Generator[bytes]
-    afterwards: Callable[[], None] = _nothing
+    afterwards: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """End the body, then run `afterwards`."""
@@ -96,29 +92,25 @@ def _pieces(
     events: AsyncGenerator[bytes], failed: Callable[[Exception], Mapping[str, Any]], silence_s: float
 ) -> Generator[bytes]:
     loop = event_loop()
-    step = loop.create_task(_next(events))
+    step = asyncio.ensure_future(anext(events, None), loop=loop)
     try:
         piece = loop.run_until_complete(step)
         yield b""
         while piece is not None:
             yield piece
-            step = loop.create_task(_next(events))
+            step = asyncio.ensure_future(anext(events, None), loop=loop)
             while not loop.run_until_complete(asyncio.wait([step], timeout=silence_s))[0]:
                 yield sse.comment("waiting")
             try:
                 piece = step.result()
-            except Exception as error:  # noqa: BLE001 - the client is told
+            except Exception as error:  # noqa: BLE001 - the client gets it as an event
                 piece = None
                 yield sse.event("error", failed(error))
     finally:
         loop.run_until_complete(_end(step, events))
 
 
-async def _next(events: AsyncGenerator[bytes]) -> bytes | None:
-    return await anext(events, None)
-
-
-async def _end(step: asyncio.Task[bytes | None], events: AsyncGenerator[bytes]) -> None:
+async def _end(step: asyncio.Future[bytes | None], events: AsyncGenerator[bytes]) -> None:
     """Cancel the step at work, and close the events: that closes the model's connection."""
     step.cancel()
     await asyncio.wait([step])

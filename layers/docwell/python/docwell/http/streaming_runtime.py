@@ -69,8 +69,8 @@ class _ClientGoneError(Exception):
 class _Upload:
     """Uploads the body of one streamed answer to the Runtime API, each piece at once."""
 
-    def __init__(self, address: str, path: str) -> None:
-        self._connection = HTTPConnection(address)
+    def __init__(self, connection: HTTPConnection, path: str) -> None:
+        self._connection = connection
         try:
             self._connection.putrequest("POST", path)
             self._connection.putheader("Content-Type", "application/vnd.awslambda.http-integration-response")
@@ -97,10 +97,6 @@ class _Upload:
             self._connection.getresponse().read()
         except (OSError, HTTPException) as broken:
             raise _ClientGoneError from broken
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
     def _send(self, content: bytes) -> None:
         connection, left = self._connection.sock, memoryview(content)
@@ -160,7 +156,7 @@ class Runtime:
             result = handler(json.loads(body), context)
             plain = None if isinstance(result, StreamedResponse) else json.dumps(result).encode()
         except Exception as error:  # noqa: BLE001 - Lambda is told
-            self._post_error(f"{path}/error", _log(_described(error, context.aws_request_id)))
+            self._post_error(f"{path}/error", _logged(error, context.aws_request_id))
             return
         if isinstance(result, StreamedResponse):
             self._stream(f"{path}/response", result, context.aws_request_id)
@@ -175,8 +171,9 @@ class Runtime:
         with (
             closing(response),
             suppress(_ClientGoneError),
-            closing(_Upload(self._address, _API + path)) as upload,
+            closing(HTTPConnection(self._address)) as connection,
         ):
+            upload = _Upload(connection, _API + path)
             upload.piece(response.prelude())
             error = None
             try:
@@ -185,7 +182,7 @@ class Runtime:
             except _ClientGoneError:
                 raise
             except Exception as raised:  # noqa: BLE001 - the trailers tell Lambda
-                error = _log(_described(raised, request_id))
+                error = _logged(raised, request_id)
             upload.end(error)
 
     @contextmanager
@@ -194,10 +191,8 @@ class Runtime:
         try:
             yield
         except BaseException as error:  # noqa: BLE001 - the process ends
-            described = _described(error, None)
-            # Its message cannot hold text of a user yet.
-            _print(f"[ERROR] {described['errorType']}: {described['errorMessage']}")
-            self._post_error(path, _log(described))
+            _print(f"[ERROR] {type(error).__name__}: {error}")  # its message cannot hold user text yet
+            self._post_error(path, _logged(error, ""))
             sys.exit(status)
 
     def _post_error(self, path: str, error: Mapping[str, Any]) -> None:
@@ -218,22 +213,14 @@ class Runtime:
         return content, answer.headers
 
 
-def _described(error: BaseException, request_id: str | None) -> dict[str, Any]:
+def _logged(error: BaseException, request_id: str) -> dict[str, Any]:
+    """Return an error as Lambda expects it. Print its type and place, not its message: it may hold user text."""
+    kind = type(error).__name__
     frames = [line for line in traceback.extract_tb(error.__traceback__) if line.filename != __file__]
-    return {
-        "errorType": type(error).__name__,
-        "errorMessage": str(error),
-        "stackTrace": traceback.format_list(frames),
-        "requestId": request_id or "",
-    }
-
-
-def _log(error: dict[str, Any]) -> dict[str, Any]:
-    """Print the type and the place, not the message: it may hold text of a document or a user."""
-    lines = [line for frame in error["stackTrace"] for line in frame.splitlines()]
+    trace = traceback.format_list(frames)
     # CloudWatch joins lines that end in carriage returns into one event.
-    _print("\r".join([f"[ERROR] {error['errorType']} {error['requestId']}", *lines]))
-    return error
+    _print("\r".join([f"[ERROR] {kind} {request_id}", *"".join(trace).splitlines()]))
+    return {"errorType": kind, "errorMessage": str(error), "stackTrace": trace, "requestId": request_id}
 
 
 def _print(line: str) -> None:

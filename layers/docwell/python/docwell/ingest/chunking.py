@@ -12,7 +12,6 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from docwell.ingest.outline import Outline, Section, shown
@@ -85,10 +84,10 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
         sections = outline.read(page)
         offsets = tokenizer.offsets([page.text])[0]
         marks = _marks(page.text, sections)
-        opening = _opening(page.text)
+        opening, opening_end = _opening(page.text)
         chunks = []
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
-            heading = shown(_path(above, sections, start), _before(opening, start))
+            heading = shown(_path(above, sections, start), opening if start > opening_end else ())
             text, number = page.text[start:end], page.number
             chunks.append(Chunk(text, number, start, end, tokens, page.label, heading, page.confidence))
         yield page, chunks
@@ -110,24 +109,20 @@ def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tu
     return path
 
 
-def _opening(text: str) -> list[tuple[int, str]]:
-    """Return the end and text of the short lines that open a page; lines without a letter are skipped."""
+def _opening(text: str) -> tuple[list[str], int]:
+    """Return the short lines that open a page, without those that have no letter, and the end of the last one."""
     lines = text.split("\n")
     longest = max(map(len, lines))
-    found: list[tuple[int, str]] = []
-    end = -1
+    found: list[str] = []
+    last = end = -1
     for line in lines:
         end += 1 + len(line)
         if any(map(str.isalpha, line)):
             if len(found) == OPENING_LINES or not _is_short(line.strip(), longest):
                 break
-            found.append((end, line.strip()))
-    return found
-
-
-def _before(opening: Sequence[tuple[int, str]], start: int) -> tuple[str, ...]:
-    """Return the opening lines for a chunk that starts after them, otherwise none."""
-    return tuple(line for _, line in opening) if opening and start > opening[-1][0] else ()
+            found.append(line.strip())
+            last = end
+    return found, last
 
 
 def _is_short(line: str, longest: int) -> bool:
@@ -155,13 +150,13 @@ def _fit(
 def _pack(text: str, atoms: _Atoms, max_tokens: int) -> Iterator[tuple[int, int]]:
     """Yield spans that cover the text, without white space at their ends."""
     start = first = 0
-    while first < len(atoms.starts):
+    while start < len(text):
         last = _choose(atoms, first, max_tokens)
         end = atoms.starts[last] if last < len(atoms.starts) else len(text)
-        yield _trimmed(text, start, end)
+        piece = text[start:end]
+        left = start + len(piece) - len(piece.lstrip())
+        yield left, max(left, start + len(piece.rstrip()))
         start, first = end, last
-    if not atoms.starts:
-        yield _trimmed(text, 0, len(text))
 
 
 def _choose(atoms: _Atoms, first: int, limit: int) -> int:
@@ -182,12 +177,6 @@ def _choose(atoms: _Atoms, first: int, limit: int) -> int:
     return max(range(low_atom, high_atom + 1), key=lambda atom: (atoms.cuts[atom], -abs(before[atom] - target)))
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    piece = text[start:end]
-    left = len(piece) - len(piece.lstrip())
-    return start + left, max(start + left, start + len(piece.rstrip()))
-
-
 def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Marks) -> _Atoms:
     starts: list[int] = []
     ends: list[int] = []
@@ -206,33 +195,27 @@ def _atoms(text: str, base: int, offsets: Sequence[tuple[int, int]], marks: _Mar
             count += 1
         ends[-1] = end
     before.append(count)
-    cuts = [Cut.PARAGRAPH] if starts else []
-    for i, (_, start) in enumerate(pairwise(starts)):
-        cuts.append(_cut(text, base, ends[i], start, marks))
+    places = zip(ends, starts[1:], strict=False)
+    cuts = [Cut.PARAGRAPH, *(_cut(text, base, end, start, marks) for end, start in places)]
     return _Atoms(starts, before, cuts)
 
 
 def _cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
     """Return how good a cut is between a token that ends at `end` and one that begins at `start`."""
-    gap = text[end:start]
+    gap, ends_sentence = text[end:start], _ends_sentence(text, end, start)
     if "\n" in gap:
-        return _line_cut(text, base, end, start, marks)
-    if _ends_sentence(text, end, start):
+        line_end = base + end + gap.index("\n")
+        if line_end in marks.after:
+            return Cut.HEADING
+        if line_end in marks.before or _BLANK_LINE.search(gap):
+            return Cut.PARAGRAPH
+        return Cut.SENTENCE_LINE if ends_sentence else Cut.LINE
+    if ends_sentence:
         return Cut.SENTENCE
     between_words = any(character.isspace() for character in gap)
     if between_words or (_is_ideograph(text[start]) and _is_ideograph(text[end - 1])):
         return Cut.WORD
     return Cut.MARK if unicodedata.category(text[start]).startswith("M") else Cut.TOKEN
-
-
-def _line_cut(text: str, base: int, end: int, start: int, marks: _Marks) -> Cut:
-    gap = text[end:start]
-    line_end = base + end + gap.index("\n")
-    if line_end in marks.after:
-        return Cut.HEADING
-    if line_end in marks.before or _BLANK_LINE.search(gap):
-        return Cut.PARAGRAPH
-    return Cut.SENTENCE_LINE if _ends_sentence(text, end, start) else Cut.LINE
 
 
 def _ends_sentence(text: str, end: int, start: int) -> bool:
@@ -250,19 +233,10 @@ def _is_ideograph(character: str) -> bool:
 
 
 def _marks(text: str, sections: Sequence[Section]) -> _Marks:
-    """Return the headings that typography sets off, and the lines that look like one."""
-    after, before = _headings(text)
-    return _Marks(
-        after | {section.end for section in sections}, before | {section.start - 1 for section in sections}
-    )
-
-
-def _headings(text: str) -> tuple[set[int], set[int]]:
-    """Return the ends of the lines that look like headings, and of the lines before one."""
+    """Mark the headings that typography sets off, and the lines that look like one."""
+    marks = _Marks({section.end for section in sections}, {section.start - 1 for section in sections})
     lines = text.split("\n")
     longest = max(map(len, lines))
-    after: set[int] = set()
-    before: set[int] = set()
     position, previous, running = -1, "", 0
     for line in lines:
         start, position = position, position + 1 + len(line)
@@ -270,17 +244,16 @@ def _headings(text: str) -> tuple[set[int], set[int]]:
         ended = running > 0 or not previous.strip() or previous.rstrip()[-1] in _ENDS_SPACED | _ENDS_ANYWHERE
         if short and ended and _looks_like_heading(line) and running < HEADINGS_RUNNING:
             if not running and start >= 0:
-                before.add(start)
+                marks.before.add(start)
             running += 1
-            after.add(position)
+            marks.after.add(position)
         elif line.strip() or not running:
             running = 0
         previous = line
-    return after, before
+    return marks
 
 
 def _looks_like_heading(line: str) -> bool:
-    """Whether a line has words, starts like a heading and does not end like a sentence."""
     words = line.strip()
     if not words or words[0].islower() or words[-1] in _ENDS_SPACED | _ENDS_ANYWHERE | frozenset(",;-"):
         return False

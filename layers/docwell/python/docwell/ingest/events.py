@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
+from time import monotonic
 from urllib.parse import unquote_plus
 
 from docwell.errors import BadInput, DocwellError, Unavailable
-from docwell.ingest.ingest import Ingest, IngestReport
+from docwell.ingest.ingest import Ingest
 from docwell.ingest.metrics import record_ingest, record_unknown_event
 from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask, Reason
@@ -27,13 +28,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One receive of one SQS message. `receives` counts from 1; `last` means that no other receive follows."""
+    """One receive of one SQS message.
+
+    `receives` counts from 1; `last` means that no other receive follows. `remaining_s` returns the seconds until
+    this worker is stopped. `delay(receipt, seconds)` sets the wait until the next receive.
+    """
 
     message_id: str
     receipt: str
     body: str
     receives: int
     last: bool
+    remaining_s: Callable[[], float]
+    delay: Callable[[str, int], None]
 
     def delay_s(self, error: DocwellError) -> int:
         """Return the seconds until redelivery: full jitter, and at least what the error asks for."""
@@ -46,9 +53,6 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
     """Return the messages in an SQS body, in order and without repeats. Raises `BadInput`.
 
     S3 encodes keys in its notifications: a blank is `+`. `s3:TestEvent` names no key.
-
-    >>> parse('{"Records": [{"s3": {"object": {"key": "a+b%2Bc.pdf"}}}]}')
-    (Hint(key='a b+c.pdf', rebuild=False, sweep=False),)
     """
     try:
         event = json.loads(body)
@@ -63,16 +67,11 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
     return tuple(Hint(key) for key in dict.fromkeys(keys))
 
 
-def handle_delivery(
-    pipelines: Sequence[Ingest],
-    delivery: Delivery,
-    remaining_s: Callable[[], float],
-    delay: Callable[[str, int], None],
-) -> None:
+def handle_delivery(pipelines: Sequence[Ingest], delivery: Delivery) -> None:
     """Do what a delivery asks for, in each pipeline that it concerns.
 
-    Raises the error of a message that must be delivered again, after `delay(receipt, seconds)` has set the wait.
-    At the last receive the document becomes FAILED first; the message then goes to the dead-letter queue.
+    Raises the error of a message that must be delivered again, after setting the wait. At the last receive the
+    document becomes FAILED first; the message then goes to the dead-letter queue.
     """
     try:
         messages = parse(delivery.body)
@@ -82,44 +81,30 @@ def handle_delivery(
         return
     for message in messages:
         for pipeline in pipelines:
-            if isinstance(message, RangeTask) and message.pipeline != pipeline.fingerprint:
-                continue
-            try:
-                report = _do(pipeline, message, delivery, remaining_s)
-            except Exception as error:
-                _retry_or_fail(pipeline, message, delivery, error, delay)
-                raise
-            record_ingest(report)
-            _log(message, report)
+            if isinstance(message, Hint) or message.pipeline == pipeline.fingerprint:
+                _do(pipeline, message, delivery)
 
 
-def _do(
-    pipeline: Ingest, message: Hint | RangeTask, delivery: Delivery, remaining_s: Callable[[], float]
-) -> IngestReport:
-    if isinstance(message, Hint):
-        return pipeline.update(message, delivery.message_id, remaining_s, again=delivery.receives > 1)
-    return RangeWorker(pipeline).index_range(message, delivery.message_id, remaining_s)
-
-
-def _retry_or_fail(
-    pipeline: Ingest,
-    message: Hint | RangeTask,
-    delivery: Delivery,
-    error: Exception,
-    delay: Callable[[str, int], None],
-) -> None:
-    """Delay the message's redelivery, or mark the document FAILED at the last receive."""
-    # Log only the type of an unforeseen error: its message may quote the document.
-    known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
-    logger.warning("not done", extra={"document": message.key, "problem": known.problem, "detail": known.detail})
-    if delivery.last:
-        reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
-        pipeline.fail(message, delivery.message_id, reason, known.detail)
-    else:
-        delay(delivery.receipt, delivery.delay_s(known))
-
-
-def _log(message: Hint | RangeTask, report: IngestReport) -> None:
+def _do(pipeline: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
+    started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
+    try:
+        if isinstance(message, Hint):
+            report = pipeline.update(message, owner, remaining_s, again=delivery.receives > 1)
+        else:
+            report = RangeWorker(pipeline, message, owner, remaining_s).index_range()
+    except Exception as error:
+        # Log only the type of an unforeseen error: its message may quote the document.
+        known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
+        about = {"document": message.key, "problem": known.problem, "detail": known.detail}
+        logger.warning("not done", extra=about)
+        if delivery.last:
+            reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
+            pipeline.fail(message, owner, reason, known.detail)
+        else:
+            delivery.delay(delivery.receipt, delivery.delay_s(known))
+        raise
+    seconds = monotonic() - started
+    record_ingest(report, seconds)
     logger.info(
         "done",
         extra={
@@ -129,6 +114,6 @@ def _log(message: Hint | RangeTask, report: IngestReport) -> None:
             "reason": report.reason,
             "pages": report.tally.pages,
             "chunks": report.tally.chunks,
-            "seconds": round(report.seconds, 3),
+            "seconds": round(seconds, 3),
         },
     )

@@ -13,17 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docwell.config import IngestLimits
-from docwell.errors import Refused
-from docwell.ingest.chunking import cut_pages
-from docwell.ingest.ranges import Span
-from docwell.ingest.units import pack, split
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
+from docwell.ingest.chunking import chunk_pages, cut_pages
+from docwell.ingest.ranges import Span, check_length
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Units
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
 
@@ -32,16 +30,17 @@ from docwell.text.naming import InContext, document_name, embedded_texts
 _PAGES_AHEAD = 64
 # Small, so that embedding starts after two or three pages.
 _FIRST_BATCH = 16
+# One vector for 200 tokens blurs the sentence that answers a question, and a record for each unit of about
+# 48 tokens would make the index five times as large. So a chunk's record holds the vectors of its units, and the
+# query compares only the units of the chunks that a search returns.
+UNIT_TOKENS = 48
+_LARGEST = 127  # of an int8
 
 _Item = TypeVar("_Item")
-# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its vectors.
+# A chunk and the (start, end) of its units; a page and its chunks; a chunk with its units and its vector.
 _CutChunk = tuple[Chunk, list[tuple[int, int]]]
 _CutPage = tuple[Page, list[_CutChunk]]
-_EmbeddedChunk = tuple[Chunk, NDArray[np.float32], Units]
-
-
-class EmbedderWithTokenizer(Embedder, Tokenizer, Protocol):
-    """An embedding model with its own tokenizer, which measures chunks."""
+_EmbeddedChunk = tuple[Chunk, Units, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class RangeIndexer:
 
     store: ObjectStore
     index: VectorIndex
-    embedder: EmbedderWithTokenizer
+    embedder: Embedder
     reader: PdfReader
     limits: IngestLimits
     recogniser: PdfReader | None = None
@@ -79,17 +78,12 @@ class RangeIndexer:
     def run(
         self, generation: Generation, path: Path, range_: int, span: Span, check: Callable[[], None]
     ) -> RangeTally:
-        """Index the pages of one range. No read or write is in progress when this returns or raises.
+        """Index a range of the PDF at `path`. No read or write is in progress when this returns or raises.
 
-        Args:
-            generation: the chunks' generation.
-            path: the PDF.
-            range_: the range's number.
-            span: the range's pages.
-            check: raises to stop. Called in this thread for each page and right before each write. It is called
-                for each page that is recognised before the next one starts.
+        `check` raises to stop. This thread calls it after each page and right before each write; a page is
+        recognised only after the call for the page before it.
         """
-        ref, count = generation.ref, _Count(self.limits.max_document_characters, self.limits.ocr_min_confidence)
+        ref, count = generation.ref, _Count(self.limits)
         # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
         (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
@@ -110,7 +104,7 @@ class RangeIndexer:
     ) -> Iterator[list[_EmbeddedChunk]]:
         """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
         context = InContext(name)
-        waiting: list[tuple[Chunk, Units]] = []
+        waiting: deque[tuple[Chunk, Units]] = deque()
         for batch in batches:
             parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
             texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
@@ -118,14 +112,13 @@ class RangeIndexer:
             vectors = self.embedder.embed_passages([*texts, *parts])
             rest = vectors[len(batch) :]
             for chunk, spans in batch:
-                waiting.append((chunk, pack(spans, rest[: len(spans)])))
+                waiting.append((chunk, pack_units(spans, rest[: len(spans)])))
                 rest = rest[len(spans) :]
             ready = context.add(vectors[: len(batch)])
             if len(ready):
-                yield _joined(waiting, ready)
-                del waiting[: len(ready)]
+                yield [(*waiting.popleft(), vector) for vector in ready]
         if waiting:
-            yield _joined(waiting, context.last())
+            yield [(*waiting.popleft(), vector) for vector in context.last()]
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         """Read and chunk pages, ahead of embedding unless the pages are recognised.
@@ -140,7 +133,7 @@ class RangeIndexer:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
             for page, chunks in cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens):
-                yield page, [(chunk, split(chunk.text, self.embedder)) for chunk in chunks]
+                yield page, [(chunk, split_units(chunk.text, self.embedder)) for chunk in chunks]
 
     def _batches(
         self, pages: Iterator[_CutPage], count: _Count, check: Callable[[], None]
@@ -160,11 +153,6 @@ class RangeIndexer:
             yield waiting
 
 
-def _joined(chunks: Sequence[tuple[Chunk, Units]], vectors: NDArray[np.float32]) -> list[_EmbeddedChunk]:
-    """Pair the first chunks with these vectors."""
-    return [(chunk, vector, units) for (chunk, units), vector in zip(chunks, vectors, strict=False)]
-
-
 def _records(
     generation: Generation, range_: int, first: int, chunks: Sequence[_EmbeddedChunk]
 ) -> list[IndexRecord]:
@@ -172,7 +160,7 @@ def _records(
     ref, id_, version = generation.ref, generation.id, generation.version
     return [
         IndexRecord(ref.chunk_id(id_, range_, number), ref.key, id_, version, chunk, vector.tolist(), units)
-        for number, (chunk, vector, units) in enumerate(chunks, first)
+        for number, (chunk, units, vector) in enumerate(chunks, first)
     ]
 
 
@@ -180,8 +168,7 @@ def _records(
 class _Count:
     """Counts a range's results within the character limit, and detects doubtful text."""
 
-    most_characters: int
-    least_confidence: float
+    limits: IngestLimits
     tally: RangeTally = field(default_factory=RangeTally)
 
     def without_doubtful_text(self, page: Page) -> Page:
@@ -199,9 +186,7 @@ class _Count:
             textless_pages=tally.textless_pages + (not page.text.strip()),
             doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
         )
-        if self.tally.characters > self.most_characters:
-            limit = f"over {self.most_characters:,} characters (max_document_characters)"
-            raise Refused(Reason.TOO_MUCH_TEXT, limit)
+        check_length(self.tally.characters, self.limits)
 
     def add_chunks(self, records: Sequence[IndexRecord]) -> None:
         """Count chunks."""
@@ -209,7 +194,25 @@ class _Count:
         self.tally = replace(self.tally, chunks=self.tally.chunks + len(records), tokens=tokens)
 
     def _is_doubtful(self, page: Page) -> bool:
-        return page.confidence is not None and page.confidence < self.least_confidence
+        return page.confidence is not None and page.confidence < self.limits.ocr_min_confidence
+
+
+def split_units(text: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """Return (start, end) in characters of each unit of a chunk's text; none where the chunk is one unit."""
+    pieces = [(piece.start, piece.end) for piece in chunk_pages([Page(1, text)], tokenizer, UNIT_TOKENS)]
+    return pieces if len(pieces) > 1 else []
+
+
+def pack_units(spans: Sequence[tuple[int, int]], vectors: NDArray[np.float32]) -> Units:
+    """Return units with their (n, dimension) vectors, each number in one byte.
+
+    Each vector is scaled so that its largest number is 127; cosines do not depend on the scale, and change by less
+    than 0.01.
+    """
+    if not spans:
+        return Units()
+    largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return Units(tuple(spans), np.rint(vectors / largest * _LARGEST).astype(np.int8).tobytes())
 
 
 def _ahead(items: Generator[_Item], most: int) -> Generator[_Item]:

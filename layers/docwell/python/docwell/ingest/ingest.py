@@ -11,16 +11,15 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from time import monotonic
 
 from docwell.attributes import Attributes
 from docwell.errors import DocwellError, NotFound, Refused
 from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
-from docwell.ingest.lease import DocumentLease, IngestLedger
+from docwell.ingest.lease import DocumentLease
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import DocumentRecord, DocumentRef, Hint, ObjectVersion, RangeTally, RangeTask, Reason, Status
-from docwell.ports import ObjectStore, TaskQueue, VectorIndex
+from docwell.ports import Ledger, ObjectStore, TaskQueue, VectorIndex
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,6 @@ class IngestReport:
     status: Status | None
     reason: str | None = None
     tally: RangeTally = field(default_factory=RangeTally)
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Ingest:
 
     bucket: str
     store: ObjectStore
-    ledger: IngestLedger
+    ledger: Ledger
     index: VectorIndex
     queue: TaskQueue
     indexer: RangeIndexer
@@ -56,26 +54,18 @@ class Ingest:
     ) -> IngestReport:
         """Make the index match the bucket for the hint's key.
 
-        Args:
-            hint: the S3 key, and whether to distrust the ledger's record of it.
-            owner: names this delivery; the message's redelivery has the same name.
-            remaining_s: returns the seconds until this worker is stopped.
-            again: the message was delivered before. A write that timed out then may have reached the index
-                since, after another worker swept the document.
-
-        Raises:
-            Unavailable: the queue must deliver the same message again. Nothing is lost.
+        `owner` names the message, and its redelivery, which is `again`. `remaining_s` returns the seconds until
+        this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
         """
-        started = monotonic()
         lease = self.acquire(hint.key, owner, remaining_s)
         if lease is None:  # its holder looks at the key again before it releases the lease
             return IngestReport(status=None)
         with lease:
-            if again:
+            if again:  # a write that timed out before may have come after another worker's sweep
                 lease.distrust()
             self.match(lease, hint)
             self.release(lease)
-        return IngestReport(lease.record.status, lease.record.reason, lease.tally, monotonic() - started)
+        return IngestReport(lease.record.status, lease.record.reason, lease.tally)
 
     def match(self, lease: DocumentLease, hint: Hint) -> None:
         """Take steps until the document matches its object, or waits for its ranges; then sweep."""
@@ -155,11 +145,6 @@ class Ingest:
         if step.distrust:
             for id_ in self.generations(lease.record.key, step.head.version):
                 lease.remove(of=id_)
-        size, limit = step.head.size, self.indexer.limits.max_document_bytes
-        if size > limit:
-            detail = f"{size:,} bytes; the limit is {limit:,} (max_document_bytes)"
-            self.settle(lease, ranges.rejected(lease.record, Reason.TOO_LARGE, detail))
-            return
         try:
             self._read(lease, step.head)
         except Refused as refused:
@@ -167,6 +152,10 @@ class Ingest:
 
     def _read(self, lease: DocumentLease, head: ObjectVersion) -> None:
         """Plan the ranges, and index the document if it has only one. Raises `NotFound`, `Refused`."""
+        limit = self.indexer.limits.max_document_bytes
+        if head.size > limit:
+            detail = f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)"
+            raise Refused(Reason.TOO_LARGE, detail)
         with self.indexer.downloaded(lease.record.key, head) as path:
             info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
@@ -175,11 +164,10 @@ class Ingest:
             if count > 1:
                 lease.write(planned)
                 return
+            span = ranges.span(planned, 0, self.indexer.limits)
             # The ledger gets this record once it is live: a worker that dies before repeats the one range.
             lease.record = planned
-            generation = self.generation(planned)
-            span = ranges.span(planned, 0, self.indexer.limits)
-            lease.tally = self.indexer.run(generation, path, 0, span, lease.keep)
+            lease.tally = self.indexer.run(self.generation(planned), path, 0, span, lease.keep)
             lease.record = ranges.with_progress(planned, lease.tally)
 
     def _send(self, lease: DocumentLease, missing: tuple[int, ...]) -> None:

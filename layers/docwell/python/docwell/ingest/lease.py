@@ -6,19 +6,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import time
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from docwell.config import IngestLimits
 from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost
 from docwell.models import DocumentRecord, Hint, Lease, RangeTally, collection_of
-from docwell.ports import Ledger, RangeLedger, TaskQueue, VectorIndex
+from docwell.ports import Ledger, TaskQueue, VectorIndex
 
 _DELETE_AT_ONCE = 500  # ids of one delete
-
-
-class IngestLedger(Ledger, RangeLedger, Protocol):
-    """The ledger as ingest uses it."""
 
 
 @dataclass(slots=True)
@@ -33,7 +28,7 @@ class DocumentLease:
     """
 
     held: Lease
-    ledger: IngestLedger
+    ledger: Ledger
     index: VectorIndex
     queue: TaskQueue
     limits: IngestLimits
@@ -47,9 +42,7 @@ class DocumentLease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         # Where either call fails, the lease expires by itself.
         with suppress(DocwellError):
             if isinstance(error, LeaseLost):

@@ -9,11 +9,11 @@ from docwell.models import Status
 from docwell.observability import metrics
 
 
-def record_ingest(report: IngestReport) -> None:
-    """Record one message; nothing for one that this worker had nothing to do for."""
+def record_ingest(report: IngestReport, seconds: float) -> None:
+    """Record one message, unless this worker had nothing to do for it."""
     if report.status is None:
         return
-    metrics.add_metric("IngestLatency", MetricUnit.Milliseconds, report.seconds * 1000)
+    metrics.add_metric("IngestLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.add_metric("PagesIngested", MetricUnit.Count, report.tally.pages)
     metrics.add_metric("ChunksIngested", MetricUnit.Count, report.tally.chunks)
     metrics.add_metric("EmbeddedTokens", MetricUnit.Count, report.tally.tokens)

@@ -66,13 +66,7 @@ class Outline:
 
 
 def shown(path: Sequence[str], opening: Sequence[str] = ()) -> str:
-    """Return the last levels of a section's path in one line, then the opening lines of its page.
-
-    >>> shown(["Report", "Results", "Revenue", "Europe"])
-    'Results > Revenue > Europe'
-    >>> shown(["Assets"], ["Acme Corporation", "Balance Sheet"])
-    'Assets > Acme Corporation Balance Sheet'
-    """
+    """Return the last levels of a section's path in one line, then the opening lines of its page."""
     levels = path[-LEVELS:]
     added = " ".join(line for line in opening if not any(line in level for level in levels))
     return " > ".join([*levels, added] if added else levels)

@@ -9,94 +9,88 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
 from docwell.errors import NotFound, Refused, Unavailable
 from docwell.ingest import ranges
 from docwell.ingest.ingest import Ingest, IngestReport
 from docwell.ingest.lease import DocumentLease, require_time
-from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTally, RangeTask, Reason, Status
+from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTally, RangeTask, Status
 
 
 @dataclass(frozen=True, slots=True)
 class RangeWorker:
-    """Does range messages of one pipeline."""
+    """Does one range message. `owner` and `remaining_s` are those of `Ingest.update`."""
 
     ingest: Ingest
+    task: RangeTask
+    owner: str
+    remaining_s: Callable[[], float]
 
-    def index_range(self, task: RangeTask, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
-        """Index one range; the last range of a generation makes it live. Raises as `Ingest.update` does."""
-        started, ingest = monotonic(), self.ingest
-        record = ingest.ledger.get(task.key)
+    def index_range(self) -> IngestReport:
+        """Index the range; the last range of a generation makes it live. Raises as `Ingest.update` does."""
+        task, ledger, tally = self.task, self.ingest.ledger, RangeTally()
+        record = ledger.get(task.key)
         if record is not None and record.version == task.version and record.status is Status.FAILED:
-            return self._update(task, owner, remaining_s)  # redriven from the dead-letter queue
-        tally = RangeTally()
+            return self._update()  # redriven from the dead-letter queue
         if record is not None and ranges.is_current(task, record) and task.range not in record.ranges_done:
             try:
-                tally = self._index(task, record, remaining_s)
+                tally = self._index(record)
+                record = ledger.finish_range(task, tally)
+                if record is not None:
+                    ranges.check_length(record.characters, self.ingest.indexer.limits)
             except NotFound:  # replaced or deleted; that event may still be on its way
-                return self._update(task, owner, remaining_s)
+                return self._update()
             except Refused as refused:
-                return self._refuse(task, refused.reason, refused.detail, owner, remaining_s)
-            record = ingest.ledger.finish_range(task, tally)
-            limit = ingest.indexer.limits.max_document_characters
-            if record is not None and record.characters > limit:
-                detail = f"over {limit:,} characters (max_document_characters)"
-                return self._refuse(task, Reason.TOO_MUCH_TEXT, detail, owner, remaining_s)
+                return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
-            self._remove_stale(task, owner, remaining_s)
+            self._remove_stale()
             return IngestReport(status=None, tally=tally)
         # Also for a range done before: its worker may have died before it made the generation live.
         if ranges.is_generation_done(record, task.range):
-            self._update(task, owner, remaining_s)
-            record = ingest.ledger.get(task.key) or record
-        return IngestReport(record.status, record.reason, tally, monotonic() - started)
+            self._update()
+            record = ledger.get(task.key) or record
+        return IngestReport(record.status, record.reason, tally)
 
-    def _update(self, task: RangeTask, owner: str, remaining_s: Callable[[], float]) -> IngestReport:
-        return self.ingest.update(Hint(task.key), owner, remaining_s)
+    def _update(self) -> IngestReport:
+        return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s)
 
-    def _index(self, task: RangeTask, record: DocumentRecord, remaining_s: Callable[[], float]) -> RangeTally:
-        indexer, limits = self.ingest.indexer, self.ingest.indexer.limits
-        recognised = ranges.is_recognised(record, task.range)
+    def _index(self, record: DocumentRecord) -> RangeTally:
+        task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
+        span = ranges.span(record, task.range, limits)
         # A page that is being recognised cannot be stopped before its own time limit.
-        least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if recognised else 0.0)
-        require_time(remaining_s, least_s)
+        least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)
+        require_time(self.remaining_s, least_s)
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
         with indexer.downloaded(task.key, head) as path:
-            generation = self.ingest.generation(record, recognised=recognised)
-            span = ranges.span(record, task.range, limits)
-            return indexer.run(generation, path, task.range, span, lambda: require_time(remaining_s, least_s))
+            generation = self.ingest.generation(record, recognised=span.recognise)
+            return indexer.run(generation, path, task.range, span, lambda: require_time(self.remaining_s, least_s))
 
-    def _refuse(
-        self, task: RangeTask, reason: str, detail: str, owner: str, remaining_s: Callable[[], float]
-    ) -> IngestReport:
+    def _refuse(self, refused: Refused) -> IngestReport:
         """Reject the whole document; its other ranges are then stale."""
-        with self._acquire(task, owner, remaining_s, retry_after=1.0) as lease:
-            if ranges.is_current(task, lease.record):
-                self.ingest.settle(lease, ranges.rejected(lease.record, reason, detail))
+        with self._acquire(retry_after=1.0) as lease:
+            if ranges.is_current(self.task, lease.record):
+                self.ingest.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
                 lease.sweep()
             self.ingest.release(lease)
         return IngestReport(lease.record.status, lease.record.reason)
 
-    def _remove_stale(self, task: RangeTask, owner: str, remaining_s: Callable[[], float]) -> None:
+    def _remove_stale(self) -> None:
         """Remove what any delivery of the task may have written for a document that changed.
 
         Needs the lease, or another worker could start the same version again meanwhile. Then matches the key: a
         worker that died under this message may have held the lease when other events relied on it to look again.
         """
-        with self._acquire(task, owner, remaining_s, retry_after=5.0) as lease:
+        with self._acquire(retry_after=5.0) as lease:
             record = lease.record
-            restarted = record.status is Status.PENDING and record.version == task.version
-            for generation in self.ingest.generations(task.key, task.version):
+            restarted = record.status is Status.PENDING and record.version == self.task.version
+            for generation in self.ingest.generations(self.task.key, self.task.version):
                 if not restarted and generation != record.live_generation:
                     lease.remove(of=generation)
-            self.ingest.match(lease, Hint(task.key))
+            self.ingest.match(lease, Hint(self.task.key))
             self.ingest.release(lease)
 
-    def _acquire(
-        self, task: RangeTask, owner: str, remaining_s: Callable[[], float], *, retry_after: float
-    ) -> DocumentLease:
-        lease = self.ingest.acquire(task.key, owner, remaining_s)
+    def _acquire(self, *, retry_after: float) -> DocumentLease:
+        lease = self.ingest.acquire(self.task.key, self.owner, self.remaining_s)
         if lease is None:
             raise Unavailable("ledger", "another worker holds the document's lease", retry_after=retry_after)
         return lease

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from docwell.config import IngestLimits
+from docwell.errors import Refused
 from docwell.models import PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
 
 _PAGES_NAMED = 20  # in the detail of a document
@@ -32,20 +33,10 @@ def count_ranges(pages: int, size: int) -> int:
     return max(1, -(-pages // size))
 
 
-def missing(record: DocumentRecord) -> tuple[int, ...]:
-    """Return the numbers of the planned ranges that are not in the index yet."""
-    return tuple(sorted(set(range(record.ranges or 0)) - record.ranges_done))
-
-
 def is_current(task: RangeTask, record: DocumentRecord) -> bool:
     """Whether the document is still being indexed from the task's version, in the task's attempt."""
     current = (Status.PENDING, task.version, task.attempt)
     return (record.status, record.version, record.attempt) == current
-
-
-def is_recognised(record: DocumentRecord, number: int) -> bool:
-    """Whether a range belongs to the second generation."""
-    return record.recognised_from is not None and number >= record.recognised_from
 
 
 def is_generation_done(record: DocumentRecord, number: int) -> bool:
@@ -56,21 +47,25 @@ def is_generation_done(record: DocumentRecord, number: int) -> bool:
 
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     """Return the pages of a range."""
-    size, recognise = limits.range_pages, is_recognised(record, number)
+    first, size = 0, limits.range_pages
+    recognise = record.recognised_from is not None and number >= record.recognised_from
     if recognise:
-        number, size = number - (record.recognised_from or 0), limits.ocr_range_pages
-    return Span(number * size + 1, min((number + 1) * size, record.pages or 0), recognise)
+        first, size = record.recognised_from or 0, limits.ocr_range_pages
+    before = (number - first) * size
+    return Span(before + 1, min(before + size, record.pages or 0), recognise)
+
+
+def check_length(characters: int, limits: IngestLimits) -> None:
+    """Raise `Refused` for a document of more characters than the limit."""
+    limit = limits.max_document_characters
+    if characters > limit:
+        raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
 
 
 def with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
     """Return the record of a document whose only range is done."""
     counted = {name: getattr(tally, name) for name in PROGRESS - {"ranges_done", "pages_done"}}
     return replace(record, ranges_done=frozenset({0}), pages_done=tally.pages, **counted)
-
-
-def needs_recognition(record: DocumentRecord) -> bool:
-    """Whether a complete first generation has pages without text."""
-    return record.recognised_from is None and record.textless_pages > 0
 
 
 def recognition(record: DocumentRecord, size: int) -> DocumentRecord:

@@ -66,11 +66,8 @@ def next_step(
 ) -> Step | None:
     """Return the step that brings a document nearer to its object, or None when they match.
 
-    Args:
-        record: the document as the worker knows it.
-        head: the object's current version; None where the key has none.
-        hint: the event; None once a step was taken for it.
-        recognises: whether the pipeline recognises pages without text.
+    `head` is the object's current version, None where the key has none. `hint` is the event, None once a step was
+    taken for it. `recognises` says whether the pipeline recognises pages without text.
     """
     if head is None:
         matches = hint is None and record.status is Status.DELETED
@@ -80,9 +77,9 @@ def next_step(
     if rebuild or record.version != head.version or not (planned or record.status in SETTLED):
         return _start(record, head, distrust=rebuild or record.version == head.version)
     if planned:
-        missing = ranges.missing(record)
+        missing = tuple(sorted(set(range(record.ranges or 0)) - record.ranges_done))
         if not missing:
-            recognise = recognises and ranges.needs_recognition(record)
+            recognise = recognises and record.recognised_from is None and record.textless_pages > 0
             return Recognise(head) if recognise else Settle(ranges.outcome(record), head)
         if sweep or not record.dispatched:  # a sweep assumes that the messages are lost
             return Resume(head, missing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,11 +47,9 @@ class Admission(Protocol):
 
     async def identified(self) -> Identified:
         """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
-        ...
 
     async def admitted(self) -> Admitted:
         """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class QueryReport:
-    """An answer, with the figures for metrics, receipts and costs.
+    """The checked answer, with the figures for metrics, receipts and costs. It ends the events.
 
     `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
     """
@@ -97,12 +94,4 @@ class Token:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The end: the checked answer."""
-
-    report: QueryReport
-
-
-Event = Passages | Token | Answered
-Events = AsyncGenerator[Event]
+Event = Passages | Token | QueryReport

@@ -38,25 +38,18 @@ class Conversation:
         # One shortened line each: an answer can neither forge a turn nor fill the context.
         turns = "\n".join(f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history)
         messages = fill(self.prompt, history=turns, question=question)
+        # Without the model: the words of the last question name what "it" is.
+        last_two = f"{history[-1].question} {question}"
         try:
             completion = await whole(self.model.chat(messages, timeout_s))
         except Unavailable:
-            return Rewritten(concatenated(history, question))
+            return Rewritten(last_two)
         usage = Usage(completion.prompt_tokens, completion.completion_tokens)
         text = completion.text.strip().strip('"').strip()
         if not text or "\n" in text or len(text) > _MAX_CHARACTERS + len(question):
-            return Rewritten(concatenated(history, question), usage)
+            return Rewritten(last_two, usage)
         return Rewritten(text, usage)
 
 
 def _one_line(text: str) -> str:
     return shorten(text, _MAX_TURN_CHARACTERS, placeholder=" ...")
-
-
-def concatenated(history: Sequence[Turn], question: str) -> str:
-    """Return the last question and this one: the earlier words name what "it" is.
-
-    >>> concatenated([Turn("Who built the mill?", "Ann [1].")], "When?")
-    'Who built the mill? When?'
-    """
-    return f"{history[-1].question} {question}"

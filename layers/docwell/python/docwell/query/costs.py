@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from docwell.answers import Cost
 from docwell.config import SettingsError
@@ -25,11 +25,7 @@ Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelHostPrice(_Part):
+class ModelHostPrice(BaseModel, frozen=True, extra="forbid"):
     """The machine of the language model. `parallel` requests share it while it is busy."""
 
     instance: Name
@@ -37,7 +33,7 @@ class ModelHostPrice(_Part):
     parallel: Annotated[int, Field(ge=1)] = 1
 
 
-class FunctionPrice(_Part):
+class FunctionPrice(BaseModel, frozen=True, extra="forbid"):
     """The query function. `memory_mb` is the default for a function that does not state its memory."""
 
     memory_mb: Annotated[int, Field(ge=128, le=10_240)]  # what Lambda offers
@@ -46,7 +42,7 @@ class FunctionPrice(_Part):
     per_request: Price
 
 
-class ListPrice(_Part):
+class ListPrice(BaseModel, frozen=True, extra="forbid"):
     """One price, the title of its page, and its source.
 
     `price page`: that page; `quoted`: a quotation of it; `memory`: neither, so check it first.
@@ -58,7 +54,7 @@ class ListPrice(_Part):
     known: Literal["price page", "quoted", "memory"]
 
 
-class Prices(_Part):
+class Prices(BaseModel, frozen=True, extra="forbid"):
     """A price file: prices in `currency` on the day `as_of`, from the pages in `source`.
 
     An answer costs its model host, its function and its call of the API. `services` are the prices of the rest of

@@ -1,11 +1,11 @@
-"""Metrics of answers and feedback."""
+"""Metrics of answers."""
 
 from __future__ import annotations
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from docwell.answers import AnswerStatus, Cost
-from docwell.observability import metrics, record_alone
+from docwell.observability import metrics
 from docwell.query.ask import QueryReport
 
 
@@ -37,8 +37,3 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
     metrics.add_metric("ModelHostSeconds", MetricUnit.Seconds, cost.model_host_s)
     metrics.add_metric("FunctionSeconds", MetricUnit.Seconds, cost.function_s)
     metrics.add_metric("Cost", MetricUnit.NoUnit, cost.amount)
-
-
-def record_feedback(verdict: str) -> None:
-    """Record `Feedback`, 1 for good and 0 for bad: its average is the share of good answers."""
-    record_alone("Feedback", float(verdict == "good"))

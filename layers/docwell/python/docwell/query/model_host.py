@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
-from docwell.ports import LanguageModel, ModelFacts
+from docwell.errors import DeadlineExceeded, DocwellError, Overloaded, Unavailable
+from docwell.ports import LanguageModel
 
 _HOST = "ollama"
 # An attempt with less time than this would only load the host.
@@ -41,11 +41,11 @@ class Breaker:
         """True while the host neither rests nor waits for its probe."""
         return self._failed < self._most
 
-    def check(self) -> None:
-        """Raise `Overloaded` while the host rests."""
+    def check(self, *, may_probe: bool) -> None:
+        """Raise `Overloaded` while the host rests; without `may_probe` also while it waits for its probe."""
         left = self._rests_until - self._clock()
-        if left > 0:
-            raise Overloaded(_HOST, "the model host has just failed and is resting", left)
+        if left > 0 or not (may_probe or self.closed):
+            raise Overloaded(_HOST, "the model host has just failed and is resting", max(left, 0.0))
 
     def record(self, *, failed: bool) -> None:
         """Count the end of an attempt."""
@@ -59,7 +59,7 @@ class GuardedModel:
     """`docwell.ports.LanguageModel` with a breaker, and one retry before the first token.
 
     The retry waits a random part of `backoff_s` seconds (full jitter). Missing a deadline shorter than
-    `fair_s` seconds does not count as a failure of the host.
+    `fair_s` seconds does not count as a failure of the host. A host that has failed is not asked for facts.
     """
 
     model: LanguageModel
@@ -71,10 +71,6 @@ class GuardedModel:
     def name(self) -> str:
         """The model's name on its host."""
         return self.model.name
-
-    async def check(self) -> None:
-        """Ask the host itself, even while it rests. Raises as `chat` does."""
-        await self.model.check()
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of text and last the completion, within `timeout_s` seconds for both attempts together.
@@ -92,17 +88,28 @@ class GuardedModel:
                         begun = True
                         yield piece
             except Unavailable as error:
+                is_final = error.retry_after is None or isinstance(error, DeadlineExceeded | Overloaded)
                 pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
+                too_late = deadline.left(pause_s) < _LEAST_ATTEMPT_S
                 # A breaker that is not closed allows one attempt, the probe: it is not repeated.
-                may_retry = not (is_retry or begun) and self.breaker.closed and _is_passing(error)
-                if not may_retry or deadline.left(pause_s) < _LEAST_ATTEMPT_S:
+                if is_retry or begun or is_final or too_late or not self.breaker.closed:
                     raise
             else:
                 return
             await asyncio.sleep(pause_s)
 
+    async def context_length(self) -> int:
+        """Return the tokens that the model can read. Raises `Corrupt`, and as `chat`."""
+        self.breaker.check(may_probe=False)
+        return await self.model.context_length()
+
+    async def digest(self) -> str | None:
+        """Return the digest of the model's weights. Raises as `chat` does."""
+        self.breaker.check(may_probe=False)
+        return await self.model.digest()
+
     async def _attempt(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        self.breaker.check()
+        self.breaker.check(may_probe=True)
         try:
             async with aclosing(self.model.chat(messages, timeout_s)) as pieces:
                 async for piece in pieces:
@@ -114,28 +121,6 @@ class GuardedModel:
             if failed is not None:
                 self.breaker.record(failed=failed)
             raise
-
-
-@dataclass(frozen=True)
-class GuardedFacts:
-    """`docwell.ports.ModelFacts` that raises `Overloaded` instead of asking a host that has failed."""
-
-    facts: ModelFacts
-    breaker: Breaker
-
-    async def context_length(self) -> int:
-        """Return the tokens that the model can read. Raises as `LanguageModel.chat` does."""
-        self._check()
-        return await self.facts.context_length()
-
-    async def digest(self) -> str | None:
-        """Return the digest of the model's weights. Raises as `LanguageModel.chat` does."""
-        self._check()
-        return await self.facts.digest()
-
-    def _check(self) -> None:
-        if not self.breaker.closed:
-            raise Overloaded(_HOST, "the model host has just failed and is resting")
 
 
 async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
@@ -154,10 +139,3 @@ def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
     if not isinstance(error, Unavailable) or isinstance(error, Overloaded):
         return None
     return error.retry_after is not None  # a host that refuses a request works
-
-
-def _is_passing(error: Unavailable) -> bool:
-    """Return whether another attempt may succeed."""
-    if isinstance(error, DeadlineExceeded | ModelMissing | Overloaded):
-        return False
-    return error.retry_after is not None

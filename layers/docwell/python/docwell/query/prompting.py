@@ -11,11 +11,13 @@ like the number of another passage.
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
+from itertools import accumulate
 from string import Template
 
 from docwell.answers import Message
@@ -28,14 +30,14 @@ from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of_
 _FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
 _KEYS = frozenset({"name", "purpose", "since", "languages"})
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
-_MOST_WEIGHT = 1_000_000
+_MAX_WEIGHT = 1_000_000
 # The placeholders of the last turn for each purpose; all are required.
 _PLACEHOLDERS = {"answer": {"passages", "question"}, "rewrite": {"history", "question"}}
 
 # The prompt tells the model to write this when no passage helps.
 _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
 
-# The fence around passages and conversation. A model reads it the same with any spacing.
+# The fence around passages and conversation, which a model reads with any spacing.
 _FENCE = re.compile(r"<\s*/?\s*(passages|conversation)\s*/?\s*>", re.IGNORECASE)
 # The start of a tag, of a chat template (`<|im_start|>`, `<s>`, `</think>`) or of HTML. A host obeys the
 # template's own tokens anywhere in a prompt.
@@ -77,16 +79,13 @@ class PromptChoice:
     def parse(cls, text: str) -> PromptChoice:
         """Return the choice of a setting such as `answer:9,answer-short:1`; a name alone has the weight 1.
 
-        Raises:
-            ValueError: the list is malformed, or a name is not that of a prompt for answers.
+        Raises `ValueError` when the list is malformed, or names a prompt that is not for answers.
         """
         weights: dict[str, int] = {}
         for part in text.split(","):
             name, colon, weight = part.strip().partition(":")
-            if colon and not (weight.isascii() and weight.isdecimal() and 0 < int(weight) <= _MOST_WEIGHT):
-                raise ValueError(
-                    f"the weight of {name!r} is {weight!r}, not a whole number from 1 to {_MOST_WEIGHT}"
-                )
+            if colon and not (weight.isascii() and weight.isdecimal() and 0 < int(weight) <= _MAX_WEIGHT):
+                raise ValueError(f"the weight of {name!r} is {weight!r}, not a number from 1 to {_MAX_WEIGHT}")
             if name in weights:
                 raise ValueError(f"the prompt {name!r} is named twice")
             weights[name] = int(weight or 1)
@@ -104,11 +103,7 @@ class PromptChoice:
         # surrogatepass: a request id can come from outside.
         digest = sha256(request_id.encode("utf-8", "surrogatepass")).digest()
         place = int.from_bytes(digest[:8]) % sum(self.weights)
-        for prompt, weight in zip(self.prompts, self.weights, strict=True):
-            place -= weight
-            if place < 0:
-                return prompt
-        raise AssertionError("the weights add up")  # pragma: no cover - their sum is over every place
+        return self.prompts[bisect(list(accumulate(self.weights)), place)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +134,7 @@ def read_prompt(name: str) -> bytes:
 
 
 def version_of(data: bytes) -> str:
-    """Return the version (12 hex digits) of the bytes of a prompt's file."""
+    """Return the version of a prompt's file."""
     return sha256(data).hexdigest()[:12]
 
 
@@ -147,11 +142,6 @@ def prompt_names() -> list[str]:
     """Return the names of all prompts, in order."""
     entries = (files("docwell.query") / "prompts").iterdir()
     return sorted(entry.name.removesuffix(".md") for entry in entries if entry.name.endswith(".md"))
-
-
-def list_prompts() -> list[Prompt]:
-    """Return all prompts in the order of their names. Raises `Corrupt` for a malformed file."""
-    return [load_prompt(name) for name in prompt_names()]
 
 
 def parse_prompt(name: str, data: bytes) -> Prompt:
@@ -173,7 +163,6 @@ def parse_prompt(name: str, data: bytes) -> Prompt:
 
 
 def _front_matter(name: str, text: str) -> Mapping[str, str]:
-    """Return the keys of a prompt file. Raises `Corrupt`."""
     found = _FRONT_MATTER.match(text)
     if found is None:
         raise Corrupt(f"the prompt {name!r} does not begin with front matter between two lines ---")
@@ -181,7 +170,7 @@ def _front_matter(name: str, text: str) -> Mapping[str, str]:
     for line in found["keys"].splitlines():
         key, colon, value = line.partition(":")
         if not colon or key in keys or key not in _KEYS:
-            raise Corrupt(f"the prompt {name!r} has a line in its front matter that is none of {sorted(_KEYS)}")
+            raise Corrupt(f"the front matter of {name!r} may have each of {sorted(_KEYS)} once, and nothing else")
         keys[key] = value.strip()
     if keys.get("name") != name or not keys.get("since") or keys.get("purpose") not in _PLACEHOLDERS:
         raise Corrupt(f"the front matter of the prompt {name!r} lacks its name, since, or a purpose that is known")
@@ -207,15 +196,8 @@ def build_prompt(
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit, lowest rank first.
 
-    Args:
-        prompt: the template, for answers.
-        passages: best first.
-        question: as the user wrote it.
-        budget_tokens: the model's context without the answer.
-        ratio: of the model's tokenizer; without it the upper bound has to fit.
-
-    Raises:
-        BadInput: not even the best passage fits beside the question.
+    `passages` come best first. Without a `ratio` of the model's tokenizer the upper bound has to fit. Raises
+    `BadInput` when not even the best passage fits beside the question.
     """
     known = ratio or TokenRatio()
     lines = [f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(passages, 1)]
@@ -234,11 +216,7 @@ def fill(prompt: Prompt, **values: str) -> tuple[Message, ...]:
 
 
 def as_data(text: str) -> str:
-    """Return the text without tags, passage numbers and headings of turns, which a model could obey.
-
-    >>> as_data("</passages> [7] <|im_start|>system 3 < 4")
-    '(passages) (7) < |im_start >system 3 < 4'
-    """
+    """Return the text without tags, passage numbers and headings of turns, which a model could obey."""
     text = _FENCE.sub(r"(\1)", strip_invisible(text))
     text = _TEMPLATE_MARK.sub(" ", _TAG.sub("< ", text))
     return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))

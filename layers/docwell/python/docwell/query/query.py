@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import TypeVar
 
 from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Usage
 from docwell.config import QueryLimits
-from docwell.deadline import Deadline, in_thread
+from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.models import Passage
-from docwell.ports import DocumentLinks, Embedder, LanguageModel, ModelFacts
-from docwell.query.ask import Admitted, Answered, Ask, Events, Passages, QueryReport, Token
+from docwell.ports import DocumentLinks, Embedder, LanguageModel
+from docwell.query.ask import Admitted, Ask, Event, Passages, QueryReport, Token
 from docwell.query.calibration import Calibration
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
@@ -26,6 +27,8 @@ from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_b
 from docwell.query.retrieval.gates import is_hopeless
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
+
+_Fact = TypeVar("_Fact")
 
 REFUSAL = "The documents do not answer this question."
 # No document matches the filter: tell the user to relax it.
@@ -73,19 +76,15 @@ class _Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The question as it was searched for, and its passages; `refusal` is the text without an answer."""
+    """The question's `text` as it was searched for, and its passages; `refusal` is the text without an answer."""
 
     ask: Ask
     watch: _Watch
-    rewritten: Rewritten
+    text: str
+    rewriting: Usage
     passages: tuple[Passage, ...]
     suspicious: frozenset[str]
     refusal: str
-
-    @property
-    def text(self) -> str:
-        """The question, standing alone."""
-        return self.rewritten.text
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,12 @@ class Query:
     retrieval: Retrieval
     embedder: Embedder
     model: LanguageModel
-    facts: ModelFacts
     conversation: Conversation
     calibration: Calibration
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
 
-    async def ask(self, ask: Ask) -> Events:
+    async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
         Closing it, or cancelling its task, stops the model.
@@ -127,7 +125,7 @@ class Query:
         found = await self._search(admitted, ask, watch, scope, vector, rewritten)
         if is_hopeless(found.text, found.passages, self.limits.min_score, self.limits.min_relevance):
             yield Passages()
-            yield Answered(QueryReport(self._answer(found), model_host_s=watch.seconds["generate"]))
+            yield QueryReport(self._answer(found), model_host_s=watch.seconds["generate"])
             return
         prompt = await self._prompt(found)
         yield Passages(prompt.passages, found.suspicious)
@@ -142,28 +140,26 @@ class Query:
         except Unavailable as error:
             if not question.fallback:
                 raise
-            yield Answered(self._extractive(found, error))
+            yield self._extractive(found, error)
         if completion is not None:
-            yield Answered(await self._checked(found, prompt, completion))
+            yield await self._checked(found, prompt, completion)
 
     async def _scope(self, ask: Ask, watch: _Watch) -> Scope:
-        """Return where the caller may search."""
         question = ask.question
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
-            return await in_thread(
+            return await asyncio.to_thread(
                 self.retrieval.scope, principal, question.collections, question.document, question.filter
             )
 
     async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Watch) -> Rewritten:
-        """Return the follow-up question as one that stands alone."""
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE
         with watch.timed("generate"):
             return await self.conversation.standalone(ask.question.history, ask.question.text, timeout_s)
 
     async def _embed(self, text: str, watch: _Watch) -> list[float]:
         async with watch.stage("embed", _EMBED_SHARE):
-            vectors = await in_thread(self.embedder.embed_queries, [text])
+            vectors = await asyncio.to_thread(self.embedder.embed_queries, [text])
         vector: list[float] = vectors[0].tolist()
         return vector
 
@@ -176,27 +172,31 @@ class Query:
         vector: Sequence[float],
         rewritten: Rewritten,
     ) -> _Found:
-        """Return the best live passages."""
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages = await in_thread(self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text)
+            passages = await asyncio.to_thread(
+                self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text
+            )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
-        return _Found(ask, watch, rewritten, tuple(passages), suspicious, refusal)
+        return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
-        ratio = await self.calibration.ratio(found.watch.deadline)
-        budget = await self._context(found.watch.deadline) - self.limits.num_predict
+        await self.calibration.load(found.ask.deadline)
+        context = self.limits.num_ctx
+        # A model may have been trained for less context.
+        if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
+            context = min(context, trained_for)
+        budget, ratio = context - self.limits.num_predict, self.calibration.ratio
         return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
 
-    async def _context(self, deadline: Deadline) -> int:
-        """Return the tokens that the model reads: `num_ctx`, or fewer where it was trained for fewer."""
-        wanted = self.limits.num_ctx
+    async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
+        """Return a fact that the model host states; None if it fails, which the call of the model reports."""
         try:
             async with deadline.stage("facts", _FACTS_SHARE):
-                return min(wanted, await self.facts.context_length())
+                return await fact
         except (Unavailable, Corrupt):
-            return wanted  # a host that is down fails the model's own call
+            return None
 
     async def _generate(
         self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Watch
@@ -222,8 +222,8 @@ class Query:
 
     async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the parts of the model's text that the passages support."""
-        estimate = self.calibration.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await in_thread(self._grounded, found.text, prompt, completion.text)
+        estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
+        grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
         answer = replace(
             self._answer(found, completion, grounded, sentences),
             dropped_passages=prompt.dropped,
@@ -237,7 +237,7 @@ class Query:
             estimated_tokens=estimate.tokens,
             token_error=estimate.error(completion.prompt_tokens),
             model_host_s=found.watch.seconds["generate"],
-            model_digest=await self._digest(found.watch.deadline),
+            model_digest=await self._fact(self.model.digest(), found.ask.deadline),
         )
 
     def _grounded(
@@ -281,7 +281,7 @@ class Query:
         """Return the answer, or the refusal where no citation is left."""
         if grounded is not None and not grounded.citations:
             grounded = None
-        usage = found.rewritten.usage
+        usage = found.rewriting
         if completion is not None:
             usage = Usage(
                 usage.prompt_tokens + completion.prompt_tokens,
@@ -309,13 +309,6 @@ class Query:
             link = None  # without credentials to sign a link, the citation still holds
         suspicious = found.passages[citation.marker - 1].id in found.suspicious
         return replace(citation, link=link, suspicious=suspicious)
-
-    async def _digest(self, deadline: Deadline) -> str | None:
-        try:
-            async with deadline.stage("facts", _FACTS_SHARE):
-                return await self.facts.digest()
-        except (Unavailable, Corrupt):
-            return None
 
 
 def _ms(seconds: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from sys import intern
 
 # A citation marker of an answer, `[3]` or `[1, 2]`.
@@ -65,13 +66,7 @@ SPELLED = {
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of an answer. A marker after the full stop belongs to the sentence before it.
-
-    >>> sentences("It rains. [1] It pours [2].")
-    ['It rains. [1]', 'It pours [2].']
-    >>> sentences("Dr. Smith met J. Doe.")
-    ['Dr. Smith met J. Doe.']
-    """
+    """Return the sentences of an answer. A marker after the full stop belongs to the sentence before it."""
     return [piece for start, end in pairwise(_cuts(text)) if (piece := text[start:end].strip())]
 
 
@@ -85,11 +80,9 @@ def segments(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, 
             if end - position > longest:
                 blank = max(text.rfind(blank, position, position + longest) for blank in " \n")
                 stop = blank + 1 if blank > position else position + longest
-            piece = text[position:stop]
-            left = position + len(piece) - len(piece.lstrip())
-            right = position + len(piece.rstrip())
-            if left < right:
-                spans.append((left, right))
+            if trimmed := text[position:stop].strip():
+                left = text.index(trimmed, position)
+                spans.append((left, left + len(trimmed)))
             position = stop
     return spans or [(0, len(text))]
 
@@ -109,20 +102,13 @@ def _split(text: str) -> list[str]:
         return found
     pieces: list[str] = []
     for word in found:
-        if len(word) > 1 and UNSPACED.search(word):
-            pieces += map("".join, pairwise(word))
-        else:
-            pieces.append(word)
+        pieces += map("".join, pairwise(word)) if len(word) > 1 and UNSPACED.search(word) else [word]
     return pieces
 
 
 @lru_cache(TEXTS_KEPT)
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text as they are compared.
-
-    >>> sorted(words("The word 日本語"))
-    ['the', 'word', '日本', '本語']
-    """
+    """Return the words of a text as they are compared."""
     return frozenset(_split(text))
 
 
@@ -132,20 +118,13 @@ def beginnings(text: str) -> tuple[str, ...]:
 
     This drops endings in any language: "requires" equals "requirement". It is for ranking; to check an answer it
     equates too much.
-
-    >>> beginnings("Requirements, required: 日本語")
-    ('requir', 'requir', '日本', '本語')
     """
     return tuple(intern(word[:_BEGINNING]) for word in _split(text))
 
 
 @lru_cache(TEXTS_KEPT)
 def content_words(text: str) -> frozenset[str]:
-    """Return the stems of the words that say what a text is about: no function words, small numbers in digits.
-
-    >>> sorted(content_words("The boilers were inspected"))
-    ['boiler', 'inspect']
-    """
+    """Return the stems of the words that say what a text is about: no function words, small numbers in digits."""
     return frozenset(SPELLED.get(word) or stem(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
@@ -154,9 +133,6 @@ def stem(word: str) -> str:
     """Return an English word without its ending, so that inflected forms are equal; other words unchanged.
 
     It is crude: both sides of a comparison go through it.
-
-    >>> [stem(word) for word in ("pages", "paged", "paging", "cities", "1990s", "19th", "is")]
-    ['pag', 'pag', 'pag', 'citi', '1990', '19', 'is']
     """
     if not word.isascii():
         return word
@@ -172,11 +148,7 @@ def stem(word: str) -> str:
 
 @lru_cache(_WORDS_KEPT)
 def fold(text: str) -> str:
-    """Return a name in lower case without accents, as people type it.
-
-    >>> fold("Avilés"), fold("ΠΑΡΊΣΙ")
-    ('aviles', 'παρισι')
-    """
+    """Return a name in lower case without accents, as people type it."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
@@ -186,11 +158,9 @@ def fold(text: str) -> str:
 @lru_cache(TEXTS_KEPT)
 def script(text: str) -> str:
     """Return the script of most letters as Unicode names it ("LATIN", "CYRILLIC"), or "" without letters."""
-    counts: dict[str, int] = {}
     # Looking up names is slow, and a few hundred letters show the script.
-    for character in [character for character in text if character.isalpha()][:400]:
-        name = "LATIN" if character.isascii() else unicodedata.name(character, "").partition(" ")[0]
-        counts[name] = counts.get(name, 0) + 1
+    letters = islice(filter(str.isalpha, text), 400)
+    counts = Counter("LATIN" if one.isascii() else unicodedata.name(one, "").partition(" ")[0] for one in letters)
     return max(counts, key=counts.__getitem__, default="")
 
 

@@ -27,22 +27,14 @@ _REAL_WORD = re.compile(r"[^\W\d_]{3}")
 
 
 def file_words(key: str) -> str:
-    """Return the words of a key's file name, without the extension .pdf.
-
-    >>> file_words("filings/ACME_2022-10K.pdf")
-    'ACME 2022 10K'
-    """
-    name = key.rsplit("/", 1)[-1]
-    stem, dot, ending = name.rpartition(".")
-    return _SEPARATORS.sub(" ", stem if dot and ending.casefold() == "pdf" else name).strip()
+    """Return the words of a key's file name without .pdf: "ACME 2022 10K" of a/ACME_2022-10K.pdf."""
+    name = key.rpartition("/")[2]
+    stem = name[: -len(".pdf")] if name.lower().endswith(".pdf") else name
+    return _SEPARATORS.sub(" ", stem).strip()
 
 
 def document_name(key: str, title: str | None) -> str:
-    """Return the title and the words of the file's name; the name alone if the title adds nothing.
-
-    >>> document_name("a/report_7.pdf", "Flood defences"), document_name("a/report_7.pdf", "0000-17")
-    ('Flood defences (report 7)', 'report 7')
-    """
+    """Return the title and the words of the file's name; the name alone if the title adds nothing."""
     name = file_words(key)
     title = " ".join((title or "").split())
     if not _REAL_WORD.search(title) or file_words(title).casefold() == name.casefold():

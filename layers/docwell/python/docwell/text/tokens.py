@@ -1,7 +1,7 @@
 """Token counts for a language model whose tokenizer is on its host and not here.
 
-`count_tokens` is an upper bound in practice. `TokenRatio` learns from the host's reports how far below that
-bound one model stays, closely enough to see that the host cut a prompt.
+`bound_of` gives an upper bound. `TokenRatio` learns from the host's reports how far below that bound one model
+stays, closely enough to see that the host cut a prompt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import NamedTuple, Self
 
@@ -95,15 +95,6 @@ def bound_of_messages(messages: Iterable[Message]) -> TokenBound:
     )
 
 
-def count_tokens(text: str) -> int:
-    """Return how many tokens a language model makes of `text`, rather too many than too few.
-
-    >>> count_tokens("Two words"), count_tokens("2026")
-    (3, 4)
-    """
-    return bound_of(text).most
-
-
 @dataclass(frozen=True, slots=True)
 class TokenEstimate:
     """The tokens that a prompt is expected to take.
@@ -124,40 +115,36 @@ class TokenEstimate:
         return abs(self.tokens - reported) / reported if reported > 0 else 0.0
 
 
+@dataclass(slots=True)
 class TokenRatio:
     """The share of the upper bound that one model's tokenizer makes, learnt from its host's reports.
 
     A prompt in other scripts than those learnt keeps the wide bounds. Reports of cut prompts, and impossible ones,
     teach nothing; so keep one ratio for each digest of a model: another tokenizer's reports could all look cut.
+
+    Attributes:
+        ratio: the running mean of that share.
+        foreign: the running mean of the prompts' share in other scripts.
+        error: the running mean of the relative error, each taken before its report was learnt.
+        observations: the number of reports learnt.
     """
 
-    def __init__(self) -> None:
-        self._ratio = _FIRST_RATIO
-        self._foreign = 0.0
-        self._error = 0.0
-        self._observations = 0
-
-    @property
-    def observations(self) -> int:
-        """The number of reports learnt."""
-        return self._observations
-
-    @property
-    def error(self) -> float:
-        """The running mean of the relative error, each taken before its report was learnt; 0 at first."""
-        return self._error
+    ratio: float = _FIRST_RATIO
+    foreign: float = 0.0
+    error: float = 0.0
+    observations: int = 0
 
     @property
     def calibrated(self) -> bool:
         """True once the ratio has seen enough reports, and was right enough, to be trusted."""
-        return self._observations >= _NEEDED_REPORTS and self._error < _MOST_ERROR
+        return self.observations >= _NEEDED_REPORTS and self.error < _MOST_ERROR
 
     def estimate(self, bound: TokenBound) -> TokenEstimate:
         """Return the estimate of a prompt; the upper bound has to fit until the ratio is trusted."""
-        expected = self._ratio * (bound.plain + bound.foreign)
-        if not self.calibrated or abs(bound.foreign_share - self._foreign) > _NEAR:
+        expected = self.ratio * (bound.plain + bound.foreign)
+        if not self.calibrated or abs(bound.foreign_share - self.foreign) > _NEAR:
             return TokenEstimate(round(expected), bound.most, math.ceil(bound.pieces * _LEAST_OF_PIECES))
-        margin = max(_WIDTH * self._error, _LEAST_MARGIN)
+        margin = max(_WIDTH * self.error, _LEAST_MARGIN)
         return TokenEstimate(
             round(expected),
             high=min(math.ceil(expected * (1 + margin)), bound.most),
@@ -168,31 +155,24 @@ class TokenRatio:
         """Learn the host's count of a prompt; return the estimate from before."""
         before = self.estimate(bound)
         if 0 < reported <= bound.most * _MOST_OF_BOUND and not before.was_cut(reported):
-            self._observations += 1
-            share = max(_MEMORY, 1 / self._observations)
-            self._error += share * (before.error(reported) - self._error)
-            self._ratio += share * (reported / (bound.plain + bound.foreign) - self._ratio)
-            self._foreign += share * (bound.foreign_share - self._foreign)
+            self.observations += 1
+            share = max(_MEMORY, 1 / self.observations)
+            self.error += share * (before.error(reported) - self.error)
+            self.ratio += share * (reported / (bound.plain + bound.foreign) - self.ratio)
+            self.foreign += share * (bound.foreign_share - self.foreign)
         return before
 
     def to_state(self) -> dict[str, str]:
         """Return the state for `from_state`, as `docwell.ports.StateStore` keeps it."""
-        return {
-            "ratio": repr(self._ratio),
-            "foreign": repr(self._foreign),
-            "error": repr(self._error),
-            "observations": str(self._observations),
-        }
+        return {name: repr(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, str]) -> Self:
         """Return the ratio of a state; a new one for a state that is empty, damaged or of another format."""
-        new = cls()
         try:
             ratio, foreign, error = (float(state[name]) for name in ("ratio", "foreign", "error"))
             observations = int(state["observations"])
         except (KeyError, ValueError):
-            return new
-        if 0 < ratio < math.inf and math.isfinite(foreign) and math.isfinite(error):
-            new._ratio, new._foreign, new._error, new._observations = ratio, foreign, error, observations
-        return new
+            return cls()
+        sound = 0 < ratio < math.inf and math.isfinite(foreign) and math.isfinite(error)
+        return cls(ratio, foreign, error, observations) if sound else cls()

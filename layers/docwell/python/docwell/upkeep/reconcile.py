@@ -10,19 +10,19 @@ Documents with a worker are skipped: those that are leased, and those that have 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import groupby
 from time import time
 
 from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
 from docwell.errors import NotFound
-from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, Reason, Status, collection_of
+from docwell.models import SETTLED, DocumentRecord, Hint, ObjectSummary, Reason, Status, collection_of
 from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
-from docwell.upkeep.drift import Drift, Finding, is_settled, judge_row
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
@@ -33,6 +33,25 @@ _EXAMPLES = 100  # findings that a report names
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
 
 
+class Drift(StrEnum):
+    """The kinds of disagreement."""
+
+    MISSING = "missing"  # an object without a row, or with one that is FAILED for a while
+    STALE = "stale"  # a row of other content or tags, or chunks of another generation
+    ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
+    DUPLICATE = "duplicate"  # more chunks of the live generation than were written
+    LOST = "lost"  # fewer chunks of the live generation than were written
+    STUCK = "stuck"  # PENDING or leased, without a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement and the hint that repairs it."""
+
+    kind: Drift
+    hint: Hint
+
+
 class Phase(StrEnum):
     """The phases of a pass, in order."""
 
@@ -40,9 +59,6 @@ class Phase(StrEnum):
     LEDGER = "ledger"
     INDEX = "index"
     DONE = "done"
-
-
-_NEXT = {Phase.BUCKET: Phase.LEDGER, Phase.LEDGER: Phase.INDEX, Phase.INDEX: Phase.DONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +84,7 @@ class ReconcileReport:
     found: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How many of the bucket's keys a pipeline has settled. `counted_all` is false when time ran out."""
-
-    keys: int
-    settled: int
-    failed: int
-    counted_all: bool
-
-    @property
-    def complete(self) -> bool:
-        """Whether every key is settled under this pipeline."""
-        return self.counted_all and self.settled == self.keys
-
-
-@dataclass(slots=True)
+@dataclass
 class _Pass:
     """The place and the findings of a pass, stored between runs."""
 
@@ -99,21 +100,19 @@ class _Pass:
     def of(cls, fact: Mapping[str, str]) -> _Pass:
         if not fact or fact["phase"] == Phase.DONE:
             return cls()
-        counts = {name: int(fact[name]) for name in ("keys", "rows", "chunks")}
-        drift = Counter[str](json.loads(fact["drift"]))
+        keys, rows, chunks = (int(fact[name]) for name in ("keys", "rows", "chunks"))
         # A pass that an earlier release started has no documents.
-        documents = Counter[str](json.loads(fact.get("documents", "{}")))
-        return cls(Phase(fact["phase"]), fact["cursor"], drift=drift, documents=documents, **counts)
+        drift, documents = (Counter[str](json.loads(fact.get(name, "{}"))) for name in ("drift", "documents"))
+        return cls(Phase(fact["phase"]), fact["cursor"], keys, rows, chunks, drift, documents)
 
     def fact(self) -> dict[str, str]:
-        counts = {"keys": str(self.keys), "rows": str(self.rows), "chunks": str(self.chunks)}
-        by_name = {"drift": json.dumps(self.drift), "documents": json.dumps(self.documents)}
-        return {"phase": self.phase, "cursor": self.cursor, **counts, **by_name}
+        return {name: each if isinstance(each, str) else json.dumps(each) for name, each in vars(self).items()}
 
     def advance(self, cursor: str | None) -> None:
         """Move to the next page, or to the next phase when the cursor is None."""
         if cursor is None:
-            self.phase = _NEXT[self.phase]
+            phases = list(Phase)
+            self.phase = phases[phases.index(self.phase) + 1]
         self.cursor = cursor or ""
 
 
@@ -174,15 +173,16 @@ class Reconcile:
         for dry_run in (False, True):
             self.state.write(self._fact(dry_run=dry_run), {})
 
-    def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> Progress:
-        """Count the bucket's keys, and how many of them this pipeline has settled.
+    def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> dict[str, int]:
+        """Count the bucket's keys, and how many of them this pipeline has settled, until time runs out.
 
         A key that the `active` pipeline has not settled either counts as settled: it was just uploaded or
         replaced, and with constant uploads there would always be one.
         """
         keys = settled = failed = 0
         after: str | None = None
-        while remaining_s() > self.limits.stop_before_s:
+        counted_all = False
+        while not counted_all and remaining_s() > self.limits.stop_before_s:
             page = self.store.list(after, _LIST_PAGE)
             rows = self.ledger.standings([one.key for one in page])
             keys += len(page)
@@ -190,10 +190,10 @@ class Reconcile:
             beside = active.standings([one.key for one in waiting])
             settled += len(page) - sum(is_settled(beside.get(one.key), one) for one in waiting)
             failed += sum(row.record.status is Status.FAILED for row in rows.values())
-            if len(page) < _LIST_PAGE:
-                return Progress(keys, settled, failed, counted_all=True)
-            after = page[-1].key
-        return Progress(keys, settled, failed, counted_all=False)
+            counted_all = len(page) < _LIST_PAGE
+            after = None if counted_all else page[-1].key
+        counts = {"keys": keys, "settled": settled, "failed": failed}
+        return {**counts, "counted_all": counted_all, "complete": counted_all and settled == keys}
 
     def remove(self, remaining_s: Callable[[], float]) -> bool:
         """Remove the pipeline's whole index and ledger. Return false when time ran out: call it again."""
@@ -256,15 +256,13 @@ class Reconcile:
     def _judge_rows(self, rows: Sequence[Standing]) -> dict[str, Finding]:
         now = self.clock()
         idle = [row for row in rows if not self._is_at_work(row, now)]
-        records = [row.record for row in idle]
-        heads = self._heads([record.key for record in records if record.status is not Status.DELETED])
-        changed = self._changed_attributes(records, heads)
-        chunks = self._generations([record.key for record in records])
+        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+            objects = list(pool.map(self._compare, [row.record for row in idle]))
+        chunks = self._generations([row.record.key for row in idle])
         found: dict[str, Finding] = {}
-        for record, leased_until in idle:
-            in_bucket = heads.get(record.key) is not None
+        for (record, leased_until), (in_bucket, changed) in zip(idle, objects, strict=True):
             finding = judge_row(record, chunks.get(record.key, {}), in_bucket=in_bucket)
-            if finding is None and record.key in changed:
+            if finding is None and changed:
                 finding = Finding(Drift.STALE, Hint(record.key))
             if finding is None and leased_until > 0:
                 finding = Finding(Drift.STUCK, Hint(record.key))
@@ -278,40 +276,25 @@ class Reconcile:
         waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
         return row.leased_until > old or (record.status is Status.PENDING and record.updated_at > now - waits)
 
-    def _heads(self, keys: Sequence[str]) -> dict[str, ObjectVersion | None]:
-        """Return each key's current version in the bucket."""
-        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            return dict(zip(keys, pool.map(self.store.head, keys), strict=True))
-
-    def _changed_attributes(
-        self, records: Sequence[DocumentRecord], heads: Mapping[str, ObjectVersion | None]
-    ) -> set[str]:
-        """Return the keys of live documents whose tags or metadata differ from the ledger's."""
-
-        def differs(record: DocumentRecord) -> bool:
-            head, known = heads.get(record.key), record.live_attributes or Attributes()
-            if record.live_generation is None or head is None:
-                return False
-            if head.metadata != known.metadata:
-                return True
-            if head.tag_count == 0 and not known.tags:  # no tags on either side: save the request
-                return False
-            try:
-                return self.store.tags(record.key, head) != known.tags
-            except NotFound:  # replaced meanwhile
-                return False
-
-        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            found = zip(records, pool.map(differs, records), strict=True)
-            return {record.key for record, other in found if other}
+    def _compare(self, record: DocumentRecord) -> tuple[bool, bool]:
+        """Return whether the key is in the bucket, and whether its live version's tags or metadata changed."""
+        head = None if record.status is Status.DELETED else self.store.head(record.key)
+        if head is None or record.live_generation is None:
+            return head is not None, False
+        known = record.live_attributes or Attributes()
+        if head.metadata != known.metadata:
+            return True, True
+        if head.tag_count == 0 and not known.tags:  # no tags on either side: save the request
+            return True, False
+        try:
+            return True, self.store.tags(record.key, head) != known.tags
+        except NotFound:  # replaced meanwhile
+            return True, False
 
     def _generations(self, keys: Sequence[str]) -> dict[str, Mapping[str, int]]:
-        collections = defaultdict[str, list[str]](list)
-        for key in keys:
-            collections[collection_of(key)].append(key)
         found: dict[str, Mapping[str, int]] = {}
-        for collection, documents in collections.items():
-            found.update(self.index.generations(collection, documents))
+        for collection, documents in groupby(sorted(keys, key=collection_of), collection_of):
+            found.update(self.index.generations(collection, list(documents)))
         return found
 
     def _chunks(self, now: _Pass) -> list[Finding]:
@@ -332,7 +315,9 @@ class Reconcile:
         else:
             now.advance(json.dumps([names[1], 0]) if len(names) > 1 else None)
         # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
-        gone = sorted(key for key, head in self._heads(strangers).items() if head is None)
+        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+            heads = dict(zip(strangers, pool.map(self.store.head, strangers), strict=True))
+        gone = sorted(key for key, head in heads.items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 
     # --- the state of a pass ---
@@ -344,3 +329,25 @@ class Reconcile:
         """Return the number of queued messages where it is too high to start or continue a pass, else None."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None
+
+
+def is_settled(row: Standing | None, one: ObjectSummary) -> bool:
+    """Whether the row is settled for the object's content."""
+    return row is not None and row.record.status in SETTLED and row.record.etag in (None, one.etag)
+
+
+def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
+    """Return what is wrong with a row without a worker. `chunks` counts its chunks by generation."""
+    key, live = record.key, record.live_generation
+    deleted = record.status is Status.DELETED
+    if deleted or not in_bucket:
+        return None if deleted and not chunks else Finding(Drift.ORPHAN, Hint(key, sweep=True))
+    if record.status is Status.PENDING:
+        return Finding(Drift.STUCK, Hint(key, sweep=True))  # sends its missing ranges again
+    there = chunks.get(live, 0) if live else 0
+    expected = record.chunks if live else 0
+    if there != expected:
+        return Finding(Drift.LOST if there < expected else Drift.DUPLICATE, Hint(key, rebuild=True))
+    if set(chunks) - {live}:
+        return Finding(Drift.STALE, Hint(key, sweep=True))
+    return None

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from docwell.errors import BadInput
@@ -52,8 +52,7 @@ class Reindex:
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
         """Remove retired pipelines. Return false while anything is left of one."""
-        roles = self._roles()
-        done = True
+        roles, done = self._roles(), True
         for fingerprint, since in roles.retired.items():
             if fingerprint in roles.in_use(self.known):
                 continue
@@ -66,7 +65,14 @@ class Reindex:
         return done
 
     def _start(self, remaining_s: Callable[[], float]) -> Answer:
-        roles, following = self._roles(), self._next()
+        roles, following = self._roles(), self.known[-1]
+        if len(self.known) == 1:
+            raise BadInput(
+                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS or "
+                "DOCWELL_NEXT_OCR"
+            )
+        if following == roles.active:
+            raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")
         reconcile = self.reconcile(following)
         if roles.building != following:
             # Before the roles: a crash in between must not leave an old pass for the new index.
@@ -77,19 +83,14 @@ class Reindex:
             roles = Roles(roles.active, following, retired)
             roles.write(self.state)
         report = reconcile.run(remaining_s, force=True)
-        return {
-            **self._names(roles),
-            "hinted": report.sent,
-            "all_hinted": report.complete or report.phase != "bucket",
-        }
+        return {**self._names(roles), "hinted": report.sent, "all_hinted": report.phase != "bucket"}
 
     def _status(self, remaining_s: Callable[[], float]) -> Answer:
         roles = self._roles()
-        answer = self._names(roles)
         if roles.building is None:
-            return answer
+            return self._names(roles)
         progress = self.reconcile(roles.building).progress(remaining_s, self.reconcile(roles.active).ledger)
-        return {**answer, **asdict(progress), "complete": progress.complete}
+        return {**self._names(roles), **progress}
 
     def _switch(self, remaining_s: Callable[[], float], *, force: bool) -> Answer:
         roles = self._roles()
@@ -116,18 +117,6 @@ class Reindex:
 
     def _roles(self) -> Roles:
         return Roles.read(self.state, self.known)
-
-    def _next(self) -> str:
-        """Return the pipeline to build, the settings' second. Raises `BadInput`."""
-        following = self.known[-1]
-        if len(self.known) == 1:
-            raise BadInput(
-                "the settings name one pipeline: set DOCWELL_NEXT_MODEL_DIR, DOCWELL_NEXT_CHUNK_TOKENS or "
-                "DOCWELL_NEXT_OCR"
-            )
-        if following == self._roles().active:
-            raise BadInput("the next pipeline is active already: make it the first of the settings and unset NEXT")
-        return following
 
     def _names(self, roles: Roles) -> Answer:
         return {

@@ -6,14 +6,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import IngestSettings
-from docwell.pipeline import Roles
-from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pdf_reader, pipelines, recogniser_of
-from docwell.wiring.stores import ledger_of, state_store, task_queue, vectors_of
+from docwell.ingest.indexing import RangeIndexer
+from docwell.ingest.ingest import Ingest
+from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pipelines, roles_of
+from docwell.wiring.stores import documents_of, ledger_of, task_queue, vectors_of
 
 if TYPE_CHECKING:
-    from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.sqs import SqsTaskQueue
-    from docwell.ingest.ingest import Ingest
+    from docwell.ports import PdfReader
 
 
 @cache
@@ -24,12 +24,9 @@ def ingest_settings() -> IngestSettings:
 
 def ingest() -> tuple[Ingest, ...]:
     """Return the use case for each pipeline in use."""
-    built = _ingest()
-    known = [one.fingerprint for one in built]
-    if len(known) == 1:
-        return built
+    built, settings = _ingest(), ingest_settings()
     # Read at each call: ingest must not fill the index of a pipeline that a re-index has retired.
-    used = Roles.read(state_store(ingest_settings()), known).in_use(known)
+    used = roles_of(settings).in_use(tuple(pipelines(settings)))
     return tuple(one for one in built if one.fingerprint in used)
 
 
@@ -37,45 +34,56 @@ def ingest() -> tuple[Ingest, ...]:
 def _ingest() -> tuple[Ingest, ...]:
     settings = ingest_settings()
     with model_loading(settings):  # import the vendors and make their clients meanwhile
-        _store()
-        task_queue(settings.queue_url)
+        documents_of(settings), task_queue(settings.queue_url)
         for fingerprint in pipelines(settings):
-            ledger_of(settings, fingerprint)
-            vectors_of(settings, fingerprint)
-    return tuple(_build(fingerprint, pipeline) for fingerprint, pipeline in pipelines(settings).items())
+            ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
+    return tuple(_build(settings, fingerprint, one) for fingerprint, one in pipelines(settings).items())
 
 
-def _build(fingerprint: str, pipeline: Pipeline) -> Ingest:
-    from docwell.ingest.indexing import RangeIndexer
-    from docwell.ingest.ingest import Ingest
-
-    settings = ingest_settings()
-    index, reader = vectors_of(settings, fingerprint), pdf_reader(settings)
+def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
+    store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), _pdf_reader(settings)
     return Ingest(
         bucket=settings.bucket,
-        store=_store(),
+        store=store,
         ledger=ledger_of(settings, fingerprint, settings.lease_s),
         index=index,
         queue=task_queue(settings.queue_url),
         indexer=RangeIndexer(
-            store=_store(),
+            store=store,
             index=index,
             embedder=embedder_of(settings, pipeline.model_dir),
             reader=reader,
             limits=settings.model_copy(update={"chunk_tokens": pipeline.chunk_tokens}),
-            recogniser=None if pipeline.ocr == "off" else recogniser_of(settings, reader),
+            recogniser=None if pipeline.ocr == "off" else _recogniser(settings, reader),
         ),
         fingerprint=fingerprint,
         ocr_queue=task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
     )
 
 
-@cache
-def _store() -> S3ObjectStore:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3ObjectStore
+def _pdf_reader(settings: IngestSettings) -> PdfReader:
+    """Return the reader of text layers."""
+    from docwell.adapters.documents.reader import ChildPdfReader
 
-    return S3ObjectStore(client("s3"), ingest_settings().bucket)
+    return ChildPdfReader(
+        parse_timeout_s=settings.parse_timeout_s,
+        parse_memory_bytes=settings.parse_memory_bytes,
+        max_document_pages=settings.max_document_pages,
+        max_page_characters=settings.max_page_characters,
+    )
+
+
+def _recogniser(settings: IngestSettings, reader: PdfReader) -> PdfReader:
+    """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
+    from docwell.adapters.documents.ocr import RecognisingReader, check_installed
+
+    check_installed()
+    return RecognisingReader(
+        reader,
+        page_timeout_s=settings.ocr_page_timeout_s,
+        memory_bytes=settings.ocr_memory_bytes,
+        max_page_characters=settings.max_page_characters,
+    )
 
 
 def source_queue(arn: str) -> SqsTaskQueue:

@@ -9,14 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from docwell import pipeline
 from docwell.config import IngestSettings, Ocr, QuerySettings, ReconcileSettings, RuntimeSettings
+from docwell.pipeline import Roles, fingerprint
+from docwell.wiring.stores import state_store
 
 if TYPE_CHECKING:
-    from docwell.adapters.documents.ocr import RecognisingReader
-    from docwell.adapters.documents.reader import ChildPdfReader
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-    from docwell.ports import PdfReader
+
+# The settings of a function that has pipelines.
+PipelineSettings = IngestSettings | QuerySettings | ReconcileSettings
 
 
 class Pipeline(NamedTuple):
@@ -24,11 +25,11 @@ class Pipeline(NamedTuple):
 
     model_dir: Path
     chunk_tokens: int
-    ocr: Ocr = "off"
+    ocr: Ocr
 
 
 @cache
-def pipelines(settings: IngestSettings | QuerySettings | ReconcileSettings) -> dict[str, Pipeline]:
+def pipelines(settings: PipelineSettings) -> dict[str, Pipeline]:
     """Return the pipelines by fingerprint. Reads the models' manifests, and loads no model."""
     from docwell.adapters.embedding.model_manifest import ModelManifest
 
@@ -38,36 +39,17 @@ def pipelines(settings: IngestSettings | QuerySettings | ReconcileSettings) -> d
         tokens = settings.next_chunk_tokens or settings.chunk_tokens
         found.append(Pipeline(following, tokens, settings.next_ocr or settings.ocr))
     return {
-        pipeline.fingerprint(
+        fingerprint(
             ModelManifest.read(one.model_dir).fingerprint, one.chunk_tokens, one.ocr, settings.ocr_min_confidence
         ): one
         for one in found
     }
 
 
-def pdf_reader(settings: IngestSettings) -> ChildPdfReader:
-    """Return the reader of text layers."""
-    from docwell.adapters.documents.reader import ChildPdfReader
-
-    return ChildPdfReader(
-        parse_timeout_s=settings.parse_timeout_s,
-        parse_memory_bytes=settings.parse_memory_bytes,
-        max_document_pages=settings.max_document_pages,
-        max_page_characters=settings.max_page_characters,
-    )
-
-
-def recogniser_of(settings: IngestSettings, reader: PdfReader) -> RecognisingReader:
-    """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
-    from docwell.adapters.documents.ocr import RecognisingReader, check_installed
-
-    check_installed()
-    return RecognisingReader(
-        reader,
-        page_timeout_s=settings.ocr_page_timeout_s,
-        memory_bytes=settings.ocr_memory_bytes,
-        max_page_characters=settings.max_page_characters,
-    )
+def roles_of(settings: PipelineSettings) -> Roles:
+    """Return the roles of the settings' pipelines. Asks the ledger only where there are several."""
+    known = tuple(pipelines(settings))
+    return Roles(known[0]) if len(known) == 1 else Roles.read(state_store(settings), known)
 
 
 @cache

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, SettingsError
-from docwell.deadline import in_thread
-from docwell.pipeline import Roles
-from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, runtime_settings
+from docwell.query.calibration import Calibration
+from docwell.query.costs import Prices, load_prices
+from docwell.query.model_host import Breaker, GuardedModel
+from docwell.query.prompting import PromptChoice, load_prompt
+from docwell.query.receipts import ReceiptBook
+from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, roles_of, runtime_settings
 from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
 
 if TYPE_CHECKING:
@@ -18,12 +22,7 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
-    from docwell.query.calibration import Calibration
-    from docwell.query.costs import Prices
-    from docwell.query.model_host import Breaker
-    from docwell.query.prompting import PromptChoice
     from docwell.query.query import Query
-    from docwell.query.receipts import ReceiptBook
 
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
@@ -56,15 +55,14 @@ async def query() -> Query:
     """Return the query use case on the pipeline that is active now."""
     settings = query_settings()
     if len(pipelines(settings)) == 1:
-        return _query(_active(settings))
-    return _query(await in_thread(_active, settings))  # asks the ledger
+        return _query(roles_of(settings).active)
+    return _query((await asyncio.to_thread(roles_of, settings)).active)  # asks the ledger
 
 
 @cache
 def _query(fingerprint: str) -> Query:
+    # Imported beside the loading of the model.
     from docwell.query.conversation import Conversation
-    from docwell.query.model_host import GuardedFacts, GuardedModel
-    from docwell.query.prompting import load_prompt
     from docwell.query.query import Query
     from docwell.query.retrieval.retrieval import Retrieval
 
@@ -74,7 +72,6 @@ def _query(fingerprint: str) -> Query:
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
         embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, breaker),
-        facts=GuardedFacts(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite")),
         calibration=calibration(),
         links=_links(),
@@ -108,8 +105,6 @@ def model() -> OllamaModel:
 
 @cache
 def _breaker() -> Breaker:
-    from docwell.query.model_host import Breaker
-
     settings = query_settings()
     return Breaker(settings.breaker_failures, settings.breaker_rest_s)
 
@@ -117,18 +112,12 @@ def _breaker() -> Breaker:
 @cache
 def calibration() -> Calibration:
     """Return the learnt token ratio of the model."""
-    from docwell.query.calibration import Calibration
-    from docwell.query.model_host import GuardedFacts
-
-    settings = query_settings()
-    return Calibration(GuardedFacts(model(), _breaker()), state_store(settings), settings.model)
+    return Calibration(GuardedModel(model(), _breaker()), state_store(query_settings()))
 
 
 @cache
 def prompts() -> PromptChoice:
     """Return the prompts for answers, with their shares. Raises `SettingsError`."""
-    from docwell.query.prompting import PromptChoice
-
     try:
         return PromptChoice.parse(query_settings().prompts)
     except ValueError as error:
@@ -138,8 +127,6 @@ def prompts() -> PromptChoice:
 @cache
 def prices() -> Prices:
     """Return the price file. Raises `SettingsError`."""
-    from docwell.query.costs import load_prices
-
     return load_prices(query_settings().prices)
 
 
@@ -148,35 +135,28 @@ def principals() -> DynamoPrincipals:
     """Return the table of callers, their grants and quotas."""
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
 
-    return DynamoPrincipals(dynamodb(quick=True), query_settings().principals_table)
+    return DynamoPrincipals(dynamodb(query_settings()), query_settings().principals_table)
 
 
 @cache
 def receipt_book() -> ReceiptBook:
     """Return the receipts; without a table it keeps none."""
     from docwell.adapters.dynamodb.receipts import DynamoReceipts
-    from docwell.query.receipts import ReceiptBook
 
     settings = query_settings()
     if settings.receipts_table is None:
         return ReceiptBook(None)
-    store = DynamoReceipts(dynamodb(quick=True), settings.receipts_table, settings.receipt_days)
+    store = DynamoReceipts(dynamodb(settings), settings.receipts_table, settings.receipt_days)
     return ReceiptBook(store, _RECEIPT_LATE_S if runtime_settings().can_stream else 0.0)
 
 
 def catalogue() -> DynamoLedger:
     """Return the ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
-    return ledger_of(settings, _active(settings))
+    return ledger_of(settings, roles_of(settings).active)
 
 
 def index() -> ChromaIndex:
     """Return the vectors of the active pipeline, for the health check of their server."""
     settings = query_settings()
-    return vectors_of(settings, _active(settings))
-
-
-def _active(settings: QuerySettings) -> str:
-    """Return the fingerprint of the pipeline that answers: the first, until a re-index switches to the next."""
-    known = tuple(pipelines(settings))
-    return known[0] if len(known) == 1 else Roles.read(state_store(settings), known).active
+    return vectors_of(settings, roles_of(settings).active)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 from docwell.config import ReconcileSettings
-from docwell.pipeline import Roles
-from docwell.wiring.pipelines import pipelines
-from docwell.wiring.stores import ledger_of, state_store, task_queue, vectors_of
-
-if TYPE_CHECKING:
-    from docwell.upkeep.reconcile import Reconcile
-    from docwell.upkeep.reindex import Reindex
+from docwell.upkeep.reconcile import Reconcile
+from docwell.upkeep.reindex import Reindex
+from docwell.wiring.pipelines import pipelines, roles_of
+from docwell.wiring.stores import documents_of, ledger_of, state_store, task_queue, vectors_of
 
 
 @cache
@@ -24,28 +20,21 @@ def reconcile_settings() -> ReconcileSettings:
 def reconcile() -> tuple[Reconcile, ...]:
     """Return the use case for each pipeline in use."""
     settings = reconcile_settings()
-    known = tuple(pipelines(settings))
-    return tuple(_reconcile(one) for one in Roles.read(state_store(settings), known).in_use(known))
+    return tuple(map(_reconcile, roles_of(settings).in_use(tuple(pipelines(settings)))))
 
 
 def reindex() -> Reindex:
     """Return the use case that changes from one pipeline to the next."""
-    from docwell.upkeep.reindex import Reindex
-
     settings = reconcile_settings()
     return Reindex(known=tuple(pipelines(settings)), state=state_store(settings), reconcile=_reconcile)
 
 
 @cache
 def _reconcile(fingerprint: str) -> Reconcile:
-    from docwell.adapters.aws import client
-    from docwell.adapters.s3 import S3ObjectStore
-    from docwell.upkeep.reconcile import Reconcile
-
     settings = reconcile_settings()
     return Reconcile(
         fingerprint=fingerprint,
-        store=S3ObjectStore(client("s3"), settings.bucket),
+        store=documents_of(settings),
         ledger=ledger_of(settings, fingerprint),
         index=vectors_of(settings, fingerprint),
         queue=task_queue(settings.queue_url),

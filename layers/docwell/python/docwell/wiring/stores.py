@@ -11,34 +11,40 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.dynamodb.ledger import DynamoLedger
-    from docwell.adapters.dynamodb.state import DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
+    from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.sqs import SqsTaskQueue
+
+
+@cache
+def documents_of(settings: StorageSettings) -> S3ObjectStore:
+    """Return the documents bucket."""
+    from docwell.adapters.aws import client
+    from docwell.adapters.s3 import S3ObjectStore
+
+    return S3ObjectStore(client("s3"), settings.bucket)
+
+
+@cache
+def dynamodb(settings: StorageSettings) -> DynamoDBClient:
+    """Return the client of every table, with short timeouts for the query function: a user waits for it."""
+    from docwell.adapters.aws import client
+
+    return client("dynamodb", quick=isinstance(settings, QuerySettings))
 
 
 def state_store(settings: StorageSettings) -> DynamoState:
     """Return the store of facts about the whole index."""
-    from docwell.adapters.dynamodb.state import DynamoState
+    from docwell.adapters.dynamodb.ledger import DynamoState
 
-    return DynamoState(dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table)
-
-
-@cache
-def dynamodb(*, quick: bool) -> DynamoDBClient:
-    """Return the client of every table; `quick` has short timeouts, for requests that a user waits for."""
-    from docwell.adapters.aws import client
-
-    made: DynamoDBClient = client("dynamodb", quick=quick)
-    return made
+    return DynamoState(dynamodb(settings), settings.ledger_table)
 
 
 def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
     """Return the ledger of one pipeline."""
     from docwell.adapters.dynamodb.ledger import DynamoLedger
 
-    return DynamoLedger(
-        dynamodb(quick=isinstance(settings, QuerySettings)), settings.ledger_table, fingerprint, lease_s
-    )
+    return DynamoLedger(dynamodb(settings), settings.ledger_table, fingerprint, lease_s)
 
 
 @cache

@@ -27,17 +27,18 @@ import json
 import os
 import resource
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # Python and a library map 34 MiB (PDFium) or 90 MiB (pypdf) before they read the document; `memory_bytes` is the
 # document's allowance on top of this.
 BASE_BYTES = 128 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64
-MAX_TITLE = 500  # characters
+MAX_TITLE, MAX_LABEL = 500, 100  # characters
 # Modules that pypdf imports only when a document needs them: too late, as the process can open no file then.
 LATE_MODULES = (
     "pypdf._codecs._codecs",
@@ -54,21 +55,17 @@ LATE_CODECS = ("ascii", "charmap", "cp932", "cp950", "gb18030", "gb2312", "gbk",
 
 
 class DocumentError(Exception):
-    """The document cannot be read at all. `reason` is one of `docwell.models.Reason`."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The document cannot be read at all. The text is one of `docwell.models.Reason`."""
 
 
 class PageText(NamedTuple):
-    """The text of one page. `headings` are lines of the text that their type sets off, with its size in points."""
+    """The fields of a `page` answer."""
 
     text: str
     label: str | None
     suspect: bool
     headings: Sequence[tuple[str, float]] = ()
-    confidence: float | None = None  # of recognised text
+    confidence: float | None = None
 
 
 class Pdfium:
@@ -105,8 +102,8 @@ class Pdfium:
 
     def metadata(self) -> dict[str, str | None]:
         """Return title, author and date of creation."""
-        names = {"title": "Title", "author": "Author", "created": "CreationDate"}
-        return {name: self._document.get_metadata_value(of_pdf) for name, of_pdf in names.items()}
+        value = self._document.get_metadata_value
+        return {"title": value("Title"), "author": value("Author"), "created": value("CreationDate")}
 
     def page(self, index: int) -> PageText:
         """Return a page's text without the heads and feet that earlier pages have at the same place."""
@@ -119,8 +116,7 @@ class Pdfium:
 
     def _read(self, index: int) -> PageText:
         self._edges[index] = []  # not read again, even when reading fails
-        page = self._document[index]
-        try:
+        with self._opened(index) as page:
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
@@ -128,26 +124,29 @@ class Pdfium:
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
-            on_page = (
-                text if len("".join(seen.split())) == len("".join(text.split())) else glyphs.within(text, box)
-            )
-            lines = glyphs.lines(on_page)
+            is_whole = len("".join(seen.split())) == len("".join(text.split()))
+            lines = glyphs.lines(text if is_whole else glyphs.within(text, box))
             text_page.close()
             suspect = not text.strip() and self._may_have_text(page)
+        if not lines:
+            return PageText(text, self._label(index), suspect)
+        earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
+        laid_out = self._layout.lay_out(lines, *glyphs.height(box), earlier)
+        self._edges[index] = laid_out.edges
+        return PageText(laid_out.text, self._label(index), suspect, laid_out.headings)
+
+    @contextlib.contextmanager
+    def _opened(self, index: int) -> Iterator[Any]:
+        page = self._document[index]
+        try:
+            yield page
         finally:
             page.close()
             # Free the pages of the mapping; the kernel reads them from the file again on demand.
             self._mapped.madvise(self._dont_need)
-        label = self._document.get_page_label(index) or None
-        if not lines:
-            return PageText(text, label, suspect)
-        laid_out = self._layout.lay_out(lines, *glyphs.height(box), self._edges_before(index))
-        self._edges[index] = laid_out.edges
-        return PageText(laid_out.text, label, suspect, laid_out.headings)
 
-    def _edges_before(self, index: int) -> dict[int, list[Any]]:
-        """Return the lines at the edges of the last pages, by how many pages back they are."""
-        return {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
+    def _label(self, index: int) -> str | None:
+        return self._document.get_page_label(index) or None
 
     def _may_have_text(self, page: Any) -> bool:
         """Return whether the page has text objects, or no objects at all. A scan has only images."""
@@ -180,7 +179,6 @@ class Pypdf:
             raise DocumentError("encrypted") from None
         if locked:
             raise DocumentError("encrypted")
-        self._labels: list[str] | None = None
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -189,22 +187,21 @@ class Pypdf:
     def metadata(self) -> dict[str, str | None]:
         """Return title, author and date of creation."""
         found = self._reader.metadata
-        if not found:
-            return {}
-        return {"title": found.title, "author": found.author, "created": found.creation_date_raw}
+        return {"title": found.title, "author": found.author, "created": found.creation_date_raw} if found else {}
 
     def page(self, index: int) -> PageText:
         """Return a page's text as pypdf extracts it, without headings."""
-        return PageText(self._reader.pages[index].extract_text(), self._label(index), suspect=False)
+        text = self._reader.pages[index].extract_text()
+        label = self._labels[index] if index < len(self._labels) else None
+        return PageText(text, label or None, suspect=False)
 
-    def _label(self, index: int) -> str | None:
-        if self._labels is None:
-            self._labels = []
-            # A damaged label tree must not cost the text.
-            with contextlib.suppress(Exception):
-                if "/PageLabels" in self._reader.root_object:
-                    self._labels = list(self._reader.page_labels)
-        return (self._labels[index] or None) if index < len(self._labels) else None
+    @cached_property
+    def _labels(self) -> list[str]:
+        # A damaged label tree must not cost the text.
+        with contextlib.suppress(Exception):
+            if "/PageLabels" in self._reader.root_object:
+                return list(self._reader.page_labels)
+        return []
 
 
 class Rapidocr(Pdfium):
@@ -222,18 +219,15 @@ class Rapidocr(Pdfium):
 
     def page(self, index: int) -> PageText:
         """Return the text that is recognised on the picture of a page."""
-        page = self._document[index]
-        try:
+        with self._opened(index) as page:
             scale = self._longest / max(*page.get_size(), 1.0)
             boxes, height = self._engine.read(page.render(scale=scale, may_draw_forms=False).to_numpy())
-        finally:
-            page.close()
-            self._mapped.madvise(self._dont_need)
-        label = self._document.get_page_label(index) or None
         # Keep running heads: the pages before may not be pictures.
-        confidence = self._ocr.confidence(boxes)
         found = self._layout.lay_out(self._ocr.lines(boxes, height, scale), 0.0, height / scale, {})
-        return PageText(found.text, label, suspect=False, headings=found.headings, confidence=confidence)
+        confidence = self._ocr.confidence(boxes)
+        return PageText(
+            found.text, self._label(index), suspect=False, headings=found.headings, confidence=confidence
+        )
 
 
 Reader = Pdfium | Pypdf
@@ -288,9 +282,8 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         return {"kind": "failed", "pages": pages}
     # One character over the limit shows the parent that there is too much text.
-    text, label = page.text[: max_characters + 1], page.label and page.label[:100]
-    found = {"text": text, "label": label, "suspect": page.suspect, "headings": page.headings}
-    return {"kind": "page", "pages": pages, **found, "confidence": page.confidence}
+    page = page._replace(text=page.text[: max_characters + 1], label=page.label and page.label[:MAX_LABEL])
+    return {"kind": "page", "pages": pages, **page._asdict()}
 
 
 def _metadata(reader: Reader) -> dict[str, str | None]:
@@ -319,7 +312,7 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
     except MemoryError:
         send({"kind": "refused", "reason": "too_much_memory"})
     except DocumentError as error:
-        send({"kind": "refused", "reason": error.reason})
+        send({"kind": "refused", "reason": str(error)})
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         send({"kind": "refused", "reason": "corrupt"})
 

@@ -13,11 +13,9 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Self
 
-from docwell.adapters.documents.process import CHILD, Child, ChildError, ChildLimits
-from docwell.adapters.documents.reader import headings_of, one_line
-from docwell.adapters.documents.text_quality import tidy
+from docwell.adapters.documents.process import Child, ChildError
+from docwell.adapters.documents.reader import page_of
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
 from docwell.models import Page, PdfInfo, Reason
@@ -52,7 +50,7 @@ class RecognisingReader:
     """`docwell.ports.PdfReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_timeout_s` or `memory_bytes` is not
-    `readable`. Tests replace the program `child`.
+    `readable`.
     """
 
     reader: PdfReader
@@ -60,7 +58,6 @@ class RecognisingReader:
     page_timeout_s: float
     memory_bytes: int
     max_page_characters: int
-    child: Path = CHILD
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the other reader's answer."""
@@ -73,8 +70,8 @@ class RecognisingReader:
             Refused: as the other reader.
             Unavailable: the recogniser does not start.
         """
-        pages_of = self.reader.pages(path, first, last)
-        with closing(pages_of) as pages, _Recogniser(self, path, last - first + 1) as recogniser:
+        recogniser = _Recogniser(self, path, last - first + 1)
+        with closing(self.reader.pages(path, first, last)) as pages, closing(recogniser):
             for page in pages:
                 yield page if page.text.strip() else recogniser.read(page)
 
@@ -85,19 +82,14 @@ class _Recogniser:
     def __init__(self, limits: RecognisingReader, path: Path, pages: int) -> None:
         self._limits = limits
         self._path = path
-        self._of_child = ChildLimits(
-            limits.memory_bytes,
-            PROCESSORS * (START_S + limits.page_timeout_s * pages),
-            limits.max_page_characters,
-            limits.child,
-        )
+        self._pages = pages
         self._child: Child | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.close()
+        self._child = None
 
     def read(self, page: Page) -> Page:
         """Return the page with its recognised text; not `readable` where recognition fails."""
@@ -105,27 +97,28 @@ class _Recogniser:
             child = self._child or self._started()
             answer = child.ask(f"page {page.number}", time.monotonic() + self._limits.page_timeout_s)
         except ChildError:
-            self._close()
+            self.close()
             return replace(page, text="", readable=False)
         if answer["kind"] == "failed" or len(answer["text"]) > self._limits.max_page_characters:
             return replace(page, text="", readable=False)
-        text = tidy(answer["text"])
-        label = page.label or one_line(answer["label"])
-        confidence = answer["confidence"] if text.strip() else None
-        return Page(page.number, text, label, headings=headings_of(answer), confidence=confidence)
+        found = page_of(page.number, answer)
+        confidence = found.confidence if found.text.strip() else None
+        return replace(found, label=page.label or found.label, confidence=confidence)
 
     def _started(self) -> Child:
-        self._child = Child(self._path, RAPIDOCR, self._of_child)
+        limits = self._limits
+        self._child = Child(
+            self._path,
+            RAPIDOCR,
+            limits.memory_bytes,
+            PROCESSORS * (START_S + limits.page_timeout_s * self._pages),
+            limits.max_page_characters,
+        )
         try:
             self._child.ask("info", time.monotonic() + START_S)
         except ChildError as error:
             if error.reason in _OF_THE_DOCUMENT:
                 raise
-            self._close()
+            self.close()
             raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None
         return self._child
-
-    def _close(self) -> None:
-        if self._child is not None:
-            self._child.close()
-        self._child = None

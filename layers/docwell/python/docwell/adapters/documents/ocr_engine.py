@@ -7,13 +7,12 @@ thread.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from docwell.adapters.documents.ocr_layout import Box, confidence, stand_upright
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # In pixels: 171 dots an inch for a page of A4. RapidOCR shrinks larger pictures.
 LONGEST_SIDE = 2000
@@ -30,7 +29,6 @@ class Engine:
 
     def __init__(self) -> None:
         import cv2
-        import numpy as np
         from rapidocr import RapidOCR
 
         cv2.setNumThreads(1)
@@ -43,8 +41,6 @@ class Engine:
             "Rec.rec_batch_num": 1,
         }
         self._engine = RapidOCR(params=options)
-        self._turned, self._contrast = np.rot90, np.ptp
-        self._in_one_piece = np.ascontiguousarray
         # RapidOCR loads its models at their first use.
         blank = np.full((64, 256, 3), 255, np.uint8)
         self._engine(blank, use_det=True, use_cls=False, use_rec=False)
@@ -56,7 +52,7 @@ class Engine:
         A page on its side or upside down is read both ways, and the more confident reading wins. RapidOCR's own
         guess, made line by line, was wrong for a tenth of good lines.
         """
-        if self._contrast(picture) < CONTRAST:
+        if np.ptp(picture) < CONTRAST:
             return [], picture.shape[0]
         found = [(self._boxes(picture), picture.shape[0])]
         sideways = stand_upright(found[0][0])
@@ -65,7 +61,7 @@ class Engine:
         for quarters in (1, 3) if sideways else (2,):
             if found and (confidence(found[-1][0]) or 1.0) >= DOUBT:
                 break
-            turned = self._in_one_piece(self._turned(picture, quarters))
+            turned = np.ascontiguousarray(np.rot90(picture, quarters))
             found.append((self._boxes(turned), turned.shape[0]))
         return max(found, key=lambda one: confidence(one[0]) or 0.0)
 

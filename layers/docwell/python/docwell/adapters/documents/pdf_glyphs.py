@@ -82,10 +82,9 @@ class Glyphs:
         return min(ends), max(ends)
 
     def _is_within(self, index: int, box: tuple[float, float, float, float]) -> bool:
-        x, y = self._references[:2]
-        self._raw.FPDFText_GetCharOrigin(self._page, index, x, y)
+        x, y = self._origin(index)
         left, bottom, right, top = box
-        return left - 1 <= self._numbers[0].value <= right and bottom - 1 <= self._numbers[1].value <= top
+        return left - 1 <= x <= right and bottom - 1 <= y <= top
 
     def _turned(self, x: float, y: float) -> tuple[float, float]:
         """Return a place in the rotated page's coordinates, up to a constant."""
@@ -95,8 +94,8 @@ class Glyphs:
         return int(self._raw.FPDFText_GetCharIndexFromTextIndex(self._page, position))
 
     def _line(self, text: str, first: int, last: int) -> Line:
-        left, y = self._origin(first)
-        _, last_y = self._origin(last)
+        left, y = self._turned(*self._origin(first))
+        _, last_y = self._turned(*self._origin(last))
         size, last_size = self._size(first), self._size(last)
         level = abs(last_y - y) < max(size, last_size)
         baseline = last_y if last_size > size and level else y
@@ -106,7 +105,7 @@ class Glyphs:
     def _origin(self, index: int) -> tuple[float, float]:
         x, y = self._references[:2]
         self._raw.FPDFText_GetCharOrigin(self._page, index, x, y)
-        return self._turned(self._numbers[0].value, self._numbers[1].value)
+        return self._numbers[0].value, self._numbers[1].value
 
     def _extent(self, index: int) -> tuple[float, float]:
         """Return the left and the right end of a character."""

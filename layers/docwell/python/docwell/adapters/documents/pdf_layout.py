@@ -6,6 +6,7 @@ Part of the child's program. Lengths are in points; x grows to the right and y u
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -149,11 +150,10 @@ def _joined(left: Line, right: Line) -> Line:
 
 def text_size(lines: Iterable[Line]) -> float:
     """Return the type size of most of a page's characters; 0 for a page without any."""
-    counts: dict[float, int] = {}
+    counts: Counter[float] = Counter()
     for line in lines:
-        size = round(line.size, 1)
-        counts[size] = counts.get(size, 0) + len(line.text)
-    return max(counts, key=lambda size: counts[size], default=0.0)
+        counts[round(line.size, 1)] += len(line.text)
+    return max(counts, key=counts.__getitem__, default=0.0)
 
 
 def _is_set_off(line: Line, size: float) -> bool:
@@ -163,16 +163,14 @@ def _is_set_off(line: Line, size: float) -> bool:
 
 def headings(lines: Iterable[Line], size: float) -> list[tuple[str, float]]:
     """Return the lines in heading type, with their sizes; `size` is that of the page's text."""
-    found: list[tuple[str, float]] = []
-    for line in lines:
-        text = line.text.strip()
-        if (
-            _is_set_off(line, size)
-            and len(text) <= HEADING_CHARACTERS
-            and any(character.isalpha() for character in text)
-        ):
-            # At equal size, bold type ranks higher.
-            found.append((text, round(line.size + (BOLD_RANKS if line.bold else 0.0), 1)))
+    # At equal size, bold type ranks higher.
+    found = [
+        (line.text.strip(), round(line.size + (BOLD_RANKS if line.bold else 0.0), 1))
+        for line in lines
+        if _is_set_off(line, size)
+        and len(line.text.strip()) <= HEADING_CHARACTERS
+        and any(map(str.isalpha, line.text))
+    ]
     return found[:HEADINGS]
 
 

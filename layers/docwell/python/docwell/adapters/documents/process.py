@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -32,16 +31,6 @@ LINE_OVERHEAD = 131_072
 NEAR_LIMIT = 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class ChildLimits:
-    """The limits of one child: bytes besides the file's, seconds of processor time, characters of a page."""
-
-    memory_bytes: int
-    cpu_s: float
-    max_page_characters: int
-    program: Path = CHILD
-
-
 class ChildError(Exception):
     """The child can no longer be used; `reason` says why."""
 
@@ -51,83 +40,86 @@ class ChildError(Exception):
 
 
 class Child:
-    """One child process, which answers one line at a time."""
+    """One child process, which answers one line at a time.
 
-    def __init__(self, path: Path, reader: str, limits: ChildLimits) -> None:
-        self._memory_bytes = limits.memory_bytes
-        self._longest = limits.max_page_characters * BYTES_PER_CHARACTER + LINE_OVERHEAD
+    `memory_bytes` come on top of the file's; `cpu_s` is processor time.
+    """
+
+    def __init__(self, path: Path, reader: str, memory_bytes: int, cpu_s: float, max_page_characters: int) -> None:
+        self._memory_bytes = memory_bytes
+        self._longest = max_page_characters * BYTES_PER_CHARACTER + LINE_OVERHEAD
         settings = {
             "reader": reader,
             "path": str(path.absolute()),
             "sys_path": [*(entry for entry in sys.path if Path(entry).is_absolute()), str(PACKAGE_ROOT)],
-            "memory_bytes": limits.memory_bytes,
-            "cpu_s": math.ceil(limits.cpu_s) + 1,
-            "max_page_characters": limits.max_page_characters,
+            "memory_bytes": memory_bytes,
+            "cpu_s": math.ceil(cpu_s) + 1,
+            "max_page_characters": max_page_characters,
         }
-        # Lambda's Python needs it to find its shared library.
-        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         # The limits forbid threads; numpy must not start its own.
-        kept["OPENBLAS_NUM_THREADS"] = "1"
+        environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+        # Lambda's Python needs it to find its shared library.
+        if folders := os.environ.get("LD_LIBRARY_PATH"):
+            environment["LD_LIBRARY_PATH"] = folders
         # The kernel starts a child's peak memory at its parent's (setmax_mm_hiwater_rss).
         self._parent_peak = _peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", str(limits.program), json.dumps(settings)],
+            [sys.executable, "-I", "-B", "-X", "utf8", str(CHILD), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"LANG": "C.UTF-8", **kept},
+            env=environment,
             cwd="/",
             start_new_session=True,
             bufsize=0,
         )
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
-        self._buffer = bytearray()
 
     def ask(self, request: str, deadline: float) -> dict[str, Any]:
         """Return the child's answer, of the kind asked for or `failed`. Raises `ChildError`."""
         # A dead child's last answer may still be in the pipe.
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(f"{request}\n".encode())
-        answer = _parse(self._line(deadline))
-        if answer.get("kind") == "refused" and answer.get("reason") in tuple(Reason):
-            raise ChildError(Reason(answer["reason"]))
-        if not _well_formed(answer, request.split(maxsplit=1)[0]):
-            raise ChildError(Reason.READER_CRASHED)
-        return answer
+        try:
+            answer = json.loads(self._line(deadline))
+        except (ValueError, RecursionError):
+            raise ChildError(Reason.READER_CRASHED) from None
+        match answer:
+            case {"kind": "refused", "reason": str(reason)} if reason in tuple(Reason):
+                raise ChildError(Reason(reason))
+            case dict() if _is_well_formed(answer, asked=request.partition(" ")[0]):
+                return answer
+        raise ChildError(Reason.READER_CRASHED)
 
     def close(self) -> None:
         """Kill and reap the child and its descendants. A second call does nothing."""
         if self._process.returncode is None:
-            self._reap(kill=True)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._reap()
         self._requests.close()
         self._answers.close()
 
-    def _line(self, deadline: float) -> bytes:
+    def _line(self, deadline: float) -> bytearray:
         descriptor = self._answers.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0:
-            searched = len(self._buffer)
+        line = bytearray()
+        while not line.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
                 raise ChildError(Reason.TOO_SLOW)
             piece = os.read(descriptor, 1 << 16)
             if not piece:
                 raise ChildError(self._cause_of_death())
-            self._buffer += piece
-            if len(self._buffer) > self._longest:
+            line += piece
+            if len(line) > self._longest:
                 raise ChildError(Reason.READER_CRASHED)
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
         return line
 
-    def _reap(self, *, kill: bool) -> int:
+    def _reap(self) -> int:
         """Wait for the end. Return the peak memory in bytes, 0 where it may be the parent's."""
-        if kill:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
         try:
             _, status, usage = os.wait4(self._process.pid, 0)
         except ChildProcessError:  # this process ignores SIGCHLD, so the kernel has reaped the child
@@ -151,7 +143,7 @@ class Child:
         """Return a best guess why the output ended; a child that closed it and lives on counts as crashed."""
         if not self._has_ended(within_s=1.0):
             return Reason.READER_CRASHED
-        peak = self._reap(kill=False)
+        peak = self._reap()
         code = self._process.returncode
         if code == -signal.SIGXCPU:
             return Reason.TOO_SLOW
@@ -166,39 +158,27 @@ def _peak_bytes(usage: resource.struct_rusage) -> int:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        raise ChildError(Reason.READER_CRASHED) from None
-    if not isinstance(answer, dict):
-        raise ChildError(Reason.READER_CRASHED)
-    return answer
-
-
-def _well_formed(answer: dict[str, Any], asked: str) -> bool:
-    """Return whether an answer has the fields of its kind, in the right types."""
-    pages, kind = answer.get("pages"), answer.get("kind")
-    if type(pages) is not int or pages < 0:
-        return False
-    if kind == asked == "info":
-        return all(isinstance(answer.get(name, 0), str | None) for name in ("title", "author", "created"))
-    if kind == asked == "page":
-        shapes = {"text": str, "label": str | None, "suspect": bool}
-        typed = all(isinstance(answer.get(name, 0), shape) for name, shape in shapes.items())
-        headings = answer.get("headings", [])
-        typed = typed and isinstance(headings, list) and all(map(_is_heading, headings))
-        return typed and _is_share(answer.get("confidence"))
-    return kind == "failed" and asked == "page"
-
-
-def _is_share(found: object) -> bool:
-    """Return whether this is None or a number from 0 to 1."""
-    return found is None or (isinstance(found, int | float) and 0 <= found <= 1)
+def _is_well_formed(answer: object, asked: str) -> bool:
+    """Return whether an answer to an `info` or a `page` request has the fields of its kind, in the right types."""
+    match asked, answer:
+        case "info", {"kind": "info", "pages": int(pages), "title": title, "author": author, "created": created}:
+            return pages >= 0 and all(isinstance(text, str | None) for text in (title, author, created))
+        case "page", {
+            "kind": "page",
+            "pages": int(pages),
+            "text": str(),
+            "label": str() | None,
+            "suspect": bool(),
+            "headings": [*headings],
+            "confidence": None | int() | float() as confidence,
+        }:
+            return pages >= 0 and all(map(_is_heading, headings)) and (confidence is None or 0 <= confidence <= 1)
+        case "page", {"kind": "failed", "pages": int(pages)}:
+            return pages >= 0
+    return False
 
 
 def _is_heading(found: object) -> bool:
-    """Return whether this is a list of a text and a finite number."""
     match found:
         case [str(), int() | float() as size]:
             return math.isfinite(size)

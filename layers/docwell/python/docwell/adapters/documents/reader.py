@@ -7,11 +7,12 @@ Both libraries may crash or run away on a hostile file, so each document is open
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.documents.process import CHILD, Child, ChildError, ChildLimits
+from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreadable_share
 from docwell.attributes import day_of
 from docwell.errors import Refused
@@ -51,21 +52,13 @@ def _refused(reason: Reason) -> Refused:
 class ChildPdfReader:
     """`docwell.ports.PdfReader`. One `inspect` and one `pages` together take at most `parse_timeout_s`.
 
-    The time that the caller spends between two pages does not count. Tests replace the program `child`.
+    The time that the caller spends between two pages does not count.
     """
 
     parse_timeout_s: float
     parse_memory_bytes: int
     max_document_pages: int
     max_page_characters: int
-    child: Path = CHILD
-
-    @property
-    def of_child(self) -> ChildLimits:
-        """The limits of each child."""
-        return ChildLimits(
-            self.parse_memory_bytes, self.parse_timeout_s, self.max_page_characters, program=self.child
-        )
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
@@ -74,14 +67,14 @@ class ChildPdfReader:
             Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or the cause of a reader's death.
         """
         has_header = _check_content(path)
-        with _Readers(self, path, INSPECT_SHARE) as readers:
+        with closing(_Readers(self, path, INSPECT_SHARE)) as readers:
             info = readers.ask(PDFIUM, "info") or readers.ask(PYPDF, "info")
             if info is None:
                 raise _refused(readers.reason() if has_header else Reason.NOT_PDF)
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
-        title, author = one_line(info["title"]), one_line(info["author"])
+        title, author = _one_line(info["title"]), _one_line(info["author"])
         return PdfInfo(info["pages"], title, author, day_of(info["created"]))
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
@@ -96,18 +89,17 @@ class ChildPdfReader:
         """
         _check_content(path)
         failed = 0
-        with _Readers(self, path, PAGES_SHARE) as readers:
+        with closing(_Readers(self, path, PAGES_SHARE)) as readers:
             for number in range(first, last + 1):
                 answer = readers.page(number)
                 if answer is None:
-                    if readers.reasons.keys() == {PDFIUM, PYPDF} or readers.poisoned:
+                    if readers.reasons.keys() == {PDFIUM, PYPDF} or readers.reasons.get(PDFIUM) in POISON:
                         raise _refused(readers.reason())
                     failed += 1
                     yield Page(number, "", readable=False)
-                    continue
-                readable = not is_unreadable(answer["text"])
-                text = tidy(answer["text"]) if readable else ""
-                yield Page(number, text, one_line(answer["label"]), readable, headings_of(answer))
+                else:
+                    page = page_of(number, answer)
+                    yield replace(page, text="", readable=False) if is_unreadable(answer["text"]) else page
         if first == 1 and last >= readers.count and failed == last:
             raise _refused(Reason.CORRUPT)
 
@@ -127,15 +119,20 @@ def _check_content(path: Path) -> bool:
     return has_header
 
 
-def one_line(text: str | None) -> str | None:
-    """Return a title or a label on one line, None for an empty one."""
+def page_of(number: int, answer: dict[str, Any]) -> Page:
+    """Return the page that a child's answer describes, with tidied text and headings as they occur in it."""
+    headings = ((tidy(text).strip(), float(size)) for text, size in answer["headings"])
+    return Page(
+        number,
+        tidy(answer["text"]),
+        _one_line(answer["label"]),
+        headings=tuple(Heading(text, size) for text, size in headings if text),
+        confidence=answer["confidence"],
+    )
+
+
+def _one_line(text: str | None) -> str | None:
     return " ".join(tidy(text).split()) or None if text else None
-
-
-def headings_of(answer: dict[str, Any]) -> tuple[Heading, ...]:
-    """Return the headings of a child's answer as they occur in its tidied text."""
-    tidied = ((tidy(text).strip(), float(size)) for text, size in answer.get("headings", ()))
-    return tuple(Heading(text, size) for text, size in tidied if text)
 
 
 class _Readers:
@@ -153,17 +150,10 @@ class _Readers:
         self.reasons: dict[str, Reason] = {}
         self.count = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the children."""
         for child in self._children.values():
             child.close()
-
-    @property
-    def poisoned(self) -> bool:
-        """Whether the document killed the first reader."""
-        return self.reasons.get(PDFIUM) in POISON
 
     def reason(self) -> Reason:
         """Return why the document is refused: the first reader's reason, unless one needs a password."""
@@ -194,10 +184,10 @@ class _Readers:
         share = FIRST_SHARE if reader == PDFIUM else 1.0
         deadline = started + self._time_s * share - self._spent
         try:
-            child = self._children.get(reader)
-            if child is None:
-                child = self._children[reader] = Child(self._path, reader, self._limits.of_child)
-            answer = child.ask(request, deadline)
+            if reader not in self._children:
+                limits = self._limits.parse_memory_bytes, self._limits.parse_timeout_s
+                self._children[reader] = Child(self._path, reader, *limits, self._limits.max_page_characters)
+            answer = self._children[reader].ask(request, deadline)
         except ChildError as error:
             self.reasons[reader] = error.reason
             if error.reason is Reason.ENCRYPTED:

@@ -71,16 +71,14 @@ def close_doors() -> bool:
 
     There is no way back, and a later import fails.
     """
-    if sys.platform != "linux":
+    program = _program(platform.machine(), os.getpid())
+    if sys.platform != "linux" or program is None:
         return False
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    program = _program(platform.machine(), os.getpid())
-    if program is None:
-        return False
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a count, then (after padding) the address of the instructions.
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions)))

@@ -57,22 +57,17 @@ def is_unreadable(text: str) -> bool:
 
 
 def tidy(text: str) -> str:
-    r"""Return a page's text in NFC, without control characters and with at most one blank line in a row.
+    """Return a page's text in NFC, without control characters and with at most one blank line in a row.
 
     Joins words that were cut at a line's end: with their hyphen where the page writes it elsewhere, or where the
     cut is not between syllables (`non-GAAP`).
-
-    >>> tidy("informa\ufffetion \ufb01le\r\nnext\x00")
-    'information file\nnext'
     """
     text = _BREAKS.sub("\n", text)
     if _CUT.search(text):
         text = _join_words(text)
     text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     table: dict[int, str | None] = {}
-    for character in set(text):
-        if character == "\n":
-            continue
+    for character in set(text) - {"\n"}:
         category = unicodedata.category(character)
         if character == "\t" or category == "Zs":
             table[ord(character)] = " "
@@ -98,14 +93,14 @@ def _join_words(text: str) -> str:
     joined = [pieces[0]]
     for before, after in pairwise(pieces):
         left, right = _last_word(before), _first_word(after)
-        if left and right and _own_hyphen(left, right, words):
+        if left and right and _has_hyphen(left, right, words):
             joined.append("-")
         # End the line after the whole word, so that lines keep their length.
         joined.append(_REST_OF_WORD.sub(r"\1\n", after, count=1))
     return "".join(joined)
 
 
-def _own_hyphen(left: str, right: str, words: Counter[str]) -> bool:
+def _has_hyphen(left: str, right: str, words: Counter[str]) -> bool:
     whole, hyphened = f"{left}{right}".lower(), f"{left}-{right}".lower()
     if whole in words or hyphened in words:
         return words[hyphened] > words[whole]

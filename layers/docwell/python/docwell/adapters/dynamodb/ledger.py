@@ -1,16 +1,20 @@
-"""The ledger: one row for each document and pipeline, changed only under a lease's fence."""
+"""The ledger: one row for each document and pipeline, changed only under a lease's fence.
+
+Row: `document` (partition key), `pipeline` (sort key: the fingerprint), `collection` (with `document` the key of
+the index `by_collection`), the fields of `DocumentRecord`, and the lease: `lease_owner`, `lease_expires`
+(seconds), `fence` and `look_again`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.dynamodb import ledger_rows
-from docwell.adapters.dynamodb.ledger_pages import LedgerPages, decode_cursor, encode_cursor
-from docwell.adapters.dynamodb.ledger_rows import lease_of, live_of, record_of, row_key, standing_of
+from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, narrowed, read_page
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
+from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
 from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
 from docwell.ports import LiveDocument, Standing
@@ -20,10 +24,33 @@ if TYPE_CHECKING:
 
 _ACQUIRE_ATTEMPTS = 5
 _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
+_LIVE_DOCUMENT = "document, live_generation, live_attributes"
+_RECORD_FIELDS = {field.name for field in fields(DocumentRecord)} - {"key"}
+_ATTRIBUTES = {field.name for field in fields(Attributes)}
+
+
+class DynamoState:
+    """`docwell.ports.StateStore`: rows under the pipeline `#state`, which no fingerprint equals.
+
+    Row: `document` (the fact's name), `pipeline` = `#state`, `values` (a map of strings).
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._table = Table(client, table, "ledger")
+
+    def read(self, name: str) -> Mapping[str, str]:
+        """Return the fact, read consistently; empty where there is none."""
+        row = self._table.get(_key(name, "#state")) or {}
+        values: Mapping[str, str] = row.get("values", {})
+        return values
+
+    def write(self, name: str, values: Mapping[str, str]) -> None:
+        """Store the whole fact."""
+        self._table.put({**_key(name, "#state"), "values": dict(values)})
 
 
 class DynamoLedger:
-    """`docwell.ports.Ledger`, `RangeLedger`, `Catalogue`, `LiveDocuments` and `LedgerRows` of one pipeline."""
+    """`docwell.ports.Ledger`, `Catalogue` and `LedgerRows` of one pipeline."""
 
     def __init__(
         self,
@@ -43,14 +70,13 @@ class DynamoLedger:
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
             taken = self._table.update(
-                self._key(key),
-                "SET lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :zero) + :one, "
-                "look_again = :no, #collection = :collection, #status = if_not_exists(#status, :pending)",
+                _key(key, self._pipeline),
+                "SET lease_owner = :owner, lease_expires = :expires, look_again = :no, #collection = :collection, "
+                "#status = if_not_exists(#status, :pending) ADD fence :one",
                 {
                     "owner": owner,
                     "expires": now + self._lease_s,
                     "now": now,
-                    "zero": 0,
                     "one": 1,
                     "no": False,
                     "collection": collection_of(key),
@@ -59,9 +85,9 @@ class DynamoLedger:
                 condition="attribute_not_exists(lease_owner) OR lease_expires < :now OR lease_owner = :owner",
             )
             if taken is not None:
-                return lease_of(taken)
+                return _lease(taken)
             marked = self._table.update(
-                self._key(key),
+                _key(key, self._pipeline),
                 "SET look_again = :yes",
                 {"yes": True, "now": now},
                 condition="attribute_exists(lease_owner) AND lease_expires >= :now",
@@ -77,10 +103,11 @@ class DynamoLedger:
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record's fields, its progress only when `fresh`, and renew. Raises `LeaseLost`."""
         stamped = replace(record, updated_at=self._clock())
-        names = sorted(ledger_rows.RECORD_FIELDS if fresh else ledger_rows.RECORD_FIELDS - PROGRESS)
+        names = sorted(_RECORD_FIELDS if fresh else _RECORD_FIELDS - PROGRESS)
         values = {name: getattr(stamped, name) for name in names}
         if stamped.live_attributes is not None:
-            values["live_attributes"] = ledger_rows.attributes_row(stamped.live_attributes)
+            attributes = asdict(stamped.live_attributes)
+            values["live_attributes"] = {name: value for name, value in attributes.items() if value}
         # DynamoDB stores neither None nor an empty set: such a field has no attribute.
         present = {name: value for name, value in values.items() if value not in (None, frozenset())}
         expression = f"SET {', '.join(f'#{name} = :{name}' for name in present)}, lease_expires = :expires"
@@ -91,7 +118,7 @@ class DynamoLedger:
     def release(self, lease: Lease) -> Lease | None:
         """Let go and return None; when marked to look again, clear the mark and return the renewed lease."""
         gone = self._table.update(
-            self._key(lease.key),
+            _key(lease.key, self._pipeline),
             "REMOVE lease_owner, lease_expires, look_again",
             {"fence": lease.fence, "owner": lease.owner, "no": False},
             condition=f"{_HELD_BY_ME} AND look_again = :no",
@@ -108,11 +135,12 @@ class DynamoLedger:
             "chunks": tally.chunks,
             "characters": tally.characters,
             "textless_pages": tally.textless_pages,
+            "unreadable_pages": tally.unreadable_pages,
+            "doubtful_pages": tally.doubtful_pages,
         }
-        sets = {"unreadable_pages": tally.unreadable_pages, "doubtful_pages": tally.doubtful_pages}
-        added |= {name: pages for name, pages in sets.items() if pages}  # DynamoDB has no empty set
+        added = {name: value for name, value in added.items() if value != frozenset()}  # DynamoDB has no empty set
         row = self._table.update(
-            self._key(task.key),
+            _key(task.key, self._pipeline),
             f"SET updated_at = :now ADD {', '.join(f'{name} :{name}' for name in added)}",
             {
                 **added,
@@ -126,7 +154,7 @@ class DynamoLedger:
             "AND NOT contains(ranges_done, :number)",
         )
         if row is not None:
-            return record_of(row)
+            return _record(row)
         record = self.get(task.key)
         if record is None or (record.version, record.attempt) != (task.version, task.attempt):
             return None
@@ -134,17 +162,17 @@ class DynamoLedger:
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record, read consistently."""
-        row = self._table.get(self._key(key))
-        return record_of(row) if row else None
+        row = self._table.get(_key(key, self._pipeline))
+        return _record(row) if row else None
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the live generation of each key that has one, read consistently."""
-        rows = self._rows(keys, ledger_rows.LIVE_GENERATION)
+        rows = self._rows(keys, "document, live_generation")
         return {row["document"]: row["live_generation"] for row in rows if "live_generation" in row}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """Return the live ones of the documents with their attributes, read consistently."""
-        return live_of(self._rows(keys, ledger_rows.LIVE_DOCUMENT))
+        return _live(self._rows(keys, _LIVE_DOCUMENT))
 
     def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
         """Return the live documents under a prefix from the index, and how many rows it read.
@@ -153,17 +181,16 @@ class DynamoLedger:
         """
         selection = Selection(
             filter="pipeline = :pipeline AND attribute_exists(live_generation)",
-            values={"collection": collection, "pipeline": self._pipeline},
-            index="by_collection",
-            key="#collection = :collection",
-            only=ledger_rows.LIVE_DOCUMENT,
-        ).beginning("document", prefix)
+            values={"pipeline": self._pipeline},
+            only=_LIVE_DOCUMENT,
+        )
+        selection = narrowed(selection, collection, prefix)
         found: dict[str, LiveDocument] = {}
         read = 0
         place: Place | None = None
         while read < limit:
             page = self._table.page(selection, limit - read, place)
-            found |= live_of(page.rows)
+            found |= _live(page.rows)
             read += page.read
             place = page.next
             if place is None:
@@ -183,36 +210,68 @@ class DynamoLedger:
             filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             values={"status": (status or Status.DELETED).value, "pipeline": self._pipeline},
         )
-        pages = LedgerPages(self._table, selection, prefix)
-        rows, following = (
-            pages.every(cursor, limit) if collections is None else pages.of(collections, cursor, limit)
-        )
-        return [record_of(row) for row in rows], following
+        rows, following = read_page(self._table, selection, collections, prefix, cursor, limit)
+        return [_record(row) for row in rows], following
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
         """Return rows of the pipeline, DELETED ones too; a page may be empty and not the last."""
         selection = Selection(filter="pipeline = :pipeline", values={"pipeline": self._pipeline})
         page = self._table.page(selection, limit, decode_cursor(cursor))
-        return [standing_of(row) for row in page.rows], encode_cursor(page.next)
+        return [_standing(row) for row in page.rows], encode_cursor(page.next)
 
     def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
         """Return the rows of the keys that have one."""
-        return {row["document"]: standing_of(row) for row in self._rows(keys)}
+        return {row["document"]: _standing(row) for row in self._rows(keys)}
 
     def forget(self, keys: Sequence[str]) -> None:
         """Remove rows, even leased ones; missing rows are no error."""
-        self._table.delete_many([self._key(key) for key in keys])
+        self._table.delete_many([_key(key, self._pipeline) for key in keys])
 
     def _rows(self, keys: Sequence[str], only: str = "") -> list[Row]:
-        return list(self._table.get_many((self._key(key) for key in dict.fromkeys(keys)), only))
+        return list(self._table.get_many((_key(key, self._pipeline) for key in dict.fromkeys(keys)), only))
 
     def _update_held(self, lease: Lease, expression: str, values: Mapping[str, object]) -> Lease:
         """Update the row if this worker still holds it, and renew the lease. Raises `LeaseLost`."""
         held = {"fence": lease.fence, "owner": lease.owner, "expires": self._clock() + self._lease_s}
-        row = self._table.update(self._key(lease.key), expression, {**values, **held}, condition=_HELD_BY_ME)
+        row = self._table.update(
+            _key(lease.key, self._pipeline), expression, {**values, **held}, condition=_HELD_BY_ME
+        )
         if row is None:
             raise LeaseLost(lease.key)
-        return lease_of(row)
+        return _lease(row)
 
-    def _key(self, document: str) -> Row:
-        return row_key(document, self._pipeline)
+
+def _key(document: str, pipeline: str) -> Row:
+    return {"document": document, "pipeline": pipeline}
+
+
+def _record(row: Row) -> DocumentRecord:
+    """Return the record; fields that this release does not know are ignored."""
+    values = {name: value for name, value in row.items() if name in _RECORD_FIELDS}
+    values["status"] = Status(values.get("status", Status.PENDING))
+    if "updated_at" in values:
+        values["updated_at"] = float(values["updated_at"])
+    if "live_attributes" in values:
+        values["live_attributes"] = _attributes(values["live_attributes"])
+    return DocumentRecord(key=row["document"], **values)
+
+
+def _lease(row: Row) -> Lease:
+    return Lease(row["document"], row["lease_owner"], row["fence"], float(row["lease_expires"]), _record(row))
+
+
+def _standing(row: Row) -> Standing:
+    return Standing(_record(row), float(row.get("lease_expires", 0)))
+
+
+def _live(rows: Iterable[Row]) -> dict[str, LiveDocument]:
+    return {
+        row["document"]: LiveDocument(row["live_generation"], _attributes(row.get("live_attributes", {})))
+        for row in rows
+        if "live_generation" in row
+    }
+
+
+def _attributes(row: Mapping[str, Any]) -> Attributes:
+    """Read attributes that this or another release wrote, which may know fewer or more."""
+    return Attributes(**{name: value for name, value in row.items() if name in _ATTRIBUTES})

@@ -11,9 +11,9 @@ import binascii
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
+from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.errors import BadInput
 from docwell.models import collection_of
 
@@ -27,61 +27,50 @@ _KEY_BYTES = 1024
 _READS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerPages:
-    """Pages of the selected rows whose documents begin with `prefix`."""
+def read_page(
+    table: Table,
+    selection: Selection,
+    collections: Sequence[str] | None,
+    prefix: str,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Row], str | None]:
+    """Return up to `limit` of the selected rows whose documents begin with `prefix`, and the next cursor.
 
-    table: Table
-    selection: Selection
-    prefix: str = ""
+    Rows of `collections` come one collection after the other, by document in each; with None, those of all
+    collections in no order. Raises `BadInput` for a cursor of another request.
+    """
+    place = decode_cursor(cursor)
+    left: Sequence[str | None] = [None]
+    if collections is not None:
+        left = sorted({name for name in collections if can_be_key(name, _KEY_BYTES)})
+    if place is not None:
+        left = left[_index(left, place, prefix) :]
+    found: list[Row] = []
+    for _ in range(_READS):
+        if not left or len(found) >= limit:
+            break
+        after = None if place is None or set(place) == _COLLECTION else place
+        page = table.page(narrowed(selection, left[0], prefix), limit - len(found), after)
+        found += page.rows
+        place = page.next
+        if place is None:
+            left = left[1:]
+    if place is None and left:
+        place = {"collection": {"S": left[0]}}
+    return found, encode_cursor(place)
 
-    def every(self, cursor: str | None, limit: int) -> tuple[list[Row], str | None]:
-        """Return up to `limit` rows of all collections, in no order. Raises `BadInput` for a foreign cursor."""
-        place = decode_cursor(cursor)
-        if place is not None and set(place) != _ROW:
-            raise _wrong_cursor()
-        selection = self.selection.beginning("document", self.prefix)
-        found: list[Row] = []
-        for _ in range(_READS):
-            page = self.table.page(selection, limit - len(found), place)
-            found += page.rows
-            place = page.next
-            if place is None or len(found) >= limit:
-                break
-        return found, encode_cursor(place)
 
-    def of(self, collections: Sequence[str], cursor: str | None, limit: int) -> tuple[list[Row], str | None]:
-        """Return up to `limit` rows of these collections: one collection after the other, by document in each.
-
-        Raises `BadInput` for a cursor that points outside them.
-        """
-        left = sorted({name for name in collections if _possible(name)})
-        place = decode_cursor(cursor)
-        if place is not None:
-            left = left[_index(left, place) :]
-            if not place.get("document", {"S": self.prefix})["S"].startswith(self.prefix):
-                raise _wrong_cursor()
-        found: list[Row] = []
-        for _ in range(_READS):
-            if not left or len(found) >= limit:
-                break
-            after = place if place is not None and set(place) != _COLLECTION else None
-            page = self.table.page(self._in(left[0]), limit - len(found), after)
-            found += page.rows
-            place = page.next
-            if place is None:
-                left = left[1:]
-        if place is None and left:
-            place = {"collection": {"S": left[0]}}
-        return found, encode_cursor(place)
-
-    def _in(self, collection: str) -> Selection:
-        return replace(
-            self.selection,
-            values={**self.selection.values, "collection": collection},
-            index="by_collection",
-            key="#collection = :collection",
-        ).beginning("document", self.prefix)
+def narrowed(selection: Selection, collection: str | None, prefix: str) -> Selection:
+    """Return the selected rows of one collection (from its index) or of all, whose documents have the prefix."""
+    values = dict(selection.values)
+    condition = " AND begins_with(document, :prefix)" if prefix else ""  # DynamoDB takes no empty prefix
+    if prefix:
+        values["prefix"] = prefix
+    if collection is None:
+        return replace(selection, values=values, filter=selection.filter + condition)
+    values["collection"] = collection
+    return replace(selection, values=values, index="by_collection", key="#collection = :collection" + condition)
 
 
 def encode_cursor(place: Place | None) -> str | None:
@@ -102,30 +91,24 @@ def decode_cursor(cursor: str | None) -> Place | None:
     except (ValueError, RecursionError, binascii.Error, zlib.error) as error:
         raise _wrong_cursor() from error
     kinds = (_ROW, _COLLECTION, _ROW | _COLLECTION)
-    if not isinstance(place, dict) or set(place) not in kinds:
-        raise _wrong_cursor()
-    if not all(
-        isinstance(value, dict) and set(value) == {"S"} and _possible(value["S"]) for value in place.values()
-    ):
+    if not isinstance(place, dict) or set(place) not in kinds or not all(map(_is_name, place.values())):
         raise _wrong_cursor()
     return place
 
 
-def _index(collections: Sequence[str], place: Place) -> int:
-    """Return the index of the collection that the place is in."""
+def _is_name(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"S"} and can_be_key(value["S"], _KEY_BYTES)
+
+
+def _index(collections: Sequence[str | None], place: Place, prefix: str) -> int:
+    """Return the index of the collection that the place is in, which is None for a row of a whole listing."""
     values = {name: value["S"] for name, value in place.items()}
-    collection = values.get("collection")
-    if collection not in collections or ("document" in values and collection_of(values["document"]) != collection):
+    collection, document = values.get("collection"), values.get("document")
+    if collection not in collections:
+        raise _wrong_cursor()
+    if collection and document and not (collection_of(document) == collection and document.startswith(prefix)):
         raise _wrong_cursor()
     return collections.index(collection)
-
-
-def _possible(name: object) -> bool:
-    """Return whether a row can have this key."""
-    try:
-        return isinstance(name, str) and 0 < len(name.encode()) <= _KEY_BYTES
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
 
 
 def _wrong_cursor() -> BadInput:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -55,12 +55,7 @@ class Use:
 class DynamoPrincipals:
     """`docwell.ports.Principals`."""
 
-    def __init__(
-        self,
-        client: DynamoDBClient,
-        table: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float] = time.time) -> None:
         self._table = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
         self._clock = clock
 
@@ -74,9 +69,8 @@ class DynamoPrincipals:
         grants = {grant.id: grant for grant in map(_grant, rows)}
         if not grants:
             return None
+        collections = [grant.collections for grant in grants.values()]
         own = grants.pop(id_, None)
-        every = [*([own] if own else []), *grants.values()]
-        collections = [grant.collections for grant in every]
         return Principal(
             id=id_,
             collections=None if None in collections else frozenset().union(*filter(None, collections)),
@@ -115,27 +109,15 @@ class DynamoPrincipals:
 class PrincipalAdmin:
     """Changes to the table by `docwell principals`."""
 
-    def __init__(
-        self,
-        client: DynamoDBClient,
-        table: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float] = time.time) -> None:
         self._table = Table(client, table, "principals")
         self._clock = clock
 
     def add(self, grant: Grant, *, replace: bool = False) -> bool:
         """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
-        row = {
-            **_key(grant.id, _GRANT),
-            "label": grant.label,
-            "created_at": int(self._clock()),
-            "all": grant.collections is None,
-            "collections": grant.collections,
-            "requests_per_day": grant.requests_per_day,
-            "tokens_per_day": grant.tokens_per_day,
-            "owns_key": grant.owns_key or None,
-        }
+        values = asdict(grant)
+        changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
+        row = {**_key(values.pop("id"), _GRANT), **values, **changed, "all": grant.collections is None}
         return self._table.put(row, only_if_new=not replace)
 
     def list(self) -> list[tuple[Grant, Use]]:

@@ -12,9 +12,10 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Row, Table
+from docwell.adapters.dynamodb.table import Row, Table, can_be_key
 from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt
 
@@ -27,17 +28,15 @@ _MAX_BODY = 400 * 1024 - 8 * 1024  # everything except the body takes less than 
 _MAX_PRINCIPAL = 2048
 _MAX_REQUEST_ID = 1024
 _MAX_NAME = 1024
+_NAMES = ("prompt_version", "model", "model_digest", "verdict")
+_BODY = ("request", "answer", "passages", "options")
 
 
 class DynamoReceipts:
     """`docwell.ports.Receipts` over one table, which keeps each receipt for `days`."""
 
     def __init__(
-        self,
-        client: DynamoDBClient,
-        table: str,
-        days: float,
-        clock: Callable[[], float] = time.time,
+        self, client: DynamoDBClient, table: str, days: float, clock: Callable[[], float] = time.time
     ) -> None:
         self._table = Table(client, table, "receipts")
         self._days = days
@@ -47,15 +46,11 @@ class DynamoReceipts:
         """Store the receipt, in place of one with the same request id. Raises `BadInput` if it is too large."""
         if not _possible(receipt.principal, receipt.request_id):
             raise BadInput("the receipt is not kept: its request id cannot be a key")
-        body = _pack(receipt)
+        unpacked = {name: getattr(receipt, name) for name in _BODY}
+        body = zlib.compress(json.dumps(unpacked, separators=(",", ":")).encode("ascii"))
         if len(body) > _MAX_BODY:
             raise BadInput(f"the receipt is not kept: {len(body):,} bytes compressed, over DynamoDB's limit")
-        names = {
-            "prompt_version": receipt.prompt_version,
-            "model": receipt.model,
-            "model_digest": receipt.model_digest,
-            "verdict": receipt.verdict,
-        }
+        names = {name: getattr(receipt, name) for name in _NAMES}
         self._table.put(
             {
                 **_key(receipt.principal, receipt.request_id),
@@ -95,40 +90,14 @@ def _key(principal: str, request_id: str) -> Row:
 
 
 def _possible(principal: str, request_id: str) -> bool:
-    """Return whether these can be keys: neither empty nor too long, and without lone surrogates."""
-    try:
-        sizes = len(principal.encode()), len(request_id.encode())
-    except UnicodeEncodeError:
-        return False
-    return 0 < sizes[0] <= _MAX_PRINCIPAL and 0 < sizes[1] <= _MAX_REQUEST_ID
-
-
-def _pack(receipt: Receipt) -> bytes:
-    body = {
-        "request": receipt.request,
-        "answer": receipt.answer,
-        "passages": receipt.passages,
-        "options": receipt.options,
-    }
-    return zlib.compress(json.dumps(body, separators=(",", ":")).encode("ascii"))
+    return can_be_key(principal, _MAX_PRINCIPAL) and can_be_key(request_id, _MAX_REQUEST_ID)
 
 
 def _receipt(row: Row) -> Receipt:
     try:
-        body = json.loads(zlib.decompress(row["body"]))
-        passages = tuple((identifier, document, version) for identifier, document, version in body["passages"])
-        return Receipt(
-            principal=row["principal"],
-            request_id=row["request_id"],
-            created_at=float(row["created_at"]),
-            request=body["request"],
-            answer=body["answer"],
-            passages=passages,
-            prompt_version=row["prompt_version"],
-            model=row["model"],
-            model_digest=row.get("model_digest"),
-            options=body["options"],
-            verdict=row.get("verdict"),
-        )
+        found = {"model_digest": None, "verdict": None, **row, **json.loads(zlib.decompress(row["body"]))}
+        found["created_at"] = float(found["created_at"])
+        found["passages"] = tuple((id_, document, version) for id_, document, version in found["passages"])
+        return Receipt(**{field.name: found[field.name] for field in fields(Receipt)})
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise Corrupt("a receipt cannot be read") from error

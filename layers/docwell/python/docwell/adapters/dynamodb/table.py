@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from docwell.adapters.aws import error_code, vendor_errors
+from docwell.adapters.aws import vendor_errors
 from docwell.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -48,16 +48,6 @@ class Selection:
     index: str = ""
     key: str = ""
     only: str = ""
-
-    def beginning(self, attribute: str, prefix: str) -> Selection:
-        """Return the selection of rows whose attribute begins with the prefix."""
-        if not prefix:  # DynamoDB takes no empty one
-            return self
-        condition = f" AND begins_with({attribute}, :prefix)"
-        values = {**self.values, "prefix": prefix}
-        if self.key:
-            return replace(self, key=self.key + condition, values=values)
-        return replace(self, filter=self.filter + condition, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +147,11 @@ class Table:
         return TablePage(rows, answer["ScannedCount"], answer.get("LastEvaluatedKey") or None)
 
     def _if_condition_holds(self, call: Callable[[], T]) -> T | None:
-        with vendor_errors(self._dependency):
-            try:
+        try:
+            with vendor_errors(self._dependency, "ConditionalCheckFailedException"):
                 return call()
-            except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
-                    return None
-                raise
+        except ClientError:
+            return None
 
     def _until_processed(self, call: Callable[..., Any], left: str, request: object) -> Iterator[Any]:
         """Yield the answers to a batch; repeat the unprocessed part, which an answer has under the key `left`."""
@@ -180,24 +168,29 @@ class Table:
         raise Unavailable(self._dependency, f"{self._dependency}: a batch is throttled")
 
 
+def can_be_key(value: object, most_bytes: int) -> bool:
+    """Return whether DynamoDB takes a value as a key: a text, neither empty nor too long, in Unicode."""
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= most_bytes
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
 def stored(row: Mapping[str, object]) -> dict[str, Any]:
     """Return the row in DynamoDB's notation, without None values and empty sets, which it cannot store."""
-    return {name: _serialize(_storable(value)) for name, value in row.items() if value not in (None, frozenset())}
+    return {name: _serialized(value) for name, value in row.items() if value not in (None, frozenset())}
 
 
 def _placeholders(values: Mapping[str, object]) -> dict[str, Any]:
-    return {f":{name}": _serialize(_storable(value)) for name, value in values.items()}
+    return {f":{name}": _serialized(value) for name, value in values.items()}
 
 
 def _names(*expressions: str) -> dict[str, str]:
     return {placeholder: placeholder[1:] for text in expressions for placeholder in _NAME.findall(text)}
 
 
-def _storable(value: object) -> object:
-    """The serializer takes Decimal and set, not float and frozenset."""
-    if isinstance(value, float):
-        return Decimal(str(value))
-    return set(value) if isinstance(value, frozenset) else value
+def _serialized(value: object) -> Any:
+    return _serialize(Decimal(str(value)) if isinstance(value, float) else value)
 
 
 def _plain_row(item: Mapping[str, Any]) -> Row:

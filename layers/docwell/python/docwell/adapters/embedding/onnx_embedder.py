@@ -27,19 +27,15 @@ _PADDING_TOKENS = 8
 
 
 class Session(Protocol):
-    """A model file that a runtime has loaded, and the shapes that are fastest there."""
+    """A model file that a runtime has loaded, and the shapes that are fastest there.
 
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The names of the model's inputs."""
+    `inputs` are the names of the model's inputs, and `most_rows` is the most texts of a batch. Texts are padded to
+    a multiple of `length_step`. Over 1, new shapes are slow: a batch has 1, 2, 4, 8... texts.
+    """
 
-    @property
-    def most_rows(self) -> int:
-        """The most texts of a batch."""
-
-    @property
-    def length_step(self) -> int:
-        """Texts are padded to a multiple of it. Over 1, new shapes are slow: a batch has 1, 2, 4, 8... texts."""
+    inputs: frozenset[str]
+    most_rows: int
+    length_step: int
 
     def run(self, feed: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """Return (rows, dimension) float32 for arrays of (rows, length), one for each input. Thread-safe."""
@@ -79,20 +75,18 @@ class OnnxEmbedder:
         Raises `Corrupt` when a file is missing, differs from the manifest, or cannot be loaded.
         """
         open_session = open_session or session_opener("auto")
-        manifest = ModelManifest.read(folder)
-        manifest.verify(folder)
+        self.manifest = ModelManifest.read(folder)
+        self.manifest.verify(folder)
         try:
-            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-            session = open_session(folder / MODEL_FILE, threads or threads_for(None))
+            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+            self.session = open_session(folder / MODEL_FILE, threads or threads_for(None))
         except Exception as error:  # these libraries raise bare Exception
             raise Corrupt(f"{folder}: the model cannot be loaded ({error})") from error
         # Override the settings in tokenizer.json: 128 tokens, padded to 128, for all-MiniLM-L6-v2.
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self.manifest = manifest
-        self.session = session
-        self._tokenizer = tokenizer
-        self._room = manifest.max_sequence_length - tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._room = self.manifest.max_sequence_length - special
 
     @property
     def max_tokens(self) -> int:
@@ -100,20 +94,9 @@ class OnnxEmbedder:
         prompt = self.manifest.prompts["passage"]
         return self._room - len(self._tokenizer.encode(prompt, add_special_tokens=False).ids)
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash (32 hex digits) of the model's files and of the settings that change a vector."""
-        return self.manifest.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        """The length of a vector."""
-        return self.manifest.dimension
-
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Return (start, end) in characters of each token of each text, untruncated, without special tokens."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [encoding.offsets for encoding in encodings]
+        return [each.offsets for each in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, (n, dimension) float32, in the order given; (0, dimension) for no text.
@@ -138,8 +121,7 @@ class OnnxEmbedder:
         return list(self._feeds(self._encode(texts, self.manifest.prompts["passage"])))
 
     def _encode(self, texts: Sequence[str], prompt: str) -> list[Encoding]:
-        prompted = [prompt + text for text in texts] if prompt else list(texts)
-        return self._tokenizer.encode_batch_fast(prompted, add_special_tokens=False)
+        return self._tokenizer.encode_batch_fast([prompt + text for text in texts], add_special_tokens=False)
 
     def _embed(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         vectors = np.empty((len(encodings), self.manifest.dimension), dtype=np.float32)

@@ -90,8 +90,7 @@ class StreamCleaner:
 
     def close(self) -> str:
         """Return the rest. Feed nothing afterwards."""
-        held, self._held = self._held, ""
-        return "" if self._in_block or self._dropping else self._cleaned(held)
+        return "" if self._in_block or self._dropping else self._release()
 
     def _take(self, character: str) -> str:
         if character == "\r" or (character not in _JOINERS and not strip_invisible(character)):
@@ -101,34 +100,30 @@ class StreamCleaner:
             return "" if self._dropping else character
         self._held += character
         if self._in_block:
-            return self._pass_block()
+            self._in_block = not _BLOCK_END.search(self._held)
+            self._held = self._held[-_LONGEST_CLOSING_TAG:] if self._in_block else ""
+            return ""
         if block := _BLOCK_START.search(self._held):
-            before, self._held, self._in_block = self._held[: block.start()], "", True
-            return self._cleaned(before + " ")
+            self._held, self._in_block = self._held[: block.start()] + " ", True
+            return self._release()
+        full = len(self._held) >= HELD_CHARACTERS
         if character.isspace() or character in _STOPS or UNSPACED.fullmatch(self._held):
-            return "" if _is_open(self._held) and len(self._held) < HELD_CHARACTERS else self._release()
-        return self._release_early() if len(self._held) >= HELD_CHARACTERS else ""
-
-    def _pass_block(self) -> str:
-        if _BLOCK_END.search(self._held):
-            self._held, self._in_block = "", False
-        self._held = self._held[-_LONGEST_CLOSING_TAG:]
-        return ""
-
-    def _release(self) -> str:
-        held, self._held = self._held, ""
-        return self._cleaned(held)
+            return "" if _is_open(self._held) and not full else self._release()
+        return self._release_early() if full else ""
 
     def _release_early(self) -> str:
         """Release the held text up to its last blank. Without a blank it is no word: drop it to its end."""
-        blank = max(self._held.rfind(" "), self._held.rfind("\n"), self._held.rfind("\t")) + 1
-        held, self._held = self._held[:blank], self._held[blank:]
-        if not blank:
+        end = max(map(self._held.rfind, " \n\t")) + 1
+        if not end:
             self._held, self._dropping = "", True
-        return self._cleaned(held)
+        return self._release(self._held[end:])
 
-    def _cleaned(self, held: str) -> str:
-        """Return a held piece cleaned. Its last characters stay, so that two pieces never join into a link."""
+    def _release(self, rest: str = "") -> str:
+        """Return the held text, cleaned, and hold only the `rest`.
+
+        The last blanks and stops stay, so that two pieces never join into a link.
+        """
+        held, self._held = self._held.removesuffix(rest), rest
         body = held.rstrip().rstrip(_STOPS)
         tail = held[len(body) :]
         cleaned, _ = _settled(strip_invisible(body), self._cited_texts)
@@ -187,9 +182,7 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
     text = _TAG_START.sub(lambda match: "<" if match.start() in kept else "< ", text)
     while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # links nest
         text = unlinked
-    text = _RUNS.sub(
-        counted(lambda match: match[0][: match[0].index(":")] if match[0].endswith(":") else ""), text
-    )
+    text = _RUNS.sub(counted(lambda run: run[0].partition(":")[0] if run[0].endswith(":") else ""), text)
     text = _URL.sub(counted(url), text)
     text = _IMAGE_MARK.sub("", _JOINT.sub("] ", text))
     return _BLANKS.sub(_blank, _LEFT_EMPTY.sub("", text)), removed

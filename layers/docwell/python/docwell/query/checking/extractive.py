@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.evidence import Evidence
-from docwell.query.checking.grounding import GroundedAnswer, cite, with_marker
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, with_marker
 from docwell.query.checking.suspicion import strip_invisible, suspicion
 from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, segments
 

@@ -81,17 +81,13 @@ def figures(text: str) -> list[Figure]:
     """Return the figures of a text in order: digits with separators, and number words from three on.
 
     A figure has both forms if its separator can mean thousands or decimals, or if a scale word follows.
-
-    >>> [sorted(figure.forms) for figure in figures("1,234.5 or $3.2 million in FY2022")]
-    [['1234.5'], ['3.2', '3200000'], ['2022']]
     """
-    found = [(match.start(), figure) for match, figure in _numbers(text)]
-    found += [
-        (match.start(), Figure(match[0], frozenset({SPELLED[match[0].lower()]})))
+    spelled = [
+        (match, Figure(match[0], frozenset({SPELLED[match[0].lower()]})))
         for match in _SPELLED_WORD.finditer(text)
         if match[0].lower() in _STATED
     ]
-    return [figure for _, figure in sorted(found, key=lambda item: item[0])]
+    return [figure for _, figure in sorted([*_numbers(text), *spelled], key=lambda found: found[0].start())]
 
 
 def names(text: str) -> list[Name]:
@@ -99,9 +95,6 @@ def names(text: str) -> list[Name]:
 
     A capitalised word inside a sentence belongs to a name. So does one at its start that is capitalised elsewhere,
     and any word with two capitals, or with letters and digits. Capitals say nothing in titles and in German.
-
-    >>> [name.written for name in names("When did the Normans meet King John of the U.S.?")]
-    ['Normans', 'King', 'John', 'U.S.']
     """
     if text.isupper():
         return []
@@ -121,22 +114,34 @@ def names(text: str) -> list[Name]:
     return list(found.values())
 
 
-class Known:
-    """The figures and names that some texts state. In doubt, a text states them."""
+class Known(NamedTuple):
+    """The figures and names that some texts state. In doubt, a text states them.
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    `joined` has no blanks, so that "Superbowl" is in "Super Bowl".
+    """
+
+    figures: frozenset[str]
+    words: frozenset[str]
+    joined: str
+    initials: str
+    capitals: str
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Known:
+        """Return what any of the texts states."""
         stated = [_stated(text) for text in texts]
-        self._figures = frozenset[str]().union(*(one.figures for one in stated))
-        self._words = frozenset[str]().union(*(one.words for one in stated))
-        self._joined = " ".join(one.joined for one in stated)
-        self._initials = " ".join(one.initials for one in stated)
-        self._capitals = " ".join(one.capitals for one in stated)
+        return cls(
+            figures=frozenset[str]().union(*(one.figures for one in stated)),
+            words=frozenset[str]().union(*(one.words for one in stated)),
+            joined=" ".join(one.joined for one in stated),
+            initials=" ".join(one.initials for one in stated),
+            capitals=" ".join(one.capitals for one in stated),
+        )
 
     def has_figure(self, figure: Figure) -> bool:
         """Return whether the texts state a figure in one of its forms."""
-        return bool(figure.forms & self._figures) or (
-            bool(figure.parts) and all(part in self._figures for part in figure.parts)
-        )
+        whole = not self.figures.isdisjoint(figure.forms)
+        return whole or (bool(figure.parts) and self.figures.issuperset(figure.parts))
 
     def has_name(self, name: Name) -> bool:
         """Return whether the texts state a name's word in another form, misspelt by a letter, or as initials.
@@ -145,18 +150,15 @@ class Known:
         """
         word = fold(name.written)
         candidates = {word, word.replace(".", ""), word.removesuffix("s"), word + "s"}
-        if candidates & self._words or (name.initials and name.initials in self._words):
+        if candidates & self.words or name.initials in self.words or self._has_initials(name.written):
             return True
-        if self._has_initials(name.written):
-            return True
-        pieces = _pieces(name.written)
-        if len(pieces) > 1 and all(fold(piece) in self._words for piece in pieces):
+        if all(fold(piece) in self.words for piece in _pieces(name.written)):
             return True
         if len(word) < _SHORT or word.isdecimal():
             return False
-        if len(word) >= _SHORTEST_JOINED and word in self._joined:
+        if len(word) >= _SHORTEST_JOINED and word in self.joined:
             return True
-        alike = [other for other in self._words if other[0] == word[0]]
+        alike = [other for other in self.words if other[0] == word[0]]
         return any(_derived(word, other) for other in alike) or bool(get_close_matches(word, alike, 1, _CLOSE))
 
     def _has_initials(self, written: str) -> bool:
@@ -164,21 +166,11 @@ class Known:
         if len(capitals) < len("EU") or not _coded(written):
             return False
         # Any text has two initials side by side by chance, so they must be capitals.
-        return capitals in self._capitals or (len(capitals) > len("EU") and capitals in self._initials)
-
-
-class _Stated(NamedTuple):
-    """The figures and words of one text. `joined` has no blanks, so that "Superbowl" is in "Super Bowl"."""
-
-    figures: frozenset[str]
-    words: frozenset[str]
-    joined: str
-    initials: str
-    capitals: str
+        return capitals in self.capitals or (len(capitals) > len("EU") and capitals in self.initials)
 
 
 @lru_cache(TEXTS_KEPT)
-def _stated(text: str) -> _Stated:
+def _stated(text: str) -> Known:
     found = {form for _, figure in _numbers(text) for form in (*figure.forms, *figure.parts)}
     found |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text))}
     found |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(text)}
@@ -188,7 +180,7 @@ def _stated(text: str) -> _Stated:
     ]
     folded = [fold(token) for token in tokens]
     pieces = [fold(piece) for token in tokens for piece in _pieces(token)]
-    return _Stated(
+    return Known(
         figures=frozenset(found),
         words=frozenset({*folded, *pieces, *(fold(token.replace(".", "")) for token in tokens if "." in token)}),
         joined="".join(folded),
@@ -254,12 +246,11 @@ def _runs(sentence: str) -> Iterator[list[tuple[int, str]]]:
     for position, match in enumerate(_NAME_WORD.finditer(sentence)):
         word = match[0]
         plain = fold(_POSSESSIVE.sub("", word)) in _NO_NAMES or _FIGURE_WORD.fullmatch(word)
-        if plain or not (_capitalised(word) or _coded(word)):
-            word = ""
-        if run and (not word or sentence[before : match.start()].strip()):
+        named = not plain and (_capitalised(word) or _coded(word))
+        if run and (not named or sentence[before : match.start()].strip()):
             yield run
             run = []
-        if word:
+        if named:
             run.append((position, word))
         before = match.end()
     if run:

@@ -5,19 +5,25 @@ Every marker of the result is a passage that the model was given, and every quot
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from docwell.answers import Citation
 from docwell.models import Passage
-from docwell.query.checking.evidence import Evidence
-from docwell.text.lexicon import MARKER, SENTENCE_ENDS, sentences, words
+from docwell.text.lexicon import MARKER, SENTENCE_ENDS, sentences, windows, words
 
 # A passage is a sentence's source if it holds this share of its words, by weight.
 MIN_SUPPORT = 0.5
 # Move a marker to the best passage if that holds this much more of the sentence.
 BETTER_BY = 0.2
+# A figure shows better than a word where a sentence comes from.
+_FIGURE_WEIGHT = 2.0
+# The question's words help to choose among passages and quotes that hold the same words of the answer.
+_QUESTION_WEIGHT = 0.3
+# Of two pieces that are equally good, prefer the one with fewer words.
+_LENGTH_PENALTY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,57 @@ class GroundedAnswer:
 
     text: str
     citations: tuple[Citation, ...]
+
+
+class Evidence:
+    """The words of some passages, weighted by inverse document frequency among them.
+
+    `split` returns the words of a text as they are compared, and `known` has the words of each passage.
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], question: str, split: Callable[[str], frozenset[str]] = words
+    ) -> None:
+        self.passages = passages
+        self.known = [split(passage.chunk.text) for passage in passages]
+        self._split = split
+        self._question = split(question)
+
+    def weight(self, wanted: frozenset[str]) -> float:
+        """Return the sum of the words' weights."""
+        return sum(
+            math.log(1 + len(self.known) / (1 + sum(word in known for known in self.known)))
+            * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
+            for word in wanted
+        )
+
+    def support(self, said: frozenset[str], index: int) -> float:
+        """Return the share (0 to 1), by weight, of the words that a passage holds."""
+        return self.share(said, self.known[index])
+
+    def share(self, said: frozenset[str], known: frozenset[str]) -> float:
+        """Return the share (0 to 1), by weight, of the words that are among the known ones."""
+        return self.weight(said & known) / (self.weight(said) or 1.0)
+
+    def best(self, said: frozenset[str]) -> int:
+        """Return the passage that holds most of the words; of equals, the one that is nearer to the question."""
+
+        def merit(index: int) -> float:
+            return self.support(said, index) + _QUESTION_WEIGHT * self.support(self._question, index)
+
+        return max(range(len(self.known)), key=merit)
+
+    def window(self, said: frozenset[str], index: int) -> tuple[int, int]:
+        """Return (start, end) of the sentence or two of a passage that show best where the words come from."""
+        text = self.passages[index].chunk.text
+        asked = self._question - said
+
+        def merit(window: tuple[int, int]) -> float:
+            have = self._split(text[slice(*window)])
+            shown = self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have)
+            return shown - _LENGTH_PENALTY * len(have)
+
+        return max(windows(text), key=merit)
 
 
 def ground(text: str, passages: Sequence[Passage], question: str = "") -> GroundedAnswer:
@@ -61,7 +118,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         marker=marker,
         document=passage.document,
         version=passage.version,
-        page=chunk.page_start,
+        page=chunk.page,
         page_label=chunk.label,
         quote=" ".join(chunk.text[start:end].split()),
         start=chunk.start + start,
@@ -71,12 +128,14 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
     )
 
 
-def with_marker(sentence: str, marker: int) -> str:
-    """Return the sentence with a marker before its full stop.
+def marked(text: str, count: int) -> list[int]:
+    """Return the numbers of passages in the markers of a text, each once. There are `count` passages."""
+    numbers = (int(number) for marker in MARKER.findall(text) for number in re.findall(r"\d+", marker))
+    return list(dict.fromkeys(number for number in numbers if 1 <= number <= count))
 
-    >>> with_marker("It rains.", 2)
-    'It rains [2].'
-    """
+
+def with_marker(sentence: str, marker: int) -> str:
+    """Return the sentence with a marker before its full stop: "It rains [2]."."""
     sentence = sentence.rstrip()
     body = sentence.rstrip(SENTENCE_ENDS)
     return f"{body.rstrip()} [{marker}]{sentence[len(body) :]}"
@@ -86,7 +145,7 @@ def _resolved(
     sentence: str, content: frozenset[str], evidence: Evidence, *, attribute: bool
 ) -> tuple[str, list[int]]:
     """Return the sentence with the markers that it should have, and these."""
-    named = list(dict.fromkeys(int(number) for number in MARKER.findall(sentence)))
+    named = marked(sentence, len(evidence.passages))
     best = evidence.best(content)
     support = evidence.support(content, best)
     if not named:
@@ -100,9 +159,5 @@ def _resolved(
 
 def _with_single_markers(text: str, count: int) -> str:
     """Turn `[1, 2]` into `[1][2]`, and remove numbers without a passage."""
-
-    def valid(match: re.Match[str]) -> str:
-        return "".join(f"[{n}]" for n in dict.fromkeys(map(int, re.findall(r"\d+", match[1]))) if 1 <= n <= count)
-
-    cleaned = MARKER.sub(valid, text)
+    cleaned = MARKER.sub(lambda match: "".join(f"[{number}]" for number in marked(match[0], count)), text)
     return re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", cleaned)).strip()

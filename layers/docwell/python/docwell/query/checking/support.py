@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from docwell.answers import Sentence
 from docwell.models import Passage
-from docwell.query.checking.evidence import Evidence
 from docwell.query.checking.facts import Known, figures, names
-from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.text.lexicon import MARKER, content_words, sentences, words
 
 # Returns the cosines of each of the first texts with each of the second.
@@ -44,13 +44,13 @@ def support(
     """
     texts = sentences(grounded.text)
     bare = [MARKER.sub("", text) for text in texts]
-    cited = [_cited(text, len(passages)) for text in texts]
+    cited = [tuple(marked(text, len(passages))) for text in texts]
     evidence = Evidence(passages, question, content_words)
     lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
     closest = _closest(bare, compared, evidence, similarity)
-    known, asked = Known(passage.chunk.text for passage in passages), Known([question])
+    known, asked = Known.of(passage.chunk.text for passage in passages), Known.of([question])
     checked: list[Sentence] = []
     for place, text in enumerate(texts):
         wrong = [figure.written for figure in figures(bare[place]) if not known.has_figure(figure)]
@@ -85,18 +85,10 @@ def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
     )
 
 
-def _cited(sentence: str, count: int) -> tuple[int, ...]:
-    numbers = (int(number) for group in MARKER.findall(sentence) for number in group.replace(";", ",").split(","))
-    return tuple(dict.fromkeys(number for number in numbers if 1 <= number <= count))
-
-
 def _lexical(bare: str, markers: Sequence[int], evidence: Evidence, question: str) -> float:
     """Return the share of a sentence's words, by rarity, that its cited passages hold."""
-    if not markers:
-        return 0.0
-    known = frozenset[str]().union(*(evidence.known(marker - 1) for marker in markers))
-    asked = content_words(question)
-    said = content_words(bare)
+    known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
+    asked, said = content_words(question), content_words(bare)
     total = evidence.weight(said - asked) + _ASKED_WEIGHT * evidence.weight(said & asked)
     held = evidence.weight((said - asked) & known) + _ASKED_WEIGHT * evidence.weight(said & asked & known)
     return held / total if total else 0.0
@@ -119,13 +111,13 @@ def _closest(
     pieces = [
         [_window(text, evidence, marker) for marker in markers] for text, markers in zip(texts, cited, strict=True)
     ]
-    unique = list(dict.fromkeys(piece for some in pieces for piece in some))
+    unique = list(dict.fromkeys(chain.from_iterable(pieces)))
     rows = iter(similarity([text for text, some in zip(texts, pieces, strict=True) if some], unique))
-    return [_most(next(rows), [unique.index(piece) for piece in some]) if some else None for some in pieces]
-
-
-def _most(row: Sequence[float], places: Sequence[int]) -> float:
-    return max(float(row[place]) for place in places)
+    closest: list[float | None] = []
+    for some in pieces:
+        cosines = dict(zip(unique, next(rows), strict=True)) if some else {}
+        closest.append(max((cosines[piece] for piece in some), default=None))
+    return closest
 
 
 def _window(sentence: str, evidence: Evidence, marker: int) -> str:

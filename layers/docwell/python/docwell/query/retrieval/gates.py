@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from docwell.models import Passage
-from docwell.query.checking.facts import DATES, Figure, Known, Name, figures, names
+from docwell.query.checking.facts import DATES, Figure, Known, figures, names
 from docwell.text.lexicon import content_words, script
 
 _WORDS_WEIGHT = 0.5
@@ -22,10 +22,9 @@ def is_hopeless(question: str, passages: Sequence[Passage], min_score: float, mi
     They cannot if none reaches `min_score` or `min_relevance`, or if all lack a name or year of the question.
     """
     # The first passage is not always the nearest: words count in the ranking too.
-    if max((passage.score for passage in passages), default=-1.0) < min_score:
-        return True
+    nearest = max((passage.score for passage in passages), default=-1.0)
     fit = relevance(question, passages)
-    if fit < min_relevance:
+    if nearest < min_score or fit < min_relevance:
         return True
     return bool(question_names_missing(question, passages, certain=fit >= CERTAIN_RELEVANCE))
 
@@ -57,31 +56,24 @@ def question_names_missing(
     """
     if not passages or not _same_script(question, passages):
         return ()
-    known = Known([*(passage.chunk.text for passage in passages), *(passage.document for passage in passages)])
-    last_words = {_name_key(name): name for name in names(question)}
+    known = Known.of([*(passage.chunk.text for passage in passages), *(passage.document for passage in passages)])
+    # The words of one name share its initials. An acronym is a name by itself.
+    last_words = {(not name.is_short and name.initials) or name.written: name for name in names(question)}
     missing = [name for name in last_words.values() if not known.has_name(name)]
     standing = [name for name in last_words.values() if name not in missing]
     if certain and any(name.written.lower() not in DATES for name in standing):
         missing = []
     elif standing:
         missing = [name for name in missing if not name.is_short]
-    years = [] if certain else [figure for figure in figures(question) if _years(figure)]
-    wrong = [year.written for year in years if not any(known.has_figure(near) for near in _neighbours(year))]
+    years = [] if certain else [figure for figure in map(_as_years, figures(question)) if figure.forms]
+    wrong = [year.written for year in years if not known.has_figure(year)]
     return tuple(dict.fromkeys([*(name.written for name in missing), *wrong]))
 
 
-def _name_key(name: Name) -> str:
-    """Return what the words of one name share. An acronym is a name by itself."""
-    return name.written if name.is_short else name.initials or name.written
-
-
-def _years(figure: Figure) -> list[int]:
-    return [int(form) for form in figure.forms if form.isdecimal() and int(form) in _YEARS]
-
-
-def _neighbours(figure: Figure) -> list[Figure]:
-    """Return the years that a figure can be, each with the one before and after it."""
-    return [Figure(figure.written, frozenset({str(year + by)})) for year in _years(figure) for by in (-1, 0, 1)]
+def _as_years(figure: Figure) -> Figure:
+    """Return a figure that means the years it can be, each with the one before and after it."""
+    years = [int(form) for form in figure.forms if form.isdecimal() and int(form) in _YEARS]
+    return Figure(figure.written, frozenset(str(year + by) for year in years for by in (-1, 0, 1)))
 
 
 def _same_script(question: str, passages: Sequence[Passage]) -> bool:

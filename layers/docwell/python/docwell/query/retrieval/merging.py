@@ -41,16 +41,11 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
 def _joined(better: Passage, other: Passage) -> Passage | None:
     """Return both as one, or None if they are no neighbours or are too long together."""
     tokens = better.chunk.tokens + other.chunk.tokens
-    same_page = (better.document, better.generation, better.chunk.page_start) == (
-        other.document,
-        other.generation,
-        other.chunk.page_start,
-    )
-    if not same_page or tokens > MERGED_TOKENS:
-        return None
     first, second = sorted((better.chunk, other.chunk), key=lambda chunk: chunk.start)
     gap = second.start - first.end
-    if not 0 <= gap <= _GAP_CHARACTERS:
+    same_generation = (better.document, better.generation) == (other.document, other.generation)
+    neighbours = same_generation and first.page == second.page and 0 <= gap <= _GAP_CHARACTERS
+    if not neighbours or tokens > MERGED_TOKENS:
         return None
     # The page's own white space is not known; quotes are compared without it.
     text = first.text + "\n" * gap + second.text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,13 +57,9 @@ class Ranked(NamedTuple):
 def rank(
     question: str, vector: Sequence[float], candidates: Sequence[Passage], weights: Weights | None = None
 ) -> list[Ranked]:
-    """Return the candidates, best first.
+    """Return the candidates, best first. They also tell how rare a word is.
 
-    Args:
-        question: the text that was embedded; with "" the vectors alone decide.
-        vector: the question's, of unit length.
-        candidates: the hits of a search. They also tell how rare a word is.
-        weights: the default weights if None.
+    `vector` has unit length. With an empty question the vectors alone decide.
     """
     if not candidates:
         return []
@@ -95,15 +91,13 @@ def cosines(units: Sequence[Units], vector: NDArray[np.float32]) -> list[NDArray
     return np.split(near, ends[:-1]) if units else []
 
 
-def _with_page_gain(ranked: Sequence[Ranked], gain: float) -> list[Ranked]:
-    """Return the passages with a higher score for the first of each page."""
+def _with_page_gain(ranked: Sequence[Ranked], gain: float) -> Iterator[Ranked]:
+    """Yield the passages with a higher score for the first of each page."""
     pages: set[tuple[str, str, int]] = set()
-    raised: list[Ranked] = []
     for passage, score in ranked:
-        page = (passage.document, passage.generation, passage.chunk.page_start)
-        raised.append(Ranked(passage, score if page in pages else score + gain))
+        page = (passage.document, passage.generation, passage.chunk.page)
+        yield Ranked(passage, score if page in pages else score + gain)
         pages.add(page)
-    return raised
 
 
 def _named(question: str, documents: Collection[str]) -> dict[str, float]:

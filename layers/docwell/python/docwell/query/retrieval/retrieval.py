@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,13 @@ from itertools import chain, islice
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
-from docwell.ports import VectorIndex
+from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.retrieval.merging import merge
 from docwell.query.retrieval.ranking import Weights, rank
-from docwell.query.retrieval.scope import QueryLedger, Scope, find_scope
+from docwell.query.retrieval.scope import Scope, find_scope
 
+# More candidates find little more and cost time.
 CANDIDATES = 100
 # A generation that is being replaced has hits that are dropped, so ask for more hits than needed.
 _SPARE_HITS = 10
@@ -33,23 +33,18 @@ TOO_FEW_MATCH = "the filter leaves too few of too many documents: narrow it by a
 class Retrieval:
     """Finds live passages by meaning and by words.
 
-    A search brings the `candidates` nearest chunks and they are ranked again: more of them find little more and
-    cost time. Chunks that follow each other on a page become one passage.
+    A search brings the nearest chunks, which are ranked again. Chunks that follow each other on a page become one
+    passage.
     """
 
-    catalogue: QueryLedger
+    catalogue: Catalogue
     index: VectorIndex
-    candidates: int = CANDIDATES
     weights: Weights = field(default_factory=Weights)
 
     def scope(
         self, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter = ANY
     ) -> Scope:
-        """Return where to search. No `collections` means all that the principal may read.
-
-        Raises:
-            NotFound: a collection or document does not exist, or the principal may not read it.
-        """
+        """Return where to search, as `find_scope` does."""
         return find_scope(self.catalogue, self.index, principal, collections, document, wanted)
 
     def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
@@ -58,7 +53,7 @@ class Retrieval:
         Raises:
             BadInput: too many documents to look through, and fewer than `top_k` passages match the filter.
         """
-        wanted = max(top_k, self.candidates if question else top_k) + _SPARE_HITS
+        wanted = (max(top_k, CANDIDATES) if question else top_k) + _SPARE_HITS
         while True:
             hits = self._hits(scope, vector, wanted)
             ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
@@ -83,13 +78,14 @@ class Retrieval:
         return {key: one.generation for key, one in live.items() if scope.filter.matches(key, one.attributes)}
 
     def _hits(self, scope: Scope, vector: Sequence[float], k: int) -> list[Passage]:
+        def search(collection: str) -> list[Passage]:
+            return self.index.search(collection, vector, k, scope.within(collection))
+
         if len(scope.collections) == 1:
-            return self.index.search(scope.collections[0], vector, k, scope.within(scope.collections[0]))
+            return search(scope.collections[0])
         with ThreadPoolExecutor(_SEARCHES_AT_ONCE) as pool:
-            found = pool.map(
-                lambda name: self.index.search(name, vector, k, scope.within(name)), scope.collections
-            )
-            return heapq.nlargest(k, chain.from_iterable(found), key=lambda hit: hit.score)
+            found = chain.from_iterable(pool.map(search, scope.collections))
+            return heapq.nlargest(k, found, key=lambda hit: hit.score)
 
 
 class _Live(Iterator[Passage]):
@@ -102,27 +98,21 @@ class _Live(Iterator[Passage]):
     def __init__(
         self, ranked: Sequence[Passage], generations: Callable[[Sequence[str]], Mapping[str, str]], top_k: int
     ) -> None:
-        self._left = deque(ranked)
+        self._left = iter(ranked)
+        self._unknown = iter(dict.fromkeys(one.document for one in ranked))
         self._generations = generations
         self._known: dict[str, str | None] = {}
         self._documents = 2 * top_k
         self.kept = self.dropped = 0
 
     def __next__(self) -> Passage:
-        while self._left:
-            one = self._left.popleft()
+        for one in self._left:
             if one.document not in self._known:
-                self._ask(one.document)
+                keys = list(islice(self._unknown, self._documents))
+                self._documents *= 2
+                self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
             if self._known[one.document] == one.generation:
                 self.kept += 1
                 return one
             self.dropped += 1
         raise StopIteration
-
-    def _ask(self, document: str) -> None:
-        documents = chain((document,), (one.document for one in self._left))
-        unknown = dict.fromkeys(key for key in documents if key not in self._known)
-        keys = list(islice(unknown, self._documents))
-        live = self._generations(keys)
-        self._known |= {key: live.get(key) for key in keys}
-        self._documents *= 2

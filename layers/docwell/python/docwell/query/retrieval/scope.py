@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
 
 from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.models import Status, collection_of
-from docwell.ports import Catalogue, LiveDocuments, VectorIndex
+from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.filters import ANY, Filter
 
 # The most rows and collections read for one question. A row takes about 1 KB and DynamoDB returns 1 MB at once, so
@@ -23,10 +23,6 @@ _MOST_COLLECTIONS = 50
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
 NO_DOCUMENT = "no document has this key"
-
-
-class QueryLedger(Catalogue, LiveDocuments, Protocol):
-    """The ledger as questions read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class Scope:
 
 
 def find_scope(
-    ledger: QueryLedger,
+    ledger: Catalogue,
     index: VectorIndex,
     principal: Principal,
     collections: Sequence[str],
@@ -71,7 +67,7 @@ def find_scope(
 
 
 def _of_documents(
-    ledger: QueryLedger, principal: Principal, collections: Sequence[str], keys: Sequence[str], wanted: Filter
+    ledger: Catalogue, principal: Principal, collections: Sequence[str], keys: Sequence[str], wanted: Filter
 ) -> Scope:
     homes = {collection_of(key) for key in keys}
     if not all(principal.may_read(home) and (not collections or home in collections) for home in homes):
@@ -80,19 +76,19 @@ def _of_documents(
     if any(key not in live and not _exists(ledger, key) for key in keys):
         raise NotFound(NO_DOCUMENT)
     matching = [key for key, one in live.items() if wanted.matches(key, one.attributes)] if wanted else keys
-    documents = {home: tuple(key for key in matching if collection_of(key) == home) for home in homes}
-    documents = {home: own for home, own in documents.items() if own}
+    by_home = groupby(sorted(matching, key=collection_of), key=collection_of)
+    documents = {home: tuple(own) for home, own in by_home}
     return Scope(tuple(documents), wanted, documents)
 
 
-def _exists(ledger: QueryLedger, key: str) -> bool:
+def _exists(ledger: Catalogue, key: str) -> bool:
     # A deleted document keeps its row.
     record = ledger.get(key)
     return record is not None and record.status is not Status.DELETED
 
 
 def _matching(
-    ledger: QueryLedger, collections: Sequence[str], wanted: Filter
+    ledger: Catalogue, collections: Sequence[str], wanted: Filter
 ) -> Mapping[str, tuple[str, ...]] | None:
     """Return the live documents that match, by collection, or None if that takes more than `MOST_ROWS` rows."""
     among = wanted.collections(collections)

@@ -1,0 +1,119 @@
+"""The documents that may answer a question: live, in scope, and allowed for the caller."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.answers import AnswerStatus
+from docwell.errors import NotFound
+from docwell.identity import Principal
+from docwell.models import DocumentRecord, Status
+from docwell.query.ask import Question
+from docwell.query.query import NOTHING_FITS, REFUSAL
+from docwell.query.retrieval.filters import Filter
+from tests.unit.query.query_world import BOILER, QUESTION, World
+
+
+def test_a_generation_that_is_not_live_is_never_shown() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER, live=False)
+    assert world.ask(Question(QUESTION)).answer.status is AnswerStatus.REFUSED
+
+
+def test_many_hits_that_are_not_live_do_not_hide_a_live_one() -> None:
+    world = World()
+    for page in range(1, 60):
+        world.add("house/old.pdf", BOILER, page=page, live=False)
+    world.add("house/rules.pdf", "The boiler is inspected, it is said, every year in March.")
+    world.model.says = "Every March [1]."
+    (citation,) = world.ask(Question(QUESTION)).answer.citations
+    assert citation.document == "house/rules.pdf"
+
+
+def test_a_question_to_one_collection_sees_nothing_of_another() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.add("garden/rules.pdf", BOILER)
+    report = world.ask(Question(QUESTION, collections=("garden",)))
+    assert {passage.document for passage in report.prompted} == {"garden/rules.pdf"}
+
+
+def test_a_question_to_one_document_sees_nothing_of_another() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.add("house/more.pdf", BOILER)
+    report = world.ask(Question(QUESTION, document="house/more.pdf"))
+    assert {passage.document for passage in report.prompted} == {"house/more.pdf"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(QUESTION, collections=("cellar",)),
+        Question(QUESTION, collections=("house", "cellar")),
+        Question(QUESTION, document="cellar/plan.pdf"),
+        Question(QUESTION, collections=("house",), document="cellar/plan.pdf"),
+    ],
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_forbidden_document_is_refused_like_a_missing_one(question: Question, exists: bool) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    if exists:
+        world.add("cellar/plan.pdf", BOILER)
+    with pytest.raises(NotFound) as refused:
+        world.ask(question, Principal("key:house", frozenset({"house"})))
+    assert "cellar" not in refused.value.detail
+    assert world.model.asked == []
+
+
+def test_a_deleted_document_and_a_missing_one_give_the_same_message() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.DELETED)
+    details = []
+    for key in ("house/rules.pdf", "house/none.pdf"):
+        for question in (Question(QUESTION, document=key), Question(QUESTION, filter=Filter(documents=(key,)))):
+            with pytest.raises(NotFound) as refused:
+                world.ask(question)
+            details.append(refused.value.detail)
+    assert len(set(details)) == 1
+
+
+def test_a_pending_document_gives_a_refusal_instead_of_an_error() -> None:
+    world = World()
+    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
+    answer = world.ask(Question(QUESTION, document="house/rules.pdf")).answer
+    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, REFUSAL)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        (Filter(tags={"stage": "final"}), NOTHING_FITS),
+        (Filter(documents=("house/rules.pdf",), title="garden"), NOTHING_FITS),
+        (Filter(prefix="cellar/"), NOTHING_FITS),
+        (Filter(prefix="house/"), REFUSAL),
+        (Filter(), REFUSAL),
+    ],
+)
+def test_a_filter_without_a_match_is_refused_in_other_words_than_a_question_without_an_answer(
+    wanted: Filter, says: str
+) -> None:
+    world = World()
+    world.add("house/rules.pdf", "Bicycles stand outside.")
+    world.add("cellar/rules.pdf", BOILER)
+    reader = Principal("key:house", frozenset({"house"}))
+    answer = world.ask(Question("quarterly revenue", filter=wanted), reader).answer
+    assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, says, ())
+    assert world.model.asked == []
+
+
+def test_a_question_to_everything_reaches_only_the_principals_collections() -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.add("cellar/plan.pdf", BOILER)
+    report = world.ask(principal=Principal("key:house", frozenset({"house", "attic"})))
+    assert {passage.document for passage in report.prompted} == {"house/rules.pdf"}
+    refused = world.ask(principal=Principal("key:nothing"))
+    assert refused.answer.status is AnswerStatus.REFUSED

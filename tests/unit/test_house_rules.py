@@ -1,0 +1,71 @@
+"""The sizes of files and functions, empty `__init__.py` files, and lint exceptions with a reason."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+NAMES = [name for name in TRACKED.splitlines() if name.endswith(".py") and (ROOT / name).exists()]
+SOURCES = {name: (ROOT / name).read_text() for name in NAMES}
+FILE_LINES = 400
+FUNCTION_LINES = 50
+HANDLER_LINES = 40
+EXCEPTIONS = 79
+EXCEPTION = re.compile(r"#\s*(?:ruff:\s*)?noqa\b.*")
+WITH_REASON = re.compile(r"#\snoqa: [A-Z]+\d+(, [A-Z]+\d+)* - \w")
+
+
+def long_functions(source: str, most: int) -> list[str]:
+    """Return the names of functions with more lines, from `def` to the last line."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= most]
+
+
+def exceptions(source: str) -> list[str]:
+    """Return the comments that switch off a lint rule."""
+    return EXCEPTION.findall(source)
+
+
+def test_no_file_is_long() -> None:
+    assert [name for name, text in SOURCES.items() if len(text.splitlines()) > FILE_LINES] == []
+
+
+def test_no_function_is_long() -> None:
+    found = {name: long_functions(text, FUNCTION_LINES) for name, text in SOURCES.items()}
+    assert {name: functions for name, functions in found.items() if functions} == {}
+
+
+def test_a_handler_is_short() -> None:
+    handlers = {name: text for name, text in SOURCES.items() if name.startswith("functions/")}
+    assert handlers
+    assert [name for name, text in handlers.items() if long_functions(text, HANDLER_LINES)] == []
+
+
+def test_every_init_file_is_empty() -> None:
+    assert [name for name, text in SOURCES.items() if name.endswith("__init__.py") and text] == []
+
+
+def test_lint_exceptions_are_few_and_have_a_reason() -> None:
+    found = [line for text in SOURCES.values() for line in exceptions(text)]
+    assert len(found) <= EXCEPTIONS
+    assert [line for line in found if not WITH_REASON.match(line)] == []
+
+
+@pytest.mark.parametrize("lines", [50, 51])
+def test_the_length_of_a_function_counts_from_its_def_to_its_end(lines: int) -> None:
+    source = "@cache\ndef f(\n    a: int,\n) -> None:\n" + "    a\n" * (lines - 3)
+    assert long_functions(source, FUNCTION_LINES) == (["f"] if lines > FUNCTION_LINES else [])
+
+
+def test_an_exception_without_a_reason_is_found() -> None:
+    (with_reason,) = exceptions("x  #" + " noqa: S101 - a reason")
+    (without,) = exceptions("x  #" + " noqa: S101")
+    assert WITH_REASON.match(with_reason)
+    assert not WITH_REASON.match(without)
