@@ -116,7 +116,7 @@ def add_figures(report: Report, judged: Sequence[Judged]) -> None:
     for kind in (Kind.ARTICLE, Kind.FILING):
         share(f"of these, on {kind}s", refused, [one for one in answerable if one.question.kind is kind])
     share("unanswerable questions that are refused", refused, unanswerable, ">= 90")
-    for kind in (Kind.ABSENT_ARTICLE, Kind.ABSENT_FILING, Kind.OTHER_ARTICLE):
+    for kind in (Kind.ABSENT_ARTICLE, Kind.ABSENT_FILING):
         share(f"of these, {kind}", refused, [one for one in unanswerable if one.question.kind is kind])
     markers, citations = sum(one.markers for one in judged), sum(len(one.citations) for one in judged)
     add_share(report, "citations that resolve", sum(one.resolved for one in judged), markers, ">= 100")

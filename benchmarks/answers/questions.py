@@ -1,8 +1,8 @@
 """The documents to index and the questions to ask: a stratified sample that a seed decides.
 
-Some articles and companies are held out, so the index has no answer to their questions. Other questions are about
-one article and restricted to another. A question counts as unanswerable only when it names something (otherwise
-another document may answer it) and no indexed page has its answer beside those names.
+Some articles and companies are held out, so the index has no answer to their questions. A question counts as
+unanswerable only when it names something (otherwise another document may answer it) and no indexed page has its
+answer beside those names.
 """
 
 import json
@@ -11,7 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -24,8 +24,7 @@ _HELD_ARTICLES = 7
 _HELD_COMPANIES = 2
 # A company with more questions is never held out: filings have few questions.
 _MOST_HELD = 3
-# Shares of the unanswerable questions.
-_OTHER_ARTICLE_SHARE = 0.3
+# The share of the unanswerable questions.
 _ABSENT_FILING_SHARE = 0.15
 _NAME = re.compile(r"(?<!^)\b[A-Z][\w&'\u2019.-]*|\b\d[\d,.]*\b")
 
@@ -37,7 +36,6 @@ class Kind(StrEnum):
     FILING = "filing"
     ABSENT_ARTICLE = "absent article"
     ABSENT_FILING = "absent filing"
-    OTHER_ARTICLE = "asked of another article"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +89,6 @@ def plan(folder: Path, answerable: int, unanswerable: int, seed: int, filings_as
 
     unasked = [one for one in _shuffled(absent, chooser) if index.lacks(one)]
     nowhere = unasked[: math.ceil(unanswerable * _ABSENT_FILING_SHARE)]
-    others = [_of_another(one, index, chooser) for one in _shuffled(from_articles, chooser)]
-    elsewhere = [one for one in others if index.lacks(one)]
-    nowhere += _spread(elsewhere, round(unanswerable * _OTHER_ARTICLE_SHARE), chooser)
     nowhere += _spread([one for one in gone if index.lacks(one)], unanswerable - len(nowhere), chooser)
     questions = asked + nowhere[:unanswerable]
     chooser.shuffle(questions)  # a run that stops half-way has some of every kind
@@ -106,8 +101,6 @@ class _Index:
     def __init__(self, files: dict[str, Path]) -> None:
         self.files = files
         self._pages = {key: page_texts(path) for key, path in files.items()}
-        self._words = {key: set(words(" ".join(pages))) for key, pages in self._pages.items()}
-        self._nearest: dict[str, list[str]] = {}
 
     def lacks(self, question: Question) -> bool:
         """Whether the question names something, and no page that it may search answers it."""
@@ -120,21 +113,6 @@ class _Index:
             for key in keys
             for text in self._pages[key]
         )
-
-    def nearest(self, key: str) -> list[str]:
-        """Return the three other articles that share the largest part of their words with one."""
-        if key not in self._nearest:
-            own = self._words[key]
-            others = [other for other in self.files if other.startswith(_ARTICLES) and other != key]
-            shares = {other: len(own & self._words[other]) / len(own | self._words[other]) for other in others}
-            self._nearest[key] = sorted(others, key=shares.__getitem__, reverse=True)[:3]
-        return self._nearest[key]
-
-
-def _of_another(question: Question, index: _Index, chooser: random.Random) -> Question:
-    """Return the same question, restricted to one of the three most similar articles."""
-    target = chooser.choice(index.nearest(question.key))
-    return replace(question, id=f"{question.id} of {target}", kind=Kind.OTHER_ARTICLE, pages=(), document=target)
 
 
 def _article(entry: dict[str, Any], kind: Kind = Kind.ARTICLE) -> Question:

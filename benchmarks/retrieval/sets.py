@@ -122,11 +122,11 @@ WAYS = {
 
 HITS = (1, 3, 5, 10)
 
-Span = tuple[int, int]
+Span = tuple[float, float]
 
 
 def merged(spans: Sequence[Span]) -> list[Span]:
-    """Return the same characters in spans that do not touch, in order.
+    """Return the same places in spans that do not touch, in order.
 
     >>> merged([(5, 9), (0, 3), (2, 4)])
     [(0, 4), (5, 9)]
@@ -140,21 +140,21 @@ def merged(spans: Sequence[Span]) -> list[Span]:
     return found
 
 
-def characters(spans: Sequence[Span]) -> int:
+def length(spans: Sequence[Span]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def overlap(one: Sequence[Span], other: Sequence[Span]) -> int:
+def overlap(one: Sequence[Span], other: Sequence[Span]) -> float:
     """Return the number of characters in both, each counted once."""
     both = [(max(a, x), min(b, y)) for a, b in one for x, y in other if max(a, x) < min(b, y)]
-    return characters(merged(both))
+    return length(merged(both))
 
 
 def of_characters(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
     """Return recall, precision and IoU (0 to 100); a character retrieved twice counts twice as retrieved."""
     references = merged(asked.spans)
     own = [(one.chunk.start, one.chunk.end) for one in passages if one.document == asked.key]
-    found, wanted = overlap(own, references), characters(references)
+    found, wanted = overlap(own, references), length(references)
     retrieved = sum(one.chunk.end - one.chunk.start for one in passages)
     return {
         "recall": 100 * found / wanted,
@@ -167,7 +167,7 @@ def precision_omega(asked: Asked, chunks: Sequence[Span]) -> float:
     """Return the precision (0 to 100) of exactly the chunks that touch a reference: the chunker's limit."""
     references = merged(asked.spans)
     touched = [span for span in chunks if overlap([span], references)]
-    return 100 * overlap(touched, references) / characters(touched) if touched else 0.0
+    return 100 * overlap(touched, references) / length(touched) if touched else 0.0
 
 
 def of_pages(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:

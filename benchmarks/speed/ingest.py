@@ -24,6 +24,7 @@ from benchmarks.doors import local_stack
 from benchmarks.functions import CREATED, ingest_handler, notification, sqs_event
 from benchmarks.pdfs import pages_of_words
 from benchmarks.peers.run import model, run
+from benchmarks.retrieval.sets import length, merged
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.uploads import MODEL, Uploads
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
@@ -221,7 +222,7 @@ def encode_share(stack: Stack, pdf: Path) -> tuple[float, float]:
     )["Items"]
     if not any(row.get("status") == {"S": "INDEXED"} for row in rows):
         raise RuntimeError(f"{pdf.name} is not indexed: {rows}")
-    return seconds, covered(spans) / seconds
+    return seconds, length(merged(spans)) / seconds
 
 
 def _received(sqs: Any, queue: str) -> list[str]:
@@ -229,16 +230,3 @@ def _received(sqs: Any, queue: str) -> list[str]:
     for message in messages:
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     return [message["Body"] for message in messages]
-
-
-def covered(spans: Sequence[tuple[float, float]]) -> float:
-    """Return the seconds that are in at least one span.
-
-    >>> covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
-    4.0
-    """
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total

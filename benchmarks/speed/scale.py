@@ -6,7 +6,6 @@ the figure's name says how many. Reconcile's time is per object in the bucket; e
 """
 
 import time
-from typing import NamedTuple
 
 from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
@@ -91,22 +90,14 @@ def _by_documents(report: Report, options: Options, uploads: Uploads, stack: Sta
         report.add(f"{name}: upload to live", indexed.seconds, "s")
         report.add(f"{name}: documents a second", count / indexed.seconds, "documents/s")
         passes = [_reconcile(stack) for _ in range(1 if options.short else 3)]
-        keys, spread = passes[0].keys, Spread.of([one.seconds for one in passes])
+        (_, keys, drift), spread = passes[0], Spread.of([seconds for seconds, _, _ in passes])
         report.add_spread(f"{keys:,} keys: reconcile", spread, "s")
         report.add(f"{keys:,} keys: reconcile, a key", spread.median / keys * 1000, "ms")
-        report.add(f"{keys:,} keys: reconcile, drift found", passes[0].drift, "keys", "== 0")
+        report.add(f"{keys:,} keys: reconcile, drift found", drift, "keys", "== 0")
 
 
-class _Pass(NamedTuple):
-    """One complete pass of reconcile."""
-
-    seconds: float
-    keys: int
-    drift: int
-
-
-def _reconcile(stack: Stack) -> _Pass:
-    """Call the function that the schedule calls. Raises `RuntimeError` when it does not complete."""
+def _reconcile(stack: Stack) -> tuple[float, int, int]:
+    """Return seconds, keys and drift of a pass. Raises `RuntimeError` when it does not complete."""
     with stack.http(_RECONCILE_S) as http:
         started = time.monotonic()
         answer = http.post(PATH.format(name=stack.reconcile_function), json={"force": True}).raise_for_status()
@@ -115,4 +106,4 @@ def _reconcile(stack: Stack) -> _Pass:
     if not found.get("complete"):
         raise RuntimeError(f"reconcile did not complete: {str(found)[:500]}")
     one = found["pipelines"][0]
-    return _Pass(seconds, one["keys"], sum(one["drift"].values()))
+    return seconds, one["keys"], sum(one["drift"].values())

@@ -1,7 +1,7 @@
 """The first token and the pace of the rest, through docwell and straight from the model.
 
 A model server with a set time to its first token and a set pace gets the same prompt in turns: once from docwell,
-for a client of its server-sent events, once directly. Without a pace it shows how fast docwell passes tokens on.
+for a client of its server-sent events, once directly.
 """
 
 import json
@@ -24,21 +24,9 @@ from infra.report import Report
 _WARM_UP = 2
 
 
-class _Pace(NamedTuple):
-    """The model server's pace, in seconds. Only a pace that a model can reach is `judged`."""
-
-    name: str
-    first_s: float
-    pace_s: float
-    tokens: int
-    judged: bool
-
-
 # A fast GPU host reads a prompt of 1,300 tokens in 0.2 s and writes 200 tokens a second.
-_PACES = (
-    _Pace("200 tokens a second", 0.2, 0.005, 200, judged=True),
-    _Pace("no pace", 0.0, 0.0, 400, judged=False),
-)
+_FIRST_S, _PACE_S, _TOKENS = 0.2, 0.005, 200
+_PACE = "200 tokens a second"
 
 
 class Heard(NamedTuple):
@@ -55,31 +43,30 @@ class Heard(NamedTuple):
 
 
 def measure(report: Report, options: Options) -> None:
-    """Measure each pace on its own stack. Raises `BenchError` where no question is answered."""
+    """Ask in turns. Raises `BenchError` where no question is answered."""
     texts = Texts.read(options.folders("xquad"), 60)
     rounds = _WARM_UP + (3 if options.short else 15)
-    for pace in _PACES:
-        with (
-            asked_stack(pace.first_s, pace.pace_s, 60 if options.short else pace.tokens) as asked,
-            httpx.Client(timeout=60, trust_env=False) as direct,
-            asked.stack.http(60) as docwell,
-            bar(pace.name, rounds) as step,
-        ):
-            name = FilledCollection(asked.stack, texts, 200 if options.short else 1_000).name
-            pairs, questions = [], cycle(answerable(asked, texts.questions, name))
-            for number in range(rounds):
-                body = {"question": next(questions), "collection": name, "stream": True}
-                # Each goes first in every other round; the direct prompt is that of the question before.
-                first = _directly(direct, asked) if number % 2 else None
-                pairs.append((_through(docwell, body), first or _directly(direct, asked)))
-                step()
-        _add(report, options, pace, pairs[_WARM_UP:])
+    with (
+        asked_stack(_FIRST_S, _PACE_S, 60 if options.short else _TOKENS) as asked,
+        httpx.Client(timeout=60, trust_env=False) as direct,
+        asked.stack.http(60) as docwell,
+        bar(_PACE, rounds) as step,
+    ):
+        name = FilledCollection(asked.stack, texts, 200 if options.short else 1_000).name
+        pairs, questions = [], cycle(answerable(asked, texts.questions, name))
+        for number in range(rounds):
+            body = {"question": next(questions), "collection": name, "stream": True}
+            # Each goes first in every other round; the direct prompt is that of the question before.
+            first = _directly(direct, asked) if number % 2 else None
+            pairs.append((_through(docwell, body), first or _directly(direct, asked)))
+            step()
+    _add(report, options, pairs[_WARM_UP:])
 
 
-def _add(report: Report, options: Options, pace: _Pace, pairs: list[tuple[Heard, Heard]]) -> None:
+def _add(report: Report, options: Options, pairs: list[tuple[Heard, Heard]]) -> None:
     def add(metric: str, values: list[float], unit: str, goal: str | None = None) -> None:
-        judged = options.goal(goal) if goal and pace.judged else None
-        report.add_spread(f"{metric}, {pace.name}", Spread.of(values), unit, judged)
+        judged = options.goal(goal) if goal else None
+        report.add_spread(f"{metric}, {_PACE}", Spread.of(values), unit, judged)
 
     add("docwell: first token", [one.first_s * 1000 for one, _ in pairs], "ms")
     add("directly: first token", [other.first_s * 1000 for _, other in pairs], "ms")
@@ -91,8 +78,7 @@ def _add(report: Report, options: Options, pace: _Pace, pairs: list[tuple[Heard,
     add("docwell: tokens a second", [one.rate / length for one, _ in pairs], "1/s")
     add("directly: tokens a second", [other.rate / length for _, other in pairs], "1/s")
     share = ratios([one.rate for one, _ in pairs], [other.rate for _, other in pairs])
-    goal = options.goal(">= 0.95") if pace.judged else None
-    report.add_spread(f"tokens a second over directly, {pace.name}", share, "x", goal)
+    report.add_spread(f"tokens a second over directly, {_PACE}", share, "x", options.goal(">= 0.95"))
 
 
 def _through(client: httpx.Client, body: dict[str, Any]) -> Heard:

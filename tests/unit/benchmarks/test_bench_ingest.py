@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.pdfs import pages_of_words
+from benchmarks.retrieval.sets import length, merged
 from benchmarks.speed import ingest
-from benchmarks.speed.ingest import covered
 from benchmarks.speed.uploads import Indexed
 from benchmarks.speed.worker_memory import Peak
 
@@ -28,7 +28,7 @@ def test_a_pdf_that_cannot_be_read_is_in_a_slice_all_the_same(tmp_path: Path) ->
 
 
 def test_time_in_which_a_stage_is_at_work_twice_counts_once() -> None:
-    assert covered([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.75)]) == 4.0
+    assert length(merged([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.75)])) == 4.0
 
 
 def test_only_what_is_indexed_counts_as_indexed() -> None:
