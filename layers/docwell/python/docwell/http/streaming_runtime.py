@@ -158,7 +158,7 @@ class Runtime:
         try:
             result = handler(json.loads(body), context)
             plain = None if isinstance(result, StreamedResponse) else json.dumps(result).encode()
-        except Exception as error:  # noqa: BLE001 - Lambda is told
+        except Exception as error:  # noqa: BLE001 - reported to Lambda
             self._post_error(f"{path}/error", _logged(error, context.aws_request_id))
             return
         if isinstance(result, StreamedResponse):
