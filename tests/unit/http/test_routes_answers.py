@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +13,8 @@ import pytest
 from docwell.answers import Receipt
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
-from docwell.http import sse
-from docwell.http.streaming import StreamedResponse
+from docwell.http import answering, sse
+from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
@@ -192,6 +194,24 @@ def test_a_streamed_answer_leaves_metrics_and_a_receipt(
     assert '"TimeToFirstToken"' in capsys.readouterr().out
     assert world.receipts.kept
     assert world.principals.tokens > 0
+
+
+def test_a_client_that_leaves_while_its_answer_is_checked_is_charged(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def digest() -> str:
+        await asyncio.sleep(0.1)
+        return "weights"
+
+    world.runtime = RuntimeSettings(can_stream=True)
+    monkeypatch.setattr(world.model, "digest", digest)
+    monkeypatch.setattr(answering, "stream_events", partial(stream_events, silence_s=0.02))
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION, "stream": True}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    assert sse.WAITING in answer.body
+    answer.close()
+    assert world.principals.tokens > 0
+    assert world.receipts.kept
 
 
 def test_links_in_tokens_are_left_out(world: HttpWorld) -> None:

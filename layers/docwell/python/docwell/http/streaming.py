@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,4 +116,5 @@ async def _end(step: asyncio.Future[bytes | None], events: AsyncGenerator[bytes]
     await asyncio.wait([step])
     if not step.cancelled():
         step.exception()  # mark it as seen
-    await events.aclose()
+    with suppress(Exception):  # the client has gone or has its error: this one must not end the runtime
+        await events.aclose()

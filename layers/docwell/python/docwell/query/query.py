@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Usage
 from docwell.config import QueryLimits
-from docwell.deadline import Deadline
+from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
@@ -102,7 +102,7 @@ class Query:
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
-        Closing it, or cancelling its task, stops the model.
+        Closing it, or cancelling its task, stops the model; a whole text of the model is checked all the same.
 
         Raises:
             NotFound: a collection or document does not exist, or is not the principal's.
@@ -142,7 +142,8 @@ class Query:
                 raise
             yield self._extractive(found, error)
         if completion is not None:
-            yield await self._checked(found, prompt, completion)
+            # A client that leaves now is charged: the model has done its work.
+            yield await finish(self._checked(found, prompt, completion))
 
     async def _scope(self, ask: Ask, watch: _Watch) -> Scope:
         question = ask.question
