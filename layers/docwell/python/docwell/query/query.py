@@ -39,7 +39,7 @@ _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
 _FACTS_SHARE = 0.1
-# Kept back from the model for checking its answer, or for the extractive answer.
+# Reserved for checking the model's answer, or for the extractive answer.
 _RESERVE_S = 0.75
 
 
@@ -76,7 +76,7 @@ class _Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The question's `text` as it was searched for, and its passages; `refusal` is the text without an answer."""
+    """The `text` that was searched for and its passages. `refusal` is the text to return without an answer."""
 
     ask: Ask
     watch: _Watch
@@ -191,7 +191,7 @@ class Query:
         return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
-        """Return a fact that the model host states; None if it fails, which the call of the model reports."""
+        """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
         try:
             async with deadline.stage("facts", _FACTS_SHARE):
                 return await fact
@@ -201,7 +201,7 @@ class Query:
     async def _generate(
         self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Watch
     ) -> AsyncGenerator[Token | Completion]:
-        """Yield the model's text, once it can no longer become the words of a refusal, and then its completion."""
+        """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
         left_s = watch.deadline.left(_RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
@@ -221,7 +221,7 @@ class Query:
                         held = ""
 
     async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
-        """Return the parts of the model's text that the passages support."""
+        """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
         grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
         answer = replace(
