@@ -127,8 +127,8 @@ class QueryLimits(BaseModel, frozen=True):
     # Another num_ctx reloads the model on its host, so each request sends this one value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
-    # If no passage has this cosine similarity, as a whole or in its best part, nothing is relevant, and the model
-    # is not asked. With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
+    # If no passage or unit of one reaches this cosine similarity, refuse without calling the model.
+    # With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
     min_score: Annotated[float, Field(ge=-1, le=1)] = 0.35
     # The same for the sum of a passage's similarity and half the share of the question's words that it has
     # (make bench-gates).

@@ -34,10 +34,10 @@ _TRY_AGAIN_AFTER_S = 24 * 3600.0
 
 
 class Drift(StrEnum):
-    """The kinds of disagreement."""
+    """The ways in which bucket, ledger and index can disagree."""
 
-    MISSING = "missing"  # an object without a row, or with one that is FAILED for a while
-    STALE = "stale"  # a row of other content or tags, or chunks of another generation
+    MISSING = "missing"  # an object without a row, or whose row has been FAILED for a while
+    STALE = "stale"  # a row with old content or tags, or chunks of another generation
     ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
     DUPLICATE = "duplicate"  # more chunks of the live generation than were written
     LOST = "lost"  # fewer chunks of the live generation than were written
@@ -326,7 +326,7 @@ class Reconcile:
         return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}"
 
     def _too_many(self, *, fresh: bool) -> int | None:
-        """Return the number of queued messages where it is too high to start or continue a pass, else None."""
+        """Return the number of queued messages if it is too high to start or continue a pass, else None."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None
 
@@ -337,7 +337,7 @@ def is_settled(row: Standing | None, one: ObjectSummary) -> bool:
 
 
 def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
-    """Return what is wrong with a row without a worker. `chunks` counts its chunks by generation."""
+    """Return the disagreement of a row that no worker holds, if any. `chunks` counts its chunks by generation."""
     key, live = record.key, record.live_generation
     deleted = record.status is Status.DELETED
     if deleted or not in_bucket:
