@@ -165,7 +165,7 @@ class VectorIndex(Protocol):
         """Return the names of all collections of this fingerprint."""
 
 
-class Standing(NamedTuple):
+class LedgerRow(NamedTuple):
     """One row of the ledger. `leased_until` is in seconds since the epoch, 0 without a lease."""
 
     record: DocumentRecord
@@ -175,10 +175,10 @@ class Standing(NamedTuple):
 class LedgerRows(Protocol):
     """The ledger of one pipeline for reconcile: every row, leased or not."""
 
-    def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
 
-    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+    def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         """Return the rows of the keys that have one, read consistently."""
 
     def forget(self, keys: Sequence[str]) -> None:
