@@ -106,8 +106,8 @@ class Ingest:
         return DocumentLease(lease, self.ledger, self.index, self.queue, self.indexer.limits, remaining_s)
 
     def release(self, lease: DocumentLease) -> None:
-        """Release the lease, after another look at the key for each event that came meanwhile."""
-        while (again := lease.release()) is not None:
+        """Release the lease. For each event that came meanwhile, match the key again first."""
+        while (again := lease.try_release()) is not None:
             self.match(lease, again)
 
     def settle(self, lease: DocumentLease, record: DocumentRecord) -> None:

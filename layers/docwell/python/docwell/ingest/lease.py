@@ -20,7 +20,7 @@ _DELETE_AT_ONCE = 500  # ids in one delete
 class DocumentLease:
     """The right to change one document, held by this worker.
 
-    Call `release` until it returns None, then leave the block. A block that raises releases the lease at once,
+    Call `try_release` until it returns None, then leave the block. A block that raises releases the lease at once,
     so that the next delivery need not wait until it expires.
 
     `record` is the document as this worker knows it. It is ahead of the ledger while a document of one range is
@@ -55,8 +55,8 @@ class DocumentLease:
         self.held = self.ledger.write(self.held, record, fresh=fresh)
         self.record = self.held.record
 
-    def release(self) -> Hint | None:
-        """Free the document and return None; keep it and return a hint if another event came meanwhile."""
+    def try_release(self) -> Hint | None:
+        """Release the lease and return None; if another event came meanwhile, keep it and return a hint."""
         again = self.ledger.release(self.held)
         if again is None:
             return None

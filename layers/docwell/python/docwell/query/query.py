@@ -43,7 +43,7 @@ _FACTS_SHARE = 0.1
 _RESERVE_S = 0.75
 
 
-class _Watch:
+class _Stopwatch:
     """Adds up the seconds of each stage, and keeps each within its share of the deadline. Stages may overlap."""
 
     def __init__(self, deadline: Deadline) -> None:
@@ -79,7 +79,7 @@ class _Found:
     """The `text` that was searched for and its passages. `refusal` is the text to return without an answer."""
 
     ask: Ask
-    watch: _Watch
+    watch: _Stopwatch
     text: str
     rewriting: Usage
     passages: tuple[Passage, ...]
@@ -111,7 +111,7 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
-        question, watch = ask.question, _Watch(ask.deadline)
+        question, watch = ask.question, _Stopwatch(ask.deadline)
         if question.history:
             scope = await self._scope(ask, watch)
             rewritten = await self._rewrite(await ask.admission.admitted(), ask, watch)
@@ -144,7 +144,7 @@ class Query:
         if completion is not None:
             yield await self._checked(found, prompt, completion)
 
-    async def _scope(self, ask: Ask, watch: _Watch) -> Scope:
+    async def _scope(self, ask: Ask, watch: _Stopwatch) -> Scope:
         question = ask.question
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
@@ -152,12 +152,12 @@ class Query:
                 self.retrieval.scope, principal, question.collections, question.document, question.filter
             )
 
-    async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Watch) -> Rewritten:
+    async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Stopwatch) -> Rewritten:
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE
         with watch.timed("generate"):
             return await self.conversation.standalone(ask.question.history, ask.question.text, timeout_s)
 
-    async def _embed(self, text: str, watch: _Watch) -> list[float]:
+    async def _embed(self, text: str, watch: _Stopwatch) -> list[float]:
         async with watch.stage("embed", _EMBED_SHARE):
             vectors = await asyncio.to_thread(self.embedder.embed_queries, [text])
         vector: list[float] = vectors[0].tolist()
@@ -167,7 +167,7 @@ class Query:
         self,
         _admitted: Admitted,
         ask: Ask,
-        watch: _Watch,
+        watch: _Stopwatch,
         scope: Scope,
         vector: Sequence[float],
         rewritten: Rewritten,
@@ -199,7 +199,7 @@ class Query:
             return None
 
     async def _generate(
-        self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Watch
+        self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Stopwatch
     ) -> AsyncGenerator[Token | Completion]:
         """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
         left_s = watch.deadline.left(_RESERVE_S)
