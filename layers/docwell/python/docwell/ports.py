@@ -57,7 +57,7 @@ class Ledger(Protocol):
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease of a document; return None when another worker holds it.
 
-        The ledger then marks the document: its holder checks it again (see `release`), so that no event is lost.
+        The ledger then marks the document: its holder looks again before `release`, so that no event is lost.
         The same `owner` takes its own lease again: its message was redelivered after its worker died.
         """
 
@@ -71,7 +71,7 @@ class Ledger(Protocol):
         """
 
     def release(self, lease: Lease) -> Lease | None:
-        """Release the lease and return None; when marked to check again, keep it and return it, read again."""
+        """Release the lease and return None; when marked to look again, keep it and return it, read again."""
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""

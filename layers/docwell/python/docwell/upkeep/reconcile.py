@@ -308,7 +308,7 @@ class Reconcile:
         page = self.index.page(names[0], offset, _INDEX_PAGE)
         documents = list(dict.fromkeys(document for _, document, _ in page))
         rows = self.ledger.rows_of(documents)
-        strangers = [key for key in documents if key not in rows]
+        without_row = [key for key in documents if key not in rows]
         now.chunks += len(page)
         if len(page) == _INDEX_PAGE:
             now.advance(json.dumps([names[0], offset + len(page)]))
@@ -316,7 +316,7 @@ class Reconcile:
             now.advance(json.dumps([names[1], 0]) if len(names) > 1 else None)
         # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            heads = dict(zip(strangers, pool.map(self.store.head, strangers), strict=True))
+            heads = dict(zip(without_row, pool.map(self.store.head, without_row), strict=True))
         gone = sorted(key for key, head in heads.items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 

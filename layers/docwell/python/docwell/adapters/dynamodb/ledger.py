@@ -66,7 +66,7 @@ class DynamoLedger:
         self._clock = clock
 
     def acquire(self, key: str, owner: str) -> Lease | None:
-        """Take the lease; None when another worker holds it, which is then marked to look again."""
+        """Take the lease. When another worker holds it, mark the row to look again and return None."""
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
             taken = self._table.update(
@@ -116,7 +116,7 @@ class DynamoLedger:
         return self._update_held(lease, expression, present)
 
     def release(self, lease: Lease) -> Lease | None:
-        """Let go and return None; when marked to look again, clear the mark and return the renewed lease."""
+        """Release the lease and return None; when marked to look again, clear the mark and return it renewed."""
         gone = self._table.update(
             _key(lease.key, self._pipeline),
             "REMOVE lease_owner, lease_expires, look_again",
@@ -246,7 +246,7 @@ def _key(document: str, pipeline: str) -> Row:
 
 
 def _record(row: Row) -> DocumentRecord:
-    """Return the record; fields that this release does not know are ignored."""
+    """Return the record; ignore fields that this release does not know."""
     values = {name: value for name, value in row.items() if name in _RECORD_FIELDS}
     values["status"] = Status(values.get("status", Status.PENDING))
     if "updated_at" in values:
@@ -273,5 +273,5 @@ def _live(rows: Iterable[Row]) -> dict[str, LiveDocument]:
 
 
 def _attributes(row: Mapping[str, Any]) -> Attributes:
-    """Read attributes that this or another release wrote, which may know fewer or more."""
+    """Return the attributes; another release may have written more or fewer of them."""
     return Attributes(**{name: value for name, value in row.items() if name in _ATTRIBUTES})
