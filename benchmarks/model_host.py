@@ -149,7 +149,7 @@ def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
 
 
 class ModelHost(HttpDoor):
-    """A host on a free port. `says` is its answer while it is well; `tokens` 0 means one sentence."""
+    """A host on a free port. `says` is its answer while it is healthy; `tokens` 0 means one sentence."""
 
     def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> None:
         self.misdeed = Misdeed.NONE

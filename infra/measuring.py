@@ -58,7 +58,7 @@ def quantile(samples: Sequence[float], share: float) -> float:
 def in_turns(
     ways: Mapping[str, Callable[[], float]], rounds: int, tick: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:
-    """Measure each way once a round. Each round starts with another way. Call `tick` after each measurement."""
+    """Measure each way once in each round; rotate the first way. Call `tick` after each measurement."""
     samples: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for round_ in range(rounds):

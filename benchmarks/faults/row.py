@@ -14,7 +14,7 @@ from benchmarks.faults.workers import OnDone, Workers
 from benchmarks.faults.world import World
 from infra.report import meets
 
-# The time for the comparison at rest: leases of killed workers have ended by then.
+# The time limit of the final comparison: the leases of killed workers expire before it.
 _PATIENCE_S = 15.0
 # The extra rounds while the row's fault has not happened. A quarter of the rounds or more has it.
 _MORE_ROUNDS = 40

@@ -21,7 +21,7 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
     """Process a batch. Return the ids of the messages that failed: SQS delivers only these again."""
     record_cold_start()
-    settings, pipelines = wiring.ingest_settings(), wiring.ingest()
+    settings, use_cases = wiring.ingest_settings(), wiring.ingest()
 
     def remaining_s() -> float:
         return float(context.get_remaining_time_in_millis()) / 1000
@@ -29,10 +29,10 @@ def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
     def process(record: SQSRecord) -> None:
         receives, queue = int(record.attributes.approximate_receive_count or 1), record.event_source_arn
         last = receives >= settings.max_receives
-        delay = wiring.source_queue(queue).delay
+        set_delay = wiring.source_queue(queue).delay
         delivery = Delivery(
-            record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, delay
+            record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, set_delay
         )
-        handle_delivery(pipelines, delivery)
+        handle_delivery(use_cases, delivery)
 
     return process_partial_response(event, process, processor, context=context)

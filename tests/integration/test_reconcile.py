@@ -102,7 +102,7 @@ class World:
                     receives,
                     last=receives >= 5,
                     remaining_s=lambda: 100.0,
-                    delay=lambda _receipt, _seconds: None,
+                    set_delay=lambda _receipt, _seconds: None,
                 )
                 handle_delivery(pipelines, delivery)
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])

@@ -52,7 +52,7 @@ def test_a_second_event_while_ranges_are_under_way_sends_nothing_again() -> None
     assert len(world.queue.sent) == 3
 
 
-def test_a_long_document_whose_messages_were_lost_goes_on_when_it_is_looked_at_with_distrust() -> None:
+def test_a_long_document_whose_messages_were_lost_goes_on_when_a_hint_asks_for_a_sweep() -> None:
     world = World(range_pages=1)
     world.store.put(KEY, LONG)
     world.update()

@@ -55,17 +55,17 @@ def test_a_worker_that_lost_its_lease_asks_for_a_sweep_at_another_version(
 
 def test_a_lease_that_no_event_met_is_free_after_its_release(world: World) -> None:
     with lease_of(world) as lease:
-        assert lease.release() is None
+        assert lease.try_release() is None
     assert world.ledger.holders == {}
 
 
-def test_a_lease_that_an_event_met_is_kept_and_read_again_and_its_sweep_distrusted(world: World) -> None:
+def test_a_lease_that_an_event_met_is_kept_and_read_again_and_sweeps_again(world: World) -> None:
     with lease_of(world) as lease:
         world.ledger.acquire(KEY, "message-2")
         world.ledger.records[KEY] = replace(world.ledger.records[KEY], version="v2", swept=True)
-        assert lease.release() == Hint(KEY)
+        assert lease.try_release() == Hint(KEY)
         assert (lease.record.version, lease.record.swept) == ("v2", False)
-        assert lease.release() is None
+        assert lease.try_release() is None
 
 
 def test_a_lease_is_renewed_once_a_third_of_it_has_passed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +79,11 @@ def test_a_lease_is_renewed_once_a_third_of_it_has_passed(world: World, monkeypa
     with lease_of(world) as lease:
         for passed in (29.0, 31.0):
             monkeypatch.setattr("docwell.ingest.lease.time", lambda passed=passed: 1e12 - 90.0 + passed)
-            lease.keep()
+            lease.heartbeat()
         assert len(renewed) == 1
-        lease.release()
+        lease.try_release()
 
 
 def test_a_worker_short_of_time_does_not_keep_its_lease(world: World) -> None:
     with pytest.raises(DeadlineExceeded), lease_of(world, remaining_s=9.0) as lease:
-        lease.keep()
+        lease.heartbeat()

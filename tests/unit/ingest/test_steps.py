@@ -84,7 +84,7 @@ def test_a_start_keeps_what_is_live_and_forgets_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "version", "hint", "distrust"),
+    ("status", "version", "hint", "has_leftovers"),
     [
         (Status.PENDING, None, "plain", False),
         (Status.INDEXED, "v1", "plain", False),
@@ -95,10 +95,10 @@ def test_a_start_keeps_what_is_live_and_forgets_the_rest() -> None:
         (Status.DELETED, None, "sweep", False),
     ],
 )
-def test_a_start_distrusts_the_chunks_of_an_earlier_try(
-    *, status: Status, version: str | None, hint: str, distrust: bool
+def test_a_start_finds_the_leftovers_of_an_earlier_attempt(
+    *, status: Status, version: str | None, hint: str, has_leftovers: bool
 ) -> None:
-    assert start(record(status, version, "no plan"), HINTS[hint]).distrust is distrust
+    assert start(record(status, version, "no plan"), HINTS[hint]).has_leftovers is has_leftovers
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_pages_without_text_are_recognised_once() -> None:
     assert isinstance(next_step(again, HEAD, None, recognises=True), Settle)
 
 
-@pytest.mark.parametrize(("hint", "distrust"), [("plain", False), ("sweep", True)])
-def test_a_refresh_distrusts_the_last_sweep_when_asked_to(*, hint: str, distrust: bool) -> None:
+@pytest.mark.parametrize(("hint", "sweep"), [("plain", False), ("sweep", True)])
+def test_a_refresh_sweeps_again_when_asked_to(*, hint: str, sweep: bool) -> None:
     step = next_step(record(Status.INDEXED, "v2", "done"), HEAD, HINTS[hint], recognises=False)
-    assert step == Refresh(HEAD, distrust)
+    assert step == Refresh(HEAD, sweep)

@@ -12,7 +12,7 @@ from docwell.config import ReconcileLimits
 from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
-from docwell.ports import Standing
+from docwell.ports import LedgerRow
 from docwell.upkeep.reconcile import Drift, Reconcile, ReconcileReport
 from docwell.upkeep.reindex import Reindex
 
@@ -28,7 +28,7 @@ class World:
     objects: dict[str, str] = field(default_factory=dict)  # key -> etag
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     tagged: dict[str, dict[str, str]] = field(default_factory=dict)
-    rows: dict[str, Standing] = field(default_factory=dict)
+    rows: dict[str, LedgerRow] = field(default_factory=dict)
     chunks: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> generation -> count
     sent: list[Hint | RangeTask] = field(default_factory=list)
     facts: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class World:
     after_chunks: Callable[[], None] = lambda: None
 
     def add(self, key: str, record: DocumentRecord, leased_until: float = 0.0) -> None:
-        self.rows[key] = Standing(record, leased_until)
+        self.rows[key] = LedgerRow(record, leased_until)
 
     def indexed(self, key: str, **changes: object) -> None:
         """Add an object with a row and three chunks that agree, except for the changes to the row."""
@@ -66,12 +66,12 @@ class World:
         return [ObjectSummary(key, self.objects[key], 1) for key in keys[:limit]]
 
     # LedgerRows
-    def scan(self, cursor: str | None, limit: int) -> tuple[Sequence[Standing], str | None]:
+    def scan(self, cursor: str | None, limit: int) -> tuple[Sequence[LedgerRow], str | None]:
         keys = sorted(key for key in self.rows if cursor is None or key > cursor)
         page = keys[: min(limit, self.page_size)]
         return [self.rows[key] for key in page], page[-1] if len(page) < len(keys) else None
 
-    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+    def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         return {key: self.rows[key] for key in keys if key in self.rows}
 
     def forget(self, keys: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class Completion:
 
 
 class AnswerStatus(StrEnum):
-    """The source of an answer: the model with citations, none, or the passages themselves."""
+    """The source of an answer: the model (with citations), no source, or the passages themselves."""
 
     ANSWERED = "answered"
     REFUSED = "refused"

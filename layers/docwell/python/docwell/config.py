@@ -74,7 +74,7 @@ class EmbedderSettings(_Settings, ChunkLimits):
     embed_runtime: EmbedRuntime = "auto"
     # 0: as many as the function has cores, rounded, and at least one.
     embed_threads: Annotated[int, Field(ge=0, le=64)] = 0
-    # Recognises pages that are pictures. Part of the pipeline fingerprint; only ingest has the program.
+    # The recogniser of pages that are pictures: part of the pipeline fingerprint, installed in ingest only.
     ocr: Ocr = "off"
     # A second pipeline, whose index is built beside the first (`docwell reindex`). 0 and unset: none.
     next_model_dir: Path | None = None
@@ -94,7 +94,7 @@ class IngestLimits(ChunkLimits):
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
     # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.
     lease_s: Annotated[float, Field(ge=1, le=900)] = 90.0
-    # A worker stops this long before its deadline; redelivery does the rest.
+    # A worker stops this long before its deadline; the redelivered message continues.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
     # A page takes 6 to 9 s on two processors. The function must have time for a range of slowest pages (450 s).
     ocr_range_pages: Annotated[int, Field(ge=1, le=100)] = 5
@@ -127,8 +127,8 @@ class QueryLimits(BaseModel, frozen=True):
     # Another num_ctx reloads the model on its host, so each request sends this one value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
-    # If no passage has this cosine similarity, as a whole or in its best part, nothing is relevant, and the model
-    # is not asked. With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
+    # If no passage or unit of one reaches this cosine similarity, refuse without calling the model.
+    # With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
     min_score: Annotated[float, Field(ge=-1, le=1)] = 0.35
     # The same for the sum of a passage's similarity and half the share of the question's words that it has
     # (make bench-gates).
@@ -142,7 +142,7 @@ class QueryLimits(BaseModel, frozen=True):
 class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     """The query function. Every limit bounds the cost of one request."""
 
-    # For one question at a time OpenVINO saves 2 ms, and takes 60 MB of the layer.
+    # OpenVINO would save 2 ms a question and add 60 MB to the layer.
     embed_runtime: EmbedRuntime = "onnxruntime"
     ollama_url: HttpUrl
     model: str = "qwen2.5-coder:1.5b"
@@ -159,7 +159,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
-    # The model host rests for so many seconds after so many failures in a row.
+    # After `breaker_failures` failures in a row the model host rests for `breaker_rest_s` seconds.
     breaker_failures: Annotated[int, Field(ge=1)] = 5
     breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0
 
@@ -169,7 +169,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
     # A link to a cited page is for a reader who clicks now, not for passing on.
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
-    # A price file as `docwell/query/prices.json`; None: that one.
+    # A price file in the format of `docwell/query/prices.json`, which None uses.
     prices: Path | None = None
 
 

@@ -26,6 +26,7 @@ class Status(StrEnum):
     FAILED = "FAILED"
 
 
+# Ingest has ended, whatever the result.
 FINAL = frozenset(Status) - {Status.PENDING}
 # These need no work until the object changes. The next event for a FAILED document tries again.
 SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})

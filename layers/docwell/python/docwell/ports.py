@@ -57,21 +57,21 @@ class Ledger(Protocol):
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease of a document; return None when another worker holds it.
 
-        The holder is then marked to check the document again before it lets go (see `release`), so that no event
-        is lost. The same `owner` takes its own lease again: its message was redelivered after its worker died.
+        The ledger then marks the document: its holder looks again before `release`, so that no event is lost.
+        The same `owner` takes its own lease again: its message was redelivered after its worker died.
         """
 
     def renew(self, lease: Lease) -> Lease:
         """Return the lease with a later expiry. Raises `LeaseLost`."""
 
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
-        """Store the record and renew the lease. Raises `LeaseLost` and stores nothing when it has passed on.
+        """Store the record and renew the lease. Raises `LeaseLost` and stores nothing when another worker has it.
 
         Stores the fields in `docwell.models.PROGRESS` only when `fresh`: otherwise only ranges change them.
         """
 
     def release(self, lease: Lease) -> Lease | None:
-        """Let go and return None; when marked to check again, keep the lease and return it, read again."""
+        """Release the lease and return None; when marked to look again, keep it and return it, read again."""
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
@@ -105,7 +105,7 @@ class LiveDocument(NamedTuple):
 
 
 class Catalogue(Protocol):
-    """The ledger of one pipeline for readers."""
+    """The ledger of one pipeline, read by the query function."""
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record."""
@@ -134,8 +134,8 @@ class Catalogue(Protocol):
     def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
         """Return a collection's live documents with keys that begin with `prefix`, and the number of rows read.
 
-        The rows come from an index that is a moment behind. The number is None when there are over `limit` rows
-        and some documents may be missing.
+        The rows come from an eventually consistent index. The number is None when there are over `limit` rows, so
+        that documents may be missing.
         """
 
 
@@ -165,7 +165,7 @@ class VectorIndex(Protocol):
         """Return the names of all collections of this fingerprint."""
 
 
-class Standing(NamedTuple):
+class LedgerRow(NamedTuple):
     """One row of the ledger. `leased_until` is in seconds since the epoch, 0 without a lease."""
 
     record: DocumentRecord
@@ -175,10 +175,10 @@ class Standing(NamedTuple):
 class LedgerRows(Protocol):
     """The ledger of one pipeline for reconcile: every row, leased or not."""
 
-    def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
 
-    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+    def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         """Return the rows of the keys that have one, read consistently."""
 
     def forget(self, keys: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 That client waits without limit, and a loaded model never says that it is busy, so the deadline here is the only
 one. The client also takes a stream without its last line for a whole answer; here that is an error. Ollama cuts a
-long prompt silently: compare `Completion.prompt_tokens` with an own count.
+long prompt silently: compare `Completion.prompt_tokens` with an estimate.
 
 Importing this costs 0.08 s over httpx and pydantic, which the functions load anyway.
 """

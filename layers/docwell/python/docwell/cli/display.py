@@ -185,7 +185,7 @@ def _pages(record: Json) -> str:
 
 
 def _live_table(records: Sequence[Json]) -> Group:
-    """Fit a small terminal: pending documents first, those with a known number of pages before the others."""
+    """Fit a small terminal: show pending documents first, and among them those with a known number of pages."""
     waiting = [record for record in records if record.get("status") == Status.PENDING]
     done = [record for record in records if record.get("status") != Status.PENDING]
     shown = (sorted(waiting, key=lambda record: record.get("pages") is None) + done[::-1])[:_LIVE_ROWS]

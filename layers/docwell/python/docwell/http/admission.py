@@ -12,15 +12,15 @@ from docwell.observability import logger
 from docwell.ports import Principals
 from docwell.query.ask import Admitted, Identified
 
-# Of a request's time, the share for finding its principal. The charge has as much again.
+# The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2
 
 
 class RequestAdmission:
-    """`docwell.query.ask.Admission` for the caller that the gateway named. Lookup and charge start with the loop.
+    """`docwell.query.ask.Admission` for the caller that the gateway named.
 
-    As an async context it waits for the charge on exit: a question that fails is charged too, and a used-up quota
-    is reported before any other error.
+    The constructor schedules lookup and charge as tasks. Leaving an `async with` block waits for the charge: a
+    question that fails is charged too, and a used-up quota is reported before any other error.
     """
 
     def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:

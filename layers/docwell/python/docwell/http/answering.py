@@ -15,7 +15,7 @@ from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, problems, sse
 from docwell.http.admission import RequestAdmission
-from docwell.http.streaming import Body, stream_events
+from docwell.http.streaming import ResponseBody, stream_events
 from docwell.identity import Principal
 from docwell.observability import logger, metrics
 from docwell.query import costs
@@ -26,14 +26,14 @@ from docwell.query.receipts import compare
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
-# Saving receipts and charges must not hold up the next request.
-_AFTERWARDS_S = 1.0
+# The limit of the follow-up: saving receipts and charges must not delay the next request.
+_FOLLOW_UP_S = 1.0
 _LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallback_reason"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An answer over HTTP, its caller, and how it was made."""
+    """An answer over HTTP, its caller and its report; `follow_up` is the work after it is sent."""
 
     principal: Principal
     request: bodies.QueryRequest
@@ -41,15 +41,15 @@ class Finished:
     report: QueryReport
     cost: Cost
 
-    def finish(self, *, keep: bool = True) -> None:
-        """Record metrics and log line, charge the tokens, and keep a receipt if `keep`. Raises nothing."""
+    def follow_up(self, *, keep: bool = True) -> None:
+        """Record metrics, log, charge the tokens, and store a receipt if `keep`. Raises nothing."""
         record_query(self.report, self.cost, self.response.request_id)
         metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
-        works = [self._charge_tokens]
+        tasks = [self._charge_tokens]
         if keep:
-            works.append(lambda: wiring.receipt_book().keep(self.receipt()))
-        run(self._save(works))
+            tasks.append(lambda: wiring.receipt_book().keep(self.receipt()))
+        run(self._save(tasks))
 
     def receipt(self) -> Receipt:
         """Return the receipt of the answer."""
@@ -70,15 +70,15 @@ class Finished:
             },
         )
 
-    async def _save(self, works: Iterable[Callable[[], None]]) -> None:
-        """Do blocking work side by side. The answer is given: failures are only logged."""
-        deadline = Deadline(_AFTERWARDS_S)
+    async def _save(self, tasks: Iterable[Callable[[], None]]) -> None:
+        """Run blocking tasks in parallel. The client already has its answer: only log failures."""
+        deadline = Deadline(_FOLLOW_UP_S)
 
-        async def save(work: Callable[[], None]) -> None:
+        async def save(task: Callable[[], None]) -> None:
             async with deadline.stage("afterwards"):
-                await asyncio.to_thread(work)
+                await asyncio.to_thread(task)
 
-        for error in await asyncio.gather(*map(save, works), return_exceptions=True):
+        for error in await asyncio.gather(*map(save, tasks), return_exceptions=True):
             if isinstance(error, DocwellError):
                 logger.warning("not saved", extra={"detail": error.detail})
             elif isinstance(error, Exception):
@@ -129,21 +129,21 @@ class QuestionRequest:
                 async for event in events:
                     yield await self._finished(event, started) if isinstance(event, QueryReport) else event
 
-    async def finished(self) -> Finished:
+    async def result(self) -> Finished:
         """Answer the question. Raises as `events`."""
         (finished,) = [event async for event in self.events() if isinstance(event, Finished)]
         return finished
 
-    def answer(self) -> Body:
+    def answer(self) -> ResponseBody:
         """Return the whole answer as a body of JSON. Raises as `events`."""
-        finished = run(self.finished())
+        finished = run(self.result())
         text = json.dumps(finished.response.model_dump(mode="json"), separators=(",", ":"))
-        return Body.whole(text, finished.finish)
+        return ResponseBody.whole(text, finished.follow_up)
 
-    def stream(self) -> Body:
+    def stream(self) -> ResponseBody:
         """Return the answer as server-sent events: `passages`, `token`..., then `answer` or `error`.
 
-        Errors before the first event are raised here. An answer counts as used even when its client has left.
+        Errors before the first event are raised here. A finished answer is charged even when its client has left.
         """
         done: list[Finished] = []
 
@@ -153,17 +153,17 @@ class QuestionRequest:
 
         def afterwards() -> None:
             for finished in done:
-                finished.finish()
+                finished.follow_up()
 
-        return Body(stream_events(self._encoded(done), failed), afterwards)
+        return ResponseBody(stream_events(self._encoded(done), failed), afterwards)
 
     async def _encoded(self, done: list[Finished]) -> AsyncGenerator[bytes]:
-        """Encode the events without unsafe links. An answer goes into `done` before it is sent."""
+        """Yield the events as bytes, without unsafe links. Append the answer to `done` before sending it."""
         cleaner = StreamCleaner()
         async with aclosing(self.events()) as events:
             async for event in events:
                 if isinstance(event, Passages):
-                    # The text may repeat addresses of passages that give no orders.
+                    # The streamed text may repeat links of passages, except of suspicious ones.
                     trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event.passages, event.suspicious)
@@ -221,8 +221,8 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     principal = run(admission.admitted()).principal
     then = wiring.receipt_book().get(principal, request_id)
     body = bodies.QueryRequest.model_validate(then.request)
-    finished = run(QuestionRequest(body, new_request_id, admission).finished())
-    finished.finish(keep=False)
+    finished = run(QuestionRequest(body, new_request_id, admission).result())
+    finished.follow_up(keep=False)
     changes = compare(then, finished.receipt(), run(_live_versions(then, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,

@@ -44,7 +44,7 @@ app = APIGatewayRestResolver(enable_validation=True)
 class _AnswerResponse(Response[Any]):
     """An answer to a question, which carries its own stream and its follow-up work."""
 
-    def __init__(self, content_type: str, content: streaming.Body) -> None:
+    def __init__(self, content_type: str, content: streaming.ResponseBody) -> None:
         super().__init__(200, content_type)
         self.content = content
 
@@ -54,7 +54,7 @@ class _AnswerResponse(Response[Any]):
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
-    """Answer one proxy event. Every body is read as JSON, whatever its type says: `curl -d` calls it a form.
+    """Answer one proxy event. Read every body as JSON, whatever its content type: `curl -d` sends it as a form.
 
     Answers to questions are streamed where the runtime can: API Gateway expects a stream from their route.
     """
@@ -72,10 +72,10 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     else:
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
-    if not isinstance(body, streaming.Body):
+    if not isinstance(body, streaming.ResponseBody):
         if not can_stream or (event.get("httpMethod"), event.get("path")) != _STREAMED_ROUTE:
             return answer
-        body = streaming.Body.whole(body or "")
+        body = streaming.ResponseBody.whole(body or "")
     names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
     response = StreamedResponse(answer["statusCode"], names, body.pieces, body.afterwards)
     return response if can_stream else response.buffered()
@@ -100,11 +100,11 @@ def _json_object(event: Mapping[str, Any]) -> str | None:
 
 
 def request_id_of(event: Mapping[str, Any]) -> str:
-    """Return the client's id of a request where it is fit for logs and headers, else the gateway's."""
+    """Return the client's request id if it is safe for logs and headers, else the gateway's."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    clients = headers.get("x-request-id") or ""
-    if re.fullmatch(bodies.REQUEST_ID, clients):
-        return clients
+    from_client = headers.get("x-request-id") or ""
+    if re.fullmatch(bodies.REQUEST_ID, from_client):
+        return from_client
     return (event.get("requestContext") or {}).get("requestId") or "unknown"
 
 
@@ -170,7 +170,7 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
     return bodies.FeedbackResponse(request_id=body.request_id, kept=kept)
 
 
-@app.get("/v1/receipts/<id_>", description="What was kept of an answer, for its caller.")
+@app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
     kept = wiring.receipt_book().get(_charged(), id_)

@@ -24,14 +24,14 @@ _DELIMITER = bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class ResponseBody:
     """A body that is still being made, and the work to do once it is sent or given up."""
 
     pieces: Generator[bytes]
     afterwards: Callable[[], None] = lambda: None
 
     @classmethod
-    def whole(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> Body:
+    def whole(cls, text: str, afterwards: Callable[[], None] = lambda: None) -> ResponseBody:
         """Return a body of one piece."""
         return cls((piece for piece in (text.encode(),)), afterwards)
 

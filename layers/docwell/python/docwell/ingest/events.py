@@ -1,6 +1,6 @@
 """Handle SQS messages: S3 notifications, and docwell's own hints and ranges.
 
-A message of an unknown kind can never be done, so it is acknowledged and counted.
+A message of an unknown kind never succeeds, so acknowledge and count it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Delivery:
     """One receive of one SQS message.
 
     `receives` counts from 1; `last` means that no other receive follows. `remaining_s` returns the seconds until
-    this worker is stopped. `delay(receipt, seconds)` sets the wait until the next receive.
+    this worker is stopped. `set_delay(receipt, seconds)` sets the wait until the next receive.
     """
 
     message_id: str
@@ -40,7 +40,7 @@ class Delivery:
     receives: int
     last: bool
     remaining_s: Callable[[], float]
-    delay: Callable[[str, int], None]
+    set_delay: Callable[[str, int], None]
 
     def delay_s(self, error: DocwellError) -> int:
         """Return the seconds until redelivery: full jitter, and at least what the error asks for."""
@@ -67,11 +67,11 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
     return tuple(Hint(key) for key in dict.fromkeys(keys))
 
 
-def handle_delivery(pipelines: Sequence[Ingest], delivery: Delivery) -> None:
-    """Do what a delivery asks for, in each pipeline that it concerns.
+def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
+    """Handle a delivery with the `Ingest` of each pipeline that it concerns.
 
-    Raises the error of a message that must be delivered again, after setting the wait. At the last receive the
-    document becomes FAILED first; the message then goes to the dead-letter queue.
+    If a message fails, set its delay and raise its error, so that SQS delivers it again. At the last receive, mark
+    the document FAILED instead of setting a delay; SQS then moves the message to the dead-letter queue.
     """
     try:
         messages = parse(delivery.body)
@@ -80,18 +80,18 @@ def handle_delivery(pipelines: Sequence[Ingest], delivery: Delivery) -> None:
         record_unknown_event()
         return
     for message in messages:
-        for pipeline in pipelines:
-            if isinstance(message, Hint) or message.pipeline == pipeline.fingerprint:
-                _do(pipeline, message, delivery)
+        for ingest in use_cases:
+            if isinstance(message, Hint) or message.pipeline == ingest.fingerprint:
+                _handle(ingest, message, delivery)
 
 
-def _do(pipeline: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
+def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
     started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
     try:
         if isinstance(message, Hint):
-            report = pipeline.update(message, owner, remaining_s, again=delivery.receives > 1)
+            report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
         else:
-            report = RangeWorker(pipeline, message, owner, remaining_s).index_range()
+            report = RangeWorker(ingest, message, owner, remaining_s).index_range()
     except Exception as error:
         # Log only the type of an unforeseen error: its message may quote the document.
         known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
@@ -99,9 +99,9 @@ def _do(pipeline: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None
         logger.warning("not done", extra=about)
         if delivery.last:
             reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
-            pipeline.fail(message, owner, reason, known.detail)
+            ingest.fail(message, owner, reason, known.detail)
         else:
-            delivery.delay(delivery.receipt, delivery.delay_s(known))
+            delivery.set_delay(delivery.receipt, delivery.delay_s(known))
         raise
     seconds = monotonic() - started
     record_ingest(report, seconds)

@@ -25,8 +25,8 @@ from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page,
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
 
-# More than a range of the default size, so that the reader's process ends early. Full pages with their chunks take
-# 0.6 MB; pages of `max_page_characters` take 26 to 100 MB.
+# More than a range of the default size (50 pages), so that the reader's process can end early. Full pages with
+# their chunks take 0.6 MB; pages of `max_page_characters` take 26 to 100 MB.
 _PAGES_AHEAD = 64
 # Small, so that embedding starts after two or three pages.
 _FIRST_BATCH = 16
@@ -80,8 +80,8 @@ class RangeIndexer:
     ) -> RangeTally:
         """Index a range of the PDF at `path`. No read or write is in progress when this returns or raises.
 
-        `check` raises to stop. This thread calls it after each page and right before each write; a page is
-        recognised only after the call for the page before it.
+        Call `check` in this thread after each page and right before each write; it raises to stop. Recognition of
+        a page starts only after the check of the previous page.
         """
         ref, count = generation.ref, _Count(self.limits)
         # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
@@ -92,7 +92,7 @@ class RangeIndexer:
                 records = _records(generation, range_, count.tally.chunks, embedded)
                 if writing is not None:
                     writing.result()
-                check()  # here and not before the wait: meanwhile another worker could take the lease
+                check()  # not before the wait, during which another worker could take the lease
                 writing = pool.submit(self.index.upsert, ref.collection, records)
                 count.add_chunks(records)
             if writing is not None:

@@ -58,30 +58,30 @@ class Ingest:
         this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
         """
         lease = self.acquire(hint.key, owner, remaining_s)
-        if lease is None:  # its holder looks at the key again before it releases the lease
+        if lease is None:  # the holder looks at the key again before it releases the lease
             return IngestReport(status=None)
         with lease:
-            if again:  # a write that timed out before may have come after another worker's sweep
-                lease.distrust()
+            if again:  # a write of the last delivery may have reached the index after another worker's sweep
+                lease.require_sweep()
             self.match(lease, hint)
             self.release(lease)
         return IngestReport(lease.record.status, lease.record.reason, lease.tally)
 
     def match(self, lease: DocumentLease, hint: Hint) -> None:
         """Take steps until the document matches its object, or waits for its ranges; then sweep."""
-        due: Hint | None = hint
+        pending_hint: Hint | None = hint
         recognises = self.indexer.recogniser is not None
         while True:
             head = self.store.head(lease.record.key)
-            step = next_step(lease.record, head, due, recognises=recognises)
+            step = next_step(lease.record, head, pending_hint, recognises=recognises)
             if step is None:
                 break
             try:
                 self._take(lease, step)
             except NotFound:  # the version was replaced or deleted while it was read
                 continue
-            due = None
-        # Ranges of the next generation may be writing while a document is PENDING.
+            pending_hint = None
+        # Do not sweep a PENDING document: workers may be writing ranges of its next generation.
         if lease.record.status is not Status.PENDING:
             lease.sweep()
 
@@ -106,8 +106,8 @@ class Ingest:
         return DocumentLease(lease, self.ledger, self.index, self.queue, self.indexer.limits, remaining_s)
 
     def release(self, lease: DocumentLease) -> None:
-        """Release the lease, after another look at the key for each event that came meanwhile."""
-        while (again := lease.release()) is not None:
+        """Release the lease. For each event that came meanwhile, match the key again first."""
+        while (again := lease.try_release()) is not None:
             self.match(lease, again)
 
     def settle(self, lease: DocumentLease, record: DocumentRecord) -> None:
@@ -137,13 +137,13 @@ class Ingest:
                 self.settle(lease, record)
             case Refresh():
                 self._refresh(lease, step.head)
-                if step.distrust:
-                    lease.distrust()
+                if step.sweep:
+                    lease.require_sweep()
 
     def _start(self, lease: DocumentLease, step: Start) -> None:
         lease.write(replace(step.record, attempt=lease.held.fence), fresh=True)
-        if step.distrust:
-            for id_ in self.generations(lease.record.key, step.head.version):
+        if step.has_leftovers:
+            for id_ in self.generation_ids(lease.record.key, step.head.version):
                 lease.remove(of=id_)
         try:
             self._read(lease, step.head)
@@ -165,10 +165,10 @@ class Ingest:
                 lease.write(planned)
                 return
             span = ranges.span(planned, 0, self.indexer.limits)
-            # The ledger gets this record once it is live: a worker that dies before repeats the one range.
+            # Store this record only once it is live: after a crash the next worker repeats the only range.
             lease.record = planned
-            lease.tally = self.indexer.run(self.generation(planned), path, 0, span, lease.keep)
-            lease.record = ranges.with_progress(planned, lease.tally)
+            lease.tally = self.indexer.run(self.generation(planned), path, 0, span, lease.heartbeat)
+            lease.record = ranges.with_only_range_done(planned, lease.tally)
 
     def _send(self, lease: DocumentLease, missing: tuple[int, ...]) -> None:
         record = lease.record
@@ -194,7 +194,7 @@ class Ingest:
 
     # --- generations ---
 
-    def generations(self, key: str, version: str) -> tuple[str, str]:
+    def generation_ids(self, key: str, version: str) -> tuple[str, str]:
         """Return the ids of a version's two generations: from text layers, and with recognised pages."""
         ref = DocumentRef(self.bucket, key)
         text = ref.generation(version, self.fingerprint)
@@ -203,7 +203,7 @@ class Ingest:
     def generation(self, record: DocumentRecord, *, recognised: bool = False) -> Generation:
         """Return one of the generations of the record's version."""
         version = str(record.version)
-        id_ = self.generations(record.key, version)[recognised]
+        id_ = self.generation_ids(record.key, version)[recognised]
         return Generation(DocumentRef(self.bucket, record.key), version, id_, record.title)
 
     def _live(self, record: DocumentRecord, head: ObjectVersion, *, recognised: bool) -> DocumentRecord:

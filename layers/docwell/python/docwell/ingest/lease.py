@@ -13,14 +13,14 @@ from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost
 from docwell.models import DocumentRecord, Hint, Lease, RangeTally, collection_of
 from docwell.ports import Ledger, TaskQueue, VectorIndex
 
-_DELETE_AT_ONCE = 500  # ids of one delete
+_DELETE_AT_ONCE = 500  # ids in one delete
 
 
 @dataclass(slots=True)
 class DocumentLease:
-    """Changes one document while no other worker may.
+    """The right to change one document, held by this worker.
 
-    Call `release` until it returns None, then leave the block. A block that raises releases the lease at once,
+    Call `try_release` until it returns None, then leave the block. A block that raises releases the lease at once,
     so that the next delivery need not wait until it expires.
 
     `record` is the document as this worker knows it. It is ahead of the ledger while a document of one range is
@@ -55,13 +55,13 @@ class DocumentLease:
         self.held = self.ledger.write(self.held, record, fresh=fresh)
         self.record = self.held.record
 
-    def release(self) -> Hint | None:
-        """Free the document and return None; keep it and return a hint if another event came meanwhile."""
+    def try_release(self) -> Hint | None:
+        """Release the lease and return None; if another event came meanwhile, keep it and return a hint."""
         again = self.ledger.release(self.held)
         if again is None:
             return None
         self.held, self.record = again, again.record
-        self.distrust()
+        self.require_sweep()
         return Hint(again.key)
 
     def sweep(self) -> None:
@@ -70,8 +70,8 @@ class DocumentLease:
             self.remove(but=self.record.live_generation)
             self.write(replace(self.record, swept=True))
 
-    def distrust(self) -> None:
-        """Make the next sweep search the index: a worker that lost the lease may have written since the last."""
+    def require_sweep(self) -> None:
+        """Make the next `sweep` search the index again: a worker that lost the lease may have written to it."""
         self.record = replace(self.record, swept=False)
 
     def remove(self, *, of: str | None = None, but: str | None = None) -> None:
@@ -81,7 +81,7 @@ class DocumentLease:
             self.held = self.ledger.renew(self.held)
             self.index.delete(collection, ids)
 
-    def keep(self) -> None:
+    def heartbeat(self) -> None:
         """Renew the lease when a third of it has passed.
 
         Raises `LeaseLost`, or `DeadlineExceeded` when this worker's time is nearly over.
@@ -93,8 +93,8 @@ class DocumentLease:
     def _request_sweep(self) -> None:
         """Send a hint that removes what this worker wrote after it lost the lease.
 
-        Another worker at the same version writes the same ids, and needs no sweep. Any holder, even one that has
-        swept, looks again and then distrusts its sweep.
+        A worker at the same version writes the same ids, so no sweep is needed. If another worker holds the lease,
+        the hint makes it look again and sweep, even if it has swept before.
         """
         record = self.ledger.get(self.held.key)
         if record is None or record.version != self.record.version:

@@ -14,7 +14,7 @@ from docwell.models import Page
 LINES_RUNNING = 3
 # A path tells where a passage is: keep it short.
 LEVELS, LEVEL_CHARACTERS = 3, 80
-# A heading above more pages than this is the document's title, or one that no heading of its size has ended.
+# A section longer than this belongs to the document's title, or to a heading that no other of its size follows.
 SECTION_PAGES = 10
 # A heading is mostly letters and has at most this many numbers; rows of tables have more.
 LETTERS_SHARE, NUMBERS = 0.6, 2

@@ -19,7 +19,7 @@ from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTally, Rang
 
 @dataclass(frozen=True, slots=True)
 class RangeWorker:
-    """Does one range message. `owner` and `remaining_s` are those of `Ingest.update`."""
+    """Handles one range message. `owner` and `remaining_s` are those of `Ingest.update`."""
 
     ingest: Ingest
     task: RangeTask
@@ -38,14 +38,14 @@ class RangeWorker:
                 record = ledger.finish_range(task, tally)
                 if record is not None:
                     ranges.check_length(record.characters, self.ingest.indexer.limits)
-            except NotFound:  # replaced or deleted; that event may still be on its way
+            except NotFound:  # replaced or deleted; the event of that change may not have arrived yet
                 return self._update()
             except Refused as refused:
                 return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
             self._remove_stale()
             return IngestReport(status=None, tally=tally)
-        # Also for a range done before: its worker may have died before it made the generation live.
+        # Also when the range was done before: its worker may have died before it made the generation live.
         if ranges.is_generation_done(record, task.range):
             self._update()
             record = ledger.get(task.key) or record
@@ -77,13 +77,14 @@ class RangeWorker:
     def _remove_stale(self) -> None:
         """Remove what any delivery of the task may have written for a document that changed.
 
-        Needs the lease, or another worker could start the same version again meanwhile. Then matches the key: a
-        worker that died under this message may have held the lease when other events relied on it to look again.
+        This needs the lease, because another worker could start the same version again meanwhile. Then match the
+        key: a worker that died with this message may have held the lease while other events relied on it to look
+        again.
         """
         with self._acquire(retry_after=5.0) as lease:
             record = lease.record
             restarted = record.status is Status.PENDING and record.version == self.task.version
-            for generation in self.ingest.generations(self.task.key, self.task.version):
+            for generation in self.ingest.generation_ids(self.task.key, self.task.version):
                 if not restarted and generation != record.live_generation:
                     lease.remove(of=generation)
             self.ingest.match(lease, Hint(self.task.key))

@@ -41,8 +41,8 @@ def is_current(task: RangeTask, record: DocumentRecord) -> bool:
 
 def is_generation_done(record: DocumentRecord, number: int) -> bool:
     """Whether every range of this range's generation is done."""
-    first = record.recognised_from is not None and number < record.recognised_from
-    return first or len(record.ranges_done) == record.ranges
+    in_first_generation = record.recognised_from is not None and number < record.recognised_from
+    return in_first_generation or len(record.ranges_done) == record.ranges
 
 
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
@@ -62,7 +62,7 @@ def check_length(characters: int, limits: IngestLimits) -> None:
         raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
 
 
-def with_progress(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
+def with_only_range_done(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
     """Return the record of a document whose only range is done."""
     counted = {name: getattr(tally, name) for name in PROGRESS - {"ranges_done", "pages_done"}}
     return replace(record, ranges_done=frozenset({0}), pages_done=tally.pages, **counted)

@@ -15,13 +15,13 @@ from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, Status
 class Start:
     """Index the object's version from nothing.
 
-    `record` is the document's record without progress. With `distrust`, the index may hold chunks of an earlier
-    try at the same version, under ids that this one will not overwrite.
+    `record` is the document's record without progress. With `has_leftovers`, the index may hold chunks of an
+    earlier attempt at the same version, under ids that this one will not overwrite.
     """
 
     head: ObjectVersion
     record: DocumentRecord
-    distrust: bool
+    has_leftovers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Settle:
 class Refresh:
     """Renew the live version's tags and metadata: there is nothing to index.
 
-    With `distrust`, also search for stale chunks.
+    With `sweep`, also search the index for stale chunks.
     """
 
     head: ObjectVersion
-    distrust: bool
+    sweep: bool
 
 
 Step = Start | Resume | Recognise | Settle | Refresh
@@ -66,8 +66,8 @@ def next_step(
 ) -> Step | None:
     """Return the step that brings a document nearer to its object, or None when they match.
 
-    `head` is the object's current version, None where the key has none. `hint` is the event, None once a step was
-    taken for it. `recognises` says whether the pipeline recognises pages without text.
+    `head` is the object's current version, None where the key has none. `hint` is the event, None after the
+    first step for it. `recognises` says whether the pipeline recognises pages without text.
     """
     if head is None:
         matches = hint is None and record.status is Status.DELETED
@@ -75,7 +75,7 @@ def next_step(
     rebuild, sweep = (hint.rebuild, hint.sweep) if hint is not None else (False, False)
     planned = record.status is Status.PENDING and record.ranges is not None
     if rebuild or record.version != head.version or not (planned or record.status in SETTLED):
-        return _start(record, head, distrust=rebuild or record.version == head.version)
+        return _start(record, head, has_leftovers=rebuild or record.version == head.version)
     if planned:
         missing = tuple(sorted(set(range(record.ranges or 0)) - record.ranges_done))
         if not missing:
@@ -83,10 +83,10 @@ def next_step(
             return Recognise(head) if recognise else Settle(ranges.outcome(record), head)
         if sweep or not record.dispatched:  # a sweep assumes that the messages are lost
             return Resume(head, missing)
-    return None if hint is None else Refresh(head, distrust=sweep)
+    return None if hint is None else Refresh(head, sweep=sweep)
 
 
-def _start(record: DocumentRecord, head: ObjectVersion, *, distrust: bool) -> Start:
+def _start(record: DocumentRecord, head: ObjectVersion, *, has_leftovers: bool) -> Start:
     begun = DocumentRecord(
         key=record.key,
         status=Status.PENDING,
@@ -99,4 +99,4 @@ def _start(record: DocumentRecord, head: ObjectVersion, *, distrust: bool) -> St
         swept=record.version is None and record.status is Status.PENDING,
         live_attributes=record.live_attributes,
     )
-    return Start(head, begun, distrust)
+    return Start(head, begun, has_leftovers)

@@ -32,18 +32,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A caller who is known, but whose request is not charged yet: enough to look up what it may read."""
+    """A known caller whose request is not charged yet: enough to look up what the caller may read."""
 
     principal: Principal
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted(Identified):
-    """A caller whose request counts against its quota: needed to search and to call the model."""
+    """A caller whose request is charged. Steps that search or call the model take it as proof of the charge."""
 
 
 class Admission(Protocol):
-    """Finds out who asks and charges the request, while other work goes on. Each result may be asked for again."""
+    """Identifies the caller and charges the request beside other work. Each method may be called again."""
 
     async def identified(self) -> Identified:
         """Wait until the caller is known. Raises `Unauthenticated`, `Unavailable`."""
@@ -64,7 +64,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class QueryReport:
-    """The checked answer, with the figures for metrics, receipts and costs. It ends the events.
+    """The checked answer, with the figures for metrics, receipts and costs. The last event of an answer.
 
     `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
     """

@@ -34,9 +34,9 @@ class ModelHostPrice(BaseModel, frozen=True, extra="forbid"):
 
 
 class FunctionPrice(BaseModel, frozen=True, extra="forbid"):
-    """The query function. `memory_mb` is the default for a function that does not state its memory."""
+    """The query function. `memory_mb` applies where the runtime does not state the memory."""
 
-    memory_mb: Annotated[int, Field(ge=128, le=10_240)]  # what Lambda offers
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)]  # Lambda's limits
     architecture: Name
     per_gb_second: Price
     per_request: Price

@@ -48,7 +48,7 @@ class Breaker:
             raise Overloaded(_HOST, "the model host has just failed and is resting", max(left, 0.0))
 
     def record(self, *, failed: bool) -> None:
-        """Count the end of an attempt."""
+        """Record whether an attempt failed."""
         self._failed = self._failed + 1 if failed else 0
         if not self.closed:
             self._rests_until = self._clock() + self._rest_s
@@ -133,7 +133,7 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
 
 
 def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
-    """Return whether an error is the host's failure; None where it says nothing about the host."""
+    """Return whether an error is the host's failure; None if it tells nothing about the host."""
     if isinstance(error, DeadlineExceeded):
         return True if fair else None
     if not isinstance(error, Unavailable) or isinstance(error, Overloaded):

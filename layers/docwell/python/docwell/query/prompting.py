@@ -70,7 +70,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptChoice:
-    """Prompts side by side. The id of a request picks one, always the same; a weight is a prompt's share."""
+    """Several prompts in use. A request's id picks one, always the same; weights are shares of requests."""
 
     prompts: tuple[Prompt, ...]
     weights: tuple[int, ...]

@@ -39,11 +39,11 @@ _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
 _FACTS_SHARE = 0.1
-# Kept back from the model for checking its answer, or for the extractive answer.
+# Reserved for checking the model's answer, or for the extractive answer.
 _RESERVE_S = 0.75
 
 
-class _Watch:
+class _Stopwatch:
     """Adds up the seconds of each stage, and keeps each within its share of the deadline. Stages may overlap."""
 
     def __init__(self, deadline: Deadline) -> None:
@@ -76,10 +76,10 @@ class _Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The question's `text` as it was searched for, and its passages; `refusal` is the text without an answer."""
+    """The `text` that was searched for and its passages. `refusal` is the text to return without an answer."""
 
     ask: Ask
-    watch: _Watch
+    watch: _Stopwatch
     text: str
     rewriting: Usage
     passages: tuple[Passage, ...]
@@ -111,7 +111,7 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
-        question, watch = ask.question, _Watch(ask.deadline)
+        question, watch = ask.question, _Stopwatch(ask.deadline)
         if question.history:
             scope = await self._scope(ask, watch)
             rewritten = await self._rewrite(await ask.admission.admitted(), ask, watch)
@@ -145,7 +145,7 @@ class Query:
             # A client that leaves now is charged: the model has done its work.
             yield await finish(self._checked(found, prompt, completion))
 
-    async def _scope(self, ask: Ask, watch: _Watch) -> Scope:
+    async def _scope(self, ask: Ask, watch: _Stopwatch) -> Scope:
         question = ask.question
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
@@ -153,12 +153,12 @@ class Query:
                 self.retrieval.scope, principal, question.collections, question.document, question.filter
             )
 
-    async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Watch) -> Rewritten:
+    async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Stopwatch) -> Rewritten:
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE
         with watch.timed("generate"):
             return await self.conversation.standalone(ask.question.history, ask.question.text, timeout_s)
 
-    async def _embed(self, text: str, watch: _Watch) -> list[float]:
+    async def _embed(self, text: str, watch: _Stopwatch) -> list[float]:
         async with watch.stage("embed", _EMBED_SHARE):
             vectors = await asyncio.to_thread(self.embedder.embed_queries, [text])
         vector: list[float] = vectors[0].tolist()
@@ -168,7 +168,7 @@ class Query:
         self,
         _admitted: Admitted,
         ask: Ask,
-        watch: _Watch,
+        watch: _Stopwatch,
         scope: Scope,
         vector: Sequence[float],
         rewritten: Rewritten,
@@ -192,7 +192,7 @@ class Query:
         return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
-        """Return a fact that the model host states; None if it fails, which the call of the model reports."""
+        """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
         try:
             async with deadline.stage("facts", _FACTS_SHARE):
                 return await fact
@@ -200,9 +200,9 @@ class Query:
             return None
 
     async def _generate(
-        self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Watch
+        self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Stopwatch
     ) -> AsyncGenerator[Token | Completion]:
-        """Yield the model's text, once it can no longer become the words of a refusal, and then its completion."""
+        """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
         left_s = watch.deadline.left(_RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
@@ -222,7 +222,7 @@ class Query:
                         held = ""
 
     async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
-        """Return the parts of the model's text that the passages support."""
+        """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
         grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
         answer = replace(

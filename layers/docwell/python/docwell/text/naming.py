@@ -60,8 +60,8 @@ class InContext:
     """Moves the vectors of a document's chunks, in order, towards their neighbours and the document's `name`.
 
     The name is not embedded with the text: that made the chunks of a document alike, and the right one harder to
-    find. The separate vector of the name leads a question to the document. The neighbours help because a chunk
-    beside one that is near the question is often relevant. The size of the batches does not change the vectors.
+    find. Its separate vector leads a question to the document. Neighbours help because a chunk next to one that
+    is near the question is often relevant. The batch size does not change the vectors.
     """
 
     def __init__(self, name: NDArray[np.float32]) -> None:
@@ -82,8 +82,8 @@ class InContext:
         return self._moved(np.concatenate([self._held, self._held[-1:]]))
 
     def _moved(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the moved vectors of all but the first and the last."""
+        """Return the moved unit vectors of all chunks but the first and the last, which are only neighbours."""
         around = (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
-        leaning = vectors[1:-1] + NEIGHBOUR_WEIGHT * around + NAME_WEIGHT * self._name
-        unit: NDArray[np.float32] = leaning / np.maximum(np.linalg.norm(leaning, axis=1, keepdims=True), _TINY)
+        moved = vectors[1:-1] + NEIGHBOUR_WEIGHT * around + NAME_WEIGHT * self._name
+        unit: NDArray[np.float32] = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _TINY)
         return unit.astype(np.float32)

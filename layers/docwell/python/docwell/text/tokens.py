@@ -37,8 +37,8 @@ _MESSAGE = 8
 # The turns of a prompt are the same for each question.
 _TEXTS_KEPT = 64
 
-# On those passages a token has 1.04 to 2.3 pieces: a whole prompt makes at least 0.43 tokens of a piece, and one
-# that was cut about half of that.
+# On those passages a token has 1.04 to 2.3 pieces: a whole prompt has at least 0.43 tokens per piece, and a
+# truncated one about half of that.
 _LEAST_OF_PIECES = 0.4
 # The ratio before anything is learnt: Latin words on those passages have about this share of their bound.
 _FIRST_RATIO = 0.65

@@ -22,7 +22,7 @@ from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
 from docwell.errors import NotFound
 from docwell.models import SETTLED, DocumentRecord, Hint, ObjectSummary, Reason, Status, collection_of
-from docwell.ports import HintQueue, IndexRows, LedgerRows, ObjectStore, Standing, StateStore
+from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore, StateStore
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
@@ -34,10 +34,10 @@ _TRY_AGAIN_AFTER_S = 24 * 3600.0
 
 
 class Drift(StrEnum):
-    """The kinds of disagreement."""
+    """The ways in which bucket, ledger and index can disagree."""
 
-    MISSING = "missing"  # an object without a row, or with one that is FAILED for a while
-    STALE = "stale"  # a row of other content or tags, or chunks of another generation
+    MISSING = "missing"  # an object without a row, or whose row has been FAILED for a while
+    STALE = "stale"  # a row with old content or tags, or chunks of another generation
     ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
     DUPLICATE = "duplicate"  # more chunks of the live generation than were written
     LOST = "lost"  # fewer chunks of the live generation than were written
@@ -184,10 +184,10 @@ class Reconcile:
         counted_all = False
         while not counted_all and remaining_s() > self.limits.stop_before_s:
             page = self.store.list(after, _LIST_PAGE)
-            rows = self.ledger.standings([one.key for one in page])
+            rows = self.ledger.rows_of([one.key for one in page])
             keys += len(page)
             waiting = [one for one in page if not is_settled(rows.get(one.key), one)]
-            beside = active.standings([one.key for one in waiting])
+            beside = active.rows_of([one.key for one in waiting])
             settled += len(page) - sum(is_settled(beside.get(one.key), one) for one in waiting)
             failed += sum(row.record.status is Status.FAILED for row in rows.values())
             counted_all = len(page) < _LIST_PAGE
@@ -214,7 +214,7 @@ class Reconcile:
         """Find objects whose row is absent or of other content."""
         started = self.clock()
         page = self.store.list(now.cursor or None, _LIST_PAGE)
-        rows = self.ledger.standings([one.key for one in page])
+        rows = self.ledger.rows_of([one.key for one in page])
         found = [
             Finding(kind, Hint(one.key))
             for one in page
@@ -224,7 +224,7 @@ class Reconcile:
         now.advance(page[-1].key if len(page) == _LIST_PAGE else None)
         return found
 
-    def _judge_object(self, one: ObjectSummary, row: Standing | None, listed_at: float) -> Drift | None:
+    def _judge_object(self, one: ObjectSummary, row: LedgerRow | None, listed_at: float) -> Drift | None:
         if row is None:
             return Drift.MISSING
         record = row.record
@@ -250,10 +250,10 @@ class Reconcile:
             return []
         # Judge twice: ingest may have changed a document while its row, object and chunks were read.
         before = {row.record.key: row for row in rows}
-        again = [row for key, row in self.ledger.standings(list(found)).items() if row == before[key]]
+        again = [row for key, row in self.ledger.rows_of(list(found)).items() if row == before[key]]
         return [finding for key, finding in self._judge_rows(again).items() if found[key] == finding]
 
-    def _judge_rows(self, rows: Sequence[Standing]) -> dict[str, Finding]:
+    def _judge_rows(self, rows: Sequence[LedgerRow]) -> dict[str, Finding]:
         now = self.clock()
         idle = [row for row in rows if not self._is_at_work(row, now)]
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
@@ -270,7 +270,7 @@ class Reconcile:
                 found[record.key] = finding
         return found
 
-    def _is_at_work(self, row: Standing, now: float) -> bool:
+    def _is_at_work(self, row: LedgerRow, now: float) -> bool:
         """Whether a worker has the document, or may still get its message."""
         record, old = row.record, now - self.limits.stuck_after_s
         waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
@@ -307,8 +307,8 @@ class Reconcile:
         offset = offset if names[0] == last else 0
         page = self.index.page(names[0], offset, _INDEX_PAGE)
         documents = list(dict.fromkeys(document for _, document, _ in page))
-        rows = self.ledger.standings(documents)
-        strangers = [key for key in documents if key not in rows]
+        rows = self.ledger.rows_of(documents)
+        without_row = [key for key in documents if key not in rows]
         now.chunks += len(page)
         if len(page) == _INDEX_PAGE:
             now.advance(json.dumps([names[0], offset + len(page)]))
@@ -316,7 +316,7 @@ class Reconcile:
             now.advance(json.dumps([names[1], 0]) if len(names) > 1 else None)
         # A key that is in the bucket is missing from the ledger: the bucket phase finds it.
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            heads = dict(zip(strangers, pool.map(self.store.head, strangers), strict=True))
+            heads = dict(zip(without_row, pool.map(self.store.head, without_row), strict=True))
         gone = sorted(key for key, head in heads.items() if head is None)
         return [Finding(Drift.ORPHAN, Hint(key, sweep=True)) for key in gone]
 
@@ -326,18 +326,18 @@ class Reconcile:
         return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}"
 
     def _too_many(self, *, fresh: bool) -> int | None:
-        """Return the number of queued messages where it is too high to start or continue a pass, else None."""
+        """Return the number of queued messages if it is too high to start or continue a pass, else None."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None
 
 
-def is_settled(row: Standing | None, one: ObjectSummary) -> bool:
+def is_settled(row: LedgerRow | None, one: ObjectSummary) -> bool:
     """Whether the row is settled for the object's content."""
     return row is not None and row.record.status in SETTLED and row.record.etag in (None, one.etag)
 
 
 def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
-    """Return what is wrong with a row without a worker. `chunks` counts its chunks by generation."""
+    """Return the disagreement of a row that no worker holds, if any. `chunks` counts its chunks by generation."""
     key, live = record.key, record.live_generation
     deleted = record.status is Status.DELETED
     if deleted or not in_bucket:

@@ -23,7 +23,7 @@ def ingest_settings() -> IngestSettings:
 
 
 def ingest() -> tuple[Ingest, ...]:
-    """Return the use case for each pipeline in use."""
+    """Return one `Ingest` for each pipeline in use."""
     built, settings = _ingest(), ingest_settings()
     # Read at each call: ingest must not fill the index of a pipeline that a re-index has retired.
     used = roles_of(settings).in_use(tuple(pipelines(settings)))

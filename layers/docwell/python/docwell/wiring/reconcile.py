@@ -18,7 +18,7 @@ def reconcile_settings() -> ReconcileSettings:
 
 
 def reconcile() -> tuple[Reconcile, ...]:
-    """Return the use case for each pipeline in use."""
+    """Return one `Reconcile` for each pipeline in use."""
     settings = reconcile_settings()
     return tuple(map(_reconcile, roles_of(settings).in_use(tuple(pipelines(settings)))))
 

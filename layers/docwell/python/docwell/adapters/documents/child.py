@@ -39,7 +39,7 @@ BASE_BYTES = 128 * 1024 * 1024
 # Enough for the standard streams, the document and the imports.
 OPEN_FILES = 64
 MAX_TITLE, MAX_LABEL = 500, 100  # characters
-# Modules that pypdf imports only when a document needs them: too late, as the process can open no file then.
+# pypdf imports these only when a document needs them. Import them early: the sandbox forbids opening files.
 LATE_MODULES = (
     "pypdf._codecs._codecs",
     "pypdf._codecs.core_font_metrics",

@@ -25,7 +25,7 @@ from docwell.ports import PdfReader
 RAPIDOCR = "rapidocr"
 # The time to start and to load the models: 2 s alone, 10 s beside other work.
 START_S = 60.0
-# A child's limit of processor time counts all its threads; a page's limit is wall time.
+# The child's CPU time limit counts all threads; a page's limit is wall time.
 PROCESSORS = 4
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})

@@ -17,7 +17,7 @@ HYPHENS = ("\x02", "\ufffe")
 RAISED = 0.5
 OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
 WORD_GAP = 0.15
-# A gap between lines over this share of the page's usual one begins a paragraph.
+# A line gap larger than this multiple of the page's usual gap starts a paragraph.
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
 # Lines further apart than this are not neighbours.
 NEIGHBOURS = 3.0

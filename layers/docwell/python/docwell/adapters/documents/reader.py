@@ -136,9 +136,9 @@ def _one_line(text: str | None) -> str | None:
 
 
 class _Readers:
-    """The children of both readers for one document, each started at its first question.
+    """The child processes of both readers for one document, each started at its first request.
 
-    `reasons` says why a reader can no longer be used. `count` is the number of pages, once a reader has said it.
+    `reasons` says why a reader can no longer be used. `count` is the number of pages, 0 until a reader returns it.
     """
 
     def __init__(self, limits: ChildPdfReader, path: Path, share: float) -> None:

@@ -88,7 +88,7 @@ def _squeeze(text: str) -> str:
 def _join_words(text: str) -> str:
     """Join words that were cut at line ends. The page's other words tell whether a hyphen belongs to the word."""
     pieces = _CUT.split(text)
-    # The cut itself counts once for each half: a half that is also a word occurs more often.
+    # Each cut counts once for each of its halves; a half that is also a word occurs more often.
     words = Counter(word.lower() for word in _WORD.findall(text))
     joined = [pieces[0]]
     for before, after in pairwise(pieces):

@@ -17,7 +17,7 @@ from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
 from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
-from docwell.ports import LiveDocument, Standing
+from docwell.ports import LedgerRow, LiveDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -66,7 +66,7 @@ class DynamoLedger:
         self._clock = clock
 
     def acquire(self, key: str, owner: str) -> Lease | None:
-        """Take the lease; None when another worker holds it, which is then marked to look again."""
+        """Take the lease. When another worker holds it, mark the row to look again and return None."""
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
             taken = self._table.update(
@@ -116,7 +116,7 @@ class DynamoLedger:
         return self._update_held(lease, expression, present)
 
     def release(self, lease: Lease) -> Lease | None:
-        """Let go and return None; when marked to look again, clear the mark and return the renewed lease."""
+        """Release the lease and return None; when marked to look again, clear the mark and return it renewed."""
         gone = self._table.update(
             _key(lease.key, self._pipeline),
             "REMOVE lease_owner, lease_expires, look_again",
@@ -213,15 +213,15 @@ class DynamoLedger:
         rows, following = read_page(self._table, selection, collections, prefix, cursor, limit)
         return [_record(row) for row in rows], following
 
-    def scan(self, cursor: str | None, limit: int) -> tuple[list[Standing], str | None]:
+    def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return rows of the pipeline, DELETED ones too; a page may be empty and not the last."""
         selection = Selection(filter="pipeline = :pipeline", values={"pipeline": self._pipeline})
         page = self._table.page(selection, limit, decode_cursor(cursor))
-        return [_standing(row) for row in page.rows], encode_cursor(page.next)
+        return [_ledger_row(row) for row in page.rows], encode_cursor(page.next)
 
-    def standings(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+    def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         """Return the rows of the keys that have one."""
-        return {row["document"]: _standing(row) for row in self._rows(keys)}
+        return {row["document"]: _ledger_row(row) for row in self._rows(keys)}
 
     def forget(self, keys: Sequence[str]) -> None:
         """Remove rows, even leased ones; missing rows are no error."""
@@ -246,7 +246,7 @@ def _key(document: str, pipeline: str) -> Row:
 
 
 def _record(row: Row) -> DocumentRecord:
-    """Return the record; fields that this release does not know are ignored."""
+    """Return the record; ignore fields that this release does not know."""
     values = {name: value for name, value in row.items() if name in _RECORD_FIELDS}
     values["status"] = Status(values.get("status", Status.PENDING))
     if "updated_at" in values:
@@ -260,8 +260,8 @@ def _lease(row: Row) -> Lease:
     return Lease(row["document"], row["lease_owner"], row["fence"], float(row["lease_expires"]), _record(row))
 
 
-def _standing(row: Row) -> Standing:
-    return Standing(_record(row), float(row.get("lease_expires", 0)))
+def _ledger_row(row: Row) -> LedgerRow:
+    return LedgerRow(_record(row), float(row.get("lease_expires", 0)))
 
 
 def _live(rows: Iterable[Row]) -> dict[str, LiveDocument]:
@@ -273,5 +273,5 @@ def _live(rows: Iterable[Row]) -> dict[str, LiveDocument]:
 
 
 def _attributes(row: Mapping[str, Any]) -> Attributes:
-    """Read attributes that this or another release wrote, which may know fewer or more."""
+    """Return the attributes; another release may have written more or fewer of them."""
     return Attributes(**{name: value for name, value in row.items() if name in _ATTRIBUTES})

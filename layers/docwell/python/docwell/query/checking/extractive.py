@@ -16,7 +16,7 @@ MAX_CHARACTERS = 600
 _FEWEST_WORDS = 4
 # The weight of the passage's cosine beside the share of the question's words in the sentence.
 _SCORE_WEIGHT = 0.5
-# Two sentences that share so many of their words say the same.
+# Two sentences that share more than this part of their words are repeats.
 _SAME = 0.7
 
 

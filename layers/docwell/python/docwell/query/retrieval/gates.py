@@ -9,7 +9,7 @@ from docwell.query.checking.facts import DATES, Figure, Known, figures, names
 from docwell.text.lexicon import content_words, script
 
 _WORDS_WEIGHT = 0.5
-# From this relevance on, a name that the passages lack is more often misspelt or implied than another's.
+# At this relevance or above, a name that the passages lack is usually misspelt or implied.
 CERTAIN_RELEVANCE = 0.9
 _YEARS = range(1000, 2200)
 # Enough letters to know the script.
@@ -60,10 +60,10 @@ def question_names_missing(
     # The words of one name share its initials. An acronym is a name by itself.
     last_words = {(not name.is_short and name.initials) or name.written: name for name in names(question)}
     missing = [name for name in last_words.values() if not known.has_name(name)]
-    standing = [name for name in last_words.values() if name not in missing]
-    if certain and any(name.written.lower() not in DATES for name in standing):
+    known_names = [name for name in last_words.values() if name not in missing]
+    if certain and any(name.written.lower() not in DATES for name in known_names):
         missing = []
-    elif standing:
+    elif known_names:
         missing = [name for name in missing if not name.is_short]
     years = [] if certain else [figure for figure in map(_as_years, figures(question)) if figure.forms]
     wrong = [year.written for year in years if not known.has_figure(year)]

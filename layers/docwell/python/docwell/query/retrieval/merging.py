@@ -20,9 +20,8 @@ _GAP_CHARACTERS = 8
 def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
     """Return the first `top_k` passages, best first, each joined with its neighbours on the page.
 
-    A passage joins a better one if it comes before the first passage that is one too many; `ranked` is read no
-    further. A joined passage has the text and offsets of both, the better one's id and version, and the higher
-    score.
+    Stop reading `ranked` at the first passage that is one too many: later ones join none. A joined passage has the
+    text and offsets of both, the better one's id and version, and the higher score.
     """
     kept: list[Passage] = []
     for passage in ranked:

@@ -30,7 +30,7 @@ _NAMES_KEPT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each sign counts, beside the cosine of the passage's own vector.
+    """The weight of each signal, beside the cosine of the passage's own vector.
 
     Attributes:
         unit: the share of the cosine that comes from the passage's best unit.
@@ -57,7 +57,7 @@ class Ranked(NamedTuple):
 def rank(
     question: str, vector: Sequence[float], candidates: Sequence[Passage], weights: Weights | None = None
 ) -> list[Ranked]:
-    """Return the candidates, best first. They also tell how rare a word is.
+    """Return the candidates, best first. The rarity of a word is counted among them.
 
     `vector` has unit length. With an empty question the vectors alone decide.
     """
