@@ -83,7 +83,7 @@ def test_building_again_gives_the_same_image(image: dict[str, tuple[object, ...]
     subprocess.run([*command, "--tag", SECOND_IMAGE, "."], cwd=sam.ROOT, check=True, capture_output=True)
     again = files(SECOND_IMAGE)
     subprocess.run(["docker", "rmi", SECOND_IMAGE], check=True, capture_output=True)
-    assert "var/task/docwell/__pycache__/ingest.cpython-313.pyc" in image
+    assert "var/task/docwell/ingest/__pycache__/ingest.cpython-313.pyc" in image
     assert {path for path in image | again if image.get(path) != again.get(path)} == set()
 
 
