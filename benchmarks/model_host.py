@@ -212,7 +212,7 @@ def answer_to(prompt: str, tokens: int) -> list[str]:
 
 @contextmanager
 def model_server(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> Iterator[str]:
-    """Run a host in a process of its own, which takes no time from a benchmark; yields its URL."""
+    """Run a host in a separate process, which takes no time from a benchmark; yields its URL."""
     command = [sys.executable, "-m", __spec__.name, "--first-s", str(first_s), "--pace-s", str(pace_s)]
     with subprocess.Popen([*command, "--tokens", str(tokens)], stdout=subprocess.PIPE, text=True) as process:
         try:

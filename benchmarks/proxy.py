@@ -22,7 +22,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class Fault(StrEnum):
-    """What happens to a request."""
+    """The ways in which a request can fail."""
 
     NONE = "well"
     DOWN = "down: connections refused"

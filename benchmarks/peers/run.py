@@ -1,4 +1,4 @@
-"""Runs the peers: other pipelines as their documentation shows them, in an environment of their own.
+"""Runs the peers: other pipelines as their documentation shows them, in a separate environment.
 
 A peer is a script in this folder that knows nothing of docwell. It takes one JSON object as its argument and
 prints one as its last line.
