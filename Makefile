@@ -57,6 +57,10 @@ model: local ## Convert an embedding model to ONNX; MODEL=id-or-folder
 faults: dev ## Prove that no chunk is lost, duplicate or stale: 45 minutes, ARGS=--short 4
 	$(PY) -m benchmarks.faults $(ARGS)
 
+.PHONY: attack
+attack: dev embedder ## Attack a running stack from outside, by HTTP, S3 and the CLI; ARGS=--short
+	$(PY) -m benchmarks.attack $(ARGS)
+
 .PHONY: eval-answers
 eval-answers: dev embedder ## Judge answers to 100 questions: an hour, N=6 four minutes
 	$(PY) -m benchmarks.answers --n $(or $(N),100) $(ARGS)

@@ -118,7 +118,8 @@ def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterat
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
         if ollama is not None:
             stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
-        yield stack.enter_context(running_stack(folder, model, **options))
+        # In a folder of the name that the CLI looks for.
+        yield stack.enter_context(running_stack(folder / ".docwell", model, **options))
 
 
 def events_of(text: str) -> list[Event]:

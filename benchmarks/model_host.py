@@ -159,6 +159,11 @@ class ModelHost(HttpDoor):
         self._last: Any = {}
         super().__init__()
 
+    def say(self, text: str, pace_s: float | None = None) -> None:
+        """Answer with this text from now on; an empty one asks for the passage's own sentences."""
+        self._says = text
+        self._pace_s = self._pace_s if pace_s is None else pace_s
+
     def behave(self, misdeed: Misdeed) -> None:
         """Fail like this from now on, and cut off what is under way."""
         self.misdeed = misdeed

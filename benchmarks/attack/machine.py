@@ -1,0 +1,184 @@
+"""Attacks by a web page that the user visits, and by another user of the machine."""
+
+import http.client
+import json
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from benchmarks.attack.target import Target, Tries, Try
+from infra.local.names import HOST
+
+_ORIGIN = "http://evil.example"
+_REBOUND = "evil.example"
+# What a page would try against moto, the functions API, Chroma, Ollama and the gateway.
+_REQUESTS = (
+    ("GET", "/"),
+    ("POST", "/moto-api/reset"),
+    ("GET", "/moto-api/data.json"),
+    ("POST", "/2015-03-31/functions"),
+    ("POST", "/2015-03-31/functions/docwell-reconcile/invocations"),
+    ("GET", "/api/v2/tenants/default_tenant/databases/default_database/collections"),
+    ("POST", "/api/v2/reset"),
+    ("POST", "/api/chat"),
+    ("GET", "/api/tags"),
+    ("POST", "/v1/query"),
+    ("GET", "/v1/documents"),
+    ("PUT", "/docwell-documents/evil.pdf"),
+    ("GET", "/2018-06-01/runtime/invocation/next"),
+)
+# These do something even without a credential, or tell about the stack.
+_MOTO = ("/moto-api/reset", "/moto-api/data.json", "/moto-api/seed?a=42", "/moto-api/config")
+_FOREIGN_SERVICES = {
+    "lambda": "list_functions",
+    "iam": "list_users",
+    "sts": "get_caller_identity",
+    "ec2": "describe_instances",
+    "secretsmanager": "list_secrets",
+}
+
+
+def foreign_origin(target: Target) -> Tries:
+    """Send every request as a page of another origin would, to every port."""
+    for port in _ports(target):
+        for method, path in _REQUESTS:
+            headers = {"Origin": _ORIGIN, "Content-Type": "text/plain"}
+            status, answered = _send(port, method, path, f"{HOST}:{port}", headers)
+            shared = answered.get("access-control-allow-origin")
+            yield Try(
+                f"{method} {path} on a port with a foreign Origin: {status} {shared}", status < 400 or bool(shared)
+            )
+        status, answered = _preflight(port)
+        shared = answered.get("access-control-allow-origin")
+        yield Try(f"preflight: {status}, allows {shared}", bool(shared))
+
+
+def rebound_name(target: Target) -> Tries:
+    """Send requests under a name that an attacker made resolve to this machine."""
+    for port in _ports(target):
+        for host in (_REBOUND, f"{_REBOUND}:{port}", f"localhost.{_REBOUND}:{port}"):
+            for method, path in _REQUESTS:
+                status, _ = _send(port, method, path, host, {})
+                yield Try(f"{method} {path} with Host {host}: {status}", status < 400)
+
+
+def aws_stand_in(target: Target) -> Tries:
+    """Use the AWS stand-in without its credentials, and use what docwell does not need."""
+    port = _port(target.stack.aws_endpoint)
+    for path in _MOTO:
+        for method in ("GET", "POST"):
+            status, _ = _send(port, method, path, f"{HOST}:{port}", {})
+            yield Try(f"{method} {path}: {status}", status < 400)
+    own = _session(target, target.stack.access_key, target.stack.secret_key)
+    for service, action in _FOREIGN_SERVICES.items():
+        yield Try(f"{service} {action}", _succeeds(getattr(own(service), action)))
+    for key in ("test", "AKIAATTACKER"):
+        list_bucket = _session(target, key, key)("s3").list_objects_v2
+        yield Try(f"list the bucket as {key}", _succeeds(list_bucket, Bucket=target.stack.bucket))
+    status, _ = _send(port, "GET", f"/{target.stack.bucket}?list-type=2", f"{HOST}:{port}", {})
+    yield Try(f"list the bucket without a signature: {status}", status < 400)
+
+
+def other_user(target: Target) -> Tries:
+    """Reach the stack from another account or machine: addresses, files, and the API key."""
+    for process in _processes(target):
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                address = connection.laddr.ip
+                yield Try(f"listens on {address}", address not in {HOST, "::1"})
+    for path in _files(Path(target.stack.data)):
+        open_to = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode) & 0o077
+        yield Try(f"{path.name} is open to others: {open_to:o}", bool(open_to) and not path.is_symlink())
+    for key in ("local", "test", "docwell", "docwell-local", "local-key", ""):
+        with target.client(**{"x-api-key": key}) as client:
+            status = client.get("/v1/documents").status_code
+        yield Try(f"API key {key!r}: {status}", status < 400)
+
+
+def still_there(target: Target) -> Tries:
+    """Check that none of the attacks above changed the stack."""
+    s3 = target.stack.client("s3")
+    kept = {one["Key"] for one in s3.list_objects_v2(Bucket=target.stack.bucket).get("Contents", ())}
+    yield Try(f"the stand-in was wiped: {kept}", not kept)
+    yield Try("a page stored an object", "evil.pdf" in kept)
+    yield Try("the index is gone", target.doors.document(next(iter(kept), "")) is None)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    yield folder
+    # The folder's own mode protects the files; a copy of them is protected by theirs.
+    yield from folder.glob("*")
+
+
+def _processes(target: Target) -> list[psutil.Process]:
+    """Return every process of the stack: this process supervises it."""
+    return psutil.Process(target.stack.pid).children(recursive=True)
+
+
+def _ports(target: Target) -> list[int]:
+    listening = {
+        connection.laddr.port
+        for process in _processes(target)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    if _port(target.stack.gateway) not in listening:
+        raise RuntimeError(f"the stack's ports were not found: {sorted(listening)}")
+    return sorted(listening)
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+def _send(port: int, method: str, path: str, host: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    """Return status and headers; status 599 where the server broke the connection."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        body = json.dumps({"question": "Who owns this machine?", "model": "x", "messages": []}).encode()
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", host)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        if method in {"POST", "PUT"}:
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+        else:
+            connection.endheaders()
+        response = connection.getresponse()
+        response.read(65_536)
+    except (OSError, http.client.HTTPException):
+        return 599, {}
+    finally:
+        connection.close()
+    return response.status, {name.lower(): value for name, value in response.getheaders()}
+
+
+def _preflight(port: int) -> tuple[int, dict[str, str]]:
+    headers = {
+        "Origin": _ORIGIN,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "x-api-key",
+    }
+    return _send(port, "OPTIONS", "/docwell-documents/evil.pdf", f"{HOST}:{port}", headers)
+
+
+def _session(target: Target, key: str, secret: str) -> Callable[[str], Any]:
+    """Return a maker of the AWS stand-in's clients with these credentials, without retries."""
+    session: Any = boto3.Session(key, secret, region_name=target.stack.region)
+    limits = Config(retries={"total_max_attempts": 1}, read_timeout=5)
+    return lambda service: session.client(service, endpoint_url=target.stack.aws_endpoint, config=limits)
+
+
+def _succeeds(call: Callable[..., object], **arguments: str) -> bool:
+    try:
+        call(**arguments)
+    except (ClientError, BotoCoreError):
+        return False
+    return True

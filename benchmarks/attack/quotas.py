@@ -1,0 +1,145 @@
+"""Attacks on the quotas: races, clients that hang up, and one caller who takes every place."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import httpx
+
+from benchmarks.attack.target import Target, Tries, Try
+from benchmarks.model_host import Misdeed
+
+_KEY = "quotas/boiler.pdf"
+_PAGES = [
+    "The boiler in the cellar is inspected every March by two engineers of the city. A sticker shows the date."
+]
+_QUESTION = {"question": "When is the boiler in the cellar inspected?", "collection": "quotas"}
+# The settling of an answer runs after its last byte.
+_SETTLED_S = 15.0
+_RACERS = 12
+
+
+def race(target: Target) -> Tries:
+    """Ask many questions at once with a quota for one: the overshoot is one request at most."""
+    _prepare(target)
+    for _ in range(target.times(5, 1)):
+        cost = _cost_of_one(target)
+        principal, key = target.principal("--collections", "quotas", "--tokens-per-day", str(cost + 1))
+        statuses = _at_once(_RACERS, partial(_ask, target, key))
+        spent = _settled(target, principal, 1)
+        yield Try(f"{spent} tokens of {cost + 1} and one request of {cost}: {statuses}", spent > 2 * cost + 1)
+        yield Try(f"nobody was answered: {statuses}", 200 not in statuses)
+
+
+def hang_up(target: Target) -> Tries:
+    """Hang up a stream after so many lines: the tokens are charged and the receipt is kept."""
+    _prepare(target)
+    target.host.say("The boiler in the cellar is inspected every March [1]. " * 3, pace_s=0.02)
+    try:
+        for lines in (1, 4, 7, 12, 30)[: target.times(5, 3)]:
+            principal, key = target.principal("--collections", "quotas")
+            answer = _hang_up_after(target, key, lines)
+            spent = _settled(target, principal, 1)
+            yield Try(f"left after {lines} lines: {spent} tokens charged", spent == 0)
+            with target.client(**{"x-api-key": key}) as client:
+                kept = _until(lambda: client.get(f"/v1/receipts/{answer}").status_code == 200)  # noqa: B023
+            yield Try(f"left after {lines} lines: receipt kept {kept}", not kept)
+    finally:
+        target.host.say("")
+
+
+def broken_answers(target: Target) -> Tries:
+    """Make the model host fail in mid-answer: what it had read is charged."""
+    _prepare(target)
+    failures = (Misdeed.CUT, Misdeed.ENDS_EARLY, Misdeed.ERROR_LINE)
+    for misdeed in failures[: target.times(3, 1)]:
+        for more in ({}, {"fallback": "extractive"}):
+            principal, key = target.principal("--collections", "quotas")
+            target.host.behave(misdeed)
+            try:
+                status = _ask(target, key, **more)
+            finally:
+                target.host.behave(Misdeed.NONE)
+            spent = _settled(target, principal, 1)
+            yield Try(f"{misdeed}, {more or 'no fallback'}: {status}, {spent} tokens charged", spent == 0)
+            # The breaker of the model host must not hide the next failure.
+            time.sleep(0.2)
+
+
+def one_caller(target: Target) -> Tries:
+    """Hold many answers open with one key: others are still served."""
+    _prepare(target)
+    _, greedy = target.principal("--collections", "quotas")
+    _, other = target.principal("--collections", "quotas")
+    target.host.say("The boiler in the cellar is inspected every March [1]. " * 10, pace_s=0.05)
+    try:
+        with ThreadPoolExecutor(_RACERS) as pool:
+            held = [pool.submit(_ask, target, greedy) for _ in range(_RACERS)]
+            time.sleep(1.5)
+            started = time.monotonic()
+            status = _ask(target, other)
+            waited = time.monotonic() - started
+            statuses = sorted(one.result() for one in held)
+        yield Try(f"the other caller: {status} after {waited:.1f} s", status != 200)
+        yield Try(f"the greedy caller was never told to wait: {statuses}", 429 not in statuses)
+    finally:
+        target.host.say("")
+
+
+def _prepare(target: Target) -> None:
+    if target.doors.document(_KEY) is None:
+        target.index(_KEY, _PAGES)
+
+
+def _ask(target: Target, key: str, **more: str) -> int:
+    with target.client(**{"x-api-key": key}) as client:
+        return client.post("/v1/query", json=_QUESTION | more).status_code
+
+
+def _cost_of_one(target: Target) -> int:
+    principal, key = target.principal("--collections", "quotas")
+    if (status := _ask(target, key)) != 200:
+        raise RuntimeError(f"the first question was not answered: {status}")
+    return _settled(target, principal, 1)
+
+
+def _hang_up_after(target: Target, key: str, lines: int) -> str:
+    """Read so many lines of a stream and leave. Return the answer's id."""
+    with (
+        target.client(**{"x-api-key": key}) as client,
+        client.stream("POST", "/v1/query", json=_QUESTION | {"stream": True}) as response,
+    ):
+        answer = str(response.headers.get("x-request-id", ""))
+        for number, _ in enumerate(response.iter_lines(), 1):
+            if number >= lines:
+                break
+    return answer
+
+
+def _settled(target: Target, principal: str, least: int) -> int:
+    """Wait until tokens were charged and no longer change. Return them."""
+    before, deadline = -1, time.monotonic() + _SETTLED_S
+    while time.monotonic() < deadline:
+        spent = target.tokens_today(principal)
+        if spent >= least and spent == before:
+            return spent
+        before = spent
+    return max(before, 0)
+
+
+def _until(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + _SETTLED_S
+    while time.monotonic() < deadline:
+        try:
+            if holds():
+                return True
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.3)
+    return False
+
+
+def _at_once(count: int, call: Callable[[], int]) -> list[int]:
+    with ThreadPoolExecutor(count) as pool:
+        return sorted(one.result() for one in [pool.submit(call) for _ in range(count)])

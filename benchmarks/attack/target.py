@@ -1,0 +1,115 @@
+"""The stack under attack: its doors, its model host, and principals with quotas."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.doors import Doors, Seen, local_stack
+from benchmarks.model_host import MODEL, ModelHost
+from benchmarks.pdfs import pdf
+from infra.local.stack import Stack
+
+INDEXED_S = 120.0
+# A principal's calls and the stack's answers take seconds on a busy machine.
+_TIMEOUT_S = 60.0
+_CLI_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt of an attack. It is a breach when the stack let it through."""
+
+    what: str
+    breach: bool
+
+
+Tries = Iterator[Try]
+
+
+@dataclass
+class Target:
+    """A running stack whose answers are written by `host`. `short` asks for fewer repeats."""
+
+    stack: Stack
+    doors: Doors
+    host: ModelHost
+    short: bool = False
+    _principals: int = field(default=0, init=False)
+
+    def times(self, long: int, short: int) -> int:
+        return short if self.short else long
+
+    def index(self, key: str, content: bytes | list[str]) -> dict[str, Any]:
+        """Upload a document and return its record at a final status."""
+        body = pdf(content) if isinstance(content, list) else content
+        return self.doors.settled(key, self.doors.put(key, body), INDEXED_S)
+
+    def ask(self, question: str, **more: Any) -> Seen:
+        return self.doors.ask({"question": question, **more})
+
+    def client(self, **headers: str) -> httpx.Client:
+        """Return a client of the API that sends these headers and no key of its own."""
+        return httpx.Client(base_url=self.stack.gateway, headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+
+    def principal(self, *flags: str) -> tuple[str, str]:
+        """Make a principal with the CLI. Return its id and its API key."""
+        self._principals += 1
+        made = json.loads(self.cli("principals", "add", f"attacker-{self._principals}", *flags, "--json"))
+        # The gateway may have read its keys a moment ago.
+        time.sleep(1.2)
+        return made["id"], made["api_key"]
+
+    def tokens_today(self, principal: str) -> int:
+        """Return the tokens charged to a principal today."""
+        listed = json.loads(self.cli("principals", "list", "--json"))["principals"]
+        return next(int(one["tokens_today"]) for one in listed if one["id"] == principal)
+
+    def cli(self, *arguments: str) -> str:
+        """Run `docwell` on this stack and return its output. Raises `RuntimeError` when it fails."""
+        done = self.cli_run(*arguments)
+        if done.returncode:
+            raise RuntimeError(f"docwell {' '.join(arguments[:2])}: {done.stderr.strip()}")
+        return done.stdout
+
+    def cli_run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `docwell` on this stack, whatever its exit status."""
+        stack_file = Path(self.stack.data).parent
+        program = Path(sys.executable).with_name("docwell")
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DOCWELL_", "AWS_"))
+        }
+        return subprocess.run(
+            [program, *arguments],
+            cwd=stack_file,
+            env=environment | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=_CLI_S,
+            check=False,
+        )
+
+    def logs(self) -> Iterator[tuple[Path, str]]:
+        """Yield each log file of the stack with its text."""
+        for path in sorted((Path(self.stack.data) / "logs").glob("*.log")):
+            yield path, path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def target(*, short: bool) -> Iterator[Target]:
+    """Run a stack of its own in a `.docwell` folder, where the CLI finds it."""
+    with ExitStack() as opened:
+        host = ModelHost(pace_s=0.01)
+        opened.callback(host.close)
+        options = {"ingest_workers": 2, "reconcile_every_s": 0}
+        stack = opened.enter_context(local_stack(MODEL, host.url, **options))
+        doors = opened.enter_context(Doors(stack, timeout_s=_TIMEOUT_S))
+        yield Target(stack, doors, host, short)
