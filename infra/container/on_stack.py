@@ -22,7 +22,7 @@ from rich.console import Console
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import SAM_LOCAL
 from infra.container import forwarder, machine_template, sam
-from infra.local.gateway import READY_PATH
+from infra.local.guard import READY_PATH
 from infra.local.names import HOST
 from infra.local.stack import DEADLINE_S, Stack, answers, function_variables
 

@@ -40,6 +40,7 @@ class Child:
             stderr=subprocess.STDOUT,
             env=dict(environment),
             cwd=ROOT,
+            umask=0o077,  # documents and logs are the user's alone
             # Outside this process group, so that killing the group leaves the launcher to clean up.
             start_new_session=True,
         )

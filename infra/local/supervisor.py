@@ -58,7 +58,7 @@ class _Running:
 
     def ready(self) -> bool:
         if self.part.url is not None:
-            return answers(self.part.url)
+            return answers(self.part.url, body=self.part.body)
         return self.announced.is_set()
 
 

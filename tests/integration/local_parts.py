@@ -12,32 +12,37 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from infra.local.guard import READY_PATH
 from infra.local.process import Child
 from infra.local.stack import answers, base_environment, free_port
+
+KEYS = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "DOCWELL_API_KEY": "api-key-of-this-stack"}
 
 
 @contextmanager
 def aws_stand_in(data: Path, port: int | None = None) -> Iterator[Aws]:
     port = port or free_port()
     command = [sys.executable, "-m", "infra.local.aws", "--port", str(port), "--data", str(data)]
+    command += ["--stack", "this"]
     lines: list[str] = []
-    child = Child(command, base_environment({}), lines.append, lambda _: None)
+    child = Child(command, base_environment(KEYS), lines.append, lambda _: None)
     try:
         endpoint = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 30
-        while not answers(f"{endpoint}/moto-api/data.json"):
+        while not answers(f"{endpoint}{READY_PATH}", body="this"):
             assert child.running, lines
             assert time.monotonic() < deadline, lines
             time.sleep(0.05)
-        yield Aws(endpoint, child)
+        yield Aws(endpoint, child, lines)
     finally:
         child.stop(5)
 
 
 class Aws:
-    def __init__(self, endpoint: str, child: Child) -> None:
+    def __init__(self, endpoint: str, child: Child, lines: list[str]) -> None:
         self.endpoint = endpoint
         self.child = child
+        self.lines = lines
         self.s3 = self.client("s3")
         self.sqs = self.client("sqs")
         self.dynamodb = self.client("dynamodb")
@@ -49,8 +54,8 @@ class Aws:
             service,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 1}),
         )
 

@@ -17,6 +17,7 @@ import pytest
 
 from infra.local import supervisor as supervisor_module
 from infra.local.console import StackConsole, worth_showing
+from infra.local.guard import READY_PATH
 from infra.local.process import Child
 from infra.local.stack import Part, Stack, StackOptions, base_environment, free_port
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
@@ -68,14 +69,10 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(t
 
         for url in (stack.chroma, stack.gateway):
             port = int(url.rsplit(":", 1)[1])
-            (victim,) = [
-                one
-                for one in supervisor.children(recursive=True)
-                if any(found.laddr.port == port for found in one.net_connections() if found.status == "LISTEN")
-            ]
+            (victim,) = [one for one in supervisor.children(recursive=True) if port in ports_of(one)]
             victim.kill()
             victim.wait(5)
-        until(lambda: _answers(f"{stack.chroma}/api/v2/heartbeat"))
+        until(lambda: _answers(f"{stack.chroma}{READY_PATH}"))
         until(lambda: _answers(f"{stack.gateway}/v1/health"))
 
         family = supervisor.children(recursive=True)
@@ -84,6 +81,13 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(t
         until(lambda: not alive(supervisor))
         assert time.monotonic() - started < 10
         assert not [one for one in family if alive(one)]
+
+
+def ports_of(process: psutil.Process) -> set[int]:
+    try:
+        return {one.laddr.port for one in process.net_connections() if one.status == "LISTEN"}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,26 @@
+"""Pass bytes between two connections in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_PIECE = 65_536
+
+
+async def splice(one: Connection, other: Connection) -> None:
+    """Pass bytes both ways until both sides end. Closes both connections."""
+    try:
+        await asyncio.gather(_copy(one[0], other[1]), _copy(other[0], one[1]))
+    finally:
+        one[1].close()
+        other[1].close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while piece := await reader.read(_PIECE):
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()  # keep the other direction open for the answer
