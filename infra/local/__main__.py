@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.local.console import StackConsole
+from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
 from infra.local.supervisor import StackFailed, supervised
@@ -96,11 +97,11 @@ def _up(options: argparse.Namespace) -> int:
 def _up_in_background(options: argparse.Namespace) -> int:
     """Start the stack in the background; return when it is up or has failed."""
     data: Path = options.data
-    logs = data / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
     command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
     command += ["--model", options.model, "--data", str(data)]
-    with (logs / "supervisor.log").open("w", encoding="utf-8") as log:
+    log_path.unlink(missing_ok=True)
+    with append_private(log_path) as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
@@ -112,7 +113,7 @@ def _up_in_background(options: argparse.Namespace) -> int:
             print(f"\nstop it: python -m infra.local down{where}", flush=True)
             return 0
         time.sleep(0.2)
-    print((logs / "supervisor.log").read_text(encoding="utf-8"), flush=True)
+    print(log_path.read_text(encoding="utf-8"), flush=True)
     return 1
 
 

@@ -23,14 +23,13 @@ from pathlib import Path
 from starlette.datastructures import Headers
 
 from infra.local.guard import READY_PATH, STATUS, end_with_any_thread, problem_body, refusal
-from infra.local.names import HOST
+from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
 from infra.local.process import Child
 from infra.local.splicing import splice
 
 # The most bytes of a request's head.
 _HEAD_BYTES = 64 * 1024
-_START_S = 60.0
 _STOP_S = 3.0
 
 
@@ -98,12 +97,12 @@ async def _serve(port: int, data: Path, stack: str) -> None:
     beside = Path(sys.executable).with_name("chroma")
     program = str(beside) if beside.exists() else shutil.which("chroma") or "chroma"
     command = [program, "run", "--path", str(data), "--host", address, "--port", str(hidden)]
-    child = Child(command, os.environ, partial(print, flush=True), lambda status: os._exit(status or 1))
     door = Door((address, hidden), os.environ["DOCWELL_CHROMA_TOKEN"], stack)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with await asyncio.start_server(door, HOST, port, limit=_HEAD_BYTES):
+        child = Child(command, os.environ, partial(print, flush=True), lambda status: os._exit(status or 1))
         await stopped.wait()
     child.stop(_STOP_S)
 
@@ -116,7 +115,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--stack", default="")
     options = parser.parse_args()
-    asyncio.run(_serve(options.port, options.data, options.stack))
+    try:
+        asyncio.run(_serve(options.port, options.data, options.stack))
+    except OSError as error:
+        print(f"{ERROR}Chroma's door cannot listen: {error}", flush=True)
+        return 1
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 from botocore.config import Config
 
 from infra.local.guard import READY_PATH
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment, free_port
+from infra.local.stack import Stack, answers, base_environment, free_port
+from tests.stack_logs import assert_no_traceback
 
 KEYS = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "DOCWELL_API_KEY": "api-key-of-this-stack"}
 
@@ -67,3 +70,20 @@ class Aws:
                 bodies.append(message["Body"])
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
+
+
+@contextmanager
+def toy_stack(data: Path) -> Iterator[tuple[Stack, psutil.Process]]:
+    data.mkdir(exist_ok=True)
+    script = Path(__file__).with_name("run_toy_stack.py")
+    with data.with_suffix(".out").open("w") as out:
+        process = subprocess.Popen([sys.executable, str(script), str(data)], stdout=out, stderr=out)
+    try:
+        while (stack := Stack.read(data)) is None:
+            assert process.poll() is None, data.with_suffix(".out").read_text()
+            time.sleep(0.05)
+        yield stack, psutil.Process(process.pid)
+        assert_no_traceback(data / "logs")
+    finally:
+        process.kill()
+        process.wait()
