@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,8 @@ def _addresses(stack: Stack) -> None:
     console.print("\nupload documents in another terminal:", style="bold")
     if activation := _activation():
         console.print(f"  {activation}")
+    if Path(stack.data) != DEFAULT_DATA:
+        console.print(f"  export DOCWELL_DATA={shlex.quote(stack.data)}")
     console.print("  docwell put FILE.pdf")
     console.print(
         f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "

@@ -126,7 +126,7 @@ def _charged() -> Principal:
 
 
 def _known() -> Principal:
-    """Return the caller, free: reading one row costs less than the charge. Raises `Unauthenticated`, `Unavailable`."""
+    """Return the caller without a charge, which costs more than reading one row. Raises as `known` does."""
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
     return known(identity, wiring.principals())
 
