@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import boto3
 import httpx
+from botocore.config import Config
 
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, SettingsError
 from infra.local import names
@@ -52,7 +53,7 @@ class Stack:
     api_key: str = ""
     chroma_token: str = ""
 
-    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda"]) -> Any:
+    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda"], **config: Any) -> Any:
         """Return a boto3 client of the local AWS server, or of the gateway for `lambda`."""
         return boto3.client(
             service,
@@ -60,6 +61,7 @@ class Stack:
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            config=Config(**config),
         )
 
     def http(self, timeout_s: float) -> httpx.Client:
