@@ -189,13 +189,18 @@ def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) ->
     return stack, [*parts, _gateway(stack, options), _poller(stack, options)]
 
 
-def wrong_settings(options: StackOptions) -> list[str]:
-    """Return the problems of the user's environment variables. The stack's own variables are not checked."""
-    own = {
+def own_settings(options: StackOptions) -> dict[str, str]:
+    """Return the settings that the stack sets itself, by the names of `docwell.config`."""
+    return {
         name.removeprefix("DOCWELL_").lower(): value
         for name, value in function_variables(_place(options, None, Keys()), "").items()
         if name.startswith("DOCWELL_")
     }
+
+
+def wrong_settings(options: StackOptions) -> list[str]:
+    """Return the problems of the user's environment variables. The stack's own variables are not checked."""
+    own = own_settings(options)
     wrong: dict[str, None] = {}
     for settings in (IngestSettings, QuerySettings, ReconcileSettings):
         try:

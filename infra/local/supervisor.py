@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.console import StackConsole
+from infra.local.index_change import with_old_index
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.process import Child
@@ -225,6 +226,7 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
     with _held(options.data):
         if options.ingest_handler == StackOptions.ingest_handler:
             ensure_embedder(console)
+            options = with_old_index(options, lambda line: console.say(line, "yellow"))
         ollama = outside_ollama(options.model)
         if ollama is None and os.environ.get("OLLAMA_HOST"):
             console.say(
