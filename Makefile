@@ -144,10 +144,13 @@ picture: local ## Record docs/terminal.svg on the stack of make up
 lock: dev ## Write the locks with hashes again; ARGS=--upgrade takes new versions
 	scripts/lock $(ARGS)
 
-.PHONY: clean
-clean: ## Stop the local stack; remove its data, reports and built files
+.PHONY: clean clean-data
+clean: ## Remove reports and built files
+	rm -rf build .venv-export .venv-infra .venv-peers .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+clean-data: ## Stop the local stack and delete its documents, after a question; CONFIRM=1 asks nothing
+	@[ -n "$(CONFIRM)" ] || { read -rp "Delete every document in .docwell? [y/N] " answer && [ "$$answer" = y ]; }
 	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi
-	rm -rf .docwell build .venv-export .venv-infra .venv-peers .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .docwell
 
 # --- requirements of the targets above; each is quick when there is nothing to do ---
 

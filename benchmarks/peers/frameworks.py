@@ -5,8 +5,8 @@ https://docs.langchain.com/oss/python/integrations/vectorstores/chroma. LlamaInd
 https://developers.llamaindex.ai/python/framework/module_guides/loading/ingestion_pipeline/ and
 https://developers.llamaindex.ai/python/examples/vector_stores/chromaindexdemo/.
 
-In: `framework` (langchain or llamaindex), `chroma_host`, `chroma_port`, `collection`, `model` (a folder),
-`threads`, and `pdfs` (paths) to index. Out: `seconds` from the first document to the last one stored,
+In: `framework` (langchain or llamaindex), `chroma_host`, `chroma_port`, `chroma_token`, `collection`, `model`
+(a folder), `threads`, and `pdfs` (paths) to index. Out: `seconds` from the first document to the last one stored,
 `pages`, `chunks`, `failed` (documents that it cannot read), and `characters`: how many characters of the extracted
 text stand in a vector, each counted once. The model reads 256 tokens and ignores the rest of a chunk.
 """
@@ -46,7 +46,11 @@ def langchain(asked: dict[str, Any]) -> _Framework:
     from langchain_text_splitters import RecursiveCharacterTextSplitter  # type: ignore[import-not-found]
 
     embeddings = HuggingFaceEmbeddings(model_name=asked["model"])
-    client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
+    client = chromadb.HttpClient(
+        host=asked["chroma_host"],
+        port=asked["chroma_port"],
+        headers={"Authorization": f"Bearer {asked['chroma_token']}"},
+    )
     store = Chroma(client=client, collection_name=asked["collection"], embedding_function=embeddings)
     # The sizes of its tutorial.
     splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=200, add_start_index=True)
@@ -75,7 +79,11 @@ def llamaindex(asked: dict[str, Any]) -> _Framework:
     from llama_index.readers.file import PDFReader  # type: ignore[import-not-found]
     from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found]
 
-    client = chromadb.HttpClient(host=asked["chroma_host"], port=asked["chroma_port"])
+    client = chromadb.HttpClient(
+        host=asked["chroma_host"],
+        port=asked["chroma_port"],
+        headers={"Authorization": f"Bearer {asked['chroma_token']}"},
+    )
     store = ChromaVectorStore(chroma_collection=client.get_or_create_collection(asked["collection"]))
     embedding = HuggingFaceEmbedding(model_name=asked["model"])
     # Its pipeline could split too; apart, it shows what was embedded.

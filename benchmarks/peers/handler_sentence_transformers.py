@@ -2,7 +2,8 @@
 
 It loads everything on import, as
 https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html#python-best-practices advises.
-Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), OLLAMA_HOST, LANGUAGE_MODEL.
+Variables: CHROMA_HOST, CHROMA_PORT, CHROMA_TOKEN, COLLECTION, EMBEDDING_MODEL (a folder), OLLAMA_HOST,
+LANGUAGE_MODEL.
 """
 
 import json
@@ -16,7 +17,11 @@ from sentence_transformers import SentenceTransformer  # type: ignore[import-not
 PROMPT = "Answer the question from these passages, and cite them.\n\n<passages>\n{}\n</passages>\n\nQuestion: {}"
 
 embedder = SentenceTransformer(os.environ["EMBEDDING_MODEL"])
-chroma = chromadb.HttpClient(host=os.environ["CHROMA_HOST"], port=int(os.environ["CHROMA_PORT"]))
+chroma = chromadb.HttpClient(
+    host=os.environ["CHROMA_HOST"],
+    port=int(os.environ["CHROMA_PORT"]),
+    headers={"Authorization": f"Bearer {os.environ['CHROMA_TOKEN']}"},
+)
 collection = chroma.get_collection(os.environ["COLLECTION"])
 language_model = ollama.Client(host=os.environ["OLLAMA_HOST"])
 

@@ -1,7 +1,7 @@
 """The ingest function as people write it, with pypdf, sentence-transformers and Chroma.
 
 It loads everything on import, as `handler_sentence_transformers` does.
-Variables: CHROMA_HOST, CHROMA_PORT, COLLECTION, EMBEDDING_MODEL (a folder), and those of AWS.
+Variables: CHROMA_HOST, CHROMA_PORT, CHROMA_TOKEN, COLLECTION, EMBEDDING_MODEL (a folder), and those of AWS.
 """
 
 import io
@@ -17,7 +17,11 @@ from pypdf import PdfReader
 from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
 
 embedder = SentenceTransformer(os.environ["EMBEDDING_MODEL"])
-chroma = chromadb.HttpClient(host=os.environ["CHROMA_HOST"], port=int(os.environ["CHROMA_PORT"]))
+chroma = chromadb.HttpClient(
+    host=os.environ["CHROMA_HOST"],
+    port=int(os.environ["CHROMA_PORT"]),
+    headers={"Authorization": f"Bearer {os.environ['CHROMA_TOKEN']}"},
+)
 collection = chroma.get_or_create_collection(os.environ["COLLECTION"])
 splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=200)
 s3 = boto3.client("s3")

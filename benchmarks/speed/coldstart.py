@@ -142,6 +142,7 @@ def _peer_ways(stack: Stack, own: dict[str, _Way]) -> dict[str, _Way]:
         **peers.variables(),
         "CHROMA_HOST": host,
         "CHROMA_PORT": port,
+        "CHROMA_TOKEN": stack.chroma_token,
         "COLLECTION": "peer",
         "EMBEDDING_MODEL": str(peers.model()),
         "OLLAMA_HOST": stack.ollama,

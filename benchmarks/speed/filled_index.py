@@ -68,7 +68,12 @@ class FilledCollection:
         self._random = np.random.default_rng(7)
         self._pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
         index = ChromaIndex(
-            stack.chroma, self._pipeline, tenant="default_tenant", database="default_database", timeout_s=120
+            stack.chroma,
+            self._pipeline,
+            tenant="default_tenant",
+            database="default_database",
+            token=stack.chroma_token,
+            timeout_s=120,
         )
         self._write_ledger(sorted({self._key(number) for number in range(size)}))
         for start in range(0, size, BATCH):

@@ -87,6 +87,7 @@ def _peer(stack: Stack, name: str) -> Way:
             pdfs=[str(pdf.absolute()) for pdf in slice_.pdfs],
             chroma_host=chroma.hostname,
             chroma_port=chroma.port,
+            chroma_token=stack.chroma_token,
             collection=f"bench-{name}-{turn}",
             model=str(model()),
             threads=THREADS,

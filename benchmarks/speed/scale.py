@@ -5,13 +5,13 @@ such page each. Where 10,000 documents do not fit into the time of this benchmar
 the figure's name says how many. Reconcile's time is per object in the bucket; each was indexed before.
 """
 
+import json
 import time
 
 from benchmarks.doors import local_stack
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.options import Options
 from benchmarks.speed.uploads import MODEL, Indexed, Uploads
-from infra.local.functions_api import PATH
 from infra.local.stack import Stack
 from infra.measuring import Spread
 from infra.progress import Bar, bar
@@ -98,11 +98,11 @@ def _by_documents(report: Report, options: Options, uploads: Uploads, stack: Sta
 
 def _reconcile(stack: Stack) -> tuple[float, int, int]:
     """Return seconds, keys and drift of a pass. Raises `RuntimeError` when it does not complete."""
-    with stack.http(_RECONCILE_S) as http:
-        started = time.monotonic()
-        answer = http.post(PATH.format(name=stack.reconcile_function), json={"force": True}).raise_for_status()
-        seconds = time.monotonic() - started
-    found = answer.json()
+    functions = stack.client("lambda", read_timeout=_RECONCILE_S, retries={"total_max_attempts": 1})
+    started = time.monotonic()
+    answer = functions.invoke(FunctionName=stack.reconcile_function, Payload=b'{"force": true}')
+    found = json.loads(answer["Payload"].read())
+    seconds = time.monotonic() - started
     if not found.get("complete"):
         raise RuntimeError(f"reconcile did not complete: {str(found)[:500]}")
     one = found["pipelines"][0]

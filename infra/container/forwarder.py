@@ -7,6 +7,7 @@ bridge, which only this machine and its containers reach.
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,9 +15,14 @@ from contextlib import contextmanager, suppress
 
 from infra.container.sam import StepError
 from infra.local.names import HOST
+from infra.local.signatures import FORWARDED_HOST
+from infra.local.splicing import copy
 
 _PIECE = 65_536
 _ROUNDS = 10
+_HOST = re.compile(rb"^host:[ \t]*([^\r\n]*?)[ \t]*(?=\r$)", re.IGNORECASE | re.MULTILINE)
+_LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)", re.IGNORECASE | re.MULTILINE)
+_CHUNKED = re.compile(rb"^transfer-encoding:[ \t]*chunked", re.IGNORECASE | re.MULTILINE)
 
 
 def bridge_address() -> str:
@@ -79,7 +85,7 @@ async def _listen(address: str, port: int) -> asyncio.Server:
             writer.close()
             return
         try:
-            await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
+            await asyncio.gather(_requests(reader, there_writer, address, port), copy(there_reader, writer))
         finally:
             for one in (writer, there_writer):
                 one.close()
@@ -87,9 +93,26 @@ async def _listen(address: str, port: int) -> asyncio.Server:
     return await asyncio.start_server(connected, address, port)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _requests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, port: int) -> None:
+    """Pass on requests for this address under the host name that the stack accepts, until the client ends."""
+    with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            hosts = _HOST.findall(head)
+            if hosts != [f"{address}:{port}".encode()]:  # a web page that rebinds its name sends that name
+                break
+            named = b"Host: %b:%d\r\n%b: %b" % (HOST.encode(), port, FORWARDED_HOST.encode(), hosts[0])
+            writer.write(_HOST.sub(named, head))
+            if _CHUNKED.search(head):
+                await copy(reader, writer)
+                return
+            left = int(length[1]) if (length := _LENGTH.search(head)) else 0
+            while left:
+                piece = await reader.read(min(left, _PIECE))
+                if not piece:
+                    break
+                writer.write(piece)
+                await writer.drain()
+                left -= len(piece)
     with suppress(OSError):
-        while piece := await reader.read(_PIECE):
-            writer.write(piece)
-            await writer.drain()
         writer.write_eof()  # keep the other direction open for the answer

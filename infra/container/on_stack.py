@@ -22,7 +22,7 @@ from rich.console import Console
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import SAM_LOCAL
 from infra.container import forwarder, machine_template, sam
-from infra.local.gateway import READY_PATH
+from infra.local.guard import READY_PATH
 from infra.local.names import HOST
 from infra.local.stack import DEADLINE_S, Stack, answers, function_variables
 
@@ -36,7 +36,7 @@ DEFAULT_DATA = sam.ROOT / ".docwell"
 DEFAULT_PORT = 3000
 # Containers have their own path for these.
 _INSIDE = {"DOCWELL_MODEL_DIR"}
-_OUTSIDE = ("DOCWELL_", "POWERTOOLS_", "AWS_ENDPOINT_URL")
+_OUTSIDE = ("DOCWELL_", "POWERTOOLS_", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _STOP_S = 30.0
 _INGEST_IMAGE = "docwell-ingest-sam-local:latest"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.local.console import StackConsole
+from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
 from infra.local.supervisor import StackFailed, supervised
@@ -44,6 +46,8 @@ def _addresses(stack: Stack) -> None:
     console.print("\nupload documents in another terminal:", style="bold")
     if activation := _activation():
         console.print(f"  {activation}")
+    if Path(stack.data) != DEFAULT_DATA:
+        console.print(f"  export DOCWELL_DATA={shlex.quote(stack.data)}")
     console.print("  docwell put FILE.pdf")
     console.print(
         f"  AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key} "
@@ -96,11 +100,11 @@ def _up(options: argparse.Namespace) -> int:
 def _up_in_background(options: argparse.Namespace) -> int:
     """Start the stack in the background; return when it is up or has failed."""
     data: Path = options.data
-    logs = data / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
     command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
     command += ["--model", options.model, "--data", str(data)]
-    with (logs / "supervisor.log").open("w", encoding="utf-8") as log:
+    log_path.unlink(missing_ok=True)
+    with append_private(log_path) as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
@@ -112,7 +116,7 @@ def _up_in_background(options: argparse.Namespace) -> int:
             print(f"\nstop it: python -m infra.local down{where}", flush=True)
             return 0
         time.sleep(0.2)
-    print((logs / "supervisor.log").read_text(encoding="utf-8"), flush=True)
+    print(log_path.read_text(encoding="utf-8"), flush=True)
     return 1
 
 

@@ -1,6 +1,7 @@
 """A local AWS server: S3, SQS, DynamoDB and API keys by moto, with data that survives a restart.
 
-``python -m infra.local.aws --port 4566 --data DIR``
+``python -m infra.local.aws --port 4566 --data DIR --stack ID``, with the stack's keys in AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY and DOCWELL_API_KEY.
 
 It keeps a copy of objects, tables and API keys in DIR. At the start it restores them and announces each document,
 so that unfinished work continues. It also sends the S3 notifications that moto leaves out.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import signal
 import sys
 import threading
@@ -35,8 +37,10 @@ from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
 from infra.local import names
+from infra.local.aws_access import CheckedAccess, StackKeys
 from infra.local.aws_mirror import ObjectMirror
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
+from infra.local.guard import end_with_any_thread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -208,21 +212,22 @@ def _notify_queue(session: boto3.Session, endpoint: str) -> None:
     )
 
 
-def _restored(data: Path) -> tuple[Application, tuple[TableMirror, ...]]:
+def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirror, ...]]:
     """Return the application with the state of the data folder, and its tables. Raises `OSError`."""
     moto: Application = DomainDispatcherApplication(create_backend_app)
     # Set up through a temporary port, so that the real one opens with everything in place.
-    door = _serve(0, moto)
+    door = _serve(0, CheckedAccess(moto, keys))
     threading.Thread(target=door.serve_forever, daemon=True).start()
     endpoint = f"http://{names.HOST}:{door.server_port}"
-    session = boto3.Session(names.ACCESS_KEY_ID, names.SECRET_ACCESS_KEY, region_name=names.REGION)
+    session = boto3.Session(keys.access_key, keys.secret_key, region_name=names.REGION)
     _set_up(session, endpoint)
     objects = ObjectMirror(data / "objects", s3_backends[names.ACCOUNT]["aws"].get_bucket(names.BUCKET))
     table = dynamodb_backends[names.ACCOUNT][names.REGION].get_table
     ledger = LedgerMirror(data / "ledger.json", table(names.LEDGER_TABLE))
     principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE))
     receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))
-    api_keys = ApiKeyMirror(data / "api_keys.json", apigateway_backends[names.ACCOUNT][names.REGION].keys)
+    kept = apigateway_backends[names.ACCOUNT][names.REGION].keys
+    api_keys = ApiKeyMirror(data / "api_keys.json", kept, keys.api_key)
     stored = [one.key for one in objects.restore()]
     # Rows without a collection describe the whole index.
     known = {item["document"]["S"] for item in ledger.restore() if "collection" in item}
@@ -236,17 +241,22 @@ def _restored(data: Path) -> tuple[Application, tuple[TableMirror, ...]]:
     for mirror in tables:
         mirror.start()
     print(f"{len(stored)} documents restored", flush=True)
-    return Mirrored(moto, objects, tables, api_keys), tables
+    return CheckedAccess(Mirrored(moto, objects, tables, api_keys), keys), tables
 
 
 def main() -> int:
     """Run until SIGTERM, then save."""
+    threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(description="S3, SQS, DynamoDB and API keys on this machine.")
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--stack", default="")
     options = parser.parse_args()
+    variables = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DOCWELL_API_KEY")
+    access_key, secret_key, api_key = (os.environ[name] for name in variables)
+    keys = StackKeys(access_key, secret_key, api_key, options.stack)
     try:
-        application, tables = _restored(options.data)
+        application, tables = _restored(options.data, keys)
         server = _serve(options.port, application)
     except OSError as error:
         print(f"{names.ERROR}the local AWS server cannot start: {error}", flush=True)

@@ -5,6 +5,7 @@ Each table is a file with all items in DynamoDB's JSON. The API keys are another
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from moto.apigateway.models import ApiKey
 
-from infra.local.names import LOCAL_API_KEY, LOCAL_API_KEY_ID
+from infra.local.names import LOCAL_API_KEY_ID
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Item = dict[str, Any]
+# The only name of an object that stands for bytes in the file. No attribute has it.
+_BYTES = "docwell:bytes"
 
 # The grant of the local API key. `docwell.adapters.dynamodb.principals` describes the attributes.
 _LOCAL_GRANT: Item = {
@@ -34,6 +37,17 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def _as_text(value: object) -> dict[str, str]:
+    """Return binary content, such as a compressed receipt, as JSON."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} has no JSON")
+    return {_BYTES: base64.b64encode(value).decode()}
+
+
+def _with_bytes(found: dict[str, Any]) -> Any:
+    return base64.b64decode(found[_BYTES]) if found.keys() == {_BYTES} else found
 
 
 class TableMirror:
@@ -55,7 +69,7 @@ class TableMirror:
         """Put the items on disk into moto's table and return them."""
         if not self._path.exists():
             return []
-        stored = json.loads(self._path.read_text(encoding="utf-8"))
+        stored = json.loads(self._path.read_text(encoding="utf-8"), object_hook=_with_bytes)
         # Skip rows with the keys of an older docwell.
         items = [self.mended(item) for item in stored if self._keys <= item.keys()]
         for item in items:
@@ -78,7 +92,7 @@ class TableMirror:
     def save(self) -> None:
         """Write the file now."""
         with self._lock:
-            write_atomically(self._path, json.dumps(self._items()))
+            write_atomically(self._path, json.dumps(self._items(), default=_as_text))
 
     def _items(self) -> list[Any]:
         while True:
@@ -124,19 +138,22 @@ class ApiKeyMirror:
 
     _FIELDS = ("id", "name", "value", "enabled", "description", "tags")
 
-    def __init__(self, path: Path, keys: dict[str, Any]) -> None:
+    def __init__(self, path: Path, keys: dict[str, Any], local_key: str) -> None:
         """`keys` is moto's own dictionary of keys by id."""
+        self._local_key = local_key
         self._path = path
         self._keys = keys
         self._lock = threading.Lock()
 
     def restore(self) -> None:
         """Put the keys on disk into moto."""
-        local = {"id": LOCAL_API_KEY_ID, "name": "local", "value": LOCAL_API_KEY, "enabled": True}
+        local = {"id": LOCAL_API_KEY_ID, "name": "local", "value": self._local_key, "enabled": True}
         stored = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else []
         for one in [local, *stored]:
             fields = dict(one)
             id_ = fields.pop("id")
+            if id_ == LOCAL_API_KEY_ID:
+                fields["value"] = self._local_key
             self._keys[id_] = ApiKey(api_key_id=id_, **fields)
 
     def save(self) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from infra.local.keys import append_private, private_folder
 from infra.local.names import ERROR, NOTICE, WARNING
 
 COLOURS = ["cyan", "magenta", "blue", "green", "yellow", "bright_cyan"]
@@ -52,8 +53,7 @@ class StackConsole:
 
     def __init__(self, logs: Path, *, verbose: bool = False, silent: bool = False) -> None:
         """With `silent`, write files only."""
-        logs.mkdir(parents=True, exist_ok=True)
-        self.logs = logs
+        self.logs = private_folder(logs)
         self._verbose = verbose
         self._silent = silent
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class StackConsole:
 
     def line(self, part: str, line: str) -> None:
         """Log one line of a part's output, and show it where it matters."""
-        with self._lock, self.log_path(part).open("a", encoding="utf-8") as file:
+        with self._lock, append_private(self.log_path(part)) as file:
             file.write(line + "\n")
         shown = (line, "") if self._verbose else worth_showing(line)
         if shown and not self._silent:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from infra.local.lambda_runtime import FunctionBusy, FunctionError, FunctionPool, FunctionRaised
 from infra.local.names import ERROR
+from infra.local.signatures import BadSignature, SignedRequest, signed_service
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
 PATH = "/2015-03-31/functions/{name}/invocations"
 
 
-def functions_route(functions: Mapping[str, FunctionPool]) -> Route:
-    """Return the route that calls a function by its name."""
+def functions_route(functions: Mapping[str, FunctionPool], keys: tuple[str, str] | None) -> Route:
+    """Return the route that calls a function by its name, with a request that is signed with `keys`."""
 
     async def invoke(request: Request) -> Response:
         headers = {"x-amzn-requestid": str(uuid.uuid4())}
         name = request.path_params["name"]
+        body = await request.body()
+        if keys and not _is_signed(request, body, keys):
+            return _refused(
+                403, "AccessDeniedException", "The request is not signed with the stack's keys", headers
+            )
         if name not in functions:
             return _refused(404, "ResourceNotFoundException", f"Function not found: {name}", headers)
         try:
-            event = json.loads(await request.body() or b"{}")
+            event = json.loads(body or b"{}")
         except ValueError:
             return _refused(400, "InvalidRequestContentException", "The event is not JSON", headers)
         try:
@@ -42,6 +48,15 @@ def functions_route(functions: Mapping[str, FunctionPool]) -> Route:
         return Response(json.dumps(answer), 200, headers, "application/json")
 
     return Route(PATH, invoke, methods=["POST"])
+
+
+def _is_signed(request: Request, body: bytes, keys: tuple[str, str]) -> bool:
+    path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+    signed = SignedRequest(request.method, path, request.url.query, request.headers, lambda: body)
+    try:
+        return signed_service(signed, *keys) == "lambda"
+    except BadSignature:
+        return False
 
 
 def scheduled(pool: FunctionPool, every_s: float) -> None:

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -29,12 +30,13 @@ from anyio import CapacityLimiter, to_thread
 from botocore.config import Config
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.routing import Route, request_response
+from starlette.routing import request_response
 
 from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
 from infra.local.api_keys import HEADER, ApiKeys
 from infra.local.disconnect import until_gone
 from infra.local.functions_api import functions_route, scheduled
+from infra.local.guard import Guarded, end_with_any_thread
 from infra.local.lambda_runtime import (
     FunctionBusy,
     FunctionError,
@@ -57,8 +59,6 @@ STAGE = "local"
 # As in template.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
-# Lets the supervisor check the gateway without calling the function.
-READY_PATH = "/-/ready"
 
 
 class BodyTooLarge(Exception):
@@ -146,10 +146,12 @@ class Gateway:
         pool: FunctionPool,
         functions: Mapping[str, FunctionPool] | None = None,
         api_keys: ApiKeys | None = None,
+        keys: tuple[str, str] | None = None,
     ) -> None:
+        """Calls of Lambda's API need a signature with `keys`: access key, secret key. None accepts every call."""
         self._pool = pool
         self._api_keys = api_keys
-        self.app = Starlette(routes=[Route(READY_PATH, _ready), functions_route(functions or {})])
+        self.app = Starlette(routes=[functions_route(functions or {}, keys)])
         # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
         self.app.router.redirect_slashes = False
         self.app.router.default = request_response(self._handle)
@@ -242,14 +244,12 @@ def _hang_up(call: asyncio.Future[Response]) -> None:
         response.hang_up()
 
 
-async def _ready(_: Request) -> Response:
-    return Response("ready\n")
-
-
 def main() -> int:
     """Serve until SIGTERM."""
+    threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(description="HTTP to the query function.")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--stack", default="")
     parser.add_argument("--handler", default="functions.query.handler.handler")
     parser.add_argument("--timeout", type=float, default=130.0, help="seconds for one answer")
     parser.add_argument("--waiting", type=int, default=16, help="callers that may wait")
@@ -278,8 +278,11 @@ def main() -> int:
     # Short limits, so that the gateway never hangs with the local AWS server.
     limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
     api_keys = ApiKeys(boto3.client("apigateway", config=limits))
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, api_keys).app
-    config = uvicorn.Config(app, HOST, options.port, log_level="warning", timeout_graceful_shutdown=1)
+    keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, api_keys, keys).app
+    config = uvicorn.Config(
+        Guarded(app, options.stack), HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
+    )
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
     pool.close()

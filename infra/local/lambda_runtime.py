@@ -262,15 +262,16 @@ class FunctionPool:
 
     def warm(self) -> None:
         """Start one environment before the first call. Print an error."""
-        environment = self._take()
-        usable = False
+        environment, usable = None, False
         try:
+            environment = self._take()
             environment.wait_ready()
             usable = True
         except FunctionError as error:
             print(f"{ERROR}{error}", flush=True)
         finally:
-            self._give_back(environment, usable=usable)
+            if environment is not None:
+                self._give_back(environment, usable=usable)
 
     def close(self) -> None:
         """Kill every environment. Running calls fail with `FunctionCrashed`."""

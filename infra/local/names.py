@@ -11,8 +11,6 @@ HOST = "127.0.0.1"
 REGION = "us-east-1"
 # moto's default account.
 ACCOUNT = "123456789012"
-ACCESS_KEY_ID = "test"
-SECRET_ACCESS_KEY = "test"  # noqa: S105 - moto accepts any value
 
 BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
@@ -47,8 +45,7 @@ TABLES = {
 # The time-to-live attribute of the last two tables.
 EXPIRES = "expires_at"
 
-# The API key of each local stack, and its id. It reads every collection.
-LOCAL_API_KEY = "docwell-local-development-key"
+# The id of each local stack's API key, which reads every collection.
 LOCAL_API_KEY_ID = "local"
 
 INGEST_QUEUE = "docwell-ingest"

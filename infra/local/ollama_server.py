@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from infra.local.disconnect import cancel_when_gone
+from infra.local.guard import Guarded, end_with_any_thread
 from infra.local.language_model import LanguageModel, ModelError
 from infra.local.names import HOST
 
@@ -189,10 +191,12 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C, then exit with status 0."""
+    threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(prog="ollama_server", description="Ollama's protocol over llama.cpp.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--model", required=True, metavar="NAME=FILE", help="the model's name and its GGUF file")
     parser.add_argument("--port", type=int, default=11434, help="0 chooses a free port and prints it")
+    parser.add_argument("--stack", default="")
     parser.add_argument("--threads", type=int, default=cores)
     parser.add_argument("--num-ctx", type=int, default=4096, help="context length for requests that send none")
     arguments = parser.parse_args()
@@ -205,7 +209,7 @@ def main() -> None:
     except (ModelError, OSError) as error:
         sys.exit(f"ollama_server: {error}")
     print(f"listening on http://{HOST}:{listener.getsockname()[1]}", flush=True)
-    app = application(name, Path(path), model, arguments.num_ctx)
+    app = Guarded(application(name, Path(path), model, arguments.num_ctx), arguments.stack)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2
     )

@@ -28,6 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from docwell.adapters.documents.ocr import check_installed
 from docwell.config import SettingsError
 from infra.local import names
+from infra.local.guard import end_with_any_thread
 from infra.local.lambda_runtime import (
     FunctionBusy,
     FunctionError,
@@ -229,6 +230,7 @@ def ledger_line(dynamodb: DynamoDBClient, body: str) -> str | None:
 
 def main() -> int:
     """Run until SIGTERM."""
+    threading.excepthook = end_with_any_thread
     parser = argparse.ArgumentParser(description="Call the ingest function with messages of its queues.")
     parser.add_argument("--handler", default="functions.ingest.handler.handler")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds for one batch")

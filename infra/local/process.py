@@ -40,6 +40,7 @@ class Child:
             stderr=subprocess.STDOUT,
             env=dict(environment),
             cwd=ROOT,
+            umask=0o077,  # documents and logs are the user's alone
             # Outside this process group, so that killing the group leaves the launcher to clean up.
             start_new_session=True,
         )
@@ -61,6 +62,10 @@ class Child:
         """The last line of output that is not blank, or an empty string."""
         return self.last_lines[-1] if self.last_lines else ""
 
+    def wait_output(self) -> None:
+        """Wait, for a second at most, until the output of an ended command is read."""
+        self._reader.join(1)
+
     def stop(self, grace_s: float) -> None:
         """Send SIGTERM, and kill the whole process tree after `grace_s` seconds."""
         self._process.terminate()
@@ -68,7 +73,7 @@ class Child:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
             self.kill()
-        self._reader.join(1)
+        self.wait_output()
 
     def kill(self) -> None:
         """Kill the command and all its descendants."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from infra.local.guard import STATUS, refusal
 from infra.local.names import HOST
 
 if TYPE_CHECKING:
@@ -171,6 +172,17 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
 
     def happened(self, happening: Happening) -> None:
         self.server.api.happened(happening, self.connection)
+
+    def parse_request(self) -> bool:
+        """Refuse web pages, before any method."""
+        if not super().parse_request():
+            return False
+        headers = self.headers
+        reason = refusal(headers.get_all("host", []), headers.get_all("origin", []))
+        if reason:
+            self.close_connection = True  # the body is unread
+            self._answer(STATUS, {"errorMessage": reason, "errorType": "Forbidden"})
+        return reason is None
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal
 
 import boto3
 import httpx
+from botocore.config import Config
 
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, SettingsError
 from infra.local import names
-from infra.local.gateway import READY_PATH
+from infra.local.guard import READY_PATH
+from infra.local.keys import Keys, write_private
+from infra.local.ports import answers, free_port
+
+__all__ = ["Part", "Stack", "StackOptions", "answers", "free_port"]
 
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.
@@ -44,17 +48,20 @@ class Stack:
     data: str
     queue: str = names.INGEST_QUEUE
     reconcile_function: str = names.RECONCILE_FUNCTION
-    api_key: str = names.LOCAL_API_KEY
     principals_table: str = names.PRINCIPALS_TABLE
+    id: str = ""
+    api_key: str = ""
+    chroma_token: str = ""
 
-    def client(self, service: Literal["s3", "sqs", "dynamodb"]) -> Any:
-        """Return a boto3 client of the local AWS server."""
+    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda"], **config: Any) -> Any:
+        """Return a boto3 client of the local AWS server, or of the gateway for `lambda`."""
         return boto3.client(
             service,
-            endpoint_url=self.aws_endpoint,
+            endpoint_url=self.gateway if service == "lambda" else self.aws_endpoint,
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            config=Config(**config),
         )
 
     def http(self, timeout_s: float) -> httpx.Client:
@@ -64,11 +71,8 @@ class Stack:
         )
 
     def write(self) -> None:
-        """Write the file into the data folder, atomically."""
-        path = Path(self.data) / STACK_FILE
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        """Write the file into the data folder, atomically. It holds the keys."""
+        write_private(Path(self.data) / STACK_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, data: Path) -> Stack | None:
@@ -86,8 +90,9 @@ class Part:
     name: str
     command: list[str]
     environment: Mapping[str, str]
-    # Ready when this URL answers 200, or without one when the part prints `ready_line`.
+    # Ready when this URL answers 200 with `body`, or without one when the part prints `ready_line`.
     url: str | None = None
+    body: str | None = None
     ready_line: str | None = None
     after: frozenset[str] = frozenset()
     ready_timeout_s: float = 60.0
@@ -113,34 +118,6 @@ class StackOptions:
     ingest_timeout_s: float = 900.0
     # Questions that may wait for an environment; the next one gets 429.
     query_waiting: int = 16
-
-
-def free_port(wanted: int = 0, taken: set[int] | None = None) -> int:
-    """Return the wanted port if it is free, else any free port; 0 means any. Adds the port to `taken`."""
-    taken = set() if taken is None else taken
-    for port in (wanted, 0):
-        if port and port in taken:
-            continue
-        with socket.socket() as probe:
-            # As servers do: a port whose last connections are closing counts as free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((names.HOST, port))
-            except OSError:
-                continue
-            found = int(probe.getsockname()[1])
-            taken.add(found)
-            return found
-    raise OSError(f"no free port on {names.HOST}")
-
-
-def answers(url: str, timeout_s: float = 1.0) -> bool:
-    """Return whether a GET gives 200."""
-    try:
-        # Ignore the user's proxy between parts of one machine.
-        return httpx.get(url, timeout=timeout_s, trust_env=False).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
 
 
 def outside_ollama(model: str) -> str | None:
@@ -183,6 +160,7 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
         "DOCWELL_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.INGEST_QUEUE}",
         "DOCWELL_OCR_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.OCR_QUEUE}",
         "DOCWELL_CHROMA_URL": stack.chroma,
+        "DOCWELL_CHROMA_TOKEN": stack.chroma_token,
         "DOCWELL_MODEL_DIR": str(MODEL_DIR),
         "DOCWELL_OLLAMA_URL": stack.ollama,
         "DOCWELL_MODEL": stack.model,
@@ -204,20 +182,25 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
 
 def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) -> tuple[Stack, list[Part]]:
     """Return addresses and parts. `gguf` gives the model file when there is no Ollama."""
-    stack = _place(options, ollama)
+    stack = _place(options, ollama, Keys.of(options.data))
     parts = [_aws(stack), _chroma(stack)]
     if ollama is None:
         parts.append(_model(stack, gguf()))
     return stack, [*parts, _gateway(stack, options), _poller(stack, options)]
 
 
-def wrong_settings(options: StackOptions) -> list[str]:
-    """Return the problems of the user's environment variables. The stack's own variables are not checked."""
-    own = {
+def own_settings(options: StackOptions) -> dict[str, str]:
+    """Return the settings that the stack sets itself, by the names of `docwell.config`."""
+    return {
         name.removeprefix("DOCWELL_").lower(): value
-        for name, value in function_variables(_place(options, None), "").items()
+        for name, value in function_variables(_place(options, None, Keys()), "").items()
         if name.startswith("DOCWELL_")
     }
+
+
+def wrong_settings(options: StackOptions) -> list[str]:
+    """Return the problems of the user's environment variables. The stack's own variables are not checked."""
+    own = own_settings(options)
     wrong: dict[str, None] = {}
     for settings in (IngestSettings, QuerySettings, ReconcileSettings):
         try:
@@ -227,7 +210,7 @@ def wrong_settings(options: StackOptions) -> list[str]:
     return list(wrong)
 
 
-def _place(options: StackOptions, ollama: str | None) -> Stack:
+def _place(options: StackOptions, ollama: str | None, keys: Keys) -> Stack:
     taken: set[int] = set()
     port = free_port(options.port, taken)
     return Stack(
@@ -236,12 +219,15 @@ def _place(options: StackOptions, ollama: str | None) -> Stack:
         aws_endpoint=f"http://{names.HOST}:{free_port(4566, taken)}",
         bucket=names.BUCKET,
         region=names.REGION,
-        access_key=names.ACCESS_KEY_ID,
-        secret_key=names.SECRET_ACCESS_KEY,
+        access_key=keys.access_key,
+        secret_key=keys.secret_key,
         chroma=f"http://{names.HOST}:{free_port(8000, taken)}",
         ollama=ollama or f"http://{names.HOST}:{free_port(11435, taken)}",
         model=options.model,
         data=str(options.data.resolve()),
+        id=token_hex(8),
+        api_key=keys.api_key,
+        chroma_token=keys.chroma_token,
     )
 
 
@@ -251,58 +237,63 @@ def _module(name: str, **arguments: object) -> list[str]:
     return [sys.executable, "-m", f"infra.local.{name}", *chain.from_iterable(flags)]
 
 
-def _port(url: str) -> str:
-    return url.rsplit(":", 1)[1]
-
-
-def _aws(stack: Stack) -> Part:
+def _served(name: str, module: str, url: str, stack: Stack, environment: Mapping[str, str], **more: Any) -> Part:
+    """Return a part that answers `READY_PATH` with the stack's id. `more` holds the module's `arguments`."""
+    arguments = {"port": url.rsplit(":", 1)[1], "stack": stack.id, **more.pop("arguments")}
     return Part(
-        "aws",
-        _module("aws", port=_port(stack.aws_endpoint), data=Path(stack.data) / "aws"),
-        base_environment({}),
-        url=f"{stack.aws_endpoint}/moto-api/data.json",
-        advice="is the disk full?",
+        name, _module(module, **arguments), base_environment(environment), f"{url}{READY_PATH}", stack.id, **more
     )
 
 
+def _aws(stack: Stack) -> Part:
+    # In the environment, which other users of the machine cannot read, unlike arguments.
+    keys = {
+        "AWS_ACCESS_KEY_ID": stack.access_key,
+        "AWS_SECRET_ACCESS_KEY": stack.secret_key,
+        "DOCWELL_API_KEY": stack.api_key,
+    }
+    arguments = {"data": Path(stack.data) / "aws"}
+    return _served("aws", "aws", stack.aws_endpoint, stack, keys, arguments=arguments, advice="is the disk full?")
+
+
 def _chroma(stack: Stack) -> Part:
-    beside = Path(sys.executable).with_name("chroma")
-    program = str(beside) if beside.exists() else shutil.which("chroma") or "chroma"
     folder = Path(stack.data) / "chroma"
-    return Part(
+    return _served(
         "chroma",
-        [program, "run", "--path", str(folder), "--host", names.HOST, "--port", _port(stack.chroma)],
-        base_environment({"ANONYMIZED_TELEMETRY": "False"}),
-        url=f"{stack.chroma}/api/v2/heartbeat",
+        "chroma_server",
+        stack.chroma,
+        stack,
+        {"ANONYMIZED_TELEMETRY": "False", "DOCWELL_CHROMA_TOKEN": stack.chroma_token},
+        arguments={"data": folder},
         advice=f"if its data is damaged, remove {folder}: docwell rebuilds it from the documents",
     )
 
 
 def _model(stack: Stack, gguf: Path) -> Part:
-    return Part(
+    return _served(
         "model",
-        _module("ollama_server", model=f"{stack.model}={gguf}", port=_port(stack.ollama)),
+        "ollama_server",
+        stack.ollama,
+        stack,
         # llama.cpp's idle threads sleep. Spinning ones answer a third faster on an idle machine (26 tokens/s
         # against 19) but read a prompt of 450 tokens in over 40 s instead of 25 s on 2 cores at a load of 7.
-        base_environment({"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}),
-        url=f"{stack.ollama}/",
+        {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")},
+        arguments={"model": f"{stack.model}={gguf}"},
         ready_timeout_s=180,
         advice=f"is there memory for {stack.model}? A smaller one: --model smollm2:135m",
     )
 
 
 def _gateway(stack: Stack, options: StackOptions) -> Part:
-    command = _module(
-        "gateway",
-        port=_port(stack.gateway),
-        handler=options.query_handler,
-        timeout=DEADLINE_S + 10,
-        waiting=options.query_waiting,
-        reconcile_handler=options.reconcile_handler,
-        reconcile_every=options.reconcile_every_s,
-    )
-    environment = base_environment({**function_variables(stack, "docwell-query"), **options.environment})
-    return Part("gateway", command, environment, url=f"{stack.gateway}{READY_PATH}", after=_BACKENDS)
+    arguments = {
+        "handler": options.query_handler,
+        "timeout": DEADLINE_S + 10,
+        "waiting": options.query_waiting,
+        "reconcile_handler": options.reconcile_handler,
+        "reconcile_every": options.reconcile_every_s,
+    }
+    environment = {**function_variables(stack, "docwell-query"), **options.environment}
+    return _served("gateway", "gateway", stack.gateway, stack, environment, arguments=arguments, after=_BACKENDS)
 
 
 def _poller(stack: Stack, options: StackOptions) -> Part:

@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from infra.local.console import StackConsole
+from infra.local.index_change import with_old_index
+from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.process import Child
 from infra.local.stack import (
@@ -37,6 +39,9 @@ FIRST_PAUSE_S = 0.25
 SHOWN_LINES = 8
 # For all parts together; then the supervisor kills the rest.
 STOP_S = 8.0
+# Two stacks that start at once choose the same free ports; the second then chooses again.
+_STARTS = 5
+_IN_USE = "address already in use"
 
 
 class StackFailed(Exception):
@@ -45,6 +50,10 @@ class StackFailed(Exception):
 
 class AlreadyRunning(StackFailed):
     """Another supervisor uses this data folder."""
+
+
+class PortTaken(StackFailed):
+    """A part cannot listen: another program took its port after the ports were chosen."""
 
 
 class _Running:
@@ -58,7 +67,7 @@ class _Running:
 
     def ready(self) -> bool:
         if self.part.url is not None:
-            return answers(self.part.url)
+            return answers(self.part.url, body=self.part.body)
         return self.announced.is_set()
 
 
@@ -139,6 +148,7 @@ class Supervisor:
         deadline = time.monotonic() + running.part.ready_timeout_s
         while not running.ready():
             if running.child is not None and not running.child.running:
+                running.child.wait_output()
                 raise self._failure(running, "ended while it was starting")
             if time.monotonic() > deadline:
                 raise self._failure(running, f"was not ready after {running.part.ready_timeout_s:.0f} s")
@@ -149,7 +159,8 @@ class Supervisor:
         last = list(running.child.last_lines)[-SHOWN_LINES:] if running.child else []
         lines = "\n".join(f"    {line}" for line in last) or "    (no output)"
         advice = f"\n  {part.advice}" if part.advice else ""
-        return StackFailed(
+        kind = PortTaken if _IN_USE in lines.lower() else StackFailed
+        return kind(
             f"the part {part.name!r} {what}. Its last lines:\n{lines}\n"
             f"  the whole log: {self._console.log_path(part.name)}{advice}"
         )
@@ -183,9 +194,8 @@ def language_model_file(model: str) -> Path:
 @contextmanager
 def _held(data: Path) -> Iterator[None]:
     """Lock the data folder. Raises `AlreadyRunning`."""
-    data.mkdir(parents=True, exist_ok=True)
-    lock: IO[str]
-    with (data / "stack.lock").open("a+", encoding="utf-8") as lock:
+    private_folder(data)
+    with append_private(data / "stack.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -195,20 +205,34 @@ def _held(data: Path) -> Iterator[None]:
         yield  # closing the file releases the lock, even when the supervisor is killed
 
 
+def _started(options: StackOptions, ollama: str | None, console: StackConsole) -> tuple[Stack, Supervisor]:
+    for attempt in range(1, _STARTS + 1):
+        stack, parts = plan(options, ollama, lambda: language_model_file(options.model))
+        supervisor = Supervisor(parts, console)
+        try:
+            supervisor.start()
+        except PortTaken:
+            if attempt == _STARTS:
+                raise
+            console.say("another program took a port: starting again with other ports", "yellow")
+        else:
+            return stack, supervisor
+    raise AssertionError("unreachable")
+
+
 @contextmanager
 def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[Stack, Supervisor]]:
     """Start a stack, and stop it when the block ends. Raises `StackFailed`."""
     with _held(options.data):
         if options.ingest_handler == StackOptions.ingest_handler:
             ensure_embedder(console)
+            options = with_old_index(options, lambda line: console.say(line, "yellow"))
         ollama = outside_ollama(options.model)
         if ollama is None and os.environ.get("OLLAMA_HOST"):
             console.say(
                 f"OLLAMA_HOST does not answer or has no {options.model}: starting a model server instead", "yellow"
             )
-        stack, parts = plan(options, ollama, lambda: language_model_file(options.model))
-        supervisor = Supervisor(parts, console)
-        supervisor.start()
+        stack, supervisor = _started(options, ollama, console)
         try:
             stack.write()
             yield stack, supervisor

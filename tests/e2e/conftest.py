@@ -16,6 +16,7 @@ import benchmarks.doors
 from docwell.models import FINAL
 from infra.local.stack import Stack
 from infra.local.supervisor import running_stack
+from tests.stack_logs import assert_no_traceback
 
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 MODEL = os.environ.get("DOCWELL_TEST_MODEL", "smollm2:135m")
@@ -64,10 +65,12 @@ class Doors:
 
 @pytest.fixture(scope="session")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    data = tmp_path_factory.mktemp("stack")
     with (
-        running_stack(tmp_path_factory.mktemp("stack"), MODEL) as stack,
+        running_stack(data, MODEL) as stack,
         benchmarks.doors.Doors(stack, timeout_s=150) as through,
     ):
         doors = Doors(stack, through)
         yield doors
         doors.http.close()
+    assert_no_traceback(data / "logs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -10,34 +11,41 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 from botocore.config import Config
 
+from infra.local.guard import READY_PATH
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment, free_port
+from infra.local.stack import Stack, answers, base_environment, free_port
+from tests.stack_logs import assert_no_traceback
+
+KEYS = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "DOCWELL_API_KEY": "api-key-of-this-stack"}
 
 
 @contextmanager
 def aws_stand_in(data: Path, port: int | None = None) -> Iterator[Aws]:
     port = port or free_port()
     command = [sys.executable, "-m", "infra.local.aws", "--port", str(port), "--data", str(data)]
+    command += ["--stack", "this"]
     lines: list[str] = []
-    child = Child(command, base_environment({}), lines.append, lambda _: None)
+    child = Child(command, base_environment(KEYS), lines.append, lambda _: None)
     try:
         endpoint = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 30
-        while not answers(f"{endpoint}/moto-api/data.json"):
+        while not answers(f"{endpoint}{READY_PATH}", body="this"):
             assert child.running, lines
             assert time.monotonic() < deadline, lines
             time.sleep(0.05)
-        yield Aws(endpoint, child)
+        yield Aws(endpoint, child, lines)
     finally:
         child.stop(5)
 
 
 class Aws:
-    def __init__(self, endpoint: str, child: Child) -> None:
+    def __init__(self, endpoint: str, child: Child, lines: list[str]) -> None:
         self.endpoint = endpoint
         self.child = child
+        self.lines = lines
         self.s3 = self.client("s3")
         self.sqs = self.client("sqs")
         self.dynamodb = self.client("dynamodb")
@@ -49,8 +57,8 @@ class Aws:
             service,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 1}),
         )
 
@@ -62,3 +70,20 @@ class Aws:
                 bodies.append(message["Body"])
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
+
+
+@contextmanager
+def toy_stack(data: Path) -> Iterator[tuple[Stack, psutil.Process]]:
+    data.mkdir(exist_ok=True)
+    script = Path(__file__).with_name("run_toy_stack.py")
+    with data.with_suffix(".out").open("w") as out:
+        process = subprocess.Popen([sys.executable, str(script), str(data)], stdout=out, stderr=out)
+    try:
+        while (stack := Stack.read(data)) is None:
+            assert process.poll() is None, data.with_suffix(".out").read_text()
+            time.sleep(0.05)
+        yield stack, psutil.Process(process.pid)
+        assert_no_traceback(data / "logs")
+    finally:
+        process.kill()
+        process.wait()

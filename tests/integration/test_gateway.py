@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from infra.local.gateway import MAX_BODY_BYTES, READY_PATH, Gateway
+from infra.local.gateway import MAX_BODY_BYTES, Gateway
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 
 pytestmark = pytest.mark.integration
@@ -95,7 +95,3 @@ def test_more_callers_than_may_wait_are_told_429_with_retry_after(url: str) -> N
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [201, 201, 429, 429]
     assert all(answer.headers["retry-after"] == "5" for answer in answers if answer.status_code == 429)
-
-
-def test_the_gateway_says_itself_that_it_is_ready(url: str) -> None:
-    assert httpx.get(url + READY_PATH).status_code == 200

@@ -7,14 +7,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 import boto3
+import httpx
 import pytest
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
-from infra.local.names import LOCAL_API_KEY, RESTORE_PRINCIPAL
+from infra.local.names import RESTORE_PRINCIPAL
 
-from .local_parts import Aws, aws_stand_in
+from .local_parts import KEYS, Aws, aws_stand_in
 
 pytestmark = pytest.mark.integration
 
@@ -63,8 +69,7 @@ def test_the_aws_command_line_uploads_in_parts_and_gets_the_same_bytes_back(aws:
     source.write_bytes(bytes(range(256)) * 80_000)  # 20 MB: three parts
     command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", aws.endpoint, "s3", "cp"]
     environment = {
-        "AWS_ACCESS_KEY_ID": "docwell",
-        "AWS_SECRET_ACCESS_KEY": "docwell",
+        **KEYS,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     for pair in ([str(source), f"s3://{BUCKET}/big.pdf"], [f"s3://{BUCKET}/big.pdf", str(copy)]):
@@ -195,15 +200,99 @@ def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_al
             made["id"]: True,
             off["id"]: False,
         }
-        assert keys["local"]["value"] == LOCAL_API_KEY
+        assert keys["local"]["value"] == KEYS["DOCWELL_API_KEY"]
 
 
-def test_any_credentials_are_taken(aws: Aws) -> None:
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=aws.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="docwell",
-        aws_secret_access_key="docwell",
+def signed(method: str, url: str, service: str, **headers: str) -> httpx.Response:
+    """Send a request that is signed with the stack's keys."""
+    request = AWSRequest(method, url, headers, b"")
+    auth = S3SigV4Auth if service == "s3" else SigV4Auth
+    auth(Credentials(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"]), service, "us-east-1").add_auth(
+        request
     )
-    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == [BUCKET]
+    return httpx.request(method, url, headers=dict(request.headers), trust_env=False)
+
+
+@pytest.mark.parametrize(("key", "secret"), [("docwell", "docwell"), ("mine", "guessed"), ("guessed", "secret")])
+@pytest.mark.parametrize("service", ["s3", "sqs", "dynamodb", "apigateway"])
+def test_other_credentials_are_refused(aws: Aws, service: str, key: str, secret: str) -> None:
+    client: Any = boto3.Session(key, secret, region_name="us-east-1")
+    client = client.client(service, endpoint_url=aws.endpoint, config=Config(retries={"total_max_attempts": 1}))
+    call = {"s3": "list_buckets", "sqs": "list_queues", "dynamodb": "list_tables", "apigateway": "get_api_keys"}
+    with pytest.raises(ClientError, match="not signed with the keys"):
+        getattr(client, call[service])()
+
+
+def test_requests_without_a_signature_are_refused(aws: Aws) -> None:
+    aws.s3.put_object(Bucket=BUCKET, Key="kept.pdf", Body=b"kept")
+    for method, path in [
+        ("GET", f"/{BUCKET}/kept.pdf"),
+        ("PUT", f"/{BUCKET}/new.pdf"),
+        ("DELETE", f"/{BUCKET}/kept.pdf"),
+        ("POST", "/moto-api/reset"),
+        ("GET", "/moto-api/data.json"),
+        ("GET", "/latest/meta-data/iam/security-credentials/default-role"),
+        ("OPTIONS", f"/{BUCKET}"),
+    ]:
+        answer = httpx.request(method, aws.endpoint + path, trust_env=False)
+        assert answer.status_code == 403, path
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert aws.s3.get_object(Bucket=BUCKET, Key="kept.pdf")["Body"].read() == b"kept"
+
+
+def test_moto_s_own_pages_and_other_services_are_refused_with_a_signature_too(aws: Aws) -> None:
+    for method, path, service in [
+        ("POST", "/moto-api/reset", "s3"),
+        ("GET", "/2015-03-31/functions/", "lambda"),
+        ("POST", "/", "iam"),
+        ("POST", "/", "sts"),
+    ]:
+        assert signed(method, aws.endpoint + path, service).status_code == 403, path
+    streams = {"X-Amz-Target": "DynamoDBStreams_20120810.ListStreams"}
+    assert signed("POST", f"{aws.endpoint}/", "dynamodb", **streams).status_code == 403
+    assert signed("GET", f"{aws.endpoint}/", "s3").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example:4566"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "localhost.evil.example:4566"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+    ],
+)
+def test_a_web_page_is_refused_even_with_the_keys(aws: Aws, headers: dict[str, str]) -> None:
+    answer = signed("GET", f"{aws.endpoint}/", "s3", **headers)
+    assert answer.status_code == 403
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_no_answer_lets_a_page_of_another_origin_read_it(aws: Aws) -> None:
+    answer = signed("GET", f"{aws.endpoint}/", "s3")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_link_opens_its_document_until_it_expires_and_no_other(aws: Aws) -> None:
+    for key in (AWKWARD, "other.pdf"):
+        aws.s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+    link = aws.s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": AWKWARD}, ExpiresIn=1)
+    assert httpx.get(link, trust_env=False).content == AWKWARD.encode()
+    other = link.replace(urlsplit(link).path, f"/{BUCKET}/other.pdf")
+    assert httpx.get(other, trust_env=False).status_code == 403
+    time.sleep(2)
+    assert httpx.get(link, trust_env=False).status_code == 403
+
+
+def test_binary_content_survives_a_restart(tmp_path: Path) -> None:
+    key = {"principal": {"S": "key:k"}, "request_id": {"S": "r"}}
+    body = bytes(range(256))
+    with aws_stand_in(tmp_path) as first:
+        first.dynamodb.put_item(TableName="docwell-receipts", Item={**key, "body": {"B": body}})
+        wait_until_written(tmp_path, '"request_id"')
+        first.child.stop(5)
+        assert not [line for line in first.lines if "Traceback" in line]
+    with aws_stand_in(tmp_path) as second:
+        assert second.dynamodb.get_item(TableName="docwell-receipts", Key=key)["Item"]["body"]["B"] == body

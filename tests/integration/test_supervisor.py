@@ -4,8 +4,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -15,12 +13,15 @@ import httpx
 import psutil
 import pytest
 
+from infra.local import stack as stack_module
 from infra.local import supervisor as supervisor_module
 from infra.local.console import StackConsole, worth_showing
+from infra.local.guard import READY_PATH
 from infra.local.process import Child
 from infra.local.stack import Part, Stack, StackOptions, base_environment, free_port
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
 
+from .local_parts import toy_stack
 from .waiting import until
 
 pytestmark = pytest.mark.integration
@@ -31,22 +32,6 @@ def alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-@contextmanager
-def toy_stack(data: Path) -> Iterator[tuple[Stack, psutil.Process]]:
-    data.mkdir(exist_ok=True)
-    script = Path(__file__).with_name("run_toy_stack.py")
-    with (data / "out").open("w") as out:
-        process = subprocess.Popen([sys.executable, str(script), str(data)], stdout=out, stderr=out)
-    try:
-        while (stack := Stack.read(data)) is None:
-            assert process.poll() is None, (data / "out").read_text()
-            time.sleep(0.05)
-        yield stack, psutil.Process(process.pid)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def s3_of(stack: Stack) -> Any:
@@ -68,14 +53,10 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(t
 
         for url in (stack.chroma, stack.gateway):
             port = int(url.rsplit(":", 1)[1])
-            (victim,) = [
-                one
-                for one in supervisor.children(recursive=True)
-                if any(found.laddr.port == port for found in one.net_connections() if found.status == "LISTEN")
-            ]
+            (victim,) = [one for one in supervisor.children(recursive=True) if port in ports_of(one)]
             victim.kill()
             victim.wait(5)
-        until(lambda: _answers(f"{stack.chroma}/api/v2/heartbeat"))
+        until(lambda: _answers(f"{stack.chroma}{READY_PATH}"))
         until(lambda: _answers(f"{stack.gateway}/v1/health"))
 
         family = supervisor.children(recursive=True)
@@ -84,6 +65,13 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(t
         until(lambda: not alive(supervisor))
         assert time.monotonic() - started < 10
         assert not [one for one in family if alive(one)]
+
+
+def ports_of(process: psutil.Process) -> set[int]:
+    try:
+        return {one.laddr.port for one in process.net_connections() if one.status == "LISTEN"}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _answers(url: str) -> bool:
@@ -181,3 +169,50 @@ def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
 def test_in_quiet_mode_only_trouble_and_news_are_shown(line: str, shown: str | None) -> None:
     found = worth_showing(line)
     assert (found[0] if found else None) == shown
+
+
+def test_the_answer_of_another_stack_is_not_taken_for_a_parts_own(tmp_path: Path) -> None:
+    with toy_stack(tmp_path / "other") as (other, _):
+        url = f"{other.gateway}{READY_PATH}"
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        part = Part("toy", command, base_environment({}), url, "this-stack", ready_timeout_s=0.5)
+        with pytest.raises(StackFailed, match="was not ready"):
+            Supervisor([part], StackConsole(tmp_path / "logs", silent=True)).start()
+
+
+def test_a_stack_whose_port_another_one_took_meanwhile_chooses_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr(supervisor_module, "outside_ollama", lambda _: "http://127.0.0.1:9")
+    options = StackOptions(
+        tmp_path / "data", port=0, query_handler="toy_functions.proxy", ingest_handler="toy_functions.ingest"
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = iter([port])
+        real = stack_module.free_port
+        monkeypatch.setattr(stack_module, "free_port", lambda *arguments: next(ports, None) or real(*arguments))
+        console = StackConsole(tmp_path / "data" / "logs", silent=True)
+        with supervised(options, console) as (stack, _):
+            assert httpx.get(f"{stack.gateway}/v1/health").status_code == 201
+            assert not stack.gateway.endswith(f":{port}")
+
+
+@pytest.mark.parametrize("part", ["aws", "gateway", "ollama_server", "chroma_server", "poller"])
+def test_a_part_ends_when_one_of_its_threads_fails(part: str) -> None:
+    program = (
+        "import sys, threading, time, importlib\n"
+        f"module = importlib.import_module('infra.local.{part}')\n"
+        "sys.argv = ['part', '--help']\n"
+        "try:\n    module.main()\nexcept SystemExit:\n    pass\n"
+        "threading.Thread(target=lambda: 1 / 0).start()\n"
+        "time.sleep(30)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=base_environment({})
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from docwell.cli import documents, uploads
+from docwell.cli.failure import Failure
+from docwell.cli.remote import Bucket
+from docwell.cli.uploads import looks_like_pdf
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
@@ -170,3 +175,74 @@ def test_missing_credentials_are_one_line(run: Run, pdf: Path, monkeypatch: pyte
     assert result.exit_code == 1
     assert "credentials" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
+    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes_what_is_in_the_bucket(api, bucket)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.pdf", "b.pdf", "c.pdf", "d.pdf"):
+        (folder / name).write_bytes(b"%PDF-1.7")
+    upload = Bucket.upload
+
+    def failing(self: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+        if key == "b.pdf":
+            raise Failure(f"cannot upload {path}: AccessDenied")
+        return upload(self, path, key, on_bytes)
+
+    monkeypatch.setattr(Bucket, "upload", failing)
+
+    def looks(path: Path) -> bool:
+        if path.name == "c.pdf":
+            raise Failure(f"cannot read {path}: Permission denied")
+        return looks_like_pdf(path)
+
+    monkeypatch.setattr(documents, "looks_like_pdf", looks)
+    result = run("put", folder, "--json", api=api)
+    assert result.exit_code == 1
+    shown = {one["document"]: one["status"] for one in json.loads(result.stdout)["documents"]}
+    assert shown == {"a.pdf": "INDEXED", "b.pdf": "NOT UPLOADED", "c.pdf": "NOT UPLOADED", "d.pdf": "INDEXED"}
+    assert "2 of 4 files were not uploaded" in result.stderr
+    assert "AccessDenied" in result.stderr
+
+
+def test_put_stops_when_every_upload_fails(
+    run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def failing(self: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+        tried.append(key)
+        raise Failure("cannot reach the bucket")
+
+    monkeypatch.setattr(Bucket, "upload", failing)
+    for number in range(20):
+        (tmp_path / f"{number}.pdf").write_bytes(b"%PDF-1.7")
+    assert run("put", tmp_path, "--no-wait", "--bucket", BUCKET).exit_code == 1
+    assert len(tried) == 5
+
+
+def test_put_asks_less_often_while_nothing_moves(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "_PAUSE_S", 0.5)
+    clock = Clock()
+    monkeypatch.setattr(uploads, "time", clock)
+    assert run("put", pdf, "--stall", "300", api=api).exit_code == 1
+    asked = [path for _, path, _, _ in api.requests if path.startswith("/v1/documents/")]
+    assert len(asked) <= 300 / 5 + 10
+    assert clock.now >= 300
+
+
+class Clock:
+    """A clock whose sleep takes no time."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
 
+from docwell.cli.failure import Failure
+from docwell.cli.settings import find_settings
 from infra.local import __main__ as command
+from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, plan, wrong_settings
 
 
@@ -62,8 +69,54 @@ def test_the_activation_is_shown_when_docwell_is_not_on_the_path(
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     monkeypatch.setenv("PATH", str(programs) if on_path else "")
     monkeypatch.chdir(tmp_path)
-    command._addresses(stack(tmp_path))
+    one = stack(tmp_path)
+    command._addresses(one)
     said = capsys.readouterr().out
     assert said.count("\n  source .venv/bin/activate\n") == (0 if on_path else 1)
     assert "\n  docwell put FILE.pdf\n" in said
+    assert f"x-api-key: {one.api_key}" in said
     assert "\n  docwell ask " in said
+
+
+def test_the_commands_that_are_printed_for_another_data_folder_find_its_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "with a space"
+    one = stack(data)
+    one.write()
+    command._addresses(one)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "DOCWELL_DATA" in line]
+    name, _, value = shlex.split(line)[1].partition("=")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert find_settings().endpoint is None
+    monkeypatch.setenv(name, value)
+    found = find_settings()
+    assert (found.endpoint, found.api_key, found.local) == (one.gateway, one.api_key, True)
+    monkeypatch.setenv(name, str(tmp_path))
+    with pytest.raises(Failure, match="no local stack"):
+        find_settings()
+
+
+def make(folder: Path, *arguments: str) -> int:
+    command = ["make", "--file", str(ROOT / "Makefile"), *arguments]
+    return subprocess.run(command, cwd=folder, input="", text=True, capture_output=True, check=False).returncode
+
+
+def test_documents_are_deleted_after_a_yes_alone(tmp_path: Path) -> None:
+    documents = tmp_path / ".docwell" / "aws"
+    documents.mkdir(parents=True)
+    (tmp_path / "build").mkdir()
+    assert make(tmp_path, "clean") == 0
+    assert not (tmp_path / "build").exists()
+    assert documents.exists()
+    assert make(tmp_path, "clean-data") != 0
+    assert documents.exists()
+    assert make(tmp_path, "clean-data", "CONFIRM=1") == 0
+    assert not documents.exists()
+
+
+def test_a_commit_is_checked_as_make_pr_checks() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [(hook["entry"], hook["pass_filenames"]) for hook in hooks] == [("make lint", False)]
+    assert re.search(r"^pr: lint", (ROOT / "Makefile").read_text(), re.MULTILINE)

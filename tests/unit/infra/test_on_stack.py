@@ -45,10 +45,32 @@ def test_a_whole_exchange_passes_through_the_forwarder() -> None:
             forwarder.forwarded(ELSEWHERE, [port]),
             socket.create_connection((ELSEWHERE, port), timeout=10) as client,
         ):
-            client.sendall(b"abc" * 100_000)
+            named = f"Host: {ELSEWHERE}:{port}\r\n"
+            for method in ("PUT", "POST"):  # two requests on one connection
+                head = f"{method} / HTTP/1.1\r\n{named}Content-Length: 300000\r\n\r\n"
+                client.sendall(head.encode() + b"abc" * 100_000)
             client.shutdown(socket.SHUT_WR)  # the answer still arrives
             with client.makefile("rb") as file:
-                assert file.read() == b"cba" * 100_000
+                seen = file.read()[::-1]
+    renamed = f"Host: 127.0.0.1:{port}\r\nx-forwarded-host: {ELSEWHERE}:{port}\r\n"
+    assert seen.decode() == "".join(
+        f"{method} / HTTP/1.1\r\n{renamed}Content-Length: 300000\r\n\r\n{'abc' * 100_000}"
+        for method in ("PUT", "POST")
+    )
+
+
+def test_a_web_page_that_rebinds_its_name_gets_nothing_through_the_forwarder() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        port = server.getsockname()[1]
+        with (
+            forwarder.forwarded(ELSEWHERE, [port]),
+            socket.create_connection((ELSEWHERE, port), timeout=10) as client,
+        ):
+            client.sendall(f"GET / HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n".encode())
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(1) == b""
 
 
 def test_a_forwarder_whose_block_has_ended_listens_no_more() -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import pytest
 
 from docwell.answers import AnswerStatus
-from docwell.errors import NotFound
+from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal
 from docwell.models import DocumentRecord, Status
 from docwell.query.ask import Question
 from docwell.query.query import NOTHING_FITS, REFUSAL
+from docwell.query.retrieval.absence import NOTHING_INDEXED
 from docwell.query.retrieval.filters import Filter
-from tests.unit.query.query_world import BOILER, QUESTION, World
+from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION, World
 
 
 def test_a_generation_that_is_not_live_is_never_shown() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER, live=False)
-    assert world.ask(Question(QUESTION)).answer.status is AnswerStatus.REFUSED
+    with pytest.raises(Unavailable, match="docwell reconcile"):  # the live generation's chunks are missing
+        world.ask(Question(QUESTION))
+    assert world.model.asked == []
 
 
 def test_many_hits_that_are_not_live_do_not_hide_a_live_one() -> None:
@@ -84,7 +87,7 @@ def test_a_pending_document_gives_a_refusal_instead_of_an_error() -> None:
     world = World()
     world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
     answer = world.ask(Question(QUESTION, document="house/rules.pdf")).answer
-    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, REFUSAL)
+    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, NOTHING_INDEXED)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +120,23 @@ def test_a_question_to_everything_reaches_only_the_principals_collections() -> N
     assert {passage.document for passage in report.prompted} == {"house/rules.pdf"}
     refused = world.ask(principal=Principal("key:nothing"))
     assert refused.answer.status is AnswerStatus.REFUSED
+
+
+@pytest.mark.parametrize("principal", [EVERYTHING, Principal("key:other", frozenset({"other"}))])
+def test_an_empty_index_is_refused_as_empty(principal: Principal) -> None:
+    world = World()
+    if principal is not EVERYTHING:
+        world.add("house/rules.pdf", BOILER)
+    answer = world.ask(principal=principal).answer
+    assert (answer.status, answer.answer) == (AnswerStatus.REFUSED, NOTHING_INDEXED)
+    assert world.model.asked == []
+
+
+@pytest.mark.parametrize("document", [None, "house/rules.pdf"])
+def test_a_lost_index_is_an_error_and_not_a_refusal(document: str | None) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.index.chunks.clear()
+    with pytest.raises(Unavailable, match="docwell reconcile"):
+        world.ask(Question(QUESTION, document=document))
+    assert world.model.asked == []

@@ -81,3 +81,14 @@ def test_lines_are_placed_in_points_from_the_foot_of_the_page() -> None:
 def test_lines_far_apart_are_paragraphs() -> None:
     found = lines([*column("one", 100, 100, count=3), *column("two", 100, 300, count=3)], height=1000, scale=2)
     assert pdf_layout.lay_out(found, 0, 500, {}).text == "one0\none1\none2\n\ntwo0\ntwo1\ntwo2"
+
+
+@pytest.mark.parametrize("apart", [-8.0, 0.0, 2.0, 30.0])
+def test_cells_of_a_row_stay_apart_although_their_boxes_touch(apart: float) -> None:
+    cells = [("Desks", 120.0), ("2", 12.0), ("1,450.00", 90.0)]
+    boxes, left = [], 50.0
+    for text, width in cells:
+        boxes.append(box(text, left, 100.0, width))
+        left += width + apart
+    page = pdf_layout.lay_out(lines(boxes, 1000.0, 2.0), 0.0, 500.0, {})
+    assert page.text == "Desks 2 1,450.00"

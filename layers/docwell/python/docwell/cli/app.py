@@ -21,7 +21,7 @@ Each connection setting comes from the first of these that has it:
   3. docwell.toml in this folder, else ~/.config/docwell/config.toml
      (--profile NAME selects one of the file's profiles)
   4. without any endpoint so far, the local stack (make up) of this folder
-     or of one above it
+     or of one above it; DOCWELL_DATA names the folder of another's data
 
 \b
 Exit status:

@@ -17,7 +17,10 @@ from docwell.cli.remote import Api, Bucket, Json
 from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
 from docwell.models import Status
 
-_WATCH_S = 2.0
+# The list of documents is charged against the daily quota, unlike a single one.
+_WATCH_S = 5.0
+# A bucket that cannot be reached fails each upload after 30 s.
+_FAILURES_IN_A_ROW = 5
 _NOT_INDEXED = (Status.REJECTED, Status.FAILED, Status.EMPTY)
 
 app = group()
@@ -54,7 +57,8 @@ def put(
     """Upload PDFs and wait until they can be asked about.
 
     A file goes under its name, a file of a folder under its path below that folder. The first folder
-    of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY.
+    of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1
+    when a file could not be uploaded; the other files are.
     """
     uploads = plan(paths, prefix, key)
     bucket = Bucket(ctx.obj)
@@ -62,25 +66,41 @@ def put(
     if api:
         api.check()
     _upload(uploads, bucket)
-    if api:
-        with display.live_documents() as show:
-            wait(uploads, api, bucket, stall, lambda: show([upload.as_json() for upload in uploads]))
-    records = [upload.as_json() for upload in uploads]
-    if as_json:
-        display.show_json({"documents": records})
-    else:
-        display.console().print(display.document_table(records))
+    try:
+        if api:
+            with display.live_documents() as show:
+                wait(uploads, api, bucket, stall, lambda: show([upload.as_json() for upload in uploads]))
+    finally:
+        records = [upload.as_json() for upload in uploads]
+        if as_json:
+            display.show_json({"documents": records})
+        else:
+            display.console().print(display.document_table(records))
+    if failed := [upload for upload in uploads if upload.failure is not None]:
+        raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
     if any(record["status"] in _NOT_INDEXED for record in records):
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 
 def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     for upload in uploads:
-        if not looks_like_pdf(upload.path):
-            typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
+        try:
+            if not looks_like_pdf(upload.path):
+                typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
+        except Failure as failure:
+            upload.failure = failure.detail
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
-        for upload in uploads:
-            upload.version = bucket.upload(upload.path, upload.key, partial(advance, upload.key))
+        in_a_row = 0
+        for upload in [one for one in uploads if one.failure is None]:
+            if in_a_row == _FAILURES_IN_A_ROW:
+                upload.failure = f"not tried after {in_a_row} failures in a row"
+                continue
+            try:
+                upload.version = bucket.upload(upload.path, upload.key, partial(advance, upload.key))
+                in_a_row = 0
+            except Failure as failure:
+                upload.failure = failure.detail
+                in_a_row += 1
 
 
 @app.command(cls=ConnectedCommand)

@@ -140,9 +140,13 @@ def _from_file(profile: str | None) -> dict[str, Any]:
 
 def _from_stack() -> dict[str, Any]:
     here = Path.cwd()
-    files = (folder / ".docwell" / "stack.json" for folder in (here, *here.parents))
-    path = next((file for file in files if file.is_file()), None)
+    # `make up ARGS="--data FOLDER"` prints this variable.
+    named = os.environ.get("DOCWELL_DATA")
+    folders = [Path(named)] if named else [folder / ".docwell" for folder in (here, *here.parents)]
+    path = next((folder / "stack.json" for folder in folders if (folder / "stack.json").is_file()), None)
     if path is None:
+        if named:
+            raise Failure(f"no local stack runs on {named} (DOCWELL_DATA): start it with `make up`, or unset it")
         return {}
     try:
         stack = json.loads(path.read_text("utf-8"))

@@ -13,27 +13,32 @@ from docwell.models import FINAL, Status, collection_of
 
 # PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
 _HEADER_BYTES = 1024
+# Shown in place of a document's status.
+NOT_UPLOADED = "NOT UPLOADED"
 # Documents asked for in one round; the next round asks for the following ones.
 _ROUND = 50
 _PAUSE_S = 0.5
+# The pause grows by this factor while nothing moves, so that a long document does not cost a thousand requests.
+_PAUSE_GROWTH, _LONGEST_PAUSE_S = 1.5, 5.0
 # Failed rounds in a row: a gateway that restarts must not end a long wait.
 _FAILURES_ALLOWED = 5
 
 
 @dataclass(slots=True)
 class Upload:
-    """One file and its key. `record` is the API's record of the uploaded version."""
+    """One file and its key. `record` is the API's record of the uploaded version; `failure` is why it has none."""
 
     path: Path
     key: str
     size: int
     version: str | None = None
     record: Json = field(default_factory=dict)
+    failure: str | None = None
 
     @property
     def done(self) -> bool:
-        """Return whether the document has its final status."""
-        return self.record.get("status") in FINAL
+        """Return whether the document has its final status, or was not uploaded."""
+        return self.failure is not None or self.record.get("status") in FINAL
 
     def as_json(self) -> Json:
         """Return the API's record, with the file's path."""
@@ -44,6 +49,8 @@ class Upload:
             "version": self.version,
             "size": self.size,
         }
+        if self.failure is not None:
+            unknown |= {"status": NOT_UPLOADED, "reason": self.failure}
         return {"file": str(self.path), **(self.record or unknown)}
 
 
@@ -95,6 +102,7 @@ def wait(
     """Return when each upload has its final status. Raises `Failure` after `stall_s` without any progress."""
     moved = time.monotonic()
     failures = turn = 0
+    pause = _PAUSE_S
     while pending := [upload for upload in uploads if not upload.done]:
         before = [upload.record for upload in uploads]
         start = turn % len(pending)
@@ -108,14 +116,15 @@ def wait(
             if failures > _FAILURES_ALLOWED:
                 raise
         if before != [upload.record for upload in uploads]:
-            moved = time.monotonic()
+            moved, pause = time.monotonic(), _PAUSE_S
         elif time.monotonic() - moved > stall_s:
             raise Failure(
                 f"no progress for {stall_s:g} s; {len(pending)} of {len(uploads)} documents are not finished"
                 f" (the first: {pending[0].key}); `docwell status --watch` follows them"
             )
         if not all(upload.done for upload in uploads):
-            time.sleep(_PAUSE_S)
+            time.sleep(pause)
+            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
 
 
 def _look(upload: Upload, api: Api, bucket: Bucket) -> None:

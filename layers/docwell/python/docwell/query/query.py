@@ -24,6 +24,7 @@ from docwell.query.checking.support import is_answered, support
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, Rewritten
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
+from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.gates import is_hopeless
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
@@ -166,7 +167,7 @@ class Query:
 
     async def _search(
         self,
-        _admitted: Admitted,
+        admitted: Admitted,
         ask: Ask,
         watch: _Stopwatch,
         scope: Scope,
@@ -179,6 +180,11 @@ class Query:
             )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
+        if not passages and not scope.filter:
+            catalogue, asked = self.retrieval.catalogue, ask.question
+            refusal = await asyncio.to_thread(
+                refusal_of_nothing, catalogue, admitted.principal, asked.collections, asked.document
+            )
         return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:

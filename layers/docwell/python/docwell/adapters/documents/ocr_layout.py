@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from docwell.adapters.documents.pdf_layout import Line
+from docwell.adapters.documents.pdf_layout import OVERLAP, RAISED, WORD_GAP, Line
 
 # Boxes whose heights are within this ratio have one type size: in equal type, "ace" is lower than "fig".
 SAME_SIZE = 1.35
@@ -59,13 +59,25 @@ def lines(boxes: Sequence[Box], height: float, scale: float) -> list[Line]:
     if not boxes:
         return []
     usual = median(box.height for box in boxes)
-    return [_line(box, usual, height, scale) for box in in_order(boxes)]
+    found = [_line(box, usual, height, scale) for box in in_order(boxes)]
+    return found[:1] + [_set_apart(left, right) for left, right in pairwise(found)]
 
 
 def _line(box: Box, usual: float, height: float, scale: float) -> Line:
     high = usual if usual / SAME_SIZE < box.height < usual * SAME_SIZE else box.height
     baseline = height - box.bottom + BELOW_SHARE * high
     return Line(box.text, box.left / scale, box.right / scale, baseline / scale, SIZE_SHARE * high / scale)
+
+
+def _set_apart(left: Line, right: Line) -> Line:
+    """Return the right line, a word's gap from the left one beside it: boxes are wider than their text and can touch.
+
+    Without it the cells "2" and "1,450.00" become one number.
+    """
+    size = max(left.size, right.size)
+    beside = abs(left.baseline - right.baseline) <= RAISED * size and right.left - left.right >= -OVERLAP * size
+    nearest = left.right + 2 * WORD_GAP * size
+    return right._replace(left=nearest) if beside and right.left < nearest else right
 
 
 def in_order(boxes: Sequence[Box]) -> list[Box]:

@@ -1,0 +1,127 @@
+"""Chroma's server behind a token, because `chroma run` has no authentication.
+
+``python -m infra.local.chroma_server --port 8000 --data DIR --stack ID``, with the token in DOCWELL_CHROMA_TOKEN.
+
+The server listens on a random loopback address, so that no web page finds it. This door checks the first request
+of each connection and then passes on bytes: only a client with the token has a connection that stays open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import os
+import secrets
+import shutil
+import signal
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+from starlette.datastructures import Headers
+
+from infra.local.guard import READY_PATH, STATUS, end_with_any_thread, problem_body, refusal
+from infra.local.names import ERROR, HOST
+from infra.local.ports import answers, free_port
+from infra.local.process import Child
+from infra.local.splicing import splice
+
+# The most bytes of a request's head.
+_HEAD_BYTES = 64 * 1024
+_STOP_S = 3.0
+
+
+class Door:
+    """Checks connections for the server at `backend`."""
+
+    def __init__(self, backend: tuple[str, int], token: str, stack: str) -> None:
+        self._backend = backend
+        self._token = token
+        self._stack = stack
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            there = None
+            if answer := await self._answer(head):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                there = await asyncio.open_connection(*self._backend)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            there = None
+        if there is None:
+            writer.close()
+            return
+        there[1].write(head)
+        await splice((reader, writer), there)
+
+    async def _answer(self, head: bytes) -> bytes | None:
+        """Return the door's answer, or None for a request of Chroma."""
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = [line.partition(":") for line in lines if line]
+        headers = Headers(
+            raw=[(name.lower().encode("latin-1"), value.strip().encode("latin-1")) for name, _, value in pairs]
+        )
+        reason = refusal(headers.getlist("host"), headers.getlist("origin"))
+        if reason:
+            return _http(f"{STATUS} Forbidden", problem_body(reason))
+        if first.split(" ")[1:2] == [READY_PATH]:
+            ready = await asyncio.to_thread(
+                answers, f"http://{self._backend[0]}:{self._backend[1]}/api/v2/heartbeat"
+            )
+            return _http("200 OK" if ready else "503 Starting", self._stack.encode())
+        given = headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+            return _http("401 Unauthorized", problem_body("The token of this stack is missing"))
+        return None
+
+
+def _http(status: str, body: bytes) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+def _hidden_address() -> str:
+    """Return a random loopback address, where the system has several. A page cannot guess it."""
+    if sys.platform != "linux":
+        return HOST
+    return "127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))
+
+
+async def _serve(port: int, data: Path, stack: str) -> None:
+    address = _hidden_address()
+    hidden = free_port(host=address)
+    beside = Path(sys.executable).with_name("chroma")
+    program = str(beside) if beside.exists() else shutil.which("chroma") or "chroma"
+    command = [program, "run", "--path", str(data), "--host", address, "--port", str(hidden)]
+    door = Door((address, hidden), os.environ["DOCWELL_CHROMA_TOKEN"], stack)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with await asyncio.start_server(door, HOST, port, limit=_HEAD_BYTES):
+        child = Child(command, os.environ, partial(print, flush=True), lambda status: os._exit(status or 1))
+        await stopped.wait()
+    child.stop(_STOP_S)
+
+
+def main() -> int:
+    """Run until SIGTERM, or until Chroma ends."""
+    threading.excepthook = end_with_any_thread
+    parser = argparse.ArgumentParser(description="Chroma's server behind a token.")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--stack", default="")
+    options = parser.parse_args()
+    try:
+        asyncio.run(_serve(options.port, options.data, options.stack))
+    except OSError as error:
+        print(f"{ERROR}Chroma's door cannot listen: {error}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

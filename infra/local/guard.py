@@ -1,0 +1,65 @@
+"""Refuse what a web page sends to a port of this machine: a foreign Host (DNS rebinding) or a foreign Origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import traceback
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+# Every part answers here with its stack's id, because another stack's part may listen on the same port.
+READY_PATH = "/-/ready"
+STATUS = 403
+
+
+def refusal(hosts: Sequence[str], origins: Sequence[str]) -> str | None:
+    """Return why to refuse a request with these Host and Origin headers, or None."""
+    host = hosts[0].lower() if len(hosts) == 1 else ""
+    # A page that rebinds its name to 127.0.0.1 sends that name. The port may be that of a proxy.
+    if re.sub(r":\d+$", "", host) not in _LOOPBACK:
+        return "The Host header must be 127.0.0.1, localhost or [::1]"
+    if any(origin.lower() != f"http://{host}" for origin in origins):
+        return "Pages of other origins have no access"
+    return None
+
+
+def problem_body(title: str) -> bytes:
+    """Return the problem document (RFC 9457) of a refused request."""
+    return json.dumps({"type": "urn:docwell:forbidden", "title": title, "status": STATUS}).encode()
+
+
+class Guarded:
+    """An ASGI application behind `refusal`. It also answers `READY_PATH` with the id of the stack."""
+
+    def __init__(self, app: ASGIApp, stack: str) -> None:
+        self._app = app
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        app = self._app
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            reason = refusal(headers.getlist("host"), headers.getlist("origin"))
+            if reason:
+                app = Response(problem_body(reason), STATUS, media_type="application/problem+json")
+            elif scope["path"] == READY_PATH:
+                app = Response(self._stack)
+        await app(scope, receive, send)
+
+
+def end_with_any_thread(failed: threading.ExceptHookArgs) -> None:
+    """End the process when a thread fails: without it the part only looks well. For `threading.excepthook`."""
+    traceback.print_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    os._exit(1)
