@@ -183,7 +183,7 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
         (names.INGEST_QUEUE, names.DEAD_LETTER_QUEUE, names.MAX_RECEIVES),
         (names.OCR_QUEUE, names.DEAD_LETTER_QUEUE, names.MAX_RECEIVES),
     ):
-        attributes = {"VisibilityTimeout": "900", "MessageRetentionPeriod": "1209600"}
+        attributes: Any = {"VisibilityTimeout": "900", "MessageRetentionPeriod": "1209600"}
         if following is not None:
             target = f"arn:aws:sqs:{names.REGION}:{names.ACCOUNT}:{following}"
             redrive = {"deadLetterTargetArn": target, "maxReceiveCount": receives}

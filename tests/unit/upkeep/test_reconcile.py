@@ -13,7 +13,8 @@ from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
 from docwell.ports import LedgerRow
-from docwell.upkeep.reconcile import Drift, Reconcile, ReconcileReport
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import Reindex
 
 NOW = 1_000_000.0
