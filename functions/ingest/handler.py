@@ -1,4 +1,4 @@
-"""The ingest function: SQS messages, most of them S3 notifications."""
+"""The ingest function: SQS messages, most of them S3 notifications, and those that died with their workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from docwell.ingest.events import Delivery, handle_delivery
+from docwell.ingest.events import Delivery, handle_dead_letter, handle_delivery
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.wiring import ingest as wiring
 
@@ -28,11 +28,13 @@ def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
 
     def process(record: SQSRecord) -> None:
         receives, queue = int(record.attributes.approximate_receive_count or 1), record.event_source_arn
-        last = receives >= settings.max_receives
-        set_delay = wiring.source_queue(queue).delay
+        last, set_delay = receives >= settings.max_receives, wiring.source_queue(queue).delay
         delivery = Delivery(
             record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, set_delay
         )
-        handle_delivery(use_cases, delivery)
+        if wiring.is_dead_letter_queue(queue):
+            handle_dead_letter(use_cases, delivery, wiring.parked_queue().forward)
+        else:
+            handle_delivery(use_cases, delivery)
 
     return process_partial_response(event, process, processor, context=context)

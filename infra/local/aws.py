@@ -181,13 +181,18 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
     s3.create_bucket(Bucket=names.BUCKET)
     s3.put_bucket_versioning(Bucket=names.BUCKET, VersioningConfiguration={"Status": "Enabled"})
     sqs = session.client("sqs", endpoint_url=endpoint)
-    sqs.create_queue(QueueName=names.DEAD_LETTER_QUEUE, Attributes={"MessageRetentionPeriod": "1209600"})
-    dead_letters = f"arn:aws:sqs:{names.REGION}:{names.ACCOUNT}:{names.DEAD_LETTER_QUEUE}"
-    redrive = {"deadLetterTargetArn": dead_letters, "maxReceiveCount": names.MAX_RECEIVES}
-    for queue in (names.INGEST_QUEUE, names.OCR_QUEUE):
-        sqs.create_queue(
-            QueueName=queue, Attributes={"VisibilityTimeout": "900", "RedrivePolicy": json.dumps(redrive)}
-        )
+    for queue, following, receives in (
+        (names.PARKED_QUEUE, None, 0),
+        (names.DEAD_LETTER_QUEUE, names.PARKED_QUEUE, names.MAX_DEAD_RECEIVES),
+        (names.INGEST_QUEUE, names.DEAD_LETTER_QUEUE, names.MAX_RECEIVES),
+        (names.OCR_QUEUE, names.DEAD_LETTER_QUEUE, names.MAX_RECEIVES),
+    ):
+        attributes: Any = {"VisibilityTimeout": "900", "MessageRetentionPeriod": "1209600"}
+        if following is not None:
+            target = f"arn:aws:sqs:{names.REGION}:{names.ACCOUNT}:{following}"
+            redrive = {"deadLetterTargetArn": target, "maxReceiveCount": receives}
+            attributes["RedrivePolicy"] = json.dumps(redrive)
+        sqs.create_queue(QueueName=queue, Attributes=attributes)
     dynamodb = session.client("dynamodb", endpoint_url=endpoint)
     for name, schema in names.TABLES.items():
         dynamodb.create_table(TableName=name, **schema)

@@ -51,9 +51,12 @@ LOCAL_API_KEY_ID = "local"
 INGEST_QUEUE = "docwell-ingest"
 OCR_QUEUE = "docwell-ocr"
 DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
+PARKED_QUEUE = "docwell-parked"
 RECONCILE_FUNCTION = "docwell-reconcile"
 # As in template.yaml and `docwell.config.IngestSettings.max_receives`.
 MAX_RECEIVES = 5
+# As in template.yaml: SQS itself parks a message that ingest fails to give up so often.
+MAX_DEAD_RECEIVES = 1000
 
 # The console shows lines with these prefixes in quiet mode too.
 NOTICE = "NOTICE "

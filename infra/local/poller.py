@@ -3,8 +3,8 @@
 ``python -m infra.local.poller``
 
 Like the real one it deletes messages that succeeded, honours `batchItemFailures`, and lets SQS move a message to
-the dead-letter queue after maxReceiveCount receives. Unlike the real one it makes a failed message visible again
-after 1, 2, 4… seconds instead of the queue's visibility timeout.
+the dead-letter queue after maxReceiveCount receives; the function reads that queue too. Unlike the real one it
+makes a failed message visible again after 1, 2, 4… seconds instead of the queue's visibility timeout.
 """
 
 from __future__ import annotations
@@ -47,16 +47,23 @@ if TYPE_CHECKING:
 WAIT_S = 5
 # SQS allows 12 hours from the first receive, too long for a local stack.
 MAX_BACK_OFF_S = 300
+# A dead letter must be handled within a minute.
+DEAD_BACK_OFF_S = 5
 
 
 @dataclass(frozen=True)
 class PollerSettings:
-    """Times are in seconds. `back_off_s` is the wait after the first failure; it doubles with each."""
+    """Times are in seconds. `back_off_s` is the wait after the first failure; it doubles up to `max_back_off_s`.
+
+    After `max_receives` failures SQS moves the message to another queue.
+    """
 
     batch_size: int = 1
     workers: int = 1
     visibility_s: int = 30
     back_off_s: int = 1
+    max_back_off_s: int = MAX_BACK_OFF_S
+    max_receives: int = names.MAX_RECEIVES
 
 
 def lambda_event(messages: Sequence[MessageTypeDef], queue_arn: str) -> dict[str, Any]:
@@ -172,11 +179,11 @@ class Poller:
 
     def _return(self, message: MessageTypeDef) -> None:
         receives = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-        if receives >= names.MAX_RECEIVES:
-            wait = 0  # SQS moves it to the dead-letter queue at the next receive
+        if receives >= self._settings.max_receives:
+            wait = 0  # SQS moves it to the next queue at the next receive
             print(f"{names.WARNING}message {message['MessageId']} failed {receives} times", flush=True)
         else:
-            wait = min(self._settings.back_off_s * 2 ** (receives - 1), MAX_BACK_OFF_S)
+            wait = min(self._settings.back_off_s * 2 ** (receives - 1), self._settings.max_back_off_s)
         self._set_visibility([message], wait)
 
     def _set_visibility(self, messages: Sequence[MessageTypeDef], seconds: int) -> None:
@@ -247,15 +254,17 @@ def main() -> int:
     config = Config(connect_timeout=5, read_timeout=WAIT_S + 20, retries={"total_max_attempts": 1})
     sqs = boto3.client("sqs", config=config)
     spec = FunctionSpec(options.handler, function_environment(), timeout_s=options.timeout)
-    # One worker more for scanned pages, so that they never delay other documents.
-    workers = {names.INGEST_QUEUE: options.workers, names.OCR_QUEUE: int(recognises)}
-    pool = FunctionPool(spec, concurrency=sum(workers.values()))
+    # One worker more for scanned pages, and one for dead letters, so that they never wait for other documents.
+    dead_letters = PollerSettings(max_back_off_s=DEAD_BACK_OFF_S, max_receives=names.MAX_DEAD_RECEIVES)
+    settings = {
+        names.INGEST_QUEUE: PollerSettings(workers=options.workers),
+        names.OCR_QUEUE: PollerSettings(workers=int(recognises)),
+        names.DEAD_LETTER_QUEUE: dead_letters,
+    }
+    pool = FunctionPool(spec, concurrency=sum(one.workers for one in settings.values()))
     describe = partial(ledger_line, boto3.client("dynamodb", config=config))
     queues = f"{sqs.meta.endpoint_url}/{names.ACCOUNT}"
-    pollers = [
-        Poller(sqs, f"{queues}/{name}", pool, PollerSettings(workers=count), describe)
-        for name, count in workers.items()
-    ]
+    pollers = [Poller(sqs, f"{queues}/{name}", pool, one, describe) for name, one in settings.items()]
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

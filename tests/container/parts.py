@@ -63,6 +63,8 @@ class Cloud:
             "DOCWELL_RECEIPTS_TABLE": RECEIPTS,
             "DOCWELL_CHROMA_URL": self.chroma,
             "DOCWELL_QUEUE_URL": self.queue,
+            "DOCWELL_DEAD_LETTER_QUEUE_URL": f"{self.queue}-dlq",
+            "DOCWELL_PARKED_QUEUE_URL": f"{self.queue}-parked",
         }
 
     def notification(self) -> dict[str, Any]:

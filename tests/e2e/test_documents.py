@@ -120,7 +120,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     assert len(texts_in_chroma(doors, key, ["Only once, please."])) == 1
     sqs = doors.stack.client("sqs")
     body = json.dumps({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]})
-    queue = next(url for url in sqs.list_queues()["QueueUrls"] if "dlq" not in url.lower())
+    queue = next(url for url in sqs.list_queues()["QueueUrls"] if url.endswith(doors.stack.queue))
     for _ in range(3):
         sqs.send_message(QueueUrl=queue, MessageBody=body)
     marker = doors.put("e2e/marker.pdf", pdf("Comes after the duplicates."))

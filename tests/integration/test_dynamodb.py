@@ -116,6 +116,48 @@ def test_an_expired_lease_passes_on_and_its_old_holder_changes_nothing(ledger: D
     assert found.title == "new"
 
 
+def live(ledger: DynamoLedger) -> set[str]:
+    """Return what each way of reading says is live."""
+    described, (under, _) = ledger.described([KEY]), ledger.under("handbooks", "", 10)
+    found = {*ledger.live([KEY]).values()}
+    assert {one.generation for one in described.values()} == {one.generation for one in under.values()} == found
+    return found
+
+
+def test_a_generation_is_live_only_while_the_bucket_has_its_version(ledger: DynamoLedger) -> None:
+    lease = taken(ledger)
+    record = replace(lease.record, status=Status.INDEXED, version="v1", live_generation="g1", live_version="v1")
+    lease = ledger.write(lease, record)
+    assert live(ledger) == {"g1"}
+    for version, expected in (("v2", set()), ("", set()), ("v1", {"g1"}), ("", set())):
+        found = ledger.get(KEY)
+        assert found is not None
+        assert ledger.observe(found, version)
+        assert live(ledger) == expected
+    # A holder that writes what it knew before does not bring it back, fresh or not.
+    for fresh in (False, True):
+        lease = ledger.write(lease, record, fresh=fresh)
+        assert live(ledger) == set()
+        assert (lease.record.observed_version, lease.record.observations) == ("", 4)
+    assert ledger.write(lease, replace(record, live_generation=None)).record.observed_version == ""
+
+
+def test_only_the_first_of_two_observers_that_read_the_same_row_stores_its_version(ledger: DynamoLedger) -> None:
+    first = taken(ledger).record
+    for _ in range(2):
+        assert ledger.observe(first, "v2")
+        assert not ledger.observe(first, "v1")
+        found = ledger.get(KEY)
+        assert found is not None
+        assert found.observed_version == "v2"
+        first = found
+
+
+def test_a_document_without_a_row_gets_none_by_an_observation(ledger: DynamoLedger) -> None:
+    assert not ledger.observe(DocumentRecord(KEY), "v1")
+    assert ledger.get(KEY) is None
+
+
 def test_a_renewed_lease_lasts_longer(ledger: DynamoLedger, clock: Clock) -> None:
     lease = taken(ledger)
     clock.now += 50

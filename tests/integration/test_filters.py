@@ -28,7 +28,8 @@ from docwell.models import Hint
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.upkeep.reconcile import Drift, Reconcile
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
 

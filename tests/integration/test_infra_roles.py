@@ -21,6 +21,7 @@ from moto import mock_aws
 from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.documents import ocr
+from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
@@ -47,6 +48,9 @@ PLATFORM = {
     ("sqs:ReceiveMessage", "OcrQueue"),
     ("sqs:DeleteMessage", "OcrQueue"),
     ("sqs:GetQueueAttributes", "OcrQueue"),
+    ("sqs:ReceiveMessage", "IngestDeadLetterQueue"),
+    ("sqs:DeleteMessage", "IngestDeadLetterQueue"),
+    ("sqs:GetQueueAttributes", "IngestDeadLetterQueue"),
 }
 PLATFORM_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
@@ -115,6 +119,8 @@ class Aws:
         self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
         self.queue = self.sqs.create_queue(QueueName="ingest")["QueueUrl"]
         self.ocr_queue = self.sqs.create_queue(QueueName="ocr")["QueueUrl"]
+        self.dead_letters = self.sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+        self.parked = self.sqs.create_queue(QueueName="parked")["QueueUrl"]
         for name, logical in TABLES.items():
             properties = template["Resources"][logical]["Properties"]
             kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
@@ -135,6 +141,8 @@ class Aws:
             "RANGE_PAGES": "1",
             "OCR": "rapidocr",
             "OCR_QUEUE_URL": self.ocr_queue,
+            "DEAD_LETTER_QUEUE_URL": self.dead_letters,
+            "PARKED_QUEUE_URL": self.parked,
             "MIN_SCORE": "-1",
         }
         for name, value in settings.items():
@@ -147,8 +155,9 @@ class Aws:
     def record(self) -> set[Call]:
         """Start like a new function, and record its calls."""
         clear_caches()
-        names = {self.bucket: "DocumentsBucket", self.queue: "IngestQueue", self.ocr_queue: "OcrQueue", **TABLES}
-        return record(self.patch, names)
+        queues = {self.queue: "IngestQueue", self.ocr_queue: "OcrQueue", self.parked: "ParkedQueue"}
+        queues[self.dead_letters] = "IngestDeadLetterQueue"
+        return record(self.patch, {self.bucket: "DocumentsBucket", **queues, **TABLES})
 
     def put(self, key: str, pages: int, without_text: int = 0) -> None:
         document = FPDF()
@@ -205,6 +214,15 @@ def test_ingest_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
         aws.ingest(scan["Body"], scan["ReceiptHandle"], "ocr")
     aws.s3.delete_object(Bucket=aws.bucket, Key="a.pdf")
     aws.changed("a.pdf")
+    # The workers of a message die. Another one gives it up, at the second attempt.
+    aws.sqs.send_message(QueueUrl=aws.dead_letters, MessageBody=json.dumps({"docwell": {"key": "a.pdf"}}))
+    (dead,) = aws.sqs.receive_message(QueueUrl=aws.dead_letters)["Messages"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DynamoLedger, "acquire", lambda *_: None)
+        aws.ingest(dead["Body"], dead["ReceiptHandle"], "dead-letters")
+    aws.ingest(dead["Body"], dead["ReceiptHandle"], "dead-letters")
+    (parked,) = aws.sqs.receive_message(QueueUrl=aws.parked)["Messages"]
+    assert parked["Body"] == dead["Body"]
     assert calls == granted(template, "IngestRole") - PLATFORM
 
 

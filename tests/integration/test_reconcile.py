@@ -23,7 +23,8 @@ from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
 from docwell.models import Chunk, DocumentRecord, DocumentRef, Hint, IndexRecord, Status, collection_of
 from docwell.pipeline import Roles
-from docwell.upkeep.reconcile import Drift, Reconcile, ReconcileReport
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import FORGET_AFTER_S, Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import DIMENSION, FakeEmbedder, FakeReader

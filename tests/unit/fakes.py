@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from docwell.attributes import Attributes
 from docwell.errors import BadInput, LeaseLost, NotFound, Refused
 from docwell.models import (
+    OBSERVED,
     PROGRESS,
     DocumentRecord,
     Hint,
@@ -117,9 +118,8 @@ class FakeLedger:
         self.before_write(record)
         self._check(lease)
         self.writes += 1
-        if not fresh:
-            now = self.records[lease.key]
-            record = replace(record, **{name: getattr(now, name) for name in PROGRESS})
+        now, kept = self.records[lease.key], OBSERVED if fresh else OBSERVED | PROGRESS
+        record = replace(record, **{name: getattr(now, name) for name in kept})
         self.records[lease.key] = record
         return replace(lease, record=record)
 
@@ -150,6 +150,13 @@ class FakeLedger:
             self.records[task.key] = record
         return record
 
+    def observe(self, record: DocumentRecord, version: str) -> bool:
+        now = self.records.get(record.key)
+        if now is None or now.observations != record.observations:
+            return False
+        self.records[record.key] = replace(now, observed_version=version, observations=now.observations + 1)
+        return True
+
     def _check(self, lease: Lease) -> None:
         if self.holders.get(lease.key) != (lease.owner, lease.fence):
             raise LeaseLost(lease.key)
@@ -158,15 +165,14 @@ class FakeLedger:
         return self.records.get(key)
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
-        found = {key: self.records[key].live_generation for key in keys if key in self.records}
-        return {key: generation for key, generation in found.items() if generation}
+        return {key: one.generation for key, one in self.described(keys).items()}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         records = (self.records[key] for key in keys if key in self.records)
         return {
             one.key: LiveDocument(one.live_generation, one.live_attributes or Attributes())
             for one in records
-            if one.live_generation
+            if one.answers and one.live_generation
         }
 
     def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:

@@ -48,7 +48,9 @@ def ingest(patch: pytest.MonkeyPatch) -> None:
 
     world = ingest_world.World(range_pages=1)
     patch.setattr(ingest_wiring, "ingest", lambda: (world.ingest,))
-    settings = SimpleNamespace(max_receives=5, queue_url="queue", ocr_queue_url=None)
+    settings = SimpleNamespace(
+        max_receives=5, queue_url="queue", ocr_queue_url=None, dead_letter_queue_url="dead-letters"
+    )
     patch.setattr(ingest_wiring, "ingest_settings", lambda: settings)
     patch.setattr(ingest_wiring, "task_queue", lambda _url: SimpleNamespace(delay=lambda _receipt, _seconds: None))
 

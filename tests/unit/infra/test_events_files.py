@@ -45,7 +45,7 @@ def documents(monkeypatch: pytest.MonkeyPatch) -> ingest_world.World:
     monkeypatch.setattr(
         ingest_wiring,
         "ingest_settings",
-        lambda: SimpleNamespace(queue_url="q", ocr_queue_url=None, max_receives=5),
+        lambda: SimpleNamespace(queue_url="q", ocr_queue_url=None, dead_letter_queue_url="dlq", max_receives=5),
     )
     monkeypatch.setattr(ingest_wiring, "task_queue", lambda _: SimpleNamespace(delay=lambda *_: None))
     return world

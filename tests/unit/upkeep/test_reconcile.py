@@ -13,7 +13,8 @@ from docwell.errors import BadInput, Unavailable
 from docwell.models import DocumentRecord, Hint, ObjectSummary, ObjectVersion, RangeTask, Reason, Status
 from docwell.pipeline import Roles
 from docwell.ports import LedgerRow
-from docwell.upkeep.reconcile import Drift, Reconcile, ReconcileReport
+from docwell.upkeep.drift import Drift
+from docwell.upkeep.reconcile import Reconcile, ReconcileReport
 from docwell.upkeep.reindex import Reindex
 
 NOW = 1_000_000.0
@@ -42,11 +43,11 @@ class World:
     def indexed(self, key: str, **changes: object) -> None:
         """Add an object with a row and three chunks that agree, except for the changes to the row."""
         record = DocumentRecord(
-            key, Status.INDEXED, version="v1", etag="e1", chunks=3, live_generation="g1", updated_at=LONG_AGO
+            key, Status.INDEXED, version="v1", etag="e1", chunks=3, live_generation="g1", live_version="v1"
         )
         self.objects[key] = "e1"
         self.chunks[key] = {"g1": 3}
-        self.add(key, replace(record, **changes))  # type: ignore[arg-type]
+        self.add(key, replace(record, **{"updated_at": LONG_AGO, **changes}))  # type: ignore[arg-type]
 
     # ObjectStore
     def head(self, key: str) -> ObjectVersion | None:
@@ -73,6 +74,12 @@ class World:
 
     def rows_of(self, keys: Sequence[str]) -> Mapping[str, LedgerRow]:
         return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def observe(self, record: DocumentRecord, version: str) -> bool:
+        row = self.rows[record.key]
+        assert row.record == record
+        self.rows[record.key] = row._replace(record=replace(record, observed_version=version, observations=1))
+        return True
 
     def forget(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -168,17 +175,61 @@ def test_tags_are_asked_for_only_where_there_are_some(world: World, monkeypatch:
         (Status.PENDING, JUST_NOW, 0.0),  # its message is queued, or will be redelivered
         (Status.PENDING, LONG_AGO, NOW + 30),  # a worker holds its lease
         (Status.INDEXED, LONG_AGO, NOW + 30),
-        (Status.PENDING, JUST_NOW, NOW - 30),  # its worker died; its message will be redelivered
     ],
 )
 def test_work_in_progress_is_no_drift(
     world: World, status: Status, updated_at: float, leased_until: float
 ) -> None:
     world.objects["a.pdf"] = "e2"
-    record = DocumentRecord("a.pdf", status, version="v1", etag="e1", chunks=9, live_generation="g1")
+    record = DocumentRecord("a.pdf", status, version="v1", etag="e1", chunks=9)
     world.add("a.pdf", replace(record, updated_at=updated_at), leased_until)
     world.chunks["a.pdf"] = {"g1": 2, "g2": 5}
     assert drift(world.run()) == {}
+
+
+def test_a_document_whose_worker_died_is_stuck_at_once_and_its_message_is_sent_without_its_ranges(
+    world: World,
+) -> None:
+    world.objects["a.pdf"] = "e1"
+    record = DocumentRecord("a.pdf", version="v1", etag="e1", ranges=3, dispatched=True, updated_at=JUST_NOW)
+    world.add("a.pdf", record, leased_until=NOW - 1)
+    assert drift(world.run()) == {Drift.STUCK: 1}
+    assert world.sent == [Hint("a.pdf")]
+
+
+@pytest.mark.parametrize("leased_until", [0.0, NOW - 1])
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("in_bucket", [False, True])
+def test_a_version_that_the_bucket_no_longer_has_is_hidden_before_its_hint_is_sent(
+    world: World, status: Status, *, in_bucket: bool, leased_until: float
+) -> None:
+    record = DocumentRecord("a.pdf", status, version="v0", etag="e1", live_generation="g0", live_version="v0")
+    world.add("a.pdf", replace(record, updated_at=JUST_NOW), leased_until)
+    if in_bucket:
+        world.objects["a.pdf"] = "e1"
+    world.run()
+    assert not world.rows["a.pdf"].record.answers
+    assert {hint.key for hint in world.sent} == {"a.pdf"}
+
+
+def test_a_version_that_was_restored_answers_again(world: World) -> None:
+    world.indexed("a.pdf", observed_version="")
+    assert drift(world.run()) == {Drift.STALE: 1}
+    assert world.rows["a.pdf"].record.answers
+
+
+def test_a_version_that_is_hidden_while_the_next_one_is_queued_is_no_drift(world: World) -> None:
+    world.objects["a.pdf"] = "e1"
+    record = DocumentRecord("a.pdf", live_generation="g0", live_version="v0", observed_version="v1")
+    world.add("a.pdf", replace(record, updated_at=JUST_NOW))
+    assert drift(world.run()) == {}
+
+
+def test_a_dry_run_hides_nothing(world: World) -> None:
+    world.add("a.pdf", DocumentRecord("a.pdf", live_generation="g0", live_version="v0"), leased_until=NOW - 1)
+    report = world.reconcile().run(lambda: 100.0, dry_run=True)
+    assert drift(report) == {Drift.ORPHAN: 1}
+    assert world.rows["a.pdf"].record.answers
 
 
 @pytest.mark.parametrize("leased_until", [0.0, LONG_AGO])

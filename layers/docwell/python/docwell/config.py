@@ -107,6 +107,9 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     queue_url: str
     # The queue of ranges to recognise, so that no other document waits behind them. None: queue_url.
     ocr_queue_url: str | None = None
+    # Messages that killed their workers come from the first queue and, once given up, wait in the second.
+    dead_letter_queue_url: str
+    parked_queue_url: str
     # The queue's maxReceiveCount: a document that fails at its last receive becomes FAILED.
     max_receives: Annotated[int, Field(ge=1, le=1000)] = 5
 

@@ -215,6 +215,8 @@ class DocumentRecord:
     `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and `doubtful_pages` (recognised
     with too little confidence) grow with each range. Ranges from `recognised_from` on recognise pictures of text;
     see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may remain in the index.
+    `observed_version` is the version that the bucket had at the last event, empty for none, and `observations`
+    counts those events; None where there was no event since the row exists (`docwell.ports.Ledger.observe`).
     `updated_at` is in seconds since the epoch.
     """
 
@@ -244,13 +246,22 @@ class DocumentRecord:
     live_version: str | None = None
     live_attributes: Attributes | None = None
     swept: bool = True
+    observed_version: str | None = None
+    observations: int = 0
     updated_at: float = 0.0
+
+    @property
+    def answers(self) -> bool:
+        """Whether queries see the live generation: only while the bucket still has its version."""
+        return self.live_generation is not None and self.observed_version in (None, self.live_version)
 
 
 # The fields that parallel ranges add to; only a fresh start sets them (`docwell.ports.Ledger.write`).
 PROGRESS = frozenset(
     {"ranges_done", "pages_done", "chunks", "characters", "unreadable_pages", "textless_pages", "doubtful_pages"}
 )
+# The fields that only `docwell.ports.Ledger.observe` sets, without a lease.
+OBSERVED = frozenset({"observed_version", "observations"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ class ObjectStore(Protocol):
 class Ledger(Protocol):
     """Leases and records of one pipeline's documents, for ingest.
 
-    Every write under a lease is conditional on its fence. The worker of a range holds no lease.
+    Every write under a lease is conditional on its fence. The worker of a range holds no lease, and neither does
+    `observe`.
     """
 
     def acquire(self, key: str, owner: str) -> Lease | None:
@@ -67,7 +68,8 @@ class Ledger(Protocol):
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record and renew the lease. Raises `LeaseLost` and stores nothing when another worker has it.
 
-        Stores the fields in `docwell.models.PROGRESS` only when `fresh`: otherwise only ranges change them.
+        Stores the fields in `docwell.models.PROGRESS` only when `fresh`: otherwise only ranges change them. Never
+        stores those in `docwell.models.OBSERVED`.
         """
 
     def release(self, lease: Lease) -> Lease | None:
@@ -78,6 +80,13 @@ class Ledger(Protocol):
 
     def finish_range(self, task: RangeTask, tally: RangeTally) -> DocumentRecord | None:
         """Add a range to the record, once, and return it; None when the task is out of date."""
+
+    def observe(self, record: DocumentRecord, version: str) -> bool:
+        """Store the version that the bucket has now, empty for none. Read the bucket after the record.
+
+        Return False and store nothing when another worker has observed the document since `record` was read, or
+        when it has no row. So the stored version never goes back in time. Queries see no other version.
+        """
 
 
 class TaskQueue(Protocol):
@@ -183,6 +192,9 @@ class LedgerRows(Protocol):
 
     def forget(self, keys: Sequence[str]) -> None:
         """Remove rows, even leased ones, of a pipeline that is no longer used."""
+
+    def observe(self, record: DocumentRecord, version: str) -> bool:
+        """Store the version that the bucket has now, as `Ledger.observe` does."""
 
 
 class IndexRows(Protocol):

@@ -1,4 +1,4 @@
-"""The ingest queue, for docwell's own messages.
+"""The ingest queue and those beside it, for docwell's own messages.
 
 A message is `{"docwell": {...}}`: a `Hint` or, with a `range`, a `RangeTask`.
 """
@@ -39,6 +39,11 @@ class SqsTaskQueue:
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             if failed := answer.get("Failed"):
                 raise Unavailable("sqs", f"sqs took {len(entries) - len(failed)} of {len(entries)} messages")
+
+    def forward(self, body: str) -> None:
+        """Send the body of another queue's message, unchanged."""
+        with vendor_errors("sqs"):
+            self._client.send_message(QueueUrl=self._url, MessageBody=body)
 
     def delay(self, receipt: str, seconds: int) -> None:
         """Make a received message visible again after `seconds`, and not earlier."""

@@ -1,4 +1,4 @@
-"""`docwell redrive`: the dead-letter queue of the ingest queue."""
+"""`docwell redrive`: the parked queue, at the end of the ingest queue's dead letters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def redrive(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the dead letters and send them to ingest again."""
+    """List the messages that ingest gave up, and send them to ingest again."""
     settings: Settings = ctx.obj.given(queue=queue)
     letters = DeadLetters(settings).redrive(key, dry_run=dry_run)
     known = _known_documents(settings, letters)
@@ -52,7 +52,7 @@ def redrive(
     elif rows:
         _show_letters(rows)
     else:
-        typer.echo("the dead-letter queue is empty", err=True)
+        typer.echo("the parked queue is empty", err=True)
 
 
 @dataclass(slots=True)
@@ -70,26 +70,25 @@ class DeadLetter:
         return {
             "document": self.key,
             "kind": self.kind,
-            "receives": int(attributes["ApproximateReceiveCount"]),
-            "sent_at": int(attributes["SentTimestamp"]) / 1000,
+            "parked_at": int(attributes["SentTimestamp"]) / 1000,
             **{name: record.get(name) for name in ("status", "reason", "detail")},
             "redriven": self.redriven,
         }
 
 
 class DeadLetters:
-    """Moves messages back to the ingest queue. Raises `Failure` where the queue has no dead-letter queue."""
+    """Moves parked messages back to the ingest queue. Raises `Failure` where it has no dead-letter queue."""
 
     def __init__(self, settings: Settings) -> None:
         name = settings.need("queue")
         self._sqs: SQSClient = aws_client(settings, "sqs")
         with plain_failures(f"cannot use queue {name}"):
             self._queue = self._url(name)
-            policy = json.loads(self._attribute(self._queue, "RedrivePolicy") or "{}")
-            target = policy.get("deadLetterTargetArn")
-            if not target:
+            self._parked = self._queue
+            while target := self._dead_letters_of(self._parked):  # the dead-letter queue, then the parked one
+                self._parked = target
+            if self._parked == self._queue:
                 raise Failure(f"queue {name} has no dead-letter queue: check --queue")
-            self._dead = self._url(target.rsplit(":", 1)[1])
 
     def redrive(self, key: str | None, *, dry_run: bool) -> list[DeadLetter]:
         """Move the messages (with `key` only those of one document) to the ingest queue; return all of them.
@@ -104,21 +103,23 @@ class DeadLetters:
                     if dry_run or (key is not None and letter.key != key):
                         continue
                     self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.message["Body"])
-                    self._sqs.delete_message(QueueUrl=self._dead, ReceiptHandle=letter.message["ReceiptHandle"])
+                    self._sqs.delete_message(QueueUrl=self._parked, ReceiptHandle=letter.message["ReceiptHandle"])
                     letter.redriven = True
             finally:
                 for letter in letters:
                     if not letter.redriven:
                         self._sqs.change_message_visibility(
-                            QueueUrl=self._dead, ReceiptHandle=letter.message["ReceiptHandle"], VisibilityTimeout=0
+                            QueueUrl=self._parked,
+                            ReceiptHandle=letter.message["ReceiptHandle"],
+                            VisibilityTimeout=0,
                         )
         return letters
 
     def _receive(self) -> Iterator[DeadLetter]:
-        most = int(self._attribute(self._dead, "ApproximateNumberOfMessages") or 0) + _SLACK
+        most = int(self._attribute(self._parked, "ApproximateNumberOfMessages") or 0) + _SLACK
         while most > 0:
             answer = self._sqs.receive_message(
-                QueueUrl=self._dead,
+                QueueUrl=self._parked,
                 MaxNumberOfMessages=_BATCH,
                 VisibilityTimeout=_VISIBILITY_S,
                 WaitTimeSeconds=1,
@@ -128,6 +129,10 @@ class DeadLetters:
                 return
             most -= len(messages)
             yield from (DeadLetter(message, *subject(message["Body"])) for message in messages)
+
+    def _dead_letters_of(self, url: str) -> str | None:
+        target = json.loads(self._attribute(url, "RedrivePolicy") or "{}").get("deadLetterTargetArn")
+        return self._url(target.rsplit(":", 1)[1]) if target else None
 
     def _url(self, name: str) -> str:
         return name if "://" in name else self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -162,13 +167,12 @@ def subject(body: str) -> tuple[str | None, str]:
 
 
 def _show_letters(letters: list[Json]) -> None:
-    names = ("document", "message", "sent", "receives", "status", "reason", "now")
+    names = ("document", "message", "parked", "status", "reason", "now")
     rows = (
         (
             letter["document"] or "(unknown)",
             letter["kind"],
-            display.local_time(letter["sent_at"]),
-            letter["receives"],
+            display.local_time(letter["parked_at"]),
             display.status_of(letter) if letter["status"] else "-",
             display.reason_of(letter),
             "redriven" if letter["redriven"] else "waits",

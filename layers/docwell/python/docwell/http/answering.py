@@ -236,4 +236,6 @@ async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]
     documents = {document for _, document, _ in receipt.passages}
     async with deadline.stage("ledger"):
         records = await asyncio.to_thread(lambda: [wiring.catalogue().get(document) for document in documents])
-    return {record.key: record.live_version for record in records if record and record.live_version}
+    return {
+        record.key: record.live_version for record in records if record and record.answers and record.live_version
+    }

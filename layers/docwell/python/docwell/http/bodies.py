@@ -300,6 +300,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
     fields = asdict(record) | {
         "document": record.key,
         "collection": collection_of(record.key),
+        "live_version": record.live_version if record.answers else None,
         "metadata": attributes.metadata,
         "tags": attributes.tags,
         "unreadable_pages": sorted(record.unreadable_pages),

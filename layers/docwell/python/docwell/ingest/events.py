@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import SystemRandom
 from time import monotonic
@@ -16,12 +17,15 @@ from urllib.parse import unquote_plus
 from docwell.errors import BadInput, DocwellError, Unavailable
 from docwell.ingest.ingest import Ingest
 from docwell.ingest.metrics import record_ingest, record_unknown_event
+from docwell.ingest.parking import give_up
 from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask, Reason
 
 # The longest first delay before a redelivery. It doubles with each receive, up to LONGEST_DELAY_S.
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
+# A dead letter must be handled within a minute of the end of what prevents it.
+DEAD_LETTER_DELAY_S = 15.0
 
 logger = logging.getLogger(__name__)
 
@@ -70,39 +74,81 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
 def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
     """Handle a delivery with the `Ingest` of each pipeline that it concerns.
 
-    If a message fails, set its delay and raise its error, so that SQS delivers it again. At the last receive, mark
-    the document FAILED instead of setting a delay; SQS then moves the message to the dead-letter queue.
+    Observe every key in every pipeline first: indexing takes long and may kill this worker. If a message fails,
+    set its delay and raise its error, so that SQS delivers it again. At the last receive, mark the document FAILED
+    instead of setting a delay; SQS then moves the message to the dead-letter queue.
     """
+    work = _work(use_cases, delivery)
+    for ingest, message in work:
+        if isinstance(message, Hint):
+            with _failing(ingest, message, delivery):
+                ingest.observe(message.key)
+    for ingest, message in work:
+        _handle(ingest, message, delivery)
+
+
+def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Callable[[str], None]) -> None:
+    """Give up a message that died with its workers, then move its body to the parked queue with `park`.
+
+    If that fails, set its delay and raise the error: the message stays in the dead-letter queue. Handling a
+    message twice only parks it twice.
+    """
+    for ingest, message in _work(use_cases, delivery):
+        try:
+            record = give_up(ingest, message, delivery.message_id)
+        except Exception as error:
+            delay_s = min(DEAD_LETTER_DELAY_S, delivery.delay_s(_known(error)))
+            delivery.set_delay(delivery.receipt, round(delay_s))
+            raise
+        logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
+    park(delivery.body)
+
+
+def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[tuple[Ingest, Hint | RangeTask]]:
+    """Return each message of the delivery with each use case that it concerns."""
     try:
         messages = parse(delivery.body)
     except BadInput as error:
         logger.warning("unknown event", extra={"detail": error.detail})
         record_unknown_event()
-        return
-    for message in messages:
-        for ingest in use_cases:
-            if isinstance(message, Hint) or message.pipeline == ingest.fingerprint:
-                _handle(ingest, message, delivery)
+        return []
+    return [
+        (ingest, message)
+        for message in messages
+        for ingest in use_cases
+        if isinstance(message, Hint) or message.pipeline == ingest.fingerprint
+    ]
 
 
-def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
-    started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
+@contextmanager
+def _failing(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> Iterator[None]:
+    """Let the block's error fail the message: delay it, or mark its document FAILED at the last receive."""
     try:
-        if isinstance(message, Hint):
-            report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
-        else:
-            report = RangeWorker(ingest, message, owner, remaining_s).index_range()
+        yield
     except Exception as error:
-        # Log only the type of an unforeseen error: its message may quote the document.
-        known = error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
+        known = _known(error)
         about = {"document": message.key, "problem": known.problem, "detail": known.detail}
         logger.warning("not done", extra=about)
         if delivery.last:
             reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
-            ingest.fail(message, owner, reason, known.detail)
+            ingest.fail(message, delivery.message_id, reason, known.detail)
         else:
             delivery.set_delay(delivery.receipt, delivery.delay_s(known))
         raise
+
+
+def _known(error: Exception) -> DocwellError:
+    """Return the error; of an unforeseen one only the type, because its message may quote the document."""
+    return error if isinstance(error, DocwellError) else DocwellError(type(error).__name__)
+
+
+def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
+    started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
+    with _failing(ingest, message, delivery):
+        if isinstance(message, Hint):
+            report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
+        else:
+            report = RangeWorker(ingest, message, owner, remaining_s).index_range()
     seconds = monotonic() - started
     record_ingest(report, seconds)
     logger.info(

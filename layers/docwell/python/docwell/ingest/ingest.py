@@ -3,6 +3,9 @@
 An event is a hint: whatever it says, ingest reads the key's current version and takes steps until the ledger
 and the bucket agree. Doing so twice, late, in parallel or after a crash leads to the same state. `steps` decides
 each step, `lease` keeps other workers out, and `range_worker` indexes the ranges of a long document.
+
+Before all this, `observe` hides what the bucket no longer has. It needs no lease, so the death of a worker cannot
+delay it.
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from docwell.attributes import Attributes
-from docwell.errors import DocwellError, NotFound, Refused
+from docwell.errors import DocwellError, NotFound, Refused, Unavailable
 from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.lease import DocumentLease
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import DocumentRecord, DocumentRef, Hint, ObjectVersion, RangeTally, RangeTask, Reason, Status
 from docwell.ports import Ledger, ObjectStore, TaskQueue, VectorIndex
+
+# Each attempt fails only where another worker observed the document meanwhile.
+_OBSERVE_ATTEMPTS = 5
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +55,21 @@ class Ingest:
     fingerprint: str
     ocr_queue: TaskQueue | None = None
 
+    def observe(self, key: str) -> None:
+        """Store the version that the bucket has now, so that queries no longer see another one.
+
+        A document without a row needs nothing: whoever makes the row reads the bucket later.
+        """
+        for _ in range(_OBSERVE_ATTEMPTS):
+            record = self.ledger.get(key)
+            if record is None or self.ledger.observe(record, _version(self.store.head(key))):
+                return
+        raise Unavailable("ledger", f"{key!r} changes too fast", retry_after=1.0)
+
     def update(
         self, hint: Hint, owner: str, remaining_s: Callable[[], float], *, again: bool = False
     ) -> IngestReport:
-        """Make the index match the bucket for the hint's key.
+        """Make the index match the bucket for the hint's key, which was observed.
 
         `owner` names the message, and its redelivery, which is `again`. `remaining_s` returns the seconds until
         this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
@@ -81,6 +98,9 @@ class Ingest:
             except NotFound:  # the version was replaced or deleted while it was read
                 continue
             pending_hint = None
+        # The object changed after its event was observed, and its next event may be late or lost.
+        if lease.record.observed_version not in (None, _version(head)):
+            self.observe(lease.record.key)
         # Do not sweep a PENDING document: workers may be writing ranges of its next generation.
         if lease.record.status is not Status.PENDING:
             lease.sweep()
@@ -92,11 +112,23 @@ class Ingest:
             return
         with lease:
             if isinstance(message, Hint) or ranges.is_current(message, lease.record):
-                failed = replace(lease.record, status=Status.FAILED, reason=reason.value, detail=detail)
-                lease.write(_hidden(failed))
+                self.mark_failed(lease, reason, detail)
                 with suppress(DocwellError):  # reconcile finds the chunks that are left
                     lease.sweep()
             self.release(lease)
+
+    def mark_failed(self, lease: DocumentLease, reason: Reason, detail: str) -> None:
+        """Store FAILED, with nothing live. The rest must then be swept."""
+        failed = replace(lease.record, status=Status.FAILED, reason=reason.value, detail=detail)
+        lease.write(_hidden(failed))
+
+    def remove_stale(self, lease: DocumentLease, task: RangeTask) -> None:
+        """Remove what any delivery of the task may have written for a document that changed."""
+        record = lease.record
+        restarted = record.status is Status.PENDING and record.version == task.version
+        for generation in self.generation_ids(task.key, task.version):
+            if not restarted and generation != record.live_generation:
+                lease.remove(of=generation)
 
     def acquire(self, key: str, owner: str, remaining_s: Callable[[], float]) -> DocumentLease | None:
         """Acquire the document's lease; None when another worker holds it, which then looks at the key again."""
@@ -214,6 +246,11 @@ class Ingest:
     def _attributes(self, record: DocumentRecord, head: ObjectVersion) -> Attributes:
         tags = self.store.tags(record.key, head)
         return Attributes(record.title, record.author, record.created, head.metadata, tags)
+
+
+def _version(head: ObjectVersion | None) -> str:
+    """Return an object's version, empty where there is no object."""
+    return head.version if head is not None else ""
 
 
 def _hidden(record: DocumentRecord) -> DocumentRecord:

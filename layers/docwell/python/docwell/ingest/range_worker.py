@@ -82,11 +82,7 @@ class RangeWorker:
         again.
         """
         with self._acquire(retry_after=5.0) as lease:
-            record = lease.record
-            restarted = record.status is Status.PENDING and record.version == self.task.version
-            for generation in self.ingest.generation_ids(self.task.key, self.task.version):
-                if not restarted and generation != record.live_generation:
-                    lease.remove(of=generation)
+            self.ingest.remove_stale(lease, self.task)
             self.ingest.match(lease, Hint(self.task.key))
             self.ingest.release(lease)
 

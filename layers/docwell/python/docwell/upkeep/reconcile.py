@@ -1,10 +1,13 @@
 """Find where bucket, ledger and index disagree, and ask ingest to repair it.
 
 Reconcile changes no document. Each repair is a hint on the ingest queue, so ingest does it under the document's
-lease. A pass has three phases. Each walks through one store and remembers its place: the bucket (does the
-ledger know each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does
-each chunk have a row?). A run does as much of the pass as its time allows, and the next run continues.
-Documents with a worker are skipped: those that are leased, and those that have been PENDING for a short time.
+lease. Only a version that the bucket no longer has is hidden from queries at once.
+
+A pass has three phases. Each walks through one store and remembers its place: the bucket (does the ledger know
+each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does each chunk have
+a row?). A run does as much of the pass as its time allows, and the next run continues. Leased documents are
+skipped. A document that became PENDING lately and has no lease waits for its message: only its live version is
+judged.
 """
 
 from __future__ import annotations
@@ -21,8 +24,17 @@ from time import time
 from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
 from docwell.errors import NotFound
-from docwell.models import SETTLED, DocumentRecord, Hint, ObjectSummary, Reason, Status, collection_of
+from docwell.models import (
+    DocumentRecord,
+    Hint,
+    ObjectSummary,
+    ObjectVersion,
+    Reason,
+    Status,
+    collection_of,
+)
 from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore, StateStore
+from docwell.upkeep.drift import Drift, Finding, is_settled, judge_answers, judge_row
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
@@ -31,25 +43,6 @@ _HEADS_AT_ONCE = 8
 _EXAMPLES = 100  # findings that a report names
 # A retry seldom helps after an unforeseen error: once a day is enough.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
-
-
-class Drift(StrEnum):
-    """The ways in which bucket, ledger and index can disagree."""
-
-    MISSING = "missing"  # an object without a row, or whose row has been FAILED for a while
-    STALE = "stale"  # a row with old content or tags, or chunks of another generation
-    ORPHAN = "orphan"  # a row or chunks of a key that is not in the bucket
-    DUPLICATE = "duplicate"  # more chunks of the live generation than were written
-    LOST = "lost"  # fewer chunks of the live generation than were written
-    STUCK = "stuck"  # PENDING or leased, without a worker
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One disagreement and the hint that repairs it."""
-
-    kind: Drift
-    hint: Hint
 
 
 class Phase(StrEnum):
@@ -146,6 +139,7 @@ class Reconcile:
             page = steps[now.phase](now)
             now.drift.update(finding.kind.value for finding in page)
             if page and not dry_run:
+                self._observe([finding.hint.key for finding in page])
                 self.queue.send([finding.hint for finding in page])
                 sent += len(page)
             # Store after sending: a run that is killed in between repeats its hints and loses none.
@@ -255,41 +249,68 @@ class Reconcile:
 
     def _judge_rows(self, rows: Sequence[LedgerRow]) -> dict[str, Finding]:
         now = self.clock()
-        idle = [row for row in rows if not self._is_at_work(row, now)]
+        idle = [row for row in rows if row.leased_until <= now]
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            objects = list(pool.map(self._compare, [row.record for row in idle]))
-        chunks = self._generations([row.record.key for row in idle])
+            heads = list(pool.map(self._head, [row.record for row in idle]))
+        chunks = self._generations([row.record.key for row in idle if not self._is_queued(row, now)])
         found: dict[str, Finding] = {}
-        for (record, leased_until), (in_bucket, changed) in zip(idle, objects, strict=True):
-            finding = judge_row(record, chunks.get(record.key, {}), in_bucket=in_bucket)
-            if finding is None and changed:
-                finding = Finding(Drift.STALE, Hint(record.key))
-            if finding is None and leased_until > 0:
-                finding = Finding(Drift.STUCK, Hint(record.key))
+        for row, head in zip(idle, heads, strict=True):
+            finding = self._judge(row, head, chunks.get(row.record.key, {}), now)
             if finding is not None:
-                found[record.key] = finding
+                found[row.record.key] = finding
         return found
 
-    def _is_at_work(self, row: LedgerRow, now: float) -> bool:
-        """Whether a worker has the document, or may still get its message."""
-        record, old = row.record, now - self.limits.stuck_after_s
-        waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
-        return row.leased_until > old or (record.status is Status.PENDING and record.updated_at > now - waits)
+    def _judge(
+        self, row: LedgerRow, head: ObjectVersion | None, chunks: Mapping[str, int], now: float
+    ) -> Finding | None:
+        record = row.record
+        if (wrong := judge_answers(record, head)) is not None or self._is_queued(row, now):
+            return wrong
+        if head is not None and record.status is Status.PENDING and self._is_recent(record, now):
+            # Its worker died, and the message comes again: send no range a second time.
+            return Finding(Drift.STUCK, Hint(record.key))
+        if (wrong := judge_row(record, chunks, in_bucket=head is not None)) is not None:
+            return wrong
+        if self._is_retagged(record, head):
+            return Finding(Drift.STALE, Hint(record.key))
+        return Finding(Drift.STUCK, Hint(record.key)) if row.leased_until > 0 else None
 
-    def _compare(self, record: DocumentRecord) -> tuple[bool, bool]:
-        """Return whether the key is in the bucket, and whether its live version's tags or metadata changed."""
-        head = None if record.status is Status.DELETED else self.store.head(record.key)
+    def _is_queued(self, row: LedgerRow, now: float) -> bool:
+        """Whether the document waits for a message that a worker may still get."""
+        return row.record.status is Status.PENDING and row.leased_until == 0 and self._is_recent(row.record, now)
+
+    def _is_recent(self, record: DocumentRecord, now: float) -> bool:
+        waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
+        return record.updated_at > now - waits
+
+    def _head(self, record: DocumentRecord) -> ObjectVersion | None:
+        return None if record.status is Status.DELETED else self.store.head(record.key)
+
+    def _is_retagged(self, record: DocumentRecord, head: ObjectVersion | None) -> bool:
+        """Whether the live version's tags or metadata changed."""
         if head is None or record.live_generation is None:
-            return head is not None, False
+            return False
         known = record.live_attributes or Attributes()
         if head.metadata != known.metadata:
-            return True, True
+            return True
         if head.tag_count == 0 and not known.tags:  # no tags on either side: save the request
-            return True, False
+            return False
         try:
-            return True, self.store.tags(record.key, head) != known.tags
+            return self.store.tags(record.key, head) != known.tags
         except NotFound:  # replaced meanwhile
-            return True, False
+            return False
+
+    def _observe(self, keys: Sequence[str]) -> None:
+        """Hide versions that the bucket no longer has: the hints' workers may die, too."""
+
+        def observe(record: DocumentRecord) -> None:
+            # Where this stores nothing, another worker has just done it.
+            head = self.store.head(record.key)
+            self.ledger.observe(record, head.version if head is not None else "")
+
+        live = [row.record for row in self.ledger.rows_of(keys).values() if row.record.live_generation]
+        with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
+            list(pool.map(observe, live))
 
     def _generations(self, keys: Sequence[str]) -> dict[str, Mapping[str, int]]:
         found: dict[str, Mapping[str, int]] = {}
@@ -329,25 +350,3 @@ class Reconcile:
         """Return the number of queued messages if it is too high to start or continue a pass, else None."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None
-
-
-def is_settled(row: LedgerRow | None, one: ObjectSummary) -> bool:
-    """Whether the row is settled for the object's content."""
-    return row is not None and row.record.status in SETTLED and row.record.etag in (None, one.etag)
-
-
-def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:
-    """Return the disagreement of a row that no worker holds, if any. `chunks` counts its chunks by generation."""
-    key, live = record.key, record.live_generation
-    deleted = record.status is Status.DELETED
-    if deleted or not in_bucket:
-        return None if deleted and not chunks else Finding(Drift.ORPHAN, Hint(key, sweep=True))
-    if record.status is Status.PENDING:
-        return Finding(Drift.STUCK, Hint(key, sweep=True))  # sends its missing ranges again
-    there = chunks.get(live, 0) if live else 0
-    expected = record.chunks if live else 0
-    if there != expected:
-        return Finding(Drift.LOST if there < expected else Drift.DUPLICATE, Hint(key, rebuild=True))
-    if set(chunks) - {live}:
-        return Finding(Drift.STALE, Hint(key, sweep=True))
-    return None

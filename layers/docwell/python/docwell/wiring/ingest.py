@@ -88,5 +88,20 @@ def _recogniser(settings: IngestSettings, reader: PdfReader) -> PdfReader:
 
 def source_queue(arn: str) -> SqsTaskQueue:
     """Return the queue with this ARN, of those that ingest reads from."""
-    main, ocr = ingest_settings().queue_url, ingest_settings().ocr_queue_url
-    return task_queue(ocr if ocr and ocr.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1] else main)
+    settings = ingest_settings()
+    others = filter(None, (settings.ocr_queue_url, settings.dead_letter_queue_url))
+    return task_queue(next((url for url in others if _is_queue(url, arn)), settings.queue_url))
+
+
+def is_dead_letter_queue(arn: str) -> bool:
+    """Return whether messages from the queue with this ARN must be given up."""
+    return _is_queue(ingest_settings().dead_letter_queue_url, arn)
+
+
+def parked_queue() -> SqsTaskQueue:
+    """Return the queue of messages that were given up."""
+    return task_queue(ingest_settings().parked_queue_url)
+
+
+def _is_queue(url: str, arn: str) -> bool:
+    return url.rsplit("/", 1)[-1] == arn.rsplit(":", 1)[-1]

@@ -2,7 +2,7 @@
 
 Row: `document` (partition key), `pipeline` (sort key: the fingerprint), `collection` (with `document` the key of
 the index `by_collection`), the fields of `DocumentRecord`, and the lease: `lease_owner`, `lease_expires`
-(seconds), `fence` and `look_again`.
+(seconds), `fence` and `look_again`. Ranges and observations need no lease; their own conditions guard them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor,
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
-from docwell.models import PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
+from docwell.models import OBSERVED, PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
 from docwell.ports import LedgerRow, LiveDocument
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 _ACQUIRE_ATTEMPTS = 5
 _HELD_BY_ME = "fence = :fence AND lease_owner = :owner"
-_LIVE_DOCUMENT = "document, live_generation, live_attributes"
+_LIVE = "document, live_generation, live_version, observed_version"
+_LIVE_DOCUMENT = f"{_LIVE}, live_attributes"
+# `DocumentRecord.answers` as a condition.
+_ANSWERS = (
+    "attribute_exists(live_generation)"
+    " AND (attribute_not_exists(observed_version) OR observed_version = live_version)"
+)
 _RECORD_FIELDS = {field.name for field in fields(DocumentRecord)} - {"key"}
 _ATTRIBUTES = {field.name for field in fields(Attributes)}
 
@@ -103,7 +109,7 @@ class DynamoLedger:
     def write(self, lease: Lease, record: DocumentRecord, *, fresh: bool = False) -> Lease:
         """Store the record's fields, its progress only when `fresh`, and renew. Raises `LeaseLost`."""
         stamped = replace(record, updated_at=self._clock())
-        names = sorted(_RECORD_FIELDS if fresh else _RECORD_FIELDS - PROGRESS)
+        names = sorted(_RECORD_FIELDS - OBSERVED - (frozenset() if fresh else PROGRESS))
         values = {name: getattr(stamped, name) for name in names}
         if stamped.live_attributes is not None:
             attributes = asdict(stamped.live_attributes)
@@ -160,6 +166,19 @@ class DynamoLedger:
             return None
         return record if record.status is Status.PENDING and task.range in record.ranges_done else None
 
+    def observe(self, record: DocumentRecord, version: str) -> bool:
+        """Store the version that the bucket has now, unless the row was observed since, or is gone."""
+        unchanged = "observations = :before" if record.observations else "attribute_not_exists(observations)"
+        values = {"version": version, "next": record.observations + 1}
+        row = self._table.update(
+            _key(record.key, self._pipeline),
+            "SET observed_version = :version, observations = :next",
+            values | ({"before": record.observations} if record.observations else {}),
+            condition=f"attribute_exists(document) AND {unchanged}",
+            returns="NONE",
+        )
+        return row is not None
+
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record, read consistently."""
         row = self._table.get(_key(key, self._pipeline))
@@ -167,8 +186,7 @@ class DynamoLedger:
 
     def live(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the live generation of each key that has one, read consistently."""
-        rows = self._rows(keys, "document, live_generation")
-        return {row["document"]: row["live_generation"] for row in rows if "live_generation" in row}
+        return {row["document"]: row["live_generation"] for row in self._rows(keys, _LIVE) if _record(row).answers}
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """Return the live ones of the documents with their attributes, read consistently."""
@@ -180,7 +198,7 @@ class DynamoLedger:
         The number is None when there are more than `limit` rows and some documents may be missing.
         """
         selection = Selection(
-            filter="pipeline = :pipeline AND attribute_exists(live_generation)",
+            filter=f"pipeline = :pipeline AND {_ANSWERS}",
             values={"pipeline": self._pipeline},
             only=_LIVE_DOCUMENT,
         )
@@ -268,7 +286,7 @@ def _live(rows: Iterable[Row]) -> dict[str, LiveDocument]:
     return {
         row["document"]: LiveDocument(row["live_generation"], _attributes(row.get("live_attributes", {})))
         for row in rows
-        if "live_generation" in row
+        if _record(row).answers
     }
 
 
