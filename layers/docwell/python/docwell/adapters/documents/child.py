@@ -66,6 +66,7 @@ class PageText(NamedTuple):
     suspect: bool
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
+    hidden: int = 0
 
 
 class Pdfium:
@@ -84,9 +85,10 @@ class Pdfium:
         with open(path, "rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         codecs.lookup(PDFIUM_CODEC)
-        from docwell.adapters.documents import pdf_glyphs, pdf_layout
+        from docwell.adapters.documents import pdf_doubts, pdf_glyphs, pdf_layout, pdf_pictures
 
         self._glyphs, self._layout = pdf_glyphs, pdf_layout
+        self._doubts, self._pictures = pdf_doubts, pdf_pictures
         self._error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
         close_doors()
@@ -117,23 +119,29 @@ class Pdfium:
     def _read(self, index: int) -> PageText:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
+            box = page.get_bbox()
+            drawn = self._doubts.Page(self._raw, page, box).read()
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
-            box = page.get_bbox()
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
             is_whole = len("".join(seen.split())) == len("".join(text.split()))
-            lines = glyphs.lines(text if is_whole else glyphs.within(text, box))
-            text_page.close()
             suspect = not text.strip() and self._may_have_text(page)
+            text, hidden = (text, 0) if is_whole else glyphs.within(text, box)
+            if drawn.doubtful:
+                pictures = self._pictures.Pictures(self._raw, page, text_page, box, page.get_rotation())
+                text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
+                hidden += unseen
+            lines = glyphs.lines(text)
+            text_page.close()
         if not lines:
-            return PageText(text, self._label(index), suspect)
+            return PageText(text, self._label(index), suspect, hidden=hidden)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
         laid_out = self._layout.lay_out(lines, *glyphs.height(box), earlier)
         self._edges[index] = laid_out.edges
-        return PageText(laid_out.text, self._label(index), suspect, laid_out.headings)
+        return PageText(laid_out.text, self._label(index), suspect, laid_out.headings, hidden=hidden)
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:
