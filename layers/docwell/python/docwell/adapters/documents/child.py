@@ -85,10 +85,11 @@ class Pdfium:
         with open(path, "rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         codecs.lookup(PDFIUM_CODEC)
-        from docwell.adapters.documents import pdf_doubts, pdf_glyphs, pdf_layout, pdf_pictures
+        from docwell.adapters.documents import pdf_doubts, pdf_glyphs, pdf_layout, pdf_pictures, pdfium_calls
 
         self._glyphs, self._layout = pdf_glyphs, pdf_layout
         self._doubts, self._pictures = pdf_doubts, pdf_pictures
+        self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
         self._error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
         close_doors()
@@ -120,7 +121,7 @@ class Pdfium:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
             box = page.get_bbox()
-            drawn = self._doubts.Page(self._raw, page, box).read()
+            drawn = self._doubts.Objects(self._raw, self._calls, self._address(page.raw), box).read()
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
@@ -131,7 +132,8 @@ class Pdfium:
             suspect = not text.strip() and self._may_have_text(page)
             text, hidden = (text, 0) if is_whole else glyphs.within(text, box)
             if drawn.doubtful:
-                pictures = self._pictures.Pictures(self._raw, page, text_page, box, page.get_rotation())
+                address = self._address(text_page.raw)
+                pictures = self._pictures.Pictures(self._raw, self._calls, page, address, box)
                 text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
                 hidden += unseen
             lines = glyphs.lines(text)
