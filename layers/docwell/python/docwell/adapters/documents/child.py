@@ -9,11 +9,12 @@ Requests (stdin), one on a line: `info`, or `page 7` (1-based). Answers (stdout)
 
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null}
+     "confidence": null, "hidden": 0}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` means that the reader found no text where there may be some. `headings` are lines of the text that their
+`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
+does not show and the text leaves out; pypdf cannot tell them. `headings` are lines of the text that their
 type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out a
 running head or foot: a line that one of the last two pages has at the same place. The process ends with stdin.
 """
@@ -129,7 +130,7 @@ class Pdfium:
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
             is_whole = len("".join(seen.split())) == len("".join(text.split()))
-            suspect = not text.strip() and self._may_have_text(page)
+            suspect = not text.strip() and drawn.may_have_text()
             text, hidden = (text, 0) if is_whole else glyphs.within(text, box)
             if drawn.doubtful:
                 address = self._address(text_page.raw)
@@ -157,11 +158,6 @@ class Pdfium:
 
     def _label(self, index: int) -> str | None:
         return self._document.get_page_label(index) or None
-
-    def _may_have_text(self, page: Any) -> bool:
-        """Return whether the page has text objects, or no objects at all. A scan has only images."""
-        kinds = {item.type for item in page.get_objects(max_depth=3)}
-        return not kinds or self._raw.FPDF_PAGEOBJ_TEXT in kinds
 
 
 class Pypdf:

@@ -43,14 +43,19 @@ class Area(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The doubtful texts of a page with their looks, by address, and all objects that are neither images nor forms.
+    """The doubtful texts of a page with their looks, by address, and its texts and other objects but images.
 
-    Texts of one look have the same colour and mode, and equally covered.
+    A look begins with the render mode. Texts of one look have the same colour, and are equally covered.
     """
 
     doubtful: dict[int, tuple[int, ...]]
-    others: list[int]
+    texts: list[int]
+    paths: list[int]
     images: bool
+
+    def may_have_text(self) -> bool:
+        """Return whether a page without text may show some: it has a plain text object, or no objects at all."""
+        return len(self.doubtful) < len(self.texts) or not (self.texts or self.paths or self.images)
 
 
 class Objects:
@@ -67,7 +72,7 @@ class Objects:
         self._fonts: dict[int, bool] = {}
         self._texts: list[tuple[int, int, Box, bool, tuple[int, ...]]] = []
         self._rows: dict[int, list[Area]] = {}
-        self._others: list[int] = []
+        self._paths: list[int] = []
         self._images = self._clips = False
 
     def read(self) -> Drawn:
@@ -88,11 +93,10 @@ class Objects:
             covered, on_dark = self._surroundings(order, box) if self._rows else (False, False)
             if covered or on_dark or not plain:
                 doubtful[item] = (*look, covered)
-        return Drawn(doubtful, self._others, self._images)
+        return Drawn(doubtful, [text[0] for text in self._texts], self._paths, self._images)
 
     def _add_text(self, item: int, order: int) -> None:
         calls = self._calls
-        self._others.append(item)
         mode = calls.FPDFTextObj_GetTextRenderMode(item)
         self._clips = self._clips or mode >= CLIPPING_MODE
         layered = calls.FPDFPageObj_CountMarks(item) > 0 and self._marks(item)
@@ -121,7 +125,7 @@ class Objects:
         elif kind == raw.FPDF_PAGEOBJ_IMAGE:
             self._images = True
         else:
-            self._others.append(item)
+            self._paths.append(item)
         box = self._bounds(item)
         if kind == raw.FPDF_PAGEOBJ_PATH:
             if self._is_frame(item, box):
@@ -137,14 +141,14 @@ class Objects:
             kind = calls.FPDFPageObj_GetType(item)
             if kind == raw.FPDF_PAGEOBJ_IMAGE:
                 self._images = True
-            elif kind != raw.FPDF_PAGEOBJ_FORM:
-                self._others.append(item)
-            elif depth < MAX_DEPTH:
-                self._add_form(item, order, depth + 1)
-            if kind == raw.FPDF_PAGEOBJ_TEXT:
+            elif kind == raw.FPDF_PAGEOBJ_TEXT:
                 self._marks(item)
                 look = (calls.FPDFTextObj_GetTextRenderMode(item), *self._colour(item), order, depth)
                 self._texts.append((item, order, self._box, False, look))
+            elif kind != raw.FPDF_PAGEOBJ_FORM:
+                self._paths.append(item)
+            elif depth < MAX_DEPTH:
+                self._add_form(item, order, depth + 1)
 
     def _marks(self, item: int) -> bool:
         """Return whether a text belongs to a layer; remove its replacement text if that has letters or digits."""

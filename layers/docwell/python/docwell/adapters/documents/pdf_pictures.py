@@ -1,7 +1,8 @@
 """Draw a PDFium page with and without its doubtful text, and find the characters that no reader can see.
 
 Part of the child's program. A character is visible if the picture changes at its place when the character is left out.
-Text that changes nothing is kept only on an image with marks at its place: the text layer of a scan.
+Text that changes nothing is kept only on an image with marks at its place, which is the text layer of a scan, or where
+it clips what is painted later.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ SCALE, MAX_PIXELS = 2.0, 2_400_000
 CONTRAST = 20
 # The least difference between the marks of a scan and its paper; JPEG noise on blank paper differs by less.
 INK = 48
+# The letters of a scan's text layer are not quite at their places: a word is kept with marks under this share of them.
+INKED_SHARE = 0.5
 # Texts of each look are left out at a time, so that visible text does not hide what is under it. Further looks are
 # left out together.
 MAX_LOOKS = 6
@@ -39,7 +42,7 @@ class Pictures:
         """Return which of the `characters` (indices of the text page) are invisible."""
         keys = {look: min(number, MAX_LOOKS - 1) for number, look in enumerate(dict.fromkeys(drawn.doubtful.values()))}
         looks: dict[int, dict[int, Box]] = defaultdict(dict)
-        hidden: set[int] = set()
+        hidden, clips = set[int](), set[int]()
         for index in characters:
             item = self._calls.FPDFText_GetTextObject(self._text_page, index)
             if item in drawn.doubtful:
@@ -48,6 +51,8 @@ class Pictures:
                     hidden.add(index)
                 else:
                     looks[keys[drawn.doubtful[item]]][index] = box
+                    if drawn.doubtful[item][0] == self._raw.FPDF_TEXTRENDERMODE_CLIP:
+                        clips.add(index)
         if not looks:
             return hidden
         canvas = _Canvas(self._raw, self._calls, self._page, self._box, looks.values())
@@ -55,9 +60,14 @@ class Pictures:
         for key, places in looks.items():
             without = canvas.draw([item for item, look in drawn.doubtful.items() if keys[look] == key])
             unseen.update((index, box) for index, box in places.items() if not canvas.differ(whole, without, box))
+        if clips & unseen.keys():
+            painted = canvas.draw(drawn.texts)
+            clips = {index for index in clips & unseen.keys() if canvas.has_ink(painted, unseen[index])}
+            unseen = {index: box for index, box in unseen.items() if index not in clips}
         if unseen and drawn.images:
-            scan = canvas.draw(drawn.others)
-            unseen = {index: box for index, box in unseen.items() if not canvas.has_ink(scan, box)}
+            scan = canvas.draw(drawn.texts + drawn.paths)
+            inked = {index for index, box in unseen.items() if canvas.has_ink(scan, box)}
+            return hidden.union(*(word for word in _words(unseen) if len(inked & word) < INKED_SHARE * len(word)))
         return hidden | unseen.keys()
 
     def _place(self, index: int) -> Box | None:
@@ -74,6 +84,17 @@ class Pictures:
         return type_size(size, self._matrix) < LEAST_TYPE
 
 
+def _words(characters: Iterable[int]) -> Iterator[set[int]]:
+    """Yield the sets of indices that follow one another; a blank between two words has an index too."""
+    word: set[int] = set()
+    for index in sorted(characters):
+        if index - 1 not in word:
+            yield word
+            word = set()
+        word.add(index)
+    yield word
+
+
 class _Canvas:
     """Pictures of the part of a page around some places, row by row from the top."""
 
@@ -84,14 +105,14 @@ class _Canvas:
         # Turned back by the page's rotation, the picture has the axes of the page's coordinates.
         self._turn = -page.get_rotation() // 90 % 4
         lefts, bottoms, rights, tops = zip(*(place for one in places for place in one.values()), strict=True)
-        left, self._top = min(lefts), max(tops)
-        self._left = left
-        wide, high = max(rights) - left, self._top - min(bottoms)
-        self._scale = min(SCALE, math.sqrt(MAX_PIXELS / max(wide * high, 1.0)))
-        self._width, self._height = math.ceil(wide * self._scale) + 2, math.ceil(high * self._scale) + 2
-        # Where the whole page would lie, in pixels.
-        self._page_at = round((box[0] - left) * self._scale) + 1, round((self._top - box[3]) * self._scale) + 1
-        self._page_size = round((box[2] - box[0]) * self._scale), round((box[3] - box[1]) * self._scale)
+        wide, high = max(rights) - min(lefts), max(tops) - min(bottoms)
+        scale = min(SCALE, math.sqrt(MAX_PIXELS / max(wide * high, 1.0)))
+        self._page_size = math.ceil((box[2] - box[0]) * scale), math.ceil((box[3] - box[1]) * scale)
+        self._origin = box[0], box[3]
+        self._scales = self._page_size[0] / (box[2] - box[0]), self._page_size[1] / (box[3] - box[1])
+        # The picture's place on the page, in pixels.
+        self._left, self._top, right, bottom = self._pixels((min(lefts), min(bottoms), max(rights), max(tops)))
+        self._width, self._height = right - self._left, bottom - self._top
 
     def draw(self, left_out: Collection[int] = ()) -> bytearray:
         """Return the pixels of the page without some of its objects."""
@@ -102,7 +123,8 @@ class _Canvas:
         pixels = bytearray(b"\xff") * (wide * high * _PIXEL)
         memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
         bitmap = raw.FPDFBitmap_CreateEx(wide, high, raw.FPDFBitmap_BGRx, memory, wide * _PIXEL)
-        raw.FPDF_RenderPageBitmap(bitmap, self._page, *self._page_at, *self._page_size, self._turn, raw.FPDF_ANNOT)
+        place = -self._left, -self._top, *self._page_size
+        raw.FPDF_RenderPageBitmap(bitmap, self._page, *place, self._turn, raw.FPDF_ANNOT)
         raw.FPDFBitmap_Destroy(bitmap)
         for item in left_out:
             activate(item, 1)
@@ -125,12 +147,18 @@ class _Canvas:
         )
 
     def _rows(self, box: Box) -> Iterator[tuple[int, int]]:
-        """Yield where each row of pixels of a box begins and ends; a box has at least one pixel."""
-        left, bottom, right, top = box
-        first = math.floor((left - self._left) * self._scale) + 1
-        last = max(first, math.ceil((right - self._left) * self._scale)) + 1
-        highest = math.floor((self._top - top) * self._scale) + 1
-        lowest = max(highest, math.ceil((self._top - bottom) * self._scale)) + 1
-        for row in range(highest, min(lowest, self._height)):
-            at = row * self._width
-            yield (at + first) * _PIXEL, (at + min(last, self._width)) * _PIXEL
+        """Yield where each row of a box begins and ends in the pixels."""
+        left, top, right, bottom = self._pixels(box)
+        for row in range(top - self._top, bottom - self._top):
+            at = row * self._width - self._left
+            yield (at + left) * _PIXEL, (at + right) * _PIXEL
+
+    def _pixels(self, box: Box) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of a box in pixels of the page, with a margin of half a pixel."""
+        (across, down), (left, top) = self._scales, self._origin
+        return (
+            math.floor((box[0] - left) * across - 0.5),
+            math.floor((top - box[3]) * down - 0.5),
+            math.ceil((box[2] - left) * across + 0.5),
+            math.ceil((top - box[1]) * down + 0.5),
+        )
