@@ -80,9 +80,7 @@ _PAINTED: dict[str, Make] = {
     "type squeezed to no width": lambda: _page(TEXT + _text(place=".004 0 0 1 72 600 Tm")),
     "opacity 0": lambda: _with_state(_text(), b"/ca 0"),
     "opacity 1 %": lambda: _with_state(_text(), b"/ca .01"),
-    "a soft mask": lambda: _with_state(
-        _text(), b"/SMask<</S/Luminosity/G 7 0 R>>", _DARKNESS
-    ),
+    "a soft mask": lambda: _with_state(_text(), b"/SMask<</S/Luminosity/G 7 0 R>>", _DARKNESS),
     "replacement text": lambda: _page(
         TEXT + f"/Span <</ActualText({SENTENCE})>> BDC ".encode() + _text(words="The door is locked now.") + b"EMC"
     ),
@@ -99,16 +97,16 @@ _COVERED: dict[str, Make] = {
     "under a blank image": lambda: _page(_text() + _DRAW + TEXT, image=_BLANK),
     "render mode 3 on a blank image": lambda: _page(_DRAW + b"q " + _text("3 Tr") + b"Q " + TEXT, image=_BLANK),
     "under a form": lambda: _page(_text() + b"/X Do " + TEXT, image=_form(b"1 g " + _BOX)),
-    "under an annotation": lambda: _page(
-        TEXT + _text(), _NOTE, _NOTE_DRAWN, entries=b"/Annots[7 0 R]"
-    ),
+    "under an annotation": lambda: _page(TEXT + _text(), _NOTE, _NOTE_DRAWN, entries=b"/Annots[7 0 R]"),
 }
 _ELSEWHERE: dict[str, Make] = {
     "outside the crop box": lambda: _page(TEXT + _text(), entries=b"/CropBox[0 640 600 800]"),
     "outside the media box": lambda: _page(TEXT + _text(place="72 -300 Td")),
     "clipped away": lambda: _page(TEXT + b"q 0 0 9 9 re W n " + _text() + b"Q"),
     "clipped to nothing": lambda: _page(TEXT + b"q 72 600 m 300 600 l W n " + _text() + b"Q"),
-    "clipped by other text": lambda: _page(TEXT + b"q " + _text("7 Tr", place="72 700 Td", words=".") + _text("0 Tr") + b"Q"),
+    "clipped by other text": lambda: _page(
+        TEXT + b"q " + _text("7 Tr", place="72 700 Td", words=".") + _text("0 Tr") + b"Q"
+    ),
     "outside its form": lambda: _page(
         TEXT + b"/X Do", image=_form(_text()).replace(b"[0 0 600 800]", b"[0 0 600 100]")
     ),
@@ -117,7 +115,9 @@ _LAYERED: dict[str, Make] = {
     "a layer that is off": lambda: _layered(_IN_LAYER, b"/OFF"),
     "a form in a layer that is off": lambda: _layered(b"/X Do", b"/OFF", _form(_text(), b"/OC 7 0 R")),
     "a form with opacity 0": lambda: _page(
-        TEXT + b"/G gs /X Do", image=_form(_text(), b"/Group<</S/Transparency>>"), resources=b"/ExtGState<</G<</ca 0>>>>"
+        TEXT + b"/G gs /X Do",
+        image=_form(_text(), b"/Group<</S/Transparency>>"),
+        resources=b"/ExtGState<</G<</ca 0>>>>",
     ),
 }
 _SHOWN: dict[str, Make] = {
@@ -125,7 +125,9 @@ _SHOWN: dict[str, Make] = {
     "light grey": lambda: _page(TEXT + _text(".8 g")),
     "yellow": lambda: _page(TEXT + _text("1 1 0 rg")),
     "white on dark": lambda: _page(TEXT + b"0 0 .4 rg " + _BOX + _text("1 g")),
-    "white on an image": lambda: _page(_DRAW + _text("1 g") + _text("1 g", words=SEEN, place="72 720 Td"), image=_picture(b"\x40" * 4800)),
+    "white on an image": lambda: _page(
+        _DRAW + _text("1 g") + _text("1 g", words=SEEN, place="72 720 Td"), image=_picture(b"\x40" * 4800)
+    ),
     "a footnote of 4 pt": lambda: _page(TEXT + _text(font="/F 4 Tf")),
     "a grey footnote of 4 pt": lambda: _page(TEXT + _text(".6 g", font="/F 4 Tf")),
     "up the page": lambda: _page(TEXT + _text(place="0 1 -1 0 72 300 Tm")),
@@ -134,9 +136,15 @@ _SHOWN: dict[str, Make] = {
     "outlined and filled with white": lambda: _page(TEXT + _text("2 Tr .4 w 1 g 0 G")),
     "a clip of what is painted": lambda: _page(TEXT + b"q " + _text("7 Tr") + b"0 0 .6 rg " + _BOX + b"Q"),
     "a watermark of 30 %": lambda: _with_state(_text(font="/F 30 Tf", place="40 400 Td"), b"/ca .3"),
-    "written on a watermark": lambda: _page(TEXT + _text(".8 g", font="/F 90 Tf", place="20 590 Td", words="DRAFT") + _text("0 g")),
-    "the text layer on a scan": lambda: _page(_DRAW + _text("3 Tr") + _text(words=SEEN, place="72 720 Td"), image=_MARKED),
-    "the text layer under a scan": lambda: _page(_text() + _text(words=SEEN, place="72 720 Td") + _DRAW, image=_MARKED),
+    "written on a watermark": lambda: _page(
+        TEXT + _text(".8 g", font="/F 90 Tf", place="20 590 Td", words="DRAFT") + _text("0 g")
+    ),
+    "the text layer on a scan": lambda: _page(
+        _DRAW + _text("3 Tr") + _text(words=SEEN, place="72 720 Td"), image=_MARKED
+    ),
+    "the text layer under a scan": lambda: _page(
+        _text() + _text(words=SEEN, place="72 720 Td") + _DRAW, image=_MARKED
+    ),
     "underlined": lambda: _page(TEXT + _text() + b".5 w 72 598 m 240 598 l S"),
     "in a frame": lambda: _page(TEXT + _text() + b"1 w 60 590 400 30 re S"),
     "in a shaded row": lambda: _page(TEXT + b".8 .9 1 rg " + _BOX + _text("0 g")),

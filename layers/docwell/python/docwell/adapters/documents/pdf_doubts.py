@@ -77,7 +77,11 @@ class Objects:
 
     def read(self) -> Drawn:
         """Return the doubtful texts, after removing replacement texts (ActualText) that have letters or digits."""
-        get, kind_of, text = self._calls.FPDFPage_GetObject, self._calls.FPDFPageObj_GetType, self._raw.FPDF_PAGEOBJ_TEXT
+        get, kind_of, text = (
+            self._calls.FPDFPage_GetObject,
+            self._calls.FPDFPageObj_GetType,
+            self._raw.FPDF_PAGEOBJ_TEXT,
+        )
         count = self._calls.FPDFPage_CountObjects(self._page)
         for order in range(count):
             item = get(self._page, order)

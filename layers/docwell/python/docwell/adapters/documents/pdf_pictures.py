@@ -40,7 +40,9 @@ class Pictures:
 
     def hidden(self, drawn: Drawn, characters: Iterable[int]) -> set[int]:
         """Return which of the `characters` (indices of the text page) are invisible."""
-        keys = {look: min(number, MAX_LOOKS - 1) for number, look in enumerate(dict.fromkeys(drawn.doubtful.values()))}
+        keys = {
+            look: min(number, MAX_LOOKS - 1) for number, look in enumerate(dict.fromkeys(drawn.doubtful.values()))
+        }
         looks: dict[int, dict[int, Box]] = defaultdict(dict)
         hidden, clips = set[int](), set[int]()
         for index in characters:
@@ -98,9 +100,7 @@ def _words(characters: Iterable[int]) -> Iterator[set[int]]:
 class _Canvas:
     """Pictures of the part of a page around some places, row by row from the top."""
 
-    def __init__(
-        self, raw: Any, calls: Any, page: Any, box: Box, places: Collection[Mapping[int, Box]]
-    ) -> None:
+    def __init__(self, raw: Any, calls: Any, page: Any, box: Box, places: Collection[Mapping[int, Box]]) -> None:
         self._raw, self._calls, self._page = raw, calls, page
         # Turned back by the page's rotation, the picture has the axes of the page's coordinates.
         self._turn = -page.get_rotation() // 90 % 4
