@@ -133,7 +133,8 @@ class Page:
     """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
 
     A page whose text cannot be read is not `readable`, and its `text` is empty. `headings` are lines of the text,
-    in order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture.
+    in order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
+    that a reader of the page does not see; they are not in the text.
     """
 
     number: int
@@ -142,6 +143,7 @@ class Page:
     readable: bool = True
     headings: tuple[Heading, ...] = ()
     confidence: float | None = None
+    hidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ class DocumentRecord:
     `attempt` is the fence of the worker that last started from the beginning.
     A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
-    `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and `doubtful_pages` (recognised
+    `hidden_characters`, `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and `doubtful_pages` (recognised
     with too little confidence) grow with each range. Ranges from `recognised_from` on recognise pictures of text;
     see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may remain in the index.
     `observed_version` is the version that the bucket had at the last event, empty for none, and `observations`
@@ -235,6 +237,7 @@ class DocumentRecord:
     pages_done: int = 0
     chunks: int = 0
     characters: int = 0
+    hidden_characters: int = 0
     unreadable_pages: frozenset[int] = frozenset()
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()
@@ -258,7 +261,16 @@ class DocumentRecord:
 
 # The fields that parallel ranges add to; only a fresh start sets them (`docwell.ports.Ledger.write`).
 PROGRESS = frozenset(
-    {"ranges_done", "pages_done", "chunks", "characters", "unreadable_pages", "textless_pages", "doubtful_pages"}
+    {
+        "ranges_done",
+        "pages_done",
+        "chunks",
+        "characters",
+        "hidden_characters",
+        "unreadable_pages",
+        "textless_pages",
+        "doubtful_pages",
+    }
 )
 # The fields that only `docwell.ports.Ledger.observe` sets, without a lease.
 OBSERVED = frozenset({"observed_version", "observations"})
@@ -271,6 +283,7 @@ class RangeTally:
     pages: int = 0
     chunks: int = 0
     characters: int = 0
+    hidden_characters: int = 0
     unreadable_pages: frozenset[int] = frozenset()
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()

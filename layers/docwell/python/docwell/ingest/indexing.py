@@ -182,6 +182,7 @@ class _Count:
             tally,
             pages=tally.pages + 1,
             characters=tally.characters + len(page.text),
+            hidden_characters=tally.hidden_characters + page.hidden,
             unreadable_pages=tally.unreadable_pages | (set() if page.readable else {page.number}),
             textless_pages=tally.textless_pages + (not page.text.strip()),
             doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),

@@ -16,6 +16,7 @@ def record_ingest(report: IngestReport, seconds: float) -> None:
     metrics.add_metric("IngestLatency", MetricUnit.Milliseconds, seconds * 1000)
     metrics.add_metric("PagesIngested", MetricUnit.Count, report.tally.pages)
     metrics.add_metric("ChunksIngested", MetricUnit.Count, report.tally.chunks)
+    metrics.add_metric("HiddenCharacters", MetricUnit.Count, report.tally.hidden_characters)
     metrics.add_metric("EmbeddedTokens", MetricUnit.Count, report.tally.tokens)
     if report.status is Status.REJECTED:
         metrics.add_metric("DocumentsRejected", MetricUnit.Count, 1)

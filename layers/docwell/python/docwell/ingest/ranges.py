@@ -95,6 +95,8 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
         notes.append(f"{_named(record.doubtful_pages)}: recognised with too little confidence, not indexed")
     if record.unreadable_pages and recognised:
         notes.append(f"{_named(record.unreadable_pages)}: could not be recognised, not indexed")
+    if record.hidden_characters:
+        notes.append(f"left out characters that the pages do not show: {record.hidden_characters:,}")
     detail = "; ".join(notes)
     if record.chunks == 0:
         nothing = "no page shows text" if recognised else "no page has a text layer: most often a scan"

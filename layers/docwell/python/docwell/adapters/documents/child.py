@@ -9,11 +9,12 @@ Requests (stdin), one on a line: `info`, or `page 7` (1-based). Answers (stdout)
 
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null}
+     "confidence": null, "hidden": 0}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
-`suspect` means that the reader found no text where there may be some. `headings` are lines of the text that their
+`suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
+does not show and the text leaves out; pypdf cannot tell them. `headings` are lines of the text that their
 type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out a
 running head or foot: a line that one of the last two pages has at the same place. The process ends with stdin.
 """
@@ -66,6 +67,7 @@ class PageText(NamedTuple):
     suspect: bool
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
+    hidden: int = 0
 
 
 class Pdfium:
@@ -84,9 +86,11 @@ class Pdfium:
         with open(path, "rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         codecs.lookup(PDFIUM_CODEC)
-        from docwell.adapters.documents import pdf_glyphs, pdf_layout
+        from docwell.adapters.documents import pdf_doubts, pdf_glyphs, pdf_layout, pdf_pictures, pdfium_calls
 
         self._glyphs, self._layout = pdf_glyphs, pdf_layout
+        self._doubts, self._pictures = pdf_doubts, pdf_pictures
+        self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
         self._error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
         close_doors()
@@ -117,23 +121,30 @@ class Pdfium:
     def _read(self, index: int) -> PageText:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
+            box = page.get_bbox()
+            drawn = self._doubts.Objects(self._raw, self._calls, self._address(page.raw), box).read()
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
-            box = page.get_bbox()
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
             is_whole = len("".join(seen.split())) == len("".join(text.split()))
-            lines = glyphs.lines(text if is_whole else glyphs.within(text, box))
+            suspect = not text.strip() and drawn.may_have_text()
+            text, hidden = (text, 0) if is_whole else glyphs.within(text, box)
+            if drawn.doubtful:
+                address = self._address(text_page.raw)
+                pictures = self._pictures.Pictures(self._raw, self._calls, page, address, box)
+                text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
+                hidden += unseen
+            lines = glyphs.lines(text)
             text_page.close()
-            suspect = not text.strip() and self._may_have_text(page)
         if not lines:
-            return PageText(text, self._label(index), suspect)
+            return PageText(text, self._label(index), suspect, hidden=hidden)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
         laid_out = self._layout.lay_out(lines, *glyphs.height(box), earlier)
         self._edges[index] = laid_out.edges
-        return PageText(laid_out.text, self._label(index), suspect, laid_out.headings)
+        return PageText(laid_out.text, self._label(index), suspect, laid_out.headings, hidden=hidden)
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:
@@ -147,11 +158,6 @@ class Pdfium:
 
     def _label(self, index: int) -> str | None:
         return self._document.get_page_label(index) or None
-
-    def _may_have_text(self, page: Any) -> bool:
-        """Return whether the page has text objects, or no objects at all. A scan has only images."""
-        kinds = {item.type for item in page.get_objects(max_depth=3)}
-        return not kinds or self._raw.FPDF_PAGEOBJ_TEXT in kinds
 
 
 class Pypdf:

@@ -10,9 +10,10 @@ import ctypes
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from docwell.adapters.documents.pdf_doubts import Box
 from docwell.adapters.documents.pdf_layout import HYPHENS, Line
 
 # A page with more lines is not for reading, and would take seconds.
@@ -51,13 +52,22 @@ class Glyphs:
         self._name = ctypes.create_string_buffer(NAME_BYTES)
         self._flags = ctypes.c_int()
 
-    def within(self, text: str, box: tuple[float, float, float, float]) -> str:
-        """Return the page's whole text with blanks for characters outside its `box` (left, bottom, right, top)."""
+    def within(self, text: str, box: Box) -> tuple[str, int]:
+        """Return the page's whole text with blanks for characters outside its `box`, and their number."""
+        return self.without(text, lambda found: {index for index in found if not self._is_within(index, box)})
+
+    def without(self, text: str, hidden: Callable[[Iterable[int]], set[int]]) -> tuple[str, int]:
+        """Return the page's whole text with blanks for the characters that `hidden` names, and their number.
+
+        `hidden` takes and returns indices of the text page.
+        """
         units = _Units(text)
-        return "".join(
-            letter if letter.isspace() or self._is_within(self._index(units.before(at)), box) else " "
-            for at, letter in enumerate(text)
-        )
+        places = {self._index(units.before(at)): at for at, letter in enumerate(text) if not letter.isspace()}
+        letters = list(text)
+        unseen = hidden(places)
+        for index in unseen:
+            letters[places[index]] = " "
+        return "".join(letters), len(unseen)
 
     def lines(self, text: str) -> list[Line]:
         """Return the lines of the page's whole text, in PDFium's order; none if there are over `MAX_LINES`."""
@@ -75,13 +85,13 @@ class Glyphs:
             found.append(self._line(self._accented(match[0], match.start(), units), first, last))
         return found
 
-    def height(self, box: tuple[float, float, float, float]) -> tuple[float, float]:
-        """Return the lower and the upper end of a page with this `box` (left, bottom, right, top)."""
+    def height(self, box: Box) -> tuple[float, float]:
+        """Return the lower and the upper end of a page with this `box`."""
         left, bottom, right, top = box
         ends = self._turned(left, bottom)[1], self._turned(right, top)[1]
         return min(ends), max(ends)
 
-    def _is_within(self, index: int, box: tuple[float, float, float, float]) -> bool:
+    def _is_within(self, index: int, box: Box) -> bool:
         x, y = self._origin(index)
         left, bottom, right, top = box
         return left - 1 <= x <= right and bottom - 1 <= y <= top

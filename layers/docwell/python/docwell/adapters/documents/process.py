@@ -171,8 +171,13 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "suspect": bool(),
             "headings": [*headings],
             "confidence": None | int() | float() as confidence,
+            "hidden": int(hidden),
         }:
-            return pages >= 0 and all(map(_is_heading, headings)) and (confidence is None or 0 <= confidence <= 1)
+            return (
+                min(pages, hidden) >= 0
+                and all(map(_is_heading, headings))
+                and (confidence is None or 0 <= confidence <= 1)
+            )
         case "page", {"kind": "failed", "pages": int(pages)}:
             return pages >= 0
     return False

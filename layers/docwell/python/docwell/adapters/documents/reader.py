@@ -128,6 +128,7 @@ def page_of(number: int, answer: dict[str, Any]) -> Page:
         _one_line(answer["label"]),
         headings=tuple(Heading(text, size) for text, size in headings if text),
         confidence=answer["confidence"],
+        hidden=answer["hidden"],
     )
 
 
@@ -164,10 +165,10 @@ class _Readers:
     def page(self, number: int) -> dict[str, Any] | None:
         """Return the better of both readers' answers for a page, or None. Raises `Refused(too_much_text)`.
 
-        Asks pypdf only when PDFium finds no usable text.
+        Asks pypdf only when PDFium finds no usable text, and not for a page with hidden text: pypdf cannot tell it.
         """
         best = self.ask(PDFIUM, f"page {number}")
-        if best is None or best["suspect"] or is_unreadable(best["text"]):
+        if best is None or (not best["hidden"] and (best["suspect"] or is_unreadable(best["text"]))):
             other = self.ask(PYPDF, f"page {number}")
             if other is not None and (best is None or _reads_better(other["text"], best["text"])):
                 best = other

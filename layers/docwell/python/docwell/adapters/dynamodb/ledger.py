@@ -140,6 +140,7 @@ class DynamoLedger:
             "pages_done": tally.pages,
             "chunks": tally.chunks,
             "characters": tally.characters,
+            "hidden_characters": tally.hidden_characters,
             "textless_pages": tally.textless_pages,
             "unreadable_pages": tally.unreadable_pages,
             "doubtful_pages": tally.doubtful_pages,
