@@ -217,8 +217,9 @@ class Comparator:
 
     def _rows(self) -> Iterator[_Row]:
         base = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database"
-        token = {"Authorization": f"Bearer {self._stack.chroma_token}"}
-        with httpx.Client(base_url=base, headers=token, timeout=60, trust_env=False) as client:
+        token = self._stack.chroma_token
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        with httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False) as client:
             offset, page = 0, [None] * _PAGE
             while len(page) == _PAGE:
                 page = (

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.local.console import StackConsole
+from infra.local.guard import end_with_any_thread
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
@@ -169,4 +171,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    threading.excepthook = end_with_any_thread
     sys.exit(main())

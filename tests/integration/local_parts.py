@@ -52,14 +52,14 @@ class Aws:
         self.queue_url = self.sqs.get_queue_url(QueueName="docwell-ingest")["QueueUrl"]
         self.dead_letter_url = self.sqs.get_queue_url(QueueName="docwell-ingest-dlq")["QueueUrl"]
 
-    def client(self, service: Any) -> Any:
+    def client(self, service: Any, **config: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
             aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": 1}, **config),
         )
 
     def receive_all(self) -> list[str]:

@@ -21,7 +21,12 @@ PAGES = [page for page in ALL_PAGES if "generated" not in page.parts]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 MOST_WORDS = 18_000
 # These read variables that no settings class has.
-TOOLS = ("scripts/install-for-lambda", "layers/embedder/download/fetch.py", "infra/report.py")
+TOOLS = (
+    "scripts/install-for-lambda",
+    "layers/embedder/download/fetch.py",
+    "infra/report.py",
+    "layers/docwell/python/docwell/cli/settings.py",
+)
 FOLDERS = r"docwell|benchmarks|docs|examples|functions|infra|layers|requirements|scripts|tests|\.github"
 NOT_COMMITTED = ("layers/embedder/model",)
 SOURCES = ("template.yaml", "infra/*.yaml", "infra/**/*.py", "layers/docwell/**/*.py", "benchmarks/**/*.py")

@@ -76,9 +76,13 @@ def put(
             display.show_json({"documents": records})
         else:
             display.console().print(display.document_table(records))
+    _fail_unless_indexed(uploads)
+
+
+def _fail_unless_indexed(uploads: list[Upload]) -> None:
     if failed := [upload for upload in uploads if upload.failure is not None]:
         raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
-    if any(record["status"] in _NOT_INDEXED for record in records):
+    if any(upload.as_json()["status"] in _NOT_INDEXED for upload in uploads):
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 

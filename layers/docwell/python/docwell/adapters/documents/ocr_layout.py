@@ -70,9 +70,9 @@ def _line(box: Box, usual: float, height: float, scale: float) -> Line:
 
 
 def _set_apart(left: Line, right: Line) -> Line:
-    """Return the right line, a word's gap from the left one beside it: boxes are wider than their text and can touch.
+    """Return the right line with a word's gap to the left one beside it.
 
-    Without it the cells "2" and "1,450.00" become one number.
+    Boxes are wider than their text and can touch: the cells "2" and "1,450.00" would become one number.
     """
     size = max(left.size, right.size)
     beside = abs(left.baseline - right.baseline) <= RAISED * size and right.left - left.right >= -OVERLAP * size
