@@ -1,7 +1,7 @@
 """``make eval-guard``: how many planted orders docwell marks, and how many harmless texts.
 
-It marks the attacks and the harmless look-alikes of the evaluation set, alone and within real paragraphs, orders in
-other words and spellings, and real pages. No model answers.
+It marks the attacks and the harmless look-alikes of the evaluation set, alone and within real paragraphs, orders
+in other words and spellings, and real pages. No model answers.
 """
 
 import json

@@ -215,9 +215,9 @@ class DocumentRecord:
     A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
     `hidden_characters`, `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and
-    `doubtful_pages` (recognised with too little confidence) grow with each range. Ranges from `recognised_from` on recognise pictures of text;
-    see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may remain in the index.
-    `updated_at` is in seconds since the epoch.
+    `doubtful_pages` (recognised with too little confidence) grow with each range. Ranges from `recognised_from` on
+    recognise pictures of text; see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may
+    remain in the index. `updated_at` is in seconds since the epoch.
     """
 
     key: str

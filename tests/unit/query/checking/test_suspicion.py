@@ -72,7 +72,7 @@ def test_an_order_to_the_reader_is_marked(text: str, signal: str) -> None:
         "The system: a boiler, two pumps and a valve.",
         "No olvide leer las instrucciones de seguridad.",
         "A N N U A L  R E P O R T  2 0 2 4",
-        "К 2024 году правила изменились.",
+        "Правила 2024 года изменились.",
         "Visit www.docs.org to download the form.",
         "The checksum is 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08.",
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
