@@ -1,19 +1,24 @@
 """``make eval-guard``: how many planted orders docwell marks, and how many harmless texts.
 
-It marks the attacks and the harmless look-alikes of the evaluation set, alone and within real paragraphs, and real
-pages. No model answers.
+It marks the attacks and the harmless look-alikes of the evaluation set, alone and within real paragraphs, orders
+in other words and spellings, and real pages. No model answers.
 """
 
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import pypdfium2
+
+from benchmarks.rewordings import developed, measured
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
 from infra.report import EVALUATION, Report
 
+# A page in so many is marked, in pieces of about a chunk's length.
+_EACH_PAGE, _PIECE = 10, 900
 # Markup that a client could load, run or follow.
 _ALIVE = re.compile(r"\]\(|!\[|<[a-z/!]|javascript:\S|\bdata:\w+/|[a-z]://|\bwww\.\w", re.IGNORECASE)
 
@@ -23,6 +28,7 @@ def main() -> int:
         print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
     report = Report("eval-guard")
+    _rewordings(report)
     lines = (EVALUATION / "guard" / "prompts_dev.jsonl").read_text(encoding="utf-8").splitlines()
     prompts = [json.loads(line) for line in lines]
     _marks(report, prompts, [one["context"] for one in _load("xquad/questions_en_dev.json")])
@@ -31,6 +37,25 @@ def main() -> int:
     alive = sum(bool(_ALIVE.search(clean_answer(prompt["text"], ())[0])) for prompt in prompts)
     report.add("links, images, HTML left in attacks that a model repeats", alive, "answers", "== 0")
     return report.finish()
+
+
+def _rewordings(report: Report) -> None:
+    for what, orders in (
+        ("that no rule was written for", measured()),
+        ("of the set for development", developed()),
+    ):
+        missed = [not any(map(suspicion, texts)) for _, texts in orders]
+        report.add(f"not marked, of {len(missed)} reworded orders {what}", 100 * sum(missed) / len(missed), "%")
+
+
+def _pieces() -> Iterator[str]:
+    """Yield pieces of the pages of real PDFs."""
+    for folder in ("chunking", "extraction", "filings2", "financebench", "mmlongbench"):
+        for path in sorted((EVALUATION / folder / "pdf").glob("*.pdf")):
+            document = pypdfium2.PdfDocument(path)
+            for number in range(0, len(document), _EACH_PAGE):
+                text = document[number].get_textpage().get_text_range()
+                yield from (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
 
 
 def _load(name: str) -> list[dict[str, Any]]:
@@ -68,6 +93,8 @@ def _false_alarms(report: Report) -> None:
     evidence = [piece["evidence_text"] for one in filings for piece in one["evidence"]]
     _add_marked(report, f"{len(paragraphs)} paragraphs of articles in 9 languages", paragraphs, "<= 0.5")
     _add_marked(report, f"{len(evidence)} pieces of filings", evidence, "<= 0.5")
+    pieces = list(_pieces())
+    _add_marked(report, f"{len(pieces)} pieces of real PDFs", pieces, "<= 0.5")
 
 
 def _add_marked(report: Report, what: str, texts: Iterable[str], goal: str | None = None) -> None:

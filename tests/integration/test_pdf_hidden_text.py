@@ -11,7 +11,7 @@ from benchmarks.poison.build import Make
 from benchmarks.reading import default_reader
 from docwell.models import Page
 
-LETTERS = set("keys vault nine opens".split())
+LETTERS = {"keys", "vault", "nine", "opens"}
 
 
 def read(make: Make, tmp_path: Path) -> Page:

@@ -133,8 +133,8 @@ class Page:
     """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
 
     A page whose text cannot be read is not `readable`, and its `text` is empty. `headings` are lines of the text,
-    in order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
-    that a reader of the page does not see; they are not in the text.
+    in order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the
+    characters that the page does not show; they are not in the text.
     """
 
     number: int
@@ -214,12 +214,12 @@ class DocumentRecord:
     `attempt` is the fence of the worker that last started from the beginning.
     A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
-    `hidden_characters`, `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and `doubtful_pages` (recognised
-    with too little confidence) grow with each range. Ranges from `recognised_from` on recognise pictures of text;
-    see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may remain in the index.
-    `observed_version` is the version that the bucket had at the last event, empty for none, and `observations`
-    counts those events; None where there was no event since the row exists (`docwell.ports.Ledger.observe`).
-    `updated_at` is in seconds since the epoch.
+    `hidden_characters`, `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and
+    `doubtful_pages` (recognised with too little confidence) grow with each range. Ranges from `recognised_from` on
+    recognise pictures of text; see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may
+    remain in the index. `observed_version` is the version that the bucket had at the last event, empty for none,
+    and `observations` counts those events; None where there was no event since the row exists
+    (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the epoch.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """Find the text objects of a PDFium page that a reader may not see, without drawing the page.
 
-Part of the child's program. Dark, opaque, unclipped text that is under nothing and on nothing dark is plain. All other
-text is doubtful: `pdf_pictures.py` draws the page to judge it.
+Part of the child's program. Dark, opaque, unclipped text that is under nothing and on nothing dark is plain. All
+other text is doubtful: `pdf_pictures.py` draws the page to judge it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
-# Text whose darkest channel is at most the first on a fill whose channels are all at least the second has contrast.
+# Text with a channel of at most the first, on a fill with all channels of at least the second, has contrast.
 DARK, LIGHT = 110, 180
 # An underline covers 6 % of a word, and a line through it 6 % more.
 COVERED_SHARE = 0.15
@@ -21,8 +21,8 @@ COVERED_SHARE = 0.15
 LEAST_TYPE = 1.0
 # Only a text with a smaller box can be of such type.
 SMALL_BOX = 1.5
-# The page is divided into rows of this height, so that a text is compared with few areas. A row with more areas than
-# `ROW_AREAS` merges the rest.
+# The page is divided into rows of this height, so that a text is compared with few areas. A row merges the areas
+# after so many.
 ROW_HEIGHT, ROW_AREAS = 20.0, 64
 # Forms in deeper forms are not read; PDFium's text page stops there too.
 MAX_DEPTH = 8
@@ -183,7 +183,7 @@ class Objects:
         return left.value, bottom.value, right.value, top.value
 
     def _is_frame(self, path: int, box: Box) -> bool:
-        """Return whether a path is a thin stroke around text, so that its box is mostly empty, or draws nothing."""
+        """Return whether a path is a thin stroke around text, with a mostly empty box, or draws nothing."""
         calls, mode, stroked, width = self._calls, ctypes.c_int(), ctypes.c_int(), ctypes.c_float()
         calls.FPDFPath_GetDrawMode(path, ctypes.addressof(mode), ctypes.addressof(stroked))
         if mode.value or not stroked.value:
@@ -247,7 +247,7 @@ class Objects:
         return range(int(bottom // ROW_HEIGHT), int(top // ROW_HEIGHT) + 1)
 
     def _surroundings(self, order: int, box: Box) -> tuple[bool, bool]:
-        """Return whether later objects may cover a text, and whether it may be on earlier ones that are not light."""
+        """Return whether later objects may cover a text, and whether it may be on something dark."""
         covered = dark = 0.0
         for row in self._rows_of(box):
             for area in self._rows.get(row, ()):
@@ -268,7 +268,7 @@ def _scales(matrix: Any) -> tuple[float, float]:
 
 
 def _string(read: Callable[..., Any], size: int) -> str:
-    """Return the text that `read` writes as UTF-16 into a buffer of `size` bytes; "longer" for one that does not fit."""
+    """Return the text that `read` writes as UTF-16 into a buffer of `size` bytes, or "longer"."""
     buffer, length = ctypes.create_string_buffer(size), ctypes.c_ulong()
     read(ctypes.addressof(buffer), size, ctypes.addressof(length))
     if length.value > size:

@@ -1,8 +1,8 @@
 """Draw a PDFium page with and without its doubtful text, and find the characters that no reader can see.
 
-Part of the child's program. A character is visible if the picture changes at its place when the character is left out.
-Text that changes nothing is kept only on an image with marks at its place, which is the text layer of a scan, or where
-it clips what is painted later.
+Part of the child's program. A character is visible if the picture changes at its place when the character is left
+out. Text that changes nothing is kept only on an image with marks at its place, which is the text layer of a scan,
+or where it clips what is painted later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCALE, MAX_PIXELS = 2.0, 2_400_000
 CONTRAST = 20
 # The least difference between the marks of a scan and its paper; JPEG noise on blank paper differs by less.
 INK = 48
-# The letters of a scan's text layer are not quite at their places: a word is kept with marks under this share of them.
+# The letters of a scan's text layer are not quite in place: a word is kept with marks under this share of them.
 INKED_SHARE = 0.5
 # Texts of each look are left out at a time, so that visible text does not hide what is under it. Further looks are
 # left out together.

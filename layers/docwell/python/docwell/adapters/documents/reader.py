@@ -165,7 +165,7 @@ class _Readers:
     def page(self, number: int) -> dict[str, Any] | None:
         """Return the better of both readers' answers for a page, or None. Raises `Refused(too_much_text)`.
 
-        Asks pypdf only when PDFium finds no usable text, and not for a page with hidden text: pypdf cannot tell it.
+        Asks pypdf only when PDFium finds no usable text, and no hidden text, which pypdf would not notice.
         """
         best = self.ask(PDFIUM, f"page {number}")
         if best is None or (not best["hidden"] and (best["suspect"] or is_unreadable(best["text"]))):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from docwell.query.checking.overrides import OVERRIDES, pattern
+from docwell.query.checking.spellings import undisguised
 from docwell.text.lexicon import TEXTS_KEPT
 
 # The sum of weights that marks a text.
@@ -70,24 +72,13 @@ def _signal(name: str, weight: float, words: str, *pattern: str) -> _Signal:
 
 
 _SIGNALS = (
-    # Set earlier instructions aside, in English and some other languages.
+    # Set earlier instructions aside.
     _signal("override", 1.0, "ignor|disregard|forget|overrid|bypass|discard|stop following",
         r"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|stop\s+following)\s+(?:\w+\s+){0,4}?",
         rf"(?:previous|prior|above|earlier|preceding|your|system|these|those|all|any)\s+(?:\w+\s+){{0,3}}?{_TOLD}\b"),
     _signal("override", 1.0, "ignore|disregard|forget",
         r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all|what)\s+(?:\w+\s+){0,4}?(?:above|before|told|earlier)\b"),
-    _signal("override", 1.0, "ignor",
-        r"\bignor\w*\s+(?:\w+\s+){0,4}?(?:instruc\w+|instru\u00e7\w+|istruzion\w+|anweisung\w*|consignes?)\b"),
-    _signal("override", 1.0, "vergiss|vergessen|missachte|olvid|oubli|dimentica",
-        r"\b(?:vergiss|vergessen|missachte\w*|olvid\w+|oubli\w+|dimentica\w*)\s+(?:\w+\s+){0,4}?",
-        r"(?:anweisung|instruc|istruz|consign)\w*"),
-    _signal("override", 1.0, "\u5ffd\u7565|\u65e0\u89c6|\u5fd8\u8bb0|\u7121\u8996",
-        r"(?:\u5ffd\u7565|\u65e0\u89c6|\u5fd8\u8bb0|\u7121\u8996)\S{0,12}(?:\u6307\u4ee4|\u6307\u793a|\u63d0\u793a|\u89c4\u5219)"),
-    _signal("override", 1.0, "\u0438\u0433\u043d\u043e\u0440\u0438\u0440|\u0437\u0430\u0431\u0443\u0434",
-        r"\b(?:\u0438\u0433\u043d\u043e\u0440\u0438\u0440|\u0437\u0430\u0431\u0443\u0434)\w*\s+(?:\w+\s+){0,4}?",
-        r"(?:\u0438\u043d\u0441\u0442\u0440\u0443\u043a\u0446|\u0443\u043a\u0430\u0437\u0430\u043d)\w*"),
-    _signal("override", 1.0, "\u062a\u062c\u0627\u0647\u0644",
-        r"\u062a\u062c\u0627\u0647\u0644\s+(?:\w+\s+){0,4}?(?:\u0627\u0644)?\u062a\u0639\u0644\u064a\u0645\u0627\u062a"),
+    *(_signal("override", 1.0, words[0], pattern(*words)) for words in OVERRIDES),
     # Imitate the marks between the turns of a chat, or the end of the passages.
     _signal("role mark", 1.0, "<|[inst]|[/inst]",
         r"<\|\w+\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|user|passages?)(?:_prompt)?>"),
@@ -180,8 +171,18 @@ def strip_invisible(text: str) -> str:
 
 
 def _weights(text: str) -> dict[str, float]:
-    """Return the weight of each signal in a text, read as lines and as one line: a PDF breaks lines anywhere."""
+    """Return the weight of each signal in a text, in the heavier of its readings: as spelled, or undisguised."""
+    return max(map(_read, _readings(text)), key=lambda found: sum(found.values()))
+
+
+def _readings(text: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFKC", text)
+    clear = undisguised(plain)
+    return (plain,) if clear == plain else (plain, clear)
+
+
+def _read(plain: str) -> dict[str, float]:
+    """Return the weight of each signal in a text, read as lines and as one line: a PDF breaks lines anywhere."""
     joined = " ".join(plain.split())
     # An expression that ignores case takes these letters for an i.
     lower = joined.lower().replace("\u0131", "i").replace("\u0307", "")
