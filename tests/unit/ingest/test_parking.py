@@ -83,7 +83,7 @@ def planned(**changes: Any) -> tuple[World, list[RangeTask]]:
     [
         ((), 0, Status.FAILED),
         ((0,), 0, Status.PENDING),  # the other ranges' messages go on
-        ((0, 1, 2), 2, Status.FAILED),  # nobody is left to make it live
+        ((0, 1, 2), 2, Status.FAILED),  # no message is left to make it live
     ],
 )
 def test_a_range_that_died_fails_its_document_unless_others_finish_it(
