@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 from benchmarks.fresh_wiring import clear_caches
 from benchmarks.speed.worker_memory import WorkerMemory
 from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
-from infra.local.names import ACCOUNT, LOCAL_API_KEY_ID, REGION
+from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_API_KEY_ID, REGION
 from infra.local.poller import failed_ids, lambda_event
 from infra.report import ROOT
 
@@ -81,14 +81,18 @@ def notification(name: str, bucket: str, key: str) -> str:
 
 
 def sqs_event(
-    body: str, message: str = "message", receipt: str = "receipt", attributes: Mapping[str, str] | None = None
+    body: str,
+    message: str = "message",
+    receipt: str = "receipt",
+    attributes: Mapping[str, str] | None = None,
+    queue: str = INGEST_QUEUE,
 ) -> dict[str, Any]:
     """Return the event of one SQS message. `attributes` replace those of a first receive."""
     now = str(int(time.time() * 1000))
     first = {"ApproximateReceiveCount": "1", "SentTimestamp": now, "ApproximateFirstReceiveTimestamp": now}
     sent: Any = {"MessageId": message, "ReceiptHandle": receipt, "Body": body, "MD5OfBody": digest(body)}
     sent["Attributes"] = {**first, "SenderId": ACCOUNT, **(attributes or {})}
-    return lambda_event([sent], f"arn:aws:sqs:{REGION}:{ACCOUNT}:docwell-ingest")
+    return lambda_event([sent], f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}")
 
 
 def digest(body: str) -> str:

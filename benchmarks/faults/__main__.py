@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from benchmarks.faults import rows_dependencies, rows_documents, rows_model, rows_processes
+from benchmarks.faults import rows_deaths, rows_dependencies, rows_documents, rows_model, rows_processes
 from benchmarks.faults.documents import build_model_folder
 from benchmarks.faults.row import Outcome, Run
 from benchmarks.faults.world import MODEL_DIR
@@ -27,6 +27,8 @@ ROWS: dict[str, tuple[str, Callable[[Run], Outcome]]] = {
     "parser-killed": ("PDF readers are killed", rows_dependencies.parser_killed),
     "disk-full": ("disk full", rows_dependencies.disk_full),
     "same-key": ("two and eight workers on one key", rows_processes.same_key),
+    "dead-letters": ("killed until the dead letter", rows_deaths.dead_letters),
+    "holder-dies": ("changes while the lease's holder dies", rows_deaths.holder_dies),
     "long-document": ("long documents", rows_documents.long_document),
     "poison": ("poison among healthy PDFs", rows_documents.poison),
     "volume-lost": ("loss of Chroma's volume, then reconcile", rows_processes.volume_lost),

@@ -1,8 +1,8 @@
 """A queue that does all that SQS may do, and its endpoint.
 
-It duplicates, delays, reorders and loses acknowledgements. It counts receives, and moves a message to the dead
-letters after too many. Times are in seconds of `clock`. `time_scale` shortens the times that a worker asks for, so
-that a back-off of minutes takes seconds. Thread-safe.
+It duplicates, delays, reorders and loses acknowledgements. It counts receives, and after too many it hands a
+message out from the dead-letter queue, until ingest parks it. Times are in seconds of `clock`. `time_scale`
+shortens the times that a worker asks for, so that a back-off of minutes takes seconds. Thread-safe.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import HttpDoor, answer
-from infra.local.names import ACCOUNT
+from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, PARKED_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class _Message:
     body: str
     visible_at: float
     receives: int = 0
+    dead: bool = False
+    twice: bool = False  # a second worker receives it, although the first extends its visibility timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Receipt:
 
 
 class UnkindQueue:
-    """The queue and its dead-letter queue."""
+    """The queue, its dead-letter queue and the parked queue."""
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class UnkindQueue:
         self._lock = threading.Lock()
         self._messages: dict[str, _Message] = {}
         self._by_receipt: dict[str, str] = {}
-        self._dead: list[str] = []
+        self._parked: list[str] = []
 
     def send(self, body: str) -> str:
         """Queue a message, perhaps twice, perhaps late. Return its id."""
@@ -91,17 +93,17 @@ class UnkindQueue:
             return self._add(body)
 
     def receive(self) -> Receipt | None:
-        """Return one visible message, or None. A message received too often goes to the dead letters."""
+        """Return one visible message, or None. A message received too often comes from the dead-letter queue."""
         with self._lock:
             now = self._clock()
-            while visible := [message for message in self._messages.values() if message.visible_at <= now]:
-                message = self._random.choice(visible) if self.faults.reorder else visible[0]
-                if message.receives < self._max_receives:
-                    return self._hand_out(message, now)
-                del self._messages[message.id]
-                self._dead.append(message.body)
+            visible = [message for message in self._messages.values() if message.visible_at <= now]
+            if not visible:
+                return None
+            message = self._random.choice(visible) if self.faults.reorder else visible[0]
+            if message.receives == self._max_receives:
+                message.dead = True
                 self.dead_ever += 1
-            return None
+            return self._hand_out(message, now)
 
     def acknowledge(self, receipt: str) -> None:
         with self._lock:
@@ -117,22 +119,26 @@ class UnkindQueue:
         """Set when the message may come again. Return False when it is gone."""
         with self._lock:
             message = self._of(receipt)
-            if message is not None:
+            if message is not None and not message.twice:
                 message.visible_at = self._clock() + seconds * self._time_scale
             return message is not None
 
+    def park(self, body: str) -> None:
+        with self._lock:
+            self._parked.append(body)
+
     def size(self) -> int:
-        """Return the number of messages that are not done, without the dead letters."""
+        """Return the number of messages that are not done, without the parked ones."""
         with self._lock:
             return len(self._messages)
 
-    def dead(self) -> int:
+    def parked(self) -> int:
         with self._lock:
-            return len(self._dead)
+            return len(self._parked)
 
     def redrive(self) -> int:
         with self._lock:
-            bodies, self._dead = self._dead, []
+            bodies, self._parked = self._parked, []
             for body in bodies:
                 self._add(body)
             return len(bodies)
@@ -154,13 +160,14 @@ class UnkindQueue:
 
     def _hand_out(self, message: _Message, now: float) -> Receipt:
         message.receives += 1
-        twice = self._random.random() < self.faults.twice
-        message.visible_at = now + (self._random.uniform(0, 0.3) if twice else self._visibility_s)
+        message.twice = self._random.random() < self.faults.twice
+        message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else self._visibility_s)
         receipt = f"{message.id}-{message.receives}"
         self._by_receipt[receipt] = message.id
         self.delivered += 1
         count = {"ApproximateReceiveCount": str(message.receives)}
-        return Receipt(receipt, sqs_event(message.body, message.id, receipt, count), message.body)
+        queue = DEAD_LETTER_QUEUE if message.dead else INGEST_QUEUE
+        return Receipt(receipt, sqs_event(message.body, message.id, receipt, count, queue), message.body)
 
 
 class SqsDoor(HttpDoor):
@@ -169,7 +176,7 @@ class SqsDoor(HttpDoor):
     def __init__(self, queue: UnkindQueue) -> None:
         self._queue = queue
         super().__init__()
-        self.queue_url = f"{self.url}/{ACCOUNT}/docwell-ingest"
+        self.queues = f"{self.url}/{ACCOUNT}"
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         sent = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
@@ -184,6 +191,9 @@ class SqsDoor(HttpDoor):
             case "SendMessageBatch":
                 entries = [self._send(entry["Id"], entry["MessageBody"]) for entry in sent["Entries"]]
                 return {"Successful": entries, "Failed": []}
+            case "SendMessage" if sent["QueueUrl"].endswith(PARKED_QUEUE):
+                self._queue.park(sent["MessageBody"])
+                return {"MessageId": "parked", "MD5OfMessageBody": digest(sent["MessageBody"])}
             case "SendMessage":
                 return self._send("", sent["MessageBody"])
             case "ChangeMessageVisibility":

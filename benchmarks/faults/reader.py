@@ -20,6 +20,8 @@ from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 
 _PAUSE_S = 0.05
+# A deleted or replaced document stops answering in this time, whatever workers die.
+HIDDEN_WITHIN_S = 60.0
 _EVERYBODY = Principal("key:reader", collections=None)
 
 
@@ -31,11 +33,20 @@ class _Index(NamedTuple):
     embedder: OnnxEmbedder
 
 
+class _Outdated(NamedTuple):
+    """An answer that showed a version which the bucket no longer had when it was asked for."""
+
+    key: str
+    asked_at: float
+    changed_at: float
+
+
 class Reader:
     """Asks in a thread from `__enter__` to `__exit__`.
 
     `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
-    a text that is not on its page; `unavailable` counts the typed errors.
+    a text that is not on its page; `unavailable` counts the typed errors. An outdated answer is wrong where it was
+    asked for after the end of a delivery of the change, or too long after the change: `__exit__` adds these.
     """
 
     def __init__(self, world: World, seed: str) -> None:
@@ -43,6 +54,7 @@ class Reader:
         self.wrong: list[str] = []
         self.asked = 0
         self.unavailable = 0
+        self._outdated: list[_Outdated] = []
         self._world = world
         self._random = random.Random(seed)
         self._stopping = threading.Event()
@@ -59,6 +71,22 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._thread.join(30)
+        for shown in self._outdated:
+            age_s = shown.asked_at - shown.changed_at
+            served = self._world.served.get(shown.key, ())
+            if any(shown.changed_at < start and end < shown.asked_at for start, end in served):
+                self.wrong.append(
+                    f"{shown.key!r} was shown {age_s:.1f} s after its change, whose event was served"
+                )
+            elif age_s > HIDDEN_WITHIN_S:
+                self.wrong.append(f"{shown.key!r} was shown {age_s:.0f} s after its change")
+
+    def shown(self, key: str) -> set[str]:
+        """Return the versions of a document that an answer shows now."""
+        index, collection = self._active(), key.partition("/")[0]
+        vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
+        scope = Scope((collection,), documents={collection: (key,)})
+        return {passage.version for passage in index.retrieval.search(scope, vector, 50)}
 
     def _index(self, pipeline: PipelinePlace) -> _Index:
         url, fingerprint = self._world.chroma.url, pipeline.fingerprint
@@ -81,6 +109,7 @@ class Reader:
             keys = list(self._world.changes)
             before = dict(self._world.changes)
             absent = set(before) - set(self._world.current)
+            changed_at = dict(self._world.changed_at)
         if not keys:
             return
         index = self._active()
@@ -88,11 +117,15 @@ class Reader:
         watched = self._random.sample(sorted(absent), min(20, len(absent)))
         settled = {key: self._deleted(index, key) for key in watched}
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
+        asked_at = time.monotonic()
         passages = index.retrieval.search(scope, vector, top_k)
         self.asked += 1
         self._check_generations(passages)
         for passage in passages:
             self._check_text(passage)
+            if self._is_outdated(passage, before):
+                key = passage.document
+                self._outdated.append(_Outdated(key, asked_at, changed_at[key]))
             since = settled.get(passage.document)
             if since is None or self._deleted(index, passage.document) != since:
                 continue
@@ -100,6 +133,13 @@ class Reader:
                 unchanged = self._world.changes.get(passage.document) == before[passage.document]
             if unchanged:
                 self.wrong.append(f"{passage.document!r} is deleted, and its chunk {passage.id} was shown")
+
+    def _is_outdated(self, passage: Passage, before: dict[str, int]) -> bool:
+        """Whether the passage's version was not the current one at any time of the question."""
+        key = passage.document
+        with self._world.lock:
+            unchanged = key in before and self._world.changes.get(key) == before[key]
+            return unchanged and self._world.uploads.get((key, passage.version)) != self._world.current.get(key)
 
     def _active(self) -> _Index:
         chosen = self._state.read(ACTIVE_PIPELINE).get("fingerprint")

@@ -197,4 +197,4 @@ def settle(world: World, handle: Callable[[Receipt], bool], clock: Clock, timeou
     while time.monotonic() < deadline:
         if deliver(world, handle, clock, 100) == 0 and world.queue.redrive() == 0:
             return 0
-    return world.queue.size() + world.queue.dead()
+    return world.queue.size() + world.queue.parked()

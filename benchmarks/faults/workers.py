@@ -14,6 +14,8 @@ import psutil
 from benchmarks.faults.delivery import Receipt
 from benchmarks.faults.world import World
 from benchmarks.speed.worker_memory import workers_of
+from docwell.ingest.events import parse
+from docwell.models import Hint
 from infra.local.lambda_runtime import Environment, FunctionError, FunctionRaised, FunctionSpec
 from infra.local.poller import failed_ids
 from infra.local.stack import StackOptions
@@ -59,6 +61,8 @@ class Workers:
         self.outcomes: Counter[str] = Counter()
         self.lines: deque[str] = deque(maxlen=4000)
         self.paused = 0
+        # The seconds after which the worker that receives a message is killed; None lets it live.
+        self.doom: Callable[[Receipt], float | None] = lambda _: None
         self._world = world
         self._on_done = on_done
         variables = environment or world.environment()
@@ -120,22 +124,22 @@ class Workers:
         return False
 
     def settle(self, timeout_s: float, on_wait: Callable[[int], None] = lambda _: None) -> int:
-        """Wait until every message is done, and redrive dead letters. Return how many are left after that time.
+        """Wait until every message is done, and redrive parked ones. Return how many are left after that time.
 
-        A dead letter waits until the lease of a worker that died has ended, as the visibility timeout ensures in
-        the cloud.
+        A parked message waits until the lease of a worker that died has ended, as the visibility timeout ensures
+        in the cloud.
         """
         deadline = time.monotonic() + timeout_s
         queue = self._world.queue
         while time.monotonic() < deadline:
             if queue.size() == 0 and self.busy() == 0:
-                if queue.dead() == 0:
+                if queue.parked() == 0:
                     return 0
                 if time.monotonic() > self._leases_end:
                     queue.redrive()
             on_wait(queue.size())
             time.sleep(0.1)
-        return queue.size() + queue.dead()
+        return queue.size() + queue.parked()
 
     def _on_line(self, line: str) -> None:
         self.lines.append(line)
@@ -152,6 +156,8 @@ class Workers:
                 time.sleep(_IDLE_S)
                 continue
             slot.busy_since = started = time.monotonic()
+            if (after_s := self.doom(receipt)) is not None:
+                threading.Timer(after_s, _kill_if_at_work, [slot, started]).start()
             try:
                 self._invoke(slot.environment, receipt, started)
             finally:
@@ -191,8 +197,17 @@ class Workers:
             self.outcomes["failed"] += 1
             return
         self.outcomes["done"] += 1
+        for message in parse(receipt.body):
+            if isinstance(message, Hint):
+                with self._world.lock:
+                    self._world.served.setdefault(message.key, []).append((started, time.monotonic()))
         queue.acknowledge(receipt.receipt)
         self._on_done(receipt, time.monotonic() - started)
+
+
+def _kill_if_at_work(slot: _Slot, since: float) -> None:
+    if slot.busy_since == since:
+        slot.kill()
 
 
 def _resume(process: psutil.Process) -> None:

@@ -1,6 +1,7 @@
 """The world of one row: a new bucket, ledger, Chroma and queue, and a record of every upload."""
 
 import json
+import math
 import os
 import random
 import shutil
@@ -8,6 +9,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +24,16 @@ from benchmarks.faults.delivery import DeliveryFaults, SqsDoor, UnkindQueue
 from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, text_of
 from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
-from infra.local.names import HOST, LEDGER_SCHEMA, LEDGER_TABLE, REGION, ROOT
+from infra.local.names import (
+    DEAD_LETTER_QUEUE,
+    HOST,
+    INGEST_QUEUE,
+    LEDGER_SCHEMA,
+    LEDGER_TABLE,
+    PARKED_QUEUE,
+    REGION,
+    ROOT,
+)
 from infra.local.process import Child
 from infra.local.stack import Stack, answers, base_environment, free_port, function_variables
 
@@ -69,6 +81,8 @@ class World:
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
         self.changes: dict[str, int] = {}  # changes of each key
+        self.changed_at: dict[str, float] = {}  # when the event of a key's last change was sent; before, infinity
+        self.served: dict[str, list[tuple[float, float]]] = {}  # receipts of each key's events: start and end
         self.lock = threading.RLock()
         self._revision = 0
         port = free_port()
@@ -131,13 +145,17 @@ class World:
         return {
             **function_variables(self.stack, "docwell-ingest"),
             "DOCWELL_CHROMA_TIMEOUT_S": "5",
-            "DOCWELL_QUEUE_URL": self.door.queue_url,
+            "DOCWELL_QUEUE_URL": f"{self.door.queues}/{INGEST_QUEUE}",
+            "DOCWELL_DEAD_LETTER_QUEUE_URL": f"{self.door.queues}/{DEAD_LETTER_QUEUE}",
+            "DOCWELL_PARKED_QUEUE_URL": f"{self.door.queues}/{PARKED_QUEUE}",
             "DOCWELL_OCR_QUEUE_URL": "",
             "DOCWELL_MODEL_DIR": str(first.model_dir),
             "DOCWELL_CHUNK_TOKENS": str(first.chunk_tokens),
             "DOCWELL_EMBED_THREADS": "1",
             "DOCWELL_RANGE_PAGES": str(self.range_pages),
             "DOCWELL_LEASE_S": str(_LEASE_S),
+            # 6 s on the queue's clock.
+            "DOCWELL_VISIBILITY_S": "120",
             # Small batches write a document in several requests, so that a kill falls between them.
             "DOCWELL_UPSERT_BATCH": "4",
             "AWS_ENDPOINT_URL_SQS": self.door.url,
@@ -158,21 +176,19 @@ class World:
         return upload
 
     def put_bytes(self, key: str, content: bytes, upload: Upload | None = None) -> None:
-        with self.lock:
-            self.changes[key] = self.changes.get(key, 0) + 1
+        with self._changing(key):
             answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
             if upload is not None:
                 version = answer.get("VersionId")
                 self.uploads[key, version if version not in (None, "null") else answer["ETag"]] = upload
                 self.current[key] = upload
-        self.queue.send(notification(CREATED, self.bucket, key))
+        self._announce(CREATED, key)
 
     def delete(self, key: str) -> None:
-        with self.lock:
-            self.changes[key] = self.changes.get(key, 0) + 1
+        with self._changing(key):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
             self.current.pop(key, None)
-        self.queue.send(notification(MARKED if self.versioned else REMOVED, self.bucket, key))
+        self._announce(MARKED if self.versioned else REMOVED, key)
 
     def undelete(self, key: str) -> None:
         """Remove the delete marker of a key, if it has one, so that an older version is current again."""
@@ -180,12 +196,24 @@ class World:
             latest = self._latest("DeleteMarkers", key)
             if latest is None:
                 return
+            with self._changing(key):
+                self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=latest)
+                head = self._latest("Versions", key)
+                if head is not None:
+                    self.current[key] = self.uploads[key, head]
+        self._announce(REMOVED, key)
+
+    @contextmanager
+    def _changing(self, key: str) -> Iterator[None]:
+        with self.lock:
             self.changes[key] = self.changes.get(key, 0) + 1
-            self.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=latest)
-            head = self._latest("Versions", key)
-            if head is not None:
-                self.current[key] = self.uploads[key, head]
-        self.queue.send(notification(REMOVED, self.bucket, key))
+            self.changed_at[key] = math.inf
+            yield
+
+    def _announce(self, event: str, key: str) -> None:
+        self.queue.send(notification(event, self.bucket, key))
+        with self.lock:
+            self.changed_at[key] = time.monotonic()
 
     def _latest(self, kind: str, key: str) -> str | None:
         listed: Any = self.s3.list_object_versions(Bucket=self.bucket, Prefix=key)

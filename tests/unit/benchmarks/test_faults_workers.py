@@ -1,4 +1,4 @@
-"""The fault suite redrives dead letters as an operator would: after the leases of dead workers have expired."""
+"""The fault suite redrives messages as an operator would: after the leases of dead workers have expired."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.faults import workers as module
 from benchmarks.faults.delivery import PERFECT, UnkindQueue
 from benchmarks.faults.workers import Workers
 from infra.local.lambda_runtime import FunctionError
+from infra.local.names import DEAD_LETTER_QUEUE
 
 
 class Dying:
@@ -24,7 +25,7 @@ class Dying:
         pass
 
 
-def test_the_dead_letter_of_a_worker_that_died_waits_for_the_end_of_its_lease(
+def test_the_message_of_a_worker_that_died_waits_for_the_end_of_its_lease(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
@@ -41,6 +42,10 @@ def test_the_dead_letter_of_a_worker_that_died_waits_for_the_end_of_its_lease(
     receipt = queue.receive()
     assert receipt is not None
     workers._invoke(cast("Any", Dying()), receipt, now)
-    assert queue.receive() is None
-    assert (workers.settle(7.5), queue.size(), queue.dead()) == (1, 0, 1)
-    assert (workers.settle(1.5), queue.size(), queue.dead()) == (1, 1, 0)
+    dead = queue.receive()
+    assert dead is not None
+    assert dead.event["Records"][0]["eventSourceARN"].endswith(DEAD_LETTER_QUEUE)
+    queue.park(dead.body)
+    queue.acknowledge(dead.receipt)
+    assert (workers.settle(7.5), queue.size(), queue.parked()) == (1, 0, 1)
+    assert (workers.settle(1.5), queue.size(), queue.parked()) == (1, 1, 0)

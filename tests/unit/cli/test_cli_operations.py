@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from docwell.cli import operations
-from docwell.cli.dead_letters import subject
+from docwell.cli.dead_letters import DeadLetters, subject
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi, serving
 
@@ -27,11 +27,14 @@ HINT = json.dumps({"docwell": {"key": "b.pdf", "rebuild": True, "sweep": False}}
 class Queues:
     def __init__(self) -> None:
         self.sqs = boto3.client("sqs")
-        self.dead = self.sqs.create_queue(QueueName="work-dlq")["QueueUrl"]
-        policy = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:work-dlq", "maxReceiveCount": 5}
-        self.work = self.sqs.create_queue(QueueName="work", Attributes={"RedrivePolicy": json.dumps(policy)})[
-            "QueueUrl"
-        ]
+        self.parked = self.sqs.create_queue(QueueName="parked")["QueueUrl"]
+        self.dead = self._before("parked", "work-dlq")
+        self.work = self._before("work-dlq", "work")
+
+    def _before(self, following: str, name: str) -> str:
+        policy = {"deadLetterTargetArn": f"arn:aws:sqs:us-east-1:123456789012:{following}", "maxReceiveCount": 5}
+        attributes: Any = {"RedrivePolicy": json.dumps(policy)}
+        return self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
     def bodies(self, url: str) -> list[str]:
         """Return the bodies of the visible messages, which stay visible."""
@@ -43,11 +46,11 @@ class Queues:
 def queues(aws: None) -> Queues:
     found = Queues()
     for body in (NOTIFICATION, HINT):
-        found.sqs.send_message(QueueUrl=found.dead, MessageBody=body)
+        found.sqs.send_message(QueueUrl=found.parked, MessageBody=body)
     return found
 
 
-def test_dead_letters_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
+def test_parked_messages_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
     run: Run, api: FakeApi, queues: Queues
 ) -> None:
     api.documents["b.pdf"] = [{"document": "b.pdf", "status": "FAILED", "reason": "internal_error"}]
@@ -56,7 +59,7 @@ def test_dead_letters_are_shown_with_the_documents_reason_and_stay_in_a_dry_run(
     shown = {one["document"]: one for one in json.loads(result.stdout)["messages"]}
     assert set(shown) == {"handbooks/a é.pdf", "b.pdf"}
     assert (shown["b.pdf"]["kind"], shown["b.pdf"]["reason"]) == ("rebuild", "internal_error")
-    assert (queues.bodies(queues.work), queues.bodies(queues.dead)) == ([], sorted([NOTIFICATION, HINT]))
+    assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([], sorted([NOTIFICATION, HINT]))
 
 
 def test_redriven_messages_go_back_to_the_queue_and_a_second_time_changes_nothing(
@@ -65,13 +68,28 @@ def test_redriven_messages_go_back_to_the_queue_and_a_second_time_changes_nothin
     for moved in (2, 0):
         result = run("redrive", "--queue", queues.work, "--json", api=api)
         assert json.loads(result.stdout)["redriven"] == moved
-        assert (queues.bodies(queues.work), queues.bodies(queues.dead)) == (sorted([NOTIFICATION, HINT]), [])
+        assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == (sorted([NOTIFICATION, HINT]), [])
 
 
 def test_only_one_documents_messages_are_redriven_when_it_is_named(run: Run, api: FakeApi, queues: Queues) -> None:
     result = run("redrive", "--queue", "work", "--key", "b.pdf", api=api)
     assert "redriven" in result.stdout
-    assert (queues.bodies(queues.work), queues.bodies(queues.dead)) == ([HINT], [NOTIFICATION])
+    assert (queues.bodies(queues.work), queues.bodies(queues.parked)) == ([HINT], [NOTIFICATION])
+
+
+def test_a_dead_letter_that_is_not_given_up_yet_is_left_to_ingest(run: Run, api: FakeApi, queues: Queues) -> None:
+    queues.sqs.send_message(QueueUrl=queues.dead, MessageBody="not given up")
+    run("redrive", "--queue", "work", api=api)
+    assert queues.bodies(queues.dead) == ["not given up"]
+
+
+def test_a_message_that_cannot_be_sent_stays_parked(
+    run: Run, api: FakeApi, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues.sqs.delete_queue(QueueUrl=queues.work)
+    monkeypatch.setattr(DeadLetters, "_dead_letters_of", {queues.work: queues.parked, queues.parked: None}.get)
+    assert run("redrive", "--queue", queues.work, api=api).exit_code == 1
+    assert queues.bodies(queues.parked) == sorted([NOTIFICATION, HINT])
 
 
 def test_without_a_queue_the_error_says_how_to_name_it(run: Run, api: FakeApi) -> None:
@@ -127,7 +145,7 @@ def function(credentials: None, tmp_path: Path) -> Iterator[FakeFunction]:
 
 def report(**changes: Any) -> dict[str, Any]:
     one = {"pipeline": "f1", "phase": "done", "keys": 2, "rows": 2, "chunks": 9, "drift": {"lost": 0}}
-    one |= {"sent": 0, "waiting": None, "found": []} | changes
+    one |= {"sent": 0, "waiting": None, "found": [], "documents": {"PENDING": 0}} | changes
     return {"complete": one["phase"] == "done", "pipelines": [one]}
 
 
@@ -142,6 +160,14 @@ def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFu
     assert "2 lost, 1 missing" in result.stdout
     assert "3 documents sent to ingest" in result.stdout
     assert function.events == [{"action": "reconcile", "dry_run": False, "force": False}] * 2
+
+
+@pytest.mark.parametrize(("pending", "said"), [(0, "f1: no drift (2"), (3, "f1: 3 pending (2")])
+def test_reconcile_says_no_drift_only_where_no_document_is_pending(
+    run: Run, function: FakeFunction, pending: int, said: str
+) -> None:
+    function.answers = [report(documents={"PENDING": pending})]
+    assert said in run("reconcile").stdout
 
 
 def test_reconcile_says_when_the_queue_is_too_full(run: Run, function: FakeFunction) -> None:

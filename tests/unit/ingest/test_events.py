@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from urllib.parse import quote_plus
@@ -13,6 +14,9 @@ from docwell.errors import BadInput, Unavailable
 from docwell.ingest.events import Delivery, handle_delivery, parse
 from docwell.models import Hint, RangeTask, Reason, Status
 from tests.unit.ingest.ingest_world import KEY, World
+
+# A worker's first extension of its message's visibility timeout.
+EXTENSION = ("receipt-1", 60)
 
 
 def body(*keys: str) -> str:
@@ -65,7 +69,28 @@ def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
     delays: list[tuple[str, int]] = []
     with pytest.raises(Unavailable):
         handle_delivery([world.ingest], delivery(body(KEY), receives, lambda *delay: delays.append(delay)))
+    assert delays.pop(0) == EXTENSION
     return delays
+
+
+def test_a_worker_at_work_extends_its_message_in_short_steps_and_stops_before_it_delays_it() -> None:
+    world, twice, delays = World(visibility_s=3.0), threading.Event(), list[int]()
+    world.store.put(KEY, "some text")
+
+    def set_delay(_receipt: str, seconds: int) -> None:
+        delays.append(seconds)
+        if len(delays) == 2:
+            twice.set()
+
+    def work_until_extended_twice() -> None:
+        assert twice.wait(20)
+        raise Unavailable("chroma", "chroma cannot be reached", retry_after=7)
+
+    world.index.before_upsert = work_until_extended_twice
+    with pytest.raises(Unavailable):
+        handle_delivery([world.ingest], delivery(body(KEY), delay=set_delay))
+    assert set(delays[:-1]) == {3}
+    assert delays[-1] >= 7
 
 
 def test_a_failure_before_the_last_try_leaves_the_document_pending_and_waits() -> None:

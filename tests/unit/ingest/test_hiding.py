@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from docwell.errors import Unavailable
 from docwell.ingest.events import handle_delivery
 from docwell.models import Hint, ObjectVersion, Status
 from tests.unit.ingest.ingest_world import KEY, World
-from tests.unit.ingest.test_events import body, delivery
+from tests.unit.ingest.test_events import EXTENSION, body, delivery
 from tests.unit.ingest.test_ingest_crashes import Killed, Life, mortal
 
 # The calls of an observation: read the row, read the object's head, write.
@@ -24,7 +25,7 @@ CHANGES: dict[str, Callable[[World], object]] = {
 changes = pytest.mark.parametrize("change", CHANGES)
 
 
-def indexed(text: str = "old words", **limits: int) -> World:
+def indexed(text: str = "old words", **limits: Any) -> World:
     world = World(**limits)
     world.store.put(KEY, text)
     world.update(owner="message-0")
@@ -162,5 +163,6 @@ def test_a_document_that_is_observed_too_often_comes_again() -> None:
     delays: list[tuple[str, int]] = []
     with pytest.raises(Unavailable):
         handle_delivery([world.ingest], delivery(body(KEY), delay=lambda *delay: delays.append(delay)))
-    assert delays
+    assert delays[0] == EXTENSION
+    assert len(delays) == 2
     assert world.ledger.records[KEY].status is Status.INDEXED

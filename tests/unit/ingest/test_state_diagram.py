@@ -11,8 +11,9 @@ import pytest
 
 from docwell.errors import LeaseLost
 from docwell.ingest import ingest as ingest_module
+from docwell.ingest.parking import give_up
 from docwell.ingest.steps import Step, next_step
-from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
+from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
 from tests.unit.fakes import UNREADABLE, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 from tests.unit.ingest.step_table import EVENT_EDGES, STEP_EDGES, state_of
@@ -119,6 +120,32 @@ def test_a_document_in_any_status_fails_at_its_last_receive_and_starts_again_whe
     walk.states.clear()
     world.update()
     assert walk.states[0] == "Behind"
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_dead_letter_fails_a_document_with_work_left_and_deletes_one_that_is_gone(
+    walk: Walk, status: Status, *, deleted: bool
+) -> None:
+    world = indexed()
+    world.ledger.records[KEY] = replace(world.ledger.records[KEY], status=status, ranges=None)
+    if deleted:
+        world.store.delete(KEY)
+    walk.states.clear()
+    found = give_up(world.ingest, Hint(KEY), "message-2").status
+    assert walk.states == []  # nothing is indexed
+    assert found is (Status.DELETED if deleted else status if status in SETTLED else Status.FAILED)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_an_observation_changes_no_state(walk: Walk, status: Status) -> None:
+    world = indexed()
+    world.ledger.records[KEY] = replace(world.ledger.records[KEY], status=status)
+    before = state_of(world.ledger.records[KEY], world.store.head(KEY), None)
+    walk.states.clear()
+    world.ingest.observe(KEY)
+    assert state_of(world.ledger.records[KEY], world.store.head(KEY), None) == before
+    assert walk.states == []
 
 
 @pytest.mark.parametrize(("limit", "state"), [(100, "Complete"), (10, None)])

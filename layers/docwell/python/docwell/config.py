@@ -94,6 +94,8 @@ class IngestLimits(ChunkLimits):
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
     # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.
     lease_s: Annotated[float, Field(ge=1, le=900)] = 90.0
+    # A worker at work hides its message for this long, again and again: so it comes again soon after a death.
+    visibility_s: Annotated[float, Field(ge=3, le=43_200)] = 60.0
     # A worker stops this long before its deadline; the redelivered message continues.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
     # A page takes 6 to 9 s on two processors. The function must have time for a range of slowest pages (450 s).

@@ -98,13 +98,15 @@ class DeadLetters:
         letters: list[DeadLetter] = []
         with plain_failures("cannot redrive"):
             try:
-                for letter in self._receive():
-                    letters.append(letter)
-                    if dry_run or (key is not None and letter.key != key):
-                        continue
-                    self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.message["Body"])
-                    self._sqs.delete_message(QueueUrl=self._parked, ReceiptHandle=letter.message["ReceiptHandle"])
-                    letter.redriven = True
+                for batch in self._receive():
+                    letters += batch
+                    for letter in batch:
+                        if dry_run or (key is not None and letter.key != key):
+                            continue
+                        self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.message["Body"])
+                        receipt = letter.message["ReceiptHandle"]
+                        self._sqs.delete_message(QueueUrl=self._parked, ReceiptHandle=receipt)
+                        letter.redriven = True
             finally:
                 for letter in letters:
                     if not letter.redriven:
@@ -115,7 +117,7 @@ class DeadLetters:
                         )
         return letters
 
-    def _receive(self) -> Iterator[DeadLetter]:
+    def _receive(self) -> Iterator[list[DeadLetter]]:
         most = int(self._attribute(self._parked, "ApproximateNumberOfMessages") or 0) + _SLACK
         while most > 0:
             answer = self._sqs.receive_message(
@@ -128,7 +130,7 @@ class DeadLetters:
             if not (messages := answer.get("Messages")):
                 return
             most -= len(messages)
-            yield from (DeadLetter(message, *subject(message["Body"])) for message in messages)
+            yield [DeadLetter(message, *subject(message["Body"])) for message in messages]
 
     def _dead_letters_of(self, url: str) -> str | None:
         target = json.loads(self._attribute(url, "RedrivePolicy") or "{}").get("deadLetterTargetArn")

@@ -129,7 +129,8 @@ def _show_reconcile(answer: Json) -> None:
     for kind, key in answer["found"]:
         display.say(f"{kind}  {key}")
     for one in answer["pipelines"]:
-        drift = ", ".join(f"{count} {kind}" for kind, count in one["drift"].items() if count) or "no drift"
+        counts = {**one["drift"], "pending": one["documents"]["PENDING"]}
+        drift = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no drift"
         seen = f"{one['keys']:,} objects, {one['rows']:,} rows, {one['chunks']:,} chunks"
         display.say(f"{one['pipeline'][:12]}: {drift} ({seen})", "bold")
         if one["waiting"] is not None:

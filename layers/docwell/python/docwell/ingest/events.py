@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import SystemRandom
+from threading import Event, Thread
 from time import monotonic
 from urllib.parse import unquote_plus
 
@@ -26,6 +27,9 @@ FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
 # A dead letter must be handled within a minute of the end of what prevents it.
 DEAD_LETTER_DELAY_S = 15.0
+
+# A message, and one of the use cases that it concerns.
+_Work = tuple[Ingest, Hint | RangeTask]
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +83,16 @@ def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
     instead of setting a delay; SQS then moves the message to the dead-letter queue.
     """
     work = _work(use_cases, delivery)
-    for ingest, message in work:
-        if isinstance(message, Hint):
-            with _failing(ingest, message, delivery):
-                ingest.observe(message.key)
-    for ingest, message in work:
-        _handle(ingest, message, delivery)
+    try:
+        with _extended(work, delivery):
+            for ingest, message in work:
+                if isinstance(message, Hint):
+                    ingest.observe(message.key)
+            for ingest, message in work:
+                _handle(ingest, message, delivery)
+    except Exception as error:
+        _fail(ingest, message, delivery, _known(error))
+        raise
 
 
 def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Callable[[str], None]) -> None:
@@ -93,18 +101,19 @@ def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Ca
     If that fails, set its delay and raise the error: the message stays in the dead-letter queue. Handling a
     message twice only parks it twice.
     """
-    for ingest, message in _work(use_cases, delivery):
-        try:
-            record = give_up(ingest, message, delivery.message_id)
-        except Exception as error:
-            delay_s = min(DEAD_LETTER_DELAY_S, delivery.delay_s(_known(error)))
-            delivery.set_delay(delivery.receipt, round(delay_s))
-            raise
-        logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
-    park(delivery.body)
+    work = _work(use_cases, delivery)
+    try:
+        with _extended(work, delivery):
+            for ingest, message in work:
+                record = give_up(ingest, message, delivery.message_id)
+                logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
+            park(delivery.body)
+    except Exception as error:
+        delivery.set_delay(delivery.receipt, round(min(DEAD_LETTER_DELAY_S, delivery.delay_s(_known(error)))))
+        raise
 
 
-def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[tuple[Ingest, Hint | RangeTask]]:
+def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[_Work]:
     """Return each message of the delivery with each use case that it concerns."""
     try:
         messages = parse(delivery.body)
@@ -121,20 +130,40 @@ def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[tuple[Ingest,
 
 
 @contextmanager
-def _failing(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> Iterator[None]:
-    """Let the block's error fail the message: delay it, or mark its document FAILED at the last receive."""
+def _extended(work: Sequence[_Work], delivery: Delivery) -> Iterator[None]:
+    """Extend the message's visibility timeout in short steps: it comes again soon after this worker's death.
+
+    The queue's own timeout must exceed the function's: it would hide the message for an hour and a half.
+    """
+    if not work:
+        yield
+        return
+    seconds, done = work[0][0].indexer.limits.visibility_s, Event()
+
+    def extend() -> None:
+        while not done.is_set():
+            with suppress(DocwellError):
+                delivery.set_delay(delivery.receipt, round(seconds))
+            done.wait(seconds / 3)
+
+    thread = Thread(target=extend, daemon=True)
+    thread.start()
     try:
         yield
-    except Exception as error:
-        known = _known(error)
-        about = {"document": message.key, "problem": known.problem, "detail": known.detail}
-        logger.warning("not done", extra=about)
-        if delivery.last:
-            reason = Reason.UNAVAILABLE if isinstance(known, Unavailable) else Reason.INTERNAL
-            ingest.fail(message, delivery.message_id, reason, known.detail)
-        else:
-            delivery.set_delay(delivery.receipt, delivery.delay_s(known))
-        raise
+    finally:
+        done.set()
+        thread.join()
+
+
+def _fail(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery, error: DocwellError) -> None:
+    """Delay the message, or mark its document FAILED at the last receive."""
+    about = {"document": message.key, "problem": error.problem, "detail": error.detail}
+    logger.warning("not done", extra=about)
+    if delivery.last:
+        reason = Reason.UNAVAILABLE if isinstance(error, Unavailable) else Reason.INTERNAL
+        ingest.fail(message, delivery.message_id, reason, error.detail)
+    else:
+        delivery.set_delay(delivery.receipt, delivery.delay_s(error))
 
 
 def _known(error: Exception) -> DocwellError:
@@ -144,11 +173,10 @@ def _known(error: Exception) -> DocwellError:
 
 def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
     started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
-    with _failing(ingest, message, delivery):
-        if isinstance(message, Hint):
-            report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
-        else:
-            report = RangeWorker(ingest, message, owner, remaining_s).index_range()
+    if isinstance(message, Hint):
+        report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
+    else:
+        report = RangeWorker(ingest, message, owner, remaining_s).index_range()
     seconds = monotonic() - started
     record_ingest(report, seconds)
     logger.info(

@@ -58,7 +58,7 @@ class Ingest:
     def observe(self, key: str) -> None:
         """Store the version that the bucket has now, so that queries no longer see another one.
 
-        A document without a row needs nothing: whoever makes the row reads the bucket later.
+        A document without a row needs nothing: the worker that makes the row reads the bucket later.
         """
         for _ in range(_OBSERVE_ATTEMPTS):
             record = self.ledger.get(key)

@@ -35,16 +35,15 @@ def is_settled(row: LedgerRow | None, one: ObjectSummary) -> bool:
 
 
 def judge_answers(record: DocumentRecord, head: ObjectVersion | None) -> Finding | None:
-    """Return the disagreement of a row whose live generation is not the one that queries may see, if any."""
-    if record.live_generation is None or record.answers == (
-        head is not None and head.version == record.live_version
-    ):
+    """Return the disagreement of a row whose live version is hidden, or not, against what the bucket has."""
+    live = record.live_generation is not None
+    if not live or record.answers == (head is not None and head.version == record.live_version):
         return None
-    return (
-        Finding(Drift.ORPHAN, Hint(record.key, sweep=True))
-        if head is None
-        else Finding(Drift.STALE, Hint(record.key))
-    )
+    if head is None:
+        return Finding(Drift.ORPHAN, Hint(record.key, sweep=True))
+    # The bucket phase counts settled rows of other content.
+    other = record.status in SETTLED and record.etag not in (None, head.etag)
+    return None if other else Finding(Drift.STALE, Hint(record.key))
 
 
 def judge_row(record: DocumentRecord, chunks: Mapping[str, int], *, in_bucket: bool) -> Finding | None:

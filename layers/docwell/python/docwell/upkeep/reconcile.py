@@ -264,8 +264,8 @@ class Reconcile:
         self, row: LedgerRow, head: ObjectVersion | None, chunks: Mapping[str, int], now: float
     ) -> Finding | None:
         record = row.record
-        if (wrong := judge_answers(record, head)) is not None or self._is_queued(row, now):
-            return wrong
+        if self._is_queued(row, now):
+            return judge_answers(record, head)
         if head is not None and record.status is Status.PENDING and self._is_recent(record, now):
             # Its worker died, and the message comes again: send no range a second time.
             return Finding(Drift.STUCK, Hint(record.key))
@@ -273,7 +273,9 @@ class Reconcile:
             return wrong
         if self._is_retagged(record, head):
             return Finding(Drift.STALE, Hint(record.key))
-        return Finding(Drift.STUCK, Hint(record.key)) if row.leased_until > 0 else None
+        if row.leased_until > 0:
+            return Finding(Drift.STUCK, Hint(record.key))
+        return judge_answers(record, head)
 
     def _is_queued(self, row: LedgerRow, now: float) -> bool:
         """Whether the document waits for a message that a worker may still get."""
