@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 import typer
 
-from docwell.cli import asking, dead_letters, documents, operations, principals, prompts
+from docwell.cli import asking, dead_letters, display, documents, operations, principals, prompts
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
@@ -54,4 +54,4 @@ def version() -> None:
     """Print the installed version of docwell."""
     from importlib.metadata import version as installed_version
 
-    typer.echo(f"docwell {installed_version('docwell')}")
+    display.echo(f"docwell {installed_version('docwell')}")
