@@ -53,7 +53,7 @@ def test_every_init_file_is_empty() -> None:
 
 
 def printing(source: str) -> list[int]:
-    """Return the lines that write to a terminal in any way of their own."""
+    """Return the numbers of lines that print without `display`."""
     names = {"print", "echo", "secho", "write"}
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     return [

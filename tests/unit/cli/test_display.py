@@ -22,7 +22,7 @@ HIDDEN = {
     for code in range(sys.maxunicode + 1)
     if unicodedata.category(chr(code)) in {"Cc", "Cf", "Zl", "Zp", "Co"} and chr(code) != "\n"
 }
-# A C1 introducer, colours, a title, a bidirectional override, tags, a line separator: as keys and titles hold them.
+# A C1 introducer, colours, a title, a bidirectional override, tags and a line separator, as in a key.
 HOSTILE = "a\x9b31m\x1b[2J\x1b]0;owned\x07\u202etxt.fdp\U000e0041\u2028b\ue000"
 
 

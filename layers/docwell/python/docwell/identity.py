@@ -20,7 +20,7 @@ KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
 _ID = re.compile(r"[!-~]{1,255}")
-# API Gateway writes Cognito's list of groups as "a,b" or "[a b]": a name with a separator would read as two groups.
+# API Gateway writes Cognito's list as "a,b" or "[a b]": a name with a separator would read as two groups.
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 _COGNITO_GROUPS = "cognito:groups"
 _GROUPS = "groups"

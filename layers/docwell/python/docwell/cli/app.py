@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-import typer
-
 from docwell.cli import asking, dead_letters, display, documents, operations, principals, prompts
 from docwell.cli.command import FailingGroup, group
 
