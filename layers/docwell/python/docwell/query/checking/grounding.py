@@ -1,7 +1,7 @@
 """Resolve the markers of an answer to passages, and cut a quote out of each. Pure.
 
-Every marker of the result is a passage that the model was given. Every quote is verbatim on its page: runs of white
-space count as one blank, and invisible characters (`docwell.text.visible`) do not count.
+Every marker of the result is a passage that the model was given. Every quote is verbatim on its page: runs of
+white space count as one blank, and invisible characters (`docwell.text.visible`) do not count.
 """
 
 from __future__ import annotations
