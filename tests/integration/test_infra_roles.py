@@ -38,7 +38,12 @@ from tests.unit.infra.emissions import CONTEXT, Model
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
-TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "receipts": "ReceiptsTable"}
+TABLES = {
+    "ledger": "LedgerTable",
+    "principals": "PrincipalsTable",
+    "receipts": "ReceiptsTable",
+    "audit": "AuditTable",
+}
 # Lambda's own calls with the function's role.
 PLATFORM = {
     ("sqs:ReceiveMessage", "IngestQueue"),
@@ -126,6 +131,7 @@ class Aws:
             "LEDGER_TABLE": "ledger",
             "PRINCIPALS_TABLE": "principals",
             "RECEIPTS_TABLE": "receipts",
+            "AUDIT_TABLE": "audit",
             "CHROMA_URL": chroma,
             "OLLAMA_URL": "http://ollama.invalid",
             "MODEL": Model.name,

@@ -61,7 +61,13 @@ def test_a_key_of_a_document_never_drives_the_terminal(run: Run, api: FakeApi, f
 
 
 def test_a_quote_is_shown_in_its_display_form(run: Run, api: FakeApi) -> None:
-    citation = {**ANSWER["citations"][0], "quote": "see https://e.com <b>", "display_quote": "see e[.]com"}
+    citation = {
+        "marker": 1,
+        "document": "a.pdf",
+        "page": 1,
+        "quote": "see https://e.com",
+        "display_quote": "see e[.]com",
+    }
     api.answer = (200, {**ANSWER, "citations": [citation]})
     result = run("ask", "what", api=api)
     assert "see e[.]com" in result.stdout

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.answers import Completion, Message, Receipt
 from docwell.attributes import Attributes
+from docwell.audit import AuditEvent
 from docwell.identity import Principal
 from docwell.models import (
     DocumentRecord,
@@ -278,6 +279,13 @@ class Receipts(Protocol):
 
     def judge(self, principal: str, request_id: str, verdict: str) -> bool:
         """Attach a verdict; return False when there is no such receipt."""
+
+
+class AuditTrail(Protocol):
+    """The append-only record of who asked, who changed a grant and who erased."""
+
+    def append(self, event: AuditEvent) -> None:
+        """Store an event for good."""
 
 
 class PdfReader(Protocol):

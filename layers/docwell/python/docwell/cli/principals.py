@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from docwell.audit import Action
 from docwell.cli import display
+from docwell.cli.audit import record
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
@@ -77,6 +79,7 @@ def add(
         grant = _store(admin, grant, replacing=replace_)
     else:
         grant, value = _store_with_new_key(admin, grant, settings)
+    record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant), "api_key": value})
         return
@@ -111,6 +114,7 @@ def revoke(
     grant = _admin(ctx.obj.given(principals_table=table)).revoke(id_)
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
+    record(ctx.obj, Action.REVOKED, subject=id_)
     display.echo(f"{display.clean(id_)} has no access any more")
     if grant.owns_key:
         _delete_key(ctx.obj, id_.removeprefix(KEY))
