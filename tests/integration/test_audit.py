@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-import yaml
 from moto import mock_aws
 from typer.testing import CliRunner
 
@@ -91,4 +90,4 @@ def test_no_role_may_change_or_read_an_event() -> None:
     template = (ROOT / "template.yaml").read_text()
     assert template.count("AuditTable.Arn") == 1
     (line,) = [line for line in template.splitlines() if "AuditTable.Arn" in line]
-    assert yaml.safe_load(line.replace("!GetAtt ", ""))[0]["Action"] == "dynamodb:PutItem"
+    assert 'Action: "dynamodb:PutItem", Resource' in line

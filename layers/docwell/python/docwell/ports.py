@@ -202,6 +202,13 @@ class IndexRows(Protocol):
         """Remove a whole collection, if it exists."""
 
 
+class FlushableRows(IndexRows, Protocol):
+    """The index of one pipeline for erasure."""
+
+    def flush(self, collection: str) -> None:
+        """Remove the text of deleted chunks from the server's write-ahead log."""
+
+
 class HintQueue(TaskQueue, Protocol):
     """The ingest queue for reconcile."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DynamoAudit:
-    """`docwell.ports.AuditTrail`. It needs only `dynamodb:PutItem`: it knows no earlier row that it could replace."""
+    """`docwell.ports.AuditTrail`. Its role has only `dynamodb:PutItem`: it knows no row that it could replace."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = Table(client, table, "audit")
