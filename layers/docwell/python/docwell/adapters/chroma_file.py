@@ -25,7 +25,7 @@ def vacuum(folder: Path) -> None:
     """
     try:
         address = f"{(folder / 'chroma.sqlite3').resolve().as_uri()}?mode=rw"
-        with closing(sqlite3.connect(address, _LOCK_S, uri=True, isolation_level=None)) as file:
+        with closing(sqlite3.connect(address, timeout=_LOCK_S, uri=True, isolation_level=None)) as file:
             file.execute(_MERGE)
             file.execute("VACUUM")
     except sqlite3.Error as error:
