@@ -257,6 +257,8 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     plain = reconcile_wiring.reindex
     aws.patch.setattr(reconcile_wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
     reconcile({"action": "reconcile"}, CONTEXT)
+    for step in ("check", "flush", "forget"):
+        reconcile({"action": "erase", "step": step, "keys": ["a.pdf"], "prefix": "a", "hint": True}, CONTEXT)
     assert calls == granted(template, "ReconcileRole")
 
 

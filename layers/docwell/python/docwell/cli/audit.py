@@ -77,7 +77,7 @@ def audit_reader(settings: Settings) -> AuditReader:
 
 
 def _operator(settings: Settings) -> str:
-    """Return the caller as AWS knows it. The credentials of a local stack name nobody: use the machine's user."""
+    """Return the caller as AWS knows it; on a local stack, which has one credential for all, the machine's user."""
     if settings.local:
         return f"os:{getpass.getuser()}"
     return f"aws:{aws_client(settings, 'sts').get_caller_identity()['Arn']}"

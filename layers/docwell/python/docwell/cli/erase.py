@@ -249,9 +249,8 @@ def _show(found: Erased, path: Path) -> None:
             "no audit_table" if found.audit_events is None else f"{found.audit_events:,} names replaced",
         ),
     )
-    console = display.console()
-    console.print(display.table(("gone from", "what"), gone))
-    console.print(display.table(("remains", "until"), found.remains))
+    display.console().print(display.table(("gone from", "what"), gone))
+    display.console().print(display.table(("remains", "until"), found.remains))
     for document in found.left:
         display.say(f"not yet gone: {display.one_line(document)}; run this again", "red")
     for document in found.returned:
