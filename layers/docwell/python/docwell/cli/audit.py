@@ -77,7 +77,7 @@ def audit_reader(settings: Settings) -> AuditReader:
 
 
 def _operator(settings: Settings) -> str:
-    """Return the caller as AWS knows it; on a local stack, which has one credential for all, the machine's user."""
+    """Return the caller as AWS knows it, or the machine's user where the local stack has one key for all."""
     if settings.local:
         return f"os:{getpass.getuser()}"
     return f"aws:{aws_client(settings, 'sts').get_caller_identity()['Arn']}"
