@@ -1,7 +1,8 @@
-"""The reconcile function: compares bucket, ledger and index on a schedule, and changes pipelines on request.
+"""The reconcile function: compares bucket, ledger and index on a schedule; re-indexes and erases on request.
 
 Events: `{"action": "reconcile", "dry_run": false, "force": false}`, which is the default, or
-`{"action": "reindex", "step": "start" | "status" | "switch" | "abort", "force": false}`.
+`{"action": "reindex", "step": "start" | "status" | "switch" | "abort", "force": false}`, or
+`{"action": "erase", "step": "check" | "flush" | "forget", "keys": [...], "prefix": null, "hint": false}`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     force, dry_run = bool(event.get("force")), bool(event.get("dry_run"))
     if event.get("action") == "reindex":
         return wiring.reindex().run(str(event.get("step", "status")), remaining_s, force=force)
+    if event.get("action") == "erase":
+        return wiring.erase().run(event)
     reports = [one.run(remaining_s, dry_run=dry_run, force=force) for one in wiring.reconcile()]
     complete = all(report.complete for report in reports)
     if not dry_run:

@@ -231,18 +231,19 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     ledger = LedgerMirror(data / "ledger.json", table(names.LEDGER_TABLE))
     principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE))
     receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))
+    audit = TableMirror(data / "audit.json", table(names.AUDIT_TABLE))
     kept = apigateway_backends[names.ACCOUNT][names.REGION].keys
     api_keys = ApiKeyMirror(data / "api_keys.json", kept, keys.api_key)
     stored = [one.key for one in objects.restore()]
     # Rows without a collection describe the whole index.
     known = {item["document"]["S"] for item in ledger.restore() if "collection" in item}
-    for other in (principals, receipts, api_keys):
+    for other in (principals, receipts, audit, api_keys):
         other.restore()
     _notify_queue(session, endpoint)
     door.shutdown()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
     announce(DELETE_MARKER, sorted(known - set(stored)), names.RESTORE_PRINCIPAL)
-    tables = (ledger, principals, receipts)
+    tables = (ledger, principals, receipts, audit)
     for mirror in tables:
         mirror.start()
     print(f"{len(stored)} documents restored", flush=True)

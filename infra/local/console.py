@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from docwell.text.visible import strip_invisible
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ERROR, NOTICE, WARNING
 
@@ -79,7 +80,7 @@ class StackConsole:
         if shown and not self._silent:
             text, style = shown
             prefix = Text(f"{part:<8} ", style=self._colours.get(part, ""))
-            self._console.print(prefix + Text(text, style=style))
+            self._console.print(prefix + Text(strip_invisible(text), style=style))
 
     def say(self, message: str, style: str = "") -> None:
         """Print a line of the stack itself."""

@@ -16,6 +16,7 @@ BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
 PRINCIPALS_TABLE = "docwell-principals"
 RECEIPTS_TABLE = "docwell-receipts"
+AUDIT_TABLE = "docwell-audit"
 
 
 def _keys(partition: str, sort: str) -> list[dict[str, str]]:
@@ -37,12 +38,14 @@ _BY_COLLECTION = {
 LEDGER_SCHEMA = _table("document", "pipeline", "collection") | {"GlobalSecondaryIndexes": [_BY_COLLECTION]}
 PRINCIPALS_SCHEMA = _table("principal", "item")
 RECEIPTS_SCHEMA = _table("principal", "request_id")
+AUDIT_SCHEMA = _table("actor", "event")
 TABLES = {
     LEDGER_TABLE: LEDGER_SCHEMA,
     PRINCIPALS_TABLE: PRINCIPALS_SCHEMA,
     RECEIPTS_TABLE: RECEIPTS_SCHEMA,
+    AUDIT_TABLE: AUDIT_SCHEMA,
 }
-# The time-to-live attribute of the last two tables.
+# The time-to-live attribute of principals and receipts.
 EXPIRES = "expires_at"
 
 # The id of each local stack's API key, which reads every collection.

@@ -22,9 +22,15 @@ def _caplog_sees_docwell(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def chroma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the Chroma server."""
+    return tmp_path_factory.mktemp("chroma")
+
+
+@pytest.fixture(scope="session")
+def chroma_url(chroma_folder: Path) -> Iterator[str]:
     """A real Chroma server with an empty folder."""
-    port, folder = free_port(), tmp_path_factory.mktemp("chroma")
+    port, folder = free_port(), chroma_folder
     chroma = Path(sys.executable).with_name("chroma")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(

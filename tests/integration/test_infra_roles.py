@@ -39,7 +39,12 @@ from tests.unit.infra.emissions import CONTEXT, Model
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
-TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "receipts": "ReceiptsTable"}
+TABLES = {
+    "ledger": "LedgerTable",
+    "principals": "PrincipalsTable",
+    "receipts": "ReceiptsTable",
+    "audit": "AuditTable",
+}
 # Lambda's own calls with the function's role.
 PLATFORM = {
     ("sqs:ReceiveMessage", "IngestQueue"),
@@ -132,6 +137,7 @@ class Aws:
             "LEDGER_TABLE": "ledger",
             "PRINCIPALS_TABLE": "principals",
             "RECEIPTS_TABLE": "receipts",
+            "AUDIT_TABLE": "audit",
             "CHROMA_URL": chroma,
             "OLLAMA_URL": "http://ollama.invalid",
             "MODEL": Model.name,
@@ -269,6 +275,8 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     plain = reconcile_wiring.reindex
     aws.patch.setattr(reconcile_wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
     reconcile({"action": "reconcile"}, CONTEXT)
+    for step in ("check", "flush", "forget"):
+        reconcile({"action": "erase", "step": step, "keys": ["a.pdf"], "prefix": "a", "hint": True}, CONTEXT)
     assert calls == granted(template, "ReconcileRole")
 
 

@@ -86,10 +86,10 @@ class World:
         if self.announces:
             self.queue.send([Hint(key)])
 
-    def work(self) -> int:
+    def work(self, used: tuple[str, ...] = ()) -> int:
         """Let ingest handle messages until the queue is empty. Return their number."""
         done = 0
-        used = Roles.read(self.state, self.known).in_use(self.known)
+        used = used or Roles.read(self.state, self.known).in_use(self.known)
         pipelines = [self.ingest(one) for one in used]
         while messages := self.sqs.receive_message(QueueUrl=self.queue_url, AttributeNames=["All"]).get(
             "Messages"

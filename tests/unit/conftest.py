@@ -11,7 +11,7 @@ from docwell.query.receipts import ReceiptBook
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from tests.unit.http.http_calls import KEY_OF_ALL
-from tests.unit.query.query_fakes import FakePrincipals, FakeReceipts
+from tests.unit.query.query_fakes import FakeAudit, FakePrincipals, FakeReceipts
 from tests.unit.query.query_world import BOILER, EVERYTHING, World
 
 
@@ -21,6 +21,7 @@ class HttpWorld(World):
     def __init__(self) -> None:
         super().__init__()
         self.receipts = FakeReceipts()
+        self.audit = FakeAudit()
         self.principals = FakePrincipals(
             {
                 f"key:{KEY_OF_ALL}": EVERYTHING,
@@ -48,6 +49,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "index": lambda: world.index,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
+        "audit_trail": lambda: world.audit,
         "calibration": lambda: world.query.calibration,
     }
     for name, factory in replaced.items():

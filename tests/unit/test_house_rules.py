@@ -52,6 +52,30 @@ def test_every_init_file_is_empty() -> None:
     assert [name for name, text in SOURCES.items() if name.endswith("__init__.py") and text] == []
 
 
+def printing(source: str) -> list[int]:
+    """Return the numbers of lines that print without `display`."""
+    names = {"print", "echo", "secho", "write"}
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [
+        call.lineno
+        for call in calls
+        if (isinstance(call.func, ast.Name) and call.func.id in names)
+        or (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr in names
+            and ast.unparse(call.func.value) not in {"display", "display.console()"}
+        )
+    ]
+
+
+def test_a_command_writes_to_the_terminal_only_through_display() -> None:
+    commands = {name: text for name, text in SOURCES.items() if "/docwell/cli/" in name}
+    assert commands
+    found = {name: printing(text) for name, text in commands.items() if not name.endswith("/display.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert printing("typer.echo(key)\nprint(key)\nsys.stdout.write(key)\nConsole().print(key)") == [1, 2, 3, 4]
+
+
 def test_lint_exceptions_are_few_and_have_a_reason() -> None:
     found = [line for text in SOURCES.values() for line in exceptions(text)]
     assert len(found) <= EXCEPTIONS

@@ -22,8 +22,28 @@ def test_the_claims_of_a_rest_apis_authorizer_name_the_caller() -> None:
 
 
 def test_the_claims_of_an_http_apis_authorizer_name_the_caller() -> None:
-    found = identity_of(event(authorizer={"jwt": {"claims": {"sub": "s", "groups": "[a b]"}}}))
+    found = identity_of(event(authorizer={"jwt": {"claims": {"sub": "s", "cognito:groups": "[a b]"}}}))
     assert found == Identity("sub:s", ("a", "b"))
+
+
+@pytest.mark.parametrize("said", ["x,admins", "x, admins", "x admins", "[x admins]", "[x,admins]", '"x","admins"'])
+def test_the_name_of_one_group_never_gives_two(said: str) -> None:
+    for authorizer in (
+        {"claims": {"sub": "s", "groups": said}},
+        {"jwt": {"claims": {"sub": "s", "groups": said}}},
+        {"principalId": "s", "cognito:groups": said},
+        {"principalId": "s", "groups": said},
+    ):
+        assert identity_of(event(authorizer=authorizer)).groups == ()
+
+
+def test_a_json_list_gives_its_groups() -> None:
+    for authorizer in (
+        {"claims": {"sub": "s", "groups": '["a", "b", "c,admins"]'}},
+        {"jwt": {"claims": {"sub": "s", "groups": '["a", "b"]'}}},
+        {"principalId": "s", "groups": '["a", "b"]'},
+    ):
+        assert identity_of(event(authorizer=authorizer)).groups == ("a", "b")
 
 
 def test_a_lambda_authorizers_principal_is_the_caller() -> None:
@@ -79,7 +99,9 @@ def test_the_error_does_not_repeat_what_was_sent() -> None:
         ({"groups": ["a,finance", "a finance", "[finance]", ""]}, ()),  # a name must not become two
         ({"cognito:groups": "x", "groups": "y"}, ("x",)),
         ({"cognito:groups": [], "groups": ["y"]}, ("y",)),
-        ({"groups": "[école 日本]"}, ("école", "日本")),
+        ({"groups": '["école", "日本"]'}, ("école", "日本")),
+        ({"groups": "x,admins"}, ()),
+        ({"groups": "[" * 5000}, ()),
     ],
 )
 def test_groups_are_read_in_every_form_that_a_gateway_gives(claims: Any, groups: tuple[str, ...]) -> None:

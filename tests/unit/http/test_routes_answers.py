@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from docwell.answers import Receipt
+from docwell.audit import Action, AuditEvent
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http import answering, sse
@@ -18,7 +19,7 @@ from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import CONTEXT, call, event_of
+from tests.unit.http.http_calls import CONTEXT, KEY_OF_ALL, call, event_of
 from tests.unit.query.query_world import BOILER, QUESTION
 
 ROUTES = [
@@ -190,6 +191,42 @@ def test_an_answer_is_written_down_after_it_was_sent_where_the_runtime_can_strea
     assert list(answer.body)
     assert not world.receipts.kept
     answer.close()
+    assert world.receipts.kept
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_audit_trail_names_the_caller_and_the_cited_documents_after_the_answer_was_sent(
+    world: HttpWorld, *, stream: bool
+) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION, "stream": stream}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    assert list(answer.body)
+    assert not world.audit.events
+    answer.close()
+    (event,) = world.audit.events
+    assert (event.actor, event.action) == (f"key:{KEY_OF_ALL}", Action.ASKED)
+    assert event.documents == {"house/rules.pdf"}
+    assert QUESTION not in repr(event)
+    assert "March" not in repr(event)
+
+
+def test_a_refusal_and_a_replay_are_in_the_audit_trail(world: HttpWorld) -> None:
+    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
+    call("POST", f"/v1/receipts/{answer['request_id']}/replay")
+    world.model.says = "I do not know."
+    call("POST", "/v1/query", {"question": QUESTION})
+    assert [len(event.documents) for event in world.audit.events] == [1, 1, 0]
+
+
+def test_an_answer_whose_audit_event_cannot_be_kept_is_given(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append(_event: AuditEvent) -> None:
+        raise Unavailable("audit", "audit: throttled")
+
+    monkeypatch.setattr(world.audit, "append", append)
+    assert call("POST", "/v1/query", {"question": QUESTION})[0] == 200
     assert world.receipts.kept
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from docwell.answers import Completion, Message, Receipt
+from docwell.audit import AuditEvent
 from docwell.identity import Principal
 from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import bound_of
@@ -100,6 +101,16 @@ class FakePrincipals:
             raise self.fails
         self.requests += requests
         self.tokens += tokens
+
+
+class FakeAudit:
+    """An audit trail in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    def append(self, event: AuditEvent) -> None:
+        self.events.append(event)
 
 
 @dataclass

@@ -60,8 +60,9 @@ class Sentence:
 class Citation:
     """One resolved `[marker]` of the answer: `quote` stands verbatim on `page` of `document`.
 
-    `link` opens the PDF at that page for a short time. `suspicious` marks a passage that gives orders. With an
-    `ocr_confidence` (0 to 1) the page is a picture, and `quote` is from its recognised text.
+    `display_quote` is the quote as plain text without markup or links, for pages and terminals. `link` opens the
+    PDF at that page for a short time. `suspicious` marks a passage that gives orders. With an `ocr_confidence`
+    (0 to 1) the page is a picture, and `quote` is from its recognised text.
     """
 
     marker: int
@@ -70,6 +71,7 @@ class Citation:
     page: int
     page_label: str | None
     quote: str
+    display_quote: str
     start: int
     end: int
     score: float

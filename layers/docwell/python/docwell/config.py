@@ -171,6 +171,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     principals_table: str = "docwell-principals"
     # None: keep no answer.
     receipts_table: str | None = None
+    # None: keep no audit trail.
+    audit_table: str | None = None
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
     # A link to a cited page is for a reader who clicks now, not for passing on.
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300

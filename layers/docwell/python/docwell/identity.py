@@ -6,6 +6,7 @@ Only `requestContext` counts: the gateway writes it, and a client cannot. The AP
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
 _ID = re.compile(r"[!-~]{1,255}")
-# API Gateway writes a list of groups as "a,b" or "[a b]": a name with a separator would read as two groups.
+# API Gateway writes Cognito's list as "a,b" or "[a b]": a name with a separator would read as two groups.
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
-_SEPARATORS = re.compile(r"[\s,\[\]]+")
-_GROUP_CLAIMS = ("cognito:groups", "groups")
+_COGNITO_GROUPS = "cognito:groups"
+_GROUPS = "groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +65,43 @@ def identity_of(event: Mapping[str, Any]) -> Identity:
     """
     context = _mapping(event.get("requestContext"))
     authorizer = _mapping(context.get("authorizer"))
-    # A REST API's Cognito authorizer, then an HTTP API's JWT authorizer.
-    for claims in (authorizer.get("claims"), _mapping(authorizer.get("jwt")).get("claims")):
-        if claims is not None:
-            return Identity(_id(SUBJECT, _mapping(claims).get("sub")), groups_of(_mapping(claims)))
+    if authorizer.get("claims") is not None:  # a REST API's Cognito authorizer
+        claims = _mapping(authorizer["claims"])
+        return Identity(_id(SUBJECT, claims.get("sub")), groups_of(claims, separator=","))
+    if _mapping(authorizer.get("jwt")).get("claims") is not None:  # an HTTP API's JWT authorizer
+        claims = _mapping(authorizer["jwt"]["claims"])
+        return Identity(_id(SUBJECT, claims.get("sub")), groups_of(claims, separator=" "))
     if authorizer.get("principalId") is not None:  # a Lambda authorizer, whose other claims are beside it
         return Identity(_id(SUBJECT, authorizer["principalId"]), groups_of(authorizer))
     return Identity(_id(KEY, _mapping(context.get("identity")).get("apiKeyId")))
 
 
-def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the groups in `cognito:groups`, else in `groups`: a list, or a text such as "a,b" or "[a b]".
+def groups_of(claims: Mapping[str, Any], separator: str | None = None) -> tuple[str, ...]:
+    """Return the groups in `cognito:groups`, else in `groups`: a list, a JSON list, or the name of one group.
 
+    API Gateway joins the list in a Cognito token with the `separator`: "a,b" in a REST API, "[a b]" in an HTTP
+    API. Only the owner of the user pool names such groups, so only that claim is split.
     Returns the first `MAX_GROUPS` in alphabetical order.
     """
-    said = next((claims[name] for name in _GROUP_CLAIMS if claims.get(name)), ())
-    names = _SEPARATORS.split(said) if isinstance(said, str) else said
-    if not isinstance(names, list | tuple):
+    claim = next((name for name in (_COGNITO_GROUPS, _GROUPS) if claims.get(name)), _GROUPS)
+    said = claims.get(claim)
+    if isinstance(said, str):
+        said = _listed(said, separator if claim == _COGNITO_GROUPS else None)
+    if not isinstance(said, list | tuple):
         return ()
-    return tuple(sorted({name for name in names if is_group(name)}))[:MAX_GROUPS]
+    return tuple(sorted({name for name in said if is_group(name)}))[:MAX_GROUPS]
+
+
+def _listed(said: str, separator: str | None) -> object:
+    try:
+        listed: object = json.loads(said) if said.startswith("[") else None
+    except (ValueError, RecursionError):
+        listed = None
+    if isinstance(listed, list):
+        return listed
+    if separator == " " and said.startswith("[") and said.endswith("]"):
+        said = said[1:-1]
+    return [said] if separator is None else [name.strip() for name in said.split(separator)]
 
 
 def is_group(name: object) -> bool:

@@ -6,17 +6,20 @@ each distinct value of a dimension as a metric.
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
-from functools import cache
+from functools import cache, partial
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 NAMESPACE = "Docwell"
 
+# ASCII only: a log viewer may obey a control or bidirectional character of a key.
+_ascii_json = partial(json.dumps, default=str, separators=(",", ":"))
 # `docwell` is the root of the package's loggers: use cases log through the standard library.
-logger = Logger(service=None, logger_name="docwell", use_rfc3339=True)
+logger = Logger(service=None, logger_name="docwell", use_rfc3339=True, json_serializer=_ascii_json)
 metrics = Metrics(namespace=NAMESPACE)
 tracer = Tracer(auto_patch=False)
 # Powertools names its logger after the service, so the package's own loggers need its handler.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.answers import Completion, Message, Receipt
 from docwell.attributes import Attributes
+from docwell.audit import AuditEvent
 from docwell.identity import Principal
 from docwell.models import (
     DocumentRecord,
@@ -213,6 +214,13 @@ class IndexRows(Protocol):
         """Remove a whole collection, if it exists."""
 
 
+class FlushableRows(IndexRows, Protocol):
+    """The index of one pipeline for erasure."""
+
+    def flush(self, collection: str) -> None:
+        """Remove the text of deleted chunks from the server's write-ahead log."""
+
+
 class HintQueue(TaskQueue, Protocol):
     """The ingest queue for reconcile."""
 
@@ -290,6 +298,13 @@ class Receipts(Protocol):
 
     def judge(self, principal: str, request_id: str, verdict: str) -> bool:
         """Attach a verdict; return False when there is no such receipt."""
+
+
+class AuditTrail(Protocol):
+    """The append-only record of who asked, who changed a grant and who erased."""
+
+    def append(self, event: AuditEvent) -> None:
+        """Store an event for good."""
 
 
 class PdfReader(Protocol):

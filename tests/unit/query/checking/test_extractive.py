@@ -43,6 +43,13 @@ def test_links_and_reference_marks_are_never_chosen() -> None:
     assert extract(QUESTION, [linked, referring]).text == ""
 
 
+def test_an_address_is_spelled_so_that_no_client_links_it() -> None:
+    linked = passage("The boiler is inspected as https://docs.org/boiler says by the owner.", 5)
+    grounded = extract(QUESTION, [linked])
+    assert grounded.text == "The boiler is inspected as docs[.]org/boiler says by the owner [1]."
+    assert grounded.citations[0].display_quote == "The boiler is inspected as docs[.]org/boiler says by the owner."
+
+
 def test_the_text_is_bounded() -> None:
     long = passage(" ".join(f"The boiler number {i} is inspected in week {i} by owner {i}." for i in range(99)))
     assert len(extract("boiler", [long], limit=99).text) < 2 * MAX_CHARACTERS

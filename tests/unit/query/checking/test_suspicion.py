@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from docwell.query.checking import suspicion as module
-from docwell.query.checking.suspicion import strip_invisible, suspicion
+from docwell.query.checking.suspicion import suspicion
+from docwell.text.visible import strip_invisible
 from infra.report import EVALUATION
 
 ORDERS = (

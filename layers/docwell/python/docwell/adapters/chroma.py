@@ -17,6 +17,7 @@ from itertools import count
 from threading import Lock
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -34,6 +35,9 @@ _CONNECT_TIMEOUT_S = 3.0
 # this value loses one in 2,000 and takes no longer.
 _SEARCHED = 400
 _COLLECTIONS_PAGE = 1000
+# Chroma's `sync_threshold`: the records after which it applies its log and empties it.
+_LOGGED = 1000
+_FLUSHED_AT_ONCE = 250
 _METADATA_PAGE = 5000  # about 2 MB of an answer
 # An id names one version read by one pipeline. Its text changes only when a document that needed the fallback PDF
 # reader is rebuilt with the first one: this bounds how long the old text can be quoted.
@@ -153,6 +157,14 @@ class ChromaIndex:
         """Remove chunks by id, which is much faster in Chroma than by a condition."""
         if ids:
             self._call(collection, lambda chroma: chroma.delete(ids=list(ids)))
+
+    def flush(self, collection: str) -> None:
+        """Make Chroma apply its write-ahead log, and so remove the text in it.
+
+        Chroma does so after every 1,000 records of a collection. Deletes of unknown ids count, and change nothing.
+        """
+        for _ in range(0, _LOGGED, _FLUSHED_AT_ONCE):
+            self.delete(collection, [uuid4().hex for _ in range(_FLUSHED_AT_ONCE)])
 
     def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
         """Return (id, document, generation) of up to `limit` chunks, in the server's order."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-import typer
-
-from docwell.cli import asking, dead_letters, documents, operations, principals, prompts
+from docwell.cli import asking, audit, dead_letters, display, documents, erase, operations, principals, prompts
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
@@ -43,7 +41,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, dead_letters, operations):
+for part in (documents, asking, dead_letters, operations, erase, audit):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")
@@ -54,4 +52,4 @@ def version() -> None:
     """Print the installed version of docwell."""
     from importlib.metadata import version as installed_version
 
-    typer.echo(f"docwell {installed_version('docwell')}")
+    display.echo(f"docwell {installed_version('docwell')}")

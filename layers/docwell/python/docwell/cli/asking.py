@@ -160,9 +160,9 @@ def feedback(
     if as_json:
         display.show_json(answer)
     elif answer.get("kept"):
-        typer.echo(f"{verdict}: stored in the receipt")
+        display.echo(f"{verdict}: stored in the receipt")
     else:
-        typer.echo(f"{verdict}: counted; there is no receipt of this request")
+        display.echo(f"{verdict}: counted; there is no receipt of this request")
 
 
 def _show_replay(replayed: Json) -> None:

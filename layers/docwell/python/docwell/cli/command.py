@@ -29,7 +29,7 @@ class FailingGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except DocwellError as error:
-            typer.echo(f"docwell: {display.one_line(error.detail)}", err=True)
+            display.echo(f"docwell: {display.one_line(error.detail)}", err=True)
             raise typer.Exit(error.code if isinstance(error, Failure) else ExitCode.ERROR) from None
 
 

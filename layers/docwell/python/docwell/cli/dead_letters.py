@@ -52,7 +52,7 @@ def redrive(
     elif rows:
         _show_letters(rows)
     else:
-        typer.echo("the parked queue is empty", err=True)
+        display.echo("the parked queue is empty", err=True)
 
 
 @dataclass(slots=True)

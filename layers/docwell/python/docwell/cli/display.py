@@ -1,24 +1,29 @@
-"""Tables, answers and progress for people. Control characters from documents never reach the terminal."""
+"""Tables, answers and progress for people: the only module of the commands that writes to the terminal.
+
+All text passes `clean`, so that no control or bidirectional character of a document reaches the terminal.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+import typer
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from docwell.answers import AnswerStatus
 from docwell.cli.remote import Json
 from docwell.models import Status
+from docwell.text.visible import escape_json, strip_invisible
 
 # Wide enough for any row: a key has at most 1,024 bytes.
 _PIPE_WIDTH = 2000
@@ -33,24 +38,35 @@ _COLOURS: dict[str, str] = {
 }
 
 
+class _CleanConsole(Console):
+    """A console that cleans whatever it renders, also a `Text` that a command made."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments; only Rich's own control codes stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(clean(segment.text), segment.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console for the current standard output or standard error."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _CleanConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def clean(text: object) -> str:
-    """Return the text without control characters, which could drive the terminal."""
-    return "".join(
-        character if character == "\n" or unicodedata.category(character) != "Cc" else " "
-        for character in str(text)
-    )
+    """Return the text without the characters that drive a terminal or reorder what it shows."""
+    return strip_invisible(str(text))
 
 
 def one_line(text: object) -> str:
     """Return the clean text on one line."""
     return " ".join(clean(text).split())
+
+
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print the text as it is, on standard error with `err`, without a line end unless `nl`."""
+    typer.echo(clean(text), err=err, nl=nl)
 
 
 def say(text: object, style: str = "") -> None:
@@ -60,7 +76,7 @@ def say(text: object, style: str = "") -> None:
 
 def show_json(value: object) -> None:
     """Print the one JSON document of a `--json` run."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 def status_of(record: Json) -> Text:
@@ -208,7 +224,7 @@ def _show_citation(out: Console, citation: Json, position: int) -> None:
         percent = math.floor(round(sure * 100, 6))
         line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
     out.print(line, soft_wrap=True)
-    if quote := one_line(citation.get("quote") or ""):
+    if quote := one_line(citation.get("display_quote") or citation.get("quote") or ""):
         out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
 
 

@@ -90,7 +90,7 @@ def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     for upload in uploads:
         try:
             if not looks_like_pdf(upload.path):
-                typer.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
+                display.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
         except Failure as failure:
             upload.failure = failure.detail
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
@@ -136,7 +136,7 @@ def status(
     elif records:
         display.console().print(display.document_table(records))
     else:
-        typer.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
+        display.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
 
 
 def _details(record: Json) -> Table:
@@ -169,4 +169,4 @@ def rm(
         )
     for key in keys:
         bucket.delete(key)
-        typer.echo(f"removed {display.clean(key)}")
+        display.echo(f"removed {display.clean(key)}")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from docwell.audit import Action
 from docwell.cli import display
+from docwell.cli.audit import record
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
@@ -77,15 +79,16 @@ def add(
         grant = _store(admin, grant, replacing=replace_)
     else:
         grant, value = _store_with_new_key(admin, grant, settings)
+    record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant), "api_key": value})
         return
-    typer.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
+    display.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
     if value:
-        typer.echo(f"API key: {value}")
-        typer.echo("store it now: it is not shown again", err=True)
+        display.echo(f"API key: {value}")
+        display.echo("store it now: it is not shown again", err=True)
         if not (settings.local or settings.usage_plan):
-            typer.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
+            display.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
 
 
 @app.command(name="list", cls=ConnectedCommand)
@@ -97,7 +100,7 @@ def list_(ctx: typer.Context, *, table: TableOption = None, as_json: JsonFlag = 
     elif rows:
         _show(rows)
     else:
-        typer.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
+        display.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
 
 
 @app.command(cls=ConnectedCommand)
@@ -111,7 +114,8 @@ def revoke(
     grant = _admin(ctx.obj.given(principals_table=table)).revoke(id_)
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
-    typer.echo(f"{display.clean(id_)} has no access any more")
+    record(ctx.obj, Action.REVOKED, subject=id_)
+    display.echo(f"{display.clean(id_)} has no access any more")
     if grant.owns_key:
         _delete_key(ctx.obj, id_.removeprefix(KEY))
 

@@ -44,7 +44,7 @@ def list_(*, as_json: JsonFlag = False) -> None:
 @app.command()
 def show(name: PromptOrFile) -> None:
     """Print the file of a prompt."""
-    typer.echo(_read(name).decode(errors="backslashreplace"), nl=False)
+    display.echo(_read(name).decode(errors="backslashreplace"), nl=False)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def diff(old: PromptOrFile, new: PromptOrFile) -> None:
     from_, to = (f"{display.clean(source)} {version_of(data)}" for source, data in files)
     before, after = (data.decode(errors="backslashreplace").splitlines(keepends=True) for _, data in files)
     for line in unified_diff(before, after, from_, to):
-        typer.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
+        display.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
 
 
 def _read(source: str) -> bytes:

@@ -33,6 +33,9 @@ _OPERATOR = {
     " the stack's output ReconcileFunction",
     "principals_table": "give --table, DOCWELL_PRINCIPALS_TABLE or principals_table in docwell.toml:"
     " the stack's output PrincipalsTable",
+    "receipts_table": "give DOCWELL_RECEIPTS_TABLE or receipts_table in docwell.toml:"
+    " the stack's output ReceiptsTable",
+    "audit_table": "give DOCWELL_AUDIT_TABLE or audit_table in docwell.toml: the stack's output AuditTable",
 }
 
 
@@ -51,6 +54,9 @@ class Settings:
     queue: str | None = None
     reconcile_function: str | None = None
     principals_table: str | None = None
+    receipts_table: str | None = None
+    audit_table: str | None = None
+    chroma_folder: str | None = None
     usage_plan: str | None = None
     functions_endpoint: str | None = None
     local: bool = False
@@ -107,7 +113,14 @@ def find_settings(
         # All or nothing: a named API must not get the bucket or the credentials of the local stack.
         found = _from_stack() | found
     return Settings(**found).given(
-        endpoint=endpoint, bucket=bucket, aws_endpoint=aws_endpoint, api_key=api_key, region=region
+        endpoint=endpoint,
+        bucket=bucket,
+        aws_endpoint=aws_endpoint,
+        api_key=api_key,
+        region=region,
+        # Several commands write to these tables, so they have no flags.
+        receipts_table=os.environ.get("DOCWELL_RECEIPTS_TABLE"),
+        audit_table=os.environ.get("DOCWELL_AUDIT_TABLE"),
     )
 
 
@@ -152,7 +165,9 @@ def _from_stack() -> dict[str, Any]:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
         found = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        found |= {name: stack.get(name) for name in ("queue", "reconcile_function", "api_key", "principals_table")}
+        operator = ("queue", "reconcile_function", "api_key", "principals_table", "receipts_table", "audit_table")
+        found |= {name: stack.get(name) for name in operator}
+        found["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
         # The local gateway also serves Lambda's API.
         found |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
     except (OSError, ValueError, KeyError, TypeError) as error:

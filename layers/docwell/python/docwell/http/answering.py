@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from docwell.answers import Cost, Receipt, Turn
+from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, problems, sse
@@ -46,7 +47,7 @@ class Finished:
         record_query(self.report, self.cost, self.response.request_id)
         metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
-        tasks = [self._charge_tokens]
+        tasks = [self._charge_tokens, self._audit]
         if keep:
             tasks.append(lambda: wiring.receipt_book().keep(self.receipt()))
         run(self._save(tasks))
@@ -90,6 +91,12 @@ class Finished:
             wiring.principals().charge(self.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
         if self.report.first_token_ms is not None:
             wiring.calibration().save()
+
+    def _audit(self) -> None:
+        if trail := wiring.audit_trail():
+            cited = frozenset(citation.document for citation in self.response.citations)
+            request_id = self.response.request_id
+            trail.append(AuditEvent(self.principal.id, Action.ASKED, cited, request_id=request_id))
 
     def _log(self) -> None:
         response = self.response

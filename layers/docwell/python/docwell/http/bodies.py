@@ -14,6 +14,7 @@ from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
 from docwell.models import DocumentRecord, Passage, Status, collection_of
 from docwell.query.retrieval.filters import ANY, Filter
+from docwell.text.visible import strip_invisible
 
 # S3's limit for a key; a collection is the first part of one.
 _KEY_BYTES = 1024
@@ -105,7 +106,8 @@ class CitationBody(BaseModel):
     version: str
     page: int
     page_label: str | None
-    quote: str
+    quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
+    display_quote: str = Field(description="The quote without markup; an address reads docs[.]org. Show this one.")
     start: int = Field(description="First character of the quote in the page's text.")
     end: int = Field(description="One past its last character.")
     score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
@@ -286,7 +288,7 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
             version=passage.version,
             page=passage.chunk.page,
             page_label=passage.chunk.label,
-            text=passage.chunk.text,
+            text=strip_invisible(passage.chunk.text),
             score=round(passage.score, 4),
             suspicious=passage.id in suspicious,
         ).model_dump()

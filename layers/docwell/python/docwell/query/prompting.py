@@ -23,9 +23,9 @@ from string import Template
 from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
-from docwell.query.checking.suspicion import strip_invisible
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of_messages
+from docwell.text.visible import strip_invisible
 
 _FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
 _KEYS = frozenset({"name", "purpose", "since", "languages"})

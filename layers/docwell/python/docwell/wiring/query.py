@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
+    from docwell.ports import AuditTrail
     from docwell.query.query import Query
 
 # A rewritten question is one sentence.
@@ -44,7 +45,7 @@ def prepare_query() -> None:
     with suppress(Exception):
         settings = query_settings()
         with model_loading(settings):
-            principals(), receipt_book(), prices(), prompts(), _links(), model(), _breaker()
+            principals(), receipt_book(), audit_trail(), prices(), prompts(), _links(), model(), _breaker()
             # All pipelines: only the first question learns which one is active.
             for fingerprint in pipelines(settings):
                 vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
@@ -148,6 +149,15 @@ def receipt_book() -> ReceiptBook:
         return ReceiptBook(None)
     store = DynamoReceipts(dynamodb(settings), settings.receipts_table, settings.receipt_days)
     return ReceiptBook(store, _RECEIPT_LATE_S if runtime_settings().can_stream else 0.0)
+
+
+@cache
+def audit_trail() -> AuditTrail | None:
+    """Return the audit trail, None without a table."""
+    from docwell.adapters.dynamodb.audit import DynamoAudit
+
+    settings = query_settings()
+    return DynamoAudit(dynamodb(settings), settings.audit_table) if settings.audit_table else None
 
 
 def catalogue() -> DynamoLedger:

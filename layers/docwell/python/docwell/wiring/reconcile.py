@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from docwell.config import ReconcileSettings
+from docwell.upkeep.erase import Erase, ErasePipeline
 from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
 from docwell.wiring.pipelines import pipelines, roles_of
@@ -27,6 +28,14 @@ def reindex() -> Reindex:
     """Return the use case that changes from one pipeline to the next."""
     settings = reconcile_settings()
     return Reindex(known=tuple(pipelines(settings)), state=state_store(settings), reconcile=_reconcile)
+
+
+def erase() -> Erase:
+    """Return the use case that checks an erasure."""
+    settings = reconcile_settings()
+    in_use = roles_of(settings).in_use(tuple(pipelines(settings)))
+    parts = (ErasePipeline(ledger_of(settings, one), vectors_of(settings, one)) for one in in_use)
+    return Erase(documents_of(settings), task_queue(settings.queue_url), tuple(parts))
 
 
 @cache

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Row, Table, can_be_key
+from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt
 
@@ -83,6 +83,33 @@ class DynamoReceipts:
             returns="NONE",  # a row is up to 400 KB
         )
         return updated is not None
+
+
+class ReceiptEraser:
+    """Deletes the receipts that quote erased documents, for `docwell erase`."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._table = Table(client, table, "receipts")
+
+    def erase(self, documents: Iterable[str], *, dry_run: bool = False) -> int:
+        """Delete the receipts whose prompt had a passage of the documents; return their number."""
+        place: Place | None = None
+        erased, wanted = 0, set(documents)
+        while True:
+            page = self._table.page(Selection(filter="", values={}), None, place)
+            quoting = [row for row in page.rows if wanted & _documents(row)]
+            if not dry_run:
+                self._table.delete_many([_key(row["principal"], row["request_id"]) for row in quoting])
+            erased += len(quoting)
+            place = page.next
+            if place is None:
+                return erased
+
+
+def _documents(row: Row) -> set[str]:
+    receipt = _receipt(row)
+    cited = {str(citation.get("document")) for citation in receipt.answer.get("citations") or ()}
+    return cited | {document for _, document, _ in receipt.passages}
 
 
 def _key(principal: str, request_id: str) -> Row:

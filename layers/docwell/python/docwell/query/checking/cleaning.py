@@ -1,15 +1,18 @@
 """Remove links, HTML and hidden characters from an answer, whole or as a stream. Pure.
 
-The client may render an answer as Markdown or HTML, so no text of a passage or the model may become a link.
+The client may render an answer as Markdown or HTML, so no text of a passage or the model may become a link. An
+address of a cited passage stays readable: it loses its scheme, and `docs.org` becomes `docs[.]org`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from html import unescape
 
-from docwell.query.checking.suspicion import strip_invisible
+from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import UNSPACED
+from docwell.text.visible import strip_invisible
 
 # The most that a stream holds back while a link, a tag or a word is open.
 HELD_CHARACTERS = 300
@@ -22,10 +25,8 @@ _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>",
 _TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
 # A `<` before one of these can begin a tag; before a blank it cannot.
 _TAG_START = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
-# Elements that only format text, without attributes.
-_INERT = re.compile(
-    r"</?(?:b|i|em|strong|u|s|sub|sup|code|pre|p|br|hr|ul|ol|li|table|tr|td|th|h[1-6])\s?/?>", re.IGNORECASE
-)
+# A client of Markdown decodes these before it looks for addresses.
+_ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _LINK = re.compile(
     r"!?\[([^\[\]]*)\]\(\s*<?[^()<>\s]*(?:\([^()\s]*\)[^()<>\s]*)*>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
 )
@@ -37,11 +38,18 @@ _RUNS = re.compile(
     r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/[\w.+*-]+|[;,])[^\s<>]*", re.IGNORECASE
 )
 # The most common ends of host names. Few clients link a name without a scheme, but readers follow it.
-_DOMAINS = r"(?:com|net|org|edu|gov|io|xyz|info|biz|ru|cn|top|site|app|dev|ai|co|uk|de)"
+_DOMAINS = (
+    r"(?:com|net|org|edu|gov|mil|io|xyz|info|biz|mobi|ru|cn|jp|eu|uk|de|fr|nl|ch|ca|au|co|ai|top|site|app|dev|shop"
+    r"|online|club|onion|example)"
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|\b(?:mailto|tel|sms|file|xmpp|magnet):(?=\S)", re.IGNORECASE)
+_DOT = r"(?:\.|\[\.\])"
+# A marker directly after an address is no part of it.
+_REST = r"(?:(?!\[\d)[^\s<>\"'`])*"
 _URL = re.compile(
-    r"(?:[a-z][a-z0-9+.-]{0,40}://|\bwww\.|\b(?:mailto|tel|sms|file):(?=\S))[^\s<>\"'`]*"
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
-    rf"|\b(?:[a-z0-9-]+\.)+{_DOMAINS}\b(?:[/?#][^\s<>\"'`]*)?",
+    rf"(?:{_SCHEME.pattern}|\bwww{_DOT}){_REST}"
+    rf"|(?:[\w+-]|{_DOT})+@[\w-]+(?:{_DOT}[\w-]+)+"
+    rf"|\b(?:[a-z0-9-]+{_DOT})+{_DOMAINS}\b(?:[/?#]{_REST})?",
     re.IGNORECASE,
 )
 _URL_END = ".,;:!?)]}\u3002\uff0c\uff1b\uff01\uff1f"
@@ -62,9 +70,9 @@ _LONGEST_CLOSING_TAG = 32
 def clean_answer(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
     """Return the answer as plain text, and the number of things removed.
 
-    Markdown images and links become their text. Addresses and formatting tags stay only if a cited text has them
-    verbatim. Other tags and invisible characters are removed. Markers such as `[1]` stay. Cleaning again changes
-    nothing.
+    Markdown images and links become their text. Addresses stay, as `docs[.]org`, only if a cited text that gives
+    no orders has them. Tags and invisible characters are removed. Markers such as `[1]` stay. Cleaning again
+    changes nothing.
     """
     visible = strip_invisible(text)
     cleaned, removed = _settled(visible, cited_texts)
@@ -93,7 +101,9 @@ class StreamCleaner:
         return "" if self._in_block or self._dropping else self._release()
 
     def _take(self, character: str) -> str:
-        if character == "\r" or (character not in _JOINERS and not strip_invisible(character)):
+        if character not in _JOINERS:
+            character = "" if character == "\r" else strip_invisible(character)
+        if not character:
             return ""
         if self._dropping:
             self._dropping = not character.isspace()
@@ -126,7 +136,7 @@ class StreamCleaner:
         held, self._held = self._held.removesuffix(rest), rest
         body = held.rstrip().rstrip(_STOPS)
         tail = held[len(body) :]
-        cleaned, _ = _settled(strip_invisible(body), self._cited_texts)
+        cleaned, _ = _settled(body, self._cited_texts)
         if body and not cleaned.strip():
             return tail if tail.strip() or "\n" in tail else ""
         return cleaned + tail
@@ -152,7 +162,7 @@ def _settled(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
             return cleaned, removed
         text, removed = cleaned, removed + count
     # Without these marks nothing can be a link.
-    return _settled(re.sub(r"[<>\[\]()!:@]", " ", text), cited_texts)
+    return _settled(re.sub(r"[<>\[\]()!:@&]", " ", text), cited_texts)
 
 
 def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
@@ -167,23 +177,20 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
         return replace
 
-    def tag(match: re.Match[str]) -> str:
-        inert = _INERT.fullmatch(match[0]) and any(match[0] in cited for cited in cited_texts)
-        return match[0] if inert else ""
-
     def url(match: re.Match[str]) -> str:
         address = match[0].rstrip(_URL_END)
-        return match[0] if _is_cited(address, cited_texts) else match[0][len(address) :]
+        if _is_cited(address, cited_texts):
+            return _spelled(address) + match[0][len(address) :]
+        return counted(lambda match: match[0][len(address) :])(match)
 
+    text = strip_invisible(_ENTITY.sub(lambda match: unescape(match[0]), text))
     text = _BLOCK.sub(counted(lambda _: ""), text)
     text = _AUTOLINK.sub(counted(lambda match: f" {match[1]} "), text)
-    text = _TAG.sub(counted(tag), text)
-    kept = {match.start() for match in _TAG.finditer(text)}
-    text = _TAG_START.sub(lambda match: "<" if match.start() in kept else "< ", text)
+    text = _TAG_START.sub("< ", _TAG.sub(counted(lambda _: ""), text))
     while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # links nest
         text = unlinked
     text = _RUNS.sub(counted(lambda run: run[0].partition(":")[0] if run[0].endswith(":") else ""), text)
-    text = _URL.sub(counted(url), text)
+    text = _URL.sub(url, text)
     text = _IMAGE_MARK.sub("", _JOINT.sub("] ", text))
     return _BLANKS.sub(_blank, _LEFT_EMPTY.sub("", text)), removed
 
@@ -196,7 +203,19 @@ def _blank(match: re.Match[str]) -> str:
     return "" if match.string[match.end()] in ".,;" else " "
 
 
+def _spelled(address: str) -> str:
+    """Return an address that readers understand and no client makes a link."""
+    return _plain(address).replace(".", "[.]")
+
+
+def _plain(address: str) -> str:
+    return _SCHEME.sub("", address, count=1).replace("[.]", ".")
+
+
 def _is_cited(address: str, cited_texts: Sequence[str]) -> bool:
-    """Return whether a cited text has the whole address, not as the beginning of a longer one."""
-    whole = re.compile(rf"(?<![\w@/.-]){re.escape(address)}(?![\w@/%=&-]|[.?#]\w)")
-    return bool(address) and any(whole.search(cited) for cited in cited_texts)
+    """Return whether a cited text that gives no orders has the whole address, not as the start of a longer one."""
+    plain = _plain(address)
+    whole = re.compile(rf"(?<![\w@/.-]){re.escape(plain)}(?![\w@/%=&-]|[.?#]\w)")
+    return bool(plain) and any(
+        whole.search(_SCHEME.sub(" ", cited)) and not suspicion(cited) for cited in cited_texts
+    )

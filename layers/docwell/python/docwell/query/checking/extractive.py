@@ -8,8 +8,9 @@ from typing import NamedTuple
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, with_marker
-from docwell.query.checking.suspicion import strip_invisible, suspicion
+from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, segments
+from docwell.text.visible import strip_invisible
 
 MAX_CHARACTERS = 600
 # A sentence of fewer content words is a heading or a scrap of a table.
@@ -35,8 +36,9 @@ def extract(
     """Return up to `limit` sentences of at most `longest` characters, best first, each with its marker.
 
     The best sentence holds most of the question's words, by rarity, in a passage with a high score. Passages that
-    give orders are left out, and so are sentences with links, markup or reference marks, which would read as
-    citations. The best sentence of each passage is its quote. The text is "" if no sentence qualifies.
+    give orders are left out, and so are sentences with markup or reference marks, which would read as citations;
+    addresses are spelled as `clean_answer` does. The best sentence of each passage is its quote. The text is ""
+    if no sentence qualifies.
     """
     chosen: list[_Candidate] = []
     left = longest
@@ -62,9 +64,10 @@ def _candidates(question: str, passages: Sequence[Passage]) -> Iterator[_Candida
         if suspicion(text):
             continue
         for start, end in segments(text):
-            sentence = " ".join(strip_invisible(text[start:end]).split())
+            said = " ".join(strip_invisible(text[start:end]).split())
+            sentence, removed = clean_answer(said, [said])
             words = content_words(sentence)
-            if len(words) < _FEWEST_WORDS or MARKER.search(sentence) or clean_answer(sentence, [sentence])[1]:
+            if len(words) < _FEWEST_WORDS or MARKER.search(sentence) or removed:
                 continue
             merit = evidence.share(asked, words) + _SCORE_WEIGHT * passage.score
             yield _Candidate(merit, marker, start, end, sentence, words)

@@ -1,6 +1,7 @@
 """Resolve the markers of an answer to passages, and cut a quote out of each. Pure.
 
-Every marker of the result is a passage that the model was given, and every quote is verbatim on its page.
+Every marker of the result is a passage that the model was given. Every quote is verbatim on its page: runs of
+white space count as one blank, and invisible characters (`docwell.text.visible`) do not count.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 
 from docwell.answers import Citation
 from docwell.models import Passage
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import MARKER, SENTENCE_ENDS, sentences, windows, words
+from docwell.text.visible import strip_invisible
 
 # A passage is a sentence's source if it holds this share of its words, by weight.
 MIN_SUPPORT = 0.5
@@ -114,13 +118,16 @@ def ground(text: str, passages: Sequence[Passage], question: str = "") -> Ground
 def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
     """Return the citation of a passage's text from `start` to `end`."""
     chunk = passage.chunk
+    quote = " ".join(strip_invisible(chunk.text[start:end]).split())
+    trusted = () if suspicion(chunk.text) else (quote,)
     return Citation(
         marker=marker,
         document=passage.document,
         version=passage.version,
         page=chunk.page,
-        page_label=chunk.label,
-        quote=" ".join(chunk.text[start:end].split()),
+        page_label=chunk.label and clean_answer(chunk.label, ())[0],
+        quote=quote,
+        display_quote=clean_answer(quote, trusted)[0],
         start=chunk.start + start,
         end=chunk.start + end,
         score=round(passage.score, 4),

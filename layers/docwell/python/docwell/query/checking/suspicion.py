@@ -1,4 +1,4 @@
-"""Mark passages that give orders to their reader or the model, and remove invisible characters. Pure.
+"""Mark passages that give orders to their reader or the model. Pure.
 
 These rules only mark such passages, so that they are counted and shown. The fence around passages in the prompt
 and `docwell.query.checking.cleaning` protect the answer.
@@ -16,20 +16,11 @@ from typing import NamedTuple
 from docwell.query.checking.overrides import OVERRIDES, pattern
 from docwell.query.checking.spellings import undisguised
 from docwell.text.lexicon import TEXTS_KEPT
+from docwell.text.visible import strip_invisible
 
 # The sum of weights that marks a text.
 THRESHOLD = 1.0
 
-# Unicode's default ignorable characters: invisible, so they can carry hidden text.
-_IGNORABLE = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
-    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff"
-)
-_INVISIBLE = re.compile(f"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff{_IGNORABLE}]")
-_LINE_BREAK = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
-# Persian, Hindi and emoji need joiners; among Latin letters they hide words.
-_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])|[\u200c\u200d]{2,}")
 # Tag characters spell hidden text, and bidirectional overrides show text in another order.
 _HIDING = re.compile("[\U000e0001-\U000e007f\u202d\u202e\U000e0100-\U000e01ef]|[\u200b-\u200d\u2060-\u2064]{4,}")
 
@@ -158,16 +149,6 @@ def suspicion(text: str) -> tuple[str, ...]:
     if any(_weights(hidden) for hidden in _decoded(text)):
         weights["encoded text"] = THRESHOLD
     return tuple(weights) if round(sum(weights.values()), 2) >= THRESHOLD else ()
-
-
-def strip_invisible(text: str) -> str:
-    """Return a text without invisible characters: controls, tags, directions, zero widths and fillers.
-
-    Line breaks and tabs stay, and so do joiners between letters of a script that needs them.
-    """
-    text = _LINE_BREAK.sub("\n", text)
-    # Removing a character can leave a joiner with nothing to join.
-    return _STRAY_JOINER.sub("", _INVISIBLE.sub("", text))
 
 
 def _weights(text: str) -> dict[str, float]:

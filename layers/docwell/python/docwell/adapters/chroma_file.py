@@ -1,0 +1,32 @@
+"""The SQLite file of a Chroma server on this machine.
+
+A deleted chunk leaves its text in free pages, and its trigrams in the full-text index. `chroma vacuum` rewrites
+the pages and not the index, so this module does both.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from docwell.errors import Unavailable
+
+# A running server holds the file's lock for milliseconds.
+_LOCK_S = 60.0
+# Deleted entries leave the full-text index only when its segments are merged.
+_MERGE = "INSERT INTO embedding_fulltext_search(embedding_fulltext_search) VALUES ('optimize')"
+
+
+def vacuum(folder: Path) -> None:
+    """Rewrite the file in Chroma's folder without the bytes of deleted rows. Its server may run.
+
+    Needs as much free disk as the file has. Raises `Unavailable`.
+    """
+    try:
+        address = f"{(folder / 'chroma.sqlite3').resolve().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, timeout=_LOCK_S, uri=True, isolation_level=None)) as file:
+            file.execute(_MERGE)
+            file.execute("VACUUM")
+    except sqlite3.Error as error:
+        raise Unavailable("chroma", f"the Chroma file in {folder} cannot be rewritten: {error}") from error

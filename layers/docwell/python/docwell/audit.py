@@ -1,0 +1,43 @@
+"""The events of the audit trail: who asked, which documents were cited, who changed a grant, who erased."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+
+
+class Action(StrEnum):
+    """The action of an event."""
+
+    ASKED = "asked"
+    GRANTED = "granted"
+    REVOKED = "revoked"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One event. It holds no question, no answer and no text of a document.
+
+    `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, or `os:USER` on a local stack.
+    `documents` are the keys that an answer cites, or the pseudonyms of erased ones. `subject` is the principal of
+    a grant, and `request_id` that of an answer. `at` is in seconds since the epoch.
+    """
+
+    actor: str
+    action: Action
+    documents: frozenset[str] = frozenset()
+    subject: str | None = None
+    request_id: str | None = None
+    at: float = field(default_factory=time.time)
+
+
+def pseudonym(document: str) -> str:
+    """Return the name of an erased document: it matches its key, and does not tell it.
+
+    >>> pseudonym("handbooks/a.pdf")
+    'erased:3160d90de3848ff1'
+    """
+    return f"erased:{sha256(document.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"

@@ -1,0 +1,258 @@
+"""`docwell erase`: remove a document from every place that docwell keeps it, and report what remains until when.
+
+An operator runs this with AWS credentials. It is safe to run again, also after an interruption: the row of the
+ledger goes last, so that each step finds what the last run left.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from docwell.audit import Action, pseudonym
+from docwell.cli import display
+from docwell.cli.audit import audit_reader, record
+from docwell.cli.command import ConnectedCommand, DryRunFlag, JsonFlag, group
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.operations import FunctionOption, ReconcileFunction
+from docwell.cli.remote import Json, aws_client, plain_failures
+from docwell.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from docwell.adapters.s3_versions import StoredVersion
+
+_KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 1 KB
+_PAUSE_S = 1.0
+# A hint that was sent is in the queue or at work: send it again only after a while.
+_HINT_EVERY_S = 30.0
+
+app = group()
+
+
+@dataclass(slots=True)
+class Erased:
+    """The report of one erasure. `remains` has (place, until when) of each copy that expires later."""
+
+    at: str
+    documents: list[str]
+    dry_run: bool
+    versions: int = 0
+    chunks: int = 0
+    ledger_rows: int = 0
+    receipts: int | None = None
+    audit_events: int | None = None
+    chroma_file: str = "not rewritten"
+    returned: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    remains: list[tuple[str, str]] = field(default_factory=list)
+
+
+@app.command(cls=ConnectedCommand)
+def erase(
+    ctx: typer.Context,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Key of the document to erase.")] = None,
+    *,
+    prefix: Annotated[
+        str | None, typer.Option(metavar="PREFIX", help="Erase all documents whose key begins with this.")
+    ] = None,
+    dry_run: DryRunFlag = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Longest wait for ingest to remove the chunks.")
+    ] = 300.0,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write the report; docwell-erase-TIME.json here.")
+    ] = None,
+    chroma_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Chroma's folder, if its server runs on this machine.")
+    ] = None,
+    function: FunctionOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Erase documents for good: versions, chunks, receipts and names in the audit trail. Cannot be undone."""
+    if bool(key) == bool(prefix):
+        raise Failure("give one KEY or --prefix PREFIX", ExitCode.USAGE)
+    settings: Settings = ctx.obj.given(
+        reconcile_function=function, chroma_folder=str(chroma_folder) if chroma_folder else None
+    )
+    erasure = Erasure(settings, key, prefix, wait)
+    found = erasure.look()
+    if not dry_run:
+        if not yes:
+            _confirm(found, str(key or prefix))
+        erasure.run(found)
+    path = report or Path(f"docwell-erase-{found.at.replace(':', '')}.json")
+    if not dry_run:
+        path.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        display.show_json(asdict(found))
+    else:
+        _show(found, path)
+    if found.left or found.returned:
+        raise typer.Exit(ExitCode.ERROR)
+
+
+class Erasure:
+    """The steps of one erasure. Raises `Failure`; run it again then."""
+
+    def __init__(self, settings: Settings, key: str | None, prefix: str | None, wait_s: float) -> None:
+        from docwell.adapters.s3_versions import S3Versions
+
+        style = {"addressing_style": "path"} if settings.aws_endpoint else None
+        self._settings = settings
+        self._versions = S3Versions(aws_client(settings, "s3", s3=style), settings.need("bucket"))
+        self._function = ReconcileFunction(settings)
+        self._key, self._prefix, self._wait_s = key, prefix, wait_s
+
+    def look(self) -> Erased:
+        """Return what there is to erase. Changes nothing."""
+        stored = self._stored()
+        keys = list(dict.fromkeys([*([self._key] if self._key else []), *(one.key for one in stored)]))
+        answers = list(self._checks(keys, hint=False))
+        documents = sorted({key for answer in answers for key in answer["keys"]})
+        return Erased(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            documents=documents,
+            dry_run=True,
+            versions=len(stored),
+            chunks=sum(sum(answer["chunks"].values()) for answer in answers),
+            receipts=self._receipts(documents, dry_run=True),
+        )
+
+    def run(self, found: Erased) -> None:
+        """Erase, and complete the report."""
+        found.dry_run = False
+        record(self._settings, Action.ERASED, documents=frozenset(map(pseudonym, found.documents)))
+        with plain_failures("cannot delete the versions"):
+            self._versions.erase(self._stored())
+        self._wait_for_ingest(found)
+        found.receipts = self._receipts(found.documents, dry_run=False)
+        if self._settings.audit_table:
+            with plain_failures("cannot change the audit trail"):
+                found.audit_events = audit_reader(self._settings).erase(found.documents)
+        if not found.left:
+            self._empty_chroma(found)
+            found.ledger_rows = sum(answer["rows"] for answer in self._calls("forget", found.documents))
+        found.remains = _remains(self._settings, found)
+
+    def _stored(self) -> list[StoredVersion]:
+        with plain_failures("cannot list the versions"):
+            return self._versions.under(self._prefix) if self._prefix else self._versions.of(str(self._key))
+
+    def _wait_for_ingest(self, found: Erased) -> None:
+        """Ask ingest to remove the chunks until none is left, or the time is up."""
+        deadline, hinted = time.monotonic() + self._wait_s, 0.0
+        while True:
+            hint = not hinted or time.monotonic() - hinted > _HINT_EVERY_S
+            answers = list(self._checks(found.documents, hint=hint))
+            if hint:
+                hinted = time.monotonic()
+            found.returned = [key for answer in answers for key in answer["returned"]]
+            found.left = [key for answer in answers for key in answer["left"]]
+            if not found.left or time.monotonic() > deadline:
+                return
+            time.sleep(_PAUSE_S)
+
+    def _checks(self, keys: Sequence[str], *, hint: bool) -> Iterator[Json]:
+        return self._calls("check", keys, self._prefix, hint=hint)
+
+    def _calls(
+        self, step: str, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False
+    ) -> Iterator[Json]:
+        """Yield the answers of the function to batches of the keys; the first also looks for the prefix."""
+        for start in range(0, max(len(keys), 1), _KEYS_AT_ONCE):
+            batch = list(keys[start : start + _KEYS_AT_ONCE])
+            event = {"action": "erase", "step": step, "keys": batch, "hint": hint}
+            yield self._function({**event, "prefix": prefix if start == 0 else None})
+
+    def _receipts(self, documents: Sequence[str], *, dry_run: bool) -> int | None:
+        from docwell.adapters.dynamodb.receipts import ReceiptEraser
+
+        if not self._settings.receipts_table:
+            return None
+        with plain_failures("cannot delete the receipts"):
+            eraser = ReceiptEraser(aws_client(self._settings, "dynamodb"), self._settings.receipts_table)
+            return eraser.erase(documents, dry_run=dry_run)
+
+    def _empty_chroma(self, found: Erased) -> None:
+        from docwell.adapters.chroma_file import vacuum
+
+        for _ in self._calls("flush", found.documents):
+            pass
+        found.chroma_file = "log emptied"
+        if folder := self._settings.chroma_folder:
+            with plain_failures("everything else is erased"):
+                vacuum(Path(folder))
+            found.chroma_file = "log emptied, file rewritten"
+
+
+def _confirm(found: Erased, name: str) -> None:
+    _show_found(found)
+    typed = typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True)
+    if typed != name:
+        raise Failure("nothing was erased: the name is another")
+
+
+def _remains(settings: Settings, found: Erased) -> list[tuple[str, str]]:
+    """Return the copies that only time removes. docs/retention.md explains each."""
+    now = datetime.now(UTC)
+
+    def on(days: int) -> str:
+        return f"{now + timedelta(days=days):%Y-%m-%d}"
+
+    remains = [
+        ("passages in the memory of running query functions, no longer quoted", "10 minutes"),
+        ("the model host's cache of prompts", "its next questions, or its restart"),
+        ("vectors of the removed chunks in Chroma's files, without text", "`docwell reindex` or a new collection"),
+    ]
+    if settings.local:
+        return [*remains, ("old files in the stack's folder `objects`", "its next start")]
+    if "rewritten" not in found.chroma_file:
+        remains.append(("text in free pages of Chroma's file", "the steps of docs/retention.md on its host"))
+    return [
+        *remains,
+        ("daily snapshots of the Chroma volume", on(8)),
+        ("point-in-time copies of the tables: titles, receipts, names", on(35)),
+        ("the key, without text, in queues", on(14)),
+        ("the key, without text, in logs", "LogRetentionDays of the stack"),
+    ]
+
+
+def _show_found(found: Erased) -> None:
+    for document in found.documents:
+        display.say(display.one_line(document))
+    receipts = "receipts unknown: no receipts_table" if found.receipts is None else f"{found.receipts:,} receipts"
+    display.say(
+        f"{len(found.documents):,} documents, {found.versions:,} versions, {found.chunks:,} chunks, {receipts}",
+        "bold",
+    )
+
+
+def _show(found: Erased, path: Path) -> None:
+    _show_found(found)
+    if found.dry_run:
+        return
+    gone = (
+        ("bucket", f"{found.versions:,} versions and delete markers"),
+        ("index", f"{found.chunks:,} chunks; {found.chroma_file}"),
+        ("ledger", f"{found.ledger_rows:,} rows"),
+        ("receipts", "no receipts_table in the settings" if found.receipts is None else f"{found.receipts:,}"),
+        (
+            "audit trail",
+            "no audit_table" if found.audit_events is None else f"{found.audit_events:,} names replaced",
+        ),
+    )
+    display.console().print(display.table(("gone from", "what"), gone))
+    display.console().print(display.table(("remains", "until"), found.remains))
+    for document in found.left:
+        display.say(f"not yet gone: {display.one_line(document)}; run this again", "red")
+    for document in found.returned:
+        display.say(f"uploaded again meanwhile: {display.one_line(document)}; run this again", "red")
+    display.echo(f"report: {path}", err=True)

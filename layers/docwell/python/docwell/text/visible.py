@@ -1,0 +1,39 @@
+"""Remove or escape the characters that a reader cannot see and that drive a terminal or hide text. Pure."""
+
+from __future__ import annotations
+
+import re
+
+# Unicode's controls and formats (bidirectional marks and tags among them), its private characters, and the letters
+# and marks that have no shape.
+_UNSEEN = (
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
+    "\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\ud800-\uf8ff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\U000f0000-\U0010ffff"
+)
+_INVISIBLE = re.compile(f"[{_UNSEEN}]")
+_LINE_BREAK = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
+# Persian, Hindi and emoji need joiners; among Latin letters they hide words.
+_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])|[\u200c\u200d]{2,}")
+_ESCAPED = re.compile(f"[{_UNSEEN}\x0b\x0c\x85\u200c\u200d\u2028\u2029]")
+
+
+def strip_invisible(text: str) -> str:
+    """Return a text without invisible characters: controls, formats, tags, directions, private ones and fillers.
+
+    Line breaks and tabs stay, and so do joiners between letters of a script that needs them.
+    """
+    text = _LINE_BREAK.sub("\n", text)
+    # Removing a character can leave a joiner with nothing to join.
+    return _STRAY_JOINER.sub("", _INVISIBLE.sub("", text))
+
+
+def escape_json(document: str) -> str:
+    r"""Return a JSON document with its invisible characters as `\u202e`: the same value, safe for a terminal."""
+    return _ESCAPED.sub(_json_escape, document)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))

@@ -1,0 +1,93 @@
+"""The audit trail on DynamoDB's own rules (moto, in process), and the roles that may touch it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from docwell.adapters.dynamodb.audit import AuditReader, DynamoAudit
+from docwell.audit import Action, AuditEvent, pseudonym
+from docwell.cli.app import app
+from infra.local.names import AUDIT_SCHEMA, PRINCIPALS_SCHEMA, ROOT
+
+pytestmark = pytest.mark.integration
+TABLE = "audit"
+ASKED = AuditEvent("key:a", Action.ASKED, frozenset({"a/é.pdf", "a/b.pdf"}), request_id="r1", at=1_000.5)
+OTHER = AuditEvent("sub:b", Action.ASKED, frozenset({"a/b.pdf"}), request_id="r2", at=999.0)
+REFUSED = AuditEvent("key:a", Action.ASKED, request_id="r3", at=1_001.0)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with mock_aws():
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("dynamodb").create_table(TableName=TABLE, **AUDIT_SCHEMA)
+        yield boto3.resource("dynamodb").Table(TABLE)
+
+
+@pytest.fixture
+def trail(table: Any) -> DynamoAudit:
+    return DynamoAudit(boto3.client("dynamodb"), TABLE)
+
+
+@pytest.fixture
+def reader(table: Any) -> AuditReader:
+    return AuditReader(boto3.client("dynamodb"), TABLE)
+
+
+def test_events_come_back_by_actor_and_by_document_oldest_first(trail: DynamoAudit, reader: AuditReader) -> None:
+    for event in (ASKED, OTHER, REFUSED):
+        trail.append(event)
+    assert reader.events() == [OTHER, ASKED, REFUSED]
+    assert reader.events(actor="key:a") == [ASKED, REFUSED]
+    assert reader.events(document="a/b.pdf") == [OTHER, ASKED]
+    assert reader.events(actor="sub:b", document="a/é.pdf") == []
+
+
+def test_the_same_event_twice_is_two_rows(trail: DynamoAudit, reader: AuditReader) -> None:
+    trail.append(ASKED)
+    trail.append(ASKED)
+    assert reader.events() == [ASKED, ASKED]
+
+
+def test_erasing_replaces_only_the_name_of_the_document(trail: DynamoAudit, reader: AuditReader) -> None:
+    for event in (ASKED, OTHER, REFUSED):
+        trail.append(event)
+    assert reader.erase(["a/é.pdf", "never/cited.pdf"]) == 1
+    assert reader.erase(["a/é.pdf"]) == 0
+    renamed = replace(ASKED, documents=frozenset({"a/b.pdf", pseudonym("a/é.pdf")}))
+    assert reader.events() == [OTHER, renamed, REFUSED]
+    assert reader.events(document="a/é.pdf") == [renamed]
+
+
+def test_a_grant_and_its_end_are_recorded_under_the_operators_arn(
+    table: Any, reader: AuditReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boto3.client("dynamodb").create_table(TableName="principals", **PRINCIPALS_SCHEMA)
+    monkeypatch.setenv("DOCWELL_ENDPOINT", "http://unused.invalid")
+    where = {"DOCWELL_PRINCIPALS_TABLE": "principals", "DOCWELL_AUDIT_TABLE": TABLE}
+    for arguments in (["add", "A", "--all", "--jwt-subject", "s"], ["revoke", "sub:s"]):
+        result = CliRunner().invoke(app, ["principals", *arguments], env=where)
+        assert result.exit_code == 0, result.output
+    events = reader.events()
+    assert [(event.action, event.subject) for event in events] == [
+        (Action.GRANTED, "sub:s"),
+        (Action.REVOKED, "sub:s"),
+    ]
+    assert all(event.actor.startswith("aws:arn:aws:") for event in events)
+    listed = CliRunner().invoke(app, ["audit", "--json"], env=where)
+    assert [one["action"] for one in json.loads(listed.stdout)["events"]] == ["granted", "revoked"]
+
+
+def test_no_role_may_change_or_read_an_event() -> None:
+    template = (ROOT / "template.yaml").read_text()
+    assert template.count("AuditTable.Arn") == 1
+    (line,) = [line for line in template.splitlines() if "AuditTable.Arn" in line]
+    assert 'Action: "dynamodb:PutItem", Resource' in line

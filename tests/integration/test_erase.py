@@ -1,0 +1,227 @@
+"""`docwell erase` on moto and a real Chroma server: afterwards no file of the server has the text."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner, Result
+
+from docwell.adapters.aws import client
+from docwell.adapters.chroma_file import vacuum
+from docwell.adapters.dynamodb.audit import AuditReader, DynamoAudit
+from docwell.adapters.dynamodb.receipts import DynamoReceipts
+from docwell.adapters.s3_versions import S3Versions
+from docwell.audit import Action, AuditEvent, pseudonym
+from docwell.cli import erase as command
+from docwell.cli.app import app
+from docwell.cli.failure import Failure
+from docwell.errors import Unavailable
+from docwell.models import Hint, Status
+from docwell.upkeep.erase import Erase, ErasePipeline
+from infra.local.names import AUDIT_SCHEMA, LEDGER_SCHEMA, RECEIPTS_SCHEMA
+
+from .test_receipts import RECEIPT
+from .test_reconcile import World
+from .waiting import Clock
+
+pytestmark = pytest.mark.integration
+KEY, OTHER, SIBLING = "people/é anna.pdf", "people/berta.pdf", "people/é anna.pdf.pdf"
+
+
+@dataclass
+class Erasing:
+    """A bucket with two versions of a document and two neighbours, indexed by two pipelines."""
+
+    world: World
+    folder: Path
+    secret: str = field(default_factory=lambda: f"quokka{uuid.uuid4().hex}")
+    calls: int = 0
+    before_call: Callable[[int], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        for body in (
+            f"an old {self.secret} sleeps",
+            f"the {self.secret} swims\f\u2603\u2604\u2605 of {self.secret}",
+        ):
+            self.world.put(KEY, body)
+        self.world.put(OTHER, "the pump starts")
+        self.world.put(SIBLING, "the valve closes")
+        self.world.queue.send([Hint(key) for key in (KEY, OTHER, SIBLING)])
+        self.world.work(self.world.known)
+        self.receipts = DynamoReceipts(client("dynamodb"), "receipts", days=2)
+        self.trail, self.reader = (
+            DynamoAudit(client("dynamodb"), "audit"),
+            AuditReader(client("dynamodb"), "audit"),
+        )
+        for name, document in (("one", KEY), ("two", OTHER)):
+            self.receipts.keep(replace(RECEIPT, request_id=name, passages=(("id", document, "v1"),)))
+            self.trail.append(AuditEvent("key:a", Action.ASKED, frozenset({document}), request_id=name))
+
+    def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Answer as the reconcile function does, and let ingest work."""
+        self.calls += 1
+        self.before_call(self.calls)
+        parts = (ErasePipeline(self.world.ledger(one), self.world.index(one)) for one in self.world.known)
+        answer = Erase(self.world.store, self.world.queue, tuple(parts), self.world.clock).run(event)
+        self.world.work(self.world.known)
+        return answer
+
+    def erase(self, *arguments: str, typed: str = "") -> Result:
+        where = {
+            "DOCWELL_ENDPOINT": "http://unused.invalid",
+            "DOCWELL_BUCKET": self.world.bucket,
+            "DOCWELL_RECEIPTS_TABLE": "receipts",
+            "DOCWELL_AUDIT_TABLE": "audit",
+        }
+        options = ["--chroma-folder", str(self.folder), "--report", "report.json"]
+        return CliRunner().invoke(app, ["erase", *arguments, *options], env=where, input=typed)
+
+    def chroma_has(self, text: str) -> bool:
+        files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "log"]
+        assert files
+        return any(text.encode() in path.read_bytes() for path in files)
+
+    def check_gone(self) -> None:
+        """Check that nothing is left of the document, and everything of its neighbours."""
+        versions = S3Versions(client("s3"), self.world.bucket)
+        assert {one.key for one in versions.under("")} == {OTHER, SIBLING}
+        for one in self.world.known:
+            assert set(self.world.ledger(one).rows_of([KEY, OTHER, SIBLING])) == {OTHER, SIBLING}
+            index = self.world.index(one)
+            assert not index.ids("people", KEY)
+            assert len(index.ids("people", OTHER)) == len(index.ids("people", SIBLING)) == 1
+        assert not self.chroma_has(self.secret)
+        assert not self.chroma_has("\u2604\u2605")  # of a trigram in the full-text index
+        assert self.receipts.get("key:a", "one") is None
+        assert self.receipts.get("key:a", "two") is not None
+        named = {document for event in self.reader.events() for document in event.documents}
+        assert named == {OTHER, pseudonym(KEY)}
+        assert Action.ERASED in {event.action for event in self.reader.events(document=KEY)}
+
+
+@pytest.fixture
+def erasing(
+    chroma_url: str, chroma_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Erasing]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(command, "_PAUSE_S", 0.01)
+    with mock_aws():
+        bucket = f"documents-{uuid.uuid4().hex[:8]}"
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        boto3.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
+        schemas = {"ledger": LEDGER_SCHEMA, "receipts": RECEIPTS_SCHEMA, "audit": AUDIT_SCHEMA}
+        for name, schema in schemas.items():
+            boto3.client("dynamodb").create_table(TableName=name, **schema)
+        world = World(chroma_url, bucket, queue, Clock(), (uuid.uuid4().hex, uuid.uuid4().hex))
+        one = Erasing(world, chroma_folder)
+        monkeypatch.setattr(command, "ReconcileFunction", lambda _: one)
+        yield one
+
+
+def test_nothing_of_an_erased_document_is_left(erasing: Erasing) -> None:
+    assert erasing.chroma_has(erasing.secret)
+    result = erasing.erase(KEY, "--yes")
+    assert result.exit_code == 0, result.output
+    erasing.check_gone()
+    report = json.loads(Path("report.json").read_text())
+    assert (report["documents"], report["versions"], report["receipts"]) == ([KEY], 2, 1)
+    assert (report["left"], report["ledger_rows"], report["audit_events"]) == ([], 2, 1)
+    assert "snapshots" in result.stdout
+    assert erasing.secret not in result.output + json.dumps(report)
+
+
+def test_a_deleted_document_leaves_its_text_until_it_is_erased(erasing: Erasing) -> None:
+    erasing.world.delete(KEY)
+    erasing.world.queue.send([Hint(KEY)])
+    erasing.world.work(erasing.world.known)
+    assert erasing.chroma_has(erasing.secret)
+    assert erasing.erase(KEY, "--yes").exit_code == 0
+    erasing.check_gone()
+
+
+def test_a_prefix_erases_all_documents_under_it(erasing: Erasing) -> None:
+    result = erasing.erase("--prefix", "people/é", "--yes")
+    assert result.exit_code == 0, result.output
+    assert json.loads(Path("report.json").read_text())["documents"] == [KEY, SIBLING]
+    assert {one.key for one in S3Versions(client("s3"), erasing.world.bucket).under("")} == {OTHER}
+
+
+def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
+    for result in (erasing.erase(KEY, "--dry-run"), erasing.erase(KEY, typed="people/e anna.pdf\n")):
+        assert "2 versions" in result.output
+    assert not Path("report.json").exists()
+    assert len(S3Versions(client("s3"), erasing.world.bucket).of(KEY)) == 2
+    for one in erasing.world.known:
+        record = erasing.world.ledger(one).get(KEY)
+        assert record is not None
+        assert record.status is Status.INDEXED
+    assert erasing.receipts.get("key:a", "one") is not None
+    assert erasing.erase(KEY, typed=f"{KEY}\n").exit_code == 0
+    erasing.check_gone()
+
+
+def test_it_is_safe_to_run_again_after_an_interruption_anywhere(erasing: Erasing) -> None:
+    interrupted = 0
+    for stop_at in range(1, 6):
+        erasing.calls = 0
+
+        def stop(call: int, at: int = stop_at) -> None:
+            if call == at:
+                raise Failure("interrupted")
+
+        erasing.before_call = stop
+        interrupted += erasing.erase(KEY, "--yes").exit_code != 0
+    assert interrupted >= 4
+    erasing.check_gone()
+
+
+def test_an_upload_during_the_erasure_stays_and_is_reported(erasing: Erasing) -> None:
+    def upload(call: int) -> None:
+        if call == 3:
+            erasing.world.put(KEY, "another document")
+            erasing.world.queue.send([Hint(KEY)])
+
+    erasing.before_call = upload
+    result = erasing.erase(KEY, "--yes")
+    assert "uploaded again meanwhile" in result.output or erasing.world.store.head(KEY) is not None
+    assert not erasing.chroma_has(erasing.secret)
+    for one in erasing.world.known:
+        assert erasing.world.ledger(one).get(KEY) is not None
+
+
+def test_a_document_with_a_worker_is_not_forgotten(erasing: Erasing) -> None:
+    ledger = erasing.world.ledger()
+    lease = ledger.acquire(KEY, "a worker")
+    assert lease is not None
+    result = erasing.erase(KEY, "--yes", "--wait", "1")
+    assert result.exit_code == 1
+    assert "not yet gone" in result.output
+    assert ledger.get(KEY) is not None
+    while lease := ledger.release(lease):  # marked to look again
+        pass
+    assert erasing.erase(KEY, "--yes").exit_code == 0
+    erasing.check_gone()
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.pdf", "--prefix", "a"], ["--prefix", ""]])
+def test_it_takes_one_key_or_one_prefix(erasing: Erasing, arguments: list[str]) -> None:
+    assert erasing.erase(*arguments, "--yes").exit_code == 2
+
+
+def test_a_folder_without_chroma_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        vacuum(tmp_path)
+    sqlite3.connect(tmp_path / "chroma.sqlite3").close()
+    with pytest.raises(Unavailable):
+        vacuum(tmp_path)

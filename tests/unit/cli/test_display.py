@@ -1,0 +1,83 @@
+"""Nothing that a document names drives a terminal or a log viewer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import unicodedata
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from docwell.cli import display
+from docwell.observability import logger
+from docwell.text.visible import escape_json
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import ANSWER, FakeApi
+
+HIDDEN = {
+    chr(code)
+    for code in range(sys.maxunicode + 1)
+    if unicodedata.category(chr(code)) in {"Cc", "Cf", "Zl", "Zp", "Co"} and chr(code) != "\n"
+}
+# A C1 introducer, colours, a title, a bidirectional override, tags and a line separator, as in a key.
+HOSTILE = "a\x9b31m\x1b[2J\x1b]0;owned\x07\u202etxt.fdp\U000e0041\u2028b\ue000"
+
+
+def hidden(text: str) -> set[str]:
+    return set(text) & HIDDEN
+
+
+def test_every_way_to_print_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table()
+    table.add_column("key")
+    table.add_row(Text(HOSTILE))
+    display.echo(HOSTILE)
+    display.echo(HOSTILE, err=True)
+    display.say(HOSTILE)
+    display.show_json({HOSTILE: HOSTILE})
+    display.console().print(table)
+    display.console().print(Text(HOSTILE))
+    display.show_answer({**ANSWER, "answer": HOSTILE, "model": HOSTILE, "request_id": HOSTILE})
+    shown = capsys.readouterr()
+    assert hidden(shown.out + shown.err) == set()
+
+
+def test_json_keeps_its_value_and_has_no_character_that_drives_a_terminal() -> None:
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]))
+    shown = escape_json(json.dumps(everything, ensure_ascii=False))
+    assert json.loads(shown) == everything
+    assert hidden(shown) == set()
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_key_of_a_document_never_drives_the_terminal(run: Run, api: FakeApi, flags: list[str]) -> None:
+    api.documents[HOSTILE] = [{"document": HOSTILE, "status": "REJECTED", "title": HOSTILE, "detail": HOSTILE}]
+    api.pages = [{"documents": api.documents[HOSTILE], "cursor": None}]
+    result = run("status", *flags, api=api)
+    assert hidden(result.stdout + result.stderr) == set()
+
+
+def test_a_quote_is_shown_in_its_display_form(run: Run, api: FakeApi) -> None:
+    citation = {
+        "marker": 1,
+        "document": "a.pdf",
+        "page": 1,
+        "quote": "see https://e.com",
+        "display_quote": "see e[.]com",
+    }
+    api.answer = (200, {**ANSWER, "citations": [citation]})
+    result = run("ask", "what", api=api)
+    assert "see e[.]com" in result.stdout
+    assert "https" not in result.stdout
+
+
+def test_a_log_line_is_one_line_of_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.LogRecord("docwell", logging.INFO, __file__, 1, HOSTILE, (), None)
+    record.detail = HOSTILE
+    line = logger.registered_formatter.format(record)
+    assert line.isascii()
+    assert not any(unicodedata.category(character) == "Cc" for character in line)
+    assert json.loads(line)["detail"] == HOSTILE
