@@ -21,6 +21,7 @@ from infra.report import REPORTS, Report
 TEST_RESULTS = REPORTS / "infra-tests.xml"
 TESTS = (
     "unit/infra/test_template.py",
+    "unit/infra/test_network.py",
     "unit/infra/test_observability_*.py",
     "integration/test_infra_*.py",
 )

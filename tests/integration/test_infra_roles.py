@@ -38,7 +38,12 @@ from tests.unit.infra.emissions import CONTEXT, Model
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
-TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "receipts": "ReceiptsTable"}
+TABLES = {
+    "ledger": "LedgerTable",
+    "principals": "PrincipalsTable",
+    "receipts": "ReceiptsTable",
+    "usage": "UsageTable",
+}
 # Lambda's own calls with the function's role.
 PLATFORM = {
     ("sqs:ReceiveMessage", "IngestQueue"),
@@ -125,6 +130,7 @@ class Aws:
             "QUEUE_URL": self.queue,
             "LEDGER_TABLE": "ledger",
             "PRINCIPALS_TABLE": "principals",
+            "USAGE_TABLE": "usage",
             "RECEIPTS_TABLE": "receipts",
             "CHROMA_URL": chroma,
             "OLLAMA_URL": "http://ollama.invalid",
@@ -252,6 +258,12 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     aws.patch.setattr(reconcile_wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
     reconcile({"action": "reconcile"}, CONTEXT)
     assert calls == granted(template, "ReconcileRole")
+
+
+def test_only_an_operator_writes_grants(template: dict[str, Any]) -> None:
+    for role in ("IngestRole", "QueryRole", "ReconcileRole"):
+        allowed = {action for action, resource in granted(template, role) if resource == "PrincipalsTable"}
+        assert allowed <= {"dynamodb:BatchGetItem"}, role
 
 
 def test_no_role_allows_every_action_of_a_service(template: dict[str, Any]) -> None:
