@@ -7,13 +7,25 @@ from typing import Self
 
 from docwell.deadline import Deadline, event_loop
 from docwell.errors import Unauthenticated
-from docwell.identity import Identity
+from docwell.identity import Identity, Principal
 from docwell.observability import logger
 from docwell.ports import Principals
 from docwell.query.ask import Admitted, Identified
 
 # The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2
+
+
+async def find_principal(
+    identity: Identity, principals: Principals, deadline: Deadline, share: float = 1.0
+) -> Principal:
+    """Return the principal of a caller, within `share` of the time. Raises `Unauthenticated`, `Unavailable`."""
+    async with deadline.stage("principals", share):
+        principal = await asyncio.to_thread(principals.find, identity.id, identity.groups)
+    if principal is None:
+        raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
+    logger.append_keys(principal=principal.id)
+    return principal
 
 
 class RequestAdmission:
@@ -45,12 +57,7 @@ class RequestAdmission:
         return await asyncio.shield(self._admitted)
 
     async def _identify(self) -> Identified:
-        async with self.deadline.stage("principals", _SHARE):
-            principal = await asyncio.to_thread(self._principals.find, self._identity.id, self._identity.groups)
-        if principal is None:
-            raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
-        logger.append_keys(principal=principal.id)
-        return Identified(principal)
+        return Identified(await find_principal(self._identity, self._principals, self.deadline, _SHARE))
 
     async def _charge(self) -> Admitted:
         async with self.deadline.stage("principals", 2 * _SHARE):
