@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
 from infra.release import contents, pins
@@ -27,13 +31,18 @@ def pin(region: str | None, stages: tuple[str, ...]) -> int:
     if region is None:
         print("machine images: not pinned, give --region (their ids differ by region)")
         return 0
-    import boto3
-
-    ssm = boto3.client("ssm", region_name=region)
-    read = lambda name: str(ssm.get_parameter(Name=name)["Parameter"]["Value"])  # noqa: E731 # used once
-    for line in pins.pin_machine_images(tree, stages, read):
+    for line in pins.pin_machine_images(tree, stages, partial(public_parameter, region)):
         print(", ".join(stages), line)
     return 0
+
+
+def public_parameter(region: str, name: str) -> str:
+    """Return the value of one of AWS's public parameters in a region. Raises `PinError`."""
+    try:
+        ssm = boto3.client("ssm", region_name=region)
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise PinError(f"{name} in {region}: {error}") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -50,8 +59,8 @@ def main(arguments: list[str]) -> int:
             case "pin":
                 return pin(given.region, tuple(given.stage or pins.STAGES))
             case "sbom":
-                for path in contents.write_sboms():
-                    print(path.relative_to(ROOT))
+                for name in contents.LOCKS:
+                    print(contents.write_sbom(name).relative_to(ROOT))
             case "notice":
                 contents.write_notice()
             case "audit":

@@ -1,4 +1,4 @@
-"""What a release contains of others: bills of materials and licences, from the hash-pinned locks."""
+"""Bills of materials and licences of the packages in a release, from the hash-pinned locks."""
 
 from __future__ import annotations
 
@@ -49,17 +49,14 @@ The embedding model sentence-transformers/all-MiniLM-L6-v2 is licensed under Apa
 """
 
 
-def write_sboms() -> list[Path]:
-    """Write a CycloneDX file for each lock, validated against the schema. Raises `StepError`."""
+def write_sbom(name: str) -> Path:
+    """Write the CycloneDX file of a lock, validated against the schema. Raises `StepError`."""
     environment(TOOLS, ROOT / "requirements" / "release.txt")
     SBOM.mkdir(parents=True, exist_ok=True)
+    path = SBOM / f"{name}.json"
     tool = [str(TOOLS / "bin" / "cyclonedx-py"), "requirements", "--output-reproducible", "--validate"]
-    written = []
-    for name, lock in LOCKS.items():
-        path = SBOM / f"{name}.json"
-        _run([*tool, "--pyproject", "pyproject.toml", "--sv", _SPEC, "--of", "JSON", "-o", str(path), lock])
-        written.append(path)
-    return written
+    _run([*tool, "--pyproject", "pyproject.toml", "--sv", _SPEC, "--of", "JSON", "-o", str(path), LOCKS[name]])
+    return path
 
 
 def audit() -> None:

@@ -1,4 +1,4 @@
-"""Digests are read over HTTP from a registry that speaks the OCI distribution protocol with tokens."""
+"""`make pin` reads digests from a registry that speaks the OCI distribution protocol; `make sbom` writes CycloneDX."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from moto import mock_aws
 
 from infra.container.sam import ROOT
 from infra.release import contents
+from infra.release.__main__ import public_parameter
 from infra.release.registry import PinError, digest_of
 
 pytestmark = pytest.mark.integration
@@ -76,12 +78,25 @@ def test_a_registry_that_is_away_is_an_error() -> None:
         digest_of("127.0.0.1:1/team/image:1")
 
 
-def test_each_lock_has_a_valid_bill_of_materials_with_every_package_and_hash() -> None:
-    # The tool validates each file against CycloneDX's schema.
-    for path in contents.write_sboms():
-        bill = json.loads(path.read_text())
-        assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
-        named = {(one["name"].lower().replace("_", "-"), one["version"]) for one in bill["components"]}
-        assert set(contents.pins(ROOT / contents.LOCKS[path.stem])) <= named
-        for one in bill["components"]:
-            assert any(reference.get("hashes") for reference in one["externalReferences"]), one["name"]
+@pytest.mark.parametrize("name", contents.LOCKS)
+def test_each_lock_has_a_valid_bill_of_materials_with_every_package_and_hash(name: str) -> None:
+    # The tool validates the file against CycloneDX's schema.
+    bill = json.loads(contents.write_sbom(name).read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    named = {(one["name"].lower().replace("_", "-"), one["version"]) for one in bill["components"]}
+    assert set(contents.pins(ROOT / contents.LOCKS[name])) <= named
+    for one in bill["components"]:
+        assert any(reference.get("hashes") for reference in one["externalReferences"]), one["name"]
+
+
+def test_a_machine_image_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws(), pytest.raises(PinError, match=r"/aws/service/none in eu-central-1"):
+        public_parameter("eu-central-1", "/aws/service/none")
+
+
+def test_a_machine_image_is_that_of_the_public_parameter() -> None:
+    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+    with mock_aws():
+        assert public_parameter("eu-central-1", name).startswith("ami-")
