@@ -1,4 +1,4 @@
-"""`make pin` reads digests from a registry that speaks the OCI distribution protocol; `make sbom` writes CycloneDX."""
+"""`make pin` reads digests from a registry (OCI distribution protocol); `make sbom` writes CycloneDX."""
 
 from __future__ import annotations
 
