@@ -16,15 +16,11 @@ from docwell.query.ask import Admitted, Identified
 _SHARE = 0.2
 
 
-async def find_principal(
-    identity: Identity, principals: Principals, deadline: Deadline, share: float = 1.0
-) -> Principal:
-    """Return the principal of a caller, within `share` of the time. Raises `Unauthenticated`, `Unavailable`."""
-    async with deadline.stage("principals", share):
-        principal = await asyncio.to_thread(principals.find, identity.id, identity.groups)
+def known(identity: Identity, principals: Principals) -> Principal:
+    """Return the caller, without a charge. Raises `Unauthenticated`, `Unavailable`."""
+    principal = principals.find(identity.id, identity.groups)
     if principal is None:
         raise Unauthenticated("this key or token has no rights here: docwell principals add gives it some")
-    logger.append_keys(principal=principal.id)
     return principal
 
 
@@ -57,7 +53,10 @@ class RequestAdmission:
         return await asyncio.shield(self._admitted)
 
     async def _identify(self) -> Identified:
-        return Identified(await find_principal(self._identity, self._principals, self.deadline, _SHARE))
+        async with self.deadline.stage("principals", _SHARE):
+            principal = await asyncio.to_thread(known, self._identity, self._principals)
+        logger.append_keys(principal=principal.id)
+        return Identified(principal)
 
     async def _charge(self) -> Admitted:
         async with self.deadline.stage("principals", 2 * _SHARE):

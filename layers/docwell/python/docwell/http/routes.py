@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -18,10 +19,10 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import admission, answering, bodies, problems, sse, streaming
-from docwell.http.admission import RequestAdmission
+from docwell.http import answering, bodies, problems, sse, streaming
+from docwell.http.admission import RequestAdmission, known
 from docwell.http.streaming import StreamedResponse
-from docwell.identity import SAM_LOCAL, Identity, Principal, identity_of
+from docwell.identity import SAM_LOCAL, Principal, identity_of
 from docwell.models import Status, collection_of
 from docwell.observability import logger, record_alone
 from docwell.query.readiness import OK
@@ -114,20 +115,22 @@ def request_id() -> str:
     return request_id_of(app.current_event.raw_event)
 
 
-def _identity() -> Identity:
-    """Return who the gateway says is asking. Raises `Unauthenticated`."""
-    return SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
-
-
 def _admission() -> RequestAdmission:
     """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
     deadline = Deadline(wiring.query_settings().deadline_s)
-    return RequestAdmission(_identity(), wiring.principals(), deadline)
+    identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+    return RequestAdmission(identity, wiring.principals(), deadline)
 
 
 def _charged() -> Principal:
     """Return the caller, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
     return run(_admission().admitted()).principal
+
+
+def _known() -> Principal:
+    """Return the caller without a charge, which costs more than reading one row. Raises as `known` does."""
+    identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+    return known(identity, wiring.principals())
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -244,14 +247,18 @@ def health() -> bodies.HealthResponse:
 def ready() -> bodies.ReadyResponse:
     """Check the dependencies for a known caller."""
     # 200 in every state: a 5xx would count as a failed request, and could roll a deployment back.
-    deadline = Deadline(wiring.query_settings().ready_timeout_s)
     try:
-        run(admission.find_principal(_identity(), wiring.principals(), deadline))
-    except Unavailable:
+        found = run(_dependencies(Deadline(wiring.query_settings().ready_timeout_s)))
+    except Unavailable:  # the caller cannot be looked up
         return bodies.ReadyResponse(status="degraded", dependencies={})
-    found = run(wiring.readiness().dependencies(deadline))
     status = "ready" if set(found.values()) == {OK} else "degraded"
     return bodies.ReadyResponse(status=status, dependencies=dict(found))
+
+
+async def _dependencies(deadline: Deadline) -> Mapping[str, str]:
+    async with deadline.stage("principals"):
+        await asyncio.to_thread(_known)
+    return await wiring.readiness().dependencies(deadline)
 
 
 @app.get("/v1/openapi.json", include_in_schema=False)
