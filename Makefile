@@ -115,6 +115,22 @@ start-api: dev embedder ## Serve the API under sam local, on the stack of make u
 infra: dev embedder ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
+.PHONY: pin
+pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too
+	$(PY) -m infra.release pin $(ARGS)
+
+.PHONY: sbom notice audit
+sbom: dev ## Write a bill of materials (CycloneDX) for each lock of a deployment
+	$(PY) -m infra.release sbom
+notice: dev ## Write NOTICE again
+	$(PY) -m infra.release notice
+audit: dev ## Look for known vulnerabilities in the locks; needs the internet
+	$(PY) -m infra.release audit
+
+.PHONY: release
+release: dev embedder ## Build what CI deploys, after make container; refuses images without a digest
+	scripts/release
+
 .PHONY: bench
 bench: dev embedder ## Run all benchmarks: an hour, ARGS=--short 3 minutes; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
@@ -146,7 +162,7 @@ lock: dev ## Write the locks with hashes again; ARGS=--upgrade takes new version
 
 .PHONY: clean clean-data
 clean: ## Remove reports and built files
-	rm -rf build .venv-export .venv-infra .venv-peers .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build .venv-export .venv-infra .venv-peers .venv-release .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 clean-data: ## Stop the local stack and delete its documents, after a question; CONFIRM=1 asks nothing
 	@[ -n "$(CONFIRM)" ] || { read -rp "Delete every document in .docwell? [y/N] " answer && [ "$$answer" = y ]; }
 	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi
@@ -162,4 +178,4 @@ dev:
 embedder:
 	@$(PY) layers/embedder/build_model.py
 ocr: local ## Install OCR for scanned pages
-	@.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r functions/ingest/requirements-ocr.txt
+	@.venv/bin/uv pip install --quiet --python $(PY) --require-hashes --no-build -r functions/ingest/requirements-ocr.txt

@@ -5,11 +5,13 @@ ARG ARCH
 # Reject wheels that need a newer glibc than the real image's 2.34, which would fail only on Lambda (PEP 600).
 RUN printf '%s\n' 'def manylinux_compatible(major, minor, arch):' '    return (major, minor) <= (2, 34)' \
         > /usr/local/lib/python3.13/site-packages/_manylinux.py
+COPY stand-in.txt sam-cli.txt /build/
 # The interface client runs the handler. The emulator, from the SAM CLI, serves a plain `docker run`.
 # The real image has boto3 too.
 RUN ln -s /usr/local /var/lang \
- && pip install --quiet --no-cache-dir awslambdaric boto3 \
- && pip install --quiet --no-cache-dir --no-deps --target /tmp/sam aws-sam-cli \
+ && pip install --quiet --no-cache-dir --require-hashes --only-binary :all: -r /build/stand-in.txt \
+ && pip install --quiet --no-cache-dir --require-hashes --only-binary :all: --no-deps --target /tmp/sam \
+        -r /build/sam-cli.txt \
  && install -m 755 "/tmp/sam/samcli/local/rapid/aws-lambda-rie-${ARCH}" /usr/local/bin/aws-lambda-rie \
  && rm -rf /tmp/sam
 # Start the runtime: directly under Lambda or sam, else under the emulator.

@@ -21,6 +21,9 @@ from infra.report import REPORTS, Report
 TEST_RESULTS = REPORTS / "infra-tests.xml"
 TESTS = (
     "unit/infra/test_template.py",
+    "unit/infra/test_network.py",
+    "unit/infra/test_supply_chain.py",
+    "unit/infra/test_release_pins.py",
     "unit/infra/test_observability_*.py",
     "integration/test_infra_*.py",
 )
@@ -70,6 +73,7 @@ def main() -> int:
         "sam validate --lint": tools.sam_validate,
         "cfn-lint, information included": tools.cfn_lint,
         "checkov": tools.checkov,
+        "secrets in the repository": tools.secrets,
         "tests of the templates": tests,
     }
     if tools.has_node():

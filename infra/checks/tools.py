@@ -18,6 +18,14 @@ _HERE = Path(__file__).parent
 _BUILD = ROOT / "build" / "infra"
 _NODE = _BUILD / "node"
 _BIN = Path(sys.executable).parent
+_BINARY = (".pdf", ".npz", ".png")
+_PLANTED = _BUILD / "planted-secret.txt"
+# What looks like a secret and is none.
+_MADE_UP = {
+    ("infra/local/names.py", "CKV_SECRET_6"),  # the API key of the stack on this machine
+    ("tests/integration/test_api_keys.py", "CKV_SECRET_9"),  # a token without a signature
+    ("tests/integration/test_document_links.py", "CKV_SECRET_6"),  # a version id of S3
+}
 
 
 def prepare() -> None:
@@ -75,6 +83,37 @@ def checkov() -> list[str]:
         f"{one['file_path'].lstrip('/')}:{one['file_line_range'][0]}: {one['resource']}: "
         f"{one['check_id']} {one['check_name']}"
         for one in problems
+    ]
+
+
+def secrets() -> list[str]:
+    """Return the places in the repository's files that look like secrets."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [name for name in listed.stdout.split("\0") if name and not name.endswith(_BINARY)]
+    # checkov counts no passed file, so a file with a secret shows that it works.
+    _PLANTED.parent.mkdir(parents=True, exist_ok=True)
+    _PLANTED.write_text(f"key = AKIA{'IOSFODNN7'}{'BRANCH7'}\n", encoding="utf-8")
+    command = [
+        str(CHECKOV),
+        "--framework",
+        "secrets",
+        "--quiet",
+        "--compact",
+        "--output",
+        "json",
+        "--skip-download",
+    ]
+    done = _run([*command, *(part for name in (*files, str(_PLANTED)) for part in ("--file", name))])
+    try:
+        problems = json.loads(done.stdout)["results"]["failed_checks"]
+    except (ValueError, KeyError):
+        raise StepError(f"checkov failed to look for secrets:\n{_end(done)}") from None
+    found = {(one["file_path"].lstrip("/"), one["check_id"], one["file_line_range"][0]) for one in problems}
+    planted = {one for one in found if one[0].endswith(_PLANTED.name)}
+    if not planted:
+        raise StepError("checkov did not find the secret in the file that has one")
+    return [
+        f"{path}:{line}: {check}" for path, check, line in sorted(found - planted) if (path, check) not in _MADE_UP
     ]
 
 

@@ -62,7 +62,7 @@ def environment(folder: Path, lock: Path) -> None:
         raise StepError("uv is missing: run `make test` once")
     _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
     install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python"]
-    _run([*install, "--require-hashes", "-r", str(lock)])
+    _run([*install, "--require-hashes", "--no-build", "-r", str(lock)])
     mark_current(folder, lock)
 
 
@@ -75,7 +75,8 @@ def build() -> None:
     """Build the image, the zip and the layers. Raises `StepError`."""
     sources = _sources_digest()
     _BUILT_FROM.unlink(missing_ok=True)
-    _run([str(SAM), "build"])
+    # The substitute of `scripts/base-image` has no digest, by which the template may name the base image.
+    _run([str(SAM), "build", "--parameter-overrides", f"BaseImage={BASE_IMAGE}"])
     _BUILT_FROM.write_text(sources)
 
 

@@ -140,8 +140,8 @@ def record_times(name: str, starts: list[Times], work: str, record_property: Rec
 
 @pytest.mark.usefixtures("manual")
 def test_the_query_function_reports_its_dependencies_well(api: httpx.Client) -> None:
-    answer = api.get("/v1/health")
-    assert (answer.status_code, answer.json()["status"]) == (200, "ok"), answer.text
+    answer = api.get("/v1/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready"), answer.text
 
 
 @pytest.mark.usefixtures("manual")

@@ -54,7 +54,7 @@ def until_well(doors: Doors, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:
-            if doors.http.get("/v1/health").status_code == 200:
+            if doors.http.get("/v1/ready").json()["status"] == "ready":
                 return
         except httpx.TransportError:
             pass
@@ -87,9 +87,12 @@ def test_a_model_host_that_is_gone_gives_a_typed_error(doors: Doors) -> None:
     key = "fail/model.pdf"
     doors.settled(key, doors.put(key, pdf("The hinge must be oiled twice a year.")))
     with stopped(doors, "infra.local.ollama_server"):
-        health = doors.http.get("/v1/health")
-    assert health.status_code == 503
-    assert health.json()["dependencies"]["ollama"] != "ok"
+        ready = doors.http.get("/v1/ready")
+        assert doors.http.get("/v1/health").json() == {"status": "ok"}
+    assert ready.status_code == 200
+    assert ready.json()["status"] == "degraded"
+    assert ready.json()["dependencies"] | {"ollama": "ok"} == dict.fromkeys(("ledger", "chroma", "ollama"), "ok")
+    assert ready.json()["dependencies"]["ollama"] != "ok"
     kill(doors, "infra.local.ollama_server")
     response = doors.ask("How often must the hinge be oiled?", collection="fail")
     assert response.status_code in {200, 503}  # 200 if the supervisor restarted it in time

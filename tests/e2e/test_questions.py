@@ -143,7 +143,8 @@ def test_questions_at_once_all_get_their_own_answers(doors: Doors, examples: lis
 
 
 def test_health_and_the_openapi_page_are_served(doors: Doors) -> None:
-    assert doors.http.get("/v1/health").json()["status"] == "ok"
+    assert doors.http.get("/v1/health").json() == {"status": "ok"}
+    assert doors.http.get("/v1/ready").json()["status"] == "ready"
     assert "/v1/query" in doors.http.get("/v1/openapi.json").json()["paths"]
 
 

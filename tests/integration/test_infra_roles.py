@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[2]
 TABLES = {
     "ledger": "LedgerTable",
     "principals": "PrincipalsTable",
+    "usage": "UsageTable",
     "receipts": "ReceiptsTable",
     "audit": "AuditTable",
 }
@@ -136,6 +137,7 @@ class Aws:
             "QUEUE_URL": self.queue,
             "LEDGER_TABLE": "ledger",
             "PRINCIPALS_TABLE": "principals",
+            "USAGE_TABLE": "usage",
             "RECEIPTS_TABLE": "receipts",
             "AUDIT_TABLE": "audit",
             "CHROMA_URL": chroma,
@@ -278,6 +280,12 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     for step in ("check", "flush", "forget"):
         reconcile({"action": "erase", "step": step, "keys": ["a.pdf"], "prefix": "a", "hint": True}, CONTEXT)
     assert calls == granted(template, "ReconcileRole")
+
+
+@pytest.mark.parametrize("role", ["IngestRole", "QueryRole", "ReconcileRole"])
+def test_no_function_may_write_a_grant(template: dict[str, Any], role: str) -> None:
+    allowed = {action for action, resource in granted(template, role) if resource == "PrincipalsTable"}
+    assert allowed <= {"dynamodb:BatchGetItem"}
 
 
 def test_no_role_allows_every_action_of_a_service(template: dict[str, Any]) -> None:

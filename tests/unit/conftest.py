@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 import pytest
 
 from docwell.config import QuerySettings, RuntimeSettings
 from docwell.identity import Principal
 from docwell.query.query import Query
+from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -29,6 +33,14 @@ class HttpWorld(World):
             }
         )
         self.runtime = RuntimeSettings()
+        self.readiness = Readiness(
+            {
+                "ledger": partial(asyncio.to_thread, self.ledger.get, "health"),
+                "chroma": partial(asyncio.to_thread, self.index.collections),
+                "ollama": self.model.check,
+            },
+            kept_s=5,
+        )
 
 
 @pytest.fixture
@@ -46,7 +58,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "query": query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
-        "index": lambda: world.index,
+        "readiness": lambda: world.readiness,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
         "audit_trail": lambda: world.audit,

@@ -44,7 +44,6 @@ class FakeApi:
         self.receipts: tuple[int, dict[str, Any]] = (200, {})
         # Pieces of server-sent events, for questions that ask for a stream.
         self.stream: Iterable[bytes] | None = None
-        self.health = 200
         self.requests: list[tuple[str, str, Any, str | None]] = []
         self.endpoint = ""
         self.on_document: Callable[[str], None] = lambda _: None
@@ -52,7 +51,7 @@ class FakeApi:
     def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(path)
         if parts.path == "/v1/health":
-            return self.health, {"status": "ok"}
+            return 200, {"status": "ok"}
         if method == "POST" and parts.path == "/v1/query":
             return self.answer
         if method == "POST" and (parts.path.startswith("/v1/receipts/") or parts.path == "/v1/feedback"):

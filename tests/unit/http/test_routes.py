@@ -156,20 +156,6 @@ def test_a_wrong_query_parameter_is_bad_input(world: HttpWorld, query: str) -> N
     assert call("GET", f"/v1/documents?{query}")[0] == 400
 
 
-def test_health_names_what_is_down(world: HttpWorld) -> None:
-    assert call("GET", "/v1/health")[:2] == (
-        200,
-        {
-            "status": "ok",
-            "dependencies": {"ledger": "ok", "chroma": "ok", "ollama": "ok"},
-            "model": "fake-model",
-        },
-    )
-    world.model.fails = Unavailable("ollama", "ollama cannot be reached")
-    status, health, _ = call("GET", "/v1/health")
-    assert (status, health["dependencies"]["ollama"]) == (503, "ollama cannot be reached")
-
-
 def test_the_openapi_page_describes_every_route_and_the_problem_document(world: HttpWorld) -> None:
     status, page, _ = call("GET", "/v1/openapi.json")
     assert status == 200
@@ -181,6 +167,7 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
         "/v1/documents",
         "/v1/documents/{key}",
         "/v1/health",
+        "/v1/ready",
     }
     assert "Problem" in page["components"]["schemas"]
 

@@ -126,10 +126,9 @@ def test_stream_is_answered_with_events(handbook: HttpWorld) -> None:
 
 
 @pytest.mark.usefixtures("handbook")
-def test_health_says_that_all_is_well() -> None:
+def test_health_says_that_the_function_runs() -> None:
     status, health = answer("health")
-    assert (status, health["status"]) == (200, "ok")
-    assert set(health["dependencies"].values()) == {"ok"}
+    assert (status, health) == (200, {"status": "ok"})
 
 
 @pytest.mark.usefixtures("handbook")

@@ -174,6 +174,9 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # None: keep no audit trail.
     audit_table: str | None = None
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    # `GET /v1/ready`: monitors ask every few seconds, and wait no longer for an answer.
+    ready_timeout_s: Annotated[float, Field(gt=0)] = 2.0
+    ready_kept_s: Annotated[float, Field(ge=0)] = 5.0
     # A link to a cited page is for a reader who clicks now, not for passing on.
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
     # A price file in the format of `docwell/query/prices.json`, which None uses.

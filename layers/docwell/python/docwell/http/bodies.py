@@ -265,11 +265,16 @@ class DocumentsResponse(BaseModel):
 
 
 class HealthResponse(BaseModel):
-    """`ok` when every dependency answers."""
+    """`ok` when the function runs."""
 
-    status: Literal["ok", "degraded"]
+    status: Literal["ok"] = "ok"
+
+
+class ReadyResponse(BaseModel):
+    """`ready` when every dependency answers; `dependencies` is empty when the caller cannot be looked up."""
+
+    status: Literal["ready", "degraded"]
     dependencies: dict[str, str]
-    model: str
 
 
 def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ from docwell.query.calibration import Calibration
 from docwell.query.costs import Prices, load_prices
 from docwell.query.model_host import Breaker, GuardedModel
 from docwell.query.prompting import PromptChoice, load_prompt
+from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, roles_of, runtime_settings
 from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
 
 if TYPE_CHECKING:
-    from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
@@ -166,7 +167,15 @@ def catalogue() -> DynamoLedger:
     return ledger_of(settings, roles_of(settings).active)
 
 
-def index() -> ChromaIndex:
-    """Return the vectors of the active pipeline, for the health check of their server."""
-    settings = query_settings()
-    return vectors_of(settings, roles_of(settings).active)
+@cache
+def readiness() -> Readiness:
+    """Return the checks of the parts that a question needs."""
+    settings, host = query_settings(), model()
+    fingerprint = next(iter(pipelines(settings)))  # the state of the servers is the same for all pipelines
+    ledger, vectors = ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
+    checks: dict[str, Callable[[], Awaitable[object]]] = {
+        "ledger": lambda: asyncio.to_thread(ledger.get, "health"),
+        "chroma": lambda: asyncio.to_thread(vectors.collections),
+        "ollama": host.check,
+    }
+    return Readiness(checks, settings.ready_kept_s)

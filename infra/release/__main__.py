@@ -1,0 +1,75 @@
+"""``python -m infra.release COMMAND``: pin, describe and scan what a release takes from others."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.container.sam import ROOT, StepError
+from infra.release import contents, pins
+from infra.release.registry import PinError, digest_of
+
+
+def check() -> int:
+    """Print what is not pinned. Return 1 if anything is."""
+    found = pins.unpinned(pins.Tree(ROOT))
+    for line in found:
+        print(line)
+    print("run `make pin` and commit the result" if found else "everything is pinned")
+    return int(bool(found))
+
+
+def pin(region: str | None, stages: tuple[str, ...]) -> int:
+    """Write the digests of the images and, with a region, the machine images of the stages."""
+    tree = pins.Tree(ROOT)
+    for line in pins.pin_images(tree, digest_of):
+        print(line)
+    if region is None:
+        print("machine images: not pinned, give --region (their ids differ by region)")
+        return 0
+    for line in pins.pin_machine_images(tree, stages, partial(public_parameter, region)):
+        print(", ".join(stages), line)
+    return 0
+
+
+def public_parameter(region: str, name: str) -> str:
+    """Return the value of one of AWS's public parameters in a region. Raises `PinError`."""
+    try:
+        ssm = boto3.client("ssm", region_name=region)
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise PinError(f"{name} in {region}: {error}") from None
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="infra.release")
+    parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit"))
+    parser.add_argument("--region", help="pin: the region of the machine images; needs AWS credentials")
+    parser.add_argument("--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all")
+    given = parser.parse_args(arguments)
+    try:
+        match given.command:
+            case "check":
+                return check()
+            case "pin":
+                return pin(given.region, tuple(given.stage or pins.STAGES))
+            case "sbom":
+                for name in contents.LOCKS:
+                    print(contents.write_sbom(name).relative_to(ROOT))
+            case "notice":
+                contents.write_notice()
+            case "audit":
+                contents.audit()
+    except (PinError, StepError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

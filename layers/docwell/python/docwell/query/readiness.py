@@ -1,0 +1,46 @@
+"""Whether the dependencies of a question respond."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from docwell.deadline import Deadline
+from docwell.errors import DocwellError
+
+OK = "ok"
+
+
+class Readiness:
+    """Calls each check at most once in `kept_s` seconds."""
+
+    def __init__(
+        self,
+        checks: Mapping[str, Callable[[], Awaitable[object]]],
+        kept_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._checks = checks
+        self._kept_s = kept_s
+        self._clock = clock
+        self._found: Mapping[str, str] = MappingProxyType({})
+        self._expires = -1.0
+
+    async def dependencies(self, deadline: Deadline) -> Mapping[str, str]:
+        """Return `ok` or the failure of each dependency. The checks run in parallel until the deadline."""
+        if self._clock() >= self._expires:
+            found = await asyncio.gather(*(_result(name, check, deadline) for name, check in self._checks.items()))
+            self._found = MappingProxyType(dict(zip(self._checks, found, strict=True)))
+            self._expires = self._clock() + self._kept_s
+        return self._found
+
+
+async def _result(name: str, check: Callable[[], Awaitable[object]], deadline: Deadline) -> str:
+    try:
+        async with deadline.stage(name):
+            await check()
+    except DocwellError as error:
+        return error.detail
+    return OK

@@ -1,0 +1,63 @@
+"""Resolve CloudFormation's intrinsic functions, as far as IAM policies use them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NO_VALUE = object()
+PSEUDO = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+    "AWS::AccountId": "111122223333",
+    "AWS::StackName": "docwell-test",
+    "AWS::NoValue": NO_VALUE,
+}
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of names (`Queue`, `Queue.Arn`) and the conditions that hold."""
+
+    names: Mapping[str, Any]
+    conditions: frozenset[str] = frozenset()
+
+    def of(self, node: Any) -> Any:
+        """Return the value of a node of a template."""
+        if isinstance(node, list):
+            return [value for value in map(self.of, node) if value is not NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((name, argument),) = node.items()
+            if name == "Ref" or name.startswith("Fn::"):
+                return self._call(name, argument)
+        return {key: self.of(value) for key, value in node.items()}
+
+    def _call(self, name: str, argument: Any) -> Any:
+        result: Any
+        match name:
+            case "Ref":
+                result = self._named(argument)
+            case "Fn::GetAtt":
+                result = self._named(argument if isinstance(argument, str) else ".".join(argument))
+            case "Fn::Sub":
+                text, own = (argument, {}) if isinstance(argument, str) else argument
+                given = {key: self.of(value) for key, value in own.items()}
+                result = re.sub(r"\$\{([\w:.]+)\}", lambda one: given.get(one[1]) or self._named(one[1]), text)
+            case "Fn::Join":
+                result = argument[0].join(self.of(argument[1]))
+            case "Fn::Split":
+                result = self.of(argument[1]).split(argument[0])
+            case "Fn::Select":
+                result = self.of(argument[1])[int(argument[0])]
+            case "Fn::If":
+                result = self.of(argument[1] if argument[0] in self.conditions else argument[2])
+            case _:
+                raise NotImplementedError(name)
+        return result
+
+    def _named(self, name: str) -> Any:
+        return PSEUDO[name] if name in PSEUDO else self.names[name]

@@ -1,0 +1,149 @@
+"""The network's endpoint policies allow what the roles of the stack allow, and nothing outside the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from tests.unit.infra.intrinsics import PSEUDO, Values
+
+ROOT = Path(__file__).parents[3]
+REGION, ACCOUNT, STACK = PSEUDO["AWS::Region"], PSEUDO["AWS::AccountId"], PSEUDO["AWS::StackName"]
+CONDITIONS = frozenset({"KeepsReceipts", "Recognises", "HasModelsUri"})
+MODELS = "s3://models-of-the-company/ollama"
+# Lambda's pollers make these calls from outside the VPC.
+POLLERS = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
+PATTERNS = {
+    "AWS::S3::Bucket": "arn:aws:s3:::{name}",
+    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
+    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}",
+}
+# What an endpoint of S3 must let through for the servers: the repositories of Amazon Linux and of images.
+PUBLIC = {f"al2023-repos-{REGION}-de612dc2", f"prod-{REGION}-starport-layer-bucket", "docker-images-prod"}
+FOREIGN = [
+    ("s3", "s3:GetObject", "arn:aws:s3:::somebody-elses-bucket/key"),
+    ("s3", "s3:PutObject", "arn:aws:s3:::somebody-elses-bucket/key"),
+    ("s3", "s3:ListBucket", "arn:aws:s3:::somebody-elses-bucket"),
+    ("s3", "s3:ListBucket", "arn:aws:s3:::docker-images-prod"),
+    ("s3", "s3:GetObject", f"arn:aws:s3:::docwell-other-documents-{ACCOUNT}-{REGION}/key"),
+    ("dynamodb", "dynamodb:GetItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/payroll"),
+    ("dynamodb", "dynamodb:PutItem", f"arn:aws:dynamodb:{REGION}:444455556666:table/{STACK}-LedgerTable"),
+    ("dynamodb", "dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-LedgerTable"),
+    ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:444455556666:drop"),
+    ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:somebody-elses"),
+]
+
+
+def template(name: str) -> dict[str, Any]:
+    content, problems = decode(str(ROOT / name))
+    assert not problems
+    assert isinstance(content, dict)
+    return content
+
+
+def main_values(main: dict[str, Any]) -> Values:
+    """The template's names with the ARNs that CloudFormation would give them."""
+    names: dict[str, Any] = {name: one.get("Default") for name, one in main["Parameters"].items()}
+    names["OllamaModelsUri"] = MODELS
+    for logical, resource in main["Resources"].items():
+        pattern = PATTERNS.get(resource["Type"], f"arn:aws:any:{REGION}:{ACCOUNT}:{{name}}")
+        name = Values(names).of(resource.get("Properties", {}).get("BucketName", f"{STACK}-{logical}"))
+        names |= {logical: name, f"{logical}.Arn": pattern.format(name=name)}
+    return Values(names, CONDITIONS)
+
+
+def endpoint_policies() -> dict[str, list[dict[str, Any]]]:
+    """The statements of each endpoint by its service."""
+    main, network = template("template.yaml"), template("infra/network.yaml")
+    given = main_values(main).of(main["Resources"]["NetworkStack"]["Properties"]["Parameters"])
+    for name, parameter in network["Parameters"].items():
+        if parameter["Type"] == "CommaDelimitedList":
+            given[name] = given[name].split(",")
+    values = Values(given, CONDITIONS)
+    endpoints = [one for one in network["Resources"].values() if one["Type"] == "AWS::EC2::VPCEndpoint"]
+    return {
+        str(values.of(one["Properties"]["ServiceName"])).split(".", 3)[3]: values.of(
+            one["Properties"].get("PolicyDocument", {"Statement": []})
+        )["Statement"]
+        for one in endpoints
+    }
+
+
+def listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def allows(statements: list[dict[str, Any]], action: str, resource: str) -> bool:
+    return any(
+        any(fnmatchcase(action, pattern) for pattern in listed(one["Action"]))
+        and any(fnmatchcase(resource, pattern) for pattern in listed(one["Resource"]))
+        for one in statements
+    )
+
+
+def role_calls() -> Iterator[tuple[str, str, str]]:
+    """(role, action, resource) of every call of the functions, and of S3 by the model hosts."""
+    main = template("template.yaml")
+    values = main_values(main)
+    roles = [(values, "", main, name) for name in ("IngestRole", "QueryRole", "ReconcileRole")]
+    ollama = template("infra/ollama.yaml")
+    names = {name: name for name in ollama["Resources"]} | {f"{name}.Arn": name for name in ollama["Resources"]}
+    roles.append((Values(names | {"ModelsUri": MODELS}, CONDITIONS), "s3:", ollama, "HostRole"))
+    for known, prefix, content, role in roles:
+        for policy in content["Resources"][role]["Properties"]["Policies"]:
+            for one in known.of(policy["PolicyDocument"]["Statement"]):
+                for action in listed(one["Action"]):
+                    if action.startswith(prefix) and action not in POLLERS:
+                        yield from ((role, action, resource) for resource in listed(one["Resource"]))
+
+
+def test_the_endpoints_let_every_call_of_a_role_through() -> None:
+    policies = endpoint_policies()
+    calls = list(role_calls())
+    assert len({role for role, _, _ in calls}) == 4
+    for role, action, resource in calls:
+        service = action.partition(":")[0]
+        assert allows(policies[service], action, resource), f"{role}: {action} on {resource}"
+
+
+@pytest.mark.parametrize(("service", "action", "resource"), FOREIGN)
+def test_an_endpoint_reaches_no_other_bucket_table_or_queue(service: str, action: str, resource: str) -> None:
+    assert not allows(endpoint_policies()[service], action, resource)
+
+
+def test_an_endpoint_takes_only_this_accounts_credentials() -> None:
+    for service, statements in endpoint_policies().items():
+        assert statements, service
+        for one in statements:
+            if (
+                service == "s3"
+                and {arn.split(":::")[1].split("/")[0] for arn in listed(one["Resource"])} == PUBLIC
+            ):
+                assert listed(one["Action"]) == ["s3:GetObject"]
+                continue
+            assert one["Condition"] == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}, service
+
+
+@pytest.mark.parametrize(("name", "group"), [("chroma", "ServerSecurityGroup"), ("ollama", "HostSecurityGroup")])
+def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group: str) -> None:
+    names = {"S3PrefixListId": "pl-1", "NetworkCidr": "10.72.0.0/16", "VpcId": "vpc-1"}
+    content = template(f"infra/{name}.yaml")["Resources"]
+    names |= dict.fromkeys(content, "")
+    properties = Values(names, frozenset({"IsClosed"})).of(content[group]["Properties"])
+    ways = {
+        (one.get("CidrIp") or one["DestinationPrefixListId"], one["FromPort"])
+        for one in properties["SecurityGroupEgress"]
+    }
+    assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
+
+
+def test_servers_without_internet_are_refused_without_the_prefix_list() -> None:
+    rule = template("template.yaml")["Rules"]["ServersWithoutInternetReachS3"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "ServerInternet"}, "false"]}
+    (one,) = rule["Assertions"]
+    assert one["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "S3PrefixListId"}, ""]}]}

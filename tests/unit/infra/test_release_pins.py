@@ -1,0 +1,111 @@
+"""`make pin` writes what was read and nothing else; a release refuses what is not pinned."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from infra.release import pins
+from infra.release.registry import PinError
+
+ROOT = Path(__file__).parents[3]
+DIGEST = "sha256:" + "5e" * 32
+AMI = "ami-0123456789abcdef0"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> pins.Tree:
+    """A checkout with the files that hold pins, as they are before the first `make pin`."""
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("infra", ".github/workflows"):
+        (tmp_path / name).mkdir(parents=True)
+    for path in (*(ROOT / "infra").glob("*.yaml"), *(ROOT / ".github" / "workflows").glob("*.yml")):
+        shutil.copy(path, tmp_path / path.relative_to(ROOT))
+    found = pins.Tree(tmp_path)
+    for value in found.images().values():
+        text = found.template.read_text()
+        found.template.write_text(text.replace(f"Default: {value}\n", f"Default: {value.partition('@')[0]}\n"))
+    lines = found.stages.read_text().splitlines(keepends=True)
+    found.stages.write_text("".join(line for line in lines if "MachineImage=" not in line))
+    return found
+
+
+def pin_all(tree: pins.Tree) -> None:
+    pins.pin_images(tree, lambda _: DIGEST)
+    pins.pin_machine_images(tree, pins.STAGES, lambda _: AMI)
+
+
+def test_a_release_refuses_tags_and_newest_machine_images(tree: pins.Tree) -> None:
+    found = pins.unpinned(tree)
+    assert len(found) == len(tree.images()) + len(pins.STAGES) * len(tree.machine_images())
+
+
+def test_a_release_takes_what_pin_wrote(tree: pins.Tree) -> None:
+    asked: list[str] = []
+
+    def digest_of(reference: str) -> str:
+        asked.append(reference)
+        return DIGEST
+
+    before = list(tree.images().values())
+    pins.pin_images(tree, digest_of)
+    pins.pin_machine_images(tree, pins.STAGES, lambda _: AMI)
+    assert asked == before
+    assert list(tree.images().values()) == [f"{reference}@{DIGEST}" for reference in before]
+    assert not pins.unpinned(tree)
+
+
+def test_pinning_again_reads_the_tags_again(tree: pins.Tree) -> None:
+    pin_all(tree)
+    once = tree.template.read_text(), tree.stages.read_text()
+    pin_all(tree)
+    assert (tree.template.read_text(), tree.stages.read_text()) == once
+    new = "sha256:" + "7f" * 32
+    pins.pin_images(tree, lambda _: new)
+    assert all(value.endswith(f"@{new}") and value.count("@") == 1 for value in tree.images().values())
+
+
+def test_each_stage_has_the_machine_images_of_its_region(tree: pins.Tree) -> None:
+    other = "ami-0fedcba9876543210"
+    pins.pin_machine_images(tree, ("staging",), lambda _: AMI)
+    pins.pin_machine_images(tree, ("prod",), lambda _: other)
+    stages = tomllib.loads(tree.stages.read_text())
+    for stage, image in (("staging", AMI), ("prod", other)):
+        overrides = stages[stage]["deploy"]["parameters"]["parameter_overrides"]
+        given = dict(one.split("=", 1) for one in overrides)
+        assert {given[name] for name in tree.machine_images()} == {image}
+        assert "Firewall" in given
+
+
+def test_a_digest_that_cannot_be_read_changes_nothing(tree: pins.Tree) -> None:
+    before = tree.template.read_text()
+
+    def unreachable(reference: str) -> str:
+        if "chroma" in reference:
+            return DIGEST
+        raise PinError(f"{reference}: no route")
+
+    with pytest.raises(PinError):
+        pins.pin_images(tree, unreachable)
+    assert tree.template.read_text() == before
+
+
+@pytest.mark.parametrize("action", ["actions/checkout@v5", "actions/checkout@main", "actions/checkout@fbc6f39"])
+def test_a_release_refuses_an_action_that_is_not_a_commit(tree: pins.Tree, action: str) -> None:
+    pin_all(tree)
+    path = tree.root / ".github" / "workflows" / "more.yml"
+    path.write_text(f"jobs:\n  a:\n    steps:\n      - uses: {action}\n")
+    (line,) = pins.unpinned(tree)
+    assert action in line
+
+
+def test_a_stage_that_overrides_an_image_by_tag_is_refused(tree: pins.Tree) -> None:
+    pin_all(tree)
+    text = tree.stages.read_text()
+    tree.stages.write_text(text.replace('    "OllamaHosts=2,4",\n', '    "ChromaImage=own.example/chroma:1",\n'))
+    (line,) = pins.unpinned(tree)
+    assert "own.example/chroma:1" in line

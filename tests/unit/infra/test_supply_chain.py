@@ -1,0 +1,144 @@
+"""Nothing is built or deployed from what others can replace: actions, packages and images are named by content."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
+from packaging.requirements import Requirement
+
+from infra.release import contents, pins
+
+ROOT = Path(__file__).parents[3]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+EACH_WORKFLOW = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+TREE = pins.Tree(ROOT)
+# Which build of torch these get (CPU or CUDA) is the machine's choice. No function and no check uses them.
+TORCH = {"peers.txt", "export.txt"}
+WITHOUT_HASHES = {"layers/embedder/download/environment.py", "layers/embedder/parity/make_golden.py"}
+INSTALL = re.compile(r"""\b(?:pip3?|uv|uvx|pipx)["',]*\s+["']?(?:pip\s+)?install\b|\buvx\b|\bpipx\b|\buv tool\b""")
+HASHED = re.compile(r"--require-hashes\b")
+WHEELS = re.compile(r"--only-binary\W+:all:|--no-build\b(?!-)|\$no_build\b")
+ITSELF = "--no-deps --no-build-isolation --editable ."
+
+
+def jobs() -> dict[str, dict[str, Any]]:
+    """Every job by its workflow and name, with the permissions that it has."""
+    found = {}
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        for name, job in workflow["jobs"].items():
+            found[f"{path.name}: {name}"] = {"permissions": workflow["permissions"]} | job
+    return found
+
+
+def commands() -> list[tuple[str, str]]:
+    """(file, command) of every command that installs packages, in the files of the repository."""
+    names = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()
+    scripts = [
+        name
+        for name in names
+        if name.startswith((".ci/", ".github/", "scripts/", "functions/", "layers/", "infra/"))
+        or name.rsplit("/", 1)[-1] == "Makefile"
+    ]
+    found = []
+    for name in scripts:
+        if name.endswith((".pdf", ".npz", ".json")) or not (ROOT / name).is_file():
+            continue
+        text = re.sub(r"\\\n\s*", " ", (ROOT / name).read_text())
+        # A list of Python: the rest of the command follows in the next lines.
+        found += [(name, text[one.start() : one.start() + 250].split("\n\n")[0]) for one in INSTALL.finditer(text)]
+    return found
+
+
+@EACH_WORKFLOW
+def test_every_action_is_a_commit_with_its_version_beside(path: Path) -> None:
+    uses = re.findall(r"uses:\s*(\S.*)", path.read_text())
+    assert uses
+    for one in uses:
+        assert one.startswith("./.github/") or re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
+
+
+@EACH_WORKFLOW
+def test_a_workflow_grants_nothing_that_a_job_does_not_name(path: Path) -> None:
+    assert yaml.safe_load(path.read_text())["permissions"] == {}
+
+
+def test_a_job_with_credentials_runs_no_code_of_the_repository_or_of_a_build() -> None:
+    trusted = {name: job for name, job in jobs().items() if "id-token" in job["permissions"] and "steps" in job}
+    assert set(trusted) == {"deploy.yml: provenance", "deploy-stage.yml: deploy"}
+    for name, job in trusted.items():
+        used = [step.get("uses", "").partition("@")[0] for step in job["steps"]]
+        run = " ".join(step.get("run", "") for step in job["steps"])
+        assert "actions/checkout" not in used, name
+        assert not re.search(r"\bmake\b|scripts/|sam build|curl[^|]*\|", run), name
+
+
+def test_a_job_that_builds_has_no_credentials() -> None:
+    for name, job in jobs().items():
+        run = " ".join(step.get("run", "") for step in job.get("steps", []))
+        if re.search(r"\bmake\b", run):
+            assert job["permissions"] == {"contents": "read"}, name
+
+
+def test_what_is_deployed_is_what_was_attested() -> None:
+    steps = jobs()["deploy-stage.yml: deploy"]["steps"]
+    order = [step.get("run", step.get("uses", "")).split(" ")[0:3] for step in steps]
+    verified = order.index(["gh", "attestation", "verify"])
+    assert verified < order.index(["tar", "--extract", "--file"])
+    # Packages are installed before the job has credentials.
+    names = [step.get("uses", "").partition("@")[0] for step in steps]
+    installs = next(index for index, step in enumerate(steps) if "pip install" in step.get("run", ""))
+    assert installs < names.index("aws-actions/configure-aws-credentials")
+
+
+def test_every_install_checks_hashes_and_builds_nothing() -> None:
+    found = commands()
+    files = {"scripts/setup", "scripts/install-for-lambda", "scripts/stand-in.Dockerfile", "Makefile"}
+    files |= {"functions/ingest/Dockerfile", "infra/container/sam.py", ".github/workflows/deploy-stage.yml"}
+    assert files <= {name for name, _ in found}
+    for name, command in found:
+        if name in WITHOUT_HASHES or ITSELF in command:
+            continue
+        assert HASHED.search(command), f"{name}: {command}"
+        assert WHEELS.search(command), f"{name}: {command}"
+
+
+def test_what_builds_the_package_is_in_the_locks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [Requirement(one) for one in project["build-system"]["requires"]]
+    for lock in ("dev", "local"):
+        pinned = dict(contents.pins(ROOT / "requirements" / f"{lock}.txt"))
+        assert all(f"=={pinned[one.name]}" == str(one.specifier) for one in wanted), lock
+
+
+def test_every_lock_has_hashes() -> None:
+    locks = [*(ROOT / "requirements").glob("*.txt"), *(ROOT / lock for lock in contents.LOCKS.values())]
+    assert len(locks) > len(contents.LOCKS) + 5
+    for lock in locks:
+        for block in re.findall(r"(?m)^[A-Za-z0-9].*(?:\n\s.*)*", lock.read_text()):
+            assert "--hash=sha256:" in block or lock.name in TORCH, f"{lock.name}: {block}"
+
+
+def test_every_image_is_a_parameter_that_a_release_checks() -> None:
+    dockerfiles = [path.read_text() for path in (ROOT / "functions").rglob("Dockerfile")]
+    assert {one for text in dockerfiles for one in re.findall(r"(?m)^FROM (\S+)", text)} == {"${BASE_IMAGE}"}
+    assert all(re.findall(r"(?m)^ARG BASE_IMAGE.*", text) == ["ARG BASE_IMAGE"] for text in dockerfiles)
+    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+        named = set(re.findall(r"\b[\w.-]+\.(?:io|aws|com)/[\w./-]+:[\w.-]*\d[\w.@:-]*", path.read_text()))
+        assert named <= set(TREE.images().values()), path.name
+        assert "AWS::EC2::Image::Id" not in path.read_text(), path.name
+    assert len(TREE.images()) == 3
+    assert len(TREE.machine_images()) == 2
+
+
+def test_the_notice_names_every_package_of_the_locks_with_a_licence() -> None:
+    locked = {pin for lock in contents.LOCKS.values() for pin in contents.pins(ROOT / lock)}
+    stated = re.findall(r"(?m)^([a-z0-9-]+) (\d\S*): (\S.*)$", (ROOT / "NOTICE").read_text())
+    assert {(name, version) for name, version, _ in stated} == locked
+    assert len(locked) > 50
