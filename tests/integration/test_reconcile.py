@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
@@ -54,7 +55,8 @@ class World:
 
     def index(self, fingerprint: str = "") -> ChromaIndex:
         name = fingerprint or self.known[0]
-        return ChromaIndex(self.chroma_url, name, tenant="default_tenant", database="default_database")
+        layout = Layout(name, 8)
+        return ChromaIndex(self.chroma_url, layout, tenant="default_tenant", database="default_database")
 
     def ledger(self, fingerprint: str = "") -> DynamoLedger:
         return DynamoLedger(client("dynamodb"), "ledger", fingerprint or self.known[0], 60.0, self.clock)

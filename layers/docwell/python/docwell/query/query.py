@@ -178,7 +178,7 @@ class Query:
                 self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text
             )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-        refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
+        refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:

@@ -174,8 +174,10 @@ class DynamoLedger:
         """Return the live ones of the documents with their attributes, read consistently."""
         return _live(self._rows(keys, _LIVE_DOCUMENT))
 
-    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """Return the live documents under a prefix from the index, and how many rows it read.
+    def under(
+        self, collection: str | None, prefix: str, limit: int
+    ) -> tuple[Mapping[str, LiveDocument], int | None]:
+        """Return the live documents under a prefix, of a collection from the index, and how many rows it read.
 
         The number is None when there are more than `limit` rows and some documents may be missing.
         """
