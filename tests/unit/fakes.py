@@ -183,9 +183,10 @@ class FakeLedger:
         cursor: str | None,
         limit: int,
         prefix: str = "",
+        visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
-        return [r for r in seen if r.key.startswith(prefix)][:limit], None
+        return [r for r in seen if r.key.startswith(prefix) and (visible is None or visible(r))][:limit], None
 
 
 @dataclass

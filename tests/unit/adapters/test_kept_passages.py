@@ -38,7 +38,8 @@ class World:
         self.index = ChromaIndex(
             "http://127.0.0.1:9", LAYOUT, tenant="t", database="d", kept_passages=kept_passages
         )
-        self.index._known = {LAYOUT.name(one): FakeCollection() for one in "cd"}  # type: ignore[dict-item]
+        collections: Any = {LAYOUT.name(one): FakeCollection() for one in "cd"}
+        self.index._known = collections
 
     def read_by_search(self, ids: Sequence[str], collection: str = "c") -> list[str]:
         """Search for these chunks and return the ids of those that the server had to send."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from docwell.errors import Unauthenticated
-from docwell.models import collection_of
 
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 
@@ -43,11 +41,6 @@ class Rule:
     prefix: str = ""
     tags: frozenset[tuple[str, str]] = frozenset()
 
-    def allows(self, key: str, tags: Mapping[str, str]) -> bool:
-        """Return whether the rule gives a right to a document with these tags."""
-        in_collection = self.collection in (None, collection_of(key))
-        return in_collection and key.startswith(self.prefix) and self.tags <= tags.items()
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -66,25 +59,6 @@ class Principal:
     def may_read(self, collection: str | None) -> bool:
         """Return whether this principal may see every document of the collection (None: of all collections)."""
         return self.collections is None or collection in self.collections
-
-    def may_see(self, key: str, tags: Mapping[str, str]) -> bool:
-        """Return whether this principal may see a document with these tags. Unknown tags are no tags."""
-        return self.may_read(collection_of(key)) or any(rule.allows(key, tags) for rule in self.rules)
-
-    def reach(self) -> frozenset[str] | None:
-        """Return the collections that may hold a document for this principal; None: any."""
-        homes = {rule.collection for rule in self.rules}
-        if self.collections is None or None in homes:
-            return None
-        return self.collections | {home for home in homes if home is not None}
-
-    def prefix(self, collection: str | None) -> str:
-        """Return the longest prefix that all visible documents of a collection have (None: of all collections)."""
-        if self.may_read(collection) or (collection is None and self.collections):
-            return ""
-        homes = (None, collection)
-        prefixes = [one.prefix for one in self.rules if collection is None or one.collection in homes]
-        return commonprefix(prefixes)  # noqa: RUF071 - keys are no paths
 
 
 # `sam local` has no authorizer: use this principal, which has no grants by default.

@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -120,12 +120,14 @@ class Catalogue(Protocol):
         cursor: str | None,
         limit: int,
         prefix: str = "",
+        visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         """Return up to `limit` documents with keys that begin with `prefix`, and a cursor for the next page.
 
         The documents of `collections` come by collection and key; with None, those of all collections in no order.
         DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
-        Raises `BadInput` for a cursor of another request.
+        With `visible`, only documents that it accepts come, and a cursor names no other. Raises `BadInput` for a
+        cursor of another request, and where `visible` accepts none of too many documents.
         """
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:

@@ -42,6 +42,7 @@ _SEARCHED = 400
 # cost nothing. So a search of whole collections takes this many times `k` hits and drops those of others.
 _WIDER = 4
 _CALLS_AT_ONCE = 8
+_SMALL_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _COLLECTIONS_PAGE = 1000
 _METADATA_PAGE = 5000  # about 2 MB of an answer
@@ -86,7 +87,8 @@ class ChromaIndex:
         self._layout = layout
         self._known: dict[str, Collection] = {}
         self._kept: TTLCache[tuple[str, str], Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
-        self._kept_lock = Lock()
+        self._small: TTLCache[tuple[str, ...], bool] = TTLCache(_SMALL_KNOWN, _KEPT_S, timer=monotonic)
+        self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. When this raises, some may have been written: write them again."""
@@ -137,19 +139,25 @@ class ChromaIndex:
             return query(k)
         documents = [key for keys in places.values() for key in keys or ()]
         whole = [collection for collection, keys in places.items() if keys is None]
-        if not documents:
+        with self._lock:
+            small = bool(documents) or self._small.get((name, *whole), False)
+        if not small:
             wider = max(k, min(_WIDER * k, _MOST_HITS))
             everything = query(wider)
             marks = tuple(map(self._layout.mark, whole))
             hits = [hit for hit in everything if hit.id.startswith(marks)]
             if len(hits) >= k or len(everything) < wider:
                 return hits[:k]
-        return query(k, _any_of(collection=whole, document=documents))
+        hits = query(k, _any_of(collection=whole, document=documents))
+        if not small and len(hits) < k:  # so few chunks that the condition alone is the faster search
+            with self._lock:
+                self._small[name, *whole] = True
+        return hits
 
     def _read(self, name: str, ids: Sequence[str]) -> dict[str, Passage]:
         """Return chunks by stored id, from memory or from the server; removed ones are missing."""
         found: dict[str, Passage] = {}
-        with self._kept_lock:
+        with self._lock:
             for id_ in ids:
                 with suppress(KeyError):  # three times as fast as `get`, which looks twice
                     found[id_] = self._kept[name, id_]
@@ -166,7 +174,7 @@ class ChromaIndex:
             if row and text is not None
         }
         if self._kept.maxsize:
-            with self._kept_lock:
+            with self._lock:
                 self._kept.update({(name, id_): passage for id_, passage in read.items()})
         return found | read
 

@@ -13,6 +13,7 @@ from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.models import Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
+from docwell.query import rights
 from docwell.query.retrieval.filters import ANY, Filter
 
 # The most rows and collections read for one question. A row takes about 1 KB and DynamoDB returns 1 MB at once, so
@@ -76,20 +77,11 @@ def find_scope(
     return Scope(principal, _places(ledger, principal, collections, wanted), wanted)
 
 
-def visible(ledger: Catalogue, principal: Principal, keys: Iterable[str]) -> frozenset[str]:
-    """Return the documents that the principal may see now. Only live documents have known tags."""
-    wanted = list(dict.fromkeys(keys))
-    live = ledger.described(wanted) if principal.rules else {}
-    return frozenset(
-        key for key in wanted if principal.may_see(key, live[key].attributes.tags if key in live else {})
-    )
-
-
 def _of_documents(
     ledger: Catalogue, principal: Principal, collections: Sequence[str], keys: Sequence[str], wanted: Filter
 ) -> Places:
     outside = collections and not {collection_of(key) for key in keys} <= set(collections)
-    if outside or not visible(ledger, principal, keys) >= set(keys):
+    if outside or not rights.visible(ledger, principal, keys) >= set(keys):
         raise NotFound(NO_DOCUMENT)
     live = ledger.described(keys) if wanted else {}
     for record in (ledger.get(key) for key in keys if key not in live):
@@ -102,12 +94,12 @@ def _of_documents(
 
 def _exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
     """Return whether the collection has a live document that the principal may see."""
-    reach = principal.reach()
+    reach = rights.reach(principal)
     if reach is not None and collection not in reach:
         return False
     for most in (_FIRST_ROWS, MOST_ROWS):
-        live, rows = ledger.under(collection, principal.prefix(collection), most)
-        if any(principal.may_see(key, one.attributes.tags) for key, one in live.items()):
+        live, rows = ledger.under(collection, rights.shared_prefix(principal, collection), most)
+        if any(rights.may_see(principal, key, one.attributes.tags) for key, one in live.items()):
             return True
         if rows is not None:
             return False
@@ -119,7 +111,7 @@ def _places(ledger: Catalogue, principal: Principal, collections: Sequence[str],
     found: dict[str, Sequence[str] | None] = {}
     left = MOST_ROWS
     for number, collection in enumerate(_candidates(principal, collections, wanted)):
-        prefix = _longer(wanted.prefix, principal.prefix(collection))
+        prefix = rights.longer_prefix(wanted.prefix, rights.shared_prefix(principal, collection))
         if prefix is None:
             continue
         rows: int | None = None
@@ -137,21 +129,14 @@ def _places(ledger: Catalogue, principal: Principal, collections: Sequence[str],
 
 def _candidates(principal: Principal, collections: Sequence[str], wanted: Filter) -> Sequence[str | None]:
     """Return the collections that can hold a document for the question; None in place of all of them."""
-    among = collections or principal.reach()
+    among = collections or rights.reach(principal)
     if among is not None:
         return wanted.collections(sorted(among))
     return [collection_of(wanted.prefix) if "/" in wanted.prefix else None]
 
 
 def _is_wanted(principal: Principal, wanted: Filter, key: str, one: LiveDocument) -> bool:
-    return wanted.matches(key, one.attributes) and principal.may_see(key, one.attributes.tags)
-
-
-def _longer(one: str, other: str) -> str | None:
-    """Return the longer of two prefixes of a key, None where no key has both."""
-    if one.startswith(other):
-        return one
-    return other if other.startswith(one) else None
+    return wanted.matches(key, one.attributes) and rights.may_see(principal, key, one.attributes.tags)
 
 
 def _by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
