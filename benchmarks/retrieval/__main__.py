@@ -108,7 +108,7 @@ class _Run:
         self._retrieval = Retrieval(catalogue(generations), index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
         self._spans: dict[str, list[tuple[int, int]]] = {}
-        for one in index.search(None, self._vectors[0].tolist(), self.chunks):
+        for one in index.search({material.name: None}, self._vectors[0].tolist(), self.chunks):
             self._spans.setdefault(one.document, []).append((one.chunk.start, one.chunk.end))
         self.misses: list[dict[str, Any]] = []
         self.retrieve_ms = self.added_ms = 0.0

@@ -1,7 +1,7 @@
-"""Grants to a prefix or a tag: whatever a route shows, an independent oracle allows, and all of it is shown.
+"""Grants to a prefix or a tag: each route shows exactly the documents that an independent oracle allows.
 
-Random documents, tags and grants; the real handler, ledger and principals on moto. Every document has a unique word
-in its key, title, tags and text.
+Random documents, tags and grants; the real handler, ledger and principals on moto. Every document has a unique
+word in its key, title, tags and text.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Library:
         self.tags: dict[str, dict[str, str]] = {}
         self.grants: dict[str, tuple[frozenset[str] | None, frozenset[Rule]]] = {}
         self.words: dict[str, str] = {}
-        for number in range(24):
+        for number in range(14):
             own = f"word{number:02}kept"
             key = f"{self.random.choice(FOLDERS)}{own}.pdf"
             self.words[key] = own
@@ -130,7 +130,7 @@ class Library:
         missing = self.send("GET", f"/v1/documents/{quote(ABSENT, safe='')}")
         absent = self.send("POST", "/v1/query", {"question": QUESTION, "document": ABSENT})
         assert (missing.status, absent.status) == (404, 404)
-        for key in self.random.sample(sorted(self.tags), 8):
+        for key in self.random.sample(sorted(self.tags), 5):
             shown = self.send("GET", f"/v1/documents/{quote(key, safe='')}")
             asked = self.send("POST", "/v1/query", {"question": QUESTION, "document": key})
             if key in allowed:
@@ -167,10 +167,10 @@ class Library:
 
 
 def home_of(key: str) -> str:
-    return key.split("/")[0] or "default" if "/" in key else "default"
+    return key.split("/", maxsplit=1)[0] or "default" if "/" in key else "default"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 def test_every_route_shows_what_the_grants_allow_and_nothing_else(world: World, seed: int) -> None:
     library = Library(world, seed)
     for id_ in ("sub:reader", "group:first", "group:second"):
@@ -181,7 +181,7 @@ def test_every_route_shows_what_the_grants_allow_and_nothing_else(world: World, 
     library.check()  # the next request follows the new tags
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_grants_hold_where_the_ledger_is_too_large_to_be_read_for_a_question(
     world: World, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
