@@ -35,6 +35,15 @@ Quota = Annotated[
     int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
 ]
 
+Prefixes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Of all these, only documents with this S3 tag. May be repeated."),
+]
+
 
 @app.callback()
 def principals() -> None:
@@ -50,14 +59,8 @@ def add(
         list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="It may read every collection, also future ones.")] = False,
-    prefix: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PREFIX", help="It may read documents with keys that begin so. May be repeated."),
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of all these, only documents with this S3 tag. May be repeated."),
-    ] = None,
+    prefix: Prefixes = None,
+    tag: Tags = None,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
     jwt_subject: Annotated[
