@@ -115,7 +115,7 @@ infra: dev embedder ## Check the templates without an AWS account
 bench: dev embedder ## Run all benchmarks: an hour, ARGS=--short 3 minutes; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-cost
+BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-folders bench-cost
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)

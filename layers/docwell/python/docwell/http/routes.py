@@ -209,8 +209,8 @@ def document() -> bodies.DocumentBody:
     catalogue = wiring.catalogue()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
     for key in dict.fromkeys((unquote(raw), raw)):
-        record = catalogue.get(key) if key in rights.visible(catalogue, principal, (key,)) else None
-        if record is not None:
+        record = catalogue.get(key)
+        if record is not None and rights.may_see_record(principal, record):
             return bodies.document_body(record)
     raise NotFound(NO_DOCUMENT)
 

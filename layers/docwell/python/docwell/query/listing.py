@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from docwell.errors import NotFound
 from docwell.identity import Principal
@@ -32,12 +33,7 @@ def list_documents(
         NotFound: the collection has no document, or none that the principal may see.
         BadInput: the cursor is of another request, or too many other documents come before the next one.
     """
-
-    def is_visible(record: DocumentRecord) -> bool:
-        tags = record.live_attributes.tags if record.live_attributes else {}
-        return rights.may_see(principal, record.key, tags)
-
-    visible = is_visible if principal.rules else None
+    visible = partial(rights.may_see_record, principal) if principal.rules else None
     reach = rights.reach(principal)
     readable = None if reach is None else sorted(reach)
     if wanted.collection is not None:

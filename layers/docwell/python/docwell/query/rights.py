@@ -9,13 +9,18 @@ from collections.abc import Iterable, Mapping
 from os.path import commonprefix
 
 from docwell.identity import Principal, Rule
-from docwell.models import collection_of
+from docwell.models import DocumentRecord, collection_of
 from docwell.ports import Catalogue
 
 
 def may_see(principal: Principal, key: str, tags: Mapping[str, str]) -> bool:
     """Return whether the principal may see a document with these tags. Unknown tags are no tags."""
     return principal.may_read(collection_of(key)) or any(_allows(rule, key, tags) for rule in principal.rules)
+
+
+def may_see_record(principal: Principal, record: DocumentRecord) -> bool:
+    """Return whether the principal may see a document in any status. Only a live one has known tags."""
+    return may_see(principal, record.key, record.live_attributes.tags if record.live_attributes else {})
 
 
 def visible(catalogue: Catalogue, principal: Principal, keys: Iterable[str]) -> frozenset[str]:
