@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits, QueryLimits
+from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.query.retrieval.gates import CERTAIN_RELEVANCE, question_names_missing, relevance
 from docwell.query.retrieval.retrieval import Retrieval
@@ -20,6 +21,7 @@ from infra.report import EVALUATION, Report
 
 _COLLECTION = "articles"
 _TOP_K = 5
+_EVERYBODY = Principal("key:benchmark", collections=None)
 
 _Case = tuple[str, Sequence[Passage]]
 Gate = Callable[[str, Sequence[Passage]], bool]
@@ -43,7 +45,7 @@ def main() -> int:
             for cases, without in ((present, ""), (absent, f"{_COLLECTION}/{one['doc']}")):
                 live = {key: generation for key, generation in generations.items() if key != without}
                 retrieval = Retrieval(catalogue(live), index)
-                found = retrieval.search(Scope((_COLLECTION,)), vector, _TOP_K, one["question"])
+                found = retrieval.search(Scope(_EVERYBODY, {_COLLECTION: None}), vector, _TOP_K, one["question"])
                 cases.append((one["question"], found))
     gates = _gates()
     gates["all"] = lambda question, found: any(gate(question, found) for gate in _gates().values())

@@ -32,6 +32,8 @@ from infra.local.stack import MODEL_DIR, STACK_FILE, Stack
 
 KINDS = ("lost", "duplicate", "stale", "orphan", "stuck")
 _PAGE = 1000
+SHARDS = 8  # the default of the setting
+_MARK = 8  # characters of a stored id before the chunk's own
 _STATE = "#state"
 _FINAL = frozenset({"INDEXED", "EMPTY", "REJECTED", "DELETED"})
 
@@ -47,8 +49,8 @@ class PipelinePlace:
     def fingerprint(self) -> str:
         """The hash of model, chunker, text extraction and embedded text, as in `docwell.pipeline`."""
         model = ModelManifest.read(self.model_dir).fingerprint
-        parts = (model, str(self.chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
-        return _digest(*parts)
+        versions = (str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION))
+        return _digest(model, str(self.chunk_tokens), *versions, f"shards={SHARDS}")
 
 
 @dataclass
@@ -239,9 +241,9 @@ def _rows_of(client: httpx.Client, id_: str, metadata: Mapping[str, Any]) -> Ite
         for number, row_id in enumerate(ids):
             row = page["metadatas"][number] or {}
             yield _Row(
-                collection=metadata.get("collection", ""),
+                collection=row.get("collection", ""),
                 fingerprint=metadata.get("fingerprint", ""),
-                id=row_id,
+                id=row_id[_MARK:],
                 document=row.get("document", ""),
                 generation=row.get("generation", ""),
                 text=page["documents"][number] or "",

@@ -6,10 +6,11 @@ import time
 from collections import Counter
 from typing import NamedTuple, Self
 
-from benchmarks.faults.compare import PipelinePlace
+from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
@@ -91,7 +92,9 @@ class Reader:
     def _index(self, pipeline: PipelinePlace) -> _Index:
         url, fingerprint = self._world.chroma.url, pipeline.fingerprint
         catalogue = DynamoLedger(self._client, TABLE, fingerprint)
-        chroma = ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=5)
+        chroma = ChromaIndex(
+            url, Layout(fingerprint, SHARDS), tenant="default_tenant", database="default_database", timeout_s=5
+        )
         return _Index(catalogue, Retrieval(catalogue, chroma), OnnxEmbedder(pipeline.model_dir, threads=1))
 
     def _run(self) -> None:
@@ -151,9 +154,9 @@ class Reader:
         collection = key.partition("/")[0]
         match self._random.randrange(3):
             case 0:
-                return Scope((collection,), documents={collection: (key,)}), 50
+                return Scope(_EVERYBODY, {collection: (key,)}), 50
             case 1:
-                return Scope((collection,)), 20
+                return Scope(_EVERYBODY, {collection: None}), 20
             case _:
                 return index.retrieval.scope(_EVERYBODY, (), None), 20
 

@@ -29,6 +29,7 @@ from benchmarks.retrieval.sets import (
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
+from docwell.identity import Principal
 from docwell.models import Passage
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
@@ -37,6 +38,7 @@ from infra.measuring import interval_of_difference, interval_of_mean
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
+_EVERYBODY = Principal("key:benchmark", collections=None)
 MISSES = REPORTS / "retrieval" / "misses.jsonl"
 TOP_K = 10
 FIRST = 5  # the passages of an answer, and of the chunking set's measures
@@ -106,7 +108,7 @@ class _Run:
         self._retrieval = Retrieval(catalogue(generations), index)
         self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
         self._spans: dict[str, list[tuple[int, int]]] = {}
-        for one in index.search(material.name, self._vectors[0].tolist(), self.chunks, None):
+        for one in index.search({material.name: None}, self._vectors[0].tolist(), self.chunks):
             self._spans.setdefault(one.document, []).append((one.chunk.start, one.chunk.end))
         self.misses: list[dict[str, Any]] = []
         self.retrieve_ms = self.added_ms = 0.0
@@ -122,7 +124,7 @@ class _Run:
                 pooled = self._search(way, asked, vector, None)
                 times.append(1000 * (perf_counter() - started))
                 started = perf_counter()
-                self._retrieval.search(Scope((self.material.name,)), vector, FIRST)
+                self._retrieval.search(Scope(_EVERYBODY, {self.material.name: None}), vector, FIRST)
                 nearest.append(1000 * (perf_counter() - started))
                 for name, value in self._values(way, asked, vector, pooled).items():
                     scores.setdefault(name, []).append(value)
@@ -133,7 +135,7 @@ class _Run:
 
     def _search(self, way: Way, asked: Asked, vector: Sequence[float], document: str | None) -> list[Passage]:
         name = self.material.name
-        scope = Scope((name,), documents=None if document is None else {name: (document,)})
+        scope = Scope(_EVERYBODY, {name: None if document is None else (document,)})
         return way.search(self._retrieval, scope, vector, FIRST if asked.spans else TOP_K, asked.text)
 
     def _values(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.faults.chroma import chroma_server
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
 from docwell.ingest.indexing import Generation, RangeIndexer
@@ -73,7 +74,8 @@ class CachedEmbedder:
 def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
     """Run a new Chroma server during the block; yields its empty index."""
     with chroma_server() as url:
-        yield ChromaIndex(url, fingerprint, tenant="default_tenant", database="default_database", timeout_s=60)
+        layout = Layout(fingerprint, IngestLimits().shards)
+        yield ChromaIndex(url, layout, tenant="default_tenant", database="default_database", timeout_s=60)
 
 
 class TextOrPdfReader:

@@ -14,11 +14,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.faults.compare import PipelinePlace
+from benchmarks.faults.compare import SHARDS, PipelinePlace
 from benchmarks.reading import default_reader
 from benchmarks.speed.options import BenchError
 from benchmarks.speed.uploads import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.chunking import chunk_pages
 from docwell.ingest.indexing import pack_units, split_units
@@ -69,7 +70,7 @@ class FilledCollection:
         self._pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
         index = ChromaIndex(
             stack.chroma,
-            self._pipeline,
+            Layout(self._pipeline, SHARDS),
             tenant="default_tenant",
             database="default_database",
             token=stack.chroma_token,

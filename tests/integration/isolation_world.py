@@ -34,7 +34,7 @@ from docwell.adapters.embedding import model_manifest, onnx_embedder
 from docwell.answers import Completion, Message
 from docwell.attributes import Attributes
 from docwell.http import sse
-from docwell.models import Chunk, IndexRecord, Status
+from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
@@ -172,6 +172,8 @@ class Reply:
 
 class World:
     admin: PrincipalAdmin
+    ledger: DynamoLedger
+    index: FakeIndex
 
     def __init__(self, model: EchoModel, output: Callable[[], str]) -> None:
         self._model = model
@@ -228,34 +230,38 @@ class World:
         """Return the id of the newest request."""
         return f"request-{self._sent:08}"
 
+    def add(self, name: str, own: str, said: Attributes, size: int = 0) -> None:
+        """Index a document, whose text has its `own` word, or replace its attributes."""
+        text = f"The secret word of the vault is secret-{own}."
+        lease = self.ledger.acquire(name, "test")
+        assert lease is not None
+        record = DocumentRecord(
+            name,
+            Status.INDEXED,
+            title=f"title {own}",
+            size=size,
+            version="v1",
+            live_version="v1",
+            live_generation="g",
+            live_attributes=said,
+            chunks=1,
+            pages=1,
+        )
+        self.ledger.release(self.ledger.write(lease, record, fresh=True))
+        chunk = Chunk(text, 1, 0, len(text), len(text.split()), label=own)
+        vector = FakeEmbedder().embed_passages([text])[0].tolist()
+        self.index.upsert(collection_of(name), [IndexRecord(f"id-{own}", name, "g", "v1", chunk, vector)])
+
 
 def _opened(cursor: Any) -> str:
     return zlib.decompress(urlsafe_b64decode(cursor)).decode() if isinstance(cursor, str) else ""
 
 
-def _fill(ledger: DynamoLedger, index: FakeIndex) -> None:
-    embedder = FakeEmbedder()
+def _fill(world: World) -> None:
     for collection in COLLECTIONS:
         for number in range(DOCUMENTS_EACH):
-            name = key(collection, number)
-            text = f"The secret word of the vault is secret-{word(collection, number)}."
-            lease = ledger.acquire(name, "test")
-            assert lease is not None
-            fields = {"version": "v1", "live_version": "v1", "live_generation": "g", "chunks": 1, "pages": 1}
-            record = lease.record.__class__(
-                name,
-                Status.INDEXED,
-                title=f"title {word(collection, number)}",
-                size=number,
-                live_attributes=said_of(collection, number),
-                **fields,  # type: ignore[arg-type]
-            )
-            ledger.release(ledger.write(lease, record, fresh=True))
-            chunk = Chunk(text, 1, 0, len(text), len(text.split()), label=word(collection, number))
-            vector = embedder.embed_passages([text])[0].tolist()
-            index.upsert(
-                collection, [IndexRecord(f"id-{word(collection, number)}", name, "g", "v1", chunk, vector)]
-            )
+            own = word(collection, number)
+            world.add(key(collection, number), own, said_of(collection, number), number)
 
 
 def _let_in(admin: PrincipalAdmin) -> None:
@@ -269,7 +275,9 @@ def _let_in(admin: PrincipalAdmin) -> None:
 
 
 @contextmanager
-def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callable[[], str]) -> Iterator[World]:
+def isolated_world(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callable[[], str], *, filled: bool = True
+) -> Iterator[World]:
     """Yield the function with all its tables; `output` returns the text printed since its last call."""
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
@@ -302,7 +310,9 @@ def isolated_world(monkeypatch: pytest.MonkeyPatch, folder: Path, output: Callab
             for name, schema in TABLES.items():
                 boto3.client("dynamodb").create_table(TableName=name, **schema)
             fingerprint = next(iter(pipelines(wiring.query_settings())))
-            _fill(DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index)
+            world.ledger, world.index = DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index
+            if filled:
+                _fill(world)
             world.admin = PrincipalAdmin(client("dynamodb"), "docwell-principals")
             _let_in(world.admin)
             yield world

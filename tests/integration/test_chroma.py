@@ -13,18 +13,22 @@ import numpy as np
 import pytest
 
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Units
+from docwell.ports import Places
 from docwell.query.retrieval.scope import MOST_ROWS
 
 pytestmark = pytest.mark.integration
 KEY = "日本/é+%& a.pdf"
 
 
-def index(url: str, fingerprint: str = "f" * 32, timeout_s: float = 10.0, kept_passages: int = 0) -> ChromaIndex:
+def index(
+    url: str, fingerprint: str = "f" * 32, timeout_s: float = 10.0, kept_passages: int = 0, shards: int = 8
+) -> ChromaIndex:
     return ChromaIndex(
         url,
-        fingerprint,
+        Layout(fingerprint, shards),
         tenant="default_tenant",
         database="default_database",
         timeout_s=timeout_s,
@@ -56,7 +60,7 @@ def test_the_nearest_chunk_comes_first_with_all_that_was_written(chroma_url: str
     chroma = index(chroma_url)
     written = records(20)
     chroma.upsert(collection, written)
-    found = chroma.search(collection, written[3].vector, 5, None)
+    found = chroma.search({collection: None}, written[3].vector, 5)
     assert len(found) == 5
     assert (found[0].document, found[0].chunk, found[0].generation) == (KEY, written[3].chunk, "g1")
     assert found[0].score == pytest.approx(1.0, abs=1e-5)
@@ -68,7 +72,7 @@ def test_the_confidence_of_a_recognised_chunk_comes_back(chroma_url: str, collec
     plain, recognised = records(2)
     recognised = replace(recognised, chunk=replace(recognised.chunk, confidence=0.934))
     chroma.upsert(collection, [plain, recognised])
-    found = {hit.id: hit.chunk.confidence for hit in chroma.search(collection, plain.vector, 2, None)}
+    found = {hit.id: hit.chunk.confidence for hit in chroma.search({collection: None}, plain.vector, 2)}
     assert found == {plain.id: None, recognised.id: 0.934}
 
 
@@ -78,7 +82,7 @@ def test_the_section_and_the_units_of_a_chunk_come_back_as_they_were(chroma_url:
     units = Units(((0, 3), (4, 6)), bytes(range(256)) * 3)
     written = replace(plain, chunk=replace(plain.chunk, heading="Results > 日本"), units=units)
     chroma.upsert(collection, [written])
-    (found,) = chroma.search(collection, plain.vector, 5, None)
+    (found,) = chroma.search({collection: None}, plain.vector, 5)
     assert (found.chunk, found.units) == (written.chunk, units)
 
 
@@ -88,15 +92,15 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
     chroma = index(chroma_url)
     written = records(2)
     chroma.upsert(collection, written)
-    real: Any = chroma._known[collection].query
+    real: Any = chroma._known[chroma._layout.name(collection)].query
 
     def then_removed(**arguments: Any) -> Any:
         answer = real(**arguments)
         chroma.delete(collection, [written[0].id])
         return answer
 
-    monkeypatch.setattr(chroma._known[collection], "query", then_removed)
-    assert [hit.id for hit in chroma.search(collection, written[0].vector, 5, None)] == [written[1].id]
+    monkeypatch.setattr(chroma._known[chroma._layout.name(collection)], "query", then_removed)
+    assert [hit.id for hit in chroma.search({collection: None}, written[0].vector, 5)] == [written[1].id]
 
 
 def test_what_was_read_once_is_not_read_again(
@@ -105,22 +109,22 @@ def test_what_was_read_once_is_not_read_again(
     chroma = index(chroma_url, kept_passages=15)
     written = records(20)
     chroma.upsert(collection, written)
-    first = chroma.search(collection, written[3].vector, 10, None)
+    first = chroma.search({collection: None}, written[3].vector, 10)
     read: list[list[str]] = []
-    real: Any = chroma._known[collection].get
+    real: Any = chroma._known[chroma._layout.name(collection)].get
 
     def watched(**wanted: Any) -> Any:
         read.append(wanted["ids"])
         return real(**wanted)
 
-    monkeypatch.setattr(chroma._known[collection], "get", watched)
-    assert chroma.search(collection, written[3].vector, 10, None) == first
+    monkeypatch.setattr(chroma._known[chroma._layout.name(collection)], "get", watched)
+    assert chroma.search({collection: None}, written[3].vector, 10) == first
     assert read == []
-    assert len(chroma.search(collection, written[3].vector, 20, None)) == 20
+    assert len(chroma.search({collection: None}, written[3].vector, 20)) == 20
     assert len(read[0]) == 10
     # Equal ids of two collections are different passages.
     chroma.upsert(f"{collection}/other", [replace(written[3], document="other.pdf")])
-    assert [hit.document for hit in chroma.search(f"{collection}/other", written[3].vector, 5, None)] == [
+    assert [hit.document for hit in chroma.search({f"{collection}/other": None}, written[3].vector, 5)] == [
         "other.pdf"
     ]
 
@@ -129,47 +133,50 @@ def test_a_kept_passage_that_was_removed_is_no_hit(chroma_url: str, collection: 
     chroma = index(chroma_url, kept_passages=100)
     written = records(3)
     chroma.upsert(collection, written)
-    chroma.search(collection, written[0].vector, 3, None)
+    chroma.search({collection: None}, written[0].vector, 3)
     index(chroma_url).delete(collection, [written[0].id])
-    assert written[0].id not in [hit.id for hit in chroma.search(collection, written[0].vector, 3, None)]
+    assert written[0].id not in [hit.id for hit in chroma.search({collection: None}, written[0].vector, 3)]
 
 
 def test_writing_twice_is_writing_once(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     for _ in range(2):
         chroma.upsert(collection, records(5))
-    assert len(chroma.search(collection, records(1)[0].vector, 100, None)) == 5
+    assert len(chroma.search({collection: None}, records(1)[0].vector, 100)) == 5
 
 
 def test_ids_are_found_by_generation_and_removed(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url)
+    chroma = index(chroma_url, "1" * 32)
     chroma.upsert(collection, records(700, "old"))
     chroma.upsert(collection, records(3, "new"))
     chroma.upsert(collection, records(2, "old", document="another.pdf"))
     assert len(chroma.ids(collection, KEY, of="old", limit=1000)) == 700
     while stale := chroma.ids(collection, KEY, but="new", limit=300):
         chroma.delete(collection, stale)
-    left = {hit.id for hit in chroma.search(collection, records(1)[0].vector, 1000, None)}
+    left = {hit.id for hit in chroma.search({collection: None}, records(1)[0].vector, 1000)}
     assert left == {r.id for r in records(3, "new") + records(2, "old", document="another.pdf")}
     assert len(chroma.ids(collection, KEY)) == 3
     chroma.delete(collection, ["never there"])
 
 
-def test_chunks_are_paged_and_a_collection_is_dropped(chroma_url: str, collection: str) -> None:
-    chroma = index(chroma_url)
+@pytest.mark.parametrize("shards", [0, 8])
+def test_chunks_are_paged_and_an_index_is_dropped(chroma_url: str, collection: str, shards: int) -> None:
+    chroma = index(chroma_url, "c" * 32, shards=shards)
     chroma.upsert(collection, records(5))
-    rows = chroma.page(collection, 0, 3) + chroma.page(collection, 3, 3)
+    (name,) = chroma.collections()
+    rows = chroma.page(name, 0, 3) + chroma.page(name, 3, 3)
     assert {row[0] for row in rows} == {record.id for record in records(5)}
     assert {row[1:] for row in rows} == {(KEY, "g1")}
-    chroma.drop(collection)
-    chroma.drop(collection)
-    assert chroma.page(collection, 0, 3) == []
+    chroma.drop(name)
+    chroma.drop(name)
+    assert chroma.page(name, 0, 3) == []
+    assert chroma.collections() == []
 
 
 def test_a_search_in_one_document_finds_nothing_of_another(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
-    found = chroma.search(collection, records(1)[0].vector, 100, ["another.pdf"])
+    found = chroma.search({collection: ["another.pdf"]}, records(1)[0].vector, 100)
     assert {hit.document for hit in found} == {"another.pdf"}
     assert len(found) == 5
 
@@ -178,39 +185,40 @@ def test_a_search_in_thousands_of_documents_finds_nothing_of_others(chroma_url: 
     chroma = index(chroma_url)
     chroma.upsert(collection, records(5) + records(5, document="another.pdf"))
     absent = [f"handbooks/2026/absent-{number}.pdf" for number in range(MOST_ROWS - 1)]
-    found = chroma.search(collection, records(1)[0].vector, 100, [*absent, "another.pdf"])
+    found = chroma.search({collection: [*absent, "another.pdf"]}, records(1)[0].vector, 100)
     assert len(found) == 5
     assert {hit.document for hit in found} == {"another.pdf"}
-    assert chroma.search(collection, records(1)[0].vector, 100, absent) == []
+    assert chroma.search({collection: absent}, records(1)[0].vector, 100) == []
 
 
 def test_a_collection_that_does_not_exist_has_no_hits_and_nothing_to_prune(
     chroma_url: str, collection: str
 ) -> None:
-    chroma = index(chroma_url)
-    assert chroma.search(collection, [0.1] * 8, 5, None) == []
+    chroma = index(chroma_url, "2" * 32)
+    assert chroma.search({collection: None}, [0.1] * 8, 5) == []
     assert chroma.ids(collection, KEY) == []
 
 
 def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collection: str) -> None:
     index(chroma_url, "a" * 32).upsert(collection, records(1))
-    assert collection in index(chroma_url, "a" * 32).collections()
-    assert collection not in index(chroma_url, "b" * 32).collections()
+    assert index(chroma_url, "a" * 32).search(None, records(1)[0].vector, 5)
+    assert index(chroma_url, "b" * 32).collections() == []
+    assert index(chroma_url, "b" * 32).search(None, records(1)[0].vector, 5) == []
 
 
 def test_a_collection_that_was_made_again_meanwhile_is_found_again(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(1))
-    name = chroma._known[collection].name
+    name = chroma._known[chroma._layout.name(collection)].name
     chroma._server.delete_collection(name, tenant="default_tenant", database="default_database")
-    assert chroma.search(collection, records(1)[0].vector, 5, None) == []
+    assert chroma.search({collection: None}, records(1)[0].vector, 5) == []
     chroma.upsert(collection, records(2))
-    assert len(chroma.search(collection, records(1)[0].vector, 5, None)) == 2
+    assert len(chroma.search({collection: None}, records(1)[0].vector, 5)) == 2
 
 
 def test_no_server_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
-        index("http://127.0.0.1:9").search("c", [0.1] * 8, 5, None)
+        index("http://127.0.0.1:9").search({"c": None}, [0.1] * 8, 5)
 
 
 @pytest.fixture
@@ -243,9 +251,80 @@ def test_generations_are_counted_by_document_also_over_pages(
     chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("docwell.adapters.chroma._METADATA_PAGE", 4)
-    chroma = index(chroma_url)
+    chroma = index(chroma_url, "3" * 32)
     assert chroma.generations(collection, [KEY]) == {}
     for written in (records(7), records(3, "g2"), records(2, document="b.pdf"), records(1, document="c.pdf")):
         chroma.upsert(collection, written)
     found = chroma.generations(collection, [KEY, "b.pdf", "unknown.pdf"])
     assert found == {KEY: {"g1": 7, "g2": 3}, "b.pdf": {"g1": 2}}
+
+
+FOLDERS = ("large", "middle", *(f"small-{number}" for number in range(40)))
+
+
+@pytest.fixture(params=[0, 1, 8])
+def folders(request: pytest.FixtureRequest, chroma_url: str) -> tuple[ChromaIndex, dict[str, list[IndexRecord]]]:
+    """An index of collections of very different sizes, without shards and with some."""
+    chroma = index(chroma_url, f"{request.param:x}{request.node.name.encode().hex()[-31:]}", shards=request.param)
+    random = np.random.default_rng(11)
+    written: dict[str, list[IndexRecord]] = {}
+    for number, folder in enumerate(FOLDERS):
+        size = {0: 1200, 1: 150}.get(number, 3)
+        vectors = random.normal(size=(size, 8))
+        vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+        (chunk,) = records(1)
+        written[folder] = [
+            replace(chunk, id=f"{i}", document=f"{folder}/{i}.pdf", vector=vector.tolist())
+            for i, vector in enumerate(vectors)
+        ]
+        chroma.upsert(folder, written[folder])
+    return chroma, written
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        None,
+        {},
+        {"large": None},
+        {"middle": None},
+        {"small-3": None},
+        {"missing": None},
+        dict.fromkeys(FOLDERS[2:]),
+        dict.fromkeys(FOLDERS[:20]),
+        {"large": ["large/7.pdf", "large/8.pdf"], "small-1": None, "middle": ["middle/1.pdf"]},
+    ],
+)
+def test_a_search_is_exact_in_its_places_whatever_the_layout(
+    folders: tuple[ChromaIndex, dict[str, list[IndexRecord]]], places: Places | None
+) -> None:
+    chroma, written = folders
+    inside = {
+        one.document: one.vector
+        for folder, ones in written.items()
+        for one in ones
+        if places is None or (folder in places and ((keys := places[folder]) is None or one.document in keys))
+    }
+    for asked in records(3):
+        cosines = {key: float(np.dot(asked.vector, vector)) for key, vector in inside.items()}
+        nearest = sorted(cosines, key=lambda key: -cosines[key])[:10]
+        found = chroma.search(places, asked.vector, 10)
+        assert [hit.document for hit in found] == nearest
+        assert [hit.score for hit in found] == pytest.approx([cosines[key] for key in nearest], abs=1e-5)
+
+
+def test_an_unscoped_search_asks_each_shard_once(chroma_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chroma = index(chroma_url, "d" * 32)
+    for number in range(60):
+        chroma.upsert(f"folder-{number}", records(1, document=f"folder-{number}/a.pdf"))
+    assert len(chroma.collections()) == 8
+    asked: list[str] = []
+    real = chroma._nearest
+
+    def watched(name: str, *rest: Any) -> Any:
+        asked.append(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(chroma, "_nearest", watched)
+    assert len(chroma.search(None, records(1)[0].vector, 100)) == 60
+    assert sorted(asked) == chroma.collections()

@@ -14,7 +14,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
 from docwell.errors import QuotaExceeded, Unavailable
-from docwell.identity import MAX_GROUPS, Principal
+from docwell.identity import MAX_GROUPS, Principal, Rule
 from infra.local.names import PRINCIPALS_SCHEMA
 
 from .waiting import Clock
@@ -62,6 +62,14 @@ def test_own_and_groups_collections_are_put_together(principals: DynamoPrincipal
     assert principals.find("sub:s") == Principal("sub:s", frozenset({"a"}), label="S")
     assert principals.find("sub:s", ["g"]) == Principal("sub:s", frozenset({"a", "b", "c"}), label="S")
     assert principals.find("sub:new", ["g"]) == Principal("sub:new", frozenset({"b", "c"}))
+
+
+def test_own_and_groups_rules_are_put_together(principals: DynamoPrincipals, admin: PrincipalAdmin) -> None:
+    own, first = Rule("a", "a/2026/"), Rule(None, "", frozenset({("team", "legal"), ("stage", "final")}))
+    admin.add(grant("sub:s", "b", rules=frozenset({own})))
+    admin.add(grant("group:g", rules=frozenset({own, first})))
+    assert principals.find("sub:s") == Principal("sub:s", frozenset({"b"}), frozenset({own}))
+    assert principals.find("sub:s", ["g"]) == Principal("sub:s", frozenset({"b"}), frozenset({own, first}))
 
 
 def test_a_group_that_sees_all_opens_all_to_its_members_alone(

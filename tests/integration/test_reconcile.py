@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
@@ -45,6 +46,7 @@ class World:
     queue_url: str
     clock: Clock
     known: tuple[str, ...]
+    shards: tuple[int, int] = (8, 8)  # of the two known pipelines
     announces: bool = False  # whether the events of uploads and deletes reach the queue
 
     def __post_init__(self) -> None:
@@ -55,7 +57,8 @@ class World:
 
     def index(self, fingerprint: str = "") -> ChromaIndex:
         name = fingerprint or self.known[0]
-        return ChromaIndex(self.chroma_url, name, tenant="default_tenant", database="default_database")
+        layout = Layout(name, self.shards[self.known.index(name)])
+        return ChromaIndex(self.chroma_url, layout, tenant="default_tenant", database="default_database")
 
     def ledger(self, fingerprint: str = "") -> DynamoLedger:
         return DynamoLedger(client("dynamodb"), "ledger", fingerprint or self.known[0], 60.0, self.clock)
@@ -143,7 +146,8 @@ class World:
 
 
 @pytest.fixture
-def world(chroma_url: str) -> Iterator[World]:
+def world(chroma_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
+    """A new world; a test can set the shards of its pipelines."""
     with mock_aws():
         bucket = f"documents-{uuid.uuid4().hex[:8]}"
         s3 = boto3.client("s3")
@@ -153,7 +157,7 @@ def world(chroma_url: str) -> Iterator[World]:
         boto3.client("dynamodb").create_table(TableName="ledger", **LEDGER_SCHEMA)
         # New fingerprints, because all tests share one Chroma server.
         known = (uuid.uuid4().hex, uuid.uuid4().hex)
-        yield World(chroma_url, bucket, queue_url, Clock(), known)
+        yield World(chroma_url, bucket, queue_url, Clock(), known, getattr(request, "param", (8, 8)))
 
 
 @pytest.fixture
@@ -303,10 +307,12 @@ def step(world: World, name: str, **options: Any) -> dict[str, Any]:
     return world.reindex().run(name, lambda: 100.0, **options)
 
 
+@pytest.mark.parametrize("world", [(8, 8), (0, 8)], indirect=True)
 def test_a_new_index_is_built_beside_the_old_one_while_documents_come_and_go(filled: World) -> None:
     old, new = filled.known
     filled.announces = True
     assert step(filled, "start")["building"] == new
+    assert filled.index(old).search(None, [1.0] * DIMENSION, 100)
     filled.delete(KEYS[0])
     filled.put(KEYS[1], "replaced meanwhile")
     filled.put("late.pdf")
@@ -314,6 +320,7 @@ def test_a_new_index_is_built_beside_the_old_one_while_documents_come_and_go(fil
     filled.work()
     filled.check_equal(old)
     filled.check_equal(new)
+    assert len({len(filled.index(one).search(None, [1.0] * DIMENSION, 100)) for one in (old, new)}) == 1
     status = step(filled, "status")
     assert (status["active"], status["building"], status["complete"]) == (old, new, True)
     answer = step(filled, "switch")

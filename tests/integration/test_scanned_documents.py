@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.models import Status
 from docwell.query.checking.grounding import cite
 from tests.integration.test_ocr_reader import SENTENCES, real, scan, with_rapidocr, words
@@ -20,17 +21,17 @@ pytestmark = pytest.mark.integration
 @pytest.mark.timeout(900)
 def test_a_scanned_page_of_a_mixed_document_is_found_and_cited_with_its_confidence(chroma_url: str) -> None:
     world, reader = World(ocr_min_confidence=0.75, chunk_tokens=100), real()
-    index = ChromaIndex(chroma_url, "0" * 32, tenant="default_tenant", database="default_database")
+    index = ChromaIndex(chroma_url, Layout("0" * 32, 8), tenant="default_tenant", database="default_database")
     indexer = replace(world.ingest.indexer, index=index, reader=reader.reader, recogniser=reader)
     world.ingest = replace(world.ingest, index=index, indexer=indexer)
     world.store.put(KEY, scan(0))
     assert world.update().status is Status.PENDING
     collection, question = "handbooks", FakeEmbedder().embed_queries([SENTENCES[2]])[0].tolist()
-    assert {hit.chunk.page for hit in index.search(collection, question, 9, None)} == {1}
+    assert {hit.chunk.page for hit in index.search({collection: None}, question, 9)} == {1}
     world.work_off()
     record = world.ledger.records[KEY]
     assert (record.status, record.pages_done, record.detail) == (Status.INDEXED, 2, None)
-    hits = index.search(collection, question, 9, None)
+    hits = index.search({collection: None}, question, 9)
     assert {hit.generation for hit in hits} == {record.live_generation}
     (scanned,) = [hit for hit in hits if hit.chunk.page == 2]
     assert words(SENTENCES[2]) <= words(scanned.chunk.text)

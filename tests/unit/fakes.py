@@ -31,7 +31,7 @@ from docwell.models import (
     Status,
     collection_of,
 )
-from docwell.ports import LiveDocument
+from docwell.ports import LiveDocument, Places
 
 DIMENSION = 64
 UNREADABLE = "??"  # the fake reader's unreadable text
@@ -175,8 +175,11 @@ class FakeLedger:
             if one.answers and one.live_generation
         }
 
-    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        keys = [key for key in sorted(self.records) if collection_of(key) == collection and key.startswith(prefix)]
+    def under(
+        self, collection: str | None, prefix: str, limit: int
+    ) -> tuple[Mapping[str, LiveDocument], int | None]:
+        own = [key for key in sorted(self.records) if collection in (None, collection_of(key))]
+        keys = [key for key in own if key.startswith(prefix)]
         return self.described(keys[:limit]), len(keys) if len(keys) <= limit else None
 
     def page(
@@ -186,9 +189,10 @@ class FakeLedger:
         cursor: str | None,
         limit: int,
         prefix: str = "",
+        visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
-        return [r for r in seen if r.key.startswith(prefix)][:limit], None
+        return [r for r in seen if r.key.startswith(prefix) and (visible is None or visible(r))][:limit], None
 
 
 @dataclass
@@ -217,12 +221,14 @@ class FakeIndex:
         self.upserts += 1
         self.chunks.setdefault(collection, {}).update({record.id: record for record in records})
 
-    def search(
-        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
-    ) -> list[Passage]:
+    def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         self.before_search()
+        searched: Places = dict.fromkeys(self.chunks) if places is None else places
         records = [
-            r for r in self.chunks.get(collection, {}).values() if documents is None or r.document in documents
+            record
+            for collection, documents in searched.items()
+            for record in self.chunks.get(collection, {}).values()
+            if documents is None or record.document in documents
         ]
         hits = [
             Passage(r.id, r.document, r.generation, r.version, r.chunk, float(np.dot(vector, r.vector)), r.units)

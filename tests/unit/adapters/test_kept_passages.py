@@ -9,7 +9,10 @@ import pytest
 
 from docwell.adapters import chroma
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from docwell.models import Chunk, IndexRecord
+
+LAYOUT = Layout("f" * 32, 0)
 
 
 class FakeCollection:
@@ -33,15 +36,16 @@ class FakeCollection:
 class World:
     def __init__(self, kept_passages: int) -> None:
         self.index = ChromaIndex(
-            "http://127.0.0.1:9", "f" * 32, tenant="t", database="d", kept_passages=kept_passages
+            "http://127.0.0.1:9", LAYOUT, tenant="t", database="d", kept_passages=kept_passages
         )
-        self.index._known = {"c": FakeCollection(), "d": FakeCollection()}  # type: ignore[dict-item]
+        collections: Any = {LAYOUT.name(one): FakeCollection() for one in "cd"}
+        self.index._known = collections
 
     def read_by_search(self, ids: Sequence[str], collection: str = "c") -> list[str]:
         """Search for these chunks and return the ids of those that the server had to send."""
-        fake: Any = self.index._known[collection]
+        fake: Any = self.index._known[LAYOUT.name(collection)]
         fake.wanted, fake.read = list(ids), []
-        assert [hit.id for hit in self.index.search(collection, [1.0], 9, None)] == list(ids)
+        assert [hit.id for hit in self.index.search({collection: None}, [1.0], 9)] == list(ids)
         read: list[str] = fake.read
         return read
 

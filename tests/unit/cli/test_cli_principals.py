@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from docwell.adapters.dynamodb.principals import PrincipalAdmin
+from docwell.identity import Rule
 from infra.local.names import PRINCIPALS_SCHEMA
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
@@ -46,6 +47,40 @@ def test_add_makes_a_key_and_shows_it_once(run: Run, cloud: Cloud) -> None:
     assert f"key:{id_}" in listed.stdout
     assert "0 of 9" in listed.stdout
     assert value not in listed.output
+
+
+def rule(collection: str | None, prefix: str, **tags: str) -> Rule:
+    return Rule(collection, prefix, frozenset(tags.items()))
+
+
+@pytest.mark.parametrize(
+    ("options", "collections", "rules", "shown"),
+    [
+        (["--prefix", "a/2026/"], [], [rule("a", "a/2026/")], "a/2026/…"),
+        (["--prefix", "a", "--collections", "b"], ["b"], [rule(None, "a")], "b, a…"),
+        (["--prefix", "/a/"], [], [rule("default", "/a/")], "/a/…"),
+        (["--all", "--tag", "t=x=y"], [], [rule(None, "", t="x=y")], "all collections with t=x=y"),
+        (
+            ["--collections", "b,c", "--prefix", "a/", "--tag", "t=x", "--tag", "u=y"],
+            [],
+            [rule("a", "a/", t="x", u="y"), rule("b", "", t="x", u="y"), rule("c", "", t="x", u="y")],
+            "a/… with t=x with u=y, b with t=x with u=y, c with t=x with u=y",
+        ),
+    ],
+)
+def test_a_grant_can_be_narrower_than_a_collection(
+    run: Run, cloud: Cloud, options: list[str], collections: list[str], rules: list[Rule], shown: str
+) -> None:
+    result = run("principals", "add", "A", "--jwt-subject", "s", *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"sub:s may read {shown}\n"
+    found = cloud.admin.get("sub:s")
+    assert found is not None
+    assert (found.collections, found.rules) == (frozenset(collections), frozenset(rules))
+    (listed,) = json.loads(run("principals", "list", "--json").stdout)["principals"]
+    assert listed["collections"] == collections
+    stored = [Rule(one["collection"], one["prefix"], frozenset(one["tags"].items())) for one in listed["rules"]]
+    assert sorted(map(repr, stored)) == sorted(map(repr, rules))
 
 
 def test_add_puts_the_key_into_the_usage_plan(run: Run, cloud: Cloud) -> None:
@@ -95,6 +130,11 @@ def test_an_existing_subject_group_or_key_needs_no_new_key(
         ["--all", "--collections", "a"],
         ["--collections", " , "],
         ["--collections", "a/b"],
+        ["--tag", "team=legal"],
+        ["--all", "--prefix", "a/"],
+        ["--all", "--tag", "team"],
+        ["--prefix", ""],
+        ["--prefix", "é" * 513],
         ["--all", "--jwt-subject", "s", "--jwt-group", "g"],
         ["--all", "--jwt-group", "a,b"],
         ["--all", "--jwt-subject", "a b"],

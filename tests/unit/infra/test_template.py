@@ -161,11 +161,13 @@ def test_a_question_on_this_machine_costs_as_much_memory_as_in_the_cloud(templat
 
 
 def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None:
-    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_NEXT_CHUNK_TOKENS", "DOCWELL_OCR", "DOCWELL_NEXT_OCR")
+    pipeline = ("CHUNK_TOKENS", "OCR", "SHARDS")
+    names = [f"DOCWELL_{which}{name}" for name in pipeline for which in ("", "NEXT_")]
+    assert set(names) <= set(variables(template, "QueryFunction"))
     functions = ("IngestFunction", "QueryFunction", "ReconcileFunction")
     assert len({str([variables(template, one).get(name) for name in names]) for one in functions}) == 1
-    default = template["Parameters"]["ChunkTokens"]["Default"]
-    assert default == IngestSettings.model_fields["chunk_tokens"].default
+    for parameter, setting in (("ChunkTokens", "chunk_tokens"), ("Shards", "shards")):
+        assert template["Parameters"][parameter]["Default"] == IngestSettings.model_fields[setting].default
 
 
 def test_who_writes_to_the_queue_knows_its_address(template: dict[str, Any]) -> None:

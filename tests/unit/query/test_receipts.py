@@ -12,6 +12,7 @@ from docwell.answers import Receipt
 from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal
 from docwell.query.receipts import Change, ReceiptBook, compare
+from tests.unit.fakes import FakeLedger
 
 READER = Principal("key:a", frozenset({"handbooks"}))
 ANSWER: dict[str, Any] = {
@@ -159,7 +160,7 @@ def test_without_a_store_nothing_is_kept_found_or_judged() -> None:
     book.keep(THEN)
     assert book.judge(READER, "request-7", "good") is False
     with pytest.raises(NotFound):
-        book.get(READER, "request-7")
+        book.get(READER, "request-7", FakeLedger())
 
 
 @pytest.mark.parametrize(
@@ -174,9 +175,9 @@ def test_without_a_store_nothing_is_kept_found_or_judged() -> None:
 def test_a_receipt_that_is_not_to_be_seen_is_as_if_there_were_none(principal: Principal) -> None:
     book = ReceiptBook(FakeReceipts(THEN))
     with pytest.raises(NotFound) as hidden:
-        book.get(principal, "request-7")
+        book.get(principal, "request-7", FakeLedger())
     with pytest.raises(NotFound) as absent:
-        ReceiptBook(FakeReceipts()).get(principal, "request-7")
+        ReceiptBook(FakeReceipts()).get(principal, "request-7", FakeLedger())
     assert hidden.value.detail == absent.value.detail
 
 
@@ -191,11 +192,11 @@ def test_a_verdict_goes_to_the_callers_own_receipt() -> None:
 def test_a_receipt_that_is_being_written_is_waited_for() -> None:
     store = FakeReceipts()
     book = ReceiptBook(store, 0.2, sleep=lambda _: store.keep(THEN))
-    assert book.get(READER, "request-7") == THEN
+    assert book.get(READER, "request-7", FakeLedger()) == THEN
     store.receipts.clear()
     assert book.judge(READER, "request-7", "good") is True
 
 
 def test_nobody_can_get_what_another_asked_to_replay_it() -> None:
     with pytest.raises(NotFound):
-        ReceiptBook(FakeReceipts(THEN)).get(Principal("key:b", None), "request-7")
+        ReceiptBook(FakeReceipts(THEN)).get(Principal("key:b", None), "request-7", FakeLedger())

@@ -65,7 +65,9 @@ def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCWELL_MIN_SCORE", "0.45")
     monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
     for module in (wiring, pipelines):
-        monkeypatch.setattr(module, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off")})
+        monkeypatch.setattr(
+            module, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off", 8)}
+        )
     limits = run(wiring.query()).limits
     assert (limits.min_score, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
 

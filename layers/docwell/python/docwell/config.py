@@ -58,12 +58,15 @@ class StorageSettings(_Settings):
 
 
 class ChunkLimits(BaseModel, frozen=True):
-    """The limits of chunks. Both are part of the pipeline fingerprint, so every function needs the same values."""
+    """The limits of chunks. All are part of the pipeline fingerprint, so every function needs the same values."""
 
     # all-MiniLM-L6-v2 reads 254 tokens of text.
     chunk_tokens: Annotated[int, Field(ge=16, le=8192)] = 200
     # The least confidence for recognised text: a good scan has 0.95 and more, upside-down text 0.60 to 0.74.
     ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
+    # The Chroma collections of an index: a question to all of it is one search in each. 0: one for each docwell
+    # collection, as in releases without shards.
+    shards: Annotated[int, Field(ge=0, le=64)] = 8
 
 
 class EmbedderSettings(_Settings, ChunkLimits):
@@ -80,6 +83,7 @@ class EmbedderSettings(_Settings, ChunkLimits):
     next_model_dir: Path | None = None
     next_chunk_tokens: Annotated[int, Field(ge=0, le=8192)] = 0
     next_ocr: Ocr | None = None
+    next_shards: Annotated[int, Field(ge=0, le=64)] | None = None
 
 
 class IngestLimits(ChunkLimits):

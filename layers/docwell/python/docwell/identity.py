@@ -35,17 +35,30 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A right to the documents of `collection` (None: of any) with a prefix and all of the S3 tags."""
+
+    collection: str | None
+    prefix: str = ""
+    tags: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller and its rights. `collections` None means all; a quota of None means no limit."""
+    """A caller and its rights: whole `collections` (None: all), and the documents that any of the `rules` allows.
+
+    A quota of None means no limit.
+    """
 
     id: str
     collections: frozenset[str] | None = frozenset()
+    rules: frozenset[Rule] = frozenset()
     requests_per_day: int | None = None
     tokens_per_day: int | None = None
     label: str = ""
 
-    def may_read(self, collection: str) -> bool:
-        """Return whether this principal may see the collection."""
+    def may_read(self, collection: str | None) -> bool:
+        """Return whether this principal may see every document of the collection (None: of all collections)."""
         return self.collections is None or collection in self.collections
 
 

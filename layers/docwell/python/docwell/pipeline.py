@@ -24,14 +24,18 @@ RAPIDOCR_VERSION = "3.10.0"
 ACTIVE_PIPELINE = "active-pipeline"
 
 
-def fingerprint(embedder: str, chunk_tokens: int, ocr: str = "off", min_confidence: float = 0.0) -> str:
+def fingerprint(
+    embedder: str, chunk_tokens: int, ocr: str = "off", min_confidence: float = 0.0, *, shards: int
+) -> str:
     """Return 32 hex digits: a hash of the embedding model, the chunker's settings and the versions above.
 
-    With OCR, also of the recogniser and its least confidence.
+    With OCR, also of the recogniser and its least confidence; with shards, also of their number.
     """
     parts = [embedder, str(chunk_tokens), str(CHUNKER_VERSION), str(TEXT_VERSION), str(EMBEDDED_VERSION)]
     if ocr != "off":
         parts += [ocr, RAPIDOCR_VERSION, str(OCR_VERSION), str(min_confidence)]
+    if shards:  # an index without shards keeps the fingerprint that it had before there were shards
+        parts.append(f"shards={shards}")
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

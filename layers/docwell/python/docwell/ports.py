@@ -5,7 +5,7 @@ An adapter raises only `docwell.errors`: `Unavailable` when a retry may help, `C
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -130,23 +130,31 @@ class Catalogue(Protocol):
         cursor: str | None,
         limit: int,
         prefix: str = "",
+        visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         """Return up to `limit` documents with keys that begin with `prefix`, and a cursor for the next page.
 
         The documents of `collections` come by collection and key; with None, those of all collections in no order.
         DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
-        Raises `BadInput` for a cursor of another request.
+        With `visible`, only documents that it accepts come, and a cursor names no other. Raises `BadInput` for a
+        cursor of another request, and where `visible` accepts none of too many documents.
         """
 
     def described(self, keys: Sequence[str]) -> Mapping[str, LiveDocument]:
         """Return the live ones of the documents, read consistently."""
 
-    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """Return a collection's live documents with keys that begin with `prefix`, and the number of rows read.
+    def under(
+        self, collection: str | None, prefix: str, limit: int
+    ) -> tuple[Mapping[str, LiveDocument], int | None]:
+        """Return live documents with keys that begin with `prefix`, and the number of rows read.
 
-        The rows come from an eventually consistent index. The number is None when there are over `limit` rows, so
-        that documents may be missing.
+        With `collection` None, those of all collections. The read is eventually consistent. The number is None
+        when there are over `limit` rows, so that documents may be missing.
         """
+
+
+# Where to search: documents by collection, None for all documents of a collection.
+Places = Mapping[str, Sequence[str] | None]
 
 
 class VectorIndex(Protocol):
@@ -155,12 +163,10 @@ class VectorIndex(Protocol):
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. When this raises, some may have been written."""
 
-    def search(
-        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
-    ) -> list[Passage]:
-        """Return the `k` nearest chunks by cosine, nearest first; none where the collection does not exist.
+    def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
+        """Return the `k` nearest chunks by cosine, nearest first; with `places` None, of all collections.
 
-        `documents` (at least one) restricts the search.
+        A collection that does not exist has no chunks. In rare cases a hit is of another collection: check it.
         """
 
     def ids(
@@ -170,9 +176,6 @@ class VectorIndex(Protocol):
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove chunks by id; missing ids are no error."""
-
-    def collections(self) -> list[str]:
-        """Return the names of all collections of this fingerprint."""
 
 
 class LedgerRow(NamedTuple):
@@ -204,14 +207,14 @@ class IndexRows(Protocol):
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document that has chunks."""
 
-    def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
-        """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
+    def page(self, name: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
+        """Return (id, document, generation) of up to `limit` chunks of one of `collections`, in its order."""
 
     def collections(self) -> list[str]:
-        """Return the names of all collections of this fingerprint."""
+        """Return the names of the server's collections of this fingerprint, each with any number of docwell's."""
 
-    def drop(self, collection: str) -> None:
-        """Remove a whole collection, if it exists."""
+    def drop(self, name: str) -> None:
+        """Remove one of `collections`, if it exists."""
 
 
 class FlushableRows(IndexRows, Protocol):

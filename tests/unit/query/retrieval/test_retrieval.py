@@ -10,9 +10,9 @@ from docwell.models import Passage, Units
 from docwell.query.retrieval.ranking import Weights
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
-from tests.unit.query.query_world import World
+from tests.unit.query.query_world import EVERYTHING, World
 
-SCOPE = Scope(("house",))
+SCOPE = Scope(EVERYTHING, {"house": None})
 
 
 def search(world: World, question: str, top_k: int = 3, **options: Any) -> list[Passage]:

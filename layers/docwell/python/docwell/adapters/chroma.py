@@ -1,7 +1,6 @@
 """The vector index on a Chroma server, over chromadb's HTTP client.
 
-One Chroma collection holds one docwell collection under one fingerprint. Chroma allows only some characters in
-names, so a collection's name is a hash and its metadata holds the docwell name.
+Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/decisions/0012-eight-shards.md.
 """
 
 from __future__ import annotations
@@ -9,14 +8,15 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from hashlib import sha256
-from itertools import count
+from heapq import nsmallest
+from itertools import chain, count
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -27,13 +27,24 @@ from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
 from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
+from docwell.adapters.chroma_layout import Layout
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage, Units
+from docwell.ports import Places
+
+_One = TypeVar("_One")
+_Result = TypeVar("_Result")
 
 _CONNECT_TIMEOUT_S = 3.0
 # The neighbours that a search considers (HNSW `ef`). Of the nearest 110, Chroma's default of 100 loses one in 40;
 # this value loses one in 2,000 and takes no longer.
 _SEARCHED = 400
+# A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
+# cost nothing. So a search of whole collections takes this many times `k` hits and drops those of others.
+_WIDER = 4
+_CALLS_AT_ONCE = 8
+_SMALL_KNOWN = 1000
+_MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _COLLECTIONS_PAGE = 1000
 # Chroma's `sync_threshold`: the records after which it applies its log and empties it.
 _LOGGED = 1000
@@ -50,7 +61,7 @@ class ChromaIndex:
     def __init__(
         self,
         url: str,
-        fingerprint: str,
+        layout: Layout,
         *,
         tenant: str,
         database: str,
@@ -77,67 +88,98 @@ class ChromaIndex:
         timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
         self._server._session.timeout = timeout  # noqa: SLF001 - the client has no public way to set it
         self._where = {"tenant": tenant, "database": database}
-        self._fingerprint = fingerprint[:16]
+        self._layout = layout
         self._known: dict[str, Collection] = {}
         self._kept: TTLCache[tuple[str, str], Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
-        self._kept_lock = Lock()
+        self._small: TTLCache[tuple[str, ...], bool] = TTLCache(_SMALL_KNOWN, _KEPT_S, timer=monotonic)
+        self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. When this raises, some may have been written: write them again."""
         if not records:
             return
         self._call(
-            collection,
+            self._layout.name(collection),
             lambda chroma: chroma.upsert(
-                ids=[record.id for record in records],
+                ids=[self._layout.mark(collection) + record.id for record in records],
                 embeddings=np.asarray([record.vector for record in records], dtype=np.float32),
                 documents=[record.chunk.text for record in records],
-                metadatas=[_metadata(record) for record in records],
+                metadatas=[{"collection": collection, **_metadata(record)} for record in records],
             ),
-            create=True,
+            create=collection,
         )
 
-    def search(
-        self, collection: str, vector: Sequence[float], k: int, documents: Sequence[str] | None
-    ) -> list[Passage]:
-        """Return the `k` nearest chunks, nearest first, of `documents` or of all; none without the collection."""
-        condition: Any = None
-        if documents is not None:
-            condition = {"document": documents[0] if len(documents) == 1 else {"$in": list(documents)}}
-        answer = self._call(
-            collection,
-            lambda chroma: chroma.query(
-                query_embeddings=np.asarray([vector], dtype=np.float32),
-                n_results=k,
-                where=condition,
-                include=["distances"],
-            ),
-        )
-        if answer is None:
-            return []
-        found = self._read(collection, answer["ids"][0])
-        near = zip(answer["ids"][0], answer["distances"][0], strict=True)
+    def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
+        """Return the `k` nearest chunks, nearest first, of these places, or of all collections."""
+        parts: Mapping[str, Places | None]
+        parts = dict.fromkeys(self.collections()) if places is None else self._layout.by_name(places)
+        nearest = nsmallest(k, chain(*_at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
+        by_name: dict[str, list[str]] = {}
+        for hit in nearest:
+            by_name.setdefault(hit.name, []).append(hit.id)
+        reads = zip(by_name, _at_once(lambda one: self._read(*one), by_name.items()), strict=True)
+        found = {(name, id_): passage for name, read in reads for id_, passage in read.items()}
         # A chunk that was removed after the search has an id and a distance, but no text to read.
-        return [replace(found[id_], score=1.0 - distance) for id_, distance in near if id_ in found]
+        there = (hit for hit in nearest if (hit.name, hit.id) in found)
+        return [replace(found[hit.name, hit.id], score=1.0 - hit.distance) for hit in there]
 
-    def _read(self, collection: str, ids: Sequence[str]) -> dict[str, Passage]:
-        """Return the chunks by id, from memory or from the server; removed ones are missing."""
+    def _nearest(self, name: str, places: Places | None, vector: Sequence[float], k: int) -> list[_Hit]:
+        """Return the `k` nearest chunks of one Chroma collection, nearest first."""
+
+        def query(most: int, condition: Any = None) -> list[_Hit]:
+            answer = self._call(
+                name,
+                lambda chroma: chroma.query(
+                    query_embeddings=np.asarray([vector], dtype=np.float32),
+                    n_results=most,
+                    where=condition,
+                    include=["distances"],
+                ),
+            )
+            rows = zip(answer["distances"][0], answer["ids"][0], strict=True) if answer else ()
+            return [_Hit(distance, name, id_) for distance, id_ in rows]
+
+        if places is None:
+            return query(k)
+        documents = [key for keys in places.values() for key in keys or ()]
+        whole = [collection for collection, keys in places.items() if keys is None]
+        with self._lock:
+            small = bool(documents) or self._small.get((name, *whole), False)
+        if not small:
+            wider = max(k, min(_WIDER * k, _MOST_HITS))
+            everything = query(wider)
+            marks = tuple(map(self._layout.mark, whole))
+            hits = [hit for hit in everything if hit.id.startswith(marks)]
+            if len(hits) >= k or len(everything) < wider:
+                return hits[:k]
+        hits = query(k, _any_of(collection=whole, document=documents))
+        if not small and len(hits) < k:  # so few chunks that the condition alone is the faster search
+            with self._lock:
+                self._small[name, *whole] = True
+        return hits
+
+    def _read(self, name: str, ids: Sequence[str]) -> dict[str, Passage]:
+        """Return chunks by stored id, from memory or from the server; removed ones are missing."""
         found: dict[str, Passage] = {}
-        with self._kept_lock:
+        with self._lock:
             for id_ in ids:
                 with suppress(KeyError):  # three times as fast as `get`, which looks twice
-                    found[id_] = self._kept[collection, id_]
+                    found[id_] = self._kept[name, id_]
         missing = [id_ for id_ in ids if id_ not in found]
         if not missing:
             return found
-        answer = self._call(collection, lambda chroma: chroma.get(ids=missing, include=["documents", "metadatas"]))
+        answer = self._call(name, lambda chroma: chroma.get(ids=missing, include=["documents", "metadatas"]))
         if answer is None:
             return found
         rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
-        read = {id_: _passage(id_, text, row) for id_, text, row in rows if row and text is not None}
+        read = {
+            id_: _passage(self._layout.id_of(id_), text, row)
+            for id_, text, row in rows
+            if row and text is not None
+        }
         if self._kept.maxsize:
-            with self._kept_lock:
-                self._kept.update({(collection, id_): passage for id_, passage in read.items()})
+            with self._lock:
+                self._kept.update({(name, id_): passage for id_, passage in read.items()})
         return found | read
 
     def ids(
@@ -149,14 +191,16 @@ class ChromaIndex:
         if generation is not None:
             condition = {"$and": [condition, {"generation": generation}]}
         found: list[str] | None = self._call(
-            collection, lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"]
+            self._layout.name(collection),
+            lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"],
         )
-        return found or []
+        return [self._layout.id_of(id_) for id_ in found or ()]
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove chunks by id, which is much faster in Chroma than by a condition."""
         if ids:
-            self._call(collection, lambda chroma: chroma.delete(ids=list(ids)))
+            stored = [self._layout.mark(collection) + id_ for id_ in ids]
+            self._call(self._layout.name(collection), lambda chroma: chroma.delete(ids=stored))
 
     def flush(self, collection: str) -> None:
         """Make Chroma apply its write-ahead log, and so remove the text in it.
@@ -166,75 +210,71 @@ class ChromaIndex:
         for _ in range(0, _LOGGED, _FLUSHED_AT_ONCE):
             self.delete(collection, [uuid4().hex for _ in range(_FLUSHED_AT_ONCE)])
 
-    def page(self, collection: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
-        """Return (id, document, generation) of up to `limit` chunks, in the server's order."""
-        rows = self._metadatas(collection, offset, limit)
-        return [(id_, row["document"], row["generation"]) for id_, row in rows if row]
+    def page(self, name: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
+        """Return (id, document, generation) of up to `limit` chunks of one Chroma collection, in its order."""
+        rows = self._metadatas(name, offset, limit)
+        return [(self._layout.id_of(id_), row["document"], row["generation"]) for id_, row in rows if row]
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document."""
         counts: dict[str, Counter[str]] = {}
         for offset in count(0, _METADATA_PAGE):
-            rows = self._metadatas(collection, offset, _METADATA_PAGE, {"document": {"$in": list(documents)}})
+            condition = _any_of(document=documents)
+            rows = self._metadatas(self._layout.name(collection), offset, _METADATA_PAGE, condition)
             for row in (row for _, row in rows if row):
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
             if len(rows) < _METADATA_PAGE:
                 break
         return counts
 
-    def _metadatas(self, collection: str, offset: int, limit: int, condition: Any = None) -> list[tuple[str, Any]]:
+    def _metadatas(self, name: str, offset: int, limit: int, condition: Any = None) -> list[tuple[str, Any]]:
         """Return (id, metadata) of chunks; a chunk that is being removed has no metadata."""
         answer = self._call(
-            collection,
+            name,
             lambda chroma: chroma.get(where=condition, offset=offset, limit=limit, include=["metadatas"]),
         )
         return list(zip(answer["ids"], answer["metadatas"], strict=True)) if answer else []
 
-    def drop(self, collection: str) -> None:
-        """Remove the Chroma collection of this fingerprint, if it exists."""
+    def drop(self, name: str) -> None:
+        """Remove one of `collections`, if it exists."""
         with _vendor_errors():
-            self._known.pop(collection, None)
+            self._known.pop(name, None)
             with suppress(NotFoundError):
-                self._server.delete_collection(self._name(collection), **self._where)
+                self._server.delete_collection(name, **self._where)
 
     def collections(self) -> list[str]:
-        """Return the docwell names of all collections of this fingerprint, sorted."""
+        """Return the names of the Chroma collections of this fingerprint, sorted."""
         names: list[str] = []
         with _vendor_errors():
             for offset in range(0, 1_000_000, _COLLECTIONS_PAGE):
                 page = self._server.list_collections(limit=_COLLECTIONS_PAGE, offset=offset, **self._where)
-                metadata = [model.metadata or {} for model in page]
-                names += [m["collection"] for m in metadata if m.get("fingerprint") == self._fingerprint]
+                names += [one.name for one in page if self._layout.owns(one.metadata or {})]
                 if len(page) < _COLLECTIONS_PAGE:
                     break
         return sorted(names)
 
-    def _call(self, collection: str, call: Any, *, create: bool = False) -> Any:
-        """Return `call(chroma_collection)`, or None where the collection does not exist and is not to be created.
+    def _call(self, name: str, call: Any, *, create: str | None = None) -> Any:
+        """Return `call(chroma_collection)`; None where it does not exist and is not to be created for `create`.
 
         If a known collection was removed and created again meanwhile, open it and call again.
         """
         with _vendor_errors():
-            chroma = self._open(collection, create=create)
+            chroma = self._open(name, create=create)
             with suppress(NotFoundError):
                 return None if chroma is None else call(chroma)
-            self._known.pop(collection, None)
-            chroma = self._open(collection, create=create)
+            self._known.pop(name, None)
+            chroma = self._open(name, create=create)
             return None if chroma is None else call(chroma)
 
-    def _name(self, collection: str) -> str:
-        return f"docwell-{sha256(collection.encode()).hexdigest()[:24]}-{self._fingerprint}"
-
-    def _open(self, collection: str, *, create: bool) -> Collection | None:
-        known = self._known.get(collection)
+    def _open(self, name: str, *, create: str | None) -> Collection | None:
+        known = self._known.get(name)
         if known is not None:
             return known
-        name = self._name(collection)
-        if create:
+        if create is not None:
             model = self._server.get_or_create_collection(
                 name,
                 configuration={"hnsw": {"space": "cosine", "ef_search": _SEARCHED}},
-                metadata={"collection": collection, "fingerprint": self._fingerprint},
+                metadata=self._layout.metadata(create),
                 **self._where,
             )
         else:
@@ -245,8 +285,32 @@ class ChromaIndex:
         space = (model.configuration_json.get("hnsw") or model.configuration_json.get("spann") or {}).get("space")
         if space != "cosine":
             raise Corrupt(f"the Chroma collection {name} has the space {space!r}, not 'cosine'")
-        self._known[collection] = Collection(client=self._server, model=model, embedding_function=None)
-        return self._known[collection]
+        self._known[name] = Collection(client=self._server, model=model, embedding_function=None)
+        return self._known[name]
+
+
+class _Hit(NamedTuple):
+    """A chunk by its distance; hits compare by it first."""
+
+    distance: float
+    name: str
+    id: str
+
+
+def _at_once(call: Callable[[_One], _Result], items: Iterable[_One]) -> list[_Result]:
+    """Return the results of calls that run in parallel."""
+    items = list(items)
+    if len(items) <= 1:
+        return [call(one) for one in items]
+    with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+        return list(pool.map(call, items))
+
+
+def _any_of(**values: Sequence[str]) -> Any:
+    """Return Chroma's condition that a field has one of its values, for any field with values."""
+    given = {name: list(ones) for name, ones in values.items() if ones}
+    conditions = [{name: ones[0] if len(ones) == 1 else {"$in": ones}} for name, ones in given.items()]
+    return conditions[0] if len(conditions) == 1 else {"$or": conditions}
 
 
 def _metadata(record: IndexRecord) -> dict[str, str]:

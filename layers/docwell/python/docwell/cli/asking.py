@@ -85,8 +85,8 @@ def ask(
         author=author,
         created_from=day_from and f"{day_from:%Y-%m-%d}",
         created_to=day_to and f"{day_to:%Y-%m-%d}",
-        tags=_pairs("--tag", tag),
-        metadata=_pairs("--metadata", metadata),
+        tags=pairs("--tag", tag),
+        metadata=pairs("--metadata", metadata),
     )
     body = {"question": question} | _given(
         collection=one_collection, collections=collections, document=one_document, filter=filter_, top_k=top_k
@@ -121,7 +121,8 @@ def _one_or_several(values: list[str] | None) -> tuple[str | None, list[str] | N
     return (values[0], None) if values and len(values) == 1 else (None, values)
 
 
-def _pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
+def pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
+    """Return the names and values of a repeated option. Raises `Failure`."""
     found: dict[str, str] = {}
     for text in texts or ():
         name, sign, value = text.partition("=")

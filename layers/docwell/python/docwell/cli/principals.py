@@ -13,17 +13,21 @@ import typer
 
 from docwell.audit import Action
 from docwell.cli import display
+from docwell.cli.asking import pairs
 from docwell.cli.audit import record
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import Settings
-from docwell.identity import GROUP, KEY, SUBJECT, is_group, is_id
+from docwell.identity import GROUP, KEY, SUBJECT, Rule, is_group, is_id
+from docwell.models import collection_of
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin, Use
 
 app = group()
+
+_KEY_BYTES = 1024  # S3's limit of a key
 
 TableOption = Annotated[
     str | None,
@@ -31,6 +35,15 @@ TableOption = Annotated[
 ]
 Quota = Annotated[
     int | None, typer.Option(min=0, metavar="COUNT", help="Limit for one UTC day; no limit if left out.")
+]
+
+Prefixes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PREFIX", help="It may read documents whose keys begin with this. May be repeated."),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Of all these, only documents with this S3 tag. May be repeated."),
 ]
 
 
@@ -48,6 +61,8 @@ def add(
         list[str] | None, typer.Option(metavar="A,B", help="Collections it may read. May be repeated.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="It may read every collection, also future ones.")] = False,
+    prefix: Prefixes = None,
+    tag: Tags = None,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
     jwt_subject: Annotated[
@@ -70,11 +85,11 @@ def add(
     """Grant access to a new API key, which is printed once, or to an existing key, subject or group."""
     from docwell.adapters.dynamodb.principals import Grant
 
-    readable = _collections(collections, every=every)
+    readable, rules = _rights(_collections(collections), prefix or [], pairs("--tag", tag), every=every)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
     admin = _admin(settings)
-    grant, value = Grant(known or "", readable, requests_per_day, tokens_per_day, name), None
+    grant, value = Grant(known or "", readable, requests_per_day, tokens_per_day, name, rules=rules), None
     if known:
         grant = _store(admin, grant, replacing=replace_)
     else:
@@ -93,7 +108,7 @@ def add(
 
 @app.command(name="list", cls=ConnectedCommand)
 def list_(ctx: typer.Context, *, table: TableOption = None, as_json: JsonFlag = False) -> None:
-    """List the principals, their collections and today's use."""
+    """List the principals, their rights and today's use."""
     rows = _admin(ctx.obj.given(principals_table=table)).list()
     if as_json:
         display.show_json({"principals": [_as_json(grant, use) for grant, use in rows]})
@@ -162,14 +177,29 @@ def _delete_key(settings: Settings, id_: str) -> None:
         gateway.delete_api_key(apiKey=id_)
 
 
-def _collections(given: list[str] | None, *, every: bool) -> frozenset[str] | None:
+def _collections(given: list[str] | None) -> frozenset[str]:
     names = frozenset(name.strip() for name in ",".join(given or ()).split(",")) - {""}
-    if every == bool(names):
-        raise Failure("say which collections it may read: either --collections A,B or --all", ExitCode.USAGE)
     for name in sorted(names):
         if "/" in name:
-            raise Failure(f"{name!r} is not a collection: give the first folder of the key alone", ExitCode.USAGE)
-    return None if every else names
+            raise Failure(f"{name!r} is not a collection: use --prefix for a folder in it", ExitCode.USAGE)
+    return names
+
+
+def _rights(
+    collections: frozenset[str], prefixes: list[str], tags: dict[str, str], *, every: bool
+) -> tuple[frozenset[str] | None, frozenset[Rule]]:
+    """Return the whole collections and the rules of a grant."""
+    if every == bool(collections or prefixes):
+        raise Failure("say what it may read: --collections A,B and --prefix, or --all", ExitCode.USAGE)
+    if not all(0 < len(prefix.encode("utf-8", "surrogatepass")) <= _KEY_BYTES for prefix in prefixes):
+        raise Failure(f"a prefix has 1 to {_KEY_BYTES:,} bytes", ExitCode.USAGE)
+    narrowed = frozenset(tags.items())
+    homes = {prefix: collection_of(prefix) if "/" in prefix else None for prefix in prefixes}
+    rules = {Rule(homes[prefix], prefix, narrowed) for prefix in prefixes}
+    if not tags:
+        return None if every else collections, frozenset(rules)
+    rules |= {Rule(name, "", narrowed) for name in ([None] if every else collections)}
+    return frozenset(), frozenset(rules)
 
 
 def _known_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str | None:
@@ -184,7 +214,14 @@ def _known_id(subject: str | None, group_: str | None, api_key_id: str | None) -
 
 
 def _readable(grant: Grant) -> str:
-    return "all collections" if grant.collections is None else ", ".join(sorted(grant.collections))
+    if grant.collections is None:
+        return "all collections"
+    return ", ".join([*sorted(grant.collections), *sorted(map(_phrase, grant.rules))])
+
+
+def _phrase(rule: Rule) -> str:
+    place = f"{rule.prefix}…" if rule.prefix else rule.collection or "all collections"
+    return " ".join([place, *(f"with {name}={value}" for name, value in sorted(rule.tags))])
 
 
 def _as_json(grant: Grant, use: Use | None = None) -> Json:
@@ -192,6 +229,10 @@ def _as_json(grant: Grant, use: Use | None = None) -> Json:
         "id": grant.id,
         "label": grant.label,
         "collections": None if grant.collections is None else sorted(grant.collections),
+        "rules": [
+            {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
+            for rule in sorted(grant.rules, key=_phrase)
+        ],
         "requests_per_day": grant.requests_per_day,
         "tokens_per_day": grant.tokens_per_day,
         **({"requests_today": use.requests, "tokens_today": use.tokens} if use else {}),
@@ -210,7 +251,7 @@ def _show(principals: list[tuple[Grant, Use]]) -> None:
         )
         for grant, use in principals
     )
-    display.console().print(display.table(("id", "name", "collections", *figures), rows, right=figures))
+    display.console().print(display.table(("id", "name", "may read", *figures), rows, right=figures))
 
 
 def _of(used: int, quota: int | None) -> str:

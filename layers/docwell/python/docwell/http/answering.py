@@ -226,7 +226,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     Raises `NotFound`, and as asking does.
     """
     principal = run(admission.admitted()).principal
-    then = wiring.receipt_book().get(principal, request_id)
+    then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
     body = bodies.QueryRequest.model_validate(then.request)
     finished = run(QuestionRequest(body, new_request_id, admission).result())
     finished.follow_up(keep=False)

@@ -23,10 +23,12 @@ from docwell.http import answering, bodies, problems, sse, streaming
 from docwell.http.admission import RequestAdmission, known
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Principal, identity_of
-from docwell.models import Status, collection_of
+from docwell.models import Status
 from docwell.observability import logger, record_alone
+from docwell.query import rights
+from docwell.query.listing import Listing, list_documents
 from docwell.query.readiness import OK
-from docwell.query.retrieval.scope import NO_COLLECTION, NO_DOCUMENT
+from docwell.query.retrieval.scope import NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
@@ -181,7 +183,7 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    kept = wiring.receipt_book().get(_charged(), id_)
+    kept = wiring.receipt_book().get(_charged(), id_, wiring.catalogue())
     return bodies.ReceiptBody.model_validate(kept, from_attributes=True)
 
 
@@ -200,20 +202,8 @@ def documents(
     prefix: Annotated[bodies.Key | None, Query(description="The beginning of their keys.")] = None,
 ) -> bodies.DocumentsResponse:
     """Return one page of documents."""
-    principal, catalogue = _charged(), wiring.catalogue()
-    readable = None if principal.collections is None else sorted(principal.collections)
-    if collection is not None:
-        # A collection that the caller may not read looks like one without documents.
-        readable = [collection] if principal.may_read(collection) else []
-    within = readable
-    if prefix is not None and "/" in prefix:  # the prefix names their one collection
-        home = collection_of(prefix)
-        within = [home] if readable is None or home in readable else []
-    records, following = catalogue.page(within, status, cursor, limit, prefix or "")
-    if collection is not None and not records and following is None:
-        anything, more = catalogue.page(readable, None, None, 1)
-        if not anything and more is None:
-            raise NotFound(NO_COLLECTION)
+    wanted = Listing(collection, prefix or "", status, cursor, limit)
+    records, following = list_documents(wiring.catalogue(), _charged(), wanted)
     return bodies.DocumentsResponse(
         documents=[bodies.document_body(record) for record in records], cursor=following
     )
@@ -227,8 +217,8 @@ def document() -> bodies.DocumentBody:
     catalogue = wiring.catalogue()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
     for key in dict.fromkeys((unquote(raw), raw)):
-        record = catalogue.get(key) if principal.may_read(collection_of(key)) else None
-        if record is not None:
+        record = catalogue.get(key)
+        if record is not None and rights.may_see_record(principal, record):
             return bodies.document_body(record)
     raise NotFound(NO_DOCUMENT)
 

@@ -179,7 +179,7 @@ class Query:
                 self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text
             )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-        refusal = NOTHING_FITS if scope.filter and not scope.collections else REFUSAL
+        refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
             catalogue, asked = self.retrieval.catalogue, ask.question
             refusal = await asyncio.to_thread(

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from docwell.answers import Receipt
 from docwell.errors import NotFound
 from docwell.identity import Principal
-from docwell.models import collection_of
-from docwell.ports import Receipts
+from docwell.ports import Catalogue, Receipts
+from docwell.query import rights
 
 _Found = TypeVar("_Found")
 
@@ -55,12 +55,12 @@ class ReceiptBook:
             citations = [{**citation, "link": None} for citation in receipt.answer.get("citations") or ()]
             self.store.keep(replace(receipt, answer={**receipt.answer, "citations": citations}))
 
-    def get(self, principal: Principal, request_id: str) -> Receipt:
+    def get(self, principal: Principal, request_id: str, catalogue: Catalogue) -> Receipt:
         """Return the receipt. Raises the same `NotFound` for none, another's, and documents now out of reach."""
         store = self.store
         found = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
-        documents = (document for _, document, _ in found.passages) if found else ()
-        if found is None or not all(principal.may_read(collection_of(document)) for document in documents):
+        documents = {document for _, document, _ in found.passages} if found else set[str]()
+        if found is None or not rights.visible(catalogue, principal, documents) >= documents:
             raise NotFound(f"no receipt of request {request_id!r} is kept")
         return found
 

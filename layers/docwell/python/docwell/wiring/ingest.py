@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from docwell.config import IngestSettings
 from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest
-from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pipelines, roles_of
-from docwell.wiring.stores import documents_of, ledger_of, task_queue, vectors_of
+from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pipelines, roles_of, vectors_of
+from docwell.wiring.stores import documents_of, ledger_of, task_queue
 
 if TYPE_CHECKING:
     from docwell.adapters.sqs import SqsTaskQueue

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from docwell.config import IngestSettings, Ocr, QuerySettings, ReconcileSettings, RuntimeSettings
 from docwell.pipeline import Roles, fingerprint
-from docwell.wiring.stores import state_store
+from docwell.wiring.stores import index_of, state_store
 
 if TYPE_CHECKING:
+    from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 
 # The settings of a function that has pipelines.
@@ -21,11 +22,12 @@ PipelineSettings = IngestSettings | QuerySettings | ReconcileSettings
 
 
 class Pipeline(NamedTuple):
-    """A model, a chunk size and a recogniser."""
+    """A model, a chunk size, a recogniser, and the shards of the index."""
 
     model_dir: Path
     chunk_tokens: int
     ocr: Ocr
+    shards: int
 
 
 @cache
@@ -33,14 +35,22 @@ def pipelines(settings: PipelineSettings) -> dict[str, Pipeline]:
     """Return the pipelines by fingerprint. Reads the models' manifests, and loads no model."""
     from docwell.adapters.embedding.model_manifest import ModelManifest
 
-    found = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr)]
-    if settings.next_model_dir or settings.next_chunk_tokens or settings.next_ocr:
-        following = settings.next_model_dir or settings.model_dir
-        tokens = settings.next_chunk_tokens or settings.chunk_tokens
-        found.append(Pipeline(following, tokens, settings.next_ocr or settings.ocr))
+    found = [Pipeline(settings.model_dir, settings.chunk_tokens, settings.ocr, settings.shards)]
+    changes: dict[str, Any] = {
+        "model_dir": settings.next_model_dir,
+        "chunk_tokens": settings.next_chunk_tokens or None,
+        "ocr": settings.next_ocr,
+        "shards": settings.next_shards,
+    }
+    if changes := {name: value for name, value in changes.items() if value is not None}:
+        found.append(found[0]._replace(**changes))
     return {
         fingerprint(
-            ModelManifest.read(one.model_dir).fingerprint, one.chunk_tokens, one.ocr, settings.ocr_min_confidence
+            ModelManifest.read(one.model_dir).fingerprint,
+            one.chunk_tokens,
+            one.ocr,
+            settings.ocr_min_confidence,
+            shards=one.shards,
         ): one
         for one in found
     }
@@ -50,6 +60,12 @@ def roles_of(settings: PipelineSettings) -> Roles:
     """Return the roles of the settings' pipelines. Asks the ledger only where there are several."""
     known = tuple(pipelines(settings))
     return Roles(known[0]) if len(known) == 1 else Roles.read(state_store(settings), known)
+
+
+def vectors_of(settings: PipelineSettings, fingerprint: str) -> ChromaIndex:
+    """Return the vector index of one pipeline. One that the settings no longer name can only be removed."""
+    known = pipelines(settings).get(fingerprint)
+    return index_of(settings, fingerprint, known.shards if known else settings.shards)
 
 
 @cache

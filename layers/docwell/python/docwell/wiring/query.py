@@ -15,8 +15,8 @@ from docwell.query.model_host import Breaker, GuardedModel
 from docwell.query.prompting import PromptChoice, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
-from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, roles_of, runtime_settings
-from docwell.wiring.stores import dynamodb, ledger_of, state_store, vectors_of
+from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, roles_of, runtime_settings, vectors_of
+from docwell.wiring.stores import dynamodb, ledger_of, state_store
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger

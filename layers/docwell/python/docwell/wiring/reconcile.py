@@ -8,8 +8,8 @@ from docwell.config import ReconcileSettings
 from docwell.upkeep.erase import Erase, ErasePipeline
 from docwell.upkeep.reconcile import Reconcile
 from docwell.upkeep.reindex import Reindex
-from docwell.wiring.pipelines import pipelines, roles_of
-from docwell.wiring.stores import documents_of, ledger_of, state_store, task_queue, vectors_of
+from docwell.wiring.pipelines import pipelines, roles_of, vectors_of
+from docwell.wiring.stores import documents_of, ledger_of, state_store, task_queue
 
 
 @cache

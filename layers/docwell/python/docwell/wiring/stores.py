@@ -48,13 +48,14 @@ def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0
 
 
 @cache
-def vectors_of(settings: StorageSettings, fingerprint: str) -> ChromaIndex:
-    """Return the vector index of one pipeline."""
+def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> ChromaIndex:
+    """Return the vector index of one fingerprint."""
     from docwell.adapters.chroma import ChromaIndex
+    from docwell.adapters.chroma_layout import Layout
 
     return ChromaIndex(
         str(settings.chroma_url),
-        fingerprint,
+        Layout(fingerprint, shards),
         tenant=settings.chroma_tenant,
         database=settings.chroma_database,
         token=settings.chroma_token,

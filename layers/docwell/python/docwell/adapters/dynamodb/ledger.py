@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, narrowed, read_page
-from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
+from docwell.adapters.dynamodb.ledger_pages import KEY_BYTES, decode_cursor, encode_cursor, narrowed, read_page
+from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
 from docwell.models import OBSERVED, PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
@@ -193,8 +193,10 @@ class DynamoLedger:
         """Return the live ones of the documents with their attributes, read consistently."""
         return _live(self._rows(keys, _LIVE_DOCUMENT))
 
-    def under(self, collection: str, prefix: str, limit: int) -> tuple[Mapping[str, LiveDocument], int | None]:
-        """Return the live documents under a prefix from the index, and how many rows it read.
+    def under(
+        self, collection: str | None, prefix: str, limit: int
+    ) -> tuple[Mapping[str, LiveDocument], int | None]:
+        """Return the live documents under a prefix, of a collection from the index, and how many rows it read.
 
         The number is None when there are more than `limit` rows and some documents may be missing.
         """
@@ -203,6 +205,8 @@ class DynamoLedger:
             values={"pipeline": self._pipeline},
             only=_LIVE_DOCUMENT,
         )
+        if collection is not None and not can_be_key(collection, KEY_BYTES):
+            return {}, 0
         selection = narrowed(selection, collection, prefix)
         found: dict[str, LiveDocument] = {}
         read = 0
@@ -223,13 +227,15 @@ class DynamoLedger:
         cursor: str | None,
         limit: int,
         prefix: str = "",
+        visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         """Return documents of the collections by name and key, from the index; of all collections in no order."""
         selection = Selection(
             filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             values={"status": (status or Status.DELETED).value, "pipeline": self._pipeline},
         )
-        rows, following = read_page(self._table, selection, collections, prefix, cursor, limit)
+        keep = None if visible is None else lambda row: visible(_record(row))
+        rows, following = read_page(self._table, selection, collections, prefix, cursor, limit, keep)
         return [_record(row) for row in rows], following
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:

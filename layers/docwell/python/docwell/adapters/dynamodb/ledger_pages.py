@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
@@ -22,9 +22,11 @@ _LONGEST_PLACE = 16 * 1024
 _COLLECTION = {"collection"}
 _ROW = {"document", "pipeline"}
 # DynamoDB's limit for a sort key, which a document is in the index, and S3's for a key.
-_KEY_BYTES = 1024
+KEY_BYTES = 1024
 # The most reads for one page, which bounds a request over thousands of empty collections.
 _READS = 50
+# The most rows of one read that filters them: DynamoDB returns 1 MB, and a row takes about 1 KB.
+_ROWS_AT_ONCE = 1000
 
 
 def read_page(
@@ -34,16 +36,20 @@ def read_page(
     prefix: str,
     cursor: str | None,
     limit: int,
+    keep: Callable[[Row], bool] | None = None,
 ) -> tuple[list[Row], str | None]:
     """Return up to `limit` of the selected rows whose documents begin with `prefix`, and the next cursor.
 
+    With `keep`, return only rows that it accepts; then a cursor names no other row.
+
     Rows of `collections` come one collection after the other, by document in each; with None, those of all
-    collections in no order. Raises `BadInput` for a cursor of another request.
+    collections in no order. Raises `BadInput` for a cursor of another request, and when `keep` accepts none of too
+    many rows.
     """
     place = decode_cursor(cursor)
     left: Sequence[str | None] = [None]
     if collections is not None:
-        left = sorted({name for name in collections if can_be_key(name, _KEY_BYTES)})
+        left = sorted({name for name in collections if can_be_key(name, KEY_BYTES)})
     if place is not None:
         left = left[_index(left, place, prefix) :]
     found: list[Row] = []
@@ -51,14 +57,27 @@ def read_page(
         if not left or len(found) >= limit:
             break
         after = None if place is None or set(place) == _COLLECTION else place
-        page = table.page(narrowed(selection, left[0], prefix), limit - len(found), after)
-        found += page.rows
+        most = limit - len(found) if keep is None else _ROWS_AT_ONCE
+        page = table.page(narrowed(selection, left[0], prefix), most, after)
+        found += filter(keep, page.rows) if keep else page.rows
         place = page.next
         if place is None:
             left = left[1:]
     if place is None and left:
         place = {"collection": {"S": left[0]}}
-    return found, encode_cursor(place)
+    if keep is not None and (place is not None or len(found) > limit):
+        place = _place_of(found[:limit], place, collections)
+    return found[:limit], encode_cursor(place)
+
+
+def _place_of(kept: Sequence[Row], place: Place | None, collections: Sequence[str] | None) -> Place | None:
+    """Return the place of the last row, or one that names no row."""
+    if kept:
+        names = _ROW if collections is None else _ROW | _COLLECTION
+        return {name: {"S": kept[-1][name]} for name in sorted(names)}
+    if place is not None and set(place) != _COLLECTION:
+        raise BadInput("too many documents that you may not read come first: give a longer prefix")
+    return place
 
 
 def narrowed(selection: Selection, collection: str | None, prefix: str) -> Selection:
@@ -97,7 +116,7 @@ def decode_cursor(cursor: str | None) -> Place | None:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, dict) and set(value) == {"S"} and can_be_key(value["S"], _KEY_BYTES)
+    return isinstance(value, dict) and set(value) == {"S"} and can_be_key(value["S"], KEY_BYTES)
 
 
 def _index(collections: Sequence[str | None], place: Place, prefix: str) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.errors import QuotaExceeded
-from docwell.identity import GROUP, MAX_GROUPS, Principal
+from docwell.identity import GROUP, MAX_GROUPS, Principal, Rule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,9 +30,9 @@ _BATCH_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The rights of one key, subject or group.
+    """The rights of one key, subject or group: whole `collections` (None: all), and what `rules` allow.
 
-    `collections` None means all. With `owns_key`, docwell created the API key and deletes it with the grant.
+    With `owns_key`, docwell created the API key and deletes it with the grant.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Grant:
     label: str = ""
     created_at: int = 0
     owns_key: bool = False
+    rules: frozenset[Rule] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class DynamoPrincipals:
         self._clock = clock
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
-        """Return the principal with the collections of its grant and its groups' grants.
+        """Return the principal with the rights of its grant and its groups' grants.
 
         A quota comes from the principal's grant; without one there, it is the largest of its groups'.
         """
@@ -70,10 +71,12 @@ class DynamoPrincipals:
         if not grants:
             return None
         collections = [grant.collections for grant in grants.values()]
+        rules = [grant.rules for grant in grants.values()]
         own = grants.pop(id_, None)
         return Principal(
             id=id_,
             collections=None if None in collections else frozenset().union(*filter(None, collections)),
+            rules=frozenset().union(*rules),
             requests_per_day=_quota(own, grants, "requests_per_day"),
             tokens_per_day=_quota(own, grants, "tokens_per_day"),
             label=own.label if own else "",
@@ -118,6 +121,7 @@ class PrincipalAdmin:
         values = asdict(grant)
         changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
         row = {**_key(values.pop("id"), _GRANT), **values, **changed, "all": grant.collections is None}
+        row["rules"] = [_stored_rule(rule) for rule in sorted(grant.rules, key=repr)] or None
         return self._table.put(row, only_if_new=not replace)
 
     def list(self) -> list[tuple[Grant, Use]]:
@@ -176,10 +180,37 @@ def _grant(row: Row) -> Grant:
     return Grant(
         id=row["principal"],
         # Only a true `all` grants everything: a row without `all` and `collections` grants nothing.
-        collections=None if row.get("all") is True else row.get("collections", frozenset()),
+        collections=None if row.get("all") is True else _names(row.get("collections")),
         requests_per_day=row.get("requests_per_day"),
         tokens_per_day=row.get("tokens_per_day"),
         label=row.get("label", ""),
         created_at=row.get("created_at", 0),
         owns_key=row.get("owns_key") is True,
+        rules=_rules(row.get("rules")),
     )
+
+
+def _names(stored: object) -> frozenset[str]:
+    names = stored if isinstance(stored, frozenset) else frozenset[str]()
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _stored_rule(rule: Rule) -> Row:
+    """Return a rule as it is in the list `rules` of a grant's row."""
+    return {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
+
+
+def _rules(stored: object) -> frozenset[Rule]:
+    """Return the rules. One that this release cannot read, or that limits nothing, grants nothing."""
+    found = (_rule(one) for one in (stored if isinstance(stored, list) else ()))
+    return frozenset(rule for rule in found if rule is not None and rule != Rule(None))
+
+
+def _rule(stored: object) -> Rule | None:
+    # An unknown field may narrow the rule.
+    if not isinstance(stored, dict) or set(stored) != {"collection", "prefix", "tags"}:
+        return None
+    collection, prefix, tags = stored["collection"], stored["prefix"], stored["tags"]
+    if not isinstance(tags, dict) or not all(isinstance(text, str) for text in (prefix, *tags, *tags.values())):
+        return None
+    return Rule(collection, prefix, frozenset(tags.items())) if isinstance(collection, str | None) else None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 
 from docwell.errors import BadInput
 from docwell.identity import Principal
@@ -24,9 +22,8 @@ _SPARE_HITS = 10
 # The most hits of one search, at about 4 KB each, however many are not live or do not match the filter.
 DEEPEST = 2000
 _DEEPER = 4
-_SEARCHES_AT_ONCE = 8
 
-TOO_FEW_MATCH = "the filter leaves too few of too many documents: narrow it by a collection, a prefix or documents"
+TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a collection, a prefix or documents"
 
 
 @dataclass(frozen=True)
@@ -45,47 +42,32 @@ class Retrieval:
         self, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter = ANY
     ) -> Scope:
         """Return where to search, as `find_scope` does."""
-        return find_scope(self.catalogue, self.index, principal, collections, document, wanted)
+        return find_scope(self.catalogue, principal, collections, document, wanted)
 
     def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
         """Return the `top_k` best live passages, best first. Without a question, rank by cosine alone.
 
         Raises:
-            BadInput: too many documents to look through, and fewer than `top_k` passages match the filter.
+            BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
+        if scope.is_empty:
+            return []
         wanted = (max(top_k, CANDIDATES) if question else top_k) + _SPARE_HITS
         while True:
-            hits = self._hits(scope, vector, wanted)
+            hits = self.index.search(scope.places, vector, wanted)
             ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
-            live = _Live(ranked, lambda keys: self._generations(scope, keys), top_k)
+            live = _Live(ranked, lambda keys: scope.live(self.catalogue, keys), top_k)
             found = merge(live, top_k) if question else list(islice(live, top_k))
             # Hits that are not live can crowd out live ones, so search deeper.
             if len(found) >= top_k or not live.dropped or len(hits) < wanted:
                 break
             if wanted >= DEEPEST:
-                if scope.filter and scope.documents is None and live.kept < top_k:
+                if scope.is_narrowed and live.kept < top_k:
                     raise BadInput(TOO_FEW_MATCH)
                 break
             wanted = min(wanted * _DEEPER, DEEPEST)
         # Drop the unit vectors; only ranking needs them.
         return [replace(one, units=Units()) for one in found]
-
-    def _generations(self, scope: Scope, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the live generation of each document that has one and matches the filter, read consistently."""
-        if not scope.filter:
-            return self.catalogue.live(keys)
-        live = self.catalogue.described(keys)
-        return {key: one.generation for key, one in live.items() if scope.filter.matches(key, one.attributes)}
-
-    def _hits(self, scope: Scope, vector: Sequence[float], k: int) -> list[Passage]:
-        def search(collection: str) -> list[Passage]:
-            return self.index.search(collection, vector, k, scope.within(collection))
-
-        if len(scope.collections) == 1:
-            return search(scope.collections[0])
-        with ThreadPoolExecutor(_SEARCHES_AT_ONCE) as pool:
-            found = chain.from_iterable(pool.map(search, scope.collections))
-            return heapq.nlargest(k, found, key=lambda hit: hit.score)
 
 
 class _Live(Iterator[Passage]):

@@ -5,20 +5,23 @@ The ledger decides at the time of the question: tags can change without a new ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
+from docwell.attributes import Attributes
 from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.models import Status, collection_of
-from docwell.ports import Catalogue, VectorIndex
+from docwell.ports import Catalogue, LiveDocument, Places
+from docwell.query import rights
 from docwell.query.retrieval.filters import ANY, Filter
 
 # The most rows and collections read for one question. A row takes about 1 KB and DynamoDB returns 1 MB at once, so
 # these are two or three requests. 2,500 keys in one condition made a Chroma search of 20,000 chunks 60 ms slower.
 MOST_ROWS = 2000
 _MOST_COLLECTIONS = 50
+# Enough to see that a collection exists.
+_FIRST_ROWS = 25
 
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
@@ -27,28 +30,39 @@ NO_DOCUMENT = "no document has this key"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to search: collections that exist and that the principal may read.
+    """Where to search: `places`, or all collections with None. Every hit must also be allowed."""
 
-    Every hit must match `filter`. `documents` lists the keys to search by collection; with None, search the whole
-    collections and check each hit.
-    """
-
-    collections: tuple[str, ...]
+    principal: Principal
+    places: Places | None = None
     filter: Filter = ANY
-    documents: Mapping[str, tuple[str, ...]] | None = None
 
-    def within(self, collection: str) -> tuple[str, ...] | None:
-        """Return the documents of a collection to search, or None for all of them."""
-        return self.documents[collection] if self.documents is not None else None
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to search."""
+        return self.places is not None and not self.places
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether single hits can be forbidden, because no list of documents limits the search to allowed ones."""
+        among = self.places.values() if self.places is not None else (None,)
+        return bool(self.filter or self.principal.rules) and any(documents is None for documents in among)
+
+    def live(self, catalogue: Catalogue, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the live generation of each of the documents that is allowed now, read consistently."""
+        if self.filter or self.principal.rules:
+            found = catalogue.described(keys)
+        else:  # no attribute decides
+            found = {key: LiveDocument(one, Attributes()) for key, one in catalogue.live(keys).items()}
+        return {
+            key: one.generation
+            for key, one in found.items()
+            if (self.places is None or collection_of(key) in self.places)
+            and _is_wanted(self.principal, self.filter, key, one)
+        }
 
 
 def find_scope(
-    ledger: Catalogue,
-    index: VectorIndex,
-    principal: Principal,
-    collections: Sequence[str],
-    document: str | None,
-    wanted: Filter,
+    ledger: Catalogue, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter
 ) -> Scope:
     """Return the scope of a question. No `collections` means all that the principal may read.
 
@@ -57,51 +71,76 @@ def find_scope(
     """
     named = wanted.documents if document is None else (document,)
     if named:
-        return _of_documents(ledger, principal, collections, named, wanted)
-    visible = [name for name in index.collections() if principal.may_read(name)]
-    if not set(collections) <= set(visible):
+        return Scope(principal, _of_documents(ledger, principal, collections, named, wanted), wanted)
+    if not all(_exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
-    among = tuple(collections or visible)
-    documents = _matching(ledger, among, wanted) if wanted else None
-    return Scope(among if documents is None else tuple(documents), wanted, documents)
+    return Scope(principal, _places(ledger, principal, collections, wanted), wanted)
 
 
 def _of_documents(
     ledger: Catalogue, principal: Principal, collections: Sequence[str], keys: Sequence[str], wanted: Filter
-) -> Scope:
-    homes = {collection_of(key) for key in keys}
-    if not all(principal.may_read(home) and (not collections or home in collections) for home in homes):
+) -> Places:
+    outside = collections and not {collection_of(key) for key in keys} <= set(collections)
+    if outside or not rights.visible(ledger, principal, keys) >= set(keys):
         raise NotFound(NO_DOCUMENT)
     live = ledger.described(keys) if wanted else {}
-    if any(key not in live and not _exists(ledger, key) for key in keys):
-        raise NotFound(NO_DOCUMENT)
-    matching = [key for key, one in live.items() if wanted.matches(key, one.attributes)] if wanted else keys
-    by_home = groupby(sorted(matching, key=collection_of), key=collection_of)
-    documents = {home: tuple(own) for home, own in by_home}
-    return Scope(tuple(documents), wanted, documents)
+    for record in (ledger.get(key) for key in keys if key not in live):
+        if record is None or record.status is Status.DELETED:  # a deleted document keeps its row
+            raise NotFound(NO_DOCUMENT)
+    return _by_collection(
+        key for key in keys if not wanted or (key in live and wanted.matches(key, live[key].attributes))
+    )
 
 
-def _exists(ledger: Catalogue, key: str) -> bool:
-    # A deleted document keeps its row.
-    record = ledger.get(key)
-    return record is not None and record.status is not Status.DELETED
+def _exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
+    """Return whether the collection has a live document that the principal may see."""
+    reach = rights.reach(principal)
+    if reach is not None and collection not in reach:
+        return False
+    for most in (_FIRST_ROWS, MOST_ROWS):
+        live, rows = ledger.under(collection, rights.shared_prefix(principal, collection), most)
+        if any(rights.may_see(principal, key, one.attributes.tags) for key, one in live.items()):
+            return True
+        if rows is not None:
+            return False
+    return principal.may_read(collection)
 
 
-def _matching(
-    ledger: Catalogue, collections: Sequence[str], wanted: Filter
-) -> Mapping[str, tuple[str, ...]] | None:
-    """Return the live documents that match, by collection, or None if that takes more than `MOST_ROWS` rows."""
-    among = wanted.collections(collections)
-    if len(among) > _MOST_COLLECTIONS:
-        return None
-    found: dict[str, tuple[str, ...]] = {}
+def _places(ledger: Catalogue, principal: Principal, collections: Sequence[str], wanted: Filter) -> Places | None:
+    """Return the documents that match and are the principal's, or whole collections where these are too many."""
+    found: dict[str, Sequence[str] | None] = {}
     left = MOST_ROWS
-    for collection in among:
-        live, rows = ledger.under(collection, wanted.prefix, left)
-        if rows is None:
+    for number, collection in enumerate(_candidates(principal, collections, wanted)):
+        prefix = rights.longer_prefix(wanted.prefix, rights.shared_prefix(principal, collection))
+        if prefix is None:
+            continue
+        rows: int | None = None
+        if (wanted or not principal.may_read(collection)) and left > 0 and number < _MOST_COLLECTIONS:
+            live, rows = ledger.under(collection, prefix, left)
+        if rows is not None:
+            left -= rows
+            found |= _by_collection(key for key, one in live.items() if _is_wanted(principal, wanted, key, one))
+        elif collection is None:
             return None
-        left -= rows
-        matching = tuple(key for key, one in live.items() if wanted.matches(key, one.attributes))
-        if matching:
-            found[collection] = matching
+        else:
+            found[collection] = None
     return found
+
+
+def _candidates(principal: Principal, collections: Sequence[str], wanted: Filter) -> Sequence[str | None]:
+    """Return the collections that can hold a document for the question; None in place of all of them."""
+    among = collections or rights.reach(principal)
+    if among is not None:
+        return wanted.collections(sorted(among))
+    return [collection_of(wanted.prefix) if "/" in wanted.prefix else None]
+
+
+def _is_wanted(principal: Principal, wanted: Filter, key: str, one: LiveDocument) -> bool:
+    return wanted.matches(key, one.attributes) and rights.may_see(principal, key, one.attributes.tags)
+
+
+def _by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        found.setdefault(collection_of(key), []).append(key)
+    return {**found}
