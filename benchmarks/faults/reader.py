@@ -86,7 +86,7 @@ class Reader:
         """Return the versions of a document that an answer shows now."""
         index, collection = self._active(), key.partition("/")[0]
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
-        scope = Scope((collection,), documents={collection: (key,)})
+        scope = Scope(_EVERYBODY, {collection: (key,)})
         return {passage.version for passage in index.retrieval.search(scope, vector, 50)}
 
     def _index(self, pipeline: PipelinePlace) -> _Index:

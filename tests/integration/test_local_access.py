@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
 from infra.container import forwarder
 from infra.local.keys import Keys
 from infra.local.stack import Stack
@@ -135,7 +136,7 @@ def test_containers_reach_the_stack_through_the_forwarder_with_its_keys(stack: S
             replace(inside, secret_key="other").client("dynamodb").list_tables()
         chroma = ChromaIndex(
             stack.chroma.replace("127.0.0.1", bridge),
-            "f" * 32,
+            Layout("f" * 32, 8),
             tenant="default_tenant",
             database="default_database",
             token=stack.chroma_token,

@@ -181,10 +181,7 @@ class Query:
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
-            catalogue, asked = self.retrieval.catalogue, ask.question
-            refusal = await asyncio.to_thread(
-                refusal_of_nothing, catalogue, admitted.principal, asked.collections, asked.document
-            )
+            refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
         return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
