@@ -45,19 +45,16 @@ class Door:
         """Serve one connection."""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            there = None
-            if answer := await self._answer(head):
-                writer.write(answer)
-                await writer.drain()
-            else:
-                there = await asyncio.open_connection(*self._backend)
+            answer = await self._answer(head)
+            there = None if answer else await asyncio.open_connection(*self._backend)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            there = None
+            answer, there = b"", None
         if there is None:
+            writer.write(answer or b"")
             writer.close()
-            return
-        there[1].write(head)
-        await splice((reader, writer), there)
+        else:
+            there[1].write(head)
+            await splice((reader, writer), there)
 
     async def _answer(self, head: bytes) -> bytes | None:
         """Return the door's answer, or None for a request of Chroma."""

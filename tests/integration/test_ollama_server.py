@@ -273,3 +273,12 @@ def test_a_file_that_is_no_model_is_refused_at_start(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 1
     assert "the model could not be loaded" in result.stderr
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_a_web_page_is_refused(url: str, headers: dict[str, str]) -> None:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    connection.request("GET", "/api/tags", headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 403
+    assert answer.getheader("access-control-allow-origin") is None
