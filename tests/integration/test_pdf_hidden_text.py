@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hidden_text import SEEN, SENTENCE, hidden_kinds, shown_kinds
-from benchmarks.poison.build import Make
+from benchmarks.poison.build import Make, one_page, stream
 from benchmarks.reading import default_reader
 from docwell.models import Page
 
@@ -32,3 +32,26 @@ def test_what_the_page_shows_stays(make: Make, tmp_path: Path) -> None:
     text = " ".join(read(make, tmp_path).text.split())
     assert SEEN in text
     assert SENTENCE in text
+
+
+def test_hidden_characters_are_counted(tmp_path: Path) -> None:
+    page = read(hidden_kinds()["white on white"], tmp_path)
+    assert page.hidden == len(SENTENCE.replace(" ", ""))
+
+
+def test_a_page_with_only_hidden_text_has_none(tmp_path: Path) -> None:
+    content = f"BT /F 12 Tf 3 Tr 72 600 Td ({SENTENCE}) Tj ET".encode()
+    page = read(lambda: one_page(stream(content)), tmp_path)
+    assert page.text == ""
+    assert page.hidden > 0
+
+
+def test_what_is_under_visible_words_is_found_among_many_colours(tmp_path: Path) -> None:
+    lines = "".join(
+        f"BT /F 9 Tf .9 .{number}5 .9 rg 72 {500 - 12 * number} Td (Row {number}.) Tj ET\n" for number in range(10)
+    )
+    secret = f"BT /F 12 Tf 1 g 72 600 Td ({SENTENCE}) Tj ET\n"
+    over = "BT /F 12 Tf .8 g 72 600 Td (The door is locked.) Tj ET"
+    text = read(lambda: one_page(stream((lines + secret + over).encode())), tmp_path).text
+    assert "locked" in text
+    assert not LETTERS & set(text.replace(".", "").split())

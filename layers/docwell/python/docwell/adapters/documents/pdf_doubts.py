@@ -24,6 +24,8 @@ SMALL_BOX = 1.5
 # The page is divided into rows of this height, so that a text is compared with few areas. A row merges the areas
 # after so many.
 ROW_HEIGHT, ROW_AREAS = 20.0, 64
+# Drawings have many paths. After so many, paths are not told apart: they cover the box around them all.
+MAX_PATHS = 1500
 # Forms in deeper forms are not read; PDFium's text page stops there too.
 MAX_DEPTH = 8
 # A stroke with few corners is a frame or a rule, and covers only its width.
@@ -73,6 +75,7 @@ class Objects:
         self._texts: list[tuple[int, int, Box, bool, tuple[int, ...]]] = []
         self._rows: dict[int, list[Area]] = {}
         self._paths: list[int] = []
+        self._drawing: Area | None = None
         self._images = self._clips = False
 
     def read(self) -> Drawn:
@@ -92,6 +95,8 @@ class Objects:
                 self._add_area(item, kind, order)
         for box in self._annotations():
             self._cover(Area(count, count, box, light=False))
+        if self._drawing:
+            self._cover(self._drawing)
         doubtful: dict[int, tuple[int, ...]] = {}
         for item, order, box, plain, look in self._texts:
             covered, on_dark = self._surroundings(order, box) if self._rows else (False, False)
@@ -131,6 +136,10 @@ class Objects:
         else:
             self._paths.append(item)
         box = self._bounds(item)
+        if len(self._paths) > MAX_PATHS:
+            area = Area(order, order, box, light=False)
+            self._drawing = _merged(self._drawing, area) if self._drawing else area
+            return
         if kind == raw.FPDF_PAGEOBJ_PATH:
             if self._is_frame(item, box):
                 return
@@ -200,7 +209,7 @@ class Objects:
         return type_size(self._floats[0].value, self._matrix) < LEAST_TYPE
 
     def _is_type3(self, font: int | None) -> bool:
-        """Return whether a font has no outlines: its glyphs are drawings with colours of their own."""
+        """Return whether a font has no outlines: its glyphs are drawings in any colour."""
         if font not in self._fonts:
             size = ctypes.c_size_t()
             found = font and self._calls.FPDFFont_GetFontData(font, None, 0, ctypes.addressof(size))

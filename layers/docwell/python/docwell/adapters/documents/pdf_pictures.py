@@ -23,9 +23,9 @@ CONTRAST = 20
 INK = 48
 # The letters of a scan's text layer are not quite in place: a word is kept with marks under this share of them.
 INKED_SHARE = 0.5
-# Texts of each look are left out at a time, so that visible text does not hide what is under it. Further looks are
-# left out together.
-MAX_LOOKS = 6
+# Texts of different looks that share a cell (points) are left out one after the other, so that visible text does
+# not hide what is under it; at most so many times.
+CELL, MAX_GROUPS = 8.0, 8
 _PIXEL = 4  # bytes
 
 
@@ -40,10 +40,7 @@ class Pictures:
 
     def hidden(self, drawn: Drawn, characters: Iterable[int]) -> set[int]:
         """Return which of the `characters` (indices of the text page) are invisible."""
-        keys = {
-            look: min(number, MAX_LOOKS - 1) for number, look in enumerate(dict.fromkeys(drawn.doubtful.values()))
-        }
-        looks: dict[int, dict[int, Box]] = defaultdict(dict)
+        looks: dict[tuple[int, ...], dict[int, Box]] = defaultdict(dict)
         hidden, clips = set[int](), set[int]()
         for index in characters:
             item = self._calls.FPDFText_GetTextObject(self._text_page, index)
@@ -52,15 +49,15 @@ class Pictures:
                 if box is None or self._is_tiny(index):
                     hidden.add(index)
                 else:
-                    looks[keys[drawn.doubtful[item]]][index] = box
+                    looks[drawn.doubtful[item]][index] = box
                     if drawn.doubtful[item][0] == self._raw.FPDF_TEXTRENDERMODE_CLIP:
                         clips.add(index)
         if not looks:
             return hidden
         canvas = _Canvas(self._raw, self._calls, self._page, self._box, looks.values())
         whole, unseen = canvas.draw(), dict[int, Box]()
-        for key, places in looks.items():
-            without = canvas.draw([item for item, look in drawn.doubtful.items() if keys[look] == key])
+        for group, places in _apart(looks):
+            without = canvas.draw([item for item, look in drawn.doubtful.items() if look in group])
             unseen.update((index, box) for index, box in places.items() if not canvas.differ(whole, without, box))
         if clips & unseen.keys():
             painted = canvas.draw(drawn.texts)
@@ -84,6 +81,32 @@ class Pictures:
         self._calls.FPDFText_GetMatrix(self._text_page, index, ctypes.addressof(self._matrix))
         size = self._calls.FPDFText_GetFontSize(self._text_page, index)
         return type_size(size, self._matrix) < LEAST_TYPE
+
+
+def _apart(
+    looks: Mapping[tuple[int, ...], dict[int, Box]],
+) -> list[tuple[set[tuple[int, ...]], dict[int, Box]]]:
+    """Return groups of looks with their places; those of one group are apart, but in the last of `MAX_GROUPS`."""
+    groups: list[tuple[set[tuple[int, ...]], dict[int, Box]]] = []
+    taken: list[set[tuple[int, int]]] = []
+    for look, places in looks.items():
+        cells = {cell for box in places.values() for cell in _cells(box)}
+        number = next((number for number, other in enumerate(taken) if cells.isdisjoint(other)), len(groups))
+        number = min(number, MAX_GROUPS - 1)
+        if number == len(groups):
+            groups.append((set(), {}))
+            taken.append(set())
+        groups[number][0].add(look)
+        groups[number][1].update(places)
+        taken[number] |= cells
+    return groups
+
+
+def _cells(box: Box) -> Iterator[tuple[int, int]]:
+    left, bottom, right, top = (int(end // CELL) for end in box)
+    for column in range(left, right + 1):
+        for row in range(bottom, top + 1):
+            yield column, row
 
 
 def _words(characters: Iterable[int]) -> Iterator[set[int]]:
