@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 import boto3
 import pytest
 
+from docwell.adapters.s3_versions import S3Versions
 from infra.local.names import LOCAL_API_KEY, RESTORE_PRINCIPAL
 
 from .local_parts import Aws, aws_stand_in
@@ -50,6 +51,14 @@ def test_deleting_the_newest_version_by_its_id_sends_a_notification(aws: Aws) ->
     aws.s3.delete_object(Bucket=BUCKET, Key="v.pdf", VersionId=newest)
     assert events(aws.receive_all()) == [("ObjectRemoved:Delete", "v.pdf")]
     assert aws.s3.get_object(Bucket=BUCKET, Key="v.pdf")["Body"].read() == b"old"
+
+
+def test_all_versions_and_markers_of_several_keys_can_be_deleted_at_once(aws: Aws) -> None:
+    versions = S3Versions(aws.s3, BUCKET)
+    for name in ("e1.pdf", "e2.pdf", "e3.pdf", "e4.pdf"):
+        aws.s3.put_object(Bucket=BUCKET, Key=name, Body=b"old")
+    versions.erase(versions.under("e"))
+    assert versions.under("e") == []
 
 
 def test_an_older_version_can_still_be_read_after_its_key_was_replaced(aws: Aws) -> None:
