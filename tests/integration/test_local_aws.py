@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from docwell.adapters.s3_versions import S3Versions
 from infra.local.names import RESTORE_PRINCIPAL
 
 from .local_parts import KEYS, Aws, aws_stand_in
@@ -56,6 +57,14 @@ def test_deleting_the_newest_version_by_its_id_sends_a_notification(aws: Aws) ->
     aws.s3.delete_object(Bucket=BUCKET, Key="v.pdf", VersionId=newest)
     assert events(aws.receive_all()) == [("ObjectRemoved:Delete", "v.pdf")]
     assert aws.s3.get_object(Bucket=BUCKET, Key="v.pdf")["Body"].read() == b"old"
+
+
+def test_all_versions_and_markers_of_several_keys_can_be_deleted_at_once(aws: Aws) -> None:
+    versions = S3Versions(aws.s3, BUCKET)
+    for number in range(8):  # more than boto3 tries
+        aws.s3.put_object(Bucket=BUCKET, Key=f"erased/{number}.pdf", Body=b"old")
+    versions.erase(versions.under("erased/"))
+    assert versions.under("erased/") == []
 
 
 def test_an_older_version_can_still_be_read_after_its_key_was_replaced(aws: Aws) -> None:

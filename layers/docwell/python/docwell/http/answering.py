@@ -47,7 +47,7 @@ class Finished:
         record_query(self.report, self.cost, self.response.request_id)
         metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
-        tasks = [self._charge_tokens, self._audit]
+        tasks = [self._charge_tokens, self.audit]
         if keep:
             tasks.append(lambda: wiring.receipt_book().keep(self.receipt()))
         run(self._save(tasks))
@@ -92,7 +92,8 @@ class Finished:
         if self.report.first_token_ms is not None:
             wiring.calibration().save()
 
-    def _audit(self) -> None:
+    def audit(self) -> None:
+        """Add the caller and the cited documents to the audit trail."""
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
             request_id = self.response.request_id
