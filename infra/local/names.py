@@ -17,6 +17,7 @@ SECRET_ACCESS_KEY = "test"  # noqa: S105 - moto accepts any value
 BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
 PRINCIPALS_TABLE = "docwell-principals"
+USAGE_TABLE = "docwell-usage"
 RECEIPTS_TABLE = "docwell-receipts"
 
 
@@ -38,10 +39,12 @@ _BY_COLLECTION = {
 }
 LEDGER_SCHEMA = _table("document", "pipeline", "collection") | {"GlobalSecondaryIndexes": [_BY_COLLECTION]}
 PRINCIPALS_SCHEMA = _table("principal", "item")
+USAGE_SCHEMA = _table("principal", "day")
 RECEIPTS_SCHEMA = _table("principal", "request_id")
 TABLES = {
     LEDGER_TABLE: LEDGER_SCHEMA,
     PRINCIPALS_TABLE: PRINCIPALS_SCHEMA,
+    USAGE_TABLE: USAGE_SCHEMA,
     RECEIPTS_TABLE: RECEIPTS_SCHEMA,
 }
 # The time-to-live attribute of the last two tables.

@@ -46,6 +46,7 @@ class Stack:
     reconcile_function: str = names.RECONCILE_FUNCTION
     api_key: str = names.LOCAL_API_KEY
     principals_table: str = names.PRINCIPALS_TABLE
+    usage_table: str = names.USAGE_TABLE
 
     def client(self, service: Literal["s3", "sqs", "dynamodb"]) -> Any:
         """Return a boto3 client of the local AWS server."""
@@ -179,6 +180,7 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
         "DOCWELL_BUCKET": stack.bucket,
         "DOCWELL_LEDGER_TABLE": names.LEDGER_TABLE,
         "DOCWELL_PRINCIPALS_TABLE": stack.principals_table,
+        "DOCWELL_USAGE_TABLE": stack.usage_table,
         "DOCWELL_RECEIPTS_TABLE": names.RECEIPTS_TABLE,
         "DOCWELL_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.INGEST_QUEUE}",
         "DOCWELL_OCR_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.OCR_QUEUE}",

@@ -33,6 +33,8 @@ _OPERATOR = {
     " the stack's output ReconcileFunction",
     "principals_table": "give --table, DOCWELL_PRINCIPALS_TABLE or principals_table in docwell.toml:"
     " the stack's output PrincipalsTable",
+    "usage_table": "give --usage-table, DOCWELL_USAGE_TABLE or usage_table in docwell.toml:"
+    " the stack's output UsageTable",
 }
 
 
@@ -51,6 +53,7 @@ class Settings:
     queue: str | None = None
     reconcile_function: str | None = None
     principals_table: str | None = None
+    usage_table: str | None = None
     usage_plan: str | None = None
     functions_endpoint: str | None = None
     local: bool = False
@@ -148,7 +151,8 @@ def _from_stack() -> dict[str, Any]:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
         found = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        found |= {name: stack.get(name) for name in ("queue", "reconcile_function", "api_key", "principals_table")}
+        tables = ("principals_table", "usage_table")
+        found |= {name: stack.get(name) for name in ("queue", "reconcile_function", "api_key", *tables)}
         # The local gateway also serves Lambda's API.
         found |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
     except (OSError, ValueError, KeyError, TypeError) as error:
