@@ -38,7 +38,12 @@ from tests.unit.infra.emissions import CONTEXT, Model
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
-TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "receipts": "ReceiptsTable"}
+TABLES = {
+    "ledger": "LedgerTable",
+    "principals": "PrincipalsTable",
+    "usage": "UsageTable",
+    "receipts": "ReceiptsTable",
+}
 # Lambda's own calls with the function's role.
 PLATFORM = {
     ("sqs:ReceiveMessage", "IngestQueue"),
@@ -125,6 +130,7 @@ class Aws:
             "QUEUE_URL": self.queue,
             "LEDGER_TABLE": "ledger",
             "PRINCIPALS_TABLE": "principals",
+            "USAGE_TABLE": "usage",
             "RECEIPTS_TABLE": "receipts",
             "CHROMA_URL": chroma,
             "OLLAMA_URL": "http://ollama.invalid",
@@ -216,12 +222,14 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     aws.patch.setattr(query_wiring, "model", Host)
     aws.patch.setattr(calibration, "SAVE_EVERY", 1)
 
-    def ask(path: str, method: str = "GET", body: object = None, **parameters: str) -> dict[str, Any]:
+    def ask(
+        path: str, method: str = "GET", body: object = None, status: int = 200, **parameters: str
+    ) -> dict[str, Any]:
         context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}
         event: dict[str, Any] = {"path": path, "httpMethod": method, "requestContext": context}
         event |= {"queryStringParameters": parameters or None, "body": json.dumps(body) if body else None}
         answer: Any = query(event, CONTEXT)
-        assert answer["statusCode"] == 200, answer["body"]
+        assert answer["statusCode"] == status, answer["body"]
         return dict(json.loads(answer["body"]))
 
     answer = ask("/v1/query", "POST", {"question": "when does the pump start"})
@@ -229,8 +237,12 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     ask("/v1/documents")
     ask("/v1/documents", collection="default")
     ask("/v1/documents/a.pdf")
-    ask("/v1/feedback", "POST", {"request_id": "request-1", "verdict": "good"})
-    ask("/v1/receipts/request-1")
+    ask("/v1/feedback", "POST", {"request_id": answer["request_id"], "verdict": "good"})
+    ask(f"/v1/receipts/{answer['request_id']}")
+    # A refused question reads the row that refused it.
+    grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
+    grants.add(Grant("key:known", collections=None, requests_per_day=1), replace=True)
+    ask("/v1/documents", status=429)
     # In a bucket without versions, reads and links have no version.
     assert calls | {("s3:GetObject", "DocumentsBucket")} == granted(template, "QueryRole")
 
@@ -252,6 +264,12 @@ def test_reconcile_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> No
     aws.patch.setattr(reconcile_wiring, "reindex", lambda: replace(plain(), clock=lambda: later))
     reconcile({"action": "reconcile"}, CONTEXT)
     assert calls == granted(template, "ReconcileRole")
+
+
+@pytest.mark.parametrize("role", ["IngestRole", "QueryRole", "ReconcileRole"])
+def test_no_function_may_write_a_grant(template: dict[str, Any], role: str) -> None:
+    allowed = {action for action, resource in granted(template, role) if resource == "PrincipalsTable"}
+    assert allowed <= {"dynamodb:BatchGetItem"}
 
 
 def test_no_role_allows_every_action_of_a_service(template: dict[str, Any]) -> None:

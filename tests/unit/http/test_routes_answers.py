@@ -240,6 +240,40 @@ def test_a_receipt_is_nobody_elses(world: HttpWorld) -> None:
     assert call("POST", "/v1/feedback", {"request_id": one, "verdict": "bad"}, "house")[0] == 404
 
 
+def test_a_repeated_request_id_of_the_client_overwrites_nothing(world: HttpWorld) -> None:
+    ids = [
+        call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "one"})[1]["request_id"]
+        for _ in range(3)
+    ]
+    assert {request_id for _, request_id in world.receipts.kept} == set(ids)
+    assert len(set(ids)) == 3
+    assert call("GET", "/v1/receipts/one")[0] == 404
+
+
+@pytest.mark.parametrize("whose", ["none's", "another's"])
+def test_feedback_without_an_own_receipt_is_a_404_and_moves_no_metric(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str], whose: str
+) -> None:
+    id_ = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"] if whose == "another's" else "none"
+    told = call("POST", "/v1/feedback", {"request_id": id_, "verdict": "good"}, "house")
+    assert (told[0], told[1]["detail"]) == (404, f"no receipt of request {id_!r} is kept")
+    assert '"Feedback"' not in capsys.readouterr().out
+    assert {receipt.verdict for receipt in world.receipts.kept.values()} <= {None}
+
+
+def test_feedback_on_an_own_receipt_moves_the_metric(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    id_ = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"]
+    assert call("POST", "/v1/feedback", {"request_id": id_, "verdict": "good"})[0] == 200
+    assert '"Feedback"' in capsys.readouterr().out
+
+
+def test_a_key_that_the_gateway_does_not_know_is_told_so(world: HttpWorld) -> None:
+    for name in ("x-api-key", "X-Api-Key"):
+        status, problem, _ = call("GET", "/v1/documents", None, None, **{name: "wrong"})
+        assert (status, "this API key is not known" in problem["detail"]) == (401, True)
+    assert "send a principal's API key" in call("GET", "/v1/documents", None, None)[1]["detail"]
+
+
 def test_an_overloaded_host_is_a_503_that_says_when_to_come_back(world: HttpWorld) -> None:
     world.model.fails = Overloaded("ollama", "it is given a rest", 7.5)
     status, problem, headers = call("POST", "/v1/query", {"question": QUESTION})

@@ -76,7 +76,8 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         problem.headers["x-request-id"] = clients_id or id_
         answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
-        app.append_context(request_id=id_, shown_request_id=clients_id or id_)
+        shown = {"request_id": id_, "shown_request_id": clients_id or id_}
+        app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
     if not isinstance(body, streaming.ResponseBody):
