@@ -255,3 +255,17 @@ def test_too_many_questions_at_once_are_told_when_to_come_back(world: HttpWorld)
 def test_a_request_without_the_model_reserves_nothing(world: HttpWorld, path: str) -> None:
     call("GET", path)
     assert (world.principals.requests, world.principals.tokens) == (1, 0)
+
+
+def test_a_question_that_ends_after_its_rewriting_pays_the_rewriting_alone(
+    world: HttpWorld, ending: partial[Ending]
+) -> None:
+    def down() -> None:
+        raise Unavailable("chroma", "chroma cannot be reached")
+
+    world.rewriter.prompt_tokens = 77
+    world.index.before_search = down
+    assert call("POST", "/v1/query", FOLLOW_UP)[0] == 503
+    ended = ending()
+    ended.is_("failed", "dependency-unavailable")
+    assert ended.tokens == 77 + len(QUESTION.split())

@@ -68,7 +68,7 @@ def poisoned(world: World, poison: str) -> None:
 
 @EACH
 def test_no_text_that_is_foreign_to_a_tokenizer_is_counted_under_its_bytes(poison: str) -> None:
-    # A tokenizer that falls back to bytes makes no more; white space and ordinary pieces are merged.
+    # A tokenizer makes at most one token of each byte, and one of each run of blanks.
     assert bound_of(poison).most >= 0.9 * len(poison.encode())
 
 

@@ -122,6 +122,7 @@ class Query:
             begun = _Found(ask, watch, question.text, follow_up.reading)
             yield Progress(self._report(begun), at_model=True)
             rewritten = await self._rewrite(admitted, follow_up, watch)
+            yield Progress(self._report(replace(begun, rewriting=rewritten.usage)))
             vector = await self._embed(rewritten.text, watch)
         else:
             rewritten = Rewritten(question.text)
@@ -138,6 +139,14 @@ class Query:
         if prompt is None or not prompt.passages:
             yield report
             return
+        async with aclosing(self._answer_of_model(admitted, found, prompt)) as events:
+            async for event in events:
+                yield event
+
+    async def _answer_of_model(
+        self, admitted: Admitted, found: _Found, prompt: BuiltPrompt
+    ) -> AsyncGenerator[Event]:
+        """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
         completion, used = None, Usage()
         try:
             async with aclosing(self._generate(admitted, found, prompt)) as pieces:
@@ -149,7 +158,7 @@ class Query:
                     yield piece
         except Unavailable as error:
             used = used if has_read(error) else Usage()
-            if not question.fallback:
+            if not found.ask.question.fallback:
                 yield Progress(self._report(found, prompt, used))
                 raise
             yield self._extractive(found, error, used)
