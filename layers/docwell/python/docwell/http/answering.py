@@ -146,11 +146,15 @@ class QuestionRequest:
     def follow_up(self, *, keep: bool = True) -> None:
         """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`."""
         finished = self._finished or self._unfinished()
-        tasks = [lambda: self.admission.settle(finished.report.answer.usage.tokens if finished else 0)]
+
+        def settle() -> None:
+            self.admission.settle(finished.report.answer.usage.tokens if finished else 0)
+            if finished and finished.report.first_token_ms is not None:
+                wiring.calibration().save()
+
+        tasks = [settle]
         if finished is not None:
             finished.record()
-            if finished.report.first_token_ms is not None:
-                tasks.append(wiring.calibration().save)
             if keep:
                 tasks.append(lambda: wiring.receipt_book().keep(finished.receipt()))
         run(_save(tasks))
