@@ -108,8 +108,7 @@ class PromptChoice:
 
     def choose(self, request_id: str) -> Prompt:
         """Return the prompt of a request."""
-        # surrogatepass: a request id can come from outside.
-        digest = sha256(request_id.encode("utf-8", "surrogatepass")).digest()
+        digest = sha256(request_id.encode()).digest()
         place = int.from_bytes(digest[:8]) % sum(self.weights)
         return self.prompts[bisect(list(accumulate(self.weights)), place)]
 
