@@ -198,7 +198,7 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
     dynamodb = session.client("dynamodb", endpoint_url=endpoint)
     for name, schema in names.TABLES.items():
         dynamodb.create_table(TableName=name, **schema)
-    for name in (names.PRINCIPALS_TABLE, names.RECEIPTS_TABLE):
+    for name in (names.USAGE_TABLE, names.RECEIPTS_TABLE):
         dynamodb.update_time_to_live(
             TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": names.EXPIRES}
         )
@@ -232,6 +232,7 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     table = dynamodb_backends[names.ACCOUNT][names.REGION].get_table
     ledger = LedgerMirror(data / "ledger.json", table(names.LEDGER_TABLE))
     principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE))
+    usage = TableMirror(data / "usage.json", table(names.USAGE_TABLE))
     audit = TableMirror(data / "audit.json", table(names.AUDIT_TABLE))
     receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))
     kept = apigateway_backends[names.ACCOUNT][names.REGION].keys
@@ -239,13 +240,13 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     stored = [one.key for one in objects.restore()]
     # Rows without a collection describe the whole index.
     known = {item["document"]["S"] for item in ledger.restore() if "collection" in item}
-    for other in (principals, receipts, audit, api_keys):
+    for other in (principals, usage, receipts, audit, api_keys):
         other.restore()
     _notify_queue(session, endpoint)
     door.shutdown()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
     announce(DELETE_MARKER, sorted(known - set(stored)), names.RESTORE_PRINCIPAL)
-    tables = (ledger, principals, receipts, audit)
+    tables = (ledger, principals, usage, receipts, audit)
     for mirror in tables:
         mirror.start()
     print(f"{len(stored)} documents restored", flush=True)

@@ -15,6 +15,7 @@ ACCOUNT = "123456789012"
 BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
 PRINCIPALS_TABLE = "docwell-principals"
+USAGE_TABLE = "docwell-usage"
 RECEIPTS_TABLE = "docwell-receipts"
 AUDIT_TABLE = "docwell-audit"
 
@@ -37,11 +38,13 @@ _BY_COLLECTION = {
 }
 LEDGER_SCHEMA = _table("document", "pipeline", "collection") | {"GlobalSecondaryIndexes": [_BY_COLLECTION]}
 PRINCIPALS_SCHEMA = _table("principal", "item")
+USAGE_SCHEMA = _table("principal", "day")
 RECEIPTS_SCHEMA = _table("principal", "request_id")
 AUDIT_SCHEMA = _table("actor", "event")
 TABLES = {
     LEDGER_TABLE: LEDGER_SCHEMA,
     PRINCIPALS_TABLE: PRINCIPALS_SCHEMA,
+    USAGE_TABLE: USAGE_SCHEMA,
     RECEIPTS_TABLE: RECEIPTS_SCHEMA,
     AUDIT_TABLE: AUDIT_SCHEMA,
 }

@@ -49,6 +49,7 @@ class Stack:
     queue: str = names.INGEST_QUEUE
     reconcile_function: str = names.RECONCILE_FUNCTION
     principals_table: str = names.PRINCIPALS_TABLE
+    usage_table: str = names.USAGE_TABLE
     receipts_table: str = names.RECEIPTS_TABLE
     audit_table: str = names.AUDIT_TABLE
     id: str = ""
@@ -158,6 +159,7 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
         "DOCWELL_BUCKET": stack.bucket,
         "DOCWELL_LEDGER_TABLE": names.LEDGER_TABLE,
         "DOCWELL_PRINCIPALS_TABLE": stack.principals_table,
+        "DOCWELL_USAGE_TABLE": stack.usage_table,
         "DOCWELL_RECEIPTS_TABLE": stack.receipts_table,
         "DOCWELL_AUDIT_TABLE": stack.audit_table,
         "DOCWELL_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.INGEST_QUEUE}",

@@ -27,6 +27,7 @@ from tests.container import stand_ins
 BUCKET = "docwell-documents"
 TABLE = "docwell-ledger"
 PRINCIPALS = "docwell-principals"
+USAGE = "docwell-usage"
 RECEIPTS = "docwell-receipts"
 QUEUE = "docwell-ingest"
 REGION = "us-east-1"
@@ -60,6 +61,7 @@ class Cloud:
             "DOCWELL_BUCKET": BUCKET,
             "DOCWELL_LEDGER_TABLE": TABLE,
             "DOCWELL_PRINCIPALS_TABLE": PRINCIPALS,
+            "DOCWELL_USAGE_TABLE": USAGE,
             "DOCWELL_RECEIPTS_TABLE": RECEIPTS,
             "DOCWELL_CHROMA_URL": self.chroma,
             "DOCWELL_QUEUE_URL": self.queue,
@@ -89,7 +91,8 @@ def make_resources(cloud: Cloud) -> None:
     """Create the template's bucket, with notifications, and ledger."""
     resources = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())["Resources"]
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    for resource, name in (("LedgerTable", TABLE), ("PrincipalsTable", PRINCIPALS), ("ReceiptsTable", RECEIPTS)):
+    tables = {"LedgerTable": TABLE, "PrincipalsTable": PRINCIPALS, "UsageTable": USAGE, "ReceiptsTable": RECEIPTS}
+    for resource, name in tables.items():
         table = resources[resource]["Properties"]
         described = {key: table[key] for key in wanted if key in table}
         cloud.client("dynamodb").create_table(TableName=name, **described)

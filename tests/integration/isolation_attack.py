@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import uuid
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable
@@ -97,7 +98,7 @@ class Attack:
             assert answer["status"] == "answered", (body, answer, reply.prompts[-1:])
             assert answer["citations"]
         if "history" not in body:  # a receipt may repeat the name from the history
-            person.receipts.append(self.world.last_id())
+            person.receipts.append(self.world.last_id)
 
     def asks_with_a_filter(self, person: Person) -> None:
         number = self.random.randrange(DOCUMENTS_EACH)
@@ -275,7 +276,7 @@ class Attack:
         others = [id_ for other in PEOPLE if other is not person for id_ in other.receipts[-20:]]
         if not others:
             return
-        ids = (self.random.choice(others), f"request-{90_000_000 + self.sent:08}")
+        ids = (self.random.choice(others), str(uuid.UUID(int=self.random.getrandbits(128))))
         requests: list[Callable[[str], tuple[str, str, Any]]] = [
             lambda id_: ("GET", f"/v1/receipts/{id_}", None),
             lambda id_: ("POST", f"/v1/receipts/{id_}/replay", None),

@@ -179,7 +179,7 @@ class World:
         self._model = model
         self._output = output
         self._log = StringIO()
-        self._sent = 0
+        self.last_id = ""  # of the newest request
         logs = logging.StreamHandler(self._log)
         logs.setFormatter(observability.logger.registered_formatter)
         self.log_handler = logs
@@ -187,9 +187,7 @@ class World:
     def ask(
         self, context: Mapping[str, Any], method: str, path: str, body: Any = None, **query: str | None
     ) -> Reply:
-        """Send one request as the gateway passes it on. All request ids have the same length."""
-        self._sent += 1
-        id_ = self.last_id()
+        """Send one request as the gateway passes it on."""
         parameters = {name: value for name, value in query.items() if value is not None} or None
         headers = {"accept": "application/json", "content-type": "application/json"}
         event = {
@@ -202,7 +200,7 @@ class World:
             "multiValueQueryStringParameters": (
                 {name: [value] for name, value in parameters.items()} if parameters else None
             ),
-            "requestContext": {"requestId": id_, "stage": "v1", "identity": {}, **context},
+            "requestContext": {"requestId": "gateway", "stage": "v1", "identity": {}, **context},
             "body": body if isinstance(body, str) or body is None else json.dumps(body),
             "isBase64Encoded": False,
         }
@@ -212,8 +210,11 @@ class World:
         answer = handler(event, _CONTEXT)
         raw = json.dumps(answer)
         assert isinstance(answer, dict)
-        text = answer["body"].replace(id_, "REQUEST")
         sent = answer.get("multiValueHeaders") or answer["headers"]
+        self.last_id = (
+            sent["x-request-id"][0] if "x-request-id" in sent else json.loads(answer["body"])["request_id"]
+        )
+        text = answer["body"].replace(self.last_id, "REQUEST")
         out = {name: value for name, value in sent.items() if name != "x-request-id"}
         streamed = sse.CONTENT_TYPE in str(out)
         found = dict(sse.read(text.splitlines())) if streamed else json.loads(text)
@@ -225,10 +226,6 @@ class World:
             f"{raw}\n{opened}\n{self._log.getvalue()}\n{self._output()}",
             tuple(self._model.prompts),
         )
-
-    def last_id(self) -> str:
-        """Return the id of the newest request."""
-        return f"request-{self._sent:08}"
 
     def add(self, name: str, own: str, said: Attributes, size: int = 0) -> None:
         """Index a document, whose text has its `own` word, or replace its attributes."""
@@ -290,6 +287,7 @@ def isolated_world(
         "DOCWELL_MODEL": EchoModel.name,
         "DOCWELL_LEDGER_TABLE": "docwell-ledger",
         "DOCWELL_PRINCIPALS_TABLE": "docwell-principals",
+        "DOCWELL_USAGE_TABLE": "docwell-usage",
         "DOCWELL_RECEIPTS_TABLE": "docwell-receipts",
     }
     for name in [name for name in os.environ if name.startswith(("DOCWELL_", "AWS_"))]:

@@ -242,12 +242,14 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     aws.patch.setattr(query_wiring, "model", Host)
     aws.patch.setattr(calibration, "SAVE_EVERY", 1)
 
-    def ask(path: str, method: str = "GET", body: object = None, **parameters: str) -> dict[str, Any]:
+    def ask(
+        path: str, method: str = "GET", body: object = None, status: int = 200, **parameters: str
+    ) -> dict[str, Any]:
         context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}
         event: dict[str, Any] = {"path": path, "httpMethod": method, "requestContext": context}
         event |= {"queryStringParameters": parameters or None, "body": json.dumps(body) if body else None}
         answer: Any = query(event, CONTEXT)
-        assert answer["statusCode"] == 200, answer["body"]
+        assert answer["statusCode"] == status, answer["body"]
         return dict(json.loads(answer["body"]))
 
     answer = ask("/v1/query", "POST", {"question": "when does the pump start"})
@@ -255,8 +257,12 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     ask("/v1/documents")
     ask("/v1/documents", collection="default")
     ask("/v1/documents/a.pdf")
-    ask("/v1/feedback", "POST", {"request_id": "request-1", "verdict": "good"})
-    ask("/v1/receipts/request-1")
+    ask("/v1/feedback", "POST", {"request_id": answer["request_id"], "verdict": "good"})
+    ask(f"/v1/receipts/{answer['request_id']}")
+    # A refused question reads the row that refused it.
+    grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
+    grants.add(Grant("key:known", collections=None, requests_per_day=1), replace=True)
+    ask("/v1/documents", status=429)
     # In a bucket without versions, reads and links have no version.
     assert calls | {("s3:GetObject", "DocumentsBucket")} == granted(template, "QueryRole")
 

@@ -52,7 +52,7 @@ def test_a_collection_that_is_taken_away_is_gone_from_the_next_request_on_receip
     attack, before = Attack(world), PEOPLE[1]
     body = {"question": QUESTION, "collection": "cedar", "top_k": 3}
     assert attack.send(before, "ask", "POST", "/v1/query", body).body["citations"]
-    id_ = world.last_id()
+    id_ = world.last_id
     assert attack.send(before, "receipt", "GET", f"/v1/receipts/{id_}").status == 200
     world.admin.add(Grant("key:two", frozenset({"dahlia"})), replace=True)
     now = Person("two", before.context, frozenset({"dahlia"}))

@@ -149,8 +149,8 @@ class Library:
     def cited(self, **body: Any) -> set[str]:
         reply = self.send("POST", "/v1/query", {"question": QUESTION, "top_k": 20, **body})
         assert reply.status == 200, reply.body
-        id_ = self.world.last_id()
-        assert self.send("GET", f"/v1/receipts/{id_}").status == 200
+        self.answer_id = self.world.last_id
+        assert self.send("GET", f"/v1/receipts/{self.answer_id}").status == 200
         return {one["document"] for one in reply.body["citations"]}
 
     def check_collections(self, allowed: set[str]) -> None:
@@ -205,7 +205,7 @@ def test_a_removed_tag_hides_a_document_and_its_receipt_at_the_next_request(worl
         library.tag(other, {})
     library.grant("sub:reader", frozenset(), frozenset({Rule(None, "", frozenset({("team", "legal")}))}))
     assert library.cited() == {key}
-    id_ = "request-" + f"{int(world.last_id().removeprefix('request-')) - 1:08}"
+    id_ = library.answer_id
     assert library.send("GET", f"/v1/receipts/{id_}").status == 200
     assert library.send("POST", f"/v1/receipts/{id_}/replay").status == 200
     library.tag(key, {"team": "sales"})

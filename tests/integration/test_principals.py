@@ -1,4 +1,4 @@
-"""Grants and quotas on DynamoDB's own conditions (moto, in process)."""
+"""Grants on DynamoDB's own conditions (moto, in process)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
-from docwell.errors import QuotaExceeded, Unavailable
+from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin
+from docwell.errors import Unavailable
 from docwell.identity import MAX_GROUPS, Principal, Rule
-from infra.local.names import PRINCIPALS_SCHEMA
+from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
 
 from .waiting import Clock
 
 pytestmark = pytest.mark.integration
-TABLE = "principals"
+TABLE, USAGE = "principals", "usage"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
 
 
@@ -33,13 +33,14 @@ def clock() -> Clock:
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
-        boto3.client("dynamodb").create_table(TableName=TABLE, **PRINCIPALS_SCHEMA)
+        for name, schema in ((TABLE, PRINCIPALS_SCHEMA), (USAGE, USAGE_SCHEMA)):
+            boto3.client("dynamodb").create_table(TableName=name, **schema)
         yield client("dynamodb")
 
 
 @pytest.fixture
-def principals(table: Any, clock: Clock) -> DynamoPrincipals:
-    return DynamoPrincipals(table, TABLE, clock)
+def principals(table: Any) -> DynamoPrincipals:
+    return DynamoPrincipals(table, TABLE, USAGE, max_in_flight=1, longest_s=30)
 
 
 @pytest.fixture
@@ -121,56 +122,6 @@ def test_as_many_groups_as_a_token_can_have_are_read_at_once(
     assert found.collections == frozenset({"a"})
 
 
-def test_a_quota_of_requests_ends_at_midnight_utc(
-    principals: DynamoPrincipals, admin: PrincipalAdmin, clock: Clock
-) -> None:
-    limited = Principal("key:k", frozenset({"a"}), requests_per_day=3)
-    for _ in range(3):
-        principals.charge(limited, requests=1)
-    with pytest.raises(QuotaExceeded) as caught:
-        principals.charge(limited, requests=1)
-    assert caught.value.retry_after == 12 * 3600
-    admin.add(grant("key:k", "a"))
-    assert admin.list()[0][1] == Use(requests=3)  # the refused one does not count
-    clock.now = NOON + caught.value.retry_after
-    principals.charge(limited, requests=1)
-    assert admin.list()[0][1] == Use(requests=1)
-
-
-def test_tokens_are_counted_after_the_work_and_end_the_next_request(principals: DynamoPrincipals) -> None:
-    limited = Principal("key:k", frozenset({"a"}), tokens_per_day=100)
-    principals.charge(limited, requests=1)
-    principals.charge(limited, tokens=99)
-    principals.charge(limited, requests=1)
-    principals.charge(limited, tokens=500)  # over the limit, and still counted
-    with pytest.raises(QuotaExceeded):
-        principals.charge(limited, requests=1)
-
-
-@pytest.mark.parametrize("quota", [{"requests_per_day": 0}, {"tokens_per_day": 0}])
-def test_a_quota_of_nothing_allows_nothing(principals: DynamoPrincipals, quota: dict[str, int]) -> None:
-    with pytest.raises(QuotaExceeded):
-        principals.charge(Principal("key:k", **quota), requests=1)  # type: ignore[arg-type]
-
-
-def test_without_a_quota_use_is_counted_and_nothing_refused(
-    principals: DynamoPrincipals, admin: PrincipalAdmin
-) -> None:
-    admin.add(grant("key:k", "a"))
-    for _ in range(5):
-        principals.charge(Principal("key:k"), requests=1)
-    principals.charge(Principal("key:k"), tokens=70)
-    assert admin.list() == [(grant("key:k", "a", created_at=int(NOON)), Use(5, 70))]
-
-
-def test_the_row_of_a_days_use_goes_away_by_itself(principals: DynamoPrincipals, table: Any) -> None:
-    principals.charge(Principal("key:k"), requests=1)
-    row = table.get_item(TableName=TABLE, Key={"principal": {"S": "key:k"}, "item": {"S": "usage#2026-11-25"}})[
-        "Item"
-    ]
-    assert int(row["expires_at"]["N"]) == NOON + 40 * 86_400
-
-
 def test_a_grant_comes_back_as_it_was_given(admin: PrincipalAdmin) -> None:
     given = [
         Grant("group:g", None, 1, 2, "G", int(NOON)),
@@ -179,7 +130,7 @@ def test_a_grant_comes_back_as_it_was_given(admin: PrincipalAdmin) -> None:
     ]
     for one in given:
         assert admin.add(one)
-    assert [one for one, _ in admin.list()] == given
+    assert [one for one, _ in admin.list(USAGE)] == given
     assert admin.get("key:k") == given[1]
 
 
@@ -216,9 +167,10 @@ class Throttled:
 
 def test_a_throttled_table_is_unavailable_at_once() -> None:
     throttled: Any = Throttled()
-    principals = DynamoPrincipals(throttled, TABLE)
+    principals = DynamoPrincipals(throttled, TABLE, USAGE, max_in_flight=1, longest_s=30)
     with pytest.raises(Unavailable, match="throttled"):
         principals.find("key:k", ["g"])
     assert throttled.calls == 2
-    with pytest.raises(Unavailable, match="ProvisionedThroughputExceeded"):
-        principals.charge(Principal("key:k"), requests=1)
+    for write in (principals.charge, lambda principal: principals.reserve(principal, 1)):
+        with pytest.raises(Unavailable, match="ProvisionedThroughputExceeded"):
+            write(Principal("key:k"))

@@ -63,6 +63,13 @@ def test_a_receipt_comes_back_as_it_was_kept(receipts: DynamoReceipts, receipt: 
     assert receipts.get("key:a", "request-7") == receipt
 
 
+def test_a_receipt_and_its_verdict_are_never_overwritten(receipts: DynamoReceipts) -> None:
+    receipts.keep(RECEIPT)
+    receipts.judge("key:a", "request-7", "bad")
+    receipts.keep(replace(RECEIPT, answer={"answer": "Drei [1]."}))
+    assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
+
+
 def test_another_principals_receipt_is_none(receipts: DynamoReceipts) -> None:
     receipts.keep(RECEIPT)
     assert receipts.get("key:b", "request-7") is None

@@ -10,17 +10,18 @@ import pytest
 
 from docwell.adapters.dynamodb.principals import PrincipalAdmin
 from docwell.identity import Rule
-from infra.local.names import PRINCIPALS_SCHEMA
+from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
-TABLE = "the-principals"
+TABLE, USAGE = "the-principals", "their-use"
 
 
 class Cloud:
     def __init__(self) -> None:
         dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(TableName=TABLE, **PRINCIPALS_SCHEMA)
+        dynamodb.create_table(TableName=USAGE, **USAGE_SCHEMA)
         self.gateway: Any = boto3.client("apigateway")
         self.admin = PrincipalAdmin(dynamodb, TABLE)
 
@@ -32,6 +33,7 @@ class Cloud:
 @pytest.fixture
 def cloud(aws: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", TABLE)
+    monkeypatch.setenv("DOCWELL_USAGE_TABLE", USAGE)
     return Cloud()
 
 
@@ -143,14 +145,14 @@ def test_an_existing_subject_group_or_key_needs_no_new_key(
 )
 def test_a_contradictory_grant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, wrong: list[str]) -> None:
     assert run("principals", "add", "A", *wrong).exit_code == 2
-    assert (cloud.keys(), cloud.admin.list()) == ({}, [])
+    assert (cloud.keys(), cloud.admin.list(USAGE)) == ({}, [])
 
 
 def test_revoke_deletes_the_key_that_add_made(run: Run, cloud: Cloud) -> None:
     id_ = json.loads(run("principals", "add", "A", "--all", "--json").stdout)["id"]
     result = run("principals", "revoke", id_)
     assert result.exit_code == 0, result.output
-    assert (cloud.keys(), cloud.admin.list()) == ({}, [])
+    assert (cloud.keys(), cloud.admin.list(USAGE)) == ({}, [])
     assert run("principals", "revoke", id_).exit_code == 1
 
 
@@ -170,10 +172,16 @@ def test_a_changed_grant_still_goes_with_its_key(run: Run, cloud: Cloud) -> None
     assert cloud.keys() == {}
 
 
-def test_without_a_table_the_error_says_how_to_name_one(run: Run, api: FakeApi) -> None:
-    result = run("principals", "list", api=api)
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [((), "DOCWELL_PRINCIPALS_TABLE"), (("--table", "p"), "DOCWELL_USAGE_TABLE")],
+)
+def test_without_a_table_the_error_says_how_to_name_one(
+    run: Run, api: FakeApi, named: tuple[str, ...], missing: str
+) -> None:
+    result = run("principals", "list", *named, api=api)
     assert result.exit_code == 2
-    assert "DOCWELL_PRINCIPALS_TABLE" in result.stderr
+    assert missing in result.stderr
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -49,3 +49,10 @@ def call(
     answer = handler(event_of(method, path, body, key, **headers), CONTEXT)
     assert not isinstance(answer, StreamedResponse)
     return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
+
+
+def masked(answer: tuple[int, Any, dict[str, Any]]) -> tuple[int, Any, dict[str, Any]]:
+    """Return an answer without its request id, which differs each time."""
+    status, body, headers = answer
+    hidden = {"x-request-id": ["REQUEST"]}
+    return status, {**body, "request_id": "REQUEST"}, headers | hidden

@@ -13,6 +13,7 @@ from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded, Unauthenticated
 from docwell.http.admission import RequestAdmission
 from docwell.identity import Identity, Principal
+from docwell.ports import Reservation
 
 ANN = Principal("key:ann", frozenset({"house"}))
 USED_UP = QuotaExceeded("used up", 60.0)
@@ -27,6 +28,8 @@ class Principals:
     go: threading.Event = field(default_factory=threading.Event)
     found: int = 0
     charged: int = 0
+    reserved: int = 0
+    settled: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.go.set()
@@ -36,10 +39,18 @@ class Principals:
         self.go.wait(PATIENT_S)
         return ANN if id_ == ANN.id else None
 
-    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+    def charge(self, principal: Principal) -> None:
         if self.refuses:
             raise self.refuses
-        self.charged += requests
+        self.charged += 1
+
+    def reserve(self, principal: Principal, tokens: int) -> Reservation:
+        self.charge(principal)
+        self.reserved += tokens
+        return Reservation(principal.id, "today", "1", tokens)
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        self.settled.append(tokens)
 
 
 def admission(principals: Principals, id_: str = ANN.id, seconds: float = PATIENT_S) -> RequestAdmission:
@@ -124,3 +135,21 @@ def test_a_caller_that_waits_no_longer_does_not_stop_the_charge() -> None:
         return principals.charged
 
     assert run(work()) == 1
+
+
+def test_a_question_is_reserved_once_and_settled_to_what_it_used() -> None:
+    principals = Principals()
+    asked = RequestAdmission(Identity(ANN.id), principals, Deadline(PATIENT_S), tokens=4096)
+    run(asked.admitted())
+    asked.settle(900)
+    assert (principals.charged, principals.reserved, principals.settled) == (1, 4096, [900])
+
+
+@pytest.mark.parametrize("principals", [Principals(refuses=USED_UP), Principals()], ids=["refused", "unknown"])
+def test_a_question_that_was_not_charged_settles_nothing(principals: Principals) -> None:
+    id_ = ANN.id if principals.refuses else "key:none"
+    asked = RequestAdmission(Identity(id_), principals, Deadline(PATIENT_S), tokens=4096)
+    with pytest.raises((QuotaExceeded, Unauthenticated)):
+        run(asked.admitted())
+    asked.settle(0)
+    assert principals.settled == []

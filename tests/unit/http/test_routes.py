@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import pytest
 
 from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
 from docwell.models import DocumentRecord, Status
+from docwell.observability import logger
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
 from tests.unit.query.query_world import BOILER, QUESTION
@@ -30,15 +32,21 @@ def test_a_question_gets_an_answer_with_everything_the_interface_promises(world:
     }  # fmt: skip
 
 
-def test_the_clients_request_id_comes_back_in_answer_and_header(world: HttpWorld) -> None:
+def test_the_clients_request_id_comes_back_as_a_header_and_is_logged_and_is_no_id_of_the_answer(
+    world: HttpWorld,
+) -> None:
     _, answer, headers = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "mine-1"})
-    assert answer["request_id"] == "mine-1"
     assert headers["x-request-id"] == ["mine-1"]
+    logged = logger.get_current_keys()
+    assert (logged["client_request_id"], logged["request_id"]) == ("mine-1", answer["request_id"])
+    assert answer["request_id"] not in ("mine-1", "gateway-request")
 
 
-def test_a_request_id_unfit_for_logs_is_replaced_by_the_gateways(world: HttpWorld) -> None:
-    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "a b\nc"})
-    assert answer["request_id"] == "gateway-request"
+@pytest.mark.parametrize("unfit", ["a b\nc", "\x1b[31m", "x" * 129, "é", ""])
+def test_a_request_id_unfit_for_logs_is_replaced(world: HttpWorld, unfit: str) -> None:
+    _, answer, headers = call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": unfit})
+    assert headers["x-request-id"] == [answer["request_id"]]
+    assert "client_request_id" not in logger.get_current_keys()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,7 @@ def test_a_body_that_cannot_be_used_gets_a_problem_document(world: HttpWorld, bo
     assert status == 400
     assert headers["Content-Type"] == ["application/problem+json"]
     assert problem["type"] == "urn:docwell:problem:bad-input"
-    assert problem["request_id"] == "gateway-request"
+    assert uuid.UUID(problem["request_id"])
     assert problem["detail"]
 
 
@@ -175,7 +183,7 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
 def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
     world: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call("POST", "/v1/query", {"question": QUESTION})
+    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
     out = capsys.readouterr().out
     metrics = next(json.loads(line) for line in out.splitlines() if '"PromptTokens"' in line)
     names = {metric["Name"] for metric in metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
@@ -183,7 +191,7 @@ def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(
     assert {"QueryLatency", "TimeToFirstToken", "Refusals", "DroppedPassages", "TruncatedPrompts"} <= names
     (dimensions,) = metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert sorted(dimensions) == ["model", "service"]
-    assert metrics["request_id"] == "gateway-request"
+    assert metrics["request_id"] == answer["request_id"]
     assert "boiler" not in out.lower()
 
 

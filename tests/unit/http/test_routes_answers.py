@@ -17,10 +17,11 @@ from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
+from docwell.ports import Reservation
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import CONTEXT, KEY_OF_ALL, call, event_of
-from tests.unit.query.query_world import BOILER, QUESTION
+from tests.unit.http.http_calls import CONTEXT, KEY_OF_ALL, call, event_of, masked
+from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION
 
 ROUTES = [
     ("POST", "/v1/query", {"question": QUESTION}),
@@ -73,17 +74,13 @@ def test_a_question_that_cannot_be_answered_is_counted_before_it_is_told(world: 
     assert world.principals.requests == 1
 
 
-def test_a_receipt_is_kept_although_its_tokens_cannot_be_charged(
+def test_a_receipt_is_kept_although_its_charge_cannot_be_settled(
     world: HttpWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charge = world.principals.charge
+    def settle(_reservation: Reservation, _tokens: int) -> None:
+        raise Unavailable("principals", "throttled")
 
-    def no_tokens(principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        if tokens:
-            raise Unavailable("principals", "throttled")
-        charge(principal, requests=requests)
-
-    monkeypatch.setattr(world.principals, "charge", no_tokens)
+    monkeypatch.setattr(world.principals, "settle", settle)
     assert call("POST", "/v1/query", {"question": QUESTION})[0] == 200
     assert world.receipts.kept
 
@@ -119,9 +116,9 @@ def test_an_answer_is_charged_to_whoever_asked(world: HttpWorld) -> None:
 def test_a_foreign_collection_looks_like_one_that_does_not_exist(
     world: HttpWorld, method: str, path: str, body: Any
 ) -> None:
-    missing = call(method, path, body, "house")
+    missing = masked(call(method, path, body, "house"))
     world.add("cellar/a.pdf", BOILER)
-    foreign = call(method, path, body, "house")
+    foreign = masked(call(method, path, body, "house"))
     assert missing == foreign
     assert foreign[0] == 404
 
@@ -151,7 +148,7 @@ def test_a_stream_has_passages_then_tokens_then_the_whole_answer(world: HttpWorl
     assert "".join(data["text"] for name, data in events if name == "token") == "Every March [1]."
     assert events[0][1]["passages"][0]["number"] == 1
     assert events[-1][1]["answer"] == "Every March [1]."
-    assert events[-1][1]["request_id"] == "gateway-request"
+    assert (EVERYTHING.id, events[-1][1]["request_id"]) in world.receipts.kept
 
 
 def test_a_stream_that_fails_before_its_first_event_is_an_ordinary_problem(world: HttpWorld) -> None:
@@ -264,13 +261,13 @@ def test_links_in_tokens_are_left_out(world: HttpWorld) -> None:
 
 
 def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) -> None:
-    call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "one"})
-    assert call("POST", "/v1/feedback", {"request_id": "one", "verdict": "bad"})[1]["kept"]
-    status, receipt, _ = call("GET", "/v1/receipts/one")
+    one = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"]
+    assert call("POST", "/v1/feedback", {"request_id": one, "verdict": "bad"})[0] == 200
+    status, receipt, _ = call("GET", f"/v1/receipts/{one}")
     assert (status, receipt["verdict"], receipt["request"]["question"]) == (200, "bad", QUESTION)
     world.model.says = "The boiler is inspected every March [1]."
     charged, kept = world.principals.tokens, dict(world.receipts.kept)
-    status, replay, _ = call("POST", "/v1/receipts/one/replay")
+    status, replay, _ = call("POST", f"/v1/receipts/{one}/replay")
     assert status == 200
     assert world.principals.tokens > charged
     assert world.receipts.kept == kept
@@ -280,10 +277,44 @@ def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) ->
 
 
 def test_a_receipt_is_nobody_elses(world: HttpWorld) -> None:
-    call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "one"})
-    assert call("GET", "/v1/receipts/one", key="house")[0] == 404
-    assert call("POST", "/v1/receipts/one/replay", key="house")[0] == 404
-    assert not call("POST", "/v1/feedback", {"request_id": "one", "verdict": "bad"}, "house")[1]["kept"]
+    one = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"]
+    assert call("GET", f"/v1/receipts/{one}", key="house")[0] == 404
+    assert call("POST", f"/v1/receipts/{one}/replay", key="house")[0] == 404
+    assert call("POST", "/v1/feedback", {"request_id": one, "verdict": "bad"}, "house")[0] == 404
+
+
+def test_a_repeated_request_id_of_the_client_overwrites_nothing(world: HttpWorld) -> None:
+    ids = [
+        call("POST", "/v1/query", {"question": QUESTION}, **{"x-request-id": "one"})[1]["request_id"]
+        for _ in range(3)
+    ]
+    assert {request_id for _, request_id in world.receipts.kept} == set(ids)
+    assert len(set(ids)) == 3
+    assert call("GET", "/v1/receipts/one")[0] == 404
+
+
+@pytest.mark.parametrize("whose", ["none's", "another's"])
+def test_feedback_without_an_own_receipt_is_a_404_and_moves_no_metric(
+    world: HttpWorld, capsys: pytest.CaptureFixture[str], whose: str
+) -> None:
+    id_ = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"] if whose == "another's" else "none"
+    told = call("POST", "/v1/feedback", {"request_id": id_, "verdict": "good"}, "house")
+    assert (told[0], told[1]["detail"]) == (404, f"no receipt of request {id_!r} is kept")
+    assert '"Feedback"' not in capsys.readouterr().out
+    assert {receipt.verdict for receipt in world.receipts.kept.values()} <= {None}
+
+
+def test_feedback_on_an_own_receipt_moves_the_metric(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    id_ = call("POST", "/v1/query", {"question": QUESTION})[1]["request_id"]
+    assert call("POST", "/v1/feedback", {"request_id": id_, "verdict": "good"})[0] == 200
+    assert '"Feedback"' in capsys.readouterr().out
+
+
+def test_a_key_that_the_gateway_does_not_know_is_told_so(world: HttpWorld) -> None:
+    for name in ("x-api-key", "X-Api-Key"):
+        status, problem, _ = call("GET", "/v1/documents", None, None, **{name: "wrong"})
+        assert (status, "this API key is not known" in problem["detail"]) == (401, True)
+    assert "send a principal's API key" in call("GET", "/v1/documents", None, None)[1]["detail"]
 
 
 def test_an_overloaded_host_is_a_503_that_says_when_to_come_back(world: HttpWorld) -> None:

@@ -20,17 +20,19 @@ from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
+from docwell.ports import Reservation
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
+from docwell.query.receipts import ReceiptBook
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.ingest import ingest_world
-from tests.unit.query.query_fakes import FakeStates
+from tests.unit.query.query_fakes import FakeReceipts, FakeStates
 from tests.unit.upkeep import test_reconcile
 
 CONTEXT = SimpleNamespace(
@@ -129,9 +131,16 @@ class Callers:
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         return Principal(id_, collections=None) if id_ == "key:known" else None
 
-    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+    def charge(self, principal: Principal) -> None:
         if self.used_up:
             raise QuotaExceeded("the requests of today are used up", 60)
+
+    def reserve(self, principal: Principal, tokens: int) -> Reservation:
+        self.charge(principal)
+        return Reservation(principal.id, "today", "1", tokens)
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Count nothing."""
 
 
 def use_case(model: Model) -> tuple[Query, FakeLedger]:
@@ -146,7 +155,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         retrieval=Retrieval(ledger, index),
         embedder=embedder,
         model=model,
-        conversation=Conversation(model, load_prompt("rewrite")),
+        conversation=Conversation(model, load_prompt("rewrite"), 4000),
         calibration=Calibration(model, FakeStates()),
         links=Links(),
     )
@@ -172,6 +181,9 @@ def query(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(query_wiring, "query_settings", lambda: settings)
     patch.setattr(query_wiring, "calibration", lambda: built.calibration)
 
+    receipts = FakeReceipts()
+    patch.setattr(query_wiring, "receipt_book", lambda: ReceiptBook(receipts))
+
     def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
         sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}
         context = {"requestId": "gateway-request", "identity": {"apiKeyId": key}, "stage": "live"}
@@ -180,7 +192,8 @@ def query(patch: pytest.MonkeyPatch) -> None:
         return status
 
     assert ask() == HTTPStatus.OK
-    assert ask(path="/v1/feedback", request_id="gateway-request", verdict="good") == HTTPStatus.OK
+    ((_, request_id),) = receipts.kept
+    assert ask(path="/v1/feedback", request_id=request_id, verdict="good") == HTTPStatus.OK
     model.fails = Unavailable("ollama", "ollama cannot be reached")
     assert ask(question="how often is the boiler inspected", fallback="extractive") == HTTPStatus.OK
     model.fails = Overloaded("ollama", "the model host is given a rest")

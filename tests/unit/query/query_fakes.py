@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from docwell.answers import Completion, Message, Receipt
 from docwell.audit import AuditEvent
 from docwell.identity import Principal
+from docwell.ports import Reservation
 from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import bound_of
 
@@ -86,21 +87,32 @@ class FakeLinks:
 
 @dataclass
 class FakePrincipals:
-    """Known callers, and their charges."""
+    """Known callers, their charges, and their questions in flight."""
 
     known: dict[str, Principal] = field(default_factory=dict)
     requests: int = 0
     tokens: int = 0
+    in_flight: set[Reservation] = field(default_factory=set)
     fails: Exception | None = None
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         return self.known.get(id_)
 
-    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
+    def charge(self, principal: Principal) -> None:
         if self.fails:
             raise self.fails
-        self.requests += requests
+        self.requests += 1
+
+    def reserve(self, principal: Principal, tokens: int) -> Reservation:
+        self.charge(principal)
         self.tokens += tokens
+        reservation = Reservation(principal.id, "today", str(self.requests), tokens)
+        self.in_flight.add(reservation)
+        return reservation
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        self.in_flight.remove(reservation)
+        self.tokens += tokens - reservation.tokens
 
 
 class FakeAudit:
@@ -120,7 +132,7 @@ class FakeReceipts:
     kept: dict[tuple[str, str], Receipt] = field(default_factory=dict)
 
     def keep(self, receipt: Receipt) -> None:
-        self.kept[receipt.principal, receipt.request_id] = receipt
+        self.kept.setdefault((receipt.principal, receipt.request_id), receipt)
 
     def get(self, principal: str, request_id: str) -> Receipt | None:
         return self.kept.get((principal, request_id))
@@ -128,5 +140,5 @@ class FakeReceipts:
     def judge(self, principal: str, request_id: str, verdict: str) -> bool:
         found = self.kept.get((principal, request_id))
         if found:
-            self.keep(replace(found, verdict=verdict))
+            self.kept[principal, request_id] = replace(found, verdict=verdict)
         return found is not None

@@ -35,7 +35,7 @@ class World:
             retrieval=Retrieval(self.ledger, self.index),
             embedder=self.embedder,
             model=self.model,
-            conversation=Conversation(self.rewriter, load_prompt("rewrite")),
+            conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
             links=FakeLinks(),
             limits=QueryLimits(**limits),

@@ -214,8 +214,7 @@ def test_an_answer_is_streamed_as_it_is_made() -> None:
     world.model.says = "Nothing says more: every March [1]."
     world.ask()
     assert streamed(world) == world.model.says
-    first, *_ = world.events
-    assert isinstance(first, Passages)
+    first = next(event for event in world.events if isinstance(event, Passages))
     assert [passage.document for passage in first.passages] == ["house/rules.pdf"]
 
 

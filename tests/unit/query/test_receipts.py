@@ -158,7 +158,8 @@ def test_a_receipt_that_cannot_be_kept_raises_the_stores_error() -> None:
 def test_without_a_store_nothing_is_kept_found_or_judged() -> None:
     book = ReceiptBook(None)
     book.keep(THEN)
-    assert book.judge(READER, "request-7", "good") is False
+    with pytest.raises(NotFound):
+        book.judge(READER, "request-7", "good")
     with pytest.raises(NotFound):
         book.get(READER, "request-7", FakeLedger())
 
@@ -184,9 +185,11 @@ def test_a_receipt_that_is_not_to_be_seen_is_as_if_there_were_none(principal: Pr
 def test_a_verdict_goes_to_the_callers_own_receipt() -> None:
     store = FakeReceipts(THEN)
     book = ReceiptBook(store)
-    assert book.judge(READER, "request-7", "bad") is True
+    book.judge(READER, "request-7", "bad")
     assert store.receipts["key:a", "request-7"].verdict == "bad"
-    assert book.judge(Principal("key:b", None), "request-7", "good") is False
+    with pytest.raises(NotFound):
+        book.judge(Principal("key:b", None), "request-7", "good")
+    assert store.receipts["key:a", "request-7"].verdict == "bad"
 
 
 def test_a_receipt_that_is_being_written_is_waited_for() -> None:
@@ -194,7 +197,8 @@ def test_a_receipt_that_is_being_written_is_waited_for() -> None:
     book = ReceiptBook(store, 0.2, sleep=lambda _: store.keep(THEN))
     assert book.get(READER, "request-7", FakeLedger()) == THEN
     store.receipts.clear()
-    assert book.judge(READER, "request-7", "good") is True
+    book.judge(READER, "request-7", "good")
+    assert store.receipts["key:a", "request-7"].verdict == "good"
 
 
 def test_nobody_can_get_what_another_asked_to_replay_it() -> None:

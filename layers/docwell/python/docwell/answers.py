@@ -27,11 +27,16 @@ class Completion:
 
 
 class AnswerStatus(StrEnum):
-    """The source of an answer: the model (with citations), no source, or the passages themselves."""
+    """The source of an answer: the model (with citations), no source, or the passages themselves.
+
+    Only logs and receipts have the last two: the client left before the end, or an error ended the answer.
+    """
 
     ANSWERED = "answered"
     REFUSED = "refused"
     EXTRACTIVE = "extractive"
+    ABANDONED = "abandoned"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +87,19 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the model host counts them."""
+    """Tokens as the model host counts them, estimated where its answer did not end."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Return the sum."""
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, as a quota counts them."""
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +159,7 @@ class Answer:
     sentences: tuple[Sentence, ...] = ()
     suspicious_passages: int = 0
     rewritten_question: str | None = None
-    # Of an EXTRACTIVE answer: the problem type of the model host's failure.
+    # Of an EXTRACTIVE or FAILED answer: the problem type of the failure.
     fallback_reason: str | None = None
     # The answer reached the limit of its tokens.
     cut_short: bool = False

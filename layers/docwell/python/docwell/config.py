@@ -173,6 +173,10 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0
 
     principals_table: str = "docwell-principals"
+    # Apart from the grants, so that the function's role can write no grant.
+    usage_table: str = "docwell-usage"
+    # The model host answers few questions at a time. More of one principal would only wait, and delay the others.
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 16
     # None: keep no answer.
     receipts_table: str | None = None
     # None: keep no audit trail.

@@ -8,6 +8,7 @@
     ├── NotFound             404  no such document, collection or route, or the caller may not see it
     ├── Refused              422  docwell does not index the document: REJECTED(reason)
     ├── QuotaExceeded        429  the caller has used up today's quota
+    │   └── TooManyInFlight  429  the caller's questions in flight hold all slots, or the rest of the tokens
     ├── Unavailable          503  a dependency is down or slow: try again
     │   ├── Overloaded       503  the model host has failed several times in a row and rests
     │   ├── DeadlineExceeded 504  the time for this request is used up
@@ -75,6 +76,11 @@ class QuotaExceeded(DocwellError):
     def __init__(self, detail: str, retry_after: float) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class TooManyInFlight(QuotaExceeded):
+    problem = "too-many-in-flight"
+    title = "Too many questions at once"
 
 
 class Unavailable(DocwellError):

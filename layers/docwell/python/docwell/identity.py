@@ -86,7 +86,12 @@ def identity_of(event: Mapping[str, Any]) -> Identity:
         return Identity(_id(SUBJECT, claims.get("sub")), groups_of(claims, separator=" "))
     if authorizer.get("principalId") is not None:  # a Lambda authorizer, whose other claims are beside it
         return Identity(_id(SUBJECT, authorizer["principalId"]), groups_of(authorizer))
-    return Identity(_id(KEY, _mapping(context.get("identity")).get("apiKeyId")))
+    key_id = _mapping(context.get("identity")).get("apiKeyId")
+    if key_id is None and any(name.lower() == "x-api-key" for name in _mapping(event.get("headers"))):
+        raise Unauthenticated(
+            "this API key is not known here: check its value, or make one with docwell principals add"
+        )
+    return Identity(_id(KEY, key_id))
 
 
 def groups_of(claims: Mapping[str, Any], separator: str | None = None) -> tuple[str, ...]:

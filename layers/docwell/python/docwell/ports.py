@@ -280,21 +280,39 @@ class DocumentLinks(Protocol):
         """Return a URL of that version that opens at `page`, computed without the network."""
 
 
+class Reservation(NamedTuple):
+    """The tokens charged for a question in flight. `id` is unique within the principal's `day` (UTC)."""
+
+    principal: str
+    day: str
+    id: str
+    tokens: int
+
+
 class Principals(Protocol):
     """The rights of callers, and their use of today's quota."""
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         """Return the principal with its and its groups' collections, read consistently; None without a grant."""
 
-    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        """Count today's use. With `requests`, raises `QuotaExceeded` and counts nothing if a quota is used up."""
+    def charge(self, principal: Principal) -> None:
+        """Count a request that uses no model. Raises `QuotaExceeded`, and counts nothing, over a quota."""
+
+    def reserve(self, principal: Principal, tokens: int) -> Reservation:
+        """Count one question and charge the most `tokens` that it can use; it is then in flight.
+
+        Raises as `charge` does, and `TooManyInFlight`.
+        """
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Charge the `tokens` used in place of those reserved, once. A reservation without this stays charged."""
 
 
 class Receipts(Protocol):
     """Stored answers, each visible only to its principal."""
 
     def keep(self, receipt: Receipt) -> None:
-        """Store a receipt until it expires."""
+        """Store a receipt until it expires. One with the same request id stays as it is."""
 
     def get(self, principal: str, request_id: str) -> Receipt | None:
         """Return the principal's receipt, or None."""

@@ -156,14 +156,12 @@ def feedback(
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Rate an answer. The metric Feedback counts it; a stored receipt keeps it."""
+    """Rate an answer. Its receipt stores the verdict, and the metric Feedback counts it."""
     answer = Api(ctx.obj, timeout).post("/v1/feedback", {"request_id": request_id, "verdict": verdict})
     if as_json:
         display.show_json(answer)
-    elif answer.get("kept"):
-        display.echo(f"{verdict}: stored in the receipt")
     else:
-        display.echo(f"{verdict}: counted; there is no receipt of this request")
+        display.echo(f"{verdict}: stored in the receipt")
 
 
 def _show_replay(replayed: Json) -> None:

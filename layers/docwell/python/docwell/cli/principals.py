@@ -107,9 +107,20 @@ def add(
 
 
 @app.command(name="list", cls=ConnectedCommand)
-def list_(ctx: typer.Context, *, table: TableOption = None, as_json: JsonFlag = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    table: TableOption = None,
+    usage_table: Annotated[
+        str | None,
+        typer.Option(envvar="DOCWELL_USAGE_TABLE", metavar="NAME", help="Name of the table of their use."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """List the principals, their rights and today's use."""
-    rows = _admin(ctx.obj.given(principals_table=table)).list()
+    settings: Settings = ctx.obj.given(principals_table=table, usage_table=usage_table)
+    admin = _admin(settings)
+    rows = admin.list(settings.need("usage_table"))
     if as_json:
         display.show_json({"principals": [_as_json(grant, use) for grant, use in rows]})
     elif rows:

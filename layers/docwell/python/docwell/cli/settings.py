@@ -33,6 +33,8 @@ _OPERATOR = {
     " the stack's output ReconcileFunction",
     "principals_table": "give --table, DOCWELL_PRINCIPALS_TABLE or principals_table in docwell.toml:"
     " the stack's output PrincipalsTable",
+    "usage_table": "give --usage-table, DOCWELL_USAGE_TABLE or usage_table in docwell.toml:"
+    " the stack's output UsageTable",
     "receipts_table": "give DOCWELL_RECEIPTS_TABLE or receipts_table in docwell.toml:"
     " the stack's output ReceiptsTable",
     "audit_table": "give DOCWELL_AUDIT_TABLE or audit_table in docwell.toml: the stack's output AuditTable",
@@ -54,6 +56,7 @@ class Settings:
     queue: str | None = None
     reconcile_function: str | None = None
     principals_table: str | None = None
+    usage_table: str | None = None
     receipts_table: str | None = None
     audit_table: str | None = None
     chroma_folder: str | None = None
@@ -165,8 +168,9 @@ def _from_stack() -> dict[str, Any]:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
         found = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        operator = ("queue", "reconcile_function", "api_key", "principals_table", "receipts_table", "audit_table")
-        found |= {name: stack.get(name) for name in operator}
+        operator = ("queue", "reconcile_function", "api_key")
+        tables = ("principals_table", "usage_table", "receipts_table", "audit_table")
+        found |= {name: stack.get(name) for name in (*operator, *tables)}
         found["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
         # The local gateway also serves Lambda's API.
         found |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}

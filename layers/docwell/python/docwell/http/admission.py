@@ -1,4 +1,4 @@
-"""The admission of one HTTP request: who asks, and the charge against the quota."""
+"""The admission of one HTTP request: who asks, and the charge against the quotas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from docwell.deadline import Deadline, event_loop
 from docwell.errors import Unauthenticated
 from docwell.identity import Identity, Principal
 from docwell.observability import logger
-from docwell.ports import Principals
+from docwell.ports import Principals, Reservation
 from docwell.query.ask import Admitted, Identified
 
 # The share of a request's time for finding its principal. The charge gets the same share again.
@@ -29,11 +29,15 @@ class RequestAdmission:
 
     The constructor schedules lookup and charge as tasks. Leaving an `async with` block waits for the charge: a
     question that fails is charged too, and a used-up quota is reported before any other error.
+
+    A question reserves the most `tokens` that it can use, and ends with `settle`.
     """
 
-    def __init__(self, identity: Identity, principals: Principals, deadline: Deadline) -> None:
+    def __init__(self, identity: Identity, principals: Principals, deadline: Deadline, tokens: int = 0) -> None:
         self._identity = identity
         self._principals = principals
+        self._tokens = tokens
+        self._reservation: Reservation | None = None
         self.deadline = deadline
         self._identified = event_loop().create_task(self._identify())
         self._admitted = event_loop().create_task(self._charge())
@@ -52,6 +56,11 @@ class RequestAdmission:
         """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
         return await asyncio.shield(self._admitted)
 
+    def settle(self, tokens: int) -> None:
+        """Charge the tokens that the question used in place of those reserved. Raises `Unavailable`."""
+        if self._reservation is not None:
+            self._principals.settle(self._reservation, tokens)
+
     async def _identify(self) -> Identified:
         async with self.deadline.stage("principals", _SHARE):
             principal = await asyncio.to_thread(known, self._identity, self._principals)
@@ -61,5 +70,8 @@ class RequestAdmission:
     async def _charge(self) -> Admitted:
         async with self.deadline.stage("principals", 2 * _SHARE):
             principal = (await self.identified()).principal
-            await asyncio.to_thread(self._principals.charge, principal, requests=1)
+            if self._tokens:
+                self._reservation = await asyncio.to_thread(self._principals.reserve, principal, self._tokens)
+            else:
+                await asyncio.to_thread(self._principals.charge, principal)
         return Admitted(principal)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from docwell.answers import Cost, Receipt, Turn
+from docwell.answers import AnswerStatus, Cost, Receipt, Turn, Usage
 from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
@@ -20,7 +20,7 @@ from docwell.http.streaming import ResponseBody, stream_events
 from docwell.identity import Principal
 from docwell.observability import logger, metrics
 from docwell.query import costs
-from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
+from docwell.query.ask import Ask, Event, Passages, Progress, QueryReport, Question, Token
 from docwell.query.checking.cleaning import StreamCleaner
 from docwell.query.metrics import record_query
 from docwell.query.receipts import compare
@@ -34,7 +34,7 @@ _LOGGED = {"timings_ms", "prompt_version", "model", "dropped_passages", "fallbac
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An answer over HTTP, its caller and its report; `follow_up` is the work after it is sent."""
+    """An answer over HTTP, its caller and its report, however it ended."""
 
     principal: Principal
     request: bodies.QueryRequest
@@ -42,15 +42,11 @@ class Finished:
     report: QueryReport
     cost: Cost
 
-    def follow_up(self, *, keep: bool = True) -> None:
-        """Record metrics, log, charge the tokens, and store a receipt if `keep`. Raises nothing."""
+    def record(self) -> None:
+        """Record metrics, and log."""
         record_query(self.report, self.cost, self.response.request_id)
         metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
-        tasks = [self._charge_tokens, self.audit]
-        if keep:
-            tasks.append(lambda: wiring.receipt_book().keep(self.receipt()))
-        run(self._save(tasks))
 
     def receipt(self) -> Receipt:
         """Return the receipt of the answer."""
@@ -71,31 +67,12 @@ class Finished:
             },
         )
 
-    async def _save(self, tasks: Iterable[Callable[[], None]]) -> None:
-        """Run blocking tasks in parallel. The client already has its answer: only log failures."""
-        deadline = Deadline(_FOLLOW_UP_S)
-
-        async def save(task: Callable[[], None]) -> None:
-            async with deadline.stage("afterwards"):
-                await asyncio.to_thread(task)
-
-        for error in await asyncio.gather(*map(save, tasks), return_exceptions=True):
-            if isinstance(error, DocwellError):
-                logger.warning("not saved", extra={"detail": error.detail})
-            elif isinstance(error, Exception):
-                problems.recorded(error)
-
-    def _charge_tokens(self) -> None:
-        usage = self.response.usage
-        if usage.prompt_tokens:
-            wiring.principals().charge(self.principal, tokens=usage.prompt_tokens + usage.completion_tokens)
-        if self.report.first_token_ms is not None:
-            wiring.calibration().save()
-
     def audit(self) -> None:
-        """Add the caller and the cited documents to the audit trail."""
+        """Add the caller and the cited documents to the audit trail; for a broken-off answer, all documents prompted."""
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
+            if self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
+                cited = frozenset(passage.document for passage in self.report.prompted)
             request_id = self.response.request_id
             trail.append(AuditEvent(self.principal.id, Action.ASKED, cited, request_id=request_id))
 
@@ -117,25 +94,39 @@ class Finished:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class QuestionRequest:
-    """One question over HTTP: who asks, and how long the answer may take."""
+    """One question over HTTP, and how far its answer has come.
+
+    `follow_up` ends it once the answer is sent or given up. Until then the most that it can use is charged.
+    """
 
     body: bodies.QueryRequest
     request_id: str
     admission: RequestAdmission
+    _started: float = field(default_factory=time.perf_counter)
+    _progress: Progress | None = None
+    _progress_at: float = 0.0
+    _pieces: int = 0  # of the model since the progress
+    _sent: str = ""
+    _error: Exception | None = None
+    _finished: Finished | None = None
 
     async def events(self) -> AsyncGenerator[Passages | Token | Finished]:
         """Yield the events of `Query.ask`, the last as `Finished`. Raises as that, and `BadInput`."""
-        started = time.perf_counter()
-        async with self.admission:
-            deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
-            ask = Ask(question_of(self.body), prompt, self.admission, deadline)
-            async with deadline.stage("ledger"):
-                query = await wiring.query()
-            async with aclosing(query.ask(ask)) as events:
-                async for event in events:
-                    yield await self._finished(event, started) if isinstance(event, QueryReport) else event
+        try:
+            async with self.admission:
+                deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
+                ask = Ask(question_of(self.body), prompt, self.admission, deadline)
+                async with deadline.stage("ledger"):
+                    query = await wiring.query()
+                async with aclosing(query.ask(ask)) as events:
+                    async for event in events:
+                        if shown := await self._followed(event):
+                            yield shown
+        except Exception as error:
+            self._error = error
+            raise
 
     async def result(self) -> Finished:
         """Answer the question. Raises as `events`."""
@@ -144,29 +135,64 @@ class QuestionRequest:
 
     def answer(self) -> ResponseBody:
         """Return the whole answer as a body of JSON. Raises as `events`."""
-        finished = run(self.result())
+        with self._followed_up_on_error():
+            finished = run(self.result())
         text = json.dumps(finished.response.model_dump(mode="json"), separators=(",", ":"))
-        return ResponseBody.whole(text, finished.follow_up)
+        return ResponseBody.whole(text, self.follow_up)
 
     def stream(self) -> ResponseBody:
         """Return the answer as server-sent events: `passages`, `token`..., then `answer` or `error`.
 
-        Errors before the first event are raised here. A finished answer is charged even when its client has left.
+        Errors before the first event are raised here.
         """
-        done: list[Finished] = []
 
         def failed(error: Exception) -> Mapping[str, Any]:
             problem = problems.problem_of(problems.recorded(error), self.request_id)
             return problem.model_dump(exclude_none=True)
 
-        def afterwards() -> None:
-            for finished in done:
-                finished.follow_up()
+        with self._followed_up_on_error():
+            return ResponseBody(stream_events(self._encoded(), failed), self.follow_up)
 
-        return ResponseBody(stream_events(self._encoded(done), failed), afterwards)
+    def follow_up(self, *, keep: bool = True) -> None:
+        """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`."""
+        finished = self._finished or self._unfinished()
 
-    async def _encoded(self, done: list[Finished]) -> AsyncGenerator[bytes]:
-        """Yield the events as bytes, without unsafe links. Append the answer to `done` before sending it."""
+        def settle() -> None:
+            self.admission.settle(finished.report.answer.usage.tokens if finished else 0)
+            if finished and finished.report.first_token_ms is not None:
+                wiring.calibration().save()
+
+        tasks = [settle]
+        if finished is not None:
+            finished.record()
+            tasks.append(finished.audit)
+            if keep:
+                tasks.append(lambda: wiring.receipt_book().keep(finished.receipt()))
+        run(_save(tasks))
+
+    @contextmanager
+    def _followed_up_on_error(self) -> Generator[None]:
+        try:
+            yield
+        except Exception:
+            self.follow_up()
+            raise
+
+    async def _followed(self, event: Event) -> Passages | Token | Finished | None:
+        """Keep account of an event; return it as the client gets it, if at all."""
+        if isinstance(event, Progress):
+            self._progress, self._progress_at, self._pieces = event, time.perf_counter(), 0
+            return None
+        if isinstance(event, QueryReport):
+            principal = (await self.admission.identified()).principal
+            self._finished = self._as_finished(event, principal)
+            return self._finished
+        if isinstance(event, Token):
+            self._pieces += event.pieces
+        return event
+
+    async def _encoded(self) -> AsyncGenerator[bytes]:
+        """Yield the events as bytes, without unsafe links."""
         cleaner = StreamCleaner()
         async with aclosing(self.events()) as events:
             async for event in events:
@@ -176,25 +202,56 @@ class QuestionRequest:
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event.passages, event.suspicious)
                     yield sse.event("passages", {"passages": passages})
-                elif isinstance(event, Token):
-                    if text := cleaner.feed(event.text):
-                        yield sse.event("token", {"text": text})
-                else:
-                    done.append(event)
-                    if text := cleaner.close():
-                        yield sse.event("token", {"text": text})
+                    continue
+                text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()
+                self._sent += text
+                if text:
+                    yield sse.event("token", {"text": text})
+                if isinstance(event, Finished):
                     yield sse.event("answer", event.response.model_dump(mode="json"))
 
-    async def _finished(self, report: QueryReport, started: float) -> Finished:
+    def _unfinished(self) -> Finished | None:
+        """Return the answer as far as it came; None when neither search nor model had a result."""
+        if self._progress is None:
+            return None
+        report, error = self._progress.report, self._error
+        status = AnswerStatus.ABANDONED if error is None else AnswerStatus.FAILED
+        problem = error.problem if isinstance(error, DocwellError) else DocwellError.problem
+        answer = replace(
+            report.answer,
+            answer=self._sent,
+            status=status,
+            usage=report.answer.usage + Usage(0, self._pieces),
+            fallback_reason=None if error is None else problem,
+        )
+        at_model_s = time.perf_counter() - self._progress_at if self._progress.at_model else 0.0
+        report = replace(report, answer=answer, model_host_s=report.model_host_s + at_model_s)
+        return self._as_finished(report, run(self.admission.identified()).principal)
+
+    def _as_finished(self, report: QueryReport, principal: Principal) -> Finished:
         cost = costs.cost(
             wiring.prices(),
             report.model_host_s,
-            time.perf_counter() - started,
+            time.perf_counter() - self._started,
             pipelines.runtime_settings().memory_mb,
         )
         response = bodies.answer_body(report.answer, cost, report.estimated_tokens, self.request_id)
-        principal = (await self.admission.identified()).principal
         return Finished(principal, self.body, response, report, cost)
+
+
+async def _save(tasks: Iterable[Callable[[], None]]) -> None:
+    """Run blocking tasks in parallel. The client already has its answer: only log failures."""
+    deadline = Deadline(_FOLLOW_UP_S)
+
+    async def save(task: Callable[[], None]) -> None:
+        async with deadline.stage("afterwards"):
+            await asyncio.to_thread(task)
+
+    for error in await asyncio.gather(*map(save, tasks), return_exceptions=True):
+        if isinstance(error, DocwellError):
+            logger.warning("not saved", extra={"detail": error.detail})
+        elif isinstance(error, Exception):
+            problems.recorded(error)
 
 
 def question_of(body: bodies.QueryRequest) -> Question:
@@ -227,10 +284,17 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     Raises `NotFound`, and as asking does.
     """
     principal = run(admission.admitted()).principal
-    then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
+    try:
+        then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
+    except DocwellError:
+        run(_save([lambda: admission.settle(0)]))
+        raise
     body = bodies.QueryRequest.model_validate(then.request)
-    finished = run(QuestionRequest(body, new_request_id, admission).result())
-    finished.follow_up(keep=False)
+    asked = QuestionRequest(body, new_request_id, admission)
+    try:
+        finished = run(asked.result())
+    finally:
+        asked.follow_up(keep=False)
     changes = compare(then, finished.receipt(), run(_live_versions(then, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,

@@ -129,7 +129,7 @@ class SentenceBody(BaseModel):
 
 
 class UsageBody(BaseModel):
-    """Tokens as the model host counts them, and docwell's own count of the prompt."""
+    """Tokens as the model host counts them (estimated where it failed), and docwell's own count of the prompt."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -196,10 +196,10 @@ class FeedbackRequest(BaseModel, extra="forbid"):
 
 
 class FeedbackResponse(BaseModel):
-    """The verdict was counted; `kept` says whether it is attached to a receipt."""
+    """The verdict was counted and stored in the receipt."""
 
     request_id: str
-    kept: bool
+    verdict: str
 
 
 class ReceiptBody(BaseModel):

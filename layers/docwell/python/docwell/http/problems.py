@@ -11,13 +11,14 @@ from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel
 
 from docwell.config import SettingsError
-from docwell.errors import DocwellError, Overloaded, QuotaExceeded, Unauthenticated, Unavailable
+from docwell.errors import DocwellError, Overloaded, QuotaExceeded, TooManyInFlight, Unauthenticated, Unavailable
 from docwell.observability import logger, record_alone
 
 PROBLEM_JSON = "application/problem+json"
 _COUNTED: dict[type[DocwellError], str] = {
     Overloaded: "Overloads",
     QuotaExceeded: "QuotaRejections",
+    TooManyInFlight: "QuotaRejections",
     Unauthenticated: "Unauthenticated",
 }
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -68,12 +69,19 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     }
     headers["headers"]["content-type"] = content_types.APPLICATION_JSON
     headers["multiValueHeaders"]["content-type"] = [content_types.APPLICATION_JSON]
+    id_ = str(uuid.uuid4())
+    logger.append_keys(request_id=id_)
+    if clients_id := _clients_request_id(event):
+        logger.append_keys(client_request_id=clients_id)
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        problem = problems.problem(problems.recorded(error), request_id_of(event))
+        problem = problems.problem(problems.recorded(error), id_)
+        problem.headers["x-request-id"] = clients_id or id_
         answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
+        shown = {"request_id": id_, "shown_request_id": clients_id or id_}
+        app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
     if not isinstance(body, streaming.ResponseBody):
@@ -103,25 +111,25 @@ def _json_object(event: Mapping[str, Any]) -> str | None:
     return text
 
 
-def request_id_of(event: Mapping[str, Any]) -> str:
-    """Return the client's request id if it is safe for logs and headers, else the gateway's."""
+def _clients_request_id(event: Mapping[str, Any]) -> str | None:
+    """Return the client's request id if it is safe for logs and headers."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     from_client = headers.get("x-request-id") or ""
-    if re.fullmatch(bodies.REQUEST_ID, from_client):
-        return from_client
-    return (event.get("requestContext") or {}).get("requestId") or "unknown"
+    return from_client if re.fullmatch(bodies.REQUEST_ID, from_client) else None
 
 
 def request_id() -> str:
-    """Return the id of the current request."""
-    return request_id_of(app.current_event.raw_event)
+    """Return the id of the current request, which no client can choose: receipts are stored under it."""
+    return str(app.context["request_id"])
 
 
-def _admission() -> RequestAdmission:
+def _admission(model_calls: int = 0) -> RequestAdmission:
     """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
-    deadline = Deadline(wiring.query_settings().deadline_s)
+    settings = wiring.query_settings()
     identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
-    return RequestAdmission(identity, wiring.principals(), deadline)
+    # A call of the model reads and writes at most its context.
+    tokens = model_calls * settings.num_ctx
+    return RequestAdmission(identity, wiring.principals(), Deadline(settings.deadline_s), tokens)
 
 
 def _charged() -> Principal:
@@ -136,10 +144,9 @@ def _known() -> Principal:
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
-    """Put the request id into every log line and every response's headers."""
-    logger.append_keys(request_id=request_id())
+    """Put the client's request id, else docwell's, into every response's headers."""
     response = next_middleware(app_)
-    response.headers["x-request-id"] = request_id()
+    response.headers["x-request-id"] = app.context["shown_request_id"]
     if isinstance(response, _AnswerResponse):
         response.body = response.content  # set it only here: the validation of responses expects JSON
     return response
@@ -164,20 +171,20 @@ app.use([_with_request_id])
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    asked = answering.QuestionRequest(body, request_id(), _admission())
+    asked = answering.QuestionRequest(body, request_id(), _admission(2 if body.history else 1))
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
         return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
     return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
 
 
-@app.post("/v1/feedback", description="Say whether an answer was good; kept where answers are.")
+@app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
     """Take one verdict."""
     principal = _charged()
-    kept = wiring.receipt_book().judge(principal, body.request_id, body.verdict)
+    wiring.receipt_book().judge(principal, body.request_id, body.verdict)
     record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
-    return bodies.FeedbackResponse(request_id=body.request_id, kept=kept)
+    return bodies.FeedbackResponse(request_id=body.request_id, verdict=body.verdict)
 
 
 @app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
@@ -190,7 +197,7 @@ def receipt(id_: str) -> bodies.ReceiptBody:
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    return answering.replay(_admission(), id_, request_id())
+    return answering.replay(_admission(2), id_, request_id())  # the question may have a history
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")

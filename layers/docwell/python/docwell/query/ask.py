@@ -89,9 +89,21 @@ class Passages:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the model's text, unchecked."""
+    """A piece of the model's text, unchecked. The host sends about one token in each of its `pieces`."""
 
     text: str
+    pieces: int = 1
 
 
-Event = Passages | Token | QueryReport
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The report of an answer that ends here: its client left, or an error follows.
+
+    While `at_model`, the pieces and the time that follow are the model's, and are not in the report yet.
+    """
+
+    report: QueryReport
+    at_model: bool = False
+
+
+Event = Progress | Passages | Token | QueryReport

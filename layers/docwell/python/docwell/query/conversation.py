@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
 
-from docwell.answers import Turn, Usage
-from docwell.errors import Unavailable
+from docwell.answers import Message, Turn, Usage
+from docwell.errors import BadInput, Unavailable
 from docwell.ports import LanguageModel
-from docwell.query.model_host import whole
-from docwell.query.prompting import Prompt, fill
+from docwell.query.model_host import has_read, whole
+from docwell.query.prompting import QUESTION_TOO_LONG, Prompt, fill
+from docwell.text.tokens import TokenRatio, bound_of_messages
 
 # A rewritten question is a question: longer text, or several lines, is an answer or chatter.
 _MAX_CHARACTERS = 400
@@ -19,8 +20,22 @@ _MAX_TURN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A question with the conversation before it, and the prompt that rewrites it."""
+
+    history: Sequence[Turn]
+    question: str
+    messages: tuple[Message, ...]
+
+    @property
+    def reading(self) -> Usage:
+        """About the tokens of the prompt."""
+        return Usage(TokenRatio().estimate(bound_of_messages(self.messages)).tokens)
+
+
+@dataclass(frozen=True, slots=True)
 class Rewritten:
-    """`text` stands alone. `usage` counts the model's tokens, none where the model did not answer."""
+    """`text` stands alone. `usage` counts the model's tokens."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
@@ -28,25 +43,38 @@ class Rewritten:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Rewrites follow-up questions with the language model, or without it when it fails."""
+    """Rewrites follow-up questions with the language model, or without it when it fails.
+
+    A prompt takes up to `budget_tokens`: the host would cut a longer one.
+    """
 
     model: LanguageModel
     prompt: Prompt
+    budget_tokens: int
 
-    async def standalone(self, history: Sequence[Turn], question: str, timeout_s: float) -> Rewritten:
+    def follow_up(self, history: Sequence[Turn], question: str) -> FollowUp:
+        """Return the prompt with as many of the last turns as fit. Raises `BadInput` for a question too long."""
+        for first in range(len(history) + 1):
+            # One shortened line each: an answer can neither forge a turn nor fill the context.
+            turns = "\n".join(
+                f"Q: {_one_line(one.question)}\nA: {_one_line(one.answer)}" for one in history[first:]
+            )
+            messages = fill(self.prompt, history=turns, question=question)
+            if bound_of_messages(messages).most <= self.budget_tokens:
+                return FollowUp(history, question, messages)
+        raise BadInput(QUESTION_TOO_LONG)
+
+    async def standalone(self, asked: FollowUp, timeout_s: float) -> Rewritten:
         """Return the question with the words it refers to. A failure of the model raises nothing."""
-        # One shortened line each: an answer can neither forge a turn nor fill the context.
-        turns = "\n".join(f"Q: {_one_line(turn.question)}\nA: {_one_line(turn.answer)}" for turn in history)
-        messages = fill(self.prompt, history=turns, question=question)
         # Without the model: the words of the last question name what "it" is.
-        last_two = f"{history[-1].question} {question}"
+        last_two = f"{asked.history[-1].question} {asked.question}"
         try:
-            completion = await whole(self.model.chat(messages, timeout_s))
-        except Unavailable:
-            return Rewritten(last_two)
+            completion = await whole(self.model.chat(asked.messages, timeout_s))
+        except Unavailable as error:
+            return Rewritten(last_two, asked.reading if has_read(error) else Usage())
         usage = Usage(completion.prompt_tokens, completion.completion_tokens)
         text = completion.text.strip().strip('"').strip()
-        if not text or "\n" in text or len(text) > _MAX_CHARACTERS + len(question):
+        if not text or "\n" in text or len(text) > _MAX_CHARACTERS + len(asked.question):
             return Rewritten(last_two, usage)
         return Rewritten(text, usage)
 

@@ -32,6 +32,8 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
         metrics.add_metric("TokenCountError", MetricUnit.Percent, report.token_error * 100)
     for name, value in counts.items():
         metrics.add_metric(name, MetricUnit.Count, value)
+    if answer.status in (AnswerStatus.ABANDONED, AnswerStatus.FAILED):
+        latencies = {}  # times of a part of an answer
     for name, value in latencies.items():
         metrics.add_metric(name, MetricUnit.Milliseconds, value)
     metrics.add_metric("ModelHostSeconds", MetricUnit.Seconds, cost.model_host_s)

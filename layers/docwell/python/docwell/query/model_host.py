@@ -132,6 +132,11 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
     raise Unavailable(_HOST, "the model host ended its answer early")
 
 
+def has_read(error: Unavailable) -> bool:
+    """Return whether the host may have read the prompt before this error: its work is charged."""
+    return not isinstance(error, Overloaded) and error.retry_after is not None
+
+
 def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
     """Return whether an error is the host's failure; None if it tells nothing about the host."""
     if isinstance(error, DeadlineExceeded):

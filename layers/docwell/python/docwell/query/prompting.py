@@ -24,7 +24,7 @@ from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
 from docwell.text.lexicon import TEXTS_KEPT
-from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of_messages
+from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total
 from docwell.text.visible import strip_invisible
 
 _FRONT_MATTER = re.compile(r"---\n(?P<keys>.*?)^---\n", re.DOTALL | re.MULTILINE)
@@ -49,6 +49,14 @@ _BRACKETS = re.compile(r"[\[\u3010\uff3b](\s*(?:\d[\d\s,;\u2013-]*|/?[A-Z_]{2,})
 _HEADING = re.compile(
     r"^([ #>*]*)(system|user|assistant|human|instructions?|question|passages)\s*:", re.IGNORECASE | re.MULTILINE
 )
+
+
+QUESTION_TOO_LONG = "the question is too long for the language model's context"
+# A passage over this share of the budget is dropped before those that rank lower, when not all fit: words that are
+# rare to the language model take hundreds of tokens each. A question may not take more either.
+_MOST_OF_BUDGET = 0.5
+# The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
+_NUMBER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +108,7 @@ class PromptChoice:
 
     def choose(self, request_id: str) -> Prompt:
         """Return the prompt of a request."""
-        # surrogatepass: a request id can come from outside.
-        digest = sha256(request_id.encode("utf-8", "surrogatepass")).digest()
+        digest = sha256(request_id.encode()).digest()
         place = int.from_bytes(digest[:8]) % sum(self.weights)
         return self.prompts[bisect(list(accumulate(self.weights)), place)]
 
@@ -194,20 +201,31 @@ def build_prompt(
     budget_tokens: int,
     ratio: TokenRatio | None = None,
 ) -> BuiltPrompt:
-    """Return messages within `budget_tokens`; drop passages that do not fit, lowest rank first.
+    """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
-    `passages` come best first. Without a `ratio` of the model's tokenizer the upper bound has to fit. Raises
-    `BadInput` when not even the best passage fits beside the question.
+    `passages` come best first; possibly none fits. Without a `ratio` of the model's tokenizer the upper bound has
+    to fit. Raises `BadInput` when the question leaves no room for them.
     """
     known = ratio or TokenRatio()
-    lines = [f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(passages, 1)]
-    for kept in range(len(lines), 0, -1):
-        messages = _filled(prompt, passages="\n".join(lines[:kept]), question=_line(question))
-        bound = bound_of_messages(messages)
+    asked = bound_of_messages(_filled(prompt, passages="", question=""))
+    asked = total([asked, bound_of(_line(question))])
+    kept = [(passage, bound_of(_line(passage.chunk.text))) for passage in passages]
+    while True:
+        # Bounds of the parts, which are cached, and not of the whole.
+        bound = total(
+            [asked, *(cost for _, cost in kept), TokenBound(_NUMBER * len(kept), 0, _NUMBER * len(kept))]
+        )
         estimate = known.estimate(bound)
-        if estimate.high <= budget_tokens:
-            return BuiltPrompt(messages, tuple(passages[:kept]), len(lines) - kept, bound, estimate)
-    raise BadInput("the question is too long for the language model's context")
+        if estimate.high <= budget_tokens * (1 if kept else _MOST_OF_BUDGET):
+            break
+        if not kept:
+            raise BadInput(QUESTION_TOO_LONG)
+        largest = max(kept, key=lambda one: one[1].most)
+        kept.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else kept[-1])
+    fitting = tuple(passage for passage, _ in kept)
+    lines = (f"[{number}] {_line(passage.chunk.text)}" for number, passage in enumerate(fitting, 1))
+    messages = _filled(prompt, passages="\n".join(lines), question=_line(question))
+    return BuiltPrompt(messages, fitting, len(passages) - len(fitting), bound, estimate)
 
 
 def fill(prompt: Prompt, **values: str) -> tuple[Message, ...]:

@@ -15,14 +15,15 @@ from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
-from docwell.query.ask import Admitted, Ask, Event, Passages, QueryReport, Token
+from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
 from docwell.query.calibration import Calibration
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer, ground
 from docwell.query.checking.support import is_answered, support
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.conversation import Conversation, Rewritten
+from docwell.query.conversation import Conversation, FollowUp, Rewritten
+from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.gates import is_hopeless
@@ -42,6 +43,7 @@ _REWRITE_SHARE = 0.3
 _FACTS_SHARE = 0.1
 # Reserved for checking the model's answer, or for the extractive answer.
 _RESERVE_S = 0.75
+_NONE = Usage()
 
 
 class _Stopwatch:
@@ -83,9 +85,9 @@ class _Found:
     watch: _Stopwatch
     text: str
     rewriting: Usage
-    passages: tuple[Passage, ...]
-    suspicious: frozenset[str]
-    refusal: str
+    passages: tuple[Passage, ...] = ()
+    suspicious: frozenset[str] = frozenset()
+    refusal: str = REFUSAL
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,25 @@ class Query:
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
-        Closing it, or cancelling its task, stops the model; a whole text of the model is checked all the same.
+        A `Progress` precedes each of them, and each call of the model. Closing it, or cancelling its task, stops
+        the model; a whole text of the model is checked all the same.
 
         Raises:
             NotFound: a collection or document does not exist, or is not the principal's.
             BadInput: the question does not fit the model's context.
-            QuotaExceeded: the quota is used up; nothing was searched.
+            QuotaExceeded: a quota is used up, or all slots; nothing was searched.
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
         question, watch = ask.question, _Stopwatch(ask.deadline)
         if question.history:
             scope = await self._scope(ask, watch)
-            rewritten = await self._rewrite(await ask.admission.admitted(), ask, watch)
+            admitted = await ask.admission.admitted()
+            follow_up = self.conversation.follow_up(question.history, question.text)
+            begun = _Found(ask, watch, question.text, follow_up.reading)
+            yield Progress(self._report(begun), at_model=True)
+            rewritten = await self._rewrite(admitted, follow_up, watch)
+            yield Progress(self._report(replace(begun, rewriting=rewritten.usage)))
             vector = await self._embed(rewritten.text, watch)
         else:
             rewritten = Rewritten(question.text)
@@ -124,24 +132,37 @@ class Query:
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         admitted = await ask.admission.admitted()
         found = await self._search(admitted, ask, watch, scope, vector, rewritten)
-        if is_hopeless(found.text, found.passages, self.limits.min_score, self.limits.min_relevance):
-            yield Passages()
-            yield QueryReport(self._answer(found), model_host_s=watch.seconds["generate"])
+        hopeless = is_hopeless(found.text, found.passages, self.limits.min_score, self.limits.min_relevance)
+        prompt = None if hopeless else await self._prompt(found)
+        report = self._report(found, prompt)
+        yield Progress(report)
+        yield Passages(report.prompted, found.suspicious)
+        if prompt is None or not prompt.passages:
+            yield report
             return
-        prompt = await self._prompt(found)
-        yield Passages(prompt.passages, found.suspicious)
-        completion = None
+        async with aclosing(self._answer_of_model(admitted, found, prompt)) as events:
+            async for event in events:
+                yield event
+
+    async def _answer_of_model(
+        self, admitted: Admitted, found: _Found, prompt: BuiltPrompt
+    ) -> AsyncGenerator[Event]:
+        """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
+        completion, used = None, Usage()
         try:
-            async with aclosing(self._generate(admitted, prompt, watch)) as pieces:
+            async with aclosing(self._generate(admitted, found, prompt)) as pieces:
                 async for piece in pieces:
-                    if isinstance(piece, Token):
-                        yield piece
-                    else:
+                    if isinstance(piece, Completion):
                         completion = piece
+                        continue
+                    used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
+                    yield piece
         except Unavailable as error:
-            if not question.fallback:
+            used = used if has_read(error) else Usage()
+            if not found.ask.question.fallback:
+                yield Progress(self._report(found, prompt, used))
                 raise
-            yield self._extractive(found, error)
+            yield self._extractive(found, error, used)
         if completion is not None:
             # A client that leaves now is charged: the model has done its work.
             yield await finish(self._checked(found, prompt, completion))
@@ -154,10 +175,10 @@ class Query:
                 self.retrieval.scope, principal, question.collections, question.document, question.filter
             )
 
-    async def _rewrite(self, _admitted: Admitted, ask: Ask, watch: _Stopwatch) -> Rewritten:
+    async def _rewrite(self, _admitted: Admitted, follow_up: FollowUp, watch: _Stopwatch) -> Rewritten:
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE
         with watch.timed("generate"):
-            return await self.conversation.standalone(ask.question.history, ask.question.text, timeout_s)
+            return await self.conversation.standalone(follow_up, timeout_s)
 
     async def _embed(self, text: str, watch: _Stopwatch) -> list[float]:
         async with watch.stage("embed", _EMBED_SHARE):
@@ -167,7 +188,7 @@ class Query:
 
     async def _search(
         self,
-        admitted: Admitted,
+        _admitted: Admitted,
         ask: Ask,
         watch: _Stopwatch,
         scope: Scope,
@@ -203,13 +224,15 @@ class Query:
             return None
 
     async def _generate(
-        self, _admitted: Admitted, prompt: BuiltPrompt, watch: _Stopwatch
-    ) -> AsyncGenerator[Token | Completion]:
+        self, _admitted: Admitted, found: _Found, prompt: BuiltPrompt
+    ) -> AsyncGenerator[Progress | Token | Completion]:
         """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
+        watch = found.watch
         left_s = watch.deadline.left(_RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        held, begun, started = "", False, perf_counter()
+        yield Progress(self._report(found, prompt, _reading(prompt)), at_model=True)
+        held, pieces_held, begun, started = "", 0, False, perf_counter()
         with watch.timed("generate"):
             async with aclosing(self.model.chat(prompt.messages, left_s)) as pieces:
                 async for piece in pieces:
@@ -218,18 +241,19 @@ class Query:
                     if isinstance(piece, Completion):
                         yield piece
                         continue
-                    held += piece
+                    held, pieces_held = held + piece, pieces_held + 1
                     begun = begun or not may_be_refusal(held)
                     if begun:
-                        yield Token(held)
-                        held = ""
+                        yield Token(held, pieces_held)
+                        held, pieces_held = "", 0
 
     async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
         grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
+        used = Usage(completion.prompt_tokens, completion.completion_tokens)
         answer = replace(
-            self._answer(found, completion, grounded, sentences),
+            self._answer(found, used, grounded, sentences),
             dropped_passages=prompt.dropped,
             cut_short=completion.done_reason == "length",
         )
@@ -268,9 +292,22 @@ class Query:
         cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
         return cosines
 
-    def _extractive(self, found: _Found, error: Unavailable) -> QueryReport:
+    def _report(self, found: _Found, prompt: BuiltPrompt | None = None, used: Usage = _NONE) -> QueryReport:
+        """Return the report of an answer without text, `used` by its own prompt and the model's pieces."""
+        answer = self._answer(found, used)
+        generating_s = found.watch.seconds["generate"]
+        if prompt is None:
+            return QueryReport(answer, model_host_s=generating_s)
+        return QueryReport(
+            replace(answer, dropped_passages=prompt.dropped),
+            prompt.passages,
+            estimated_tokens=prompt.estimate.tokens,
+            model_host_s=generating_s,
+        )
+
+    def _extractive(self, found: _Found, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        answer = self._answer(found, grounded=extract(found.text, found.passages))
+        answer = self._answer(found, used, extract(found.text, found.passages))
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
         return QueryReport(answer, found.passages, model_host_s=found.watch.seconds["generate"])
@@ -278,24 +315,18 @@ class Query:
     def _answer(
         self,
         found: _Found,
-        completion: Completion | None = None,
+        used: Usage,
         grounded: GroundedAnswer | None = None,
         sentences: tuple[Sentence, ...] = (),
     ) -> Answer:
         """Return the answer, or the refusal where no citation is left."""
         if grounded is not None and not grounded.citations:
             grounded = None
-        usage = found.rewriting
-        if completion is not None:
-            usage = Usage(
-                usage.prompt_tokens + completion.prompt_tokens,
-                usage.completion_tokens + completion.completion_tokens,
-            )
         return Answer(
             answer=grounded.text if grounded else found.refusal,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
             citations=tuple(self._cited(one, found) for one in grounded.citations) if grounded else (),
-            usage=usage,
+            usage=found.rewriting + used,
             timings_ms=found.watch.timings(),
             model=self.model.name,
             prompt_version=found.ask.prompt.version,
@@ -313,6 +344,10 @@ class Query:
             link = None  # without credentials to sign a link, the citation still holds
         suspicious = found.passages[citation.marker - 1].id in found.suspicious
         return replace(citation, link=link, suspicious=suspicious)
+
+
+def _reading(prompt: BuiltPrompt) -> Usage:
+    return Usage(prompt.estimate.tokens)
 
 
 def _ms(seconds: float) -> float:

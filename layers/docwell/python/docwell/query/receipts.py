@@ -61,13 +61,14 @@ class ReceiptBook:
         found = self._wait_for(lambda: store.get(principal.id, request_id)) if store else None
         documents = {document for _, document, _ in found.passages} if found else set[str]()
         if found is None or not rights.visible(catalogue, principal, documents) >= documents:
-            raise NotFound(f"no receipt of request {request_id!r} is kept")
+            raise _no_receipt(request_id)
         return found
 
-    def judge(self, principal: Principal, request_id: str, verdict: str) -> bool:
-        """Attach a verdict, good or bad; return False without a receipt of the request."""
+    def judge(self, principal: Principal, request_id: str, verdict: str) -> None:
+        """Attach a verdict, good or bad. Raises the same `NotFound` for no receipt and another's."""
         store = self.store
-        return store is not None and self._wait_for(lambda: store.judge(principal.id, request_id, verdict))
+        if store is None or not self._wait_for(lambda: store.judge(principal.id, request_id, verdict)):
+            raise _no_receipt(request_id)
 
     def _wait_for(self, look: Callable[[], _Found]) -> _Found:
         found = look()
@@ -75,6 +76,10 @@ class ReceiptBook:
             return found
         self.sleep(self.late_s)
         return look()
+
+
+def _no_receipt(request_id: str) -> NotFound:
+    return NotFound(f"no receipt of request {request_id!r} is kept")
 
 
 def compare(then: Receipt, now: Receipt, live: Mapping[str, str]) -> tuple[Change, ...]:

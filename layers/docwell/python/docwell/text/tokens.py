@@ -15,27 +15,33 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 
 from docwell.answers import Message
+from docwell.text.lexicon import TEXTS_KEPT
 
 # Pieces that a text is cut into for counting: up to 4 letters of a Latin word, 2 of a Cyrillic or Arabic one,
-# a digit, a run of white space, or any other single character.
+# a digit, a run of white space, or any other single character. A tokenizer has no tokens for a `code`, which no
+# language has as a word (capitals or digits inside, 6 consonants, 25 letters), nor for most `rare` characters.
 _PIECE = re.compile(
-    r"(?P<cyrillic> ?[\u0400-\u04ff]{1,2})|(?P<arabic> ?[\u0600-\u06ff]{1,2})"
+    r"(?P<cyrillic> ?[\u0400-\u045f]{1,2})|(?P<arabic> ?[\u0600-\u06ff]{1,2})"
+    r"|(?P<code> ?\b(?:[A-Z]?[a-z]*(?:[a-z][A-Z]|[A-Za-z][0-9])|[A-Z]{2,}[a-z]{2}|[0-9]+[A-Za-z]|[A-Za-z]{25}"
+    r"|(?i:[a-z]{,2}[b-df-hj-np-tv-xz]{6}))[A-Za-z0-9]*)"
     r"|(?P<plain> ?[A-Za-z]{1,4}|\s+|[0-9]|[!-~])"
-    r"|(?P<accents>[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff])|(?P<greek>[\u0370-\u03ff\u1f00-\u1fff])"
-    r"|(?P<indic>[\u0900-\u0dff])|(?P<thai>[\u0e00-\u0fff])"
-    r"|(?P<east_asian>[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef])|(?P<others>.)",
+    r"|(?P<accents>[\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff])|(?P<greek>[\u0370-\u03ff])"
+    r"|(?P<indic>[\u0900-\u0dff])|(?P<thai>[\u0e00-\u0eff])"
+    r"|(?P<east_asian>[\u2e80-\u33ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef])"
+    r"|(?P<marks>[\u0080-\u00bf\u2000-\u22ff])|(?P<rare>.)",
     re.DOTALL,
 )
 # The most tokens of a piece, from the tokenizers of Qwen 2.5 and SmolLM2 on 440 passages in nine languages.
 _MOST = {
     "plain": 1, "cyrillic": 2, "arabic": 2.5, "accents": 2, "greek": 1.2, "indic": 1.5, "thai": 2,
-    "east_asian": 2, "others": 3,
+    "east_asian": 2, "marks": 3,
 }  # fmt: skip
+# A tokenizer falls back to bytes, so no text has more tokens than bytes.
+_BY_BYTES = frozenset({"code", "rare"})
+# Teach the ratio no prompt with a larger share of these.
+_MOST_RARE = 0.1
 # The most tokens that a chat template adds to each message.
 _MESSAGE = 8
-
-# The turns of a prompt are the same for each question.
-_TEXTS_KEPT = 64
 
 # On those passages a token has 1.04 to 2.3 pieces: a whole prompt has at least 0.43 tokens per piece, and a
 # truncated one about half of that.
@@ -59,40 +65,49 @@ _MEMORY = 0.1
 
 
 class TokenBound(NamedTuple):
-    """The most tokens of the `plain` (ASCII) part of a text and of its `foreign` rest; `pieces` are of both."""
+    """The most tokens of the `plain` (ASCII) part of a text, of its `foreign` rest, and of what is `rare` in both.
+
+    Rare text has a token for each byte, whatever the ratio of the model is. `pieces` are of all three.
+    """
 
     plain: float = 0
     foreign: float = 0
     pieces: int = 0
+    rare: float = 0
 
     @property
     def most(self) -> int:
         """The upper bound in tokens, for a model of which nothing is known."""
-        return math.ceil(self.plain + self.foreign)
+        return math.ceil(self.plain + self.foreign + self.rare)
 
     @property
     def foreign_share(self) -> float:
         """The share of the bound that is not plain, 0 to 1."""
-        return self.foreign / (self.plain + self.foreign) if self.pieces else 0.0
+        return self.foreign / known if (known := self.plain + self.foreign) else 0.0
 
 
-@lru_cache(_TEXTS_KEPT)
+@lru_cache(TEXTS_KEPT)
 def bound_of(text: str) -> TokenBound:
     """Return the bound of a text."""
-    counts = Counter(str(match.lastgroup) for match in _PIECE.finditer(text))
-    plain = counts["plain"]
-    foreign = sum(_MOST[kind] * count for kind, count in counts.items()) - plain
-    return TokenBound(plain, foreign, counts.total())
+    counts, rare = Counter[str](), 0
+    for match in _PIECE.finditer(text):
+        kind = str(match.lastgroup)
+        counts[kind] += 1
+        if kind in _BY_BYTES:
+            rare += len(match[0].encode("utf-8", "surrogatepass"))
+    foreign = sum(_MOST.get(kind, 0) * count for kind, count in counts.items()) - counts["plain"]
+    return TokenBound(counts["plain"], foreign, counts.total(), rare)
 
 
 def bound_of_messages(messages: Iterable[Message]) -> TokenBound:
     """Return the bound of a whole prompt, with what the chat template adds."""
     bounds = [bound_of(message.content) for message in messages]
-    return TokenBound(
-        sum(bound.plain + _MESSAGE for bound in bounds),
-        sum(bound.foreign for bound in bounds),
-        sum(bound.pieces for bound in bounds),
-    )
+    return total([*bounds, TokenBound(_MESSAGE * len(bounds))])
+
+
+def total(bounds: Iterable[TokenBound]) -> TokenBound:
+    """Return the bound of several texts together."""
+    return TokenBound(*map(sum, zip(*bounds, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +157,25 @@ class TokenRatio:
     def estimate(self, bound: TokenBound) -> TokenEstimate:
         """Return the estimate of a prompt; the upper bound has to fit until the ratio is trusted."""
         expected = self.ratio * (bound.plain + bound.foreign)
+        tokens = round(expected + self.ratio * bound.rare)
         if not self.calibrated or abs(bound.foreign_share - self.foreign) > _NEAR:
-            return TokenEstimate(round(expected), bound.most, math.ceil(bound.pieces * _LEAST_OF_PIECES))
+            return TokenEstimate(tokens, bound.most, math.ceil(bound.pieces * _LEAST_OF_PIECES))
         margin = max(_WIDTH * self.error, _LEAST_MARGIN)
         return TokenEstimate(
-            round(expected),
-            high=min(math.ceil(expected * (1 + margin)), bound.most),
+            tokens,
+            high=min(math.ceil(expected * (1 + margin) + bound.rare), bound.most),
             least=math.ceil(expected * (1 - margin) * _CUT),
         )
 
     def observe(self, bound: TokenBound, reported: int) -> TokenEstimate:
         """Learn the host's count of a prompt; return the estimate from before."""
         before = self.estimate(bound)
-        if 0 < reported <= bound.most * _MOST_OF_BOUND and not before.was_cut(reported):
+        known = bound.rare <= bound.most * _MOST_RARE
+        if known and 0 < reported <= bound.most * _MOST_OF_BOUND and not before.was_cut(reported):
             self.observations += 1
             share = max(_MEMORY, 1 / self.observations)
             self.error += share * (before.error(reported) - self.error)
-            self.ratio += share * (reported / (bound.plain + bound.foreign) - self.ratio)
+            self.ratio += share * (reported / (bound.plain + bound.foreign + bound.rare) - self.ratio)
             self.foreign += share * (bound.foreign_share - self.foreign)
         return before
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from docwell.ports import AuditTrail
     from docwell.query.query import Query
 
+# A question settles its charge after its deadline, within 1 s (docwell.http.answering); the rest is for clocks.
+_FOLLOW_UP_MARGIN_S = 5.0
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
 # A runtime that can stream writes a receipt after it has sent the answer, which takes some milliseconds.
@@ -74,7 +76,7 @@ def _query(fingerprint: str) -> Query:
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
         embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
         model=GuardedModel(host, breaker),
-        conversation=Conversation(rewriter, load_prompt("rewrite")),
+        conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
         links=_links(),
         limits=settings,
@@ -137,7 +139,14 @@ def principals() -> DynamoPrincipals:
     """Return the table of callers, their grants and quotas."""
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
 
-    return DynamoPrincipals(dynamodb(query_settings()), query_settings().principals_table)
+    settings = query_settings()
+    return DynamoPrincipals(
+        dynamodb(settings),
+        settings.principals_table,
+        settings.usage_table,
+        max_in_flight=settings.max_in_flight,
+        longest_s=settings.deadline_s + _FOLLOW_UP_MARGIN_S,
+    )
 
 
 @cache

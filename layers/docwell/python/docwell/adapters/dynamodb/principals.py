@@ -1,22 +1,27 @@
-"""Principals in DynamoDB: their grants and their daily use, in one table.
+"""Principals in DynamoDB: their grants in one table, their daily use in another.
 
-Rows: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
-`all` = true, `requests_per_day`, `tokens_per_day`, `label`, `created_at` (seconds), `owns_key`; and
-(`key:ID` or `sub:ID`; `usage#2026-11-25`) with `requests`, `tokens`, `expires_at` (seconds, the table's TTL).
-A day is a day in UTC.
+A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
+`all` = true, `requests_per_day`, `tokens_per_day`, `label`, `created_at` (seconds), `owns_key`.
+
+A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
+`expires_at` (seconds, the table's TTL), and `in_flight`, a string set of `END#TOKENS#ID`: a question that has
+reserved the tokens, and no longer runs after END (seconds). A set takes and loses members in the same update that
+counts, and has a size for its condition.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
-from docwell.errors import QuotaExceeded
+from docwell.adapters.dynamodb.table import Row, Selection, Table
+from docwell.errors import QuotaExceeded, TooManyInFlight
 from docwell.identity import GROUP, MAX_GROUPS, Principal, Rule
+from docwell.ports import Reservation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,6 +31,8 @@ _DAY_S = 86_400
 _USAGE_KEPT_S = 40 * _DAY_S  # longer than a month, for billing
 # boto3 has already retried each call; fail fast.
 _BATCH_ATTEMPTS = 2
+# A question in flight ends within seconds, and frees its slot and the tokens that it did not use.
+_IN_FLIGHT_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,21 @@ class Use:
 class DynamoPrincipals:
     """`docwell.ports.Principals`."""
 
-    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float] = time.time) -> None:
-        self._table = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        usage_table: str,
+        *,
+        max_in_flight: int,
+        longest_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Let a principal have `max_in_flight` questions at once, each of which runs up to `longest_s` seconds."""
+        self._grants = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
+        self._usage = Table(client, usage_table, "principals")
+        self._max_in_flight = max_in_flight
+        self._longest_s = longest_s
         self._clock = clock
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
@@ -66,7 +86,7 @@ class DynamoPrincipals:
         A quota comes from the principal's grant; without one there, it is the largest of its groups'.
         """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
-        rows = self._table.get_many(_key(one, _GRANT) for one in ids)
+        rows = self._grants.get_many(_key(one) for one in ids)
         grants = {grant.id: grant for grant in map(_grant, rows)}
         if not grants:
             return None
@@ -82,37 +102,95 @@ class DynamoPrincipals:
             label=own.label if own else "",
         )
 
-    def charge(self, principal: Principal, *, requests: int = 0, tokens: int = 0) -> None:
-        """Count use in today's row. With `requests`, raises `QuotaExceeded` when a quota is used up."""
-        now = self._clock()
-        conditions: list[str] = []
-        values = {"requests": requests, "tokens": tokens, "expires": int(now) + _USAGE_KEPT_S}
-        if requests:
-            # Tokens are known only after the work: the request that crosses the token quota is the last one.
-            for name, quota, needed in (
-                ("requests", principal.requests_per_day, requests),
-                ("tokens", principal.tokens_per_day, 1),
-            ):
-                if quota is None:
-                    continue
-                if quota < needed:  # the condition below holds when the row does not exist yet
-                    raise _used_up(now)
-                conditions.append(f"(attribute_not_exists(#{name}) OR #{name} <= :{name}_before)")
-                values[f"{name}_before"] = quota - needed
-        counted = self._table.update(
-            _key(principal.id, _usage(now)),
-            "SET expires_at = :expires ADD #requests :requests, #tokens :tokens",
-            values,
-            condition=" AND ".join(conditions),
+    def charge(self, principal: Principal) -> None:
+        """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
+        conditions, values = self._quotas(principal)
+        key = _usage_key(principal.id, _day(self._clock()))
+        if not self._count(key, "ADD #requests :one", values, conditions):
+            raise self._refusal(principal, self._usage.get(key) or {})
+
+    def reserve(self, principal: Principal, tokens: int) -> Reservation:
+        """Count one question, charge `tokens` and take a slot, in one conditional write.
+
+        Raises `QuotaExceeded`, `TooManyInFlight`.
+        """
+        conditions, values = self._quotas(principal)
+        id_ = f"{int(self._clock() + self._longest_s)}#{tokens}#{uuid.uuid4().hex}"
+        reservation = Reservation(principal.id, _day(self._clock()), id_, tokens)
+        key = _usage_key(principal.id, reservation.day)
+        conditions += [
+            "(attribute_not_exists(in_flight) OR size(in_flight) < :most)",
+            "NOT contains(in_flight, :id)",  # boto3 repeats a write whose answer was lost
+        ]
+        values |= {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens}
+        change = "ADD #requests :one, #tokens :tokens, in_flight :slot"
+        for _ in range(2):
+            if self._count(key, change, values, conditions):
+                return reservation
+            row = self._usage.get(key) or {}
+            if id_ in row.get("in_flight", ()):
+                return reservation
+            if not (dead := frozenset(self._dead(row))):
+                break
+            # Their processes died: the slots are free, the tokens stay charged.
+            self._usage.update(key, "DELETE in_flight :dead", {"dead": dead}, returns="NONE")
+        raise self._refusal(principal, row)
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Correct the charge and free the slot. Do nothing when the slot was freed before."""
+        self._usage.update(
+            _usage_key(reservation.principal, reservation.day),
+            "ADD #tokens :more DELETE in_flight :slot",
+            {
+                "more": tokens - reservation.tokens,
+                "slot": frozenset({reservation.id}),
+                "id": reservation.id,
+            },
+            condition="contains(in_flight, :id)",
+            returns="NONE",
         )
-        if counted is None:
-            raise _used_up(now)
+
+    def _quotas(self, principal: Principal) -> tuple[list[str], dict[str, object]]:
+        """Return the conditions of a charge. The request that crosses the quota of tokens is the last one."""
+        conditions: list[str] = []
+        values: dict[str, object] = {"one": 1, "expires": int(self._clock()) + _USAGE_KEPT_S}
+        for name, quota in (("requests", principal.requests_per_day), ("tokens", principal.tokens_per_day)):
+            if quota is not None:
+                if quota < 1:  # the condition below holds when the row does not exist yet
+                    raise _used_up(self._clock())
+                conditions.append(f"(attribute_not_exists(#{name}) OR #{name} < :{name}_quota)")
+                values[f"{name}_quota"] = quota
+        return conditions, values
+
+    def _count(self, key: Row, change: str, values: Mapping[str, object], conditions: Sequence[str]) -> bool:
+        expression, condition = f"SET expires_at = :expires {change}", " AND ".join(conditions)
+        return self._usage.update(key, expression, values, condition=condition, returns="NONE") is not None
+
+    def _dead(self, row: Row) -> Iterator[str]:
+        return (one for one in row.get("in_flight", ()) if int(one.split("#")[0]) <= self._clock())
+
+    def _refusal(self, principal: Principal, row: Row) -> QuotaExceeded:
+        """Return the error for a row that does not meet the conditions."""
+        running = row.get("in_flight", frozenset()) - frozenset(self._dead(row))
+        reserved = sum(int(one.split("#")[1]) for one in running)
+        for name, quota, in_reserve in (
+            ("requests", principal.requests_per_day, 0),
+            ("tokens", principal.tokens_per_day, reserved),
+        ):
+            if quota is not None and row.get(name, 0) - in_reserve >= quota:
+                return _used_up(self._clock())
+        if len(running) >= self._max_in_flight:
+            detail = f"{self._max_in_flight} of your questions are in flight: wait for an answer"
+        else:
+            detail = "your questions in flight have reserved the rest of today's tokens: wait for an answer"
+        return TooManyInFlight(detail, _IN_FLIGHT_RETRY_S)
 
 
 class PrincipalAdmin:
     """Changes to the table by `docwell principals`."""
 
     def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
         self._table = Table(client, table, "principals")
         self._clock = clock
 
@@ -120,38 +198,27 @@ class PrincipalAdmin:
         """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
         values = asdict(grant)
         changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
-        row = {**_key(values.pop("id"), _GRANT), **values, **changed, "all": grant.collections is None}
+        row = {**_key(values.pop("id")), **values, **changed, "all": grant.collections is None}
         row["rules"] = [_stored_rule(rule) for rule in sorted(grant.rules, key=repr)] or None
         return self._table.put(row, only_if_new=not replace)
 
-    def list(self) -> list[tuple[Grant, Use]]:
-        """Return every grant with today's use, by id. Reads the whole table: for an operator."""
-        selection = Selection(
-            filter="#item IN (:grant, :usage)",
-            values={"grant": _GRANT, "usage": _usage(self._clock())},
-        )
-        grants: dict[str, Grant] = {}
-        used: dict[str, Use] = {}
-        place: Place | None = None
-        while True:
-            page = self._table.page(selection, after=place)
-            for row in page.rows:
-                if row["item"] == _GRANT:
-                    grants[row["principal"]] = _grant(row)
-                else:
-                    used[row["principal"]] = Use(row.get("requests", 0), row.get("tokens", 0))
-            place = page.next
-            if place is None:
-                return [(grants[id_], used.get(id_, Use())) for id_ in sorted(grants)]
+    def list(self, usage_table: str) -> list[tuple[Grant, Use]]:
+        """Return every grant with today's use, by id. Reads both tables whole: for an operator."""
+        usage = Table(self._client, usage_table, "principals")
+        today = Selection(filter="#day = :day", values={"day": _day(self._clock())})
+        used = {row["principal"]: Use(row.get("requests", 0), row.get("tokens", 0)) for row in usage.rows(today)}
+        stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
+        grants = sorted(map(_grant, stored), key=lambda grant: grant.id)
+        return [(grant, used.get(grant.id, Use())) for grant in grants]
 
     def get(self, id_: str) -> Grant | None:
         """Return the grant, read consistently."""
-        row = self._table.get(_key(id_, _GRANT))
+        row = self._table.get(_key(id_))
         return _grant(row) if row else None
 
     def revoke(self, id_: str) -> Grant | None:
         """Remove the grant and return it, None where there was none. The next request has no rights."""
-        row = self._table.delete(_key(id_, _GRANT))
+        row = self._table.delete(_key(id_))
         return _grant(row) if row else None
 
 
@@ -168,12 +235,16 @@ def _used_up(now: float) -> QuotaExceeded:
     return QuotaExceeded(detail, retry_after=_DAY_S - now % _DAY_S)
 
 
-def _usage(now: float) -> str:
-    return f"usage#{datetime.fromtimestamp(now, UTC).date().isoformat()}"
+def _day(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).date().isoformat()
 
 
-def _key(id_: str, item: str) -> Row:
-    return {"principal": id_, "item": item}
+def _key(id_: str) -> Row:
+    return {"principal": id_, "item": _GRANT}
+
+
+def _usage_key(id_: str, day: str) -> Row:
+    return {"principal": id_, "day": day}
 
 
 def _grant(row: Row) -> Grant:

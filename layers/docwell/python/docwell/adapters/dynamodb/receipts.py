@@ -43,7 +43,7 @@ class DynamoReceipts:
         self._clock = clock
 
     def keep(self, receipt: Receipt) -> None:
-        """Store the receipt, in place of one with the same request id. Raises `BadInput` if it is too large."""
+        """Store the receipt unless its request id has one. Raises `BadInput` if it is too large."""
         if not _possible(receipt.principal, receipt.request_id):
             raise BadInput("the receipt is not kept: its request id cannot be a key")
         unpacked = {name: getattr(receipt, name) for name in _BODY}
@@ -58,7 +58,8 @@ class DynamoReceipts:
                 "expires_at": int(self._clock() + self._days * _DAY_S),
                 "body": body,
                 **{name: value and value[:_MAX_NAME] for name, value in names.items()},
-            }
+            },
+            only_if_new=True,
         )
 
     def get(self, principal: str, request_id: str) -> Receipt | None:

@@ -146,6 +146,16 @@ class Table:
         rows = [_plain_row(item) for item in answer["Items"]]
         return TablePage(rows, answer["ScannedCount"], answer.get("LastEvaluatedKey") or None)
 
+    def rows(self, selection: Selection) -> Iterator[Row]:
+        """Yield all rows of a selection."""
+        place: Place | None = None
+        while True:
+            page = self.page(selection, after=place)
+            yield from page.rows
+            place = page.next
+            if place is None:
+                return
+
     def _if_condition_holds(self, call: Callable[[], T]) -> T | None:
         try:
             with vendor_errors(self._dependency, "ConditionalCheckFailedException"):

@@ -1,0 +1,239 @@
+"""Quotas, reservations and questions in flight on DynamoDB's own conditions (moto, in process)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from docwell.adapters.aws import client
+from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
+from docwell.errors import QuotaExceeded, TooManyInFlight
+from docwell.identity import Principal
+from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
+
+from .waiting import Clock
+
+pytestmark = pytest.mark.integration
+GRANTS, USAGE = "grants", "usage"
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+HALF_A_DAY_S = 12 * 3600
+MOST, LONGEST_S = 3, 30.0
+ANY = Principal("key:k")
+
+
+class Counting:
+    """A client that counts its calls, makes them one at a time as DynamoDB does, and can lose an answer."""
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+        self._lock = Lock()
+        self.calls = Counter[str]()
+        self.repeats = ""  # a call that is made twice, as boto3 does after a time-out
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**request: Any) -> Any:
+            with self._lock:
+                self.calls[name] += 1
+                if name == self.repeats:
+                    getattr(self._plain, name)(**request)
+                return getattr(self._plain, name)(**request)
+
+        return call
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOON)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        boto3.client("dynamodb").create_table(TableName=GRANTS, **PRINCIPALS_SCHEMA)
+        boto3.client("dynamodb").create_table(TableName=USAGE, **USAGE_SCHEMA)
+        yield Counting(client("dynamodb"))
+
+
+@pytest.fixture
+def principals(table: Any, clock: Clock) -> DynamoPrincipals:
+    return DynamoPrincipals(table, GRANTS, USAGE, max_in_flight=MOST, longest_s=LONGEST_S, clock=clock)
+
+
+@pytest.fixture
+def used(table: Any, clock: Clock) -> Callable[[], Use]:
+    admin = PrincipalAdmin(table, GRANTS, clock)
+    admin.add(Grant(ANY.id, None))
+    return lambda: admin.list(USAGE)[0][1]
+
+
+def test_a_quota_of_requests_ends_at_midnight_utc(
+    principals: DynamoPrincipals, clock: Clock, used: Callable[[], Use]
+) -> None:
+    limited = Principal("key:k", requests_per_day=3)
+    principals.charge(limited)
+    principals.settle(principals.reserve(limited, 10), 10)
+    principals.charge(limited)
+    for refused in (principals.charge, lambda principal: principals.reserve(principal, 10)):
+        with pytest.raises(QuotaExceeded) as caught:
+            refused(limited)
+        assert (type(caught.value), caught.value.retry_after) == (QuotaExceeded, HALF_A_DAY_S)
+    assert used() == Use(3, 10)  # the refused ones do not count
+    clock.now = NOON + HALF_A_DAY_S
+    principals.charge(limited)
+    assert used() == Use(1)
+
+
+@pytest.mark.parametrize("quota", [{"requests_per_day": 0}, {"tokens_per_day": 0}])
+def test_a_quota_of_nothing_allows_nothing(principals: DynamoPrincipals, quota: dict[str, int]) -> None:
+    nobody = Principal("key:k", **quota)  # type: ignore[arg-type] # mypy takes the values for any field
+    with pytest.raises(QuotaExceeded):
+        principals.charge(nobody)
+    with pytest.raises(QuotaExceeded):
+        principals.reserve(nobody, 10)
+
+
+def test_a_reservation_is_charged_at_once_and_settled_to_what_was_used(
+    principals: DynamoPrincipals, used: Callable[[], Use]
+) -> None:
+    reservation = principals.reserve(ANY, 4096)
+    assert used() == Use(1, 4096)
+    principals.settle(reservation, 900)
+    assert used() == Use(1, 900)
+
+
+def test_a_reservation_is_settled_once(principals: DynamoPrincipals, used: Callable[[], Use]) -> None:
+    reservation = principals.reserve(ANY, 4096)
+    for _ in range(3):
+        principals.settle(reservation, 900)
+    assert used() == Use(1, 900)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_write_that_is_repeated_counts_once(
+    principals: DynamoPrincipals, table: Counting, used: Callable[[], Use], *, settled: bool
+) -> None:
+    table.repeats = "update_item"
+    reservation = principals.reserve(ANY, 4096)
+    if settled:
+        principals.settle(reservation, 900)
+    assert used() == Use(1, 900 if settled else 4096)
+
+
+def test_a_question_costs_two_writes(principals: DynamoPrincipals, table: Counting) -> None:
+    principals.settle(principals.reserve(Principal("key:k", requests_per_day=9, tokens_per_day=99), 10), 5)
+    assert table.calls == {"update_item": 2}
+
+
+def test_a_question_is_settled_in_the_day_of_its_charge(
+    principals: DynamoPrincipals, clock: Clock, table: Any, used: Callable[[], Use]
+) -> None:
+    clock.now = NOON + HALF_A_DAY_S - 1
+    reservation = principals.reserve(ANY, 4096)
+    clock.now += 2
+    principals.settle(reservation, 900)
+    assert used() == Use()
+    (row,) = table.scan(TableName=USAGE)["Items"]
+    assert (row["day"]["S"], row["tokens"]["N"], "in_flight" in row) == ("2026-11-25", "900", False)
+
+
+def test_questions_at_once_pass_the_quota_of_tokens_by_one_question_at_most(
+    table: Any, clock: Clock, used: Callable[[], Use]
+) -> None:
+    principals = DynamoPrincipals(table, GRANTS, USAGE, max_in_flight=99, longest_s=LONGEST_S, clock=clock)
+    limited = Principal("key:k", tokens_per_day=1000)
+
+    def ask(_: int) -> QuotaExceeded | None:
+        try:
+            principals.settle(principals.reserve(limited, 400), 300)
+        except QuotaExceeded as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(16) as pool:
+        refused = [error for error in pool.map(ask, range(64)) if error]
+    assert used().tokens <= 1000 + 300
+    assert refused
+
+
+def test_tokens_reserved_by_questions_in_flight_are_not_gone_for_the_day(principals: DynamoPrincipals) -> None:
+    limited = Principal("key:k", tokens_per_day=1000)
+    reservation = principals.reserve(limited, 4096)
+    for refused in (principals.charge, lambda principal: principals.reserve(principal, 10)):
+        with pytest.raises(TooManyInFlight) as caught:
+            refused(limited)
+        assert caught.value.retry_after == 1
+    principals.settle(reservation, 900)
+    reservation = principals.reserve(limited, 4096)
+    principals.settle(reservation, 900)
+    with pytest.raises(QuotaExceeded) as spent:
+        principals.reserve(limited, 10)
+    assert spent.value.retry_after == HALF_A_DAY_S
+
+
+def test_a_principal_has_so_many_questions_in_flight_and_no_more(
+    principals: DynamoPrincipals, used: Callable[[], Use]
+) -> None:
+    reservations = [principals.reserve(ANY, 10) for _ in range(MOST)]
+    with pytest.raises(TooManyInFlight) as caught:
+        principals.reserve(ANY, 10)
+    assert (caught.value.status, caught.value.retry_after) == (429, 1)
+    assert used() == Use(MOST, MOST * 10)
+    principals.charge(ANY)  # a request without the model needs no slot
+    principals.reserve(Principal("key:other"), 10)
+    principals.settle(reservations[0], 5)
+    principals.reserve(ANY, 10)
+
+
+def test_a_process_that_dies_keeps_its_charge_and_not_its_slot(
+    principals: DynamoPrincipals, clock: Clock, used: Callable[[], Use]
+) -> None:
+    dead = [principals.reserve(ANY, 10) for _ in range(MOST)]
+    clock.now += LONGEST_S - 1
+    with pytest.raises(TooManyInFlight):
+        principals.reserve(ANY, 10)
+    clock.now += 1
+    for _ in range(MOST):
+        principals.reserve(ANY, 10)
+    with pytest.raises(TooManyInFlight):
+        principals.reserve(ANY, 10)
+    principals.settle(dead[0], 0)  # too late: its slot is another's
+    assert used() == Use(2 * MOST, 2 * MOST * 10)
+
+
+def test_tokens_of_a_dead_process_count_against_the_quota(principals: DynamoPrincipals, clock: Clock) -> None:
+    limited = Principal("key:k", tokens_per_day=1000)
+    principals.reserve(limited, 4096)
+    clock.now += LONGEST_S
+    with pytest.raises(QuotaExceeded) as caught:
+        principals.reserve(limited, 10)
+    assert type(caught.value) is QuotaExceeded
+
+
+def test_without_a_quota_use_is_counted_and_nothing_refused(
+    principals: DynamoPrincipals, used: Callable[[], Use]
+) -> None:
+    for _ in range(5):
+        principals.charge(ANY)
+    principals.settle(principals.reserve(ANY, 100), 70)
+    assert used() == Use(6, 70)
+
+
+def test_the_row_of_a_days_use_goes_away_by_itself(principals: DynamoPrincipals, table: Any) -> None:
+    principals.charge(ANY)
+    (row,) = table.scan(TableName=USAGE)["Items"]
+    assert int(row["expires_at"]["N"]) == NOON + 40 * 86_400
+
+
+def test_no_use_is_written_to_the_table_of_grants(principals: DynamoPrincipals, table: Any) -> None:
+    principals.charge(ANY)
+    principals.settle(principals.reserve(ANY, 10), 5)
+    assert table.scan(TableName=GRANTS)["Items"] == []

@@ -1,0 +1,271 @@
+"""Every question is charged before the model is asked, then settled, logged and kept, however its answer ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from docwell.answers import Completion, Message
+from docwell.config import QueryLimits, RuntimeSettings
+from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, TooManyInFlight, Unavailable
+from docwell.http import answering, sse
+from docwell.http.streaming import StreamedResponse, stream_events
+from functions.query.handler import handler
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import CONTEXT, call, event_of
+from tests.unit.query.query_world import QUESTION
+
+CONTEXT_TOKENS = QueryLimits().num_ctx
+ASKED = {"question": QUESTION}
+FOLLOW_UP = {"question": "how often?", "history": [{"question": "Is the boiler inspected?", "answer": "Yes [1]."}]}
+BROKEN = Unavailable("ollama", "it broke off")
+
+
+class Ending:
+    """The traces of one question: its log line, its receipt, its charge."""
+
+    def __init__(self, world: HttpWorld, caplog: pytest.LogCaptureFixture) -> None:
+        self.lines = [vars(record) for record in caplog.records if record.message == "answered"]
+        self.receipts = list(world.receipts.kept.values())
+        self.tokens = world.principals.tokens
+        assert not world.principals.in_flight
+        assert world.principals.requests == 1
+
+    def is_(self, outcome: str, reason: str | None = None) -> None:
+        """Check that all traces tell this ending, and the same tokens."""
+        (line,), (receipt,) = self.lines, self.receipts
+        assert (line["outcome"], line.get("fallback_reason")) == (outcome, reason)
+        assert (receipt.answer["status"], receipt.answer["fallback_reason"]) == (outcome, reason)
+        assert receipt.answer["usage"]["prompt_tokens"] == line["prompt_tokens"]
+        assert line["prompt_tokens"] + line["completion_tokens"] == self.tokens
+
+
+@pytest.fixture
+def ending(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> partial[Ending]:
+    caplog.set_level("INFO", "docwell-test")
+    world.rewriter.says = QUESTION
+    return partial(Ending, world, caplog)
+
+
+def streamed(world: HttpWorld, body: dict[str, Any]) -> StreamedResponse:
+    world.runtime = RuntimeSettings(can_stream=True)
+    answer = handler(event_of("POST", "/v1/query", body | {"stream": True}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    return answer
+
+
+@pytest.mark.parametrize(("body", "calls"), [(ASKED, 1), (FOLLOW_UP, 2)])
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_most_that_a_question_can_use_is_charged_before_the_model_is_asked(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], calls: int, *, stream: bool
+) -> None:
+    charged: list[int] = []
+
+    async def chat(
+        self: object, messages: Sequence[Message], timeout_s: float
+    ) -> AsyncGenerator[str | Completion]:
+        charged.append(world.principals.tokens)
+        yield "Every March [1]."
+        yield Completion("Every March [1].", 700, 9, "stop")
+
+    for model in (world.model, world.rewriter):
+        monkeypatch.setattr(model, "chat", partial(chat, model))
+    call("POST", "/v1/query", body) if not stream else list(streamed(world, body).body)
+    assert charged == [calls * CONTEXT_TOKENS] * calls
+
+
+# A stream has its passages, two words, the last one once the answer is checked, and the answer.
+@pytest.mark.parametrize("taken", range(6))
+@pytest.mark.parametrize("body", [ASKED, FOLLOW_UP], ids=["question", "follow-up"])
+def test_a_client_that_leaves_a_stream_anywhere_is_charged_logged_and_has_its_receipt(
+    world: HttpWorld, ending: partial[Ending], body: dict[str, Any], taken: int
+) -> None:
+    answer = streamed(world, body)
+    with closing(answer):
+        pieces = list(islice(answer.body, taken))
+    ended = ending()
+    ended.is_("abandoned" if taken < 4 else "answered")
+    assert (ended.tokens > 0) == bool(world.model.asked or world.rewriter.asked)
+    assert ended.tokens < CONTEXT_TOKENS
+    told = "".join(data.get("text", "") for _, data in sse.read(b"".join(pieces).decode().split("\n")))
+    assert told in ended.receipts[0].answer["answer"]
+
+
+def test_each_word_that_was_sent_before_the_client_left_is_charged(
+    world: HttpWorld, ending: partial[Ending]
+) -> None:
+    world.model.says = "Every March the boiler is inspected again [1]."
+    answer = streamed(world, ASKED)
+    with closing(answer):
+        sent = b"".join(islice(answer.body, 5)).count(b"event: token")
+    (line,) = ending().lines
+    assert line["completion_tokens"] >= sent == 4
+    assert line["prompt_tokens"] > 100
+
+
+def test_a_client_that_leaves_before_the_first_word_is_charged_the_prompt(
+    world: HttpWorld, ending: partial[Ending], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reads(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        await asyncio.sleep(60)
+        yield ""
+
+    monkeypatch.setattr(world.model, "chat", reads)
+    monkeypatch.setattr(answering, "stream_events", partial(stream_events, silence_s=0.02))
+    answer = streamed(world, ASKED)
+    assert sse.WAITING in answer.body
+    answer.close()
+    ended = ending()
+    ended.is_("abandoned")
+    assert ended.tokens > 100
+    assert ended.lines[0]["model_host_s"] > 0
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DeadlineExceeded("ollama", "too slow"), "deadline-exceeded"),
+        (BROKEN, "dependency-unavailable"),
+        (RuntimeError("a bug"), "internal-error"),
+    ],
+)
+def test_an_answer_that_fails_is_charged_logged_and_kept(
+    world: HttpWorld, ending: partial[Ending], error: Exception, reason: str, after: int, *, stream: bool
+) -> None:
+    world.model.fails, world.model.fails_after = error, after
+    if stream:
+        with closing(streamed(world, ASKED)) as answer:
+            assert b"event: error" in b"".join(answer.body)
+    else:
+        assert call("POST", "/v1/query", ASKED)[0] >= 500
+    ended = ending()
+    ended.is_("failed", reason)
+    assert ended.tokens > 100
+    assert ended.lines[0]["completion_tokens"] == after
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("error", [DeadlineExceeded("ollama", "too slow"), BROKEN])
+def test_an_extractive_answer_is_charged_what_the_model_has_read_and_written(
+    world: HttpWorld, ending: partial[Ending], error: Unavailable, after: int
+) -> None:
+    world.model.fails, world.model.fails_after = error, after
+    _, answer, _ = call("POST", "/v1/query", ASKED | {"fallback": "extractive"})
+    ended = ending()
+    ended.is_("extractive", error.problem)
+    assert ended.tokens > 100 + after
+    assert answer["usage"]["completion_tokens"] == after
+
+
+@pytest.mark.parametrize("error", [Overloaded("ollama", "it rests", 7.5), ModelMissing("ollama", "pull it")])
+@pytest.mark.parametrize("fallback", ["none", "extractive"])
+def test_a_host_that_read_nothing_is_not_paid(
+    world: HttpWorld, ending: partial[Ending], error: Unavailable, fallback: str
+) -> None:
+    world.model.fails = error
+    call("POST", "/v1/query", ASKED | {"fallback": fallback})
+    ended = ending()
+    ended.is_("failed" if fallback == "none" else "extractive", error.problem)
+    assert ended.tokens == 0
+
+
+def test_a_refusal_of_the_model_is_charged(world: HttpWorld, ending: partial[Ending]) -> None:
+    world.model.says = "NOT FOUND"
+    assert call("POST", "/v1/query", ASKED)[1]["status"] == "refused"
+    ended = ending()
+    ended.is_("refused")
+    assert ended.tokens > 100
+
+
+def test_a_refusal_without_the_model_costs_no_token(world: HttpWorld, ending: partial[Ending]) -> None:
+    assert call("POST", "/v1/query", {"question": "zebra?"})[1]["status"] == "refused"
+    ended = ending()
+    ended.is_("refused")
+    assert ended.tokens == 0
+
+
+def test_a_rewriting_that_fails_is_charged_too(world: HttpWorld, ending: partial[Ending]) -> None:
+    world.rewriter.fails = BROKEN
+    _, answer, _ = call("POST", "/v1/query", FOLLOW_UP)
+    alone = world.model.asked[0]
+    assert answer["usage"]["prompt_tokens"] > answer["usage"]["estimated_prompt_tokens"] * 1.2 > len(alone)
+    ending().is_("answered")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"question": QUESTION, "collection": "none"},
+        {"question": QUESTION, "top_k": 10_000},
+        {"question": f"{QUESTION} {chr(0x1F525) * 1900}"},
+        {"question": "x", "history": [{"question": "\U0001f525", "answer": "b"}] * 11},
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_question_that_begins_no_answer_gives_back_its_tokens_and_its_slot(
+    world: HttpWorld, ending: partial[Ending], body: dict[str, Any], *, stream: bool
+) -> None:
+    if stream:
+        streamed(world, body).close()
+    else:
+        call("POST", "/v1/query", body)
+    ended = ending()
+    assert (ended.lines, ended.receipts, ended.tokens) == ([], [], 0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_replay_is_reserved_and_settled(world: HttpWorld, *, known: bool) -> None:
+    id_ = call("POST", "/v1/query", ASKED)[1]["request_id"]
+    before = world.principals.tokens
+    status, _, _ = call("POST", f"/v1/receipts/{id_ if known else 'none'}/replay")
+    assert (status, not world.principals.in_flight) == (200 if known else 404, True)
+    assert world.principals.tokens == before * (2 if known else 1)
+
+
+def test_a_replay_that_fails_is_charged_and_logged(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "docwell-test")
+    id_ = call("POST", "/v1/query", ASKED)[1]["request_id"]
+    before, world.model.fails = world.principals.tokens, BROKEN
+    assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 503
+    assert world.principals.tokens > before
+    assert [vars(one)["outcome"] for one in caplog.records if one.message == "answered"] == ["answered", "failed"]
+    assert len(world.receipts.kept) == 1
+
+
+def test_too_many_questions_at_once_are_told_when_to_come_back(world: HttpWorld) -> None:
+    world.principals.fails = TooManyInFlight("16 of your questions are in flight", 1.0)
+    status, problem, headers = call("POST", "/v1/query", ASKED)
+    assert (status, problem["type"], headers["Retry-After"]) == (
+        429,
+        "urn:docwell:problem:too-many-in-flight",
+        ["1"],
+    )
+    assert world.model.asked == []
+
+
+@pytest.mark.parametrize("path", ["/v1/documents", "/v1/documents/house%2Frules.pdf", "/v1/receipts/none"])
+def test_a_request_without_the_model_reserves_nothing(world: HttpWorld, path: str) -> None:
+    call("GET", path)
+    assert (world.principals.requests, world.principals.tokens) == (1, 0)
+
+
+def test_a_question_that_ends_after_its_rewriting_pays_the_rewriting_alone(
+    world: HttpWorld, ending: partial[Ending]
+) -> None:
+    def down() -> None:
+        raise Unavailable("chroma", "chroma cannot be reached")
+
+    world.rewriter.prompt_tokens = 77
+    world.index.before_search = down
+    assert call("POST", "/v1/query", FOLLOW_UP)[0] == 503
+    ended = ending()
+    ended.is_("failed", "dependency-unavailable")
+    assert ended.tokens == 77 + len(QUESTION.split())
