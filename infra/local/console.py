@@ -54,6 +54,7 @@ class StackConsole:
 
     def __init__(self, logs: Path, *, verbose: bool = False, silent: bool = False) -> None:
         """With `silent`, write files only."""
+        private_folder(logs.parent)
         self.logs = private_folder(logs)
         self._verbose = verbose
         self._silent = silent

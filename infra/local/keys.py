@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILE = "keys.json"
+# A data folder has this file.
+LOCK = "stack.lock"
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its user can enter, and return it."""
+    """Make a folder that only its user can enter, and return it. A folder with other content keeps its mode."""
     path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o700)
+    if (path / LOCK).exists() or not any(path.iterdir()):
+        path.chmod(0o700)
     return path
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from infra.local.console import StackConsole
 from infra.local.index_change import with_old_index
-from infra.local.keys import append_private, private_folder
+from infra.local.keys import LOCK, append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.process import Child
 from infra.local.stack import (
@@ -195,7 +195,7 @@ def language_model_file(model: str) -> Path:
 def _held(data: Path) -> Iterator[None]:
     """Lock the data folder. Raises `AlreadyRunning`."""
     private_folder(data)
-    with append_private(data / "stack.lock") as lock:
+    with append_private(data / LOCK) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

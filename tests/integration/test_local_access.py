@@ -107,6 +107,19 @@ def test_each_data_folder_has_its_own_keys_and_keeps_them(tmp_path: Path) -> Non
     assert all(len(value) >= 20 for value in one.__dict__.values())
 
 
+def test_a_folder_that_others_use_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "of others").touch()
+    tmp_path.chmod(0o755)
+    Keys.of(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
+    of_an_older_stack = tmp_path / "data"
+    of_an_older_stack.mkdir(mode=0o755)
+    (of_an_older_stack / "stack.lock").touch()
+    Keys.of(of_an_older_stack)
+    assert of_an_older_stack.stat().st_mode & 0o777 == 0o700
+
+
 def test_the_data_are_the_users_alone(stack: Stack) -> None:
     stack.client("s3").put_object(Bucket=stack.bucket, Key="a.pdf", Body=b"x")
     data = Path(stack.data)

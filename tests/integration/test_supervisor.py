@@ -199,6 +199,7 @@ def test_a_stack_whose_port_another_one_took_meanwhile_chooses_again(
         with supervised(options, console) as (stack, _):
             assert httpx.get(f"{stack.gateway}/v1/health").status_code == 201
             assert not stack.gateway.endswith(f":{port}")
+            assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("part", ["aws", "gateway", "ollama_server", "chroma_server", "poller"])
