@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from docwell.errors import Unavailable
-from docwell.models import Hint, RangeTask, Reason, Status
+from docwell.ingest.ranges import outcome
+from docwell.models import DocumentRecord, Hint, RangeTask, Reason, Status
 from tests.unit.fakes import UNREADABLE
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -224,3 +225,8 @@ def test_a_stale_range_that_is_given_up_fails_no_document() -> None:
     world.update(owner="message-2")
     world.ingest.fail(stale, "range-message", Reason.UNAVAILABLE, "chroma cannot be reached")
     assert world.ledger.records[KEY].status is Status.INDEXED
+
+
+def test_a_document_says_how_many_characters_were_left_out() -> None:
+    record = outcome(DocumentRecord(KEY, chunks=1, hidden_characters=1200))
+    assert record.detail == "left out characters that the pages do not show: 1,200"
