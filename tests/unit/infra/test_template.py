@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from docwell.adapters.documents.ocr import START_S
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
 from docwell.upkeep.reindex import FORGET_AFTER_S
-from infra.local import gateway
+from infra.local import gateway, names
 
 ROOT = Path(__file__).parents[3]
 
@@ -144,6 +144,28 @@ def test_the_worker_knows_which_receive_is_the_last(template: dict[str, Any]) ->
     for queue in ("IngestQueue", "OcrQueue"):
         receives = properties(template, queue)["RedrivePolicy"]["maxReceiveCount"]
         assert int(variables(template, "IngestFunction")["DOCWELL_MAX_RECEIVES"]) == receives
+
+
+def test_a_dead_letter_is_given_up_by_ingest_and_then_parked(template: dict[str, Any]) -> None:
+    dead, parked = properties(template, "IngestDeadLetterQueue"), properties(template, "ParkedQueue")
+    source = properties(template, "IngestFunction")["Events"]["DeadLetters"]["Properties"]
+    assert source["Queue"] == {"Fn::GetAtt": ["IngestDeadLetterQueue", "Arn"]}
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert dead["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["ParkedQueue", "Arn"]}
+    assert dead["RedrivePolicy"]["maxReceiveCount"] == names.MAX_DEAD_RECEIVES
+    # Lambda refuses a source whose visibility timeout is shorter than the function's timeout.
+    assert dead["VisibilityTimeout"] >= properties(template, "IngestFunction")["Timeout"]
+    for name in ("MessageRetentionPeriod", "SqsManagedSseEnabled", "KmsMasterKeyId"):
+        assert parked[name] == dead[name]
+    alarms = properties(template, "ObservabilityStack")["Parameters"]
+    assert alarms["DeadLetterQueueName"] == {"Fn::GetAtt": ["ParkedQueue", "QueueName"]}
+    known = variables(template, "IngestFunction")
+    assert known["DOCWELL_DEAD_LETTER_QUEUE_URL"] == {"Ref": "IngestDeadLetterQueue"}
+    assert known["DOCWELL_PARKED_QUEUE_URL"] == {"Ref": "ParkedQueue"}
+
+
+def test_a_message_comes_again_within_a_minute_of_its_workers_death(template: dict[str, Any]) -> None:
+    assert int(variables(template, "IngestFunction")["DOCWELL_VISIBILITY_S"]) <= 60
 
 
 def test_a_range_whose_pages_all_take_their_time_is_done_in_time(
