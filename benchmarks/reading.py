@@ -94,7 +94,8 @@ def default_reader() -> ChildPdfReader:
     """Return the reader with the default limits of `IngestSettings`."""
     return ChildPdfReader(
         parse_cpu_s=_default("parse_cpu_s"),
-        parse_timeout_s=_default("parse_timeout_s"),
+        # Ingest tries again when a busy machine starves the reader; here the first try must count.
+        parse_timeout_s=600.0,
         parse_memory_bytes=_default("parse_memory_bytes"),
         max_document_pages=_default("max_document_pages"),
         max_page_characters=_default("max_page_characters"),
