@@ -40,12 +40,20 @@ def pdf(objects: Iterable[bytes], trailer: bytes = b"", catalog: bytes = b"/Page
 
 
 def one_page(
-    content: bytes, *more: bytes, font: bytes = FONT, xobject: bytes = b"", catalog: bytes = b""
+    content: bytes,
+    *more: bytes,
+    font: bytes = FONT,
+    xobject: bytes = b"",
+    catalog: bytes = b"",
+    times: int = 1,
 ) -> bytes:
-    """Return a file of one page: object 3 is the page, 4 its content, 5 the font `F`, `more` from 6 on."""
+    """Return a file of one page: object 3 is the page, 4 its content, 5 the font `F`, `more` from 6 on.
+
+    The page comes `times` in a row.
+    """
     resources = b"/Resources<</Font<</F 5 0 R>>/XObject<<%b>>>>" % xobject
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R%b>>" % resources
-    pages = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
+    pages = b"<</Type/Pages/Kids[%b]/Count %d>>" % (b"3 0 R " * times, times)
     return pdf([pages, page, content, font, *more], catalog=b"/Pages 2 0 R" + catalog)
 
 
@@ -54,6 +62,15 @@ def healthy(pages: int = 1) -> bytes:
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
     tree = b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, pages)
     return pdf([tree, stream(TEXT), FONT, *[page] * pages])
+
+
+def hundred_pages(content: bytes, bad: int = 50) -> bytes:
+    """Return a file of 100 pages, all healthy except `bad` (1-based) with its `content`, a stream object."""
+    good = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
+    pages = [good] * 100
+    pages[bad - 1] = good.replace(b"3 0 R", b"5 0 R")
+    kids = b" ".join(b"%d 0 R" % (number + 6) for number in range(100))
+    return pdf([b"<</Type/Pages/Kids[%b]/Count 100>>" % kids, stream(TEXT), FONT, content, *pages])
 
 
 def lzw(content: bytes) -> bytes:

@@ -19,11 +19,12 @@ from benchmarks.poison.build import (
     pdf,
     stream,
 )
+from benchmarks.poison.pages import AMPLIFIERS, BAD_PAGES
 
 
 def poison_kinds() -> dict[str, Make]:
     """Return the makers by name. Some files unpack to a gigabyte; none is over 40 MB."""
-    return _FILES | _STRUCTURE | _PAGES | _CHARACTER_MAPS | _BESIDE_PAGES
+    return _FILES | _STRUCTURE | _PAGES | _CHARACTER_MAPS | _BESIDE_PAGES | BAD_PAGES | AMPLIFIERS
 
 
 def _until(whole: bytes, mark: bytes) -> bytes:

@@ -181,7 +181,8 @@ def test_a_range_is_noted_once_and_adds_up(ledger: DynamoLedger) -> None:
         pages=50,
         chunks=7,
         characters=900,
-        unreadable_pages=frozenset({3}),
+        cpu_s=1.25,
+        page_failures=frozenset({"too_slow 3"}),
         textless_pages=2,
         doubtful_pages=frozenset({4}),
     )
@@ -190,12 +191,8 @@ def test_a_range_is_noted_once_and_adds_up(ledger: DynamoLedger) -> None:
     record = ledger.finish_range(task(0), tally)
     assert record is not None
     assert record.ranges_done == {0, 2}
-    assert (record.pages_done, record.chunks, record.characters, record.unreadable_pages) == (
-        100,
-        14,
-        1800,
-        frozenset({3}),
-    )
+    assert (record.pages_done, record.chunks, record.characters, record.cpu_s) == (100, 14, 1800, 2.5)
+    assert record.page_failures == {"too_slow 3"}
     assert (record.textless_pages, record.doubtful_pages) == (4, frozenset({4}))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Generator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
-from docwell.models import Page, PdfInfo
+from docwell.models import Page, PdfInfo, Reason
 from docwell.pipeline import RAPIDOCR_VERSION
 
 MIB = 1024 * 1024
@@ -62,12 +62,12 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         f"started = {str(tmp_path / 'started')!r}\n"
         "open(started, 'a').write('x')\n"
         "for line in sys.stdin:\n"
-        "    request = line.strip()\n"
-        "    if request == 'info':\n"
-        "        say(kind='info', title=None, author=None, created=None)\n"
+        "    request = line.rpartition(' ')[0]\n"
+        "    if line.strip() == 'count':\n"
+        "        say(kind='count')\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
-    limits = {"page_timeout_s": 5.0, "memory_bytes": 100 * MIB, "max_page_characters": 50}
+    limits = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 100 * MIB, "max_page_characters": 50}
     process.CHILD = program
     return RecognisingReader(ThreePages(), **(limits | changes))
 
@@ -103,34 +103,51 @@ def test_a_document_with_text_on_each_page_starts_no_recogniser(tmp_path: Path) 
 
 def test_a_page_on_which_nothing_is_seen_is_blank_and_not_unreadable(tmp_path: Path) -> None:
     found = pages(recogniser(tmp_path, "page('', None)"), tmp_path)
-    assert [(one.text, one.readable, one.confidence) for one in found[1:]] == [("", True, None)] * 2
+    assert [(one.text, one.unreadable, one.confidence) for one in found[1:]] == [("", None, None)] * 2
 
 
-@pytest.mark.parametrize(
-    "misbehaviour",
-    [
-        "os._exit(1)",
-        "time.sleep(60)",
-        "print('nonsense', flush=True)",
-        "page('sure', 7.5)",
-        "page('x' * 51, 0.9)",
-        "say(kind='failed')",
-    ],
-    ids=["dies", "hangs", "talks nonsense", "boasts", "says too much", "fails"],
-)
+MISBEHAVIOUR = {
+    "dies": ("os._exit(1)", Reason.READER_CRASHED),
+    "takes processor time": ("while True: pass", Reason.TOO_SLOW),
+    "talks nonsense": ("print('nonsense', flush=True)", Reason.READER_CRASHED),
+    "boasts": ("page('sure', 7.5)", Reason.READER_CRASHED),
+    "says too much": ("page('x' * 51, 0.9)", Reason.TOO_MUCH_TEXT),
+    "fails": ("say(kind='failed')", Reason.CORRUPT),
+}
+
+
+@pytest.mark.parametrize("misbehaviour", MISBEHAVIOUR)
 def test_a_page_that_cannot_be_recognised_loses_only_its_own_text(tmp_path: Path, misbehaviour: str) -> None:
-    answers = f"if request == 'page 2':\n    {misbehaviour}\nelse:\n    page('seen', 0.9)"
-    started = time.monotonic()
-    found = pages(recogniser(tmp_path, answers, page_timeout_s=1.0), tmp_path)
-    assert [(one.text, one.readable) for one in found] == [("text", True), ("", False), ("seen", True)]
-    assert time.monotonic() - started < 30
+    lines, reason = MISBEHAVIOUR[misbehaviour]
+    answers = f"if request == 'page 2':\n    {lines}\nelse:\n    page('seen', 0.9)"
+    found = pages(recogniser(tmp_path, answers, page_cpu_s=0.5), tmp_path)
+    assert [(one.text, one.unreadable) for one in found] == [("text", None), ("", reason), ("seen", None)]
+    assert reason is not Reason.TOO_SLOW or found[1].cpu_s >= 0.5
+
+
+@pytest.mark.parametrize("waiting", ["time.sleep(60)", "os.kill(os.getpid(), 19)"], ids=["sleeps", "is stopped"])
+def test_a_recogniser_that_gets_no_processor_time_is_no_fault_of_the_document(
+    tmp_path: Path, waiting: str
+) -> None:
+    with pytest.raises(Unavailable):
+        pages(recogniser(tmp_path, waiting, page_timeout_s=1.0), tmp_path)
+
+
+@pytest.mark.parametrize("reason", [Reason.TOO_MUCH_TEXT, Reason.READER_CRASHED, Reason.TOO_SLOW])
+def test_a_page_that_broke_a_limit_is_not_recognised(tmp_path: Path, reason: Reason) -> None:
+    class OneBadPage(ThreePages):
+        def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+            yield Page(1, "", unreadable=reason)
+
+    reader = replace(recogniser(tmp_path, "page('seen', 0.9)"), reader=OneBadPage())
+    assert pages(reader, tmp_path) == [Page(1, "", unreadable=reason)]
+    assert children(tmp_path) == 0
 
 
 def test_a_recogniser_that_does_not_start_is_no_fault_of_the_document(tmp_path: Path) -> None:
     program = tmp_path / "child.py"
+    reader = recogniser(tmp_path, "")
     program.write_text("raise SystemExit(1)")
-    process.CHILD = program
-    reader = RecognisingReader(ThreePages(), page_timeout_s=1.0, memory_bytes=MIB, max_page_characters=50)
     with pytest.raises(Unavailable):
         pages(reader, tmp_path)
 
@@ -191,9 +208,19 @@ def words(text: str) -> set[str]:
 
 def real(**changes: Any) -> RecognisingReader:
     reader = ChildPdfReader(
-        parse_timeout_s=60, parse_memory_bytes=800 * MIB, max_document_pages=10, max_page_characters=9_999
+        parse_cpu_s=60,
+        parse_timeout_s=60,
+        parse_memory_bytes=800 * MIB,
+        max_document_pages=10,
+        max_page_characters=9_999,
+        max_reader_restarts=0,
     )
-    limits = {"page_timeout_s": 200.0, "memory_bytes": 800 * MIB, "max_page_characters": 9_999}
+    limits = {
+        "page_cpu_s": 200.0,
+        "page_timeout_s": 200.0,
+        "memory_bytes": 800 * MIB,
+        "max_page_characters": 9_999,
+    }
     return RecognisingReader(reader, **(limits | changes))
 
 
@@ -224,4 +251,4 @@ def test_a_recogniser_with_too_little_memory_never_invents_text(tmp_path: Path) 
         found = list(real(memory_bytes=250 * MIB).pages(path, 2, 2))
     except Unavailable:
         return
-    assert [(one.text, one.readable) for one in found] == [("", False)]
+    assert [(one.text, one.unreadable is not None) for one in found] == [("", True)]

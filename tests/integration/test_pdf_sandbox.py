@@ -131,9 +131,9 @@ def test_the_reader_closes_its_doors_before_it_parses(
     program.write_text(ATTACKER + textwrap.dedent(spy))
     path = tmp_path / "a.pdf"
     path.write_bytes(healthy())
-    made: dict[str, Any] = {"parse_timeout_s": 20.0, "parse_memory_bytes": 1 << 29, "max_document_pages": 9}
+    made: dict[str, Any] = {"parse_cpu_s": 20.0, "parse_timeout_s": 60.0, "parse_memory_bytes": 1 << 29}
     monkeypatch.setattr(process, "CHILD", program)
-    reader = ChildPdfReader(**made, max_page_characters=999)
+    reader = ChildPdfReader(**made, max_document_pages=9, max_page_characters=999, max_reader_restarts=0)
     assert reader.inspect(path).title == "nothing"
 
 

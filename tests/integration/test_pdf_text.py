@@ -14,10 +14,12 @@ from docwell.models import Heading, Page
 
 def read(path: Path, first: int = 1, last: int = 1) -> list[Page]:
     reader = ChildPdfReader(
-        parse_timeout_s=20.0,
+        parse_cpu_s=20.0,
+        parse_timeout_s=60.0,
         parse_memory_bytes=512 * 1024 * 1024,
         max_document_pages=100,
         max_page_characters=200_000,
+        max_reader_restarts=0,
     )
     return list(reader.pages(path, first, last))
 

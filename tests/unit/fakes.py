@@ -143,7 +143,8 @@ class FakeLedger:
                 pages_done=record.pages_done + tally.pages,
                 chunks=record.chunks + tally.chunks,
                 characters=record.characters + tally.characters,
-                unreadable_pages=record.unreadable_pages | tally.unreadable_pages,
+                cpu_s=record.cpu_s + tally.cpu_s,
+                page_failures=record.page_failures | tally.page_failures,
                 textless_pages=record.textless_pages + tally.textless_pages,
                 doubtful_pages=record.doubtful_pages | tally.doubtful_pages,
             )
@@ -283,15 +284,16 @@ class FakeEmbedder:
 
 @dataclass
 class FakeReader:
-    """A "PDF" is text with form feeds between pages; `!reason` on its first line refuses it."""
+    """A "PDF" is text with form feeds between pages; `!reason` alone refuses it, on a page loses the page."""
 
     title: str | None = "A title"
     author: str | None = None
     created: str | None = None
+    page_cpu_s: float = 0.0
 
     def inspect(self, path: Path) -> PdfInfo:
         text = path.read_text()
-        if text.startswith("!"):
+        if text.startswith("!") and "\f" not in text:
             raise Refused(Reason(text[1:].strip()), "refused by the fake")
         return PdfInfo(text.count("\f") + 1, self.title, self.author, self.created)
 
@@ -299,7 +301,9 @@ class FakeReader:
         for number, text in enumerate(path.read_text().split("\f"), 1):
             if first <= number <= last:
                 shown = "" if text.startswith("[") else text  # a picture: see FakeRecogniser
-                yield Page(number, "", readable=False) if text == UNREADABLE else Page(number, shown)
+                broken = Reason(text[1:]) if text.startswith("!") else None
+                reason = Reason.UNREADABLE if text == UNREADABLE else broken
+                yield Page(number, "" if reason else shown, unreadable=reason, cpu_s=self.page_cpu_s)
 
 
 @dataclass
@@ -322,5 +326,5 @@ class FakeRecogniser(FakeReader):
         if picture is None:
             return Page(number, text)
         if picture[1] == "!":
-            return Page(number, "", readable=False)
-        return Page(number, picture[2], confidence=float(picture[1]))
+            return Page(number, "", unreadable=Reason.TOO_SLOW)
+        return Page(number, picture[2], confidence=float(picture[1]), cpu_s=self.page_cpu_s)

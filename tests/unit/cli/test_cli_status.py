@@ -31,6 +31,12 @@ def test_status_passes_its_filters_on(run: Run, api: FakeApi) -> None:
     assert api.requests[-1][1] == "/v1/documents?collection=c&status=REJECTED"
 
 
+def test_status_of_a_key_names_the_pages_that_cannot_be_read_by_reason(run: Run, api: FakeApi) -> None:
+    lost = {"too_slow": "3,7-9", "reader_crashed": "12"}
+    api.documents["a.pdf"] = [{"document": "a.pdf", "status": "INDEXED", "unreadable_pages": lost}]
+    assert "unreadable pages  too_slow: 3,7-9; reader_crashed: 12" in run("status", "a.pdf", api=api).stdout
+
+
 def test_status_of_an_unknown_key_exits_1(run: Run, api: FakeApi) -> None:
     result = run("status", "nothing.pdf", api=api)
     assert result.exit_code == 1

@@ -149,6 +149,13 @@ def test_a_document_is_found_by_its_key_however_the_gateway_passes_it(
     assert (document["document"], document["status"], document["pages_done"]) == (key, "PENDING", 5)
 
 
+def test_pages_that_cannot_be_read_are_listed_by_reason(world: HttpWorld) -> None:
+    entries = frozenset({"too_slow 3", "reader_crashed 7-9", "too_slow 51-53"})
+    world.ledger.records["house/a.pdf"] = DocumentRecord("house/a.pdf", Status.INDEXED, page_failures=entries)
+    document = call("GET", "/v1/documents/house/a.pdf")[1]
+    assert document["unreadable_pages"] == {"too_slow": "3,51-53", "reader_crashed": "7-9"}
+
+
 def test_an_unknown_document_is_not_found(world: HttpWorld) -> None:
     assert call("GET", "/v1/documents/none.pdf")[0] == 404
 

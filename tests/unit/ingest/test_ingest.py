@@ -77,7 +77,7 @@ def test_an_unreadable_page_is_counted_and_the_others_are_indexed() -> None:
     world = World()
     world.store.put(KEY, f"good text\f{UNREADABLE}")
     assert world.update().status is Status.INDEXED
-    assert world.ledger.records[KEY].unreadable_pages == {2}
+    assert world.ledger.records[KEY].page_failures == {"unreadable 2"}
     assert world.texts() == "good text"
 
 

@@ -120,7 +120,7 @@ def test_a_doubtful_page_is_not_indexed_and_named() -> None:
     assert live(world) == ["text", "well read"]
     assert record.doubtful_pages == {2}
     assert record.detail == (
-        "page 2: recognised with too little confidence, not indexed; page 3: could not be recognised, not indexed"
+        "page 3: too_slow, not indexed; page 2: recognised with too little confidence, not indexed"
     )
 
 
@@ -141,8 +141,8 @@ def test_a_scan_that_cannot_be_recognised_is_refused_by_name() -> None:
     world.update()
     world.work_off()
     record = world.ledger.records[KEY]
-    assert (record.status, record.reason) == (Status.REJECTED, Reason.UNREADABLE)
-    assert record.detail == "pages 1, 2: could not be recognised"
+    assert (record.status, record.reason) == (Status.REJECTED, Reason.TOO_SLOW)
+    assert record.detail == "pages 1-2: too_slow, not indexed"
 
 
 def test_a_late_copy_of_a_range_of_text_counts_for_nothing_while_pictures_are_recognised() -> None:

@@ -22,7 +22,9 @@ PLANS: dict[str, DocumentRecord] = {
     "sent": DocumentRecord(KEY, ranges=3, dispatched=True, ranges_done=frozenset({1})),
     "done": DocumentRecord(KEY, ranges=3, dispatched=True, ranges_done=ALL, chunks=5),
     "done without text": DocumentRecord(KEY, ranges=3, dispatched=True, ranges_done=ALL, textless_pages=3),
-    "done unreadable": DocumentRecord(KEY, ranges=1, ranges_done=frozenset({0}), unreadable_pages=frozenset({1})),
+    "done unreadable": DocumentRecord(
+        KEY, ranges=1, ranges_done=frozenset({0}), page_failures=frozenset({"unreadable 1"})
+    ),
     "recognition planned": DocumentRecord(KEY, ranges=5, ranges_done=ALL, recognised_from=3),
     "recognition sent": DocumentRecord(KEY, ranges=5, dispatched=True, ranges_done=ALL, recognised_from=3),
     "recognised": DocumentRecord(

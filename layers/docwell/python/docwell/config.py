@@ -94,6 +94,10 @@ class IngestLimits(ChunkLimits):
     # Lambda's /tmp is 512 MB unless the template asks for more (it asks for 2 GB).
     max_document_bytes: Annotated[int, Field(gt=0)] = 512 * MIB
     max_document_characters: Annotated[int, Field(gt=0)] = 100_000_000
+    # Characters of a document for each byte of its file: 20 times the densest of 474 real files, which has 1.5.
+    max_characters_per_byte: Annotated[float, Field(gt=0)] = 30.0
+    # The processor time for reading a whole document: pypdf, at 30 ms a page, needs 600 s for 20,000.
+    document_cpu_s: Annotated[float, Field(gt=0)] = 900.0
     # Chroma is fastest with 50 to 250 records a call.
     upsert_batch: Annotated[int, Field(ge=1, le=1000)] = 128
     # Longer than the slowest step between two renewals: parse_timeout_s, then one batch to embed and write.
@@ -102,9 +106,14 @@ class IngestLimits(ChunkLimits):
     visibility_s: Annotated[float, Field(ge=3, le=43_200)] = 60.0
     # A worker stops this long before its deadline; the redelivered message continues.
     stop_before_s: Annotated[float, Field(ge=0, le=300)] = 10.0
-    # A page takes 6 to 9 s on two processors. The function must have time for a range of slowest pages (450 s).
+    # A page takes 6 to 9 s on two processors. The function must have time for a range of slowest pages (600 s).
     ocr_range_pages: Annotated[int, Field(ge=1, le=100)] = 5
-    ocr_page_timeout_s: Annotated[float, Field(gt=0, le=600)] = 90.0
+    # Processor time; the slowest page measured takes 18 s.
+    ocr_page_cpu_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    # Wall time, see parse_timeout_s.
+    ocr_page_timeout_s: Annotated[float, Field(gt=0, le=600)] = 120.0
+    # Processor time for a whole document: a day, or about 5,000 pages.
+    ocr_document_cpu_s: Annotated[float, Field(gt=0)] = 86_400.0
 
 
 class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
@@ -122,8 +131,13 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     max_document_pages: Annotated[int, Field(gt=0)] = 20_000
     # 20 times the densest real page measured, which has 9,149.
     max_page_characters: Annotated[int, Field(gt=0)] = 200_000
-    # Opening a file may take 0.3 of this and its first range 0.65. pypdf, at 30 ms a page, needs a tenth of that.
-    parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    # Processor time of a reader for opening a file, and for each page.
+    parse_cpu_s: Annotated[float, Field(gt=0, le=600)] = 6.0
+    # Wall time for the same with both readers. It protects only against a reader that is stopped or starved, which
+    # says nothing about the document: the message is delivered again.
+    parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    # A page that kills its reader costs one or two restarts, of 0.3 s each. Then the reader gives up the range.
+    max_reader_restarts: Annotated[int, Field(ge=0)] = 10
     # PDFium dies at 4 GB on decompression bombs; 306 hard files stay under 90 MB. Python adds 128 MiB.
     parse_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB
     # A page of 2000 by 1415 pixels needs 600 MiB beside Python's 128. The text reader is idle meanwhile.

@@ -33,7 +33,7 @@ SETTLED = frozenset({Status.INDEXED, Status.EMPTY, Status.REJECTED})
 
 
 class Reason(StrEnum):
-    """The reason why a document is EMPTY, REJECTED or FAILED."""
+    """The reason why a document is EMPTY, REJECTED or FAILED, or why one of its pages cannot be read."""
 
     NO_TEXT = "no_text"  # EMPTY: no page has a text layer, as in a scan
     NOT_PDF = "not_pdf"  # REJECTED from here on
@@ -49,6 +49,10 @@ class Reason(StrEnum):
     READER_CRASHED = "reader_crashed"
     UNAVAILABLE = "dependency_unavailable"  # FAILED from here on
     INTERNAL = "internal_error"
+
+
+# A page without text for one of these reasons may be a picture of text. The others are limits that it broke.
+RECOGNISABLE = frozenset({None, Reason.UNREADABLE, Reason.CORRUPT})
 
 
 def collection_of(key: str) -> str:
@@ -132,18 +136,25 @@ class Heading:
 class Page:
     """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
 
-    A page whose text cannot be read is not `readable`, and its `text` is empty. `headings` are lines of the text,
-    in order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the
-    characters that the page does not show; they are not in the text.
+    `unreadable` says why the text cannot be read; then `text` is empty. `headings` are lines of the text, in
+    order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
+    that the page does not show; they are not in the text. `cpu_s` is the processor time that reading took, in
+    seconds.
     """
 
     number: int
     text: str
     label: str | None = None
-    readable: bool = True
+    unreadable: Reason | None = None
     headings: tuple[Heading, ...] = ()
     confidence: float | None = None
     hidden: int = 0
+    cpu_s: float = field(default=0.0, compare=False)
+
+    @property
+    def may_be_picture(self) -> bool:
+        """Whether a recogniser may find text on the page."""
+        return not self.text.strip() and self.unreadable in RECOGNISABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +225,14 @@ class DocumentRecord:
     `attempt` is the fence of the worker that last started from the beginning.
     A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
-    `hidden_characters`, `unreadable_pages`, `textless_pages` (a count that includes unreadable pages) and
-    `doubtful_pages` (recognised with too little confidence) grow with each range. Ranges from `recognised_from` on
-    recognise pictures of text; see `docwell.ingest.ranges`. `swept` is false while chunks of other generations may
-    remain in the index. `observed_version` is the version that the bucket had at the last event, empty for none,
-    and `observations` counts those events; None where there was no event since the row exists
-    (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the epoch.
+    `hidden_characters`, `cpu_s` (the readers' processor time in seconds), `page_failures` (the pages that
+    cannot be read, an entry for each range and reason: `docwell.text.page_lists`), `textless_pages` (a count
+    of pages that may be pictures) and `doubtful_pages` (recognised with too little confidence) grow with each
+    range. Ranges from `recognised_from` on recognise pictures of text; see `docwell.ingest.ranges`. `swept`
+    is false while chunks of other generations may remain in the index. `observed_version` is the version that
+    the bucket had at the last event, empty for none, and `observations` counts those events; None where there
+    was no event since the row exists (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the
+    epoch.
     """
 
     key: str
@@ -238,7 +251,8 @@ class DocumentRecord:
     chunks: int = 0
     characters: int = 0
     hidden_characters: int = 0
-    unreadable_pages: frozenset[int] = frozenset()
+    cpu_s: float = 0.0
+    page_failures: frozenset[str] = frozenset()
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()
     recognised_from: int | None = None
@@ -267,7 +281,8 @@ PROGRESS = frozenset(
         "chunks",
         "characters",
         "hidden_characters",
-        "unreadable_pages",
+        "cpu_s",
+        "page_failures",
         "textless_pages",
         "doubtful_pages",
     }
@@ -284,7 +299,8 @@ class RangeTally:
     chunks: int = 0
     characters: int = 0
     hidden_characters: int = 0
-    unreadable_pages: frozenset[int] = frozenset()
+    cpu_s: float = 0.0
+    page_failures: frozenset[str] = frozenset()
     textless_pages: int = 0
     doubtful_pages: frozenset[int] = frozenset()
     tokens: int = 0

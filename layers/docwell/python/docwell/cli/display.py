@@ -113,6 +113,8 @@ def field_table(fields: Json) -> Table:
     for name, value in fields.items():
         if value not in (None, "", [], {}):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            if isinstance(value, dict):
+                shown = "; ".join(f"{key}: {one}" for key, one in value.items())
             rows.add_row(_cell(name.replace("_", " ")), _cell(shown))
     return rows
 

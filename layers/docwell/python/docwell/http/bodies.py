@@ -12,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from docwell.answers import Answer, AnswerStatus, Cost
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
-from docwell.models import DocumentRecord, Passage, Status, collection_of
+from docwell.models import DocumentRecord, Passage, Reason, Status, collection_of
 from docwell.query.retrieval.filters import ANY, Filter
+from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 # S3's limit for a key; a collection is the first part of one.
@@ -247,7 +248,9 @@ class DocumentBody(BaseModel):
     size: int | None
     pages: int | None
     pages_done: int
-    unreadable_pages: list[int] = Field(description="Pages whose text could not be read; not searched.")
+    unreadable_pages: dict[Reason, str] = Field(
+        description="Pages that are not searched, such as 3,7-9, by reason."
+    )
     chunks: int
     title: str | None
     author: str | None
@@ -310,7 +313,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
         "live_version": record.live_version if record.answers else None,
         "metadata": attributes.metadata,
         "tags": attributes.tags,
-        "unreadable_pages": sorted(record.unreadable_pages),
+        "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},
     }
     return DocumentBody.model_validate(fields, extra="ignore")
 

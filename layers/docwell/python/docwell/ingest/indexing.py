@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from docwell.config import IngestLimits
 from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.ingest.ranges import Span, check_length
-from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Units
+from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
 from docwell.text.naming import InContext, document_name, embedded_texts
+from docwell.text.page_lists import page_failures
 
 # More than a range of the default size (50 pages), so that the reader's process can end early. Full pages with
 # their chunks take 0.6 MB; pages of `max_page_characters` take 26 to 100 MB.
@@ -83,7 +84,7 @@ class RangeIndexer:
         Call `check` in this thread after each page and right before each write; it raises to stop. Recognition of
         a page starts only after the check of the previous page.
         """
-        ref, count = generation.ref, _Count(self.limits)
+        ref, count = generation.ref, _Count(self.limits, path.stat().st_size)
         # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
         (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
@@ -132,7 +133,8 @@ class RangeIndexer:
     def _cut(self, reader: PdfReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
-            for page, chunks in cut_pages(map(count.without_doubtful_text, pages), self.embedder, chunk_tokens):
+            texts = map(count.without_doubtful_text, within_budget(pages, span))
+            for page, chunks in cut_pages(texts, self.embedder, chunk_tokens):
                 yield page, [(chunk, split_units(chunk.text, self.embedder)) for chunk in chunks]
 
     def _batches(
@@ -153,6 +155,16 @@ class RangeIndexer:
             yield waiting
 
 
+def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
+    """Yield the pages while the document's processor time lasts, then the rest as `too_slow`, without reading."""
+    left, following = span.cpu_s, span.first
+    while left > 0 and (page := next(pages, None)) is not None:
+        left, following = left - page.cpu_s, page.number + 1
+        yield page
+    if left <= 0:
+        yield from (Page(number, "", unreadable=Reason.TOO_SLOW) for number in range(following, span.last + 1))
+
+
 def _records(
     generation: Generation, range_: int, first: int, chunks: Sequence[_EmbeddedChunk]
 ) -> list[IndexRecord]:
@@ -166,9 +178,14 @@ def _records(
 
 @dataclass(slots=True)
 class _Count:
-    """Counts a range's results within the character limit, and detects doubtful text."""
+    """Counts a range's results within the character limits, and detects doubtful text.
+
+    `size` is the document's, in bytes.
+    """
 
     limits: IngestLimits
+    size: int
+    unreadable: dict[int, Reason] = field(default_factory=dict)
     tally: RangeTally = field(default_factory=RangeTally)
 
     def without_doubtful_text(self, page: Page) -> Page:
@@ -178,16 +195,19 @@ class _Count:
     def add_page(self, page: Page) -> None:
         """Count a page. Raises `Refused` over the limit."""
         tally = self.tally
+        if page.unreadable is not None:
+            self.unreadable[page.number] = page.unreadable
         self.tally = replace(
             tally,
             pages=tally.pages + 1,
             characters=tally.characters + len(page.text),
             hidden_characters=tally.hidden_characters + page.hidden,
-            unreadable_pages=tally.unreadable_pages | (set() if page.readable else {page.number}),
-            textless_pages=tally.textless_pages + (not page.text.strip()),
+            cpu_s=tally.cpu_s + page.cpu_s,
+            page_failures=page_failures(self.unreadable),
+            textless_pages=tally.textless_pages + page.may_be_picture,
             doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
         )
-        check_length(self.tally.characters, self.limits)
+        check_length(self.tally.characters, self.size, self.limits)
 
     def add_chunks(self, records: Sequence[IndexRecord]) -> None:
         """Count chunks."""

@@ -7,25 +7,31 @@ numbers and are shorter, since a page takes seconds. Then one write replaces the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from docwell.config import IngestLimits
 from docwell.errors import Refused
 from docwell.models import PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
+from docwell.text.page_lists import by_reason, listed
 
-_PAGES_NAMED = 20  # in the detail of a document
+_RUNS_NAMED = 20  # in the detail of a document
 # The second generation's id is a hash of the pipeline fingerprint with this suffix.
 RECOGNISED = "/recognised"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Pages `first` to `last` (both included, 1-based), and whether to recognise the pictures among them."""
+    """Pages `first` to `last` (both included, 1-based), and whether to recognise the pictures among them.
+
+    `cpu_s` is the processor time that is left for reading the document, in seconds.
+    """
 
     first: int
     last: int
     recognise: bool = False
+    cpu_s: float = math.inf
 
 
 def count_ranges(pages: int, size: int) -> int:
@@ -47,19 +53,22 @@ def is_generation_done(record: DocumentRecord, number: int) -> bool:
 
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     """Return the pages of a range."""
-    first, size = 0, limits.range_pages
+    first, size, cpu_s = 0, limits.range_pages, limits.document_cpu_s
     recognise = record.recognised_from is not None and number >= record.recognised_from
     if recognise:
-        first, size = record.recognised_from or 0, limits.ocr_range_pages
+        first, size, cpu_s = record.recognised_from or 0, limits.ocr_range_pages, limits.ocr_document_cpu_s
     before = (number - first) * size
-    return Span(before + 1, min(before + size, record.pages or 0), recognise)
+    return Span(before + 1, min(before + size, record.pages or 0), recognise, cpu_s - record.cpu_s)
 
 
-def check_length(characters: int, limits: IngestLimits) -> None:
-    """Raise `Refused` for a document of more characters than the limit."""
-    limit = limits.max_document_characters
+def check_length(characters: int, size: int, limits: IngestLimits) -> None:
+    """Raise `Refused` for a document of `size` bytes with more characters than the limits."""
+    limit, name = limits.max_document_characters, "max_document_characters"
+    by_size = int(size * limits.max_characters_per_byte)
+    if by_size < limit:
+        limit, name = by_size, "max_characters_per_byte"
     if characters > limit:
-        raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters (max_document_characters)")
+        raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters ({name})")
 
 
 def with_only_range_done(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
@@ -87,14 +96,12 @@ def recognition(record: DocumentRecord, size: int) -> DocumentRecord:
 def outcome(record: DocumentRecord) -> DocumentRecord:
     """Return the record of a document whose ranges are all done: INDEXED, EMPTY or REJECTED."""
     recognised = record.recognised_from is not None
-    if record.chunks == 0 and record.unreadable_pages:
-        why = "could not be recognised" if recognised else "the fonts do not say which characters they show"
-        return rejected(record, Reason.UNREADABLE, f"{_named(record.unreadable_pages)}: {why}")
-    notes: list[str] = []
+    failures = by_reason(record.page_failures)
+    notes = [f"{_named(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
+    if record.chunks == 0 and failures:
+        return rejected(record, next(iter(failures)), "; ".join(notes))
     if record.doubtful_pages:
         notes.append(f"{_named(record.doubtful_pages)}: recognised with too little confidence, not indexed")
-    if record.unreadable_pages and recognised:
-        notes.append(f"{_named(record.unreadable_pages)}: could not be recognised, not indexed")
     if record.hidden_characters:
         notes.append(f"left out characters that the pages do not show: {record.hidden_characters:,}")
     detail = "; ".join(notes)
@@ -112,6 +119,6 @@ def rejected(record: DocumentRecord, reason: str, detail: str) -> DocumentRecord
 
 
 def _named(numbers: Collection[int]) -> str:
-    more = len(numbers) - _PAGES_NAMED
-    shown = ", ".join(map(str, sorted(numbers)[:_PAGES_NAMED]))
-    return ("page " if len(numbers) == 1 else "pages ") + shown + (f" and {more} more" if more > 0 else "")
+    runs = listed(numbers).split(",")
+    more = " and more" if len(runs) > _RUNS_NAMED else ""
+    return ("page " if len(numbers) == 1 else "pages ") + ", ".join(runs[:_RUNS_NAMED]) + more

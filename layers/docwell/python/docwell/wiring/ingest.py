@@ -66,10 +66,12 @@ def _pdf_reader(settings: IngestSettings) -> PdfReader:
     from docwell.adapters.documents.reader import ChildPdfReader
 
     return ChildPdfReader(
+        parse_cpu_s=settings.parse_cpu_s,
         parse_timeout_s=settings.parse_timeout_s,
         parse_memory_bytes=settings.parse_memory_bytes,
         max_document_pages=settings.max_document_pages,
         max_page_characters=settings.max_page_characters,
+        max_reader_restarts=settings.max_reader_restarts,
     )
 
 
@@ -80,6 +82,7 @@ def _recogniser(settings: IngestSettings, reader: PdfReader) -> PdfReader:
     check_installed()
     return RecognisingReader(
         reader,
+        page_cpu_s=settings.ocr_page_cpu_s,
         page_timeout_s=settings.ocr_page_timeout_s,
         memory_bytes=settings.ocr_memory_bytes,
         max_page_characters=settings.max_page_characters,

@@ -5,9 +5,11 @@ one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are
 grow or die without harm to its parent. It limits its memory and time, imports the library, opens the document,
 gives up other files, the network and new processes (`sandbox.py`), and only then parses.
 
-Requests (stdin), one on a line: `info`, or `page 7` (1-based). Answers (stdout), one JSON object on a line:
+Requests (stdin), one on a line: `info`, `count`, or `page 7 5`, which is page 7 (1-based) without opening a page
+before 5. Answers (stdout), one JSON object on a line:
 
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
+    {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
      "confidence": null, "hidden": 0}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
@@ -109,9 +111,9 @@ class Pdfium:
         value = self._document.get_metadata_value
         return {"title": value("Title"), "author": value("Author"), "created": value("CreationDate")}
 
-    def page(self, index: int) -> PageText:
-        """Return a page's text without the heads and feet that earlier pages have at the same place."""
-        for earlier in range(max(0, index - self._layout.PAGES_BACK), index):
+    def page(self, index: int, first: int) -> PageText:
+        """Return a page's text without the heads and feet that pages from `first` on have at the same place."""
+        for earlier in range(max(first, index - self._layout.PAGES_BACK), index):
             if earlier not in self._edges:
                 # An unreadable page has no lines that this page could repeat.
                 with contextlib.suppress(self._error):
@@ -195,7 +197,7 @@ class Pypdf:
         found = self._reader.metadata
         return {"title": found.title, "author": found.author, "created": found.creation_date_raw} if found else {}
 
-    def page(self, index: int) -> PageText:
+    def page(self, index: int, _first: int) -> PageText:
         """Return a page's text as pypdf extracts it, without headings."""
         text = self._reader.pages[index].extract_text()
         label = self._labels[index] if index < len(self._labels) else None
@@ -223,7 +225,7 @@ class Rapidocr(Pdfium):
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         super().__init__(path, close_doors)
 
-    def page(self, index: int) -> PageText:
+    def page(self, index: int, _first: int) -> PageText:
         """Return the text that is recognised on the picture of a page."""
         with self._opened(index) as page:
             scale = self._longest / max(*page.get_size(), 1.0)
@@ -278,11 +280,13 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
     pages = reader.count()
     if request == ["info"]:
         return {"kind": "info", "pages": pages, **_metadata(reader)}
+    if request == ["count"]:
+        return {"kind": "count", "pages": pages}
     try:
-        number = int(request[1])
+        number, first = int(request[1]), int(request[2])
         if number > pages:
             return {"kind": "failed", "pages": pages}
-        page = reader.page(number - 1)
+        page = reader.page(number - 1, first - 1)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input

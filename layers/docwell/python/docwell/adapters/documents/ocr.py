@@ -1,8 +1,8 @@
 """The PDF reader that also recognises the text of pages without a text layer.
 
 A child process draws and recognises the page, with the limits and the system call filter of the child that reads
-text (`child.py`). A page that takes too long or too much memory loses only its own text: the next page gets a
-fresh child.
+text (`child.py`). A page that takes too much processor time or memory loses only its own text: the next page gets
+a fresh child.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from docwell.pipeline import RAPIDOCR_VERSION
 from docwell.ports import PdfReader
 
 RAPIDOCR = "rapidocr"
-# The time to start and to load the models: 2 s alone, 10 s beside other work.
+# The wall time to start and to load the models: 2 s alone, 10 s beside other work.
 START_S = 60.0
-# The child's CPU time limit counts all threads; a page's limit is wall time.
-PROCESSORS = 4
+# The processor time for the same: two threads.
+START_CPU_S = 2 * START_S
 # Reasons that come from the document, not from this machine.
 _OF_THE_DOCUMENT = frozenset({Reason.CORRUPT, Reason.ENCRYPTED})
 
@@ -49,12 +49,13 @@ def check_installed() -> None:
 class RecognisingReader:
     """`docwell.ports.PdfReader`: the pages of another reader, with recognised text where they have none.
 
-    A recognised page has a `confidence`. A page that takes more than `page_timeout_s` or `memory_bytes` is not
-    `readable`.
+    A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
+    `memory_bytes` is unreadable.
     """
 
     reader: PdfReader
     _: KW_ONLY
+    page_cpu_s: float
     page_timeout_s: float
     memory_bytes: int
     max_page_characters: int
@@ -68,12 +69,12 @@ class RecognisingReader:
 
         Raises:
             Refused: as the other reader.
-            Unavailable: the recogniser does not start.
+            Unavailable: the recogniser does not start, or gets no answer within `page_timeout_s` of wall time.
         """
         recogniser = _Recogniser(self, path, last - first + 1)
         with closing(self.reader.pages(path, first, last)) as pages, closing(recogniser):
             for page in pages:
-                yield page if page.text.strip() else recogniser.read(page)
+                yield recogniser.read(page) if page.may_be_picture else page
 
 
 class _Recogniser:
@@ -84,26 +85,40 @@ class _Recogniser:
         self._path = path
         self._pages = pages
         self._child: Child | None = None
+        self._ended_s = 0.0
 
     def close(self) -> None:
         """End the child."""
         if self._child is not None:
             self._child.close()
+            self._ended_s += self._child.cpu_s
         self._child = None
 
     def read(self, page: Page) -> Page:
-        """Return the page with its recognised text; not `readable` where recognition fails."""
+        """Return the page with its recognised text, and with the processor time of both readers."""
+        before = self._cpu_s()
+        found = self._read(page)
+        return replace(found, cpu_s=page.cpu_s + self._cpu_s() - before)
+
+    def _read(self, page: Page) -> Page:
+        limits = self._limits
         try:
             child = self._child or self._started()
-            answer = child.ask(f"page {page.number}", time.monotonic() + self._limits.page_timeout_s)
-        except ChildError:
+            deadline = time.monotonic() + limits.page_timeout_s
+            answer = child.ask(f"page {page.number} {page.number}", limits.page_cpu_s, deadline)
+        except ChildError as error:
             self.close()
-            return replace(page, text="", readable=False)
-        if answer["kind"] == "failed" or len(answer["text"]) > self._limits.max_page_characters:
-            return replace(page, text="", readable=False)
+            return replace(page, text="", unreadable=error.reason)
+        if answer["kind"] == "failed":
+            return replace(page, text="", unreadable=Reason.CORRUPT)
+        if len(answer["text"]) > limits.max_page_characters:
+            return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
         found = page_of(page.number, answer)
         confidence = found.confidence if found.text.strip() else None
         return replace(found, label=page.label or found.label, confidence=confidence)
+
+    def _cpu_s(self) -> float:
+        return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)
 
     def _started(self) -> Child:
         limits = self._limits
@@ -111,11 +126,11 @@ class _Recogniser:
             self._path,
             RAPIDOCR,
             limits.memory_bytes,
-            PROCESSORS * (START_S + limits.page_timeout_s * self._pages),
+            START_CPU_S + limits.page_cpu_s * self._pages,
             limits.max_page_characters,
         )
         try:
-            self._child.ask("info", time.monotonic() + START_S)
+            self._child.ask("count", START_CPU_S, time.monotonic() + START_S)
         except ChildError as error:
             if error.reason in _OF_THE_DOCUMENT:
                 raise

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import IO, Any, cast
 
+from docwell.errors import Unavailable
 from docwell.models import Reason
 
 CHILD = Path(__file__).with_name("child.py")
@@ -29,6 +30,8 @@ BYTES_PER_CHARACTER = 12
 LINE_OVERHEAD = 131_072
 # A child that failed with a peak over this share of its memory limit counts as out of memory.
 NEAR_LIMIT = 0.7
+# The parent reads the child's processor time this often, in seconds.
+CLOCK_EVERY_S = 0.25
 
 
 class ChildError(Exception):
@@ -42,7 +45,8 @@ class ChildError(Exception):
 class Child:
     """One child process, which answers one line at a time.
 
-    `memory_bytes` come on top of the file's; `cpu_s` is processor time.
+    `memory_bytes` come on top of the file's. `cpu_s` is the processor time of its whole life, which the kernel
+    enforces.
     """
 
     def __init__(self, path: Path, reader: str, memory_bytes: int, cpu_s: float, max_page_characters: int) -> None:
@@ -73,16 +77,32 @@ class Child:
             start_new_session=True,
             bufsize=0,
         )
+        # MAKE_PROCESS_CPUCLOCK in linux/posix-timers_types.h: the time of all threads, in nanoseconds.
+        self._clock = ~self._process.pid << 3 | 2
+        self._cpu_s = 0.0
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
 
-    def ask(self, request: str, deadline: float) -> dict[str, Any]:
-        """Return the child's answer, of the kind asked for or `failed`. Raises `ChildError`."""
+    @property
+    def cpu_s(self) -> float:
+        """The processor time that the child has used, in seconds. macOS tells it only of a child that ended."""
+        if self._process.returncode is None:
+            with contextlib.suppress(OSError):
+                self._cpu_s = time.clock_gettime(self._clock)
+        return self._cpu_s
+
+    def ask(self, request: str, cpu_s: float, deadline: float) -> dict[str, Any]:
+        """Return the child's answer, of the kind asked for or `failed`.
+
+        Raises:
+            ChildError: the child died, gave an invalid answer or used over `cpu_s` of processor time for it.
+            Unavailable: the monotonic clock reached `deadline` before: the child was stopped or starved.
+        """
         # A dead child's last answer may still be in the pipe.
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(f"{request}\n".encode())
         try:
-            answer = json.loads(self._line(deadline))
+            answer = json.loads(self._line(self.cpu_s + cpu_s, deadline))
         except (ValueError, RecursionError):
             raise ChildError(Reason.READER_CRASHED) from None
         match answer:
@@ -101,22 +121,26 @@ class Child:
         self._requests.close()
         self._answers.close()
 
-    def _line(self, deadline: float) -> bytearray:
+    def _line(self, cpu_s: float, deadline: float) -> bytearray:
         descriptor = self._answers.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         line = bytearray()
-        while not line.endswith(b"\n"):
+        while True:
             left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
+            if poll.poll(max(0.0, min(left, CLOCK_EVERY_S)) * 1000):
+                piece = os.read(descriptor, 1 << 16)
+                if not piece:
+                    raise ChildError(self._cause_of_death())
+                line += piece
+                if line.endswith(b"\n"):
+                    return line
+                if len(line) > self._longest:
+                    raise ChildError(Reason.READER_CRASHED)
+            if self.cpu_s > cpu_s:
                 raise ChildError(Reason.TOO_SLOW)
-            piece = os.read(descriptor, 1 << 16)
-            if not piece:
-                raise ChildError(self._cause_of_death())
-            line += piece
-            if len(line) > self._longest:
-                raise ChildError(Reason.READER_CRASHED)
-        return line
+            if left <= 0:
+                raise Unavailable("reader", "the reader gets too little processor time")
 
     def _reap(self) -> int:
         """Wait for the end. Return the peak memory in bytes, 0 where it may be the parent's."""
@@ -126,6 +150,7 @@ class Child:
             self._process.returncode = -signal.SIGKILL
             return 0
         self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._cpu_s = usage.ru_utime + usage.ru_stime
         peak = _peak_bytes(usage)
         return peak if peak > self._parent_peak else 0
 
@@ -159,10 +184,12 @@ def _peak_bytes(usage: resource.struct_rusage) -> int:
 
 
 def _is_well_formed(answer: object, asked: str) -> bool:
-    """Return whether an answer to an `info` or a `page` request has the fields of its kind, in the right types."""
+    """Return whether an answer to a request has the fields of its kind, in the right types."""
     match asked, answer:
         case "info", {"kind": "info", "pages": int(pages), "title": title, "author": author, "created": created}:
             return pages >= 0 and all(isinstance(text, str | None) for text in (title, author, created))
+        case "count", {"kind": "count", "pages": int(pages)}:
+            return pages >= 0
         case "page", {
             "kind": "page",
             "pages": int(pages),

@@ -1,7 +1,8 @@
 """The PDF reader that ingest uses: PDFium first, then pypdf for pages that PDFium cannot read.
 
-Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process.
-`process.py` starts and questions the child, `child.py` is its program, and `sandbox.py` its system call filter.
+Both libraries may crash or run away on a hostile file, so each document is opened in a fresh child process. A page
+that ends its child costs only itself: the next page gets another child. `process.py` starts and questions the
+child, `child.py` is its program, and `sandbox.py` its system call filter.
 """
 
 from __future__ import annotations
@@ -25,12 +26,7 @@ PDFIUM, PYPDF = "pdfium", "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
 TRAILER_WITHIN = 2048
-# Shares of `parse_timeout_s`, so that one `inspect` and one `pages` together stay within it; the rest is for
-# starting and ending up to four children.
-INSPECT_SHARE, PAGES_SHARE = 0.3, 0.65
-# PDFium's share of a call; pypdf takes seconds where PDFium takes tenths.
-FIRST_SHARE = 2 / 3
-# Reasons that make a document dangerous, not just damaged.
+# Reasons that make a page dangerous, not just damaged.
 POISON = frozenset({Reason.TOO_SLOW, Reason.TOO_MUCH_MEMORY, Reason.READER_CRASHED})
 
 _DETAIL = {
@@ -50,25 +46,30 @@ def _refused(reason: Reason) -> Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class ChildPdfReader:
-    """`docwell.ports.PdfReader`. One `inspect` and one `pages` together take at most `parse_timeout_s`.
+    """`docwell.ports.PdfReader`.
 
-    The time that the caller spends between two pages does not count.
+    Each of the two readers may use `parse_cpu_s` of processor time to open the file, and the same for each page.
+    Both raise `Unavailable` after `parse_timeout_s` of wall time. A reader gives up a range after
+    `max_reader_restarts`.
     """
 
+    parse_cpu_s: float
     parse_timeout_s: float
     parse_memory_bytes: int
     max_document_pages: int
     max_page_characters: int
+    max_reader_restarts: int
 
     def inspect(self, path: Path) -> PdfInfo:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
 
         Raises:
             Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or the cause of a reader's death.
+            Unavailable: the readers get too little processor time.
         """
         has_header = _check_content(path)
-        with closing(_Readers(self, path, INSPECT_SHARE)) as readers:
-            info = readers.ask(PDFIUM, "info") or readers.ask(PYPDF, "info")
+        with closing(_Readers(self, path, 1)) as readers:
+            info = readers.info()
             if info is None:
                 raise _refused(readers.reason() if has_header else Reason.NOT_PDF)
         if info["pages"] > self.max_document_pages:
@@ -80,28 +81,17 @@ class ChildPdfReader:
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text.
 
-        A page that no reader can read, or whose text is unreadable, has no text and is not `readable`. Closing
-        the iterator ends the children.
+        A page that no reader can read within the limits, or whose text is unreadable, has no text and says why.
+        Closing the iterator ends the children.
 
         Raises:
-            Refused: as `inspect`; too_much_text for one page over `max_page_characters`; corrupt when no
-                page of a whole document can be read.
+            Refused: as `inspect`, when no reader can open the file.
+            Unavailable: the readers get too little processor time.
         """
         _check_content(path)
-        failed = 0
-        with closing(_Readers(self, path, PAGES_SHARE)) as readers:
+        with closing(_Readers(self, path, last - first + 1)) as readers:
             for number in range(first, last + 1):
-                answer = readers.page(number)
-                if answer is None:
-                    if readers.reasons.keys() == {PDFIUM, PYPDF} or readers.reasons.get(PDFIUM) in POISON:
-                        raise _refused(readers.reason())
-                    failed += 1
-                    yield Page(number, "", readable=False)
-                else:
-                    page = page_of(number, answer)
-                    yield replace(page, text="", readable=False) if is_unreadable(answer["text"]) else page
-        if first == 1 and last >= readers.count and failed == last:
-            raise _refused(Reason.CORRUPT)
+                yield readers.page(number)
 
 
 def _check_content(path: Path) -> bool:
@@ -137,71 +127,146 @@ def _one_line(text: str | None) -> str | None:
 
 
 class _Readers:
-    """The child processes of both readers for one document, each started at its first request.
+    """Both readers of one document, for up to `pages` pages."""
 
-    `reasons` says why a reader can no longer be used. `count` is the number of pages, 0 until a reader returns it.
-    """
-
-    def __init__(self, limits: ChildPdfReader, path: Path, share: float) -> None:
+    def __init__(self, limits: ChildPdfReader, path: Path, pages: int) -> None:
         self._limits = limits
-        self._path = path
-        self._time_s = limits.parse_timeout_s * share
-        self._children: dict[str, Child] = {}
-        self._spent = 0.0
-        self.reasons: dict[str, Reason] = {}
-        self.count = 0
+        self._pdfium = _Reader(PDFIUM, limits, path, pages)
+        self._pypdf = _Reader(PYPDF, limits, path, pages)
 
     def close(self) -> None:
         """End the children."""
-        for child in self._children.values():
-            child.close()
+        self._pdfium.close()
+        self._pypdf.close()
 
     def reason(self) -> Reason:
-        """Return why the document is refused: the first reader's reason, unless one needs a password."""
-        if Reason.ENCRYPTED in self.reasons.values():
-            return Reason.ENCRYPTED
-        return self.reasons.get(PDFIUM) or self.reasons.get(PYPDF) or Reason.CORRUPT
+        """Return why no reader opens the document: the first one's reason, unless one needs a password."""
+        reasons = self._pdfium.given_up, self._pypdf.given_up
+        return Reason.ENCRYPTED if Reason.ENCRYPTED in reasons else reasons[0] or Reason.CORRUPT
 
-    def page(self, number: int) -> dict[str, Any] | None:
-        """Return the better of both readers' answers for a page, or None. Raises `Refused(too_much_text)`.
+    def info(self) -> dict[str, Any] | None:
+        """Return what the first reader that opens the document says about it, or None."""
+        deadline = self._deadline()
+        return self._pdfium.info(deadline) or self._second().info(deadline)
 
-        Asks pypdf only when PDFium finds no usable text, and no hidden text, which pypdf would not notice.
-        """
-        best = self.ask(PDFIUM, f"page {number}")
-        if best is None or (not best["hidden"] and (best["suspect"] or is_unreadable(best["text"]))):
-            other = self.ask(PYPDF, f"page {number}")
-            if other is not None and (best is None or _reads_better(other["text"], best["text"])):
+    def page(self, number: int) -> Page:
+        """Return a page, and the processor time that it took. Raises `Refused` when no reader opens the file."""
+        before = self._pdfium.cpu_s + self._pypdf.cpu_s
+        page = self._page(number)
+        return replace(page, cpu_s=self._pdfium.cpu_s + self._pypdf.cpu_s - before)
+
+    def _page(self, number: int) -> Page:
+        """Ask pypdf only when PDFium finds no usable text, and no hidden text, which pypdf would not notice."""
+        deadline = self._deadline()
+        best = first = self._pdfium.page(number, deadline)
+        if isinstance(first, Reason) or (
+            not first["hidden"] and (first["suspect"] or is_unreadable(first["text"]))
+        ):
+            other = self._second().page(number, deadline)
+            if isinstance(best, Reason):
+                # A reader that broke a limit says more than one that cannot decode the page.
+                best = other if best not in POISON or isinstance(other, dict) else best
+            elif isinstance(other, dict) and _reads_better(other["text"], best["text"]):
                 best = other
-        limit = self._limits.max_page_characters
-        if best is not None and len(best["text"]) > limit:
-            raise Refused(Reason.TOO_MUCH_TEXT, f"Page {number} has more than {limit} characters of text.")
-        return best
+        if isinstance(best, Reason):
+            if not self._pdfium.has_opened and not self._pypdf.has_opened:
+                raise _refused(self.reason())
+            return Page(number, "", unreadable=best if best in POISON else Reason.CORRUPT)
+        if len(best["text"]) > self._limits.max_page_characters:
+            return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
+        page = page_of(number, best)
+        if is_unreadable(best["text"]):
+            return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
+        return page
 
-    def ask(self, reader: str, request: str) -> dict[str, Any] | None:
-        """Return one reader's answer, or None; record the reason when the reader can no longer be used."""
-        if reader in self.reasons:
-            return None
-        started = time.monotonic()
-        share = FIRST_SHARE if reader == PDFIUM else 1.0
-        deadline = started + self._time_s * share - self._spent
+    def _second(self) -> _Reader:
+        if self._pdfium.given_up is Reason.ENCRYPTED:
+            # pypdf accepts an empty owner password and would bypass the user password.
+            self._pypdf.given_up = Reason.ENCRYPTED
+        return self._pypdf
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._limits.parse_timeout_s
+
+
+class _Reader:
+    """The children of one library for one document, one at a time.
+
+    `given_up` says why this reader can no longer be used: it cannot open the document, or had its restarts.
+    """
+
+    def __init__(self, name: str, limits: ChildPdfReader, path: Path, pages: int) -> None:
+        self._name, self._limits, self._path = name, limits, path
+        # Opening, `pages` pages and two before them for their heads, each once again.
+        self._life_s = limits.parse_cpu_s * 2 * (pages + 3)
+        self._child: Child | None = None
+        self._ended_s = 0.0
+        self._restarts_left = limits.max_reader_restarts
+        # No page before this one is opened: it may have ended an earlier child.
+        self._first = 1
+        self.given_up: Reason | None = None
+        self.has_opened = False
+
+    @property
+    def cpu_s(self) -> float:
+        """The processor time of all children, in seconds."""
+        return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.close()
+            self._ended_s += self._child.cpu_s
+            self._child = None
+
+    def info(self, deadline: float) -> dict[str, Any] | None:
+        """Return the number of pages and the metadata; None when the document cannot be opened."""
+        return self._opened("info", deadline) if self.given_up is None else None
+
+    def page(self, number: int, deadline: float) -> dict[str, Any] | Reason:
+        """Return the answer for a page, or why there is none.
+
+        A child may have died of an earlier page: a page is at fault only if its child has opened no other.
+        """
+        while self.given_up is None:
+            is_alone = self._child is None and (self._first >= number or self._name == PYPDF)
+            if self._child is None and self._opened("count", deadline) is None:
+                break
+            try:
+                answer = self._ask(f"page {number} {self._first}", deadline)
+            except ChildError as error:
+                self.close()
+                self._first = number + 1 if is_alone else number
+                if self._restarts_left == 0:
+                    self.given_up = error.reason
+                self._restarts_left -= 1
+                if is_alone:
+                    return error.reason
+            else:
+                return answer if answer["kind"] == "page" else Reason.CORRUPT
+        return self.given_up or Reason.CORRUPT
+
+    def _opened(self, request: str, deadline: float) -> dict[str, Any] | None:
+        """Start a child and return its first answer; None, and give up, when it cannot open the document."""
         try:
-            if reader not in self._children:
-                limits = self._limits.parse_memory_bytes, self._limits.parse_timeout_s
-                self._children[reader] = Child(self._path, reader, *limits, self._limits.max_page_characters)
-            answer = self._children[reader].ask(request, deadline)
+            answer = self._ask(request, deadline)
         except ChildError as error:
-            self.reasons[reader] = error.reason
-            if error.reason is Reason.ENCRYPTED:
-                # pypdf accepts an empty owner password and would bypass the user password.
-                self.reasons[PYPDF] = error.reason
-            self._children.pop(reader).close()
+            self.close()
+            self.given_up = error.reason
             return None
-        finally:
-            self._spent += time.monotonic() - started
-        self.count = max(self.count, answer["pages"])
         if answer["pages"] == 0:
-            self.reasons[reader] = Reason.CORRUPT
-        return answer if answer["pages"] and answer["kind"] != "failed" else None
+            self.given_up = Reason.CORRUPT
+            return None
+        self.has_opened = True
+        return answer
+
+    def _ask(self, request: str, deadline: float) -> dict[str, Any]:
+        limits = self._limits
+        if self._child is None:
+            self._child = Child(
+                self._path, self._name, limits.parse_memory_bytes, self._life_s, limits.max_page_characters
+            )
+        return self._child.ask(request, limits.parse_cpu_s, deadline)
 
 
 def _reads_better(text: str, other: str) -> bool:

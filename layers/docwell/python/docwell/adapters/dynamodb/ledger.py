@@ -142,7 +142,8 @@ class DynamoLedger:
             "characters": tally.characters,
             "hidden_characters": tally.hidden_characters,
             "textless_pages": tally.textless_pages,
-            "unreadable_pages": tally.unreadable_pages,
+            "cpu_s": tally.cpu_s,
+            "page_failures": tally.page_failures,
             "doubtful_pages": tally.doubtful_pages,
         }
         added = {name: value for name, value in added.items() if value != frozenset()}  # DynamoDB has no empty set

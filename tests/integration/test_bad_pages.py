@@ -1,0 +1,184 @@
+"""A bad page costs one page, and a reader that gets no processor time is no fault of the document."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchmarks.poison.build import healthy
+from docwell.adapters.documents import process
+from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.errors import Refused, Unavailable
+from docwell.models import Page, Reason
+
+TEXT = "The pump is serviced every ninety days."
+BAD = 50
+# The real child, whose readers do `bad` (with `self` and the number of the page) before they read a page.
+PROGRAM = """
+    import importlib.util, os, signal, sys, time
+    started = {started!r}
+    open(started, "a").write("x")
+    spec = importlib.util.spec_from_file_location("pdf_child", {child!r})
+    child = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(child)
+    read = 0
+    def bad(number, pdfium):
+        global read
+        read += 1
+        {bad}
+    class Pdfium(child.Pdfium):
+        def _read(self, index):
+            return bad(index + 1, True) or super()._read(index)
+    class Pypdf(child.Pypdf):
+        def page(self, index, first):
+            return bad(index + 1, False) or super().page(index, first)
+    child.READERS.update(pdfium=Pdfium, pypdf=Pypdf)
+    child.main()
+"""
+
+
+class Bench:
+    """Readers of a healthy document of 100 pages, whose children do `bad` before they read a page."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self._started, self._program = folder / "a.pdf", folder / "started", folder / "child.py"
+        self.path.write_bytes(healthy(100))
+        self._monkeypatch = monkeypatch
+
+    def reader(self, bad: str, **limits: Any) -> ChildPdfReader:
+        values = {
+            "child": str(process.CHILD),
+            "started": str(self._started),
+            "bad": bad,
+        }
+        self._program.write_text(textwrap.dedent(PROGRAM).format(**values))
+        self._monkeypatch.setattr(process, "CHILD", self._program)
+        chosen: dict[str, Any] = {
+            "parse_cpu_s": 1.5,
+            "parse_timeout_s": 60.0,
+            "parse_memory_bytes": 1 << 28,
+            "max_document_pages": 1000,
+            "max_page_characters": 10_000,
+            "max_reader_restarts": 10,
+        }
+        return ChildPdfReader(**(chosen | limits))
+
+    def pages(self, bad: str, first: int = 1, last: int = 100, **limits: Any) -> list[Page]:
+        return list(self.reader(bad, **limits).pages(self.path, first, last))
+
+    @property
+    def children(self) -> int:
+        return len(self._started.read_text())
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def failures(pages: list[Page]) -> dict[int, Reason]:
+    assert all(page.unreadable or page.text == TEXT for page in pages)
+    return {page.number: page.unreadable for page in pages if page.unreadable}
+
+
+MISDEEDS = {
+    "crashes": ("signal.raise_signal(signal.SIGSEGV)", Reason.READER_CRASHED),
+    "exits": ("os._exit(3)", Reason.READER_CRASHED),
+    "takes processor time": ("pass", Reason.TOO_SLOW),
+    "takes memory": ("raise MemoryError", Reason.TOO_MUCH_MEMORY),
+    "aborts": ("signal.raise_signal(signal.SIGABRT)", Reason.TOO_MUCH_MEMORY),
+    "cannot be decoded": ("raise ValueError", Reason.CORRUPT),
+    "has too much text": ("return child.PageText('word ' * 9_999, None, False)", Reason.TOO_MUCH_TEXT),
+    "has text of nonsense": ("return child.PageText('\\ue000' * 99, None, False)", Reason.UNREADABLE),
+}
+
+
+@pytest.mark.parametrize("misdeed", MISDEEDS)
+def test_one_bad_page_among_a_hundred_costs_one_page(bench: Bench, misdeed: str) -> None:
+    lines, reason = MISDEEDS[misdeed]
+    pages = bench.pages(f"{'while' if lines == 'pass' else 'if'} number == {BAD}: {lines}")
+    assert [page.number for page in pages] == list(range(1, 101))
+    assert failures(pages) == {BAD: reason}
+
+
+@pytest.mark.parametrize("behind", [1, 2])
+def test_a_range_behind_a_page_that_crashes_is_read_whole(bench: Bench, behind: int) -> None:
+    pages = bench.pages(f"if number == {BAD}: os._exit(3)", first=BAD + behind)
+    assert failures(pages) == {}
+
+
+def test_a_page_is_not_at_fault_for_the_memory_of_the_pages_before(bench: Bench) -> None:
+    pages = bench.pages("if read > 30: raise MemoryError")
+    assert failures(pages) == {}
+
+
+def test_a_page_that_only_the_first_reader_cannot_read_is_read_by_the_second(bench: Bench) -> None:
+    assert failures(bench.pages(f"if pdfium and number in ({BAD}, {BAD} + 20): os._exit(3)")) == {}
+
+
+def test_pages_that_all_crash_cost_a_bounded_number_of_children(bench: Bench) -> None:
+    pages = bench.pages("os._exit(3)", max_reader_restarts=4)
+    assert failures(pages) == dict.fromkeys(range(1, 101), Reason.READER_CRASHED)
+    assert bench.children == 2 * (1 + 4)
+
+
+def test_a_page_knows_the_processor_time_that_all_its_children_took(bench: Bench) -> None:
+    pages = bench.pages("while number == 2: pass", last=3, parse_cpu_s=1.0)
+    # PDFium reads it twice and pypdf once.
+    assert pages[1].cpu_s >= 3.0
+    assert 0 < pages[2].cpu_s < 1.0
+
+
+@pytest.mark.parametrize("where", ["number == 1", "number == 60"])
+def test_a_child_that_is_stopped_is_no_fault_of_the_document(bench: Bench, where: str) -> None:
+    with pytest.raises(Unavailable):
+        bench.pages(f"if {where}: signal.raise_signal(signal.SIGSTOP)", parse_timeout_s=2.0)
+
+
+def test_a_child_that_waits_for_something_is_no_fault_of_the_document(bench: Bench) -> None:
+    with pytest.raises(Unavailable):
+        bench.pages("time.sleep(60)", parse_timeout_s=2.0)
+
+
+def test_a_document_whose_child_is_stopped_at_its_start_is_not_refused(bench: Bench) -> None:
+    reader = bench.reader("pass", parse_timeout_s=2.0)
+    program = process.CHILD
+    program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
+    with pytest.raises(Unavailable):
+        reader.inspect(bench.path)
+
+
+def test_a_child_that_is_stopped_longer_than_its_processor_time_goes_on(bench: Bench) -> None:
+    reader = bench.reader("if pdfium and number == 60: signal.raise_signal(signal.SIGSTOP)", parse_cpu_s=1.0)
+    over = threading.Event()
+
+    def resume() -> None:
+        while not over.wait(0.05):
+            for child in psutil.Process().children():
+                if child.status() == psutil.STATUS_STOPPED:
+                    time.sleep(1.5)
+                    child.resume()
+                    return
+
+    thread = threading.Thread(target=resume)
+    thread.start()
+    try:
+        assert failures(list(reader.pages(bench.path, 1, 100))) == {}
+    finally:
+        over.set()
+        thread.join()
+    assert bench.children == 1
+
+
+def test_processor_time_for_opening_is_limited_too(bench: Bench) -> None:
+    reader = bench.reader("pass", parse_cpu_s=0.5)
+    process.CHILD.write_text("while True: pass")
+    with pytest.raises(Refused) as refused:
+        reader.inspect(bench.path)
+    assert refused.value.reason == Reason.TOO_SLOW
