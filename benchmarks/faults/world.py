@@ -20,7 +20,7 @@ import httpx
 from benchmarks.faults.aws import WORKER_KEY, Rule
 from benchmarks.faults.chroma import ChromaServer
 from benchmarks.faults.compare import Comparator, PipelinePlace
-from benchmarks.faults.delivery import DeliveryFaults, SqsDoor, UnkindQueue
+from benchmarks.faults.delivery import EXTENSION_S, DeliveryFaults, SqsDoor, UnkindQueue
 from benchmarks.faults.documents import CHUNK_TOKENS, build_model_folder, text_of
 from benchmarks.functions import CREATED, MARKED, REMOVED, notification
 from benchmarks.pdfs import pdf
@@ -154,8 +154,7 @@ class World:
             "DOCWELL_EMBED_THREADS": "1",
             "DOCWELL_RANGE_PAGES": str(self.range_pages),
             "DOCWELL_LEASE_S": str(_LEASE_S),
-            # 6 s on the queue's clock.
-            "DOCWELL_VISIBILITY_S": "120",
+            "DOCWELL_VISIBILITY_S": str(EXTENSION_S),
             # Small batches write a document in several requests, so that a kill falls between them.
             "DOCWELL_UPSERT_BATCH": "4",
             "AWS_ENDPOINT_URL_SQS": self.door.url,
