@@ -68,7 +68,7 @@ class Finished:
         )
 
     def audit(self) -> None:
-        """Add the caller and the cited documents to the audit trail; for a broken-off answer, all of its prompt."""
+        """Add the caller and the cited documents to the audit trail: all prompted ones if it was broken off."""
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
             if self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
