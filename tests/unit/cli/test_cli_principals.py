@@ -174,7 +174,7 @@ def test_a_changed_grant_still_goes_with_its_key(run: Run, cloud: Cloud) -> None
 
 @pytest.mark.parametrize(
     ("named", "missing"),
-    [((), "DOCWELL_PRINCIPALS_TABLE"), (("--table", "p"), "DOCWELL_USAGE_TABLE")],
+    [(("--usage-table", "u"), "DOCWELL_PRINCIPALS_TABLE"), (("--table", "p"), "DOCWELL_USAGE_TABLE")],
 )
 def test_without_a_table_the_error_says_how_to_name_one(
     run: Run, api: FakeApi, named: tuple[str, ...], missing: str

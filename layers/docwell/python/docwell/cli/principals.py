@@ -119,8 +119,8 @@ def list_(
 ) -> None:
     """List the principals, their rights and today's use."""
     settings: Settings = ctx.obj.given(principals_table=table, usage_table=usage_table)
-    admin = _admin(settings)
-    rows = admin.list(settings.need("usage_table"))
+    use = settings.need("usage_table")
+    rows = _admin(settings).list(use)
     if as_json:
         display.show_json({"principals": [_as_json(grant, use) for grant, use in rows]})
     elif rows:
