@@ -35,7 +35,7 @@ _JOINT = re.compile(r"\](?=\(|:)")
 _IMAGE_MARK = re.compile(r"!(?=\[)")
 # Schemes that run or hold something; `data:` only before a media type or a comma.
 _RUNS = re.compile(
-    r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/[\w.+*-]+|[;,])[^\s<>]*", re.IGNORECASE
+    r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/|[;,])[^\s<>]*", re.IGNORECASE
 )
 # The most common ends of host names. Few clients link a name without a scheme, but readers follow it.
 _DOMAINS = (
