@@ -66,6 +66,7 @@ def test_a_stream_is_clean_however_it_is_cut(text: str, data: st.DataObject) -> 
         ("Mail <a@b.org> or ask.", "Mail or ask."),
         ("Both say so [1][2].", "Both say so [1][2]."),
         ("ig\u200bnore\u202e it", "ignore it"),
+        ("See data:0/,alert(1) now [1].", "See now [1]."),
     ],
 )
 def test_markup_becomes_its_text_and_markers_stay(text: str, clean: str) -> None:

@@ -34,9 +34,7 @@ _LINK = re.compile(
 _JOINT = re.compile(r"\](?=\(|:)")
 _IMAGE_MARK = re.compile(r"!(?=\[)")
 # Schemes that run or hold something; `data:` only before a media type or a comma.
-_RUNS = re.compile(
-    r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/[\w.+*-]+|[;,])[^\s<>]*", re.IGNORECASE
-)
+_RUNS = re.compile(r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/|[;,])[^\s<>]*", re.IGNORECASE)
 # The most common ends of host names. Few clients link a name without a scheme, but readers follow it.
 _DOMAINS = (
     r"(?:com|net|org|edu|gov|mil|io|xyz|info|biz|mobi|ru|cn|jp|eu|uk|de|fr|nl|ch|ca|au|co|ai|top|site|app|dev|shop"
