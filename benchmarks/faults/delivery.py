@@ -19,7 +19,7 @@ from benchmarks.functions import digest, sqs_event
 from benchmarks.proxy import HttpDoor, answer
 from infra.local.names import ACCOUNT, DEAD_LETTER_QUEUE, INGEST_QUEUE, PARKED_QUEUE
 
-# A worker at work hides its message for this time, again and again (DOCWELL_VISIBILITY_S). It does so in real time,
+# A worker at work hides its message for this time, again and again (DOCWELL_VISIBILITY_S), in real time,
 # so the queue does not scale it.
 EXTENSION_S = 7
 

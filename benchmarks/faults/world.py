@@ -81,8 +81,7 @@ class World:
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
         self.changes: dict[str, int] = {}  # changes of each key
-        self.changed_at: dict[str, float] = {}  # when the event of a key's last change was sent; before, infinity
-        self.served: dict[str, list[tuple[float, float]]] = {}  # receipts of each key's events: start and end
+        self.changed_at, self.served = dict[str, float](), dict[str, list[tuple[float, float]]]()
         self.lock = threading.RLock()
         self._revision = 0
         port = free_port()
@@ -204,6 +203,10 @@ class World:
 
     @contextmanager
     def _changing(self, key: str) -> Iterator[None]:
+        """Count a change: `changed_at` is infinity until its event is sent.
+
+        Workers add the start and the end of each receipt of the key to `served`.
+        """
         with self.lock:
             self.changes[key] = self.changes.get(key, 0) + 1
             self.changed_at[key] = math.inf
