@@ -21,7 +21,7 @@ class Reading:
     """The result of one file: the status that ingest would write to the ledger, and the cost.
 
     `status` is `UNEXPECTED` where the reader raised anything but a refusal; `reason` then names the exception.
-    `peak_bytes` is the peak of the largest child, and at least that of this process at its start (about 40 MB).
+    `hidden` counts the characters that its pages do not show. `peak_bytes` is the peak of the largest child, and at least that of this process at its start (about 40 MB).
     """
 
     path: Path
@@ -29,6 +29,7 @@ class Reading:
     reason: str | None
     seconds: float
     peak_bytes: int
+    hidden: int = 0
 
     @property
     def outcome(self) -> str:
@@ -46,38 +47,39 @@ def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
 def read(path: Path) -> Reading:
     """Read one file with the default limits of `IngestSettings`. Raises nothing."""
     started = time.monotonic()
-    status, reason = UNEXPECTED, None
+    status, reason, hidden = UNEXPECTED, None, 0
     try:
-        status, reason = _read(path)
+        status, reason, hidden = _read(path)
     except Refused as refused:
         status, reason = Status.REJECTED, str(refused.reason)
     except Exception as error:  # noqa: BLE001 - the benchmark measures that this never happens
         reason = type(error).__name__
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Reading(path, status, reason, time.monotonic() - started, peak)
+    return Reading(path, status, reason, time.monotonic() - started, peak, hidden)
 
 
-def _read(path: Path) -> tuple[str, str | None]:
-    """Return status and reason by the rules of `docwell.ingest`. Raises `Refused`."""
+def _read(path: Path) -> tuple[str, str | None, int]:
+    """Return status, reason and hidden characters by the rules of `docwell.ingest`. Raises `Refused`."""
     limit, step = _default("max_document_characters"), _default("range_pages")
     if path.stat().st_size > _default("max_document_bytes"):
         raise Refused(Reason.TOO_LARGE, "too many bytes")
     reader = default_reader()
     count = reader.inspect(path).page_count
-    characters = unreadable = 0
+    characters = unreadable = hidden = 0
     text = False
     for first in range(1, count + 1, step):
         for page in reader.pages(path, first, min(first + step - 1, count)):
             characters += len(page.text)
             text = text or bool(page.text.strip())
             unreadable += not page.readable
+            hidden += page.hidden
             if characters > limit:
                 raise Refused(Reason.TOO_MUCH_TEXT, "too many characters")
     if text:
-        return Status.INDEXED, None
+        return Status.INDEXED, None, hidden
     if unreadable:
         raise Refused(Reason.UNREADABLE, "no page can be read")
-    return Status.EMPTY, Reason.NO_TEXT
+    return Status.EMPTY, Reason.NO_TEXT, hidden
 
 
 def default_reader() -> ChildPdfReader:
