@@ -21,7 +21,8 @@ class Reading:
     """The result of one file: the status that ingest would write to the ledger, and the cost.
 
     `status` is `UNEXPECTED` where the reader raised anything but a refusal; `reason` then names the exception.
-    `hidden` counts the characters that its pages do not show. `peak_bytes` is the peak of the largest child, and at least that of this process at its start (about 40 MB).
+    `hidden` counts the characters that its pages do not show. `peak_bytes` is the peak of the largest child,
+    and at least that of this process at its start (about 40 MB).
     """
 
     path: Path
