@@ -14,7 +14,7 @@ from docwell.config import IngestLimits, IngestSettings
 from docwell.errors import Refused
 from docwell.ingest.indexing import within_budget
 from docwell.ingest.ranges import check_length, count_ranges, span
-from docwell.models import DocumentRecord, Reason, Status
+from docwell.models import DocumentRecord, Page, Reason, Status
 
 UNEXPECTED = "UNEXPECTED"
 
@@ -26,7 +26,7 @@ class Reading:
     `status` is `UNEXPECTED` where the reader raised anything but a refusal; `reason` then names the exception.
     `cpu_s` is the processor time of this process and its children, in seconds. `peak_bytes` is the peak of the
     largest child, and at least that of this process at its start (about 40 MB). `unreadable` has the reason of
-    each page that cannot be read.
+    each page that cannot be read, and `hidden` counts the characters that its pages do not show.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Reading:
     cpu_s: float
     peak_bytes: int
     unreadable: tuple[Reason, ...] = ()
+    hidden: int = 0
 
     @property
     def outcome(self) -> str:
@@ -53,9 +54,9 @@ def read_all(paths: Sequence[Path], workers: int) -> Iterator[Reading]:
 def read(path: Path) -> Reading:
     """Read one file with the default limits of `IngestSettings`. Raises nothing."""
     started = time.monotonic()
-    status, reason, unreadable = UNEXPECTED, None, list[Reason]()
+    status, reason, pages = UNEXPECTED, None, list[Page]()
     try:
-        status, reason = _read(path, unreadable)
+        status, reason = _read(path, pages)
     except Refused as refused:
         status, reason = Status.REJECTED, str(refused.reason)
     except Exception as error:  # noqa: BLE001 - the benchmark measures that this never happens
@@ -63,11 +64,13 @@ def read(path: Path) -> Reading:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = children.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     cpu_s = time.process_time() + children.ru_utime + children.ru_stime
-    return Reading(path, status, reason, time.monotonic() - started, cpu_s, peak, tuple(unreadable))
+    unreadable = tuple(page.unreadable for page in pages if page.unreadable)
+    hidden = sum(page.hidden for page in pages)
+    return Reading(path, status, reason, time.monotonic() - started, cpu_s, peak, unreadable, hidden)
 
 
-def _read(path: Path, unreadable: list[Reason]) -> tuple[str, str | None]:
-    """Return status and reason by the rules of `docwell.ingest`. Raises `Refused`."""
+def _read(path: Path, pages: list[Page]) -> tuple[str, str | None]:
+    """Return status and reason by the rules of `docwell.ingest`; add the pages, without text. Raises `Refused`."""
     limits, size = IngestLimits(), path.stat().st_size
     if size > limits.max_document_bytes:
         raise Refused(Reason.TOO_LARGE, "too many bytes")
@@ -76,16 +79,16 @@ def _read(path: Path, unreadable: list[Reason]) -> tuple[str, str | None]:
     text = False
     for number in range(count_ranges(record.pages or 0, limits.range_pages)):
         part = span(record, number, limits)
-        with closing(reader.pages(path, part.first, part.last)) as pages:
-            for page in within_budget(pages, part):
+        with closing(reader.pages(path, part.first, part.last)) as found:
+            for page in within_budget(found, part):
                 text = text or bool(page.text.strip())
-                unreadable += [page.unreadable] if page.unreadable else []
+                pages.append(replace(page, text="", headings=()))
                 characters, cpu_s = record.characters + len(page.text), record.cpu_s + page.cpu_s
                 record = replace(record, characters=characters, cpu_s=cpu_s)
                 check_length(characters, size, limits)
     if text:
         return Status.INDEXED, None
-    if unreadable:
+    if unreadable := [page.unreadable for page in pages if page.unreadable]:
         raise Refused(unreadable[0], "no page can be read")
     return Status.EMPTY, Reason.NO_TEXT
 

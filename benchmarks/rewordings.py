@@ -1,6 +1,6 @@
 """Orders to a model in other words and spellings: one set to develop the rules with, and one to measure them.
 
-No rule was chosen by the results of single texts of `measured`.
+No result of a single text of `measured` was looked at. The rules know its languages and its kinds of spelling.
 """
 
 import base64

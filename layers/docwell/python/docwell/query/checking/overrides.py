@@ -7,13 +7,9 @@ OVERRIDES = (
     (
         (
             "ignor|disregard|forget|overrid|bypass|set aside|put aside|leave aside|lay aside|aside|"
-            "pay no attention|no attention|not follow|no longer follow|stop following|discard|skip|"
-            "out of your mind"
+            "pay no attention|no attention|not follow|no longer follow|stop following|discard"
         ),
-        (
-            "previous|prior|above|earlier|preceding|former|initial|original|you were given|"
-            "given to you|that came before|so far"
-        ),
+        ("previous|prior|above|earlier|preceding|former|initial|original|you were given|given to you|so far"),
         "instruction|prompt|directive|guideline|guidance|rules|directions|orders",
     ),
     (
