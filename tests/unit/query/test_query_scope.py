@@ -6,7 +6,7 @@ import pytest
 
 from docwell.answers import AnswerStatus
 from docwell.errors import NotFound
-from docwell.identity import Principal
+from docwell.identity import Principal, Rule
 from docwell.models import DocumentRecord, Status
 from docwell.query.ask import Question
 from docwell.query.query import NOTHING_FITS, REFUSAL
@@ -117,3 +117,22 @@ def test_a_question_to_everything_reaches_only_the_principals_collections() -> N
     assert {passage.document for passage in report.prompted} == {"house/rules.pdf"}
     refused = world.ask(principal=Principal("key:nothing"))
     assert refused.answer.status is AnswerStatus.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("principal", "question"),
+    [
+        (Principal("key:house", frozenset({"house"})), Question(QUESTION)),
+        (Principal("key:rule", rules=frozenset({Rule(None, "house/")})), Question(QUESTION)),
+        (Principal("key:all", None), Question(QUESTION, collections=("house",))),
+    ],
+)
+def test_a_hit_that_the_search_should_not_have_is_dropped(
+    principal: Principal, question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.add("cellar/plan.pdf", BOILER)
+    careful = world.index.search
+    monkeypatch.setattr(world.index, "search", lambda _places, vector, k: careful(None, vector, k))
+    assert {passage.document for passage in world.ask(question, principal).prompted} == {"house/rules.pdf"}

@@ -37,7 +37,7 @@ def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -
     first, following = pipelines(settings(shards=0, next_shards=4)).items()
     assert (first[1].shards, following[1].shards) == (0, 4)
     assert first[0] != following[0]
-    assert following[1] == first[1]._replace(shards=8)
+    assert following[1] == first[1]._replace(shards=4)
     assert list(pipelines(settings())) == [following[0]]
 
 
