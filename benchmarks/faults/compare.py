@@ -32,7 +32,7 @@ from infra.local.stack import MODEL_DIR, STACK_FILE, Stack
 
 KINDS = ("lost", "duplicate", "stale", "orphan", "stuck")
 _PAGE = 1000
-SHARDS = 8  # the default of the setting
+SHARDS = 4  # the default of the setting
 _MARK = 8  # characters of a stored id before the chunk's own
 _STATE = "#state"
 _FINAL = frozenset({"INDEXED", "EMPTY", "REJECTED", "DELETED"})

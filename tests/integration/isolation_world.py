@@ -285,6 +285,7 @@ def isolated_world(
         "DOCWELL_OLLAMA_URL": "http://127.0.0.1:1",
         "DOCWELL_MODEL_DIR": str(folder),
         "DOCWELL_MODEL": EchoModel.name,
+        "DOCWELL_DEADLINE_S": "300",  # a busy machine must not decide
         "DOCWELL_LEDGER_TABLE": "docwell-ledger",
         "DOCWELL_PRINCIPALS_TABLE": "docwell-principals",
         "DOCWELL_USAGE_TABLE": "docwell-usage",

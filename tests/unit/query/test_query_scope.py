@@ -6,7 +6,7 @@ import pytest
 
 from docwell.answers import AnswerStatus
 from docwell.errors import NotFound, Unavailable
-from docwell.identity import Principal
+from docwell.identity import Principal, Rule
 from docwell.models import DocumentRecord, Status
 from docwell.query.ask import Question
 from docwell.query.query import NOTHING_FITS, REFUSAL
@@ -140,3 +140,22 @@ def test_a_lost_index_is_an_error_and_not_a_refusal(document: str | None) -> Non
     with pytest.raises(Unavailable, match="docwell reconcile"):
         world.ask(Question(QUESTION, document=document))
     assert world.model.asked == []
+
+
+@pytest.mark.parametrize(
+    ("principal", "question"),
+    [
+        (Principal("key:house", frozenset({"house"})), Question(QUESTION)),
+        (Principal("key:rule", rules=frozenset({Rule(None, "house/")})), Question(QUESTION)),
+        (Principal("key:all", None), Question(QUESTION, collections=("house",))),
+    ],
+)
+def test_a_hit_that_the_search_should_not_have_is_dropped(
+    principal: Principal, question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.add("house/rules.pdf", BOILER)
+    world.add("cellar/plan.pdf", BOILER)
+    careful = world.index.search
+    monkeypatch.setattr(world.index, "search", lambda _places, vector, k: careful(None, vector, k))
+    assert {passage.document for passage in world.ask(question, principal).prompted} == {"house/rules.pdf"}

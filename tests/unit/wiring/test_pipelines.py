@@ -34,12 +34,12 @@ def test_an_index_without_shards_has_the_fingerprint_of_releases_before_shards()
 
 
 def test_another_number_of_shards_is_another_pipeline_built_beside_the_first() -> None:
-    first, following = pipelines(settings(shards=0, next_shards=8)).items()
-    assert (first[1].shards, following[1].shards) == (0, 8)
+    first, following = pipelines(settings(shards=0, next_shards=4)).items()
+    assert (first[1].shards, following[1].shards) == (0, 4)
     assert first[0] != following[0]
-    assert following[1] == first[1]._replace(shards=8)
+    assert following[1] == first[1]._replace(shards=4)
     assert list(pipelines(settings())) == [following[0]]
 
 
 def test_zero_is_a_number_of_shards_of_the_next_index_too() -> None:
-    assert [one.shards for one in pipelines(settings(next_shards=0)).values()] == [8, 0]
+    assert [one.shards for one in pipelines(settings(next_shards=0)).values()] == [4, 0]

@@ -66,7 +66,7 @@ class ChunkLimits(BaseModel, frozen=True):
     ocr_min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.75
     # The Chroma collections of an index: a question to all of it is one search in each. 0: one for each docwell
     # collection, as in releases without shards.
-    shards: Annotated[int, Field(ge=0, le=64)] = 8
+    shards: Annotated[int, Field(ge=0, le=64)] = 4
 
 
 class EmbedderSettings(_Settings, ChunkLimits):
