@@ -1,4 +1,4 @@
-"""Attacks inside documents: poison tokens, text that nobody sees, links, and control characters."""
+"""Attacks inside documents: poison tokens, invisible text, links, and control characters."""
 
 import unicodedata
 from typing import Any
@@ -48,7 +48,7 @@ def poison_tokens(target: Target) -> Tries:
 
 
 def hidden_text(target: Target) -> Tries:
-    """Index pages with text that no reader sees: no answer, quote or passage shows it."""
+    """Index pages with invisible text: no answer, quote or passage shows it."""
     for number, (name, content) in enumerate(_hidden().items()):
         secret = f"zebra{number}pass"
         key = f"hidden{number}/{name}.pdf"

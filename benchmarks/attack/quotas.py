@@ -29,7 +29,7 @@ def race(target: Target) -> Tries:
         statuses = _at_once(_RACERS, partial(_ask, target, key))
         spent = _settled(target, principal, 1)
         yield Try(f"{spent} tokens of {cost + 1} and one request of {cost}: {statuses}", spent > 2 * cost + 1)
-        yield Try(f"nobody was answered: {statuses}", 200 not in statuses)
+        yield Try(f"no question was answered: {statuses}", 200 not in statuses)
 
 
 def hang_up(target: Target) -> Tries:
@@ -43,7 +43,7 @@ def hang_up(target: Target) -> Tries:
             spent = _settled(target, principal, 1)
             yield Try(f"left after {lines} lines: {spent} tokens charged", spent == 0)
             with target.client(**{"x-api-key": key}) as client:
-                kept = _until(lambda: client.get(f"/v1/receipts/{answer}").status_code == 200)  # noqa: B023
+                kept = _until(partial(_is_kept, client, answer))
             yield Try(f"left after {lines} lines: receipt kept {kept}", not kept)
     finally:
         target.host.say("")
@@ -126,6 +126,10 @@ def _settled(target: Target, principal: str, least: int) -> int:
             return spent
         before = spent
     return max(before, 0)
+
+
+def _is_kept(client: httpx.Client, answer: str) -> bool:
+    return client.get(f"/v1/receipts/{answer}").status_code == 200
 
 
 def _until(holds: Callable[[], bool]) -> bool:

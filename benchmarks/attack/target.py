@@ -105,7 +105,7 @@ class Target:
 
 @contextmanager
 def target(*, short: bool) -> Iterator[Target]:
-    """Run a stack of its own in a `.docwell` folder, where the CLI finds it."""
+    """Start a new stack in a `.docwell` folder, where the CLI finds it."""
     with ExitStack() as opened:
         host = ModelHost(pace_s=0.01)
         opened.callback(host.close)

@@ -85,8 +85,20 @@ class World:
         self.lock = threading.RLock()
         self._revision = 0
         port = free_port()
+        self.stack = self._stack(port)
+        command = [sys.executable, "-m", "benchmarks.faults.aws", "--port", str(port)]
+        command += ["--seed", str(self.random.getrandbits(32))]
+        self._aws = Child(command, base_environment({}), lambda _: None, lambda _: None)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _stack(self, port: int) -> Stack:
+        """Return the addresses: a stack of AWS and Chroma alone."""
         nowhere = f"http://{HOST}:9"
-        self.stack = Stack(
+        return Stack(
             pid=os.getpid(),
             gateway=nowhere,
             aws_endpoint=f"http://{HOST}:{port}",
@@ -99,14 +111,6 @@ class World:
             model="none",
             data=str(self.root),
         )
-        command = [sys.executable, "-m", "benchmarks.faults.aws", "--port", str(port)]
-        command += ["--seed", str(self.random.getrandbits(32))]
-        self._aws = Child(command, base_environment({}), lambda _: None, lambda _: None)
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
 
     def _start(self) -> None:
         self.chroma.start()

@@ -218,6 +218,7 @@ READING = Section(
             (
                 Line(of_service("ingest", "PagesIngested"), "pages"),
                 Line(of_service("ingest", "ChunksIngested"), "chunks"),
+                Line(of_service("ingest", "HiddenCharacters"), "characters that pages do not show"),
             ),
         ),
         Graph(

@@ -35,7 +35,6 @@ POISON = {
     "rare han": words(letters(0x3400, 0x4DB0), 60, 70),
     "han past the basic plane": words(letters(0x20000, 0x20500), 60, 70),
     "ethiopic": words(letters(0x1200, 0x1240), 60, 70),
-    "private use": words(letters(0xE000, 0xE100), 60, 70),
     "rare cyrillic": words(letters(0x0460, 0x0480), 60, 70),
     "polytonic greek": words(letters(0x1F00, 0x1F10), 60, 70),
     "emoji": words(letters(0x1F300, 0x1F5FF), 60, 70),

@@ -98,12 +98,7 @@ def add(
     if as_json:
         display.show_json({**_as_json(grant), "api_key": value})
         return
-    display.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
-    if value:
-        display.echo(f"API key: {value}")
-        display.echo("store it now: it is not shown again", err=True)
-        if not (settings.local or settings.usage_plan):
-            display.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
+    _say_granted(grant, value, settings)
 
 
 @app.command(name="list", cls=ConnectedCommand)
@@ -144,6 +139,15 @@ def revoke(
     display.echo(f"{display.clean(id_)} has no access any more")
     if grant.owns_key:
         _delete_key(ctx.obj, id_.removeprefix(KEY))
+
+
+def _say_granted(grant: Grant, value: str | None, settings: Settings) -> None:
+    display.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
+    if value:
+        display.echo(f"API key: {value}")
+        display.echo("store it now: it is not shown again", err=True)
+        if not (settings.local or settings.usage_plan):
+            display.echo("the key works only in a usage plan of the API's stage: give --usage-plan ID", err=True)
 
 
 def _admin(settings: Settings) -> PrincipalAdmin:
