@@ -57,7 +57,7 @@ class Target:
         return self.doors.ask({"question": question, **more})
 
     def client(self, **headers: str) -> httpx.Client:
-        """Return a client of the API that sends these headers and no key of its own."""
+        """Return a client of the API that sends these headers and no key unless they have one."""
         return httpx.Client(base_url=self.stack.gateway, headers=headers, timeout=_TIMEOUT_S, trust_env=False)
 
     def principal(self, *flags: str) -> tuple[str, str]:
