@@ -220,6 +220,7 @@ def test_a_version_that_was_restored_answers_again(world: World) -> None:
 
 def test_a_version_that_is_hidden_while_the_next_one_is_queued_is_no_drift(world: World) -> None:
     world.objects["a.pdf"] = "e1"
+    world.metadata["a.pdf"] = {"team": "of the next version"}
     record = DocumentRecord("a.pdf", live_generation="g0", live_version="v0", observed_version="v1")
     world.add("a.pdf", replace(record, updated_at=JUST_NOW))
     assert drift(world.run()) == {}

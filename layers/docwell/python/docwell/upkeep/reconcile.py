@@ -251,11 +251,13 @@ class Reconcile:
         now = self.clock()
         idle = [row for row in rows if row.leased_until <= now]
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            heads = list(pool.map(self._head, [row.record for row in idle]))
+            objects = list(pool.map(self._compare, [row.record for row in idle]))
         chunks = self._generations([row.record.key for row in idle if not self._is_queued(row, now)])
         found: dict[str, Finding] = {}
-        for row, head in zip(idle, heads, strict=True):
+        for row, (head, retagged) in zip(idle, objects, strict=True):
             finding = self._judge(row, head, chunks.get(row.record.key, {}), now)
+            if finding is None and retagged and not self._is_queued(row, now):
+                finding = Finding(Drift.STALE, Hint(row.record.key))
             if finding is not None:
                 found[row.record.key] = finding
         return found
@@ -271,8 +273,6 @@ class Reconcile:
             return Finding(Drift.STUCK, Hint(record.key))
         if (wrong := judge_row(record, chunks, in_bucket=head is not None)) is not None:
             return wrong
-        if self._is_retagged(record, head):
-            return Finding(Drift.STALE, Hint(record.key))
         if row.leased_until > 0:
             return Finding(Drift.STUCK, Hint(record.key))
         return judge_answers(record, head)
@@ -285,22 +285,20 @@ class Reconcile:
         waits = self.limits.stuck_after_s if record.recognised_from is None else self.limits.ocr_stuck_after_s
         return record.updated_at > now - waits
 
-    def _head(self, record: DocumentRecord) -> ObjectVersion | None:
-        return None if record.status is Status.DELETED else self.store.head(record.key)
-
-    def _is_retagged(self, record: DocumentRecord, head: ObjectVersion | None) -> bool:
-        """Whether the live version's tags or metadata changed."""
+    def _compare(self, record: DocumentRecord) -> tuple[ObjectVersion | None, bool]:
+        """Return the object's head, and whether its live version's tags or metadata changed."""
+        head = None if record.status is Status.DELETED else self.store.head(record.key)
         if head is None or record.live_generation is None:
-            return False
+            return head, False
         known = record.live_attributes or Attributes()
         if head.metadata != known.metadata:
-            return True
+            return head, True
         if head.tag_count == 0 and not known.tags:  # no tags on either side: save the request
-            return False
+            return head, False
         try:
-            return self.store.tags(record.key, head) != known.tags
+            return head, self.store.tags(record.key, head) != known.tags
         except NotFound:  # replaced meanwhile
-            return False
+            return head, False
 
     def _observe(self, keys: Sequence[str]) -> None:
         """Hide versions that the bucket no longer has: the hints' workers may die, too."""
