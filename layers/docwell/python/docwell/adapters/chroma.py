@@ -152,11 +152,14 @@ class ChromaIndex:
             hits = [hit for hit in everything if hit.id.startswith(marks)]
             if len(hits) >= k or len(everything) < wider:
                 return hits[:k]
-        hits = query(k, _any_of(collection=whole, document=documents))
-        if not small and len(hits) < k:  # so few chunks that the condition alone is the faster search
+        met = query(k, _any_of(collection=whole, document=documents))
+        if small:
+            return met
+        if len(met) < k:  # so few chunks that the condition alone is the faster search
             with self._lock:
                 self._small[name, *whole] = True
-        return hits
+        # The condition misses near chunks that the search without it has.
+        return nsmallest(k, {hit.id: hit for hit in (*hits, *met)}.values())
 
     def _read(self, name: str, ids: Sequence[str]) -> dict[str, Passage]:
         """Return chunks by stored id, from memory or from the server; removed ones are missing."""
