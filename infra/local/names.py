@@ -48,7 +48,7 @@ TABLES = {
     RECEIPTS_TABLE: RECEIPTS_SCHEMA,
     AUDIT_TABLE: AUDIT_SCHEMA,
 }
-# The time-to-live attribute of principals and receipts.
+# The time-to-live attribute of usage and receipts.
 EXPIRES = "expires_at"
 
 # The id of each local stack's API key, which reads every collection.
