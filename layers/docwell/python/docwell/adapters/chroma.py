@@ -1,6 +1,6 @@
 """The vector index on a Chroma server, over chromadb's HTTP client.
 
-Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/decisions/0012-four-shards.md.
+Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/decisions/0013-four-shards.md.
 """
 
 from __future__ import annotations
