@@ -194,7 +194,9 @@ def test_a_stack_whose_port_another_one_took_meanwhile_chooses_again(
         taken.listen()
         port = taken.getsockname()[1]
         ports = iter([port])
-        monkeypatch.setattr(stack_module, "free_port", lambda *arguments: next(ports, None) or free_port(*arguments))
+        monkeypatch.setattr(
+            stack_module, "free_port", lambda *arguments: next(ports, None) or free_port(*arguments)
+        )
         console = StackConsole(tmp_path / "data" / "logs", silent=True)
         with supervised(options, console) as (stack, _):
             assert httpx.get(f"{stack.gateway}/v1/health").status_code == 201
