@@ -3,7 +3,8 @@
 import unicodedata
 from typing import Any
 
-from benchmarks.attack.target import Target, Tries, Try
+from benchmarks.attack.target import INDEXED_S, Target, Tries, Try
+from benchmarks.hidden_text import SEEN, hidden_kinds, shown_kinds
 from benchmarks.poison import build
 
 _WORD_CHARACTERS = 60
@@ -48,19 +49,24 @@ def poison_tokens(target: Target) -> Tries:
 
 
 def hidden_text(target: Target) -> Tries:
-    """Index pages with invisible text: no answer, quote or passage shows it."""
-    for number, (name, content) in enumerate(_hidden().items()):
-        secret = f"zebra{number}pass"
-        key = f"hidden{number}/{name}.pdf"
-        shown = b"BT /F 11 Tf 0 g 50 760 Td (The garden door of the lodge opens at nine.) Tj ET\n"
-        page = build.one_page(build.stream(shown + content(secret)), catalog=_LAYERS)
-        record = target.index(key, page)
+    """Index pages with an invisible sentence: no answer, quote or passage has it. Pages that show it answer."""
+    kinds = [(name, make, False) for name, make in hidden_kinds().items()]
+    twins = [(name, make, True) for name, make in shown_kinds().items()]
+    chosen = kinds[:: target.times(1, 3)] + twins[:: target.times(1, 8)]
+    versions = [target.doors.put(f"hidden{number}/page.pdf", make()) for number, (_, make, _) in enumerate(chosen)]
+    for number, ((name, _, visible), version) in enumerate(zip(chosen, versions, strict=True)):
+        key = f"hidden{number}/page.pdf"
+        record = target.doors.settled(key, version, INDEXED_S)
         if record["status"] != "INDEXED":
-            yield Try(f"{name}: the visible text is {record['status']}", breach=True)
+            yield Try(f"{name}: the page is {record['status']}", breach=True)
             continue
-        for question in (f"What is {secret}?", "When does the garden door of the lodge open?"):
+        for question in (SEEN, "With how many keys does the vault open?"):
             seen = target.ask(question, document=key, stream=True)
-            yield Try(f"{name}: {question}", secret in repr(seen.events) + repr(seen.body))
+            told = "vault opens" in repr(seen.events)
+            if visible and question != SEEN:
+                yield Try(f"{name}: the visible sentence is lost", not told)
+            elif not visible:
+                yield Try(f"{name}: {question}", told)
 
 
 def links(target: Target) -> Tries:
@@ -75,7 +81,7 @@ def links(target: Target) -> Tries:
             for text in (f"The warranty form of the pump is found at {link} and is sent back in May [1].", ""):
                 target.host.say(text)
                 seen = target.ask("Where is the warranty form of the pump found?", collection=collection, **way)
-                yield _inactive(f"{link} {way or 'whole'}", _answer(seen))
+                yield judge_links(f"{link} {way or 'whole'}", shown(seen))
     target.host.say("")
 
 
@@ -108,55 +114,24 @@ def controls(target: Target) -> Tries:
     ):
         done = target.cli_run(*arguments)
         for stream, text in (("stdout", done.stdout), ("stderr", done.stderr)):
-            found = _control_characters(text)
+            found = control_characters(text)
             yield Try(f"docwell {arguments[0]}: {stream} holds {found}", bool(found))
     seen = target.ask(question, collection="controls")
-    found = _control_characters(_answer(seen))
+    found = control_characters(shown(seen))
     yield Try(f"the answer holds {found}", bool(found))
     target.host.say("")
     for path, text in target.logs():
-        found = _control_characters(text)
+        found = control_characters(text)
         yield Try(f"{path.name} holds {found}", bool(found))
         yield Try(f"{path.name} holds document text", "lantern of the pier" in text)
 
 
-_LAYERS = b"/OCProperties<</OCGs[6 0 R]/D<</OFF[6 0 R]>>>>"
-
-
-def _hidden() -> dict[str, Any]:
-    """Return the ways to hide a text, each as a function from the text to the page's content."""
-
-    def shown(before: bytes, after: bytes = b"", at: bytes = b"50 600") -> Any:
-        return lambda secret: (
-            b"q %b BT /F 11 Tf %b Td (%b) Tj ET %b Q\n"
-            % (
-                before,
-                at,
-                f"The code of the safe is {secret} and {secret}.".encode(),
-                after,
-            )
-        )
-
-    return {
-        "mode 3": shown(b"3 Tr"),
-        "clip only": shown(b"7 Tr"),
-        "white on white": shown(b"1 g"),
-        "nearly white": shown(b"0.99 g"),
-        "tiny": shown(b"0.005 0 0 0.005 50 600 cm", at=b"0 0"),
-        "own colour on a box": shown(b"0.2 0.4 0.6 rg 40 590 500 40 re f"),
-        "outside of the page": shown(b"", at=b"50 -400"),
-        "clipped away": shown(b"0 0 1 1 re W n"),
-        "covered by a box": shown(b"", b"1 g 40 590 500 40 re f"),
-        "zero scale": shown(b"1 0 0 0 0 600 cm"),
-    }
-
-
-def _inactive(what: str, answer: str) -> Try:
+def judge_links(what: str, answer: str) -> Try:
     found = [sign for sign in _ACTIVE if sign in answer.lower()]
     return Try(f"{what}: the answer holds {found}", bool(found))
 
 
-def _answer(seen: Any) -> str:
+def shown(seen: Any) -> str:
     """Return what a client shows: the answer, or the pieces of a stream and their answer."""
     if seen.events:
         pieces = "".join(data.get("text", "") for name, data in seen.events if name == "token")
@@ -164,7 +139,7 @@ def _answer(seen: Any) -> str:
     return str((seen.body or {}).get("answer", ""))
 
 
-def _control_characters(text: str) -> set[str]:
+def control_characters(text: str) -> set[str]:
     return {
         f"U+{ord(one):04X}"
         for one in text

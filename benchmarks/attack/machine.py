@@ -4,6 +4,7 @@ import http.client
 import json
 import stat
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def other_user(target: Target) -> Tries:
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 address = connection.laddr.ip
-                yield Try(f"listens on {address}", address not in {HOST, "::1"})
+                yield Try(f"listens on {address}", not ip_address(address).is_loopback)
     for path in _files(Path(target.stack.data)):
         open_to = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode) & 0o077
         yield Try(f"{path.name} is open to others: {open_to:o}", bool(open_to) and not path.is_symlink())

@@ -8,6 +8,7 @@ from functools import partial
 import httpx
 
 from benchmarks.attack.target import Target, Tries, Try
+from benchmarks.attack.target import target as new_target
 from benchmarks.model_host import Misdeed
 
 _KEY = "quotas/boiler.pdf"
@@ -67,24 +68,24 @@ def broken_answers(target: Target) -> Tries:
             time.sleep(0.2)
 
 
-def one_caller(target: Target) -> Tries:
-    """Hold many answers open with one key: others are still served."""
-    _prepare(target)
-    _, greedy = target.principal("--collections", "quotas")
-    _, other = target.principal("--collections", "quotas")
-    target.host.say("The boiler in the cellar is inspected every March [1]. " * 10, pace_s=0.05)
-    try:
+def one_caller(attacked: Target) -> Tries:
+    """Hold many answers open with one key: others are still served.
+
+    The limit is one, because the stack runs two functions at once.
+    """
+    with new_target(short=attacked.short, DOCWELL_MAX_IN_FLIGHT="1") as target:
+        _prepare(target)
+        _, greedy = target.principal("--collections", "quotas")
+        _, other = target.principal("--collections", "quotas")
+        target.host.say("The boiler in the cellar is inspected every March [1]. " * 10, pace_s=0.05)
         with ThreadPoolExecutor(_RACERS) as pool:
             held = [pool.submit(_ask, target, greedy) for _ in range(_RACERS)]
-            time.sleep(1.5)
-            started = time.monotonic()
+            time.sleep(1.0)
             status = _ask(target, other)
-            waited = time.monotonic() - started
             statuses = sorted(one.result() for one in held)
-        yield Try(f"the other caller: {status} after {waited:.1f} s", status != 200)
-        yield Try(f"the greedy caller was never told to wait: {statuses}", 429 not in statuses)
-    finally:
-        target.host.say("")
+    yield Try(f"the other caller: {status}", status != 200)
+    yield Try(f"the greedy caller was never told to wait: {statuses}", 429 not in statuses)
+    yield Try(f"the greedy caller was never answered: {statuses}", 200 not in statuses)
 
 
 def _prepare(target: Target) -> None:

@@ -36,13 +36,11 @@ def cursors(target: Target) -> Tries:
         )
         forged += [base64.urlsafe_b64encode(json.dumps(row).encode()).decode().rstrip("=") for row in rows]
         for cursor in forged:
-            yield _sealed(f"cursor {cursor[:24]}", client.get("/v1/documents", params={"cursor": cursor}))
+            yield judge(f"cursor {cursor[:24]}", client.get("/v1/documents", params={"cursor": cursor}))
         for prefix in ("theirs", "theirs/", "/theirs", "ours/../theirs/", "%74heirs/"):
-            yield _sealed(f"prefix {prefix}", client.get("/v1/documents", params={"prefix": prefix}))
+            yield judge(f"prefix {prefix}", client.get("/v1/documents", params={"prefix": prefix}))
         for collection in ("theirs", "ours,theirs", "ours/../theirs", "*", "THEIRS"):
-            yield _sealed(
-                f"collection {collection}", client.get("/v1/documents", params={"collection": collection})
-            )
+            yield judge(f"collection {collection}", client.get("/v1/documents", params={"collection": collection}))
 
 
 def names(target: Target) -> Tries:
@@ -56,9 +54,9 @@ def names(target: Target) -> Tries:
             quote(quote(wanted, safe=""), safe=""),
             f"ours%2F..%2F{wanted}",
         ):
-            yield _sealed(f"document {form}", client.get(f"/v1/documents/{form}"))
+            yield judge(f"document {form}", client.get(f"/v1/documents/{form}"))
         for form in ("../documents/theirs%2Fb.pdf", "%00", "a" * 300, "key:1", "..", "usage%232026-01-01"):
-            yield _sealed(f"receipt {form[:30]}", client.get(f"/v1/receipts/{form}"))
+            yield judge(f"receipt {form[:30]}", client.get(f"/v1/receipts/{form}"))
         question = "What does the vault of the dam hold?"
         bodies: tuple[dict[str, Any], ...] = (
             {"collection": "theirs"},
@@ -73,7 +71,7 @@ def names(target: Target) -> Tries:
         )
         for body in bodies:
             response = client.post("/v1/query", json={"question": question, **body})
-            yield _sealed(f"query with {body}", response, echoed=json.dumps(body))
+            yield judge(f"query with {body}", response, echoed=json.dumps(body))
 
 
 def identities(target: Target) -> Tries:
@@ -84,7 +82,7 @@ def identities(target: Target) -> Tries:
             status = client.get("/v1/documents").status_code
         yield Try(f"{headers} without a key: {status}", status < 400)
         with target.client(**headers, **{"x-api-key": key}) as client:
-            yield _sealed(f"{headers} with a key", client.get("/v1/documents"))
+            yield judge(f"{headers} with a key", client.get("/v1/documents"))
 
 
 def answer_ids(target: Target) -> Tries:
@@ -140,7 +138,7 @@ def _prepare(target: Target) -> str:
     return key
 
 
-def _sealed(what: str, response: Any, echoed: str = "") -> Try:
+def judge(what: str, response: Any, echoed: str = "") -> Try:
     """Judge a response: it fails in a typed way or holds nothing of the other collection."""
     told = [word for word in _THEIRS if word in response.text and word not in echoed]
     return Try(f"{what}: {response.status_code} tells {told}", bool(told) or response.status_code >= 500)

@@ -104,12 +104,12 @@ class Target:
 
 
 @contextmanager
-def target(*, short: bool) -> Iterator[Target]:
+def target(*, short: bool, **environment: str) -> Iterator[Target]:
     """Start a new stack in a `.docwell` folder, where the CLI finds it."""
     with ExitStack() as opened:
         host = ModelHost(pace_s=0.01)
         opened.callback(host.close)
-        options = {"ingest_workers": 2, "reconcile_every_s": 0}
+        options = {"ingest_workers": 2, "reconcile_every_s": 0, "environment": environment}
         stack = opened.enter_context(local_stack(MODEL, host.url, **options))
         doors = opened.enter_context(Doors(stack, timeout_s=_TIMEOUT_S))
         yield Target(stack, doors, host, short)

@@ -75,13 +75,14 @@ class StackConsole:
 
     def line(self, part: str, line: str) -> None:
         """Log one line of a part's output, and show it where it matters."""
+        line = strip_invisible(line)
         with self._lock, append_private(self.log_path(part)) as file:
             file.write(line + "\n")
         shown = (line, "") if self._verbose else worth_showing(line)
         if shown and not self._silent:
             text, style = shown
             prefix = Text(f"{part:<8} ", style=self._colours.get(part, ""))
-            self._console.print(prefix + Text(strip_invisible(text), style=style))
+            self._console.print(prefix + Text(text, style=style))
 
     def say(self, message: str, style: str = "") -> None:
         """Print a line of the stack itself."""

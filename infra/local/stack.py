@@ -268,7 +268,7 @@ def _chroma(stack: Stack) -> Part:
         "chroma_server",
         stack.chroma,
         stack,
-        {"ANONYMIZED_TELEMETRY": "False", "DOCWELL_CHROMA_TOKEN": stack.chroma_token},
+        {"NO_COLOR": "1", "ANONYMIZED_TELEMETRY": "False", "DOCWELL_CHROMA_TOKEN": stack.chroma_token},
         arguments={"data": folder},
         advice=f"if its data is damaged, remove {folder}: docwell rebuilds it from the documents",
     )
