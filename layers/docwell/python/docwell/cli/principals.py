@@ -134,13 +134,13 @@ def revoke(
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
     record(ctx.obj, Action.REVOKED, subject=id_)
-    display.echo(f"{display.clean(id_)} has no access any more")
+    display.echo(f"{id_} has no access any more")
     if grant.owns_key:
         _delete_key(ctx.obj, id_.removeprefix(KEY))
 
 
 def _say_granted(grant: Grant, value: str | None, settings: Settings) -> None:
-    display.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
+    display.echo(f"{grant.id} may read {_readable(grant)}")
     if value:
         display.echo(f"API key: {value}")
         display.echo("store it now: it is not shown again", err=True)
