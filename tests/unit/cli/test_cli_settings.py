@@ -59,6 +59,12 @@ def test_a_stack_on_this_machine_brings_its_own_key_along(tmp_path: Path) -> Non
     assert find_settings(api_key="mine").api_key == "mine"
 
 
+def test_the_stack_file_of_another_user_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack_file(tmp_path, os.getpid())
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    assert find_settings().bucket is None
+
+
 def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> None:
     home = tmp_path / ".config" / "docwell"
     home.mkdir(parents=True)

@@ -42,15 +42,17 @@ class World:
         return self.ingest.update(Hint(key), owner, lambda: remaining_s)
 
     def work_off(self, *, shuffle: int | None = None, twice: bool = False) -> None:
-        """Index every range that was sent, as other workers would."""
+        """Do every message that was sent, as other workers would."""
         while self.queue.sent or self.ocr_queue.sent:
             queue = self.queue if self.queue.sent else self.ocr_queue
             sent, queue.sent = queue.sent * (2 if twice else 1), []
             if shuffle is not None:
                 random.Random(shuffle).shuffle(sent)
             for number, message in enumerate(sent):
-                assert isinstance(message, RangeTask)
-                self.index_range(message, f"range-{number}", lambda: 900.0)
+                if isinstance(message, RangeTask):
+                    self.index_range(message, f"range-{number}", lambda: 900.0)
+                else:
+                    self.ingest.update(message, f"hint-{number}", lambda: 900.0)
 
     def texts(self, key: str = KEY) -> str:
         return " ".join(record.chunk.text for record in self.index.of(key))

@@ -128,6 +128,15 @@ def test_a_document_that_no_worker_ever_began_is_failed_too() -> None:
     assert give_up(world.ingest, Hint(KEY), "message-1").status is Status.FAILED
 
 
+def test_a_replacement_is_tried_once_after_the_message_of_its_predecessor_died() -> None:
+    world = indexed()
+    world.store.put(KEY, "new words")
+    assert give_up(world.ingest, Hint(KEY), "message-1").status is Status.FAILED
+    assert world.queue.sent == [Hint(KEY)]
+    assert give_up(world.ingest, Hint(KEY), "message-2").status is Status.FAILED
+    assert world.queue.sent == [Hint(KEY)]
+
+
 def test_an_event_that_comes_while_a_message_is_given_up_is_indexed_by_another_worker() -> None:
     world = indexed()
 

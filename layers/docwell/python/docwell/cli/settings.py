@@ -159,7 +159,7 @@ def _from_stack() -> dict[str, Any]:
     # `make up ARGS="--data FOLDER"` prints this variable.
     named = os.environ.get("DOCWELL_DATA")
     folders = [Path(named)] if named else [folder / ".docwell" for folder in (here, *here.parents)]
-    path = next((folder / "stack.json" for folder in folders if (folder / "stack.json").is_file()), None)
+    path = next((folder / "stack.json" for folder in folders if _is_own(folder / "stack.json")), None)
     if path is None:
         if named:
             raise Failure(f"no local stack runs on {named} (DOCWELL_DATA): start it with `make up`, or unset it")
@@ -181,11 +181,16 @@ def _from_stack() -> dict[str, Any]:
     return found
 
 
+def _is_own(path: Path) -> bool:
+    """Return whether the file is there and this user's: another user could send the uploads elsewhere."""
+    return path.is_file() and (os.name != "posix" or path.stat().st_uid == os.getuid())
+
+
 def _is_running(pid: int) -> bool:
     if os.name != "posix":  # elsewhere signal 0 ends the process
         return True
     try:
         os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
+    except OSError:
+        return False
     return True

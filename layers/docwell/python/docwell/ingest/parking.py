@@ -33,8 +33,11 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
         if head is None:
             ingest.settle(lease, DocumentRecord(message.key, Status.DELETED))
         elif _is_unfinished(ingest, message, lease.record, head):
+            tried = lease.record.version
             detail = "each worker that received the message was killed, or ran out of time"
             ingest.mark_failed(lease, Reason.INTERNAL, detail)
+            if tried not in (None, head.version):  # they may have died of the older version: try the new one once
+                ingest.queue.send([Hint(message.key)])
         with suppress(DocwellError):  # queries see none of these chunks, and reconcile finds them
             _remove_leftovers(ingest, message, lease)
         record = lease.record

@@ -19,8 +19,9 @@ def may_see(principal: Principal, key: str, tags: Mapping[str, str]) -> bool:
 
 
 def may_see_record(principal: Principal, record: DocumentRecord) -> bool:
-    """Return whether the principal may see a document in any status. Only a live one has known tags."""
-    return may_see(principal, record.key, record.live_attributes.tags if record.live_attributes else {})
+    """Return whether the principal may see a document in any status. Only one that answers has known tags."""
+    known = record.live_attributes.tags if record.answers and record.live_attributes else {}
+    return may_see(principal, record.key, known)
 
 
 def visible(catalogue: Catalogue, principal: Principal, keys: Iterable[str]) -> frozenset[str]:
