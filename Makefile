@@ -54,7 +54,7 @@ model: local ## Convert an embedding model to ONNX; MODEL=id-or-folder
 	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
 
 .PHONY: faults
-faults: dev ## Prove that no chunk is lost, duplicate or stale: 45 minutes, ARGS=--short 4
+faults: dev ## Prove that no chunk is lost, duplicate or stale: 55 minutes, ARGS=--short 6
 	$(PY) -m benchmarks.faults $(ARGS)
 
 .PHONY: attack

@@ -18,7 +18,7 @@ from infra.local.names import HOST
 
 _ORIGIN = "http://evil.example"
 _REBOUND = "evil.example"
-# What a page would try against moto, the functions API, Chroma, Ollama and the gateway.
+# The requests that a page would try against moto, the functions API, Chroma, Ollama and the gateway.
 _REQUESTS = (
     ("GET", "/"),
     ("POST", "/moto-api/reset"),

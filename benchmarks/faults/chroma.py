@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local.names import HOST
+from infra.local.ports import answers, free_port
 from infra.local.process import Child
-from infra.local.stack import answers, base_environment, free_port
+from infra.local.stack import base_environment
 
 _READY_S = 60.0
 

@@ -10,8 +10,9 @@ from benchmarks.faults.row import BUCKETS, Outcome, Run, key_of, scene
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
 from docwell.ingest.events import parse
+from infra.local.names import DEAD_LETTER_QUEUE
 
-# Of these keys some change in each round.
+# The number of keys; some of them change in each round.
 _KEYS = 12
 
 
@@ -84,7 +85,7 @@ def _delete_or_replace(world: World, key: str) -> None:
 
 def _of_keys(world: World, keys: set[str], receipt: Receipt) -> float | None:
     """Kill the workers that receive the keys' messages, and half of those that give them up."""
-    dead_letter = receipt.event["Records"][0]["eventSourceARN"].endswith("-dlq")
+    dead_letter = receipt.event["Records"][0]["eventSourceARN"].endswith(DEAD_LETTER_QUEUE)
     doomed = not dead_letter or world.random.random() < 0.5
     return world.random.uniform(0, 0.5) if doomed and any(one.key in keys for one in parse(receipt.body)) else None
 

@@ -34,8 +34,9 @@ from infra.local.names import (
     REGION,
     ROOT,
 )
+from infra.local.ports import answers, free_port
 from infra.local.process import Child
-from infra.local.stack import Stack, answers, base_environment, free_port, function_variables
+from infra.local.stack import Stack, base_environment, function_variables
 
 MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
 TABLE = LEDGER_TABLE

@@ -20,7 +20,7 @@ from docwell.wiring import reconcile as wiring
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Do what the event asks for, and return what `docwell reconcile` or `docwell reindex` prints."""
+    """Do what the event asks for, and return what `docwell reconcile`, `reindex` or `erase` prints."""
     record_cold_start()
 
     def remaining_s() -> float:

@@ -24,7 +24,8 @@ from docwell.identity import SAM_LOCAL
 from infra.container import forwarder, machine_template, sam
 from infra.local.guard import READY_PATH
 from infra.local.names import HOST
-from infra.local.stack import DEADLINE_S, Stack, answers, function_variables
+from infra.local.ports import answers
+from infra.local.stack import DEADLINE_S, Stack, function_variables
 
 FUNCTIONS = {
     "ingest": machine_template.INGEST,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.s3.models import FakeKey, s3_backends
 
-from infra.local.aws_tables import write_atomically
+from infra.local.keys import write_private
 from infra.local.names import ACCOUNT, BUCKET, REGION
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class ObjectMirror:
             dict(found.metadata),
             tags,
         )
-        write_atomically(self._index_path(found.name), json.dumps(asdict(one)))
+        write_private(self._index_path(found.name), json.dumps(asdict(one)))
 
     def _index_path(self, key: str) -> Path:
         return self._folder / f"{_hashed(key)}.json"

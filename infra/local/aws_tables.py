@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.apigateway.models import ApiKey
 
+from infra.local.keys import write_private
 from infra.local.names import LOCAL_API_KEY_ID
 
 if TYPE_CHECKING:
@@ -30,13 +31,6 @@ _LOCAL_GRANT: Item = {
     "all": {"BOOL": True},
     "owns_key": {"BOOL": True},
 }
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content at once, so that a crash leaves the old or the new content."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _as_text(value: object) -> dict[str, str]:
@@ -92,7 +86,7 @@ class TableMirror:
     def save(self) -> None:
         """Write the file now."""
         with self._lock:
-            write_atomically(self._path, json.dumps(self._items(), default=_as_text))
+            write_private(self._path, json.dumps(self._items(), default=_as_text))
 
     def _items(self) -> list[Any]:
         while True:
@@ -160,4 +154,4 @@ class ApiKeyMirror:
         """Write now."""
         with self._lock:
             rows = [{name: getattr(key, name) for name in self._FIELDS} for key in list(self._keys.values())]
-            write_atomically(self._path, json.dumps(rows))
+            write_private(self._path, json.dumps(rows))

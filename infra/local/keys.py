@@ -30,7 +30,7 @@ def append_private(path: Path) -> IO[str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file, readable by its user alone, at once."""
+    """Replace a file, readable by its user alone. A crash leaves the old or the new content."""
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -48,7 +48,7 @@ TABLES = {
     RECEIPTS_TABLE: RECEIPTS_SCHEMA,
     AUDIT_TABLE: AUDIT_SCHEMA,
 }
-# The time-to-live attribute of principals and receipts.
+# The time-to-live attribute of usage and receipts.
 EXPIRES = "expires_at"
 
 # The id of each local stack's API key, which reads every collection.
@@ -61,7 +61,7 @@ PARKED_QUEUE = "docwell-parked"
 RECONCILE_FUNCTION = "docwell-reconcile"
 # As in template.yaml and `docwell.config.IngestSettings.max_receives`.
 MAX_RECEIVES = 5
-# As in template.yaml: SQS itself parks a message that ingest fails to give up so often.
+# As in template.yaml: after so many receives SQS itself parks a message that ingest cannot give up.
 MAX_DEAD_RECEIVES = 1000
 
 # The console shows lines with these prefixes in quiet mode too.

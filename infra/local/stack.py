@@ -20,9 +20,7 @@ from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, Set
 from infra.local import names
 from infra.local.guard import READY_PATH
 from infra.local.keys import Keys, write_private
-from infra.local.ports import answers, free_port
-
-__all__ = ["Part", "Stack", "StackOptions", "answers", "free_port"]
+from infra.local.ports import free_port
 
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.

@@ -19,17 +19,9 @@ from infra.local.console import StackConsole
 from infra.local.index_change import with_old_index
 from infra.local.keys import LOCK, append_private, private_folder
 from infra.local.names import ROOT
+from infra.local.ports import answers
 from infra.local.process import Child
-from infra.local.stack import (
-    MODEL_DIR,
-    STACK_FILE,
-    Part,
-    Stack,
-    StackOptions,
-    answers,
-    outside_ollama,
-    plan,
-)
+from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, outside_ollama, plan
 
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0

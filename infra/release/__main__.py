@@ -50,7 +50,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="infra.release")
     parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit"))
     parser.add_argument("--region", help="pin: the region of the machine images; needs AWS credentials")
-    parser.add_argument("--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all")
+    parser.add_argument(
+        "--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all if left out"
+    )
     given = parser.parse_args(arguments)
     try:
         match given.command:

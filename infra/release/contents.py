@@ -67,7 +67,7 @@ def audit() -> None:
     _run([*command, "--require-hashes", *(part for lock in locks for part in ("-r", lock))])
 
 
-def pins(lock: Path) -> Iterator[tuple[str, str]]:
+def packages(lock: Path) -> Iterator[tuple[str, str]]:
     """Yield (name, version) of the packages that a lock installs on Lambda."""
     for line in re.findall(r"(?m)^[A-Za-z0-9].*==.*?(?= \\$|$)", lock.read_text(encoding="utf-8")):
         requirement = Requirement(line)
@@ -95,8 +95,8 @@ def write_notice() -> None:
     NOTICE.write_text(notice(licences), encoding="utf-8")
 
 
-def _licences(packages: Iterable[importlib.metadata.Distribution]) -> dict[tuple[str, str], str]:
-    return {(_plain(one.metadata["Name"]), one.version): _licence(one) for one in packages}
+def _licences(found: Iterable[importlib.metadata.Distribution]) -> dict[tuple[str, str], str]:
+    return {(_plain(one.metadata["Name"]), one.version): _licence(one) for one in found}
 
 
 def _licence(package: importlib.metadata.Distribution) -> str:

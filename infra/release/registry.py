@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import httpx
 
-TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0
 # Docker Hub's images name another host than the one that serves its registry.
 _HOSTS = {"docker.io": "registry-1.docker.io"}
 _MANIFESTS = ", ".join(
@@ -40,7 +40,7 @@ def digest_of(reference: str) -> str:
     url = f"{scheme}://{host}/v2/{named['repository']}/manifests/{named['tag']}"
     headers = {"accept": _MANIFESTS}
     try:
-        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
+        with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as client:
             response = client.get(url, headers=headers)
             if response.status_code == httpx.codes.UNAUTHORIZED:
                 token = _token(client, response.headers.get("www-authenticate", ""))

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.stack import free_port
+from infra.local.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 from infra.local.poller import Poller, PollerSettings, failed_ids
-from infra.local.stack import free_port
+from infra.local.ports import free_port
 
 from .local_parts import Aws, aws_stand_in
 from .waiting import until

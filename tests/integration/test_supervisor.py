@@ -17,8 +17,9 @@ from infra.local import stack as stack_module
 from infra.local import supervisor as supervisor_module
 from infra.local.console import StackConsole, worth_showing
 from infra.local.guard import READY_PATH
+from infra.local.ports import free_port
 from infra.local.process import Child
-from infra.local.stack import Part, Stack, StackOptions, base_environment, free_port
+from infra.local.stack import Part, Stack, StackOptions, base_environment
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
 
 from .local_parts import toy_stack
@@ -193,8 +194,9 @@ def test_a_stack_whose_port_another_one_took_meanwhile_chooses_again(
         taken.listen()
         port = taken.getsockname()[1]
         ports = iter([port])
-        real = stack_module.free_port
-        monkeypatch.setattr(stack_module, "free_port", lambda *arguments: next(ports, None) or real(*arguments))
+        monkeypatch.setattr(
+            stack_module, "free_port", lambda *arguments: next(ports, None) or free_port(*arguments)
+        )
         console = StackConsole(tmp_path / "data" / "logs", silent=True)
         with supervised(options, console) as (stack, _):
             assert httpx.get(f"{stack.gateway}/v1/health").status_code == 201

@@ -111,6 +111,12 @@ def test_the_endpoints_let_every_call_of_a_role_through() -> None:
         assert allows(policies[service], action, resource), f"{role}: {action} on {resource}"
 
 
+def test_a_role_may_only_add_events_to_the_audit_trail() -> None:
+    trail = PATTERNS["AWS::DynamoDB::Table"].format(name=f"{STACK}-AuditTable")
+    calls = {(role, action) for role, action, resource in role_calls() if fnmatchcase(trail, resource)}
+    assert {call for call in calls if call[1].startswith("dynamodb:")} == {("QueryRole", "dynamodb:PutItem")}
+
+
 @pytest.mark.parametrize(("service", "action", "resource"), FOREIGN)
 def test_an_endpoint_reaches_no_other_bucket_table_or_queue(service: str, action: str, resource: str) -> None:
     assert not allows(endpoint_policies()[service], action, resource)

@@ -113,7 +113,7 @@ def test_what_builds_the_package_is_in_the_locks() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [Requirement(one) for one in project["build-system"]["requires"]]
     for lock in ("dev", "local"):
-        pinned = dict(contents.pins(ROOT / "requirements" / f"{lock}.txt"))
+        pinned = dict(contents.packages(ROOT / "requirements" / f"{lock}.txt"))
         assert all(f"=={pinned[one.name]}" == str(one.specifier) for one in wanted), lock
 
 
@@ -138,7 +138,7 @@ def test_every_image_is_a_parameter_that_a_release_checks() -> None:
 
 
 def test_the_notice_names_every_package_of_the_locks_with_a_licence() -> None:
-    locked = {pin for lock in contents.LOCKS.values() for pin in contents.pins(ROOT / lock)}
+    locked = {pin for lock in contents.LOCKS.values() for pin in contents.packages(ROOT / lock)}
     stated = re.findall(r"(?m)^([a-z0-9-]+) (\d\S*): (\S.*)$", (ROOT / "NOTICE").read_text())
     assert {(name, version) for name, version, _ in stated} == locked
     assert len(locked) > 50

@@ -13,6 +13,8 @@ from hashlib import sha256
 from docwell.attributes import Attributes
 
 DEFAULT_COLLECTION = "default"
+# The limit of S3 for a key, and of DynamoDB for a sort key, which a document is in the ledger's index.
+KEY_BYTES = 1024
 
 
 class Status(StrEnum):

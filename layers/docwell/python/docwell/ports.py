@@ -186,7 +186,7 @@ class LedgerRow(NamedTuple):
 
 
 class LedgerRows(Protocol):
-    """The ledger of one pipeline for reconcile: every row, leased or not."""
+    """The ledger of one pipeline for reconcile and erasure: every row, leased or not."""
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return up to `limit` rows in no order, and a cursor for the next ones, None at the end."""
@@ -195,7 +195,7 @@ class LedgerRows(Protocol):
         """Return the rows of the keys that have one, read consistently."""
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Remove rows, even leased ones, of a pipeline that is no longer used."""
+        """Remove rows, even leased ones."""
 
     def observe(self, record: DocumentRecord, version: str) -> bool:
         """Store the version that the bucket has now, as `Ledger.observe` does."""

@@ -65,7 +65,7 @@ def one_line(text: object) -> str:
 
 
 def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
-    """Print the text as it is, on standard error with `err`, without a line end unless `nl`."""
+    """Print the clean text, on standard error with `err`, and a line end with `nl`."""
     typer.echo(clean(text), err=err, nl=nl)
 
 

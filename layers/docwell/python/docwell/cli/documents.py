@@ -90,7 +90,7 @@ def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     for upload in uploads:
         try:
             if not looks_like_pdf(upload.path):
-                display.echo(f"docwell: {display.clean(upload.path)} does not look like a PDF", err=True)
+                display.echo(f"docwell: {upload.path} does not look like a PDF", err=True)
         except Failure as failure:
             upload.failure = failure.detail
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:
@@ -169,4 +169,4 @@ def rm(
         )
     for key in keys:
         bucket.delete(key)
-        display.echo(f"removed {display.clean(key)}")
+        display.echo(f"removed {key}")

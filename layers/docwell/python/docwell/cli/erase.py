@@ -32,6 +32,11 @@ _KEYS_AT_ONCE = 200  # a call of the function takes 6 MB, and a key has at most 
 _PAUSE_S = 1.0
 # A hint that was sent is in the queue or at work: send it again only after a while.
 _HINT_EVERY_S = 30.0
+# Days until the last copy expires: infra/chroma.yaml keeps seven daily snapshots, DynamoDB recovers tables up to
+# 35 days back, and template.yaml keeps dead and parked messages for 14 days.
+_SNAPSHOT_DAYS, _TABLE_COPY_DAYS, _MESSAGE_DAYS = 8, 35, 14
+# The states of `Erased.chroma_file`.
+_UNCHANGED, _LOG_EMPTIED, _REWRITTEN = "unchanged", "log emptied", "log emptied, file rewritten"
 
 app = group()
 
@@ -48,7 +53,7 @@ class Erased:
     ledger_rows: int = 0
     receipts: int | None = None
     audit_events: int | None = None
-    chroma_file: str = "not rewritten"
+    chroma_file: str = _UNCHANGED
     returned: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     remains: list[tuple[str, str]] = field(default_factory=list)
@@ -140,7 +145,7 @@ class Erasure:
         if not found.left:
             self._empty_chroma(found)
             found.ledger_rows = sum(answer["rows"] for answer in self._calls("forget", found.documents))
-        found.remains = _remains(self._settings, found)
+        found.remains = remaining_copies(self._settings, found)
 
     def _stored(self) -> list[StoredVersion]:
         with plain_failures("cannot list the versions"):
@@ -186,11 +191,11 @@ class Erasure:
 
         for _ in self._calls("flush", found.documents):
             pass
-        found.chroma_file = "log emptied"
+        found.chroma_file = _LOG_EMPTIED
         if folder := self._settings.chroma_folder:
             with plain_failures("everything else is erased"):
                 vacuum(Path(folder))
-            found.chroma_file = "log emptied, file rewritten"
+            found.chroma_file = _REWRITTEN
 
 
 def _confirm(found: Erased, name: str) -> None:
@@ -200,27 +205,27 @@ def _confirm(found: Erased, name: str) -> None:
         raise Failure("nothing was erased: the name is another")
 
 
-def _remains(settings: Settings, found: Erased) -> list[tuple[str, str]]:
+def remaining_copies(settings: Settings, found: Erased) -> list[tuple[str, str]]:
     """Return the copies that only time removes. docs/retention.md explains each."""
     now = datetime.now(UTC)
 
     def on(days: int) -> str:
         return f"{now + timedelta(days=days):%Y-%m-%d}"
 
-    remains = [
+    copies = [
         ("passages in the memory of running query functions, no longer quoted", "10 minutes"),
         ("the model host's cache of prompts", "its next questions, or its restart"),
         ("vectors of the removed chunks in Chroma's files, without text", "`docwell reindex` or a new collection"),
     ]
     if settings.local:
-        return [*remains, ("old files in the stack's folder `objects`", "its next start")]
-    if "rewritten" not in found.chroma_file:
-        remains.append(("text in free pages of Chroma's file", "the steps of docs/retention.md on its host"))
+        return [*copies, ("old files in the stack's folder `objects`", "its next start")]
+    if found.chroma_file != _REWRITTEN:
+        copies.append(("text in free pages of Chroma's file", "the steps of docs/retention.md on its host"))
     return [
-        *remains,
-        ("daily snapshots of the Chroma volume", on(8)),
-        ("point-in-time copies of the tables: titles, receipts, names", on(35)),
-        ("the key, without text, in queues", on(14)),
+        *copies,
+        ("daily snapshots of the Chroma volume", on(_SNAPSHOT_DAYS)),
+        ("point-in-time copies of the tables: titles, receipts, names", on(_TABLE_COPY_DAYS)),
+        ("the key, without text, in queues", on(_MESSAGE_DAYS)),
         ("the key, without text, in logs", "LogRetentionDays of the stack"),
     ]
 

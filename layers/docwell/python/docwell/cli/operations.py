@@ -61,7 +61,7 @@ def reindex(
     function: FunctionOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change the embedding model or the chunk size.
+    """Change the embedding model, the chunk size, OCR or the shards of the index.
 
     --start builds a new index while the old one answers; --switch then uses the new one.
     """

@@ -20,14 +20,12 @@ from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import Settings
 from docwell.identity import GROUP, KEY, SUBJECT, Rule, is_group, is_id
-from docwell.models import collection_of
+from docwell.models import KEY_BYTES, collection_of
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin, Use
 
 app = group()
-
-_KEY_BYTES = 1024  # S3's limit of a key
 
 TableOption = Annotated[
     str | None,
@@ -136,13 +134,13 @@ def revoke(
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
     record(ctx.obj, Action.REVOKED, subject=id_)
-    display.echo(f"{display.clean(id_)} has no access any more")
+    display.echo(f"{id_} has no access any more")
     if grant.owns_key:
         _delete_key(ctx.obj, id_.removeprefix(KEY))
 
 
 def _say_granted(grant: Grant, value: str | None, settings: Settings) -> None:
-    display.echo(f"{grant.id} may read {display.clean(_readable(grant))}")
+    display.echo(f"{grant.id} may read {_readable(grant)}")
     if value:
         display.echo(f"API key: {value}")
         display.echo("store it now: it is not shown again", err=True)
@@ -206,8 +204,8 @@ def _rights(
     """Return the whole collections and the rules of a grant."""
     if every == bool(collections or prefixes):
         raise Failure("say what it may read: --collections A,B and --prefix, or --all", ExitCode.USAGE)
-    if not all(0 < len(prefix.encode("utf-8", "surrogatepass")) <= _KEY_BYTES for prefix in prefixes):
-        raise Failure(f"a prefix has 1 to {_KEY_BYTES:,} bytes", ExitCode.USAGE)
+    if not all(0 < len(prefix.encode("utf-8", "surrogatepass")) <= KEY_BYTES for prefix in prefixes):
+        raise Failure(f"a prefix has 1 to {KEY_BYTES:,} bytes", ExitCode.USAGE)
     narrowed = frozenset(tags.items())
     homes = {prefix: collection_of(prefix) if "/" in prefix else None for prefix in prefixes}
     rules = {Rule(homes[prefix], prefix, narrowed) for prefix in prefixes}

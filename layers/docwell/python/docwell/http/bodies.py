@@ -12,13 +12,11 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from docwell.answers import Answer, AnswerStatus, Cost
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
-from docwell.models import DocumentRecord, Passage, Reason, Status, collection_of
+from docwell.models import KEY_BYTES, DocumentRecord, Passage, Reason, Status, collection_of
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
-# S3's limit for a key; a collection is the first part of one.
-_KEY_BYTES = 1024
 _MAX_COLLECTIONS = 50
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
@@ -41,14 +39,14 @@ def _text(value: str) -> str:
 
 
 def _key(value: str) -> str:
-    if len(value.encode()) > _KEY_BYTES:
-        raise ValueError(f"it is over {_KEY_BYTES:,} bytes")
+    if len(value.encode()) > KEY_BYTES:
+        raise ValueError(f"it is over {KEY_BYTES:,} bytes")
     return value
 
 
 # Pydantic rejects lone surrogates, which have no encoding, where a type has a constraint.
 _Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=_KEY_BYTES), AfterValidator(_key)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_BYTES), AfterValidator(_key)]
 
 
 class TurnBody(BaseModel, extra="forbid"):

@@ -23,8 +23,8 @@ from docwell.errors import BadInput, NotFound, Unavailable
 from docwell.http import answering, bodies, problems, sse, streaming
 from docwell.http.admission import RequestAdmission, known
 from docwell.http.streaming import StreamedResponse
-from docwell.identity import SAM_LOCAL, Principal, identity_of
-from docwell.models import Status
+from docwell.identity import SAM_LOCAL, Identity, Principal, identity_of
+from docwell.models import KEY_BYTES, Status
 from docwell.observability import logger, record_alone
 from docwell.query import rights
 from docwell.query.listing import Listing, list_documents
@@ -123,13 +123,17 @@ def request_id() -> str:
     return str(app.context["request_id"])
 
 
+def _identity() -> Identity:
+    """Return the caller that the gateway names. Raises `Unauthenticated`."""
+    return SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
+
+
 def _admission(model_calls: int = 0) -> RequestAdmission:
     """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
     settings = wiring.query_settings()
-    identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
     # A call of the model reads and writes at most its context.
     tokens = model_calls * settings.num_ctx
-    return RequestAdmission(identity, wiring.principals(), Deadline(settings.deadline_s), tokens)
+    return RequestAdmission(_identity(), wiring.principals(), Deadline(settings.deadline_s), tokens)
 
 
 def _charged() -> Principal:
@@ -139,8 +143,7 @@ def _charged() -> Principal:
 
 def _known() -> Principal:
     """Return the caller without a charge, which costs more than reading one row. Raises as `known` does."""
-    identity = SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
-    return known(identity, wiring.principals())
+    return known(_identity(), wiring.principals())
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -202,7 +205,7 @@ def replay(id_: str) -> bodies.ReplayResponse:
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
 def documents(
-    collection: Annotated[str | None, Query(min_length=1, max_length=1024)] = None,
+    collection: Annotated[str | None, Query(min_length=1, max_length=KEY_BYTES)] = None,
     status: Annotated[Status | None, Query()] = None,
     cursor: Annotated[str | None, Query(max_length=_CURSOR_CHARACTERS, pattern="^[A-Za-z0-9_=-]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import Any
 
 from docwell.models import Hint, Status, collection_of
 from docwell.ports import FlushableRows, HintQueue, LedgerRow, LedgerRows, ObjectStore
+from docwell.upkeep.reconcile import count_chunks
 
 _SCAN_PAGE = 500
 
@@ -62,14 +62,14 @@ class Erase:
     def check(self, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False) -> ErasureReport:
         """Look at the keys, and with a `prefix` at every key of the ledger that begins with it.
 
-        With `hint`, send each document that is left to ingest. It must be in no bucket: ingest would keep it.
+        With `hint`, send each document that is left to ingest. None of them is in the bucket.
         """
         wanted = sorted({*keys, *(self._known_under(prefix) if prefix else ())})
         returned = [key for key in wanted if self.store.head(key) is not None]
         chunks: Counter[str] = Counter()
         left = set[str]()
         for one in self.pipelines:
-            counts = _chunks(one.index, wanted)
+            counts = {key: sum(each.values()) for key, each in count_chunks(one.index, wanted).items()}
             chunks.update(counts)
             left.update(counts)
             left.update(key for key, row in one.ledger.rows_of(wanted).items() if not self._is_done(row))
@@ -107,11 +107,3 @@ class Erase:
                 if cursor is None:
                     break
         return found
-
-
-def _chunks(index: FlushableRows, keys: Collection[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for collection, documents in groupby(sorted(keys, key=collection_of), collection_of):
-        for key, generations in index.generations(collection, list(documents)).items():
-            counts[key] = sum(generations.values())
-    return counts

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -252,7 +252,7 @@ class Reconcile:
         idle = [row for row in rows if row.leased_until <= now]
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
             objects = list(pool.map(self._compare, [row.record for row in idle]))
-        chunks = self._generations([row.record.key for row in idle if not self._is_queued(row, now)])
+        chunks = count_chunks(self.index, [row.record.key for row in idle if not self._is_queued(row, now)])
         found: dict[str, Finding] = {}
         for row, (head, retagged) in zip(idle, objects, strict=True):
             finding = self._judge(row, head, chunks.get(row.record.key, {}), now)
@@ -312,12 +312,6 @@ class Reconcile:
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
             list(pool.map(observe, live))
 
-    def _generations(self, keys: Sequence[str]) -> dict[str, Mapping[str, int]]:
-        found: dict[str, Mapping[str, int]] = {}
-        for collection, documents in groupby(sorted(keys, key=collection_of), collection_of):
-            found.update(self.index.generations(collection, list(documents)))
-        return found
-
     def _chunks(self, now: _Pass) -> list[Finding]:
         """Find chunks of documents without a row; the ledger phase judged the others."""
         last, offset = json.loads(now.cursor) if now.cursor else ("", 0)
@@ -350,3 +344,11 @@ class Reconcile:
         """Return the number of queued messages if it is too high to start or continue a pass, else None."""
         waiting = self.queue.waiting()
         return waiting if waiting >= (self.limits.begin_below if fresh else self.limits.pause_above) else None
+
+
+def count_chunks(index: IndexRows, keys: Collection[str]) -> dict[str, Mapping[str, int]]:
+    """Return the number of chunks of each generation of each document that has chunks."""
+    counts: dict[str, Mapping[str, int]] = {}
+    for collection, documents in groupby(sorted(keys, key=collection_of), collection_of):
+        counts.update(index.generations(collection, list(documents)))
+    return counts

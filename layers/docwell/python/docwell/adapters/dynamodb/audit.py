@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
+from docwell.adapters.dynamodb.table import Row, Selection, Table
 from docwell.audit import Action, AuditEvent, pseudonym
 
 if TYPE_CHECKING:
@@ -71,14 +71,8 @@ class AuditReader:
             values = {"document": document, "pseudonym": pseudonym(document)}
         if actor is not None:
             values["actor"] = actor
-        selection = Selection(condition, values, key="#actor = :actor" if actor is not None else "")
-        place: Place | None = None
-        while True:
-            page = self._table.page(selection, None, place)
-            yield from page.rows
-            place = page.next
-            if place is None:
-                return
+        key = "#actor = :actor" if actor is not None else ""
+        return self._table.rows(Selection(condition, values, key=key))
 
 
 def _event(row: Row) -> AuditEvent:

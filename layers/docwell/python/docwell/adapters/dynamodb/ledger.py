@@ -12,11 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.dynamodb.ledger_pages import KEY_BYTES, decode_cursor, encode_cursor, narrowed, read_page
+from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, narrowed, read_page
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
-from docwell.models import OBSERVED, PROGRESS, DocumentRecord, Lease, RangeTally, RangeTask, Status, collection_of
+from docwell.models import (
+    KEY_BYTES,
+    OBSERVED,
+    PROGRESS,
+    DocumentRecord,
+    Lease,
+    RangeTally,
+    RangeTask,
+    Status,
+    collection_of,
+)
 from docwell.ports import LedgerRow, LiveDocument
 
 if TYPE_CHECKING:

@@ -15,14 +15,12 @@ from dataclasses import replace
 
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.errors import BadInput
-from docwell.models import collection_of
+from docwell.models import KEY_BYTES, collection_of
 
 # Two keys of 1,024 bytes with the most that JSON makes of them, and names.
 _LONGEST_PLACE = 16 * 1024
 _COLLECTION = {"collection"}
 _ROW = {"document", "pipeline"}
-# DynamoDB's limit for a sort key, which a document is in the index, and S3's for a key.
-KEY_BYTES = 1024
 # The most reads for one page, which bounds a request over thousands of empty collections.
 _READS = 50
 # The most rows of one read that filters them: DynamoDB returns 1 MB, and a row takes about 1 KB.

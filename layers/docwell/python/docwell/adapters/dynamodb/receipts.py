@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
+from docwell.adapters.dynamodb.table import Row, Selection, Table, can_be_key
 from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt
 
@@ -94,17 +94,12 @@ class ReceiptEraser:
 
     def erase(self, documents: Iterable[str], *, dry_run: bool = False) -> int:
         """Delete the receipts whose prompt had a passage of the documents; return their number."""
-        place: Place | None = None
-        erased, wanted = 0, set(documents)
-        while True:
-            page = self._table.page(Selection(filter="", values={}), None, place)
-            quoting = [row for row in page.rows if wanted & _documents(row)]
-            if not dry_run:
-                self._table.delete_many([_key(row["principal"], row["request_id"]) for row in quoting])
-            erased += len(quoting)
-            place = page.next
-            if place is None:
-                return erased
+        wanted = set(documents)
+        rows = self._table.rows(Selection(filter="", values={}))
+        quoting = [_key(row["principal"], row["request_id"]) for row in rows if wanted & _documents(row)]
+        if not dry_run:
+            self._table.delete_many(quoting)
+        return len(quoting)
 
 
 def _documents(row: Row) -> set[str]:
