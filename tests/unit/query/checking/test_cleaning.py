@@ -190,6 +190,12 @@ def test_what_only_resembles_a_tag_keeps_its_words(text: str, escaped: str) -> N
     assert cite(1, passage, 0, len(text)).display_quote == escaped
 
 
+def test_a_tag_ends_an_address() -> None:
+    text = "See <a href='https://docs.org/help'>https://docs.org/help</a> now."
+    assert clean_answer(text, CITED)[0] == "See docs[.]org/help now."
+    assert clean_answer(text, ())[0] == "See now."
+
+
 def test_a_marker_after_an_address_stays() -> None:
     assert clean_answer("See https://docs.org/help[1].", CITED)[0] == "See docs[.]org/help[1]."
 
