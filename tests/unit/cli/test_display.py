@@ -17,10 +17,12 @@ from docwell.text.visible import escape_json
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi
 
+# Formats that readers see, as signs around a number.
+SHAPED = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 HIDDEN = {
     chr(code)
     for code in range(sys.maxunicode + 1)
-    if unicodedata.category(chr(code)) in {"Cc", "Cf", "Zl", "Zp", "Co"} and chr(code) != "\n"
+    if unicodedata.category(chr(code)) in {"Cc", "Cf", "Zl", "Zp", "Co"} and chr(code) not in "\n" + SHAPED
 }
 # A C1 introducer, colours, a title, a bidirectional override, tags and a line separator, as in a key.
 HOSTILE = "a\x9b31m\x1b[2J\x1b]0;owned\x07\u202etxt.fdp\U000e0041\u2028b\ue000"

@@ -1,7 +1,8 @@
 """Remove links, HTML and hidden characters from an answer, whole or as a stream. Pure.
 
 The client may render an answer as Markdown or HTML, so no text of a passage or the model may become a link. An
-address of a cited passage stays readable: it loses its scheme, and `docs.org` becomes `docs[.]org`.
+address of a cited passage stays readable: it loses its scheme, and `docs.org/x` becomes `docs[.]org/x`. A name
+without a path (`Booking.com`, `bob@acme.com`) carries no data out: it stays if cited, else it gets the brackets.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from html import unescape
 
+from docwell.query.checking.elements import ELEMENTS
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import UNSPACED
 from docwell.text.visible import strip_invisible
@@ -19,10 +21,20 @@ HELD_CHARACTERS = 300
 
 _JOINERS = "\u200c\u200d"
 
+# Stands where something was removed, until the round ends. No cleaned text has it.
+_GONE = "\x00"
+# They end an address, and a stream may release a piece after one.
+_STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
+
 # `<script>`, `<style>` and comments, with their content; without a closing tag, to the end of the text.
 _BLOCK = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _AUTOLINK = re.compile(r"<\s*((?:[a-z][a-z0-9+.-]{1,31}:|[^\s<>@]+@)[^\s<>]*)>", re.IGNORECASE)
-_TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
+# `List<Object>` and `a <b and c> d` are no tags: a name with a capital after a word, or words without a value.
+_TAG = re.compile(
+    r"<!doctype\b[^<>]*>|<\?[^<>]*>|(?-i:(?<![A-Za-z0-9_])|(?=</?[a-z]))"
+    rf"</?(?:{'|'.join(sorted(ELEMENTS))})(?:\s*/?|[\s/]+[\w:@.-]+\s*=[^<>]*)>",
+    re.IGNORECASE,
+)
 # A `<` before one of these can begin a tag; before a blank it cannot.
 _TAG_START = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
 # A client of Markdown decodes these before it looks for addresses.
@@ -33,29 +45,46 @@ _LINK = re.compile(
 # Turns brackets into a link or its definition.
 _JOINT = re.compile(r"\](?=\(|:)")
 _IMAGE_MARK = re.compile(r"!(?=\[)")
+# `_` and letters of other scripts can stand before an address, so `\b` does not find its start.
+_START = r"(?<![a-z0-9])"
 # Schemes that run or hold something; `data:` only before a media type or a comma.
-_RUNS = re.compile(r"(?:javascript|vbscript)\s*:[^\s<>]*|\bdata:(?:[\w.+-]+/|[;,])[^\s<>]*", re.IGNORECASE)
-# The most common ends of host names. Few clients link a name without a scheme, but readers follow it.
-_DOMAINS = (
-    r"(?:com|net|org|edu|gov|mil|io|xyz|info|biz|mobi|ru|cn|jp|eu|uk|de|fr|nl|ch|ca|au|co|ai|top|site|app|dev|shop"
-    r"|online|club|onion|example)"
+_RUNS = re.compile(
+    rf"(?:(?:javascript|vbscript)\s*:|{_START}data:(?:[\w.+-]+/|[;,]))[^\s<>{_GONE}{_STOPS}]*", re.IGNORECASE
 )
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|\b(?:mailto|tel|sms|file|xmpp|magnet):(?=\S)", re.IGNORECASE)
+_SCHEME = re.compile(
+    rf"[a-z][a-z0-9+.-]{{0,40}}://|{_START}(?:mailto|tel|sms|file|xmpp|magnet):(?=\S)", re.IGNORECASE
+)
 _DOT = r"(?:\.|\[\.\])"
 # A marker directly after an address is no part of it.
-_REST = r"(?:(?!\[\d)[^\s<>\"'`])*"
-_URL = re.compile(
-    rf"(?:{_SCHEME.pattern}|\bwww{_DOT}){_REST}"
-    rf"|(?:[\w+-]|{_DOT})+@[\w-]+(?:{_DOT}[\w-]+)+"
-    rf"|\b(?:[a-z0-9-]+{_DOT})+{_DOMAINS}\b(?:[/?#]{_REST})?",
+_REST = rf"(?:(?!\[\d)[^\s<>\"'`{_GONE}{_STOPS}])*"
+_USER = rf"[a-z0-9](?:[a-z0-9_+-]|{_DOT}){{0,63}}@"
+# Names have at most 63 characters between dots. A name in another script is found by its dots.
+_HOST = (
+    rf"(?:{_START}[a-z0-9][a-z0-9-]{{0,62}}|(?<=[^\W_a-z0-9]))(?:{_DOT}[\w-]{{1,63}}){{0,8}}"
+    rf"{_DOT}(?:xn--[a-z0-9-]{{1,59}}|[^\W\d_]{{2,63}})"
+)
+# Clients link the first form. They may link the second, whatever the end of the host is.
+_ADDRESS = re.compile(
+    rf"(?:{_SCHEME.pattern}|{_START}www{_DOT}){_REST}"
+    rf"|(?:{_USER})?{_HOST}(?::\d{{1,5}})?(?:/|[?#][\w%]){_REST}",
     re.IGNORECASE,
 )
-_URL_END = ".,;:!?)]}\u3002\uff0c\uff1b\uff01\uff1f"
-_LEFT_EMPTY = re.compile(r"\(\s*\)|<\s*>|\"\s*\"|\u201c\s*\u201d")
+# The most common ends of host names. Few clients link a name without a scheme.
+_DOMAINS = (
+    r"(?:com|net|org|edu|gov|mil|io|xyz|info|biz|mobi|ru|cn|jp|eu|uk|de|fr|nl|ch|ca|au|co|ai|tk|top|site|app|dev"
+    r"|shop|online|club|onion|example)"
+)
+# An e-mail address, or a host: `5.de` is a number, and `System.IO.File` goes on.
+_NAME = re.compile(
+    rf"{_USER}(?:[a-z0-9-]{{1,63}}{_DOT}){{1,8}}[a-z0-9-]+"
+    rf"|{_START}(?:[a-z0-9-]{{1,63}}{_DOT}){{0,8}}(?=[0-9-]*[a-z])[a-z0-9-]{{1,63}}{_DOT}{_DOMAINS}"
+    rf"(?![a-z0-9-]|{_DOT}\w)",
+    re.IGNORECASE,
+)
+_ADDRESS_END = ".,;:!?)]}"
+_LEFT_EMPTY = re.compile(rf"[(<\"\u201c]\s*{_GONE}\s*[)>\"\u201d]|{_GONE}")
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)|(?<=\S)[ \t]+(?=[.,;](?:\s|$))")
 
-# A stream may release a piece after a blank, after one of these, and after a character of an unspaced script.
-_STOPS = "\u3001\u3002\uff0c\uff1a\uff1b\uff01\uff1f\u300d\u300f\uff09"
 _BLOCK_START = re.compile(r"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _BLOCK_END = re.compile(r"</(script|style)\s*>|-->", re.IGNORECASE)
 
@@ -66,11 +95,11 @@ _LONGEST_CLOSING_TAG = 32
 
 
 def clean_answer(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
-    """Return the answer as plain text, and the number of things removed.
+    """Return the answer as plain text, and the number of things removed or defused.
 
-    Markdown images and links become their text. Addresses stay, as `docs[.]org`, only if a cited text that gives
-    no orders has them. Tags and invisible characters are removed. Markers such as `[1]` stay. Cleaning again
-    changes nothing.
+    Markdown images and links become their text. Addresses stay, as `docs[.]org/x`, only if a cited text that gives
+    no orders has them; other names become `Booking[.]com`. HTML and invisible characters are removed, and what
+    only resembles a tag becomes `List< String>`. Markers such as `[1]` stay. Cleaning again changes nothing.
     """
     visible = strip_invisible(text)
     cleaned, removed = _settled(visible, cited_texts)
@@ -87,6 +116,8 @@ class StreamCleaner:
     def __init__(self, cited_texts: Sequence[str] = ()) -> None:
         self._cited_texts = cited_texts
         self._held = ""
+        # The last character released, if the next word may continue it.
+        self._before = ""
         self._in_block = False
         self._dropping = False
 
@@ -134,8 +165,9 @@ class StreamCleaner:
         held, self._held = self._held.removesuffix(rest), rest
         body = held.rstrip().rstrip(_STOPS)
         tail = held[len(body) :]
-        cleaned, _ = _settled(body, self._cited_texts)
-        if body and not cleaned.strip():
+        before, self._before = self._before, held if UNSPACED.fullmatch(held) else ""
+        cleaned = _settled(before + body, self._cited_texts)[0].removeprefix(before)
+        if body and not before and not cleaned.strip():
             return tail if tail.strip() or "\n" in tail else ""
         return cleaned + tail
 
@@ -175,20 +207,23 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
         return replace
 
-    def url(match: re.Match[str]) -> str:
-        address = match[0].rstrip(_URL_END)
-        if _is_cited(address, cited_texts):
-            return _spelled(address) + match[0][len(address) :]
-        return counted(lambda match: match[0][len(address) :])(match)
+    def address(match: re.Match[str]) -> str:
+        found = match[0].rstrip(_ADDRESS_END)
+        if _is_cited(found, cited_texts):
+            return _spelled(found) + match[0][len(found) :]
+        return counted(lambda match: _GONE + match[0][len(found) :])(match)
+
+    def name(match: re.Match[str]) -> str:
+        return match[0] if _is_cited(match[0], cited_texts) else _spelled(match[0])
 
     text = strip_invisible(_ENTITY.sub(lambda match: unescape(match[0]), text))
-    text = _BLOCK.sub(counted(lambda _: ""), text)
+    text = _BLOCK.sub(counted(lambda _: _GONE), text)
     text = _AUTOLINK.sub(counted(lambda match: f" {match[1]} "), text)
-    text = _TAG_START.sub("< ", _TAG.sub(counted(lambda _: ""), text))
+    text = _TAG_START.sub("< ", _TAG.sub(counted(lambda _: _GONE), text))
     while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # links nest
         text = unlinked
-    text = _RUNS.sub(counted(lambda run: run[0].partition(":")[0] if run[0].endswith(":") else ""), text)
-    text = _URL.sub(url, text)
+    text = _RUNS.sub(counted(lambda run: run[0].partition(":")[0] if run[0].endswith(":") else _GONE), text)
+    text = _NAME.sub(counted(name), _ADDRESS.sub(address, text))
     text = _IMAGE_MARK.sub("", _JOINT.sub("] ", text))
     return _BLANKS.sub(_blank, _LEFT_EMPTY.sub("", text)), removed
 
@@ -213,7 +248,7 @@ def _plain(address: str) -> str:
 def _is_cited(address: str, cited_texts: Sequence[str]) -> bool:
     """Return whether a cited text that gives no orders has the whole address, not as the start of a longer one."""
     plain = _plain(address)
-    whole = re.compile(rf"(?<![\w@/.-]){re.escape(plain)}(?![\w@/%=&-]|[.?#]\w)")
+    whole = re.compile(rf"(?<![A-Za-z0-9@/.+-]){re.escape(plain)}(?![A-Za-z0-9@/%=&-]|[.?#:_]\w)")
     return bool(plain) and any(
-        whole.search(_SCHEME.sub(" ", cited)) and not suspicion(cited) for cited in cited_texts
+        whole.search(_SCHEME.sub(" ", cited).replace("[.]", ".")) and not suspicion(cited) for cited in cited_texts
     )
