@@ -31,7 +31,10 @@ _PIXEL = 4  # bytes
 
 
 class Budget:
-    """The processor time that is left for drawing. PDFium asks `pause` after each hundred objects whether to stop."""
+    """The processor time that is left for drawing.
+
+    PDFium asks `pause` after each hundred objects whether to stop. A form counts as one object.
+    """
 
     def __init__(self, raw: Any) -> None:
         self._ends = 0.0
