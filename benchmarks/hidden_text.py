@@ -16,6 +16,16 @@ def shown_kinds() -> dict[str, Make]:
     return _SHOWN
 
 
+def heavy_kinds() -> dict[str, Make]:
+    """Return the makers of pages whose drawing takes too long, and which show `SENTENCE` in grey."""
+    return {
+        "many paths": lambda: _page(TEXT + b"q " + _FILLS + b"Q " + _AROUND, resources=_FAINT),
+        "one form": lambda: _page(
+            TEXT + b"q /X Do Q " + _AROUND, image=_form(_FILLS).replace(b"/Font", _FAINT + b"/Font", 1)
+        ),
+    }
+
+
 def _text(before: str = "", font: str = "/F 12 Tf", place: str = "72 600 Td", words: str = SENTENCE) -> bytes:
     return f"BT {font} {before} {place} ({words}) Tj ET\n".encode()
 
@@ -65,6 +75,10 @@ _IN_LAYER = b"/OC /L BDC %b EMC\n" % _text()
 _DARKNESS = _form(b"0 g 0 0 600 800 re f", b"/Group<</S/Transparency/CS/DeviceGray>>")
 _NOTE = b"<</Type/Annot/Subtype/Square/Rect[60 590 460 620]/F 4/AP<</N 8 0 R>>>>"
 _NOTE_DRAWN = stream(b"1 g 0 0 400 30 re f", b"/Type/XObject/Subtype/Form/BBox[0 0 400 30]")
+
+_FAINT = b"/ExtGState<</G<</ca .01>>>>"
+_FILLS = b"/G gs .9 g " + b"0 0 600 580 re f\n" * 20_000
+_AROUND = _text(".7 g") + _text(".7 g", place="72 20 Td", words="Low.")
 
 _PAINTED: dict[str, Make] = {
     "render mode 3": lambda: _page(TEXT + _text("3 Tr")),

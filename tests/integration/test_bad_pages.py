@@ -36,8 +36,8 @@ PROGRAM = """
         def _read(self, index):
             return bad(index + 1, True) or super()._read(index)
     class Pypdf(child.Pypdf):
-        def page(self, index, first):
-            return bad(index + 1, False) or super().page(index, first)
+        def page(self, index, *more):
+            return bad(index + 1, False) or super().page(index, *more)
     child.READERS.update(pdfium=Pdfium, pypdf=Pypdf)
     child.main()
 """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.hidden_text import SEEN, SENTENCE, hidden_kinds, shown_kinds
+from benchmarks.hidden_text import SEEN, SENTENCE, heavy_kinds, hidden_kinds, shown_kinds
 from benchmarks.poison.build import Make, one_page, stream
 from benchmarks.reading import default_reader
 from docwell.models import Page
@@ -32,6 +33,16 @@ def test_what_the_page_shows_stays(make: Make, tmp_path: Path) -> None:
     text = " ".join(read(make, tmp_path).text.split())
     assert SEEN in text
     assert SENTENCE in text
+
+
+@pytest.mark.parametrize("make", heavy_kinds().values(), ids=heavy_kinds().keys())
+def test_a_page_that_takes_too_long_to_draw_loses_only_its_doubtful_text(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(make())
+    page = next(replace(default_reader(), parse_cpu_s=2.0).pages(path, 1, 1))
+    assert page.unreadable is None
+    assert page.text == SEEN
+    assert page.hidden == len((SENTENCE + "Low.").replace(" ", ""))
 
 
 def test_hidden_characters_are_counted(tmp_path: Path) -> None:

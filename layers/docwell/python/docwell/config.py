@@ -137,7 +137,7 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     # Wall time for the same with both readers. It protects only against a reader that is stopped or starved, which
     # says nothing about the document: the message is delivered again.
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
-    # A page that kills its reader costs one or two restarts, of 0.3 s each. Then the reader gives up the range.
+    # A page that kills its reader costs two restarts, of 0.3 s each. Then the reader gives up the range.
     max_reader_restarts: Annotated[int, Field(ge=0)] = 10
     # PDFium dies at 4 GB on decompression bombs; 306 hard files stay under 90 MB. Python adds 128 MiB.
     parse_memory_bytes: Annotated[int, Field(gt=0)] = 800 * MIB

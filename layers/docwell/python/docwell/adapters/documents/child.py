@@ -5,8 +5,8 @@ one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are
 grow or die without harm to its parent. It limits its memory and time, imports the library, opens the document,
 gives up other files, the network and new processes (`sandbox.py`), and only then parses.
 
-Requests (stdin), one on a line: `info`, `count`, or `page 7 5`, which is page 7 (1-based) without opening a page
-before 5. Answers (stdout), one JSON object on a line:
+Requests (stdin), one on a line: `info`, `count`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a
+page before 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
 
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "count", "pages": 12}
@@ -95,6 +95,7 @@ class Pdfium:
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
         self._error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
+        self._budget, self._drawing_s = pdf_pictures.Budget(self._raw), 0.0
         close_doors()
         try:
             self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
@@ -111,8 +112,9 @@ class Pdfium:
         value = self._document.get_metadata_value
         return {"title": value("Title"), "author": value("Author"), "created": value("CreationDate")}
 
-    def page(self, index: int, first: int) -> PageText:
+    def page(self, index: int, first: int, drawing_s: float) -> PageText:
         """Return a page's text without the heads and feet that pages from `first` on have at the same place."""
+        self._drawing_s = drawing_s
         for earlier in range(max(first, index - self._layout.PAGES_BACK), index):
             if earlier not in self._edges:
                 # An unreadable page has no lines that this page could repeat.
@@ -136,7 +138,8 @@ class Pdfium:
             text, hidden = (text, 0) if is_whole else glyphs.within(text, box)
             if drawn.doubtful:
                 address = self._address(text_page.raw)
-                pictures = self._pictures.Pictures(self._raw, self._calls, page, address, box)
+                self._budget.start(self._drawing_s)
+                pictures = self._pictures.Pictures(self._raw, self._calls, page, address, box, self._budget)
                 text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
                 hidden += unseen
             lines = glyphs.lines(text)
@@ -197,7 +200,7 @@ class Pypdf:
         found = self._reader.metadata
         return {"title": found.title, "author": found.author, "created": found.creation_date_raw} if found else {}
 
-    def page(self, index: int, _first: int) -> PageText:
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a page's text as pypdf extracts it, without headings."""
         text = self._reader.pages[index].extract_text()
         label = self._labels[index] if index < len(self._labels) else None
@@ -225,7 +228,7 @@ class Rapidocr(Pdfium):
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         super().__init__(path, close_doors)
 
-    def page(self, index: int, _first: int) -> PageText:
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return the text that is recognised on the picture of a page."""
         with self._opened(index) as page:
             scale = self._longest / max(*page.get_size(), 1.0)
@@ -283,10 +286,10 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
     if request == ["count"]:
         return {"kind": "count", "pages": pages}
     try:
-        number, first = int(request[1]), int(request[2])
+        number, first, drawing_s = int(request[1]), int(request[2]), float(request[3])
         if number > pages:
             return {"kind": "failed", "pages": pages}
-        page = reader.page(number - 1, first - 1)
+        page = reader.page(number - 1, first - 1, drawing_s)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input

@@ -105,7 +105,7 @@ class _Recogniser:
         try:
             child = self._child or self._started()
             deadline = time.monotonic() + limits.page_timeout_s
-            answer = child.ask(f"page {page.number} {page.number}", limits.page_cpu_s, deadline)
+            answer = child.ask(f"page {page.number} {page.number} 0", limits.page_cpu_s, deadline)
         except ChildError as error:
             self.close()
             return replace(page, text="", unreadable=error.reason)

@@ -2,13 +2,14 @@
 
 Part of the child's program. A character is visible if the picture changes at its place when the character is left
 out. Text that changes nothing is kept only on an image with marks at its place, which is the text layer of a scan,
-or where it clips what is painted later.
+or where it clips what is painted later. Text that there is no time to draw counts as invisible.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -29,11 +30,33 @@ CELL, MAX_GROUPS = 8.0, 8
 _PIXEL = 4  # bytes
 
 
+class Budget:
+    """The processor time that is left for drawing.
+
+    PDFium asks `pause` after each hundred objects whether to stop. A form counts as one object.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._ends = 0.0
+        # Python maps executable memory for a callback, so create it before the sandbox.
+        kind = dict(raw.IFSDK_PAUSE._fields_)["NeedToPauseNow"]
+        self.pause = raw.IFSDK_PAUSE(version=1, NeedToPauseNow=kind(lambda _pause: self.is_spent()))
+
+    def start(self, seconds: float) -> None:
+        """Allow so much processor time from now on."""
+        self._ends = time.process_time() + seconds
+
+    def is_spent(self) -> bool:
+        """Return whether no time is left."""
+        return time.process_time() >= self._ends
+
+
 class Pictures:
     """Judges the doubtful texts of one page. `text_page` is an address, and `box` the visible part of the page."""
 
-    def __init__(self, raw: Any, calls: Any, page: Any, text_page: int, box: Box) -> None:
+    def __init__(self, raw: Any, calls: Any, page: Any, text_page: int, box: Box, budget: Budget) -> None:
         self._raw, self._calls, self._page, self._text_page, self._box = raw, calls, page, text_page, box
+        self._budget = budget
         self._numbers = [ctypes.c_double() for _ in range(4)]
         self._numbers_at = [ctypes.addressof(number) for number in self._numbers]
         self._matrix = raw.FS_MATRIX()
@@ -54,8 +77,11 @@ class Pictures:
                         clips.add(index)
         if not looks:
             return hidden
-        canvas = _Canvas(self._raw, self._calls, self._page, self._box, looks.values())
-        whole, unseen = canvas.draw(), dict[int, Box]()
+        canvas = _Canvas(self._raw, self._calls, self._page, self._box, looks.values(), self._budget)
+        unseen = dict[int, Box]()
+        for look in [look for look in looks if look[0] == self._raw.FPDF_TEXTRENDERMODE_INVISIBLE]:
+            unseen.update(looks.pop(look))
+        whole = canvas.draw() if looks else None
         for group, places in _apart(looks):
             without = canvas.draw([item for item, look in drawn.doubtful.items() if look in group])
             unseen.update((index, box) for index, box in places.items() if not canvas.differ(whole, without, box))
@@ -123,8 +149,10 @@ def _words(characters: Iterable[int]) -> Iterator[set[int]]:
 class _Canvas:
     """Pictures of the part of a page around some places, row by row from the top."""
 
-    def __init__(self, raw: Any, calls: Any, page: Any, box: Box, places: Collection[Mapping[int, Box]]) -> None:
-        self._raw, self._calls, self._page = raw, calls, page
+    def __init__(
+        self, raw: Any, calls: Any, page: Any, box: Box, places: Collection[Mapping[int, Box]], budget: Budget
+    ) -> None:
+        self._raw, self._calls, self._page, self._budget = raw, calls, page, budget
         # Turned back by the page's rotation, the picture has the axes of the page's coordinates.
         self._turn = -page.get_rotation() // 90 % 4
         lefts, bottoms, rights, tops = zip(*(place for one in places for place in one.values()), strict=True)
@@ -137,8 +165,10 @@ class _Canvas:
         self._left, self._top, right, bottom = self._pixels((min(lefts), min(bottoms), max(rights), max(tops)))
         self._width, self._height = right - self._left, bottom - self._top
 
-    def draw(self, left_out: Collection[int] = ()) -> bytearray:
-        """Return the pixels of the page without some of its objects."""
+    def draw(self, left_out: Collection[int] = ()) -> bytearray | None:
+        """Return the pixels of the page without some of its objects; None when the budget is spent."""
+        if self._budget.is_spent():
+            return None
         activate = self._calls.FPDFPageObj_SetIsActive
         for item in left_out:
             activate(item, 0)
@@ -147,22 +177,28 @@ class _Canvas:
         memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
         bitmap = raw.FPDFBitmap_CreateEx(wide, high, raw.FPDFBitmap_BGRx, memory, wide * _PIXEL)
         place = -self._left, -self._top, *self._page_size
-        raw.FPDF_RenderPageBitmap(bitmap, self._page, *place, self._turn, raw.FPDF_ANNOT)
+        pause = ctypes.byref(self._budget.pause)
+        status = raw.FPDF_RenderPageBitmap_Start(bitmap, self._page, *place, self._turn, raw.FPDF_ANNOT, pause)
+        raw.FPDF_RenderPage_Close(self._page)
         raw.FPDFBitmap_Destroy(bitmap)
         for item in left_out:
             activate(item, 1)
-        return pixels
+        return pixels if status == raw.FPDF_RENDER_DONE else None
 
-    def differ(self, one: bytearray, other: bytearray, box: Box) -> bool:
+    def differ(self, one: bytearray | None, other: bytearray | None, box: Box) -> bool:
         """Return whether two pictures differ visibly in a box."""
+        if one is None or other is None:
+            return False
         for start, end in self._rows(box):
             row, other_row = one[start:end], other[start:end]
             if row != other_row and any(abs(a - b) >= CONTRAST for a, b in zip(row, other_row, strict=True)):
                 return True
         return False
 
-    def has_ink(self, picture: bytearray, box: Box) -> bool:
+    def has_ink(self, picture: bytearray | None, box: Box) -> bool:
         """Return whether a picture has marks in a box."""
+        if picture is None:
+            return False
         rows = [picture[start:end] for start, end in self._rows(box)]
         return any(
             max(max(row[channel::_PIXEL]) for row in rows) - min(min(row[channel::_PIXEL]) for row in rows) >= INK

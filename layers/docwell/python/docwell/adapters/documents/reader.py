@@ -26,6 +26,8 @@ PDFIUM, PYPDF = "pdfium", "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
 TRAILER_WITHIN = 2048
+# The share of a page's processor time for drawing it: a page may need two pages before it, which are drawn too.
+DRAWING_SHARE = 0.25
 # Reasons that make a page dangerous, not just damaged.
 POISON = frozenset({Reason.TOO_SLOW, Reason.TOO_MUCH_MEMORY, Reason.READER_CRASHED})
 
@@ -226,21 +228,24 @@ class _Reader:
     def page(self, number: int, deadline: float) -> dict[str, Any] | Reason:
         """Return the answer for a page, or why there is none.
 
-        A child may have died of an earlier page: a page is at fault only if its child has opened no other.
+        A child may have died of an earlier page, or of drawing: a page is at fault only if its child has opened no
+        other and has drawn nothing.
         """
+        drawing_s = self._limits.parse_cpu_s * DRAWING_SHARE if self._name == PDFIUM else 0.0
         while self.given_up is None:
             is_alone = self._child is None and (self._first >= number or self._name == PYPDF)
             if self._child is None and self._opened("count", deadline) is None:
                 break
             try:
-                answer = self._ask(f"page {number} {self._first}", deadline)
+                answer = self._ask(f"page {number} {self._first} {drawing_s}", deadline)
             except ChildError as error:
                 self.close()
-                self._first = number + 1 if is_alone else number
+                is_last, drawing_s = is_alone and drawing_s == 0, 0.0
+                self._first = number + 1 if is_last else number
                 if self._restarts_left == 0:
                     self.given_up = error.reason
                 self._restarts_left -= 1
-                if is_alone:
+                if is_last:
                     return error.reason
             else:
                 return answer if answer["kind"] == "page" else Reason.CORRUPT
