@@ -83,7 +83,8 @@ def _read(path: Path, pages: list[Page]) -> tuple[str, str | None]:
             for page in within_budget(found, part):
                 text = text or bool(page.text.strip())
                 pages.append(replace(page, text="", headings=()))
-                characters, cpu_s = record.characters + len(page.text), record.cpu_s + page.cpu_s
+                characters = record.characters + len(page.text) + page.hidden
+                cpu_s = record.cpu_s + page.cpu_s
                 record = replace(record, characters=characters, cpu_s=cpu_s)
                 check_length(characters, size, limits)
     if text:

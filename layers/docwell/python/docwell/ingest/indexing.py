@@ -207,7 +207,7 @@ class _Count:
             textless_pages=tally.textless_pages + page.may_be_picture,
             doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
         )
-        check_length(self.tally.characters, self.size, self.limits)
+        check_length(self.tally.characters + self.tally.hidden_characters, self.size, self.limits)
 
     def add_chunks(self, records: Sequence[IndexRecord]) -> None:
         """Count chunks."""

@@ -37,7 +37,8 @@ class RangeWorker:
                 tally = self._index(record)
                 record = ledger.finish_range(task, tally)
                 if record is not None:
-                    ranges.check_length(record.characters, record.size or 0, self.ingest.indexer.limits)
+                    read = record.characters + record.hidden_characters
+                    ranges.check_length(read, record.size or 0, self.ingest.indexer.limits)
             except NotFound:  # replaced or deleted; the event of that change may not have arrived yet
                 return self._update()
             except Refused as refused:
