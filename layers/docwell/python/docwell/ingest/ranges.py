@@ -62,7 +62,7 @@ def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
 
 
 def check_length(characters: int, size: int, limits: IngestLimits) -> None:
-    """Raise `Refused` for a document of `size` bytes with more characters, hidden ones included, than the limits."""
+    """Raise `Refused` for a document of `size` bytes with more characters than the limits, hidden ones too."""
     limit, name = limits.max_document_characters, "max_document_characters"
     by_size = int(size * limits.max_characters_per_byte)
     if by_size < limit:
