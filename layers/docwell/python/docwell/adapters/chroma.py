@@ -27,7 +27,7 @@ from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
 from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
-from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_layout import SYNC_THRESHOLD, Layout
 from docwell.errors import Corrupt, Unavailable
 from docwell.models import Chunk, IndexRecord, Passage, Units
 from docwell.ports import Places
@@ -46,8 +46,6 @@ _CALLS_AT_ONCE = 8
 _SMALL_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _COLLECTIONS_PAGE = 1000
-# Chroma's `sync_threshold`: the records after which it applies its log and empties it.
-_LOGGED = 1000
 _FLUSHED_AT_ONCE = 250
 _METADATA_PAGE = 5000  # about 2 MB of an answer
 # An id names one version read by one pipeline. Its text changes only when a document that needed the fallback PDF
@@ -210,7 +208,7 @@ class ChromaIndex:
 
         Chroma does so after every 1,000 records of a collection. Deletes of unknown ids count, and change nothing.
         """
-        for _ in range(0, _LOGGED, _FLUSHED_AT_ONCE):
+        for _ in range(0, SYNC_THRESHOLD, _FLUSHED_AT_ONCE):
             self.delete(collection, [uuid4().hex for _ in range(_FLUSHED_AT_ONCE)])
 
     def page(self, name: str, offset: int, limit: int) -> list[tuple[str, str, str]]:

@@ -13,6 +13,8 @@ from hashlib import sha256
 from docwell.ports import Places
 
 _MARK = 8  # hex digits
+# With more records than this, Chroma applies the write-ahead log of a collection, and purges it some time later.
+SYNC_THRESHOLD = 1000
 
 
 @dataclass(frozen=True, slots=True)
