@@ -86,7 +86,8 @@ class Erasing:
         return CliRunner().invoke(app, ["erase", *arguments, *options], env=where, input=typed)
 
     def chroma_has(self, text: str) -> bool:
-        files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "log"]
+        """Return whether the SQLite files have it: Chroma fills unused places of a vector file from its memory."""
+        files = list(self.folder.glob("chroma.sqlite3*"))
         assert files
         return any(text.encode() in path.read_bytes() for path in files)
 

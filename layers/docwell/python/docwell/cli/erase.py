@@ -215,7 +215,10 @@ def remaining_copies(settings: Settings, found: Erased) -> list[tuple[str, str]]
     copies = [
         ("passages in the memory of running query functions, no longer quoted", "10 minutes"),
         ("the model host's cache of prompts", "its next questions, or its restart"),
-        ("vectors of the removed chunks in Chroma's files, without text", "`docwell reindex` or a new collection"),
+        (
+            "vectors of the removed chunks in Chroma's vector files, and scraps of its memory",
+            "`docwell reindex` or a new collection",
+        ),
     ]
     if settings.local:
         return [*copies, ("old files in the stack's folder `objects`", "its next start")]
