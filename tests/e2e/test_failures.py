@@ -87,7 +87,9 @@ def test_a_model_host_that_is_gone_gives_a_typed_error(doors: Doors) -> None:
     key = "fail/model.pdf"
     doors.settled(key, doors.put(key, pdf("The hinge must be oiled twice a year.")))
     with stopped(doors, "infra.local.ollama_server"):
-        ready = doors.http.get("/v1/ready")
+        deadline = time.monotonic() + 30  # an answer is kept for 5 s
+        while (ready := doors.http.get("/v1/ready")).json()["status"] == "ready" and time.monotonic() < deadline:
+            time.sleep(0.5)
         assert doors.http.get("/v1/health").json() == {"status": "ok"}
     assert ready.status_code == 200
     assert ready.json()["status"] == "degraded"

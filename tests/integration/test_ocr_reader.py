@@ -62,7 +62,7 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         f"started = {str(tmp_path / 'started')!r}\n"
         "open(started, 'a').write('x')\n"
         "for line in sys.stdin:\n"
-        "    request = line.rpartition(' ')[0]\n"
+        "    request = ' '.join(line.split()[:2])\n"
         "    if line.strip() == 'count':\n"
         "        say(kind='count')\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())

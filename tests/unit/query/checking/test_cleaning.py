@@ -19,7 +19,7 @@ from docwell.text.visible import escape_json, strip_invisible
 ALIVE = re.compile(
     r"\]\(|\]:|!\[|<[a-z/!?]|javascript\s*:\S|vbscript\s*:\S|(?<![a-z0-9])data:(?:\w+/|[;,])|[a-z]://"
     r"|(?<![a-z0-9])(?:mailto|xmpp|tel):\w|(?<![a-z0-9])www\.\w|[a-z0-9-]\.[a-z]{2,}(?::\d+)?(?:/|[?#]\w)"
-    r"|&(?:#\w+|\w{2,9});",
+    r"|&(?:#\w+|[a-z]\w{1,8});",
     re.IGNORECASE,
 )
 # A name without a path may stay where a cited text has it.
