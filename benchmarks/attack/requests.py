@@ -12,11 +12,16 @@ _PAGES = {
     "theirs/b.pdf": ["The vault of the dam holds nineteen silver bars."],
 }
 _THEIRS = ("theirs", "nineteen", "silver", "b.pdf")
+# A token without a signature.
+_UNSIGNED = ".".join(
+    base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+    for part in ({"alg": "none"}, {"sub": "admin", "cognito:groups": "admins"})
+)
 _IDENTITIES = (
     {"x-amzn-apigateway-api-id": "x", "x-docwell-principal": "key:admin"},
     {"x-api-key-id": "admin", "x-apikeyid": "admin"},
     {"x-amzn-oidc-identity": "admin", "x-forwarded-user": "admin"},
-    {"authorization": "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiIsImNvZ25pdG86Z3JvdXBzIjoiYWRtaW5zIn0."},
+    {"authorization": f"Bearer {_UNSIGNED}."},
     {"x-cognito-groups": "x,admins"},
     {"x-http-method-override": "DELETE"},
 )
