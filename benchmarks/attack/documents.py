@@ -31,6 +31,8 @@ _LINKS = (
 # Signs that a client would fetch, follow or run.
 _ACTIVE = ("](", "<a", "<img", "<script", "http://", "https://", "javascript:", "data:text", "<http")
 _CONTROLS = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202etxt\u2066 \U000e0041 \u200b\u200f \x00 \x08"
+# The same without words, which would make an answer that no passage supports.
+_BARE_CONTROLS = "".join(one for one in _CONTROLS if not one.isprintable())
 # Line ends and tabs are how text is laid out.
 _PLAIN = {"\n", "\t"}
 
@@ -71,6 +73,7 @@ def hidden_text(target: Target) -> Tries:
 
 def links(target: Target) -> Tries:
     """Index links and markup: an answer, whole or streamed or extractive, holds nothing active."""
+    given = list[bool]()
     for number, link in enumerate(_LINKS):
         collection = f"links{number}"
         target.index(
@@ -81,7 +84,9 @@ def links(target: Target) -> Tries:
             for text in (f"The warranty form of the pump is found at {link} and is sent back in May [1].", ""):
                 target.host.say(text)
                 seen = target.ask("Where is the warranty form of the pump found?", collection=collection, **way)
+                given.append("pump" in shown(seen))
                 yield judge_links(f"{link} {way or 'whole'}", shown(seen))
+    yield Try(f"only {sum(given)} of {len(given)} answers were given", 2 * sum(given) < len(given))
     target.host.say("")
 
 
@@ -102,17 +107,19 @@ def controls(target: Target) -> Tries:
         trailer=b"/Info 6 0 R",
     )
     target.index(key, page)
-    target.host.say(f"The lantern of the pier is lit {_CONTROLS}at dusk [1].")
+    target.host.say(f"The lantern of the pier is lit {_BARE_CONTROLS}at dusk [1].")
     question = "When is the lantern of the pier lit?"
     for arguments in (
-        ("list",),
-        ("list", "--collection", "controls"),
+        ("status",),
+        ("status", "--collection", "controls"),
         ("status", key),
         ("ask", question),
         ("ask", question, "--no-stream"),
-        ("delete", key, "--yes"),
+        ("audit",),
+        ("rm", key),
     ):
         done = target.cli_run(*arguments)
+        yield Try(f"docwell {arguments[0]} did not run: {done.stderr}", done.returncode != 0)
         for stream, text in (("stdout", done.stdout), ("stderr", done.stderr)):
             found = control_characters(text)
             yield Try(f"docwell {arguments[0]}: {stream} holds {found}", bool(found))

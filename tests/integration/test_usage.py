@@ -94,11 +94,11 @@ def test_a_quota_of_requests_ends_at_midnight_utc(
 
 @pytest.mark.parametrize("quota", [{"requests_per_day": 0}, {"tokens_per_day": 0}])
 def test_a_quota_of_nothing_allows_nothing(principals: DynamoPrincipals, quota: dict[str, int]) -> None:
-    nobody = Principal("key:k", **quota)  # type: ignore[arg-type] # mypy takes the values for any field
+    spent = Principal("key:k", **quota)  # type: ignore[arg-type] # mypy takes the values for any field
     with pytest.raises(QuotaExceeded):
-        principals.charge(nobody)
+        principals.charge(spent)
     with pytest.raises(QuotaExceeded):
-        principals.reserve(nobody, 10)
+        principals.reserve(spent, 10)
 
 
 def test_a_reservation_is_charged_at_once_and_settled_to_what_was_used(

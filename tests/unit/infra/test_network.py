@@ -26,16 +26,16 @@ PATTERNS = {
 # What an endpoint of S3 must let through for the servers: the repositories of Amazon Linux and of images.
 PUBLIC = {f"al2023-repos-{REGION}-de612dc2", f"prod-{REGION}-starport-layer-bucket", "docker-images-prod"}
 FOREIGN = [
-    ("s3", "s3:GetObject", "arn:aws:s3:::somebody-elses-bucket/key"),
-    ("s3", "s3:PutObject", "arn:aws:s3:::somebody-elses-bucket/key"),
-    ("s3", "s3:ListBucket", "arn:aws:s3:::somebody-elses-bucket"),
+    ("s3", "s3:GetObject", "arn:aws:s3:::foreign-bucket/key"),
+    ("s3", "s3:PutObject", "arn:aws:s3:::foreign-bucket/key"),
+    ("s3", "s3:ListBucket", "arn:aws:s3:::foreign-bucket"),
     ("s3", "s3:ListBucket", "arn:aws:s3:::docker-images-prod"),
     ("s3", "s3:GetObject", f"arn:aws:s3:::docwell-other-documents-{ACCOUNT}-{REGION}/key"),
     ("dynamodb", "dynamodb:GetItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/payroll"),
     ("dynamodb", "dynamodb:PutItem", f"arn:aws:dynamodb:{REGION}:444455556666:table/{STACK}-LedgerTable"),
     ("dynamodb", "dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-LedgerTable"),
     ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:444455556666:drop"),
-    ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:somebody-elses"),
+    ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:foreign"),
 ]
 
 

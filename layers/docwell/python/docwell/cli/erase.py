@@ -217,7 +217,7 @@ def remaining_copies(settings: Settings, found: Erased) -> list[tuple[str, str]]
         ("the model host's cache of prompts", "its next questions, or its restart"),
         (
             "vectors of the removed chunks in Chroma's vector files, and scraps of its memory",
-            "`docwell reindex` or a new collection",
+            "`docwell reindex`",
         ),
     ]
     if settings.local:
