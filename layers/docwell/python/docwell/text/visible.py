@@ -15,7 +15,9 @@ _UNSEEN = (
 _INVISIBLE = re.compile(f"[{_UNSEEN}]")
 _LINE_BREAK = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 # Persian, Hindi and emoji need joiners; among Latin letters they hide words.
-_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])|[\u200c\u200d]{2,}")
+_STRAY_JOINER = re.compile(
+    r"(?<![^\x00-\x7f\s])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f\s])|[\u200c\u200d]{2,}"
+)
 _ESCAPED = re.compile(f"[{_UNSEEN}\x0b\x0c\x85\u200c\u200d\u2028\u2029]")
 
 

@@ -38,7 +38,7 @@ _TAG = re.compile(
 # A `<` before one of these can begin a tag; before a blank it cannot.
 _TAG_START = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
 # A client of Markdown decodes these before it looks for addresses.
-_ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#0*[0-9]{1,8}|#x0*[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _LINK = re.compile(
     r"!?\[([^\[\]]*)\]\(\s*<?[^()<>\s]*(?:\([^()\s]*\)[^()<>\s]*)*>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
 )
@@ -51,6 +51,8 @@ _START = r"(?<![a-z0-9])"
 _RUNS = re.compile(
     rf"(?:(?:javascript|vbscript)\s*:|{_START}data:(?:[\w.+-]+/|[;,]))[^\s<>{_GONE}{_STOPS}]*", re.IGNORECASE
 )
+# The next word may begin with the colon.
+_RUNS_START = re.compile(r"(?:java|vb)script\s*\Z", re.IGNORECASE)
 _SCHEME = re.compile(
     rf"[a-z][a-z0-9+.-]{{0,40}}://|{_START}(?:mailto|tel|sms|file|xmpp|magnet):(?=\S)", re.IGNORECASE
 )
@@ -74,11 +76,12 @@ _DOMAINS = (
     r"(?:com|net|org|edu|gov|mil|io|xyz|info|biz|mobi|ru|cn|jp|eu|uk|de|fr|nl|ch|ca|au|co|ai|tk|top|site|app|dev"
     r"|shop|online|club|onion|example)"
 )
-# An e-mail address, or a host: `5.de` is a number, and `System.IO.File` goes on.
+_DOMAIN = rf"(?:[a-z0-9-]{{1,63}}{_DOT}){{1,8}}[a-z0-9-]+"
+# E-mail addresses, or a host: `5.de` is a number, and `System.IO.File` goes on.
 _NAME = re.compile(
-    rf"{_USER}(?:[a-z0-9-]{{1,63}}{_DOT}){{1,8}}[a-z0-9-]+"
+    rf"{_USER}{_DOMAIN}(?:@{_DOMAIN})*"
     rf"|{_START}(?:[a-z0-9-]{{1,63}}{_DOT}){{0,8}}(?=[0-9-]*[a-z])[a-z0-9-]{{1,63}}{_DOT}{_DOMAINS}"
-    rf"(?![a-z0-9-]|{_DOT}\w)",
+    rf"(?![a-z0-9-]|\.\w)",
     re.IGNORECASE,
 )
 _ADDRESS_END = ".,;:!?)]}"
@@ -173,13 +176,14 @@ class StreamCleaner:
 
 
 def _is_open(held: str) -> bool:
-    """Return whether a link or a tag has begun and not ended."""
+    """Return whether a link, a tag or a script has begun and not ended."""
     tag = max((match.start() for match in _TAG_START.finditer(held)), default=-1)
     target = held.rfind("](")
     return (
         (tag >= 0 and ">" not in held[tag:])
         or held.count("[") > held.count("]")
         or (target >= 0 and ")" not in held[target:])
+        or bool(_RUNS_START.search(held))
     )
 
 
@@ -222,7 +226,7 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
     text = _TAG_START.sub("< ", _TAG.sub(counted(lambda _: _GONE), text))
     while (unlinked := _LINK.sub(counted(_link_text), text)) != text:  # links nest
         text = unlinked
-    text = _RUNS.sub(counted(lambda run: run[0].partition(":")[0] if run[0].endswith(":") else _GONE), text)
+    text = _RUNS.sub(counted(_scheme_text), text)
     text = _NAME.sub(counted(name), _ADDRESS.sub(address, text))
     text = _IMAGE_MARK.sub("", _JOINT.sub("] ", text))
     return _BLANKS.sub(_blank, _LEFT_EMPTY.sub("", text)), removed
@@ -230,6 +234,12 @@ def _round(text: str, cited_texts: Sequence[str]) -> tuple[str, int]:
 
 def _link_text(match: re.Match[str]) -> str:
     return f"[{match[1]}]" if match[1].strip().isdecimal() else match[1]
+
+
+def _scheme_text(match: re.Match[str]) -> str:
+    """Return `java script` for `javascript:` alone: nothing that follows can run."""
+    scheme, *rest = re.split(r"\s*:", match[0])
+    return _GONE if any(rest) else re.sub(r"(?=script)", " ", scheme, count=1, flags=re.IGNORECASE)
 
 
 def _blank(match: re.Match[str]) -> str:
