@@ -174,11 +174,16 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         self.server.api.happened(happening, self.connection)
 
     def parse_request(self) -> bool:
-        """Refuse web pages, before any method."""
+        """Refuse web pages, before any method.
+
+        A page's image, frame or link sends no Origin, and each GET for the next event takes one from the function.
+        """
         if not super().parse_request():
             return False
         headers = self.headers
         reason = refusal(headers.get_all("host", []), headers.get_all("origin", []))
+        if "sec-fetch-site" in headers:
+            reason = "Browsers have no access"
         if reason:
             self.close_connection = True  # the body is unread
             self._answer(STATUS, {"errorMessage": reason, "errorType": "Forbidden"})

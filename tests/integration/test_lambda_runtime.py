@@ -20,7 +20,7 @@ from infra.local.lambda_runtime import (
     FunctionSpec,
     FunctionTimedOut,
 )
-from infra.local.runtime_api import Result, RuntimeApi
+from infra.local.runtime_api import VERSION, Invocation, Result, RuntimeApi
 
 from .waiting import until
 
@@ -154,3 +154,19 @@ def test_an_answer_sent_in_chunks_is_put_together() -> None:
     assert httpx.post(url, content=pieces).status_code == 202
     assert api.happenings.get(timeout=1) == Result("some-id", b'{"a": 1}')
     api.close()
+
+
+@pytest.mark.parametrize("mode", ["no-cors", "navigate", "cors", "same-origin"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+def test_a_browser_takes_no_event_from_its_function(mode: str, site: str) -> None:
+    api = RuntimeApi()
+    try:
+        api.give(Invocation("one", b"{}", 0, "arn"))
+        url = f"http://{api.address}{VERSION}/invocation/next"
+        # An image, a frame and a link send no Origin.
+        page = httpx.get(url, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}, trust_env=False)
+        assert page.status_code == 403
+        assert api.happenings.empty()
+        assert httpx.get(url, trust_env=False).headers["Lambda-Runtime-Aws-Request-Id"] == "one"
+    finally:
+        api.close()
