@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from docwell.ingest.events import Delivery, handle_dead_letter, handle_delivery
+from docwell.ingest.events import Delivery, delayed_on_error, handle_dead_letter, handle_delivery
 from docwell.observability import logger, metrics, record_cold_start, tracer
 from docwell.wiring import ingest as wiring
 
@@ -21,7 +21,7 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
     """Process a batch. Return the ids of the messages that failed: SQS delivers only these again."""
     record_cold_start()
-    settings, use_cases = wiring.ingest_settings(), wiring.ingest()
+    settings = wiring.ingest_settings()
 
     def remaining_s() -> float:
         return float(context.get_remaining_time_in_millis()) / 1000
@@ -32,6 +32,8 @@ def handler(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
         delivery = Delivery(
             record.message_id, record.receipt_handle, record.body, receives, last, remaining_s, set_delay
         )
+        with delayed_on_error(delivery):
+            use_cases = wiring.ingest()
         if wiring.is_dead_letter_queue(queue):
             handle_dead_letter(use_cases, delivery, wiring.parked_queue().forward)
         else:

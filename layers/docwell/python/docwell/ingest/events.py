@@ -75,6 +75,19 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
     return tuple(Hint(key) for key in dict.fromkeys(keys))
 
 
+@contextmanager
+def delayed_on_error(delivery: Delivery) -> Iterator[None]:
+    """Delay the message soon where the block raises: else the queue's own timeout hides it for an hour and a half.
+
+    For errors before the work begins: they say nothing about a document.
+    """
+    try:
+        yield
+    except Exception as error:
+        delivery.set_delay(delivery.receipt, round(min(DEAD_LETTER_DELAY_S, delivery.delay_s(_known(error)))))
+        raise
+
+
 def handle_delivery(use_cases: Sequence[Ingest], delivery: Delivery) -> None:
     """Handle a delivery with the `Ingest` of each pipeline that it concerns.
 
@@ -102,15 +115,11 @@ def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Ca
     message twice only parks it twice.
     """
     work = _work(use_cases, delivery)
-    try:
-        with _extended(work, delivery):
-            for ingest, message in work:
-                record = give_up(ingest, message, delivery.message_id)
-                logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
-            park(delivery.body)
-    except Exception as error:
-        delivery.set_delay(delivery.receipt, round(min(DEAD_LETTER_DELAY_S, delivery.delay_s(_known(error)))))
-        raise
+    with delayed_on_error(delivery), _extended(work, delivery):
+        for ingest, message in work:
+            record = give_up(ingest, message, delivery.message_id)
+            logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
+        park(delivery.body)
 
 
 def _work(use_cases: Sequence[Ingest], delivery: Delivery) -> list[_Work]:
