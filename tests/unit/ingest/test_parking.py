@@ -14,6 +14,7 @@ from docwell.ingest.events import DEAD_LETTER_DELAY_S, handle_dead_letter, handl
 from docwell.ingest.parking import give_up
 from docwell.ingest.range_worker import RangeWorker
 from docwell.models import DocumentRecord, Hint, RangeTask, Reason, Status
+from tests.unit.fakes import FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 from tests.unit.ingest.test_events import body, delivery
 from tests.unit.ingest.test_hiding import CHANGES, answering, indexed
@@ -113,6 +114,24 @@ def test_a_hint_that_died_changes_no_document_that_matches_its_object() -> None:
     world = indexed()
     record = give_up(world.ingest, Hint(KEY, rebuild=True), "message-1")
     assert (record.status, answering(world)) == (Status.INDEXED, "v1")
+
+
+@pytest.mark.parametrize("meets_lease", [False, True], ids=["its message died", "its mark died with the holder"])
+@pytest.mark.parametrize("before", ["some words", "one\f[0.9 two]"], ids=["indexed", "waiting with its text live"])
+def test_new_tags_count_after_the_workers_that_knew_of_them_died(before: str, *, meets_lease: bool) -> None:
+    world = World(FakeRecogniser(), ocr_range_pages=1)
+    world.store.put(KEY, before, tags={"team": "finance"})
+    world.update()
+    world.store.tagged[KEY] = {"team": "nobody"}
+    if meets_lease:
+        assert world.ledger.acquire(KEY, "message-1") is not None
+        handle_delivery([world.ingest], replace(delivery(body(KEY)), message_id="message-2"))
+        assert KEY in world.ledger.again
+        world.ledger.again.clear()  # the next to take the dead holder's lease clears its mark
+    give_up(world.ingest, Hint(KEY), "message-1")
+    live = world.ledger.records[KEY].live_attributes
+    assert live is not None
+    assert live.tags == {"team": "nobody"}
 
 
 def test_a_document_that_failed_keeps_its_reason() -> None:

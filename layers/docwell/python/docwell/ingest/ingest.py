@@ -159,7 +159,7 @@ class Ingest:
             case Start():
                 self._start(lease, step)
             case Resume():
-                self._refresh(lease, step.head)
+                self.refresh(lease, step.head)
                 self._send(lease, step.missing)
             case Recognise():
                 self._recognise(lease, step.head)
@@ -168,7 +168,7 @@ class Ingest:
                     record = self._live(record, head, recognised=record.recognised_from is not None)
                 self.settle(lease, record)
             case Refresh():
-                self._refresh(lease, step.head)
+                self.refresh(lease, step.head)
                 if step.sweep:
                     lease.require_sweep()
 
@@ -216,7 +216,7 @@ class Ingest:
         lease.write(planned, fresh=True)
         lease.sweep()  # before ranges of the second generation are sent: a later sweep would remove their chunks
 
-    def _refresh(self, lease: DocumentLease, head: ObjectVersion) -> None:
+    def refresh(self, lease: DocumentLease, head: ObjectVersion) -> None:
         """Renew the live version's attributes: tags, and metadata in an unversioned bucket, can change alone."""
         record = lease.record
         if record.live_version == head.version:

@@ -38,6 +38,8 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
             ingest.mark_failed(lease, Reason.INTERNAL, detail)
             if tried not in (None, head.version):  # they may have died of the older version: try the new one once
                 ingest.queue.send([Hint(message.key)])
+        else:
+            ingest.refresh(lease, head)  # the message may have told of new tags, which rights depend on
         with suppress(DocwellError):  # queries see none of these chunks, and reconcile finds them
             _remove_leftovers(ingest, message, lease)
         record = lease.record
