@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.receipts import DynamoReceipts
+from docwell.adapters.dynamodb.receipts import DynamoReceipts, ReceiptEraser
 from docwell.answers import Receipt
 from docwell.errors import BadInput, Corrupt, Unavailable
 from infra.local.names import RECEIPTS_SCHEMA
@@ -157,3 +157,26 @@ def test_a_table_that_is_not_there_is_unavailable(receipts: DynamoReceipts, tabl
     for call in calls:
         with pytest.raises(Unavailable, match="receipts"):
             call()
+
+
+@pytest.mark.parametrize("status", ["answered", "extractive", "abandoned", "failed"])
+def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(receipts: DynamoReceipts, status: str) -> None:
+    def keep(name: str, document: str, answer: str, *history: str, status: str = "answered") -> None:
+        turns = [{"question": "q", "answer": text} for text in history]
+        request = {"question": "q", "history": turns}
+        said = {"answer": answer, "status": status, "citations": []}
+        kept = replace(RECEIPT, request_id=name, request=request, answer=said, passages=(("id", document, "v1"),))
+        receipts.keep(kept)
+
+    refusal = "The documents do not answer this question."
+    keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)
+    keep("2", "b.pdf", "In March.", "Anna lives in Rome [1].")
+    keep("0", "b.pdf", "In May.", "In March.", "Anna lives in Rome [1].")
+    keep("3", "a.pdf", refusal, status="refused")
+    keep("4", "b.pdf", "In June.", refusal)
+    keep("5", "b.pdf", "In July.", "Berta lives in Rome [1].")
+    eraser = ReceiptEraser(client("dynamodb"), TABLE)
+    assert eraser.erase(["a.pdf"], dry_run=True) == 4
+    assert receipts.get("key:a", "2") is not None
+    assert eraser.erase(["a.pdf"]) == 4
+    assert [name for name in "012345" if receipts.get("key:a", name)] == ["4", "5"]

@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from docwell.adapters.dynamodb.table import Row, Selection, Table, can_be_key
-from docwell.answers import Receipt
+from docwell.answers import AnswerStatus, Receipt
 from docwell.errors import BadInput, Corrupt
 
 if TYPE_CHECKING:
@@ -93,17 +93,27 @@ class ReceiptEraser:
         self._table = Table(client, table, "receipts")
 
     def erase(self, documents: Iterable[str], *, dry_run: bool = False) -> int:
-        """Delete the receipts whose prompt had a passage of the documents; return their number."""
-        wanted = set(documents)
-        rows = self._table.rows(Selection(filter="", values={}))
-        quoting = [_key(row["principal"], row["request_id"]) for row in rows if wanted & _documents(row)]
+        """Delete the receipts that quote the documents: by a passage, or by such an answer in their history.
+
+        Return their number.
+        """
+        wanted, told = set(documents), set[int]()
+        quoting, asked_later = list[Row](), list[tuple[Row, set[int]]]()
+        for receipt in map(_receipt, self._table.rows(Selection(filter="", values={}))):
+            key = _key(receipt.principal, receipt.request_id)
+            if wanted & _documents(receipt):
+                quoting.append(key)
+                if receipt.answer.get("status") != AnswerStatus.REFUSED:  # each refusal has the same text
+                    told.add(hash(receipt.answer.get("answer")))
+            elif history := receipt.request.get("history"):
+                asked_later.append((key, {hash(turn.get("answer")) for turn in history}))
+        quoting += [key for key, answers in asked_later if answers & told]
         if not dry_run:
             self._table.delete_many(quoting)
         return len(quoting)
 
 
-def _documents(row: Row) -> set[str]:
-    receipt = _receipt(row)
+def _documents(receipt: Receipt) -> set[str]:
     cited = {str(citation.get("document")) for citation in receipt.answer.get("citations") or ()}
     return cited | {document for _, document, _ in receipt.passages}
 
