@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from unittest.mock import Mock
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from docwell.adapters.aws import client
@@ -43,6 +45,13 @@ def taken(ledger: DynamoLedger, owner: str = "one", key: str = KEY) -> Lease:
     lease = ledger.acquire(key, owner)
     assert lease is not None
     return lease
+
+
+@pytest.mark.parametrize("key", ["", "x" * 1025, "x" * 2049, "é" * 1025, "a\ud800.pdf"])
+def test_a_key_that_no_object_can_have_is_unknown_and_not_asked_for(key: str) -> None:
+    # moto takes keys that DynamoDB refuses: the limit is 2,048 bytes.
+    refuses = Mock(get_item=Mock(side_effect=ClientError({"Error": {"Code": "ValidationException"}}, "GetItem")))
+    assert DynamoLedger(refuses, TABLE, PIPELINE).get(key) is None
 
 
 def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Clock) -> None:

@@ -193,6 +193,8 @@ class DynamoLedger:
 
     def get(self, key: str) -> DocumentRecord | None:
         """Return one document's record, read consistently."""
+        if not can_be_key(key, KEY_BYTES):  # DynamoDB would refuse the request: 503 for a path that a caller sends
+            return None
         row = self._table.get(_key(key, self._pipeline))
         return _record(row) if row else None
 
