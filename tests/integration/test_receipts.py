@@ -160,7 +160,9 @@ def test_a_table_that_is_not_there_is_unavailable(receipts: DynamoReceipts, tabl
 
 
 @pytest.mark.parametrize("status", ["answered", "extractive", "abandoned", "failed"])
-def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(receipts: DynamoReceipts, status: str) -> None:
+def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
+    receipts: DynamoReceipts, status: str
+) -> None:
     def keep(name: str, document: str, answer: str, *history: str, status: str = "answered") -> None:
         turns = [{"question": "q", "answer": text} for text in history]
         request = {"question": "q", "history": turns}
