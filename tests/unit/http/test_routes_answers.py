@@ -208,6 +208,23 @@ def test_the_audit_trail_names_the_caller_and_the_cited_documents_after_the_answ
     assert "March" not in repr(event)
 
 
+@pytest.mark.parametrize("says", ["I do not know.", "Every March [1].", "", "March"])
+def test_the_audit_trail_names_each_document_whose_passages_a_stream_has_shown(
+    world: HttpWorld, says: str
+) -> None:
+    world.runtime = RuntimeSettings(can_stream=True)
+    world.add("house/cellar.pdf", "The boiler in the cellar is inspected often.")
+    world.model.says = says
+    answer = handler(event_of("POST", "/v1/query", {"question": QUESTION, "stream": True}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    with closing(answer):
+        events = dict(sse.read(b"".join(answer.body).decode().split("\n")))
+    shown = {passage["document"] for passage in events["passages"]["passages"]}
+    assert shown == {"house/cellar.pdf", "house/rules.pdf"}
+    (event,) = world.audit.events
+    assert event.documents == shown
+
+
 def test_a_refusal_and_a_replay_are_in_the_audit_trail(world: HttpWorld) -> None:
     _, answer, _ = call("POST", "/v1/query", {"question": QUESTION})
     call("POST", f"/v1/receipts/{answer['request_id']}/replay")

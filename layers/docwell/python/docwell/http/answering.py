@@ -41,6 +41,7 @@ class Finished:
     response: bodies.QueryResponse
     report: QueryReport
     cost: Cost
+    passages_sent: bool
 
     def record(self) -> None:
         """Record metrics, and log."""
@@ -68,10 +69,13 @@ class Finished:
         )
 
     def audit(self) -> None:
-        """Add the caller and the cited documents to the audit trail: all prompted ones if it was broken off."""
+        """Add the caller and the cited documents to the audit trail.
+
+        All prompted documents count if the answer was broken off, or if a stream has shown their passages.
+        """
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
-            if self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
+            if self.passages_sent or self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
                 cited = frozenset(passage.document for passage in self.report.prompted)
             request_id = self.response.request_id
             trail.append(AuditEvent(self.principal.id, Action.ASKED, cited, request_id=request_id))
@@ -109,6 +113,7 @@ class QuestionRequest:
     _progress_at: float = 0.0
     _pieces: int = 0  # of the model since the progress
     _sent: str = ""
+    _passages_sent: bool = False
     _error: Exception | None = None
     _finished: Finished | None = None
 
@@ -201,6 +206,7 @@ class QuestionRequest:
                     trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event.passages, event.suspicious)
+                    self._passages_sent = True
                     yield sse.event("passages", {"passages": passages})
                     continue
                 text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()
@@ -236,7 +242,7 @@ class QuestionRequest:
             pipelines.runtime_settings().memory_mb,
         )
         response = bodies.answer_body(report.answer, cost, report.estimated_tokens, self.request_id)
-        return Finished(principal, self.body, response, report, cost)
+        return Finished(principal, self.body, response, report, cost, self._passages_sent)
 
 
 async def _save(tasks: Iterable[Callable[[], None]]) -> None:
