@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,3 +66,25 @@ def test_an_extractive_answer_has_no_link(world: HttpWorld) -> None:
     assert "evil[.]com/x" in answer["answer"]
     assert "://" not in text_shown
     assert "evil.com" not in text_shown
+
+
+@pytest.mark.parametrize(
+    "label", [f"7 {HIDDEN}", f"7 {LINK}", f"[7]({LINK})", "7\x1b[2J", "javascript:a()", "iv", None]
+)
+def test_the_printed_page_number_is_as_clean_in_the_passages_of_a_stream_as_in_a_citation(
+    world: HttpWorld, label: str | None
+) -> None:
+    chunks = world.index.chunks["house"]
+    chunks |= {id_: replace(one, chunk=replace(one.chunk, label=label)) for id_, one in chunks.items()}
+    world.runtime = RuntimeSettings(can_stream=True)
+    response = handler(event_of("POST", "/v1/query", {"question": QUESTION, "stream": True}), CONTEXT)
+    assert isinstance(response, StreamedResponse)
+    with closing(response):
+        events = dict(sse.read(b"".join(response.body).decode().split("\n")))
+    (passage,), (citation,) = events["passages"]["passages"], events["answer"]["citations"]
+    assert passage["page_label"] == citation["page_label"]
+    assert label != "iv" or passage["page_label"] == label
+    text = passage["page_label"] or ""
+    assert "evil.com" not in text
+    assert "<" not in text
+    assert {unicodedata.category(one) for one in text}.isdisjoint({"Cc", "Cf", "Co"})

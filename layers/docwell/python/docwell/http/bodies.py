@@ -13,6 +13,7 @@ from docwell.answers import Answer, AnswerStatus, Cost
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
 from docwell.models import KEY_BYTES, DocumentRecord, Passage, Reason, Status, collection_of
+from docwell.query.checking.cleaning import clean_answer
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
@@ -293,7 +294,7 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
             document=passage.document,
             version=passage.version,
             page=passage.chunk.page,
-            page_label=passage.chunk.label,
+            page_label=passage.chunk.label and clean_answer(passage.chunk.label, ())[0],
             text=strip_invisible(passage.chunk.text),
             score=round(passage.score, 4),
             suspicious=passage.id in suspicious,
