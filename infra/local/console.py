@@ -49,6 +49,11 @@ def _from_json(line: str) -> tuple[str, str] | None:
     return text, "yellow" if level == "WARNING" else "red"
 
 
+def _one_line(text: str) -> str:
+    """Return the text without what drives a terminal. A key, or a value in JSON, may hold line breaks."""
+    return strip_invisible(text).replace("\n", " ")
+
+
 class StackConsole:
     """Prefix, colour and filter the parts' lines, and write all of them to one file for each part."""
 
@@ -75,14 +80,14 @@ class StackConsole:
 
     def line(self, part: str, line: str) -> None:
         """Log one line of a part's output, and show it where it matters."""
-        line = strip_invisible(line)
+        line = _one_line(line)
         with self._lock, append_private(self.log_path(part)) as file:
             file.write(line + "\n")
         shown = (line, "") if self._verbose else worth_showing(line)
         if shown and not self._silent:
             text, style = shown
             prefix = Text(f"{part:<8} ", style=self._colours.get(part, ""))
-            self._console.print(prefix + Text(text, style=style))
+            self._console.print(prefix + Text(_one_line(text), style=style))
 
     def say(self, message: str, style: str = "") -> None:
         """Print a line of the stack itself."""

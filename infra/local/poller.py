@@ -225,7 +225,7 @@ def ledger_line(dynamodb: DynamoDBClient, body: str) -> str | None:
             KeyConditionExpression="document = :key",
             ExpressionAttributeValues={":key": {"S": key}},
         )["Items"][0]  # there are two rows during a re-index: show either
-        words = [key, item["status"].get("S", "")]
+        words = [" ".join(key.split()), item["status"].get("S", "")]
     except (ValueError, KeyError, TypeError, IndexError, BotoCoreError, ClientError):
         return None
     words += [f"({item['reason']['S']})"] if item.get("reason", {}).get("S") else []

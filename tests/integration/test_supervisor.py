@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -15,8 +17,10 @@ import pytest
 
 from infra.local import stack as stack_module
 from infra.local import supervisor as supervisor_module
+from infra.local.aws import CREATED, notification
 from infra.local.console import StackConsole, worth_showing
 from infra.local.guard import READY_PATH
+from infra.local.poller import ledger_line
 from infra.local.ports import free_port
 from infra.local.process import Child
 from infra.local.stack import Part, Stack, StackOptions, base_environment
@@ -170,6 +174,31 @@ def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
 def test_in_quiet_mode_only_trouble_and_news_are_shown(line: str, shown: str | None) -> None:
     found = worth_showing(line)
     assert (found[0] if found else None) == shown
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\r", "\x1b[2J\r\n", "\x9b2J\u2028"])
+def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    console = StackConsole(tmp_path / "logs")
+    console.begin("ingest")
+    forged = f"a.pdf{end}aws      the disk is full"
+    console.line("ingest", f"WARNING {forged}")
+    console.line("ingest", json.dumps({"level": "ERROR", "message": forged}))
+    for text in (capsys.readouterr().out, console.log_path("ingest").read_text()):
+        assert len(text.splitlines()) == 2
+        assert "\x1b" not in text
+        assert "\x9b" not in text
+
+
+@pytest.mark.parametrize("key", ["a\nERROR b.pdf", "a\r\nb.pdf", "a\u2028b.pdf", "a\x0b\x85b.pdf"])
+def test_the_news_of_a_document_is_one_line_whatever_its_key_holds(key: str) -> None:
+    row = {"status": {"S": "INDEXED"}, "pages": {"N": "3"}}
+    dynamodb: Any = SimpleNamespace(query=lambda **_: {"Items": [row]})
+    line = ledger_line(dynamodb, notification(CREATED, key))
+    assert line is not None
+    assert line.splitlines() == [line]
+    assert line.endswith("INDEXED  3 pages")
 
 
 def test_the_answer_of_another_stack_is_not_taken_for_a_parts_own(tmp_path: Path) -> None:
