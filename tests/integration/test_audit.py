@@ -51,6 +51,21 @@ def test_events_come_back_by_actor_and_by_document_oldest_first(trail: DynamoAud
     assert reader.events(actor="sub:b", document="a/é.pdf") == []
 
 
+@pytest.mark.parametrize("name", ["{:05}" + "x" * 1019, pseudonym("a.pdf")[:-5] + "{:05}"])
+@pytest.mark.parametrize("count", [0, 300, 301, 18_000])
+def test_an_event_of_any_number_of_documents_is_kept_whole(
+    trail: DynamoAudit, reader: AuditReader, name: str, count: int
+) -> None:
+    documents = frozenset(map(name.format, range(count)))
+    trail.append(replace(ASKED, action=Action.ERASED, documents=documents))
+    events = reader.events()
+    assert frozenset().union(*(event.documents for event in events)) == documents
+    assert {replace(event, documents=frozenset()) for event in events} == {
+        replace(ASKED, action=Action.ERASED, documents=frozenset())
+    }
+    assert len(events) == max(1, -(-count // 300))
+
+
 def test_the_same_event_twice_is_two_rows(trail: DynamoAudit, reader: AuditReader) -> None:
     trail.append(ASKED)
     trail.append(ASKED)

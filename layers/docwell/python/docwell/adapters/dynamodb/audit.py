@@ -1,4 +1,4 @@
-"""The audit trail in DynamoDB: one row for each event, under its actor.
+"""The audit trail in DynamoDB: a row for each event, under its actor (several for one of many documents).
 
 Row: `actor` (partition key), `event` (sort key: the UTC time, then 64 random bits), `action`, `at` (seconds),
 `documents` (a string set), `subject`, `request_id`. No row expires.
@@ -17,6 +17,9 @@ from docwell.audit import Action, AuditEvent, pseudonym
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+# The most documents of a row: DynamoDB takes 400 KB, and a key has up to 1,024 bytes.
+_DOCUMENTS = 300
+
 
 class DynamoAudit:
     """`docwell.ports.AuditTrail`. Its role has only `dynamodb:PutItem`: it knows no row that it could replace."""
@@ -25,18 +28,20 @@ class DynamoAudit:
         self._table = Table(client, table, "audit")
 
     def append(self, event: AuditEvent) -> None:
-        """Store the event under a new name."""
+        """Store the event under a new name; one of many documents in several rows."""
         moment = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
-        row = {
-            "actor": event.actor,
-            "event": f"{moment}#{token_hex(8)}",
-            "action": event.action.value,
-            "at": event.at,
-            "documents": event.documents,
-            "subject": event.subject,
-            "request_id": event.request_id,
-        }
-        self._table.put(row, only_if_new=True)
+        documents = sorted(event.documents)
+        for start in range(0, max(len(documents), 1), _DOCUMENTS):
+            row = {
+                "actor": event.actor,
+                "event": f"{moment}#{token_hex(8)}",
+                "action": event.action.value,
+                "at": event.at,
+                "documents": frozenset(documents[start : start + _DOCUMENTS]),
+                "subject": event.subject,
+                "request_id": event.request_id,
+            }
+            self._table.put(row, only_if_new=True)
 
 
 class AuditReader:
