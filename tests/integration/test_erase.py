@@ -93,6 +93,8 @@ class Erasing:
 
     def check_gone(self) -> None:
         """Check that nothing is left of the document, and everything of its neighbours."""
+        self.world.queue.send([Hint(KEY), Hint(KEY, sweep=True)])  # late messages
+        self.world.work(self.world.known)
         versions = S3Versions(client("s3"), self.world.bucket)
         assert {one.key for one in versions.under("")} == {OTHER, SIBLING}
         for one in self.world.known:

@@ -236,6 +236,15 @@ def test_put_asks_less_often_while_nothing_moves(
     assert clock.now >= 300
 
 
+def test_put_ends_when_its_document_was_deleted_before_ingest_saw_it(
+    run: Run, api: FakeApi, bucket: S3Client, pdf: Path
+) -> None:
+    api.on_document = lambda key: bucket.delete_object(Bucket=BUCKET, Key=key) and None
+    result = run("put", pdf, "--json", api=api)
+    assert result.exit_code == 0, result.output
+    assert [one["status"] for one in json.loads(result.stdout)["documents"]] == ["DELETED"]
+
+
 class Clock:
     """A clock whose sleep takes no time."""
 

@@ -131,11 +131,12 @@ def _look(upload: Upload, api: Api, bucket: Bucket) -> None:
     record = api.document(upload.key) or {}
     if record.get("version") == upload.version:
         upload.record = record
-    elif record.get("status") in FINAL:
+    elif not record or record.get("status") in FINAL:
         # The record is of an older version, which ingest will replace, or of a newer one: another client
-        # uploaded or deleted the key meanwhile. Wait for the current version.
+        # uploaded or deleted the key meanwhile. Wait for the current version. A key that was deleted before ingest
+        # saw it has no record.
         current = bucket.version(upload.key)
         if current is not None:
             upload.version = current
-        elif record.get("status") == Status.DELETED:
-            upload.record = record
+        elif not record or record.get("status") == Status.DELETED:
+            upload.record = record or {"document": upload.key, "status": Status.DELETED.value}

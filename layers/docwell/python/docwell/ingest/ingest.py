@@ -21,7 +21,17 @@ from docwell.ingest import ranges
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.lease import DocumentLease
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
-from docwell.models import DocumentRecord, DocumentRef, Hint, ObjectVersion, RangeTally, RangeTask, Reason, Status
+from docwell.models import (
+    DocumentRecord,
+    DocumentRef,
+    Hint,
+    ObjectVersion,
+    RangeTally,
+    RangeTask,
+    Reason,
+    Status,
+    collection_of,
+)
 from docwell.ports import Ledger, ObjectStore, TaskQueue, VectorIndex
 
 # Each attempt fails only where another worker observed the document meanwhile.
@@ -66,6 +76,17 @@ class Ingest:
                 return
         raise Unavailable("ledger", f"{key!r} changes too fast", retry_after=1.0)
 
+    def is_unknown(self, key: str) -> bool:
+        """Return whether ledger, bucket and index have nothing of the key: it may be an erased document's.
+
+        A late message about it must not make a row again, which would keep the key.
+        """
+        return (
+            self.ledger.get(key) is None
+            and self.store.head(key) is None
+            and not self.index.ids(collection_of(key), key, limit=1)
+        )
+
     def update(
         self, hint: Hint, owner: str, remaining_s: Callable[[], float], *, again: bool = False
     ) -> IngestReport:
@@ -74,6 +95,8 @@ class Ingest:
         `owner` names the message, and its redelivery, which is `again`. `remaining_s` returns the seconds until
         this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
         """
+        if self.is_unknown(hint.key):
+            return IngestReport(status=None)
         lease = self.acquire(hint.key, owner, remaining_s)
         if lease is None:  # the holder looks at the key again before it releases the lease
             return IngestReport(status=None)

@@ -24,6 +24,8 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
 
     Return its record. Raises `Unavailable` while another worker holds the document.
     """
+    if ingest.is_unknown(message.key):
+        return DocumentRecord(message.key, Status.DELETED)
     ingest.observe(message.key)
     lease = ingest.acquire(message.key, owner, lambda: 0.0)
     if lease is None:

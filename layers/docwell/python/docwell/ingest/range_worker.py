@@ -44,7 +44,8 @@ class RangeWorker:
             except Refused as refused:
                 return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
-            self._remove_stale()
+            if not self.ingest.is_unknown(task.key):
+                self._remove_stale()
             return IngestReport(status=None, tally=tally)
         # Also when the range was done before: its worker may have died before it made the generation live.
         if ranges.is_generation_done(record, task.range):
