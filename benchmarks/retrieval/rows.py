@@ -96,10 +96,10 @@ def of_left_out(
     goals, most = (LEFT_OUT_GOALS, OPTIMISM_GOAL) if whole else ({}, None)
     for name, way in chosen_without(by_way).items():
         title = f"{sets[name].title}, left out ({way})"
-        for (one, scope), measures in scores[name].items():
-            for measure in _RANKS if one == way else ():
+        for scope in sets[name].judged:
+            for measure in _RANKS:
                 metric = f"{title}: {measure}{_SHOWN[scope]}"
-                _add(report, metric, measures[measure], goals.get((name, scope, measure)))
+                _add(report, metric, scores[name][way, scope][measure], goals.get((name, scope, measure)))
         metric = f"{title}: {CHOSEN}, development minus left out"
         _add_difference(report, metric, by_way[DEFAULT][name], by_way[way][name], most)
 
