@@ -78,7 +78,7 @@ eval-guard: dev embedder ## Count attacks in documents that are marked: seconds,
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval
-eval-retrieval: dev embedder ## Measure which passages questions find: 20 minutes, then 5; N=50
+eval-retrieval: dev embedder ## Measure which passages questions find: 90 minutes, then 30; N=50
 	$(PY) -m benchmarks.retrieval $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-extraction

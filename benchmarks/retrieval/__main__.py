@@ -1,83 +1,51 @@
 """``python -m benchmarks.retrieval`` (`make eval-retrieval`): how well docwell finds the passage that answers.
 
-Documents go through docwell's own reading, chunking, embedding and writing, questions through its retrieval. The
-index is a new Chroma server. Vectors are cached under `build/retrieval-cache` for the next run. `--against WAY`
-compares two ways to retrieve on the same questions.
+Documents go through docwell's own reading, chunking, embedding and writing, questions through its retrieval. All
+sets share one new Chroma server, so that each document is indexed once. Vectors are cached under
+`build/retrieval-cache` for the next run. With three sets or more the report has the worth of each part of the
+ranking, and what a configuration chosen without a set finds on it. `--against WAY` compares two ways to retrieve.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, median
-from time import perf_counter
 from typing import Any
 
-from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
-from benchmarks.retrieval.sets import (
-    SETS,
-    WAYS,
-    Asked,
-    EvaluationSet,
-    Way,
-    of_characters,
-    of_pages,
-    precision_omega,
-    rank_of_page,
-)
-from docwell.adapters.chroma import ChromaIndex
+from benchmarks.retrieval.asking import Asker, Scores
+from benchmarks.retrieval.index import CachedEmbedder, indexed, new_index
+from benchmarks.retrieval.rows import GOALS, MULTILINGUAL_GOALS, Goals, of_left_out, of_parts, of_set
+from benchmarks.retrieval.sets import MIXED, POOLED, SETS, EvaluationSet
+from benchmarks.retrieval.ways import DEFAULT, WAYS
+from benchmarks.retrieval.worth import SETS_HELPED
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
-from docwell.identity import Principal
-from docwell.models import Passage
-from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import Scope
+from docwell.models import collection_of
 from infra.local.stack import MODEL_DIR
-from infra.measuring import interval_of_difference, interval_of_mean
-from infra.progress import CONSOLE, bar
+from infra.progress import CONSOLE
 from infra.report import EVALUATION, REPORTS, Report
 
-_EVERYBODY = Principal("key:benchmark", collections=None)
 MISSES = REPORTS / "retrieval" / "misses.jsonl"
-TOP_K = 10
-FIRST = 5  # the passages of an answer, and of the chunking set's measures
-GOALS = {
-    ("chunking", "recall"): ">= 84",
-    ("chunking", "IoU"): ">= 7.5",
-    **{("financebench", f"page hit@{k}"): f">= {goal}" for k, goal in ((1, 45), (5, 75), (10, 85))},
-    ("financebench", "page hit@1, in the document"): ">= 55",
-    ("financebench", "page hit@5, in the document"): ">= 85",
-    ("financebench", "page hit@10, in the document"): ">= 92",
-    ("xquad", "page hit@1"): ">= 95",
-    ("xquad", "page hit@5"): ">= 99.5",
-}
 # The time that ranking adds to a question at p50, on a Chroma server.
-ADDED_GOAL = "<= 15"
-
-Scores = dict[str, list[float]]
+ADDED_GOAL = "<= 5"
 
 
 def main() -> int:
     options = _arguments()
-    if not all((EVALUATION / name).is_dir() for name in options.sets):
-        CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
+    try:
+        sets = {name: SETS[name](EVALUATION).sample(options.n) for name in options.sets}
+    except FileNotFoundError as error:
+        CONSOLE.print(f"no {error.filename}: DOCWELL_EVAL names the folder of the evaluation sets", style="red")
         return 2
-    report, misses = Report("retrieval"), list[dict[str, Any]]()
+    report = Report("retrieval")
     embedder = CachedEmbedder(OnnxEmbedder(options.model))
-    whole = options.n is None
     with new_index(embedder.fingerprint) as index:
-        for name in options.sets:
-            material = SETS[name](EVALUATION).sample(options.n)
-            run = _Run(material, options.chunk_tokens, index, embedder)
-            before = run.measure(WAYS[options.against]) if options.against else None
-            scores = run.measure(WAYS[options.way])
-            _report(report, material, scores, before, whole=whole)
-            report.add(f"{material.title}: chunks in the index", run.chunks, "chunks")
-            goal = ADDED_GOAL if whole else None
-            report.add(f"{material.title}: retrieval of one question, p50", run.retrieve_ms, "ms")
-            report.add(f"{material.title}: of it beyond a search for the nearest five", run.added_ms, "ms", goal)
-            misses += run.misses
+        files = {key: path for material in sets.values() for key, path in material.files.items()}
+        generations, chunks = indexed(files, index, embedder, options.chunk_tokens)
+        mixed = {collection_of(key) for one in sets.values() if MIXED in one.scopes for key in one.files}
+        asker = Asker(index, embedder, generations, chunks, sorted(mixed))
+        misses = _measure(report, asker, sets, options, _goals(embedder.name) if options.n is None else {})
+        _time(report, asker, sets, chunks, whole=options.n is None)
     status = report.finish()
     MISSES.parent.mkdir(parents=True, exist_ok=True)
     MISSES.write_text("".join(json.dumps(miss, ensure_ascii=False) + "\n" for miss in misses), encoding="utf-8")
@@ -89,84 +57,50 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     parser.add_argument("--n", type=int, help="a sample of each set's questions (default: all)")
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS))
-    parser.add_argument("--way", choices=tuple(WAYS), default="ranked")
+    parser.add_argument("--way", choices=tuple(WAYS), default=DEFAULT)
     parser.add_argument("--against", choices=tuple(WAYS), help="a second way, compared question by question")
     parser.add_argument("--chunk-tokens", type=int, default=IngestLimits().chunk_tokens)
     parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
     return parser.parse_args()
 
 
-class _Run:
-    """One set, indexed once and asked in any number of ways."""
-
-    def __init__(
-        self, material: EvaluationSet, chunk_tokens: int, index: ChromaIndex, embedder: CachedEmbedder
-    ) -> None:
-        self.material = material
-        CONSOLE.print(f"{material.title}: reading {len(material.files)} documents…")
-        generations, self.chunks = indexed(material.files, index, embedder, chunk_tokens)
-        self._retrieval = Retrieval(catalogue(generations), index)
-        self._vectors = embedder.embed_queries([asked.text for asked in material.asked])
-        self._spans: dict[str, list[tuple[int, int]]] = {}
-        for one in index.search({material.name: None}, self._vectors[0].tolist(), self.chunks):
-            self._spans.setdefault(one.document, []).append((one.chunk.start, one.chunk.end))
-        self.misses: list[dict[str, Any]] = []
-        self.retrieve_ms = self.added_ms = 0.0
-
-    def measure(self, way: Way) -> Scores:
-        scores: Scores = {}
-        times: list[float] = []
-        nearest: list[float] = []
-        self.misses = []
-        with bar(f"{self.material.title}, {way.name}", len(self.material.asked)) as step:
-            for asked, vector in zip(self.material.asked, self._vectors.tolist(), strict=True):
-                started = perf_counter()
-                pooled = self._search(way, asked, vector, None)
-                times.append(1000 * (perf_counter() - started))
-                started = perf_counter()
-                self._retrieval.search(Scope(_EVERYBODY, {self.material.name: None}), vector, FIRST)
-                nearest.append(1000 * (perf_counter() - started))
-                for name, value in self._values(way, asked, vector, pooled).items():
-                    scores.setdefault(name, []).append(value)
-                step()
-        self.retrieve_ms = median(times)
-        self.added_ms = self.retrieve_ms - median(nearest)
-        return scores
-
-    def _search(self, way: Way, asked: Asked, vector: Sequence[float], document: str | None) -> list[Passage]:
-        name = self.material.name
-        scope = Scope(_EVERYBODY, {name: None if document is None else (document,)})
-        return way.search(self._retrieval, scope, vector, FIRST if asked.spans else TOP_K, asked.text)
-
-    def _values(
-        self, way: Way, asked: Asked, vector: Sequence[float], pooled: Sequence[Passage]
-    ) -> dict[str, float]:
-        if asked.spans:
-            values = of_characters(asked, pooled)
-            values["precision-omega"] = precision_omega(asked, self._spans[asked.key])
-            missed = values["recall"] == 0
-        else:
-            values = of_pages(asked, pooled)
-            within = of_pages(asked, self._search(way, asked, vector, asked.key))
-            values |= {f"{name}, in the document": value for name, value in within.items()}
-            missed = rank_of_page(asked, pooled) > FIRST
-        if missed:
-            found = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in pooled[:FIRST]]
-            self.misses.append({"question": asked.text, "document": asked.key, "found": found})
-        return values
+def _goals(model: str) -> Goals:
+    return {**GOALS, **MULTILINGUAL_GOALS} if "multilingual" in model else GOALS
 
 
-def _report(
-    report: Report, material: EvaluationSet, scores: Scores, before: Scores | None, *, whole: bool
+def _measure(
+    report: Report, asker: Asker, sets: dict[str, EvaluationSet], options: argparse.Namespace, goals: Goals
+) -> list[dict[str, Any]]:
+    """Add the rows of all sets; return the questions that are missed."""
+    judging = sum(bool(one.judged) for one in sets.values()) >= SETS_HELPED
+    thorough = list(filter(None, (options.way, options.against)))
+    scores: dict[str, Scores] = {}
+    misses: list[dict[str, Any]] = []
+    for name, material in sets.items():
+        scores[name], missed = asker.ask(material, thorough, WAYS if judging and material.judged else ())
+        of_set(report, material, scores[name], options.way, options.against, goals)
+        misses += missed
+    if judging:
+        of_parts(report, sets, scores, whole=options.n is None)
+        of_left_out(report, sets, scores, whole=options.n is None)
+    return misses
+
+
+def _time(
+    report: Report, asker: Asker, sets: dict[str, EvaluationSet], chunks: dict[str, int], *, whole: bool
 ) -> None:
-    """Add one row for each measure, with its interval in the name; only whole sets have goals."""
-    for name, values in scores.items():
-        low, high = interval_of_mean(values)
-        goal = GOALS.get((material.name, name)) if whole else None
-        report.add(f"{material.title}: {name} [{low:.1f}, {high:.1f}]", fmean(values), "%", goal)
-        if before is not None:
-            difference, low, high = interval_of_difference(values, before[name])
-            report.add(f"{material.title}: {name}, difference [{low:+.1f}, {high:+.1f}]", difference, "points")
+    """Add the time of retrieval in the largest collection: the mixed one where there is one."""
+    if asker.mixed:
+        title, scope = "mixed collection", MIXED
+        timed = [material for material in sets.values() if MIXED in material.scopes]
+    else:
+        largest = max(sets.values(), key=lambda one: sum(chunks[key] for key in one.files))
+        title, scope, timed = largest.title, POOLED, [largest]
+    report.add(f"{title}: chunks", sum(chunks[key] for one in timed for key in one.files), "chunks")
+    total, added = asker.times([asked for material in timed for asked in material.asked], scope)
+    report.add(f"{title}: retrieval of one question, p50", total, "ms")
+    metric = f"{title}: of it beyond a search for the nearest five"
+    report.add(metric, added, "ms", ADDED_GOAL if whole else None)
 
 
 if __name__ == "__main__":

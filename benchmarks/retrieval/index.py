@@ -1,6 +1,7 @@
 """Indexes the documents of a set with docwell's own ingest, and caches their vectors for the next run."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,10 +17,11 @@ from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
-from docwell.config import IngestLimits
+from docwell.config import IngestLimits, QuerySettings
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
 from docwell.models import DocumentRef, Page, PdfInfo
+from infra.progress import bar
 from infra.report import ROOT
 
 CACHE = ROOT / "build" / "retrieval-cache"
@@ -35,7 +37,8 @@ class CachedEmbedder:
         self._embedder = embedder
         self._rows = sqlite3.connect(CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3", timeout=60)
         self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
-        self.max_tokens, self.fingerprint = embedder.max_tokens, embedder.manifest.fingerprint
+        self.name, self.fingerprint = embedder.manifest.name, embedder.manifest.fingerprint
+        self.max_tokens = embedder.max_tokens
         self.offsets = embedder.offsets
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -72,10 +75,17 @@ class CachedEmbedder:
 
 @contextmanager
 def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
-    """Run a new Chroma server during the block; yields its empty index."""
+    """Run a new Chroma server during the block; yields its empty index, which keeps passages as the query does."""
     with chroma_server() as url:
         layout = Layout(fingerprint, IngestLimits().shards)
-        yield ChromaIndex(url, layout, tenant="default_tenant", database="default_database", timeout_s=60)
+        yield ChromaIndex(
+            url,
+            layout,
+            tenant="default_tenant",
+            database="default_database",
+            timeout_s=60,
+            kept_passages=QuerySettings.model_fields["kept_passages"].default,
+        )
 
 
 class TextOrPdfReader:
@@ -101,20 +111,23 @@ def _is_pdf(path: Path) -> bool:
 
 def indexed(
     files: Mapping[str, Path], index: ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
-) -> tuple[dict[str, str], int]:
-    """Index every file with `docwell.ingest.indexing`; return the generations by key, and the number of chunks."""
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Index every file with `docwell.ingest.indexing`; return the generations and the number of chunks, by key."""
     limits = IngestLimits(chunk_tokens=chunk_tokens)
     no_store: Any = None  # the files are here: nothing is downloaded
     indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
-    generations, chunks = dict[str, str](), 0
-    for key, path in files.items():
-        info = indexer.reader.inspect(path)
-        ref = DocumentRef("evaluation", key)
-        generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
-        for number, first in enumerate(range(1, info.page_count + 1, limits.range_pages)):
-            pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
-            chunks += indexer.run(generation, path, number, pages, lambda: None).chunks
-        generations[key] = generation.id
+    generations, chunks = dict[str, str](), Counter[str]()
+    with bar("indexing", len(files)) as step:
+        for key, path in files.items():
+            step.say(key)
+            info = indexer.reader.inspect(path)
+            ref = DocumentRef("evaluation", key)
+            generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
+            for number, first in enumerate(range(1, info.page_count + 1, limits.range_pages)):
+                pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
+                chunks[key] += indexer.run(generation, path, number, pages, lambda: None).chunks
+            generations[key] = generation.id
+            step()
     return generations, chunks
 
 

@@ -1,42 +1,50 @@
-"""The evaluation sets, the ways to retrieve, and the measures of what a question finds.
-
-Recall, precision, precision-omega and IoU are those of Chroma's report on chunking (2024): shares of characters.
-"""
+"""The evaluation sets: their documents, and their questions with the places that answer them."""
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from docwell.models import Passage
-from docwell.query.retrieval.ranking import Weights
-from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import Scope
+from docwell.text.lexicon import segments
+
+# Where a question is asked: in the set's collection, in its own document, or in the PDFs of all sets together.
+POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question, whose document is `key`. `pages` are (key, 1-based page); `spans` are characters of the text.
+    """One question, and the document `key` that answers it.
 
-    A set has pages or spans.
+    `pages` are (key, 1-based page), and `spans` are characters of the text; with neither, any page of the document
+    answers. `evidence` is the text that answers, empty where the set has none. `among` limits the pooled scope to
+    some documents. `language` is empty for English documents.
     """
 
     text: str
     key: str
     pages: frozenset[tuple[str, int]] = frozenset()
     spans: tuple[tuple[int, int], ...] = ()
+    evidence: str = ""
+    among: tuple[str, ...] = ()
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Questions, and the files of their documents by key; all keys are in the collection `name`."""
+    """Questions, and the files of their documents by key.
+
+    `scopes` is where the questions are asked. `judged` is where they judge parts of the ranking: nowhere for
+    questions that are another set's in other words, which would count twice.
+    """
 
     name: str
     title: str
-    files: dict[str, Path]
+    files: Mapping[str, Path]
     asked: tuple[Asked, ...]
+    scopes: tuple[str, ...] = (POOLED, DOCUMENT, MIXED)
+    judged: tuple[str, ...] = ()
 
     def sample(self, count: int | None) -> Self:
         """Return about `count` of the questions, spread evenly, over all documents."""
@@ -56,32 +64,108 @@ def chunking(folder: Path) -> EvaluationSet:
         return tuple((one["start_index"], one["end_index"]) for one in json.loads(row["references"]))
 
     asked = tuple(Asked(row["question"], f"chunking/{row['corpus_id']}.md", spans=spans(row)) for row in rows)
-    return EvaluationSet("chunking", "chunking (Chroma)", files, asked)
+    return EvaluationSet("chunking", "chunking (Chroma)", files, asked, scopes=(POOLED,), judged=(POOLED,))
 
 
 def financebench(folder: Path) -> EvaluationSet:
-    """Load questions on company filings, with the pages of the evidence."""
+    """Load questions on company filings, with the pages and the text of the evidence."""
+    return _filings(folder, "financebench", "FinanceBench", "questions_dev.json")
 
-    def pages(row: dict[str, Any]) -> frozenset[tuple[str, int]]:
-        return frozenset(
-            (f"financebench/{one['doc']}.pdf", one[field])
-            for one in row["evidence"]
-            for field in ("page1", "best_page1")
-        )
 
-    rows = _questions(folder, "financebench/questions_dev.json")
-    asked = tuple(Asked(row["question"], f"financebench/{row['doc']}.pdf", pages(row)) for row in rows)
-    return EvaluationSet("financebench", "FinanceBench", _pdfs(folder, "financebench"), asked)
+def filings2(folder: Path) -> EvaluationSet:
+    """Load questions on filings of other companies."""
+    return _filings(folder, "filings2", "other filings", "questions_dev2.json")
+
+
+def _filings(folder: Path, name: str, title: str, questions: str) -> EvaluationSet:
+    def asked(row: dict[str, Any]) -> Asked:
+        evidence = row["evidence"]
+        pages = {(f"{name}/{one['doc']}.pdf", one[field]) for one in evidence for field in ("page1", "best_page1")}
+        text = "\n".join(one["evidence_text"] for one in evidence)
+        return Asked(row["question"], f"{name}/{row['doc']}.pdf", frozenset(pages), evidence=text)
+
+    rows = _questions(folder, f"{name}/{questions}")
+    return EvaluationSet(name, title, _pdfs(folder, name), tuple(map(asked, rows)), judged=(POOLED, DOCUMENT))
+
+
+def mmlongbench(folder: Path) -> EvaluationSet:
+    """Load the questions on PDFs of many kinds that the text or a table answers, with the pages of the evidence.
+
+    Many do not name their document, so they judge retrieval within it. The set has answers and no evidence text;
+    half of the answers are counts and lists that no page has.
+    """
+    asked = tuple(
+        Asked(row["question"], key, frozenset((key, page) for page in row["evidence_pages"]))
+        for row in _questions(folder, "mmlongbench/questions_dev.json")
+        if row["text_or_table_only"] and not row["unanswerable"]
+        for key in (f"mmlongbench/{row['doc']}",)
+    )
+    return EvaluationSet("mmlongbench", "MMLongBench", _pdfs(folder, "mmlongbench"), asked, judged=(DOCUMENT,))
 
 
 def xquad(folder: Path) -> EvaluationSet:
-    """Load English questions on English articles, among translations of some articles into eight languages."""
-    rows = [(f"xquad/{row['doc']}", row) for row in _questions(folder, "xquad/questions_en_dev.json")]
-    asked = tuple(Asked(row["question"], key, frozenset({(key, row["page"])})) for key, row in rows)
-    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), asked)
+    """Load English questions on English articles, among translations of some articles into eight languages.
+
+    The evidence is the sentence that has the answer.
+    """
+
+    def asked(row: dict[str, Any]) -> Asked:
+        key = f"xquad/{row['doc']}"
+        evidence = sentence_with(row["context"], row["answer_start"], len(row["answer"]))
+        return Asked(row["question"], key, frozenset({(key, row["page"])}), evidence=evidence)
+
+    rows = _questions(folder, "xquad/questions_en_dev.json")
+    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), tuple(map(asked, rows)), judged=(POOLED, MIXED))
 
 
-SETS = {"chunking": chunking, "financebench": financebench, "xquad": xquad}
+def translated(folder: Path) -> EvaluationSet:
+    """Load questions on translated articles, in the document's language."""
+    return _translations(folder, "translated", "translated XQuAD", "question")
+
+
+def translated_english(folder: Path) -> EvaluationSet:
+    """Load the same questions in English."""
+    return _translations(folder, "translated-english", "translated XQuAD, asked in English", "question_en")
+
+
+def _translations(folder: Path, name: str, title: str, field: str) -> EvaluationSet:
+    """Load questions on translated articles. Each searches the articles in one language.
+
+    The other languages have translations of the page that answers, which would be misses.
+    """
+    rows = _questions(folder, "xquad/questions_translated_dev.json")
+    among = {
+        row["lang"]: tuple(sorted({f"xquad/{one['doc']}" for one in rows if one["lang"] == row["lang"]}))
+        for row in {row["lang"]: row for row in rows}.values()
+    }
+
+    def asked(row: dict[str, Any]) -> Asked:
+        key, page, language = f"xquad/{row['doc']}", row["page"], row["lang"]
+        pages = frozenset[tuple[str, int]]() if page is None else frozenset({(key, page)})
+        return Asked(row[field], key, pages, among=among[language], language=language)
+
+    return EvaluationSet(name, title, _pdfs(folder, "xquad"), tuple(map(asked, rows)), scopes=(POOLED,))
+
+
+SETS = {
+    "chunking": chunking,
+    "financebench": financebench,
+    "filings2": filings2,
+    "mmlongbench": mmlongbench,
+    "xquad": xquad,
+    "translated": translated,
+    "translated-english": translated_english,
+}
+
+
+def sentence_with(text: str, start: int, length: int) -> str:
+    """Return the sentence with these characters of a text, or the sentences if they are in several.
+
+    >>> sentence_with("It rains. The gate is shut.", 14, 4)
+    'The gate is shut.'
+    """
+    spans = segments(text, longest=len(text))
+    return " ".join(text[first:last] for first, last in spans if first < start + length and start < last)
 
 
 def _questions(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -91,94 +175,3 @@ def _questions(folder: Path, name: str) -> list[dict[str, Any]]:
 
 def _pdfs(folder: Path, name: str) -> dict[str, Path]:
     return {f"{name}/{path.name}": path for path in sorted((folder / name / "pdf").glob("*.pdf"))}
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One configuration of retrieval. Without `question`, passages are ranked by their vectors alone."""
-
-    name: str
-    weights: Weights = field(default_factory=Weights)
-    question: bool = True
-
-    def search(
-        self, retrieval: Retrieval, scope: Scope, vector: Sequence[float], top_k: int, question: str
-    ) -> list[Passage]:
-        configured = replace(retrieval, weights=self.weights)
-        return configured.search(scope, vector, top_k, question if self.question else "")
-
-
-WAYS = {
-    way.name: way
-    for way in (
-        Way("nearest", question=False),
-        Way("ranked"),
-        Way("without-units", Weights(unit=0.0)),
-        Way("without-words", Weights(words=0.0)),
-        Way("without-name", Weights(name=0.0)),
-    )
-}
-
-
-HITS = (1, 3, 5, 10)
-
-Span = tuple[float, float]
-
-
-def merged(spans: Sequence[Span]) -> list[Span]:
-    """Return the same places in spans that do not touch, in order.
-
-    >>> merged([(5, 9), (0, 3), (2, 4)])
-    [(0, 4), (5, 9)]
-    """
-    found: list[Span] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((start, end))
-    return found
-
-
-def length(spans: Sequence[Span]) -> float:
-    return sum(end - start for start, end in spans)
-
-
-def overlap(one: Sequence[Span], other: Sequence[Span]) -> float:
-    """Return the number of characters in both, each counted once."""
-    both = [(max(a, x), min(b, y)) for a, b in one for x, y in other if max(a, x) < min(b, y)]
-    return length(merged(both))
-
-
-def of_characters(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
-    """Return recall, precision and IoU (0 to 100); a character retrieved twice counts twice as retrieved."""
-    references = merged(asked.spans)
-    own = [(one.chunk.start, one.chunk.end) for one in passages if one.document == asked.key]
-    found, wanted = overlap(own, references), length(references)
-    retrieved = sum(one.chunk.end - one.chunk.start for one in passages)
-    return {
-        "recall": 100 * found / wanted,
-        "precision": 100 * found / retrieved if retrieved else 0.0,
-        "IoU": 100 * found / (retrieved + wanted - found),
-    }
-
-
-def precision_omega(asked: Asked, chunks: Sequence[Span]) -> float:
-    """Return the precision (0 to 100) of exactly the chunks that touch a reference: the chunker's limit."""
-    references = merged(asked.spans)
-    touched = [span for span in chunks if overlap([span], references)]
-    return 100 * overlap(touched, references) / length(touched) if touched else 0.0
-
-
-def of_pages(asked: Asked, passages: Sequence[Passage]) -> dict[str, float]:
-    """Return whether one of the first 1, 3, 5, 10 passages is on a page that answers: 0 or 100 each."""
-    rank = rank_of_page(asked, passages)
-    return {f"page hit@{k}": 100.0 * (rank <= k) for k in HITS}
-
-
-def rank_of_page(asked: Asked, passages: Sequence[Passage]) -> int:
-    """Return the rank, from 1, of the first passage on a page that answers; a larger number where none is."""
-    for place, passage in enumerate(passages, 1):
-        if (passage.document, passage.chunk.page) in asked.pages:
-            return place
-    return len(passages) + 1 + max(HITS)

@@ -24,7 +24,7 @@ from benchmarks.doors import local_stack
 from benchmarks.functions import CREATED, ingest_handler, notification, sqs_event
 from benchmarks.pdfs import pages_of_words
 from benchmarks.peers.run import model, run
-from benchmarks.retrieval.sets import length, merged
+from benchmarks.retrieval.measures import length, merged
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.uploads import MODEL, Uploads
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.pdfs import pages_of_words
-from benchmarks.retrieval.sets import length, merged
+from benchmarks.retrieval.measures import length, merged
 from benchmarks.speed import ingest
 from benchmarks.speed.uploads import Indexed
 from benchmarks.speed.worker_memory import Peak

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.retrieval.sets import Asked, of_characters, of_pages, overlap, precision_omega
+from benchmarks.retrieval.measures import (
+    evidence_held,
+    of_characters,
+    of_ranks,
+    overlap,
+    precision_omega,
+    rank_of_answer,
+)
+from benchmarks.retrieval.sets import Asked
 from docwell.models import Chunk, Passage
 from infra.measuring import interval_of_difference, interval_of_mean, interval_of_ratio
 
@@ -35,14 +43,36 @@ def test_overlaps_are_counted_once() -> None:
 def test_a_hit_is_a_passage_on_a_page_that_answers_among_the_first() -> None:
     asked = Asked("q", KEY, frozenset({(KEY, 7)}))
     others = [passage("x", page=1), passage("the same page elsewhere", page=7, key="set/b.pdf")]
-    values = of_pages(asked, [*others, passage("it is forty two.", page=7)])
+    values = of_ranks(asked, [*others, passage("it is forty two.", page=7)])
     assert values == {
-        "page hit@1": 0.0,
-        "page hit@3": 100.0,
-        "page hit@5": 100.0,
-        "page hit@10": 100.0,
+        "hit@1": 0.0,
+        "hit@3": 100.0,
+        "hit@5": 100.0,
+        "hit@10": 100.0,
+        "reciprocal rank": pytest.approx(100 / 3),
     }
-    assert set(of_pages(asked, others).values()) == {0.0}
+    assert set(of_ranks(asked, others).values()) == {0.0}
+
+
+def test_a_passage_that_touches_a_reference_answers() -> None:
+    asked = Asked("q", KEY, spans=((15, 25),))
+    elsewhere = [passage("x" * 15), passage("x" * 50, key="set/b.pdf"), passage("x", 25)]
+    assert rank_of_answer(asked, elsewhere) is None
+    assert rank_of_answer(asked, [*elsewhere, passage("x" * 5, 11)]) == 4
+
+
+def test_any_page_of_the_document_answers_where_no_page_is_known() -> None:
+    others = [passage("x", key="set/b.pdf")]
+    assert rank_of_answer(Asked("q", KEY), others) is None
+    assert rank_of_answer(Asked("q", KEY), [*others, passage("x", page=9)]) == 2
+
+
+def test_evidence_is_held_by_passages_on_a_page_that_answers() -> None:
+    asked = Asked("q", KEY, frozenset({(KEY, 7)}), evidence="The boilers burn 40 litres of diesel")
+    right = [passage("A boiler burns diesel.", page=7), passage("40 of it", page=7)]
+    wrong = [passage("litres", page=8), passage("litres", page=7, key="set/b.pdf")]
+    assert evidence_held(asked, [*right, *wrong]) == pytest.approx(100 * 4 / 5)
+    assert evidence_held(asked, wrong) == 0.0
 
 
 def test_an_interval_holds_the_mean_and_a_difference_of_pairs_is_narrower_than_its_parts() -> None:

@@ -1,0 +1,88 @@
+"""Asking the sets of `make eval-retrieval` over a small index in memory, and the rows of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.retrieval.asking import Asker
+from benchmarks.retrieval.rows import GOALS, of_set
+from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, Asked, EvaluationSet
+from benchmarks.retrieval.ways import DEFAULT, WAYS
+from docwell.models import Chunk, Passage, collection_of
+from docwell.ports import Places
+from infra.report import Report
+
+KEYS = ("xquad/a.pdf", "xquad/b.pdf", "other/a.pdf")
+RIGHT = "The gate is locked at ten in the evening."
+
+
+class Index:
+    """Two pages of each document, nearest first: those of other documents before those of the first."""
+
+    def __init__(self) -> None:
+        self.searches: list[tuple[Any, int]] = []
+
+    def search(self, places: Places, vector: Sequence[float], k: int) -> list[Passage]:
+        self.searches.append((places, k))
+        found = [
+            Passage(f"{key}{page}", key, "g", "v", Chunk(RIGHT if page == 2 else "Hills.", page, 0, 41, 9), 0.5)
+            for key in KEYS[::-1]
+            for page in (1, 2)
+            if collection_of(key) in places and key in (places[collection_of(key)] or KEYS)
+        ]
+        return found[:k]
+
+
+def asker(index: Index) -> Asker:
+    embedder: Any = SimpleNamespace(embed_queries=lambda texts: np.ones((len(texts), 4), dtype=np.float32) / 2)
+    whole: Any = index
+    return Asker(whole, embedder, dict.fromkeys(KEYS, "g"), dict.fromkeys(KEYS, 2), ("other", "xquad"))
+
+
+def material(**more: Any) -> EvaluationSet:
+    asked = Asked("Hills?", KEYS[0], frozenset({(KEYS[0], 2)}), evidence=RIGHT, **more)
+    return EvaluationSet("xquad", "XQuAD", {}, (asked,), judged=(POOLED,))
+
+
+def test_each_scope_is_searched_once_for_ranks_whatever_the_number_of_ways() -> None:
+    index = Index()
+    scores, _ = asker(index).ask(material(), [DEFAULT], [way for way in WAYS if way != "nearest"])
+    places = ({"xquad": None}, {"xquad": (KEYS[0],)}, {"other": None, "xquad": None})
+    assert [one for one, _ in index.searches] == list(places)
+    ranks = {scope: scores[DEFAULT, scope]["reciprocal rank"] for scope in (POOLED, DOCUMENT, MIXED)}
+    assert ranks == {POOLED: [25.0], DOCUMENT: [50.0], MIXED: [100 / 6]}
+
+
+def test_evidence_is_of_the_first_five_passages_and_a_question_without_one_is_missed() -> None:
+    index = Index()
+    scores, misses = asker(index).ask(material(), [DEFAULT])
+    assert (scores[DEFAULT, POOLED]["evidence in 5"], scores[DEFAULT, MIXED]["evidence in 5"]) == ([100.0], [0.0])
+    assert misses == []
+    _, misses = asker(index).ask(
+        EvaluationSet("xquad", "XQuAD", {}, (Asked("q", KEYS[0], frozenset({("x", 1)})),)), ["nearest"]
+    )
+    assert [(one["question"], one["document"], len(one["found"])) for one in misses] == [("q", KEYS[0], 4)]
+
+
+def test_a_question_can_search_some_documents_of_its_collection() -> None:
+    index = Index()
+    asker(index).ask(material(among=(KEYS[0],)), ["nearest"])
+    assert index.searches[0][0] == {"xquad": (KEYS[0],)}
+
+
+def test_rows_have_the_goal_of_their_scope_and_the_difference_to_another_way() -> None:
+    one = material(language="de")
+    scores, _ = asker(Index()).ask(one, [DEFAULT, "nearest"])
+    report = Report("retrieval")
+    of_set(report, one, scores, DEFAULT, "nearest", GOALS)
+    goals = {row.metric.partition(" [")[0]: row.goal for row in report.rows}
+    assert goals["XQuAD: hit@1"] == ">= 97"
+    assert goals["XQuAD: hit@5, in the mixed collection"] == ">= 99"
+    assert goals["XQuAD: hit@5, in the document"] is None
+    assert goals["XQuAD: hit@5, over nearest"] is None
+    assert "XQuAD: hit@1, de" in goals
+    assert not any("reciprocal" in metric for metric in goals)
