@@ -65,7 +65,7 @@ def test_passages_that_do_not_fit_are_dropped_lowest_rank_first_and_reported() -
     world = World(num_ctx=1200, num_predict=100)
     world.add("house/best.pdf", BOILER)
     for number in range(4):
-        filler = "The boiler is inspected by somebody " + "x1y2z3 " * 40
+        filler = f"The boiler is inspected by somebody {number} " + "x1y2z3 " * 40
         world.add(f"house/{number}.pdf", filler)
     world.model.says = "Every March [1]."
     report = world.ask(Question(QUESTION))
@@ -102,7 +102,7 @@ def test_a_host_with_a_smaller_context_than_the_setting_limits_the_prompt() -> N
     world.model.context = 1200
     world.add("house/best.pdf", BOILER)
     for number in range(5):
-        world.add(f"house/{number}.pdf", "The boiler is inspected by somebody " + "x1y2z3 " * 40)
+        world.add(f"house/{number}.pdf", f"The boiler is inspected by somebody {number} " + "x1y2z3 " * 40)
     assert world.ask().answer.dropped_passages > 0
 
 

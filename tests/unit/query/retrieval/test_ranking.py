@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage, Units
@@ -17,11 +16,9 @@ def passage(
     score: float = 0.5,
     *,
     units: Units | None = None,
-    heading: str = "",
     key: str = "a/b.pdf",
-    page: int = 3,
 ) -> Passage:
-    chunk = Chunk(text, page, 100, 100 + len(text), len(text.split()), heading=heading)
+    chunk = Chunk(text, 3, 100, 100 + len(text), len(text.split()))
     return Passage(id_, key, "g", "v", chunk, score, units or Units())
 
 
@@ -42,7 +39,7 @@ def test_words_that_no_passage_has_make_the_others_count_less() -> None:
     candidates = [*fillers(), passage("named", "the EBITDA rose", 0.4)]
 
     def gain(question: str) -> float:
-        return max(one.score for one in rank(question, ASKED.tolist(), candidates, Weights(page=0.0))) - 0.4
+        return max(one.score for one in rank(question, ASKED.tolist(), candidates)) - 0.4
 
     assert gain("EBITDA") > gain("EBITDA of Atlantis") > 0
 
@@ -60,14 +57,6 @@ def test_the_best_unit_counts_beside_the_whole() -> None:
     assert ids("", [blunt, sharp], Weights(unit=0.0)) == ["blunt", "sharp"]
 
 
-@pytest.mark.parametrize(
-    "named",
-    [passage("named", "a cold day", 0.4, key="a/ACME.pdf"), passage("named", "a cold day", 0.4, heading="Acme")],
-)
-def test_a_word_of_the_file_name_or_the_section_counts_as_a_word_of_the_passage(named: Passage) -> None:
-    assert ids("cold day ACME", [passage("near", "a cold day", 0.5), *fillers(), named])[0] == "named"
-
-
 def test_a_passage_is_no_further_than_it_is_as_a_whole_whatever_its_parts_are() -> None:
     table = passage("table", "1 2 3 4", 0.5, units=pack_units([(0, 3), (4, 7)], np.stack([FAR, FAR])))
     assert ids("", [passage("prose", "a cold day", 0.45), table]) == ["table", "prose"]
@@ -81,25 +70,13 @@ def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_n
     ]
     assert ids("sales of Acme in FY2022", candidates)[0] == "asked"
     assert ids("sales", candidates)[0] != "asked"
-    assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0, name=0.0))[0] != "asked"
+    assert ids("sales of Acme in FY2022", candidates, Weights(document=0.0))[0] != "asked"
 
 
 def test_what_all_file_names_have_tells_none_apart() -> None:
     both = [passage(id_, "the sales rose", 0.5, key=f"a/{id_}_10K.pdf") for id_ in ("one", "two")]
     plain = [one.score for one in rank("", ASKED.tolist(), both)]
     assert [one.score for one in rank("10K", ASKED.tolist(), both)] == plain
-
-
-def test_the_best_passage_of_a_page_comes_before_what_is_a_little_better_on_a_page_that_has_one() -> None:
-    second = [passage("best", "x", 0.60), passage("second", "x", 0.55), passage("elsewhere", "x", 0.52, page=4)]
-    assert ids("", second) == ["best", "elsewhere", "second"]
-    assert ids("", second, Weights(page=0.0)) == ["best", "second", "elsewhere"]
-    assert ids("", [*second[:2], passage("far", "x", 0.45, page=4)]) == ["best", "second", "far"]
-
-
-def test_the_same_page_of_another_document_is_another_page() -> None:
-    both = [passage("best", "x", 0.60), passage("second", "x", 0.55), passage("other", "x", 0.52, key="a/c.pdf")]
-    assert ids("", both) == ["best", "other", "second"]
 
 
 def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None:

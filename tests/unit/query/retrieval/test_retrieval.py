@@ -34,6 +34,17 @@ def test_passages_that_are_not_live_are_no_candidates() -> None:
     assert [one.chunk.text for one in search(world, "boiler cold")] == ["the boiler is warm"]
 
 
+def test_copies_of_a_document_take_one_place_however_many_they_are() -> None:
+    world = World()
+    for copy in range(150):
+        for page, text in enumerate(("the boiler is warm", "the boiler was cold"), 1):
+            world.add(f"house/copy{copy:03}.pdf", text, page=page)
+    world.add("house/other.pdf", "the cellar is dry")
+    found = search(world, "boiler warm")
+    assert [one.chunk.text for one in found] == ["the boiler is warm", "the boiler was cold", "the cellar is dry"]
+    assert len({one.document for one in found[:2]}) == 1
+
+
 def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:
     texts = [f"the pipe the pipe number{i} the pipe" for i in range(20)]
     world = world_of(*texts, "pipe inspections are written into the green ledger of the house by the owner")

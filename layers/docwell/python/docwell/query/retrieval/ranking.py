@@ -1,14 +1,13 @@
 """Order the candidates of a search by the cosine of the whole, of its best part, and by words. Pure.
 
-The weights were chosen on the development questions of `make eval-retrieval` (docs/retrieval.md).
+A part stays only if it helps on sets of questions that it was not chosen on (`make eval-retrieval`).
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,8 +19,6 @@ from docwell.models import Passage, Units
 from docwell.text.lexicon import beginnings
 from docwell.text.naming import file_words
 
-# Separates "FY2022" into "FY" and "2022", to tell documents apart by name.
-_LETTERS_AND_DIGITS = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.
 _K1 = 1.2
 _B = 0.75
@@ -35,16 +32,12 @@ class Weights:
     Attributes:
         unit: the share of the cosine that comes from the passage's best unit.
         words: the gain of a passage that has all rare words of the question.
-        name: how many occurrences in the text a word of the file name or the section's path is worth.
         document: the gain of a passage whose file name has all words that tell the candidates' documents apart.
-        page: the gain of the best passage of each page, so that the first few cover more pages.
     """
 
     unit: float = 0.7
     words: float = 0.5
-    name: float = 1.0
-    document: float = 0.05
-    page: float = 0.05
+    document: float = 0.1
 
 
 class Ranked(NamedTuple):
@@ -65,8 +58,7 @@ def rank(
         return []
     weights = weights or Weights()
     texts = [beginnings(one.chunk.text) for one in candidates]
-    names = [_name(one.document, one.chunk.heading) for one in candidates]
-    lexical = _coverage(frozenset(beginnings(question)), texts, names, weights.name)
+    lexical = _coverage(frozenset(beginnings(question)), texts)
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
     lexical *= weights.words * float(np.max(lexical))
     named = _named(question, {one.document for one in candidates})
@@ -78,8 +70,8 @@ def rank(
         score = (1 - weights.unit) * passage.score + weights.unit * best + float(gain)
         score += weights.document * named[passage.document]
         ranked.append(Ranked(replace(passage, score=best), score))
-    ranked.sort(key=lambda one: -one.score)
-    return sorted(_with_page_gain(ranked, weights.page), key=lambda one: -one.score)
+    # Copies of a document have equal scores: let all their passages be of the same one.
+    return sorted(ranked, key=lambda one: (-one.score, one.passage.document))
 
 
 def cosines(units: Sequence[Units], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -91,21 +83,12 @@ def cosines(units: Sequence[Units], vector: NDArray[np.float32]) -> list[NDArray
     return np.split(near, ends[:-1]) if units else []
 
 
-def _with_page_gain(ranked: Sequence[Ranked], gain: float) -> Iterator[Ranked]:
-    """Yield the passages with a higher score for the first of each page."""
-    pages: set[tuple[str, str, int]] = set()
-    for passage, score in ranked:
-        page = (passage.document, passage.generation, passage.chunk.page)
-        yield Ranked(passage, score if page in pages else score + gain)
-        pages.add(page)
-
-
 def _named(question: str, documents: Collection[str]) -> dict[str, float]:
     """Return how far the question names each document: the share, by rarity, of its words in file names (0 to 1).
 
     A word that is in all file names counts nothing.
     """
-    asked = frozenset(beginnings(_LETTERS_AND_DIGITS.sub(" ", question)))
+    asked = frozenset(beginnings(question))
     has = {document: asked & _file_name(document) for document in documents}
     counts = Counter(word for own in has.values() for word in own)
     rarity = {word: math.log((len(has) + 1) / count) for word, count in counts.items() if count < len(has)}
@@ -115,17 +98,10 @@ def _named(question: str, documents: Collection[str]) -> dict[str, float]:
 
 @lru_cache(_NAMES_KEPT)
 def _file_name(document: str) -> frozenset[str]:
-    return frozenset(beginnings(_LETTERS_AND_DIGITS.sub(" ", file_words(document))))
+    return frozenset(beginnings(file_words(document)))
 
 
-@lru_cache(_NAMES_KEPT)
-def _name(document: str, heading: str) -> frozenset[str]:
-    return frozenset(beginnings(f"{file_words(document)} {heading}"))
-
-
-def _coverage(
-    question: frozenset[str], texts: Sequence[Sequence[str]], names: Sequence[frozenset[str]], name_weight: float
-) -> NDArray[np.float64]:
+def _coverage(question: frozenset[str], texts: Sequence[Sequence[str]]) -> NDArray[np.float64]:
     """Return (n,) BM25 of each text over the highest possible: 0 to about 1.
 
     A word that is in over half of the texts counts nothing.
@@ -136,7 +112,6 @@ def _coverage(
     total, most = np.zeros(len(texts)), 0.0
     for word in question:
         often = np.array([count[word] for count in counts], dtype=np.float64)
-        often += name_weight * np.array([word in name for name in names])
         having = int((often > 0).sum())
         rarity = max(0.0, math.log((len(texts) - having + 0.5) / (having + 0.5)))
         total += rarity * often * (_K1 + 1) / (often + saturation)

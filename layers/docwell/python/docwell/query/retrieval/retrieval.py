@@ -1,4 +1,4 @@
-"""Find the passages for a question: search, rank, drop hits that are not live, join neighbours."""
+"""Find the passages for a question: search, rank, drop copies and hits that are not live, join neighbours."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class Retrieval:
             ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
             live = _Live(ranked, lambda keys: scope.live(self.catalogue, keys), top_k)
             found = merge(live, top_k) if question else list(islice(live, top_k))
-            # Hits that are not live can crowd out live ones, so search deeper.
-            if len(found) >= top_k or not live.dropped or len(hits) < wanted:
+            # Copies, and hits that are not live, can crowd out others, so search deeper.
+            if len(found) >= top_k or not live.dropped + live.copies or len(hits) < wanted:
                 break
             if wanted >= DEEPEST:
-                if scope.is_narrowed and live.kept < top_k:
+                if scope.is_narrowed and live.kept + live.copies < top_k:
                     raise BadInput(TOO_FEW_MATCH)
                 break
             wanted = min(wanted * _DEEPER, DEEPEST)
@@ -73,6 +73,7 @@ class Retrieval:
 class _Live(Iterator[Passage]):
     """Iterates over the passages whose generation is live, and counts those kept and dropped.
 
+    Of passages with the same text only the first is kept: five copies would fill all five places.
     It asks the ledger once for each document, so that one answer has one generation of it: first for `2 * top_k`
     documents, then for twice as many each time.
     """
@@ -85,7 +86,8 @@ class _Live(Iterator[Passage]):
         self._generations = generations
         self._known: dict[str, str | None] = {}
         self._documents = 2 * top_k
-        self.kept = self.dropped = 0
+        self._texts: set[str] = set()
+        self.kept = self.copies = self.dropped = 0
 
     def __next__(self) -> Passage:
         for one in self._left:
@@ -93,8 +95,12 @@ class _Live(Iterator[Passage]):
                 keys = list(islice(self._unknown, self._documents))
                 self._documents *= 2
                 self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
-            if self._known[one.document] == one.generation:
+            if self._known[one.document] != one.generation:
+                self.dropped += 1
+            elif one.chunk.text in self._texts:
+                self.copies += 1
+            else:
+                self._texts.add(one.chunk.text)
                 self.kept += 1
                 return one
-            self.dropped += 1
         raise StopIteration
