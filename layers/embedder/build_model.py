@@ -2,9 +2,9 @@
 
     python layers/embedder/build_model.py [--model ID_OR_PATH] [--out FOLDER]
 
-The default model, and any plain BERT in a local folder, is built from its weights with numpy and onnx.
-Other models are exported by sentence-transformers and torch in a separate environment (.venv-export,
-created at first use), and the result is compared with sentence-transformers before it is kept.
+The default model, multilingual-e5-small, and any plain BERT in a local folder are built from their weights with
+numpy and onnx. Other models are exported by sentence-transformers and torch in a separate environment
+(.venv-export, created at first use), and the result is compared with sentence-transformers before it is kept.
 The command does nothing when the folder already has the requested model.
 """
 
@@ -37,6 +37,7 @@ _PARITY = 0.9999
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 _BUILDERS = {
     "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py"),
+    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py"),
     "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS),
 }
 
@@ -97,6 +98,8 @@ def _request(model: str, revision: str | None, export: str) -> _Request:
         return _Request(folder.resolve().name, revision, route, folder=folder)
     short = model.lower().removeprefix("sentence-transformers/")
     listed = catalogue().get(short)
+    if listed and listed.revision is None:  # its own format, which torch cannot export
+        return _Request(listed.repository, None, "packed", listed=listed)
     if listed and revision in {None, listed.revision}:
         route = "native" if export == "auto" else export
         return _Request(listed.repository, listed.revision, route, listed=listed)
@@ -129,10 +132,11 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
     work.mkdir(parents=True)
     folder = request.folder
     if request.listed:
-        from layers.embedder.download.fetch import fetch
+        from layers.embedder.download.fetch import cache_folder, fetch
 
-        folder = fetch(request.listed.name)["modules.json"].parent
-    build = _build_native if request.route == "native" else _export_with_torch
+        fetch(request.listed.name)
+        folder = cache_folder() / request.listed.folder
+    build = _export_with_torch if request.route == "torch" else _build_natively
     try:
         manifest = build(request, made_from, folder, work)
         for name in (MODEL_FILE, TOKENIZER_FILE):
@@ -143,19 +147,28 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
     return manifest
 
 
-def _build_native(request: _Request, made_from: dict[str, str], folder: Path | None, work: Path) -> ModelManifest:
+def _build_natively(
+    request: _Request, made_from: dict[str, str], folder: Path | None, work: Path
+) -> ModelManifest:
     from layers.embedder import bert_onnx
 
     if folder is None:
         raise Unavailable("model", f"{request.name} can only be exported with torch", retry_after=None)
-    config = sentence_config.read(folder)
-    bert_onnx.build(folder / "model.safetensors", config, work / MODEL_FILE)
-    expected = request.listed.built.get(MODEL_FILE) if request.listed else None
-    built = FileEntry.of(work / MODEL_FILE)
-    if expected and built.sha256 != expected:
-        # Other bytes would change the fingerprint, and so start another index.
-        raise Corrupt(f"the built {MODEL_FILE} has SHA-256 {built.sha256}, expected {expected}")
-    _copy_tokenizer(folder / TOKENIZER_FILE, work / TOKENIZER_FILE, lower=config.do_lower_case)
+    if request.route == "packed" and request.listed:
+        from layers.embedder import multilingual_e5
+
+        packed = multilingual_e5.Packed.read(folder / request.listed.files[0].name)
+        config, weights = packed.config, packed.weights
+        packed.write_tokenizer(work / TOKENIZER_FILE)
+    else:
+        config, weights = sentence_config.read(folder), bert_onnx.read_safetensors(folder / "model.safetensors")
+        _copy_tokenizer(folder / TOKENIZER_FILE, work / TOKENIZER_FILE, lower=config.do_lower_case)
+    bert_onnx.build(weights, config, work / MODEL_FILE)
+    files = {name: FileEntry.of(work / name) for name in (MODEL_FILE, TOKENIZER_FILE)}
+    for name, expected in (request.listed.built if request.listed else {}).items():
+        if files[name].sha256 != expected:
+            # Other bytes would change the fingerprint, and so start another index.
+            raise Corrupt(f"the built {name} has SHA-256 {files[name].sha256}, expected {expected}")
     return ModelManifest(
         name=request.name,
         revision=request.revision,
@@ -165,7 +178,7 @@ def _build_native(request: _Request, made_from: dict[str, str], folder: Path | N
         max_sequence_length=config.max_sequence_length,
         pad_token_id=config.pad_token_id,
         prompts=config.prompts,
-        files={name: FileEntry.of(work / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+        files=files,
         made_from=made_from | {"versions": f"onnx {version('onnx')}, numpy {version('numpy')}"},
     )
 
