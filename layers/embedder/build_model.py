@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from docwell.adapters.embedding.calibration import CALIBRATION_FILE
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from layers.embedder import sentence_config
@@ -29,6 +30,7 @@ from layers.embedder.download.environment import python_of, run
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
+_CALIBRATIONS = _HERE / "calibration"
 _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
@@ -81,6 +83,7 @@ def main() -> int:
         request = _request(arguments.model, arguments.revision, arguments.export)
         made_from = request.made_from
         if not arguments.force and _is_current(arguments.out, made_from):
+            _copy_calibration(request, arguments.out)
             _say(f"{request.name} exists: {arguments.out}")
             return 0
         manifest = _build(request, made_from, arguments.out)
@@ -143,8 +146,17 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
             (work / name).replace(out / name)
     finally:
         shutil.rmtree(work)
+    (out / CALIBRATION_FILE).unlink(missing_ok=True)  # of another model
+    _copy_calibration(request, out)
     manifest.write(out)
     return manifest
+
+
+def _copy_calibration(request: _Request, out: Path) -> None:
+    """Copy the model's thresholds, if docwell has some, whatever the route: they belong to the model's name."""
+    source = _CALIBRATIONS / f"{request.name.rpartition('/')[2].lower()}.json"
+    if source.is_file():
+        shutil.copyfile(source, out / CALIBRATION_FILE)
 
 
 def _build_natively(
