@@ -70,7 +70,7 @@ def main() -> int:
     """Return the exit status: 0 the model exists, 1 it could not be built, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--model", default=_DEFAULT_MODEL, help="model id or local folder (default: all-MiniLM-L6-v2)"
+        "--model", help="model id or local folder (default: the model that is there, or all-MiniLM-L6-v2)"
     )
     parser.add_argument("--revision", help="commit of the model on the hub")
     parser.add_argument(
@@ -80,7 +80,11 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="build it again even if it exists")
     arguments = parser.parse_args()
     try:
-        request = _request(arguments.model, arguments.revision, arguments.export)
+        model = arguments.model or _present(arguments.out)
+        if model is None:
+            _say(f"the model is your own: {arguments.out}")
+            return 0
+        request = _request(model, arguments.revision, arguments.export)
         made_from = request.made_from
         if not arguments.force and _is_current(arguments.out, made_from):
             _copy_calibration(request, arguments.out)
@@ -92,6 +96,20 @@ def main() -> int:
         return 1
     _say(f"{request.name}: {arguments.out}, fingerprint {manifest.fingerprint}")
     return 0
+
+
+def _present(out: Path) -> str | None:
+    """Return the catalogue's model that the folder has, so that `make release` keeps the chosen one.
+
+    That is all-MiniLM-L6-v2 where there is none yet, and None where there is a model from elsewhere.
+    """
+    try:
+        present = ModelManifest.read(out)
+    except Corrupt:
+        return _DEFAULT_MODEL
+    if present.made_from.get("route") == "torch":
+        return None
+    return next((model.name for model in catalogue().values() if model.repository == present.name), None)
 
 
 def _request(model: str, revision: str | None, export: str) -> _Request:
