@@ -1,12 +1,14 @@
-"""Build a BERT sentence model as ONNX from its safetensors with numpy and onnx, without torch.
+"""Build a BERT sentence model as ONNX from its weights with numpy and onnx, without torch.
 
 The graph has plain fp32 operators of opset 20. onnxruntime fuses them when it loads the graph; fusing here gained
-nothing. Equal weights give equal bytes.
+nothing. A table of 4-bit weights stays packed, and the graph unpacks the rows that it reads; matrices are stored
+in 16 bits. Equal weights give equal bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +32,40 @@ _REQUIRED: dict[str, tuple[Any, ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A matrix in the layout Q4_0: a weight is `scale * (nibble - 8)`.
+
+    `nibbles` is (rows, blocks, 16) uint8: byte j has weight j of its block in the low half, and weight j + 16 in
+    the high half. `scales` is (rows, blocks) float16.
+    """
+
+    nibbles: NDArray[np.uint8]
+    scales: NDArray[np.float16]
+
+    def floats(self) -> NDArray[np.float32]:
+        """Return the matrix, (rows, blocks * 32)."""
+        both = np.concatenate([self.nibbles & 15, self.nibbles >> 4], axis=-1).astype(np.float32) - 8
+        return (both * self.scales[..., np.newaxis].astype(np.float32)).reshape(len(both), -1)
+
+
+Weight = NDArray[Any] | Blocks
+
+
 def is_supported(config: SentenceConfig) -> bool:
     """Return whether `build` supports this model."""
     known = all(config.transformer.get(key) in values for key, values in _REQUIRED.items())
     return known and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
 
 
-def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
+def build(weights: Mapping[str, Weight], config: SentenceConfig, target: Path) -> None:
     """Write the graph: (batch, sequence) int64 inputs -> sentence_embedding (batch, dimension) float32.
 
     Raises `BadInput` for a model that is not a plain BERT.
     """
     if not is_supported(config):
         raise BadInput(f"not a plain BERT: {config.transformer.get('model_type')}, {', '.join(config.modules)}")
-    graph = _Graph(_weights(weights_path))
+    graph = _Graph(weights)
     mask = graph.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
     hidden = _encoder(graph, config.transformer, mask)
     pooled = _mean(graph, hidden, mask) if config.pooling == "mean" else _first(graph, hidden)
@@ -53,24 +75,54 @@ def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
     onnx.save(graph.model(int(config.transformer["hidden_size"])), str(target))
 
 
-def _weights(path: Path) -> dict[str, NDArray[Any]]:
-    weights = load_file(path)
-    return {name.removeprefix("bert."): value for name, value in weights.items()}
+def read_safetensors(path: Path) -> dict[str, Weight]:
+    """Return the weights of a file by the names that `build` takes."""
+    return {name.removeprefix("bert."): value for name, value in load_file(path).items()}
 
 
 class _Graph:
     """The nodes and constants in order; a node has the name of its only output."""
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, weights: Mapping[str, Weight]) -> None:
         self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def weight(self, name: str, *, transpose: bool = False) -> str:
-        """Add a weight of the model as a constant. Raises `BadInput` when the model has no such weight."""
+        """Add a weight of the model. Raises `BadInput` when the model has no such weight."""
+        value = self._weight(name)
+        if not isinstance(value, Blocks):
+            return self.constant(name, value.T if transpose else value)
+        # Unpacked in the graph, the matrices would take 700 MB more while a runtime loads it.
+        half = value.floats().astype(np.float16)
+        stored = self.constant(f"{name}.half", half.T if transpose else half, np.float16)
+        return self.node("Cast", [stored], name, to=TensorProto.FLOAT)
+
+    def rows(self, name: str, ids: str, target: str) -> str:
+        """Add the rows of a weight that `ids` (batch, sequence) selects: (batch, sequence, width)."""
+        value = self._weight(name)
+        if not isinstance(value, Blocks):
+            return self.node("Gather", [self.constant(name, value), ids], target)
+        table = self.constant(f"{name}.packed", value.nibbles, np.uint8)
+        factors = self.constant(f"{name}.scales", value.scales[..., np.newaxis], np.float16)
+        packed = self.node("Gather", [table, ids], f"{target}.packed")
+        packed = self.node("Cast", [packed], f"{target}.bytes", to=TensorProto.FLOAT)
+        # In floats: OpenVINO's BitShift of bytes keeps the bits that it should drop.
+        halves = self.node("Mul", [packed, self.constant("1/16", 1 / 16)], f"{target}.halves")
+        high = self.node("Floor", [halves], f"{target}.high")
+        rest = self.node("Mul", [high, self.constant("16", 16.0)], f"{target}.rest")
+        low = self.node("Sub", [packed, rest], f"{target}.low")
+        nibbles = self.node("Concat", [low, high], f"{target}.nibbles", axis=-1)
+        steps = self.node("Sub", [nibbles, self.constant("8", 8.0)], f"{target}.steps")
+        scales = self.node("Gather", [factors, ids], f"{target}.scales")
+        scales = self.node("Cast", [scales], f"{target}.factors", to=TensorProto.FLOAT)
+        blocks = self.node("Mul", [steps, scales], f"{target}.blocks")
+        return self.node("Reshape", [blocks, self.constant("row.joined", [0, 0, -1], np.int64)], target)
+
+    def _weight(self, name: str) -> Weight:
         if name not in self._weights:
             raise BadInput(f"the model has no weight {name}")
-        return self.constant(name, self._weights[name].T if transpose else self._weights[name])
+        return self._weights[name]
 
     def constant(self, name: str, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
         if name not in self._constants:
@@ -134,9 +186,8 @@ def _embeddings(graph: _Graph, epsilon: float) -> str:
     length = graph.node("Gather", [shape, graph.constant("index.1", [1], np.int64)], "length")
     table = graph.weight("embeddings.position_embeddings.weight")
     positions = graph.node("Slice", [table, graph.constant("start", [0], np.int64), length, axis], "positions")
-    words = graph.node("Gather", [graph.weight("embeddings.word_embeddings.weight"), "input_ids"], "words")
-    types = graph.weight("embeddings.token_type_embeddings.weight")
-    types = graph.node("Gather", [types, "token_type_ids"], "types")
+    words = graph.rows("embeddings.word_embeddings.weight", "input_ids", "words")
+    types = graph.rows("embeddings.token_type_embeddings.weight", "token_type_ids", "types")
     summed = graph.node("Add", [graph.node("Add", [words, types], "words.types"), positions], "embedded")
     return graph.norm(summed, "embeddings.LayerNorm", epsilon, "embedded.norm")
 

@@ -2,9 +2,9 @@
 
     python layers/embedder/build_model.py [--model ID_OR_PATH] [--out FOLDER]
 
-The default model, and any plain BERT in a local folder, is built from its weights with numpy and onnx.
-Other models are exported by sentence-transformers and torch in a separate environment (.venv-export,
-created at first use), and the result is compared with sentence-transformers before it is kept.
+The default model, multilingual-e5-small, and any plain BERT in a local folder are built from their weights with
+numpy and onnx. Other models are exported by sentence-transformers and torch in a separate environment
+(.venv-export, created at first use), and the result is compared with sentence-transformers before it is kept.
 The command does nothing when the folder already has the requested model.
 """
 
@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from docwell.adapters.embedding.calibration import CALIBRATION_FILE
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, FileEntry, ModelManifest
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from layers.embedder import sentence_config
@@ -29,6 +30,7 @@ from layers.embedder.download.environment import python_of, run
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
+_CALIBRATIONS = _HERE / "calibration"
 _DEFAULT_MODEL = "all-minilm-l6-v2"
 _EXPORT_ENVIRONMENT = _ROOT / ".venv-export"
 _EXPORT_REQUIREMENTS = _ROOT / "requirements" / "export.txt"
@@ -37,6 +39,7 @@ _PARITY = 0.9999
 _SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 _BUILDERS = {
     "native": (_HERE / "bert_onnx.py", _HERE / "sentence_config.py"),
+    "packed": (_HERE / "bert_onnx.py", _HERE / "multilingual_e5.py"),
     "torch": (_HERE / "export_torch.py", _EXPORT_REQUIREMENTS),
 }
 
@@ -67,7 +70,7 @@ def main() -> int:
     """Return the exit status: 0 the model exists, 1 it could not be built, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--model", default=_DEFAULT_MODEL, help="model id or local folder (default: all-MiniLM-L6-v2)"
+        "--model", help="model id or local folder (default: the model that is there, or all-MiniLM-L6-v2)"
     )
     parser.add_argument("--revision", help="commit of the model on the hub")
     parser.add_argument(
@@ -77,9 +80,14 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="build it again even if it exists")
     arguments = parser.parse_args()
     try:
-        request = _request(arguments.model, arguments.revision, arguments.export)
+        model = arguments.model or _present(arguments.out)
+        if model is None:
+            _say(f"the model is your own: {arguments.out}")
+            return 0
+        request = _request(model, arguments.revision, arguments.export)
         made_from = request.made_from
         if not arguments.force and _is_current(arguments.out, made_from):
+            _copy_calibration(request, arguments.out)
             _say(f"{request.name} exists: {arguments.out}")
             return 0
         manifest = _build(request, made_from, arguments.out)
@@ -90,6 +98,20 @@ def main() -> int:
     return 0
 
 
+def _present(out: Path) -> str | None:
+    """Return the catalogue's model that the folder has, so that `make release` keeps the chosen one.
+
+    That is all-MiniLM-L6-v2 where there is none yet, and None where there is a model from elsewhere.
+    """
+    try:
+        present = ModelManifest.read(out)
+    except Corrupt:
+        return _DEFAULT_MODEL
+    if present.made_from.get("route") == "torch":
+        return None
+    return next((model.name for model in catalogue().values() if model.repository == present.name), None)
+
+
 def _request(model: str, revision: str | None, export: str) -> _Request:
     folder = Path(model)
     if folder.is_dir():
@@ -97,6 +119,8 @@ def _request(model: str, revision: str | None, export: str) -> _Request:
         return _Request(folder.resolve().name, revision, route, folder=folder)
     short = model.lower().removeprefix("sentence-transformers/")
     listed = catalogue().get(short)
+    if listed and listed.revision is None:  # its own format, which torch cannot export
+        return _Request(listed.repository, None, "packed", listed=listed)
     if listed and revision in {None, listed.revision}:
         route = "native" if export == "auto" else export
         return _Request(listed.repository, listed.revision, route, listed=listed)
@@ -129,33 +153,52 @@ def _build(request: _Request, made_from: dict[str, str], out: Path) -> ModelMani
     work.mkdir(parents=True)
     folder = request.folder
     if request.listed:
-        from layers.embedder.download.fetch import fetch
+        from layers.embedder.download.fetch import cache_folder, fetch
 
-        folder = fetch(request.listed.name)["modules.json"].parent
-    build = _build_native if request.route == "native" else _export_with_torch
+        fetch(request.listed.name)
+        folder = cache_folder() / request.listed.folder
+    build = _export_with_torch if request.route == "torch" else _build_natively
     try:
         manifest = build(request, made_from, folder, work)
         for name in (MODEL_FILE, TOKENIZER_FILE):
             (work / name).replace(out / name)
     finally:
         shutil.rmtree(work)
+    (out / CALIBRATION_FILE).unlink(missing_ok=True)  # of another model
+    _copy_calibration(request, out)
     manifest.write(out)
     return manifest
 
 
-def _build_native(request: _Request, made_from: dict[str, str], folder: Path | None, work: Path) -> ModelManifest:
+def _copy_calibration(request: _Request, out: Path) -> None:
+    """Copy the model's thresholds, if docwell has some, whatever the route: they belong to the model's name."""
+    source = _CALIBRATIONS / f"{request.name.rpartition('/')[2].lower()}.json"
+    if source.is_file():
+        shutil.copyfile(source, out / CALIBRATION_FILE)
+
+
+def _build_natively(
+    request: _Request, made_from: dict[str, str], folder: Path | None, work: Path
+) -> ModelManifest:
     from layers.embedder import bert_onnx
 
     if folder is None:
         raise Unavailable("model", f"{request.name} can only be exported with torch", retry_after=None)
-    config = sentence_config.read(folder)
-    bert_onnx.build(folder / "model.safetensors", config, work / MODEL_FILE)
-    expected = request.listed.built.get(MODEL_FILE) if request.listed else None
-    built = FileEntry.of(work / MODEL_FILE)
-    if expected and built.sha256 != expected:
-        # Other bytes would change the fingerprint, and so start another index.
-        raise Corrupt(f"the built {MODEL_FILE} has SHA-256 {built.sha256}, expected {expected}")
-    _copy_tokenizer(folder / TOKENIZER_FILE, work / TOKENIZER_FILE, lower=config.do_lower_case)
+    if request.route == "packed" and request.listed:
+        from layers.embedder import multilingual_e5
+
+        packed = multilingual_e5.Packed.read(folder / request.listed.files[0].name)
+        config, weights = packed.config, packed.weights
+        packed.write_tokenizer(work / TOKENIZER_FILE)
+    else:
+        config, weights = sentence_config.read(folder), bert_onnx.read_safetensors(folder / "model.safetensors")
+        _copy_tokenizer(folder / TOKENIZER_FILE, work / TOKENIZER_FILE, lower=config.do_lower_case)
+    bert_onnx.build(weights, config, work / MODEL_FILE)
+    files = {name: FileEntry.of(work / name) for name in (MODEL_FILE, TOKENIZER_FILE)}
+    for name, expected in (request.listed.built if request.listed else {}).items():
+        if files[name].sha256 != expected:
+            # Other bytes would change the fingerprint, and so start another index.
+            raise Corrupt(f"the built {name} has SHA-256 {files[name].sha256}, expected {expected}")
     return ModelManifest(
         name=request.name,
         revision=request.revision,
@@ -165,7 +208,7 @@ def _build_native(request: _Request, made_from: dict[str, str], folder: Path | N
         max_sequence_length=config.max_sequence_length,
         pad_token_id=config.pad_token_id,
         prompts=config.prompts,
-        files={name: FileEntry.of(work / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+        files=files,
         made_from=made_from | {"versions": f"onnx {version('onnx')}, numpy {version('numpy')}"},
     )
 

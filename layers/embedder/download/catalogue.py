@@ -41,6 +41,7 @@ class Wheel:
 class Model:
     """A model: `repository` at `revision` is its upstream, and `packages` have the same bytes.
 
+    Without a revision, only the packages have these files.
     `built` maps each file that docwell builds from these to the SHA-256 that it must have.
     """
 
@@ -48,7 +49,7 @@ class Model:
     title: str
     licence: str
     repository: str
-    revision: str
+    revision: str | None
     files: tuple[ModelFile, ...]
     packages: tuple[tuple[Wheel, ...], ...]
     built: Mapping[str, str]

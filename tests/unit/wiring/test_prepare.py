@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.fresh_wiring import clear_caches
 from docwell.config import QueryLimits
 from docwell.deadline import run
+from docwell.query.checking.support import MeaningScale
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
@@ -70,6 +72,15 @@ def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyP
         )
     limits = run(wiring.query()).limits
     assert (limits.min_score, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_scale_of_support_is_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    meaning = {"unrelated": 0.75, "same": 0.95, "foreign": [0.72, 0.86]}
+    (tmp_path / "calibration.json").write_text(json.dumps({"meaning": meaning}))
+    monkeypatch.setattr(wiring, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
+    monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
+    assert run(wiring.query()).scale == MeaningScale(0.75, 0.95, (0.72, 0.86))
 
 
 def test_wrong_settings_do_not_keep_the_function_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -286,3 +286,31 @@ def test_prompts_are_chosen_as_sentence_transformers_chooses_them(tmp_path: Path
     (source / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     manifest = ModelManifest.read(build(source, tmp_path / "built"))
     assert manifest.prompts == {"query": "query: ", "passage": "the "}
+
+
+def test_without_a_name_a_model_from_elsewhere_is_kept(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = copy_of(folder, tmp_path / "own")
+    before = (own / "manifest.json").read_bytes()
+    with patch("sys.argv", ["build_model.py", "--out", str(own)]):
+        assert build_model.main() == 0
+    assert "the model is your own" in capsys.readouterr().out
+    assert (own / "manifest.json").read_bytes() == before
+
+
+def test_without_a_name_the_chosen_model_of_the_catalogue_is_built_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = copy_of(folder, tmp_path / "chosen")
+    replace(ModelManifest.read(chosen), name="intfloat/multilingual-e5-small").write(chosen)
+    wanted: list[str] = []
+
+    def fetch(name: str) -> dict[str, Path]:
+        wanted.append(name)
+        raise Corrupt("stop here")
+
+    monkeypatch.setattr("layers.embedder.download.fetch.fetch", fetch)
+    with patch("sys.argv", ["build_model.py", "--out", str(chosen)]):
+        assert build_model.main() == 1
+    assert wanted == ["multilingual-e5-small"]

@@ -9,7 +9,7 @@ import pytest
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import ground
-from docwell.query.checking.support import Similarity, is_answered, support
+from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
 
 
 def passage(text: str) -> Passage:
@@ -126,3 +126,56 @@ def test_a_century_in_letters_is_the_one_in_digits() -> None:
     passages = [passage("Missionaries established church schools in the nineteenth century.")]
     (sentence,) = support(ground("It was in the 19th century [1].", passages), passages)
     assert (sentence.supported, sentence.missing) == (True, ())
+
+
+BADGES = passage("Besucher geben ihren Ausweis am Empfang ab. Der Kessel wird im März geprüft.")
+BOTH = MeaningScale(unrelated=0.75, same=0.95, foreign=(0.72, 0.86))
+
+
+def meant(text: str, source: Passage, cosine: float, scale: MeaningScale = BOTH) -> Sentence:
+    (sentence,) = support(ground(text, [source]), [source], QUESTION, alike(cosine), scale=scale)
+    return sentence
+
+
+@pytest.mark.parametrize(("cosine", "support"), [(0.7, 0.0), (0.79, 0.5), (0.9, 1.0)])
+def test_meaning_alone_supports_a_sentence_about_a_passage_in_another_language(
+    cosine: float, support: float
+) -> None:
+    sentence = meant("They inspect the boiler every spring [1].", BADGES, cosine)
+    assert sentence.support == pytest.approx(support, abs=0.01)
+    assert meant("Они проверяют котёл [1].", BADGES, cosine).support == pytest.approx(support, abs=0.01)
+
+
+def test_a_model_of_one_language_supports_no_sentence_in_another() -> None:
+    assert not meant("They inspect the boiler every spring [1].", BADGES, 0.9, MeaningScale()).supported
+
+
+def test_a_figure_that_a_foreign_passage_lacks_is_never_supported() -> None:
+    sentence = meant("They inspect the boiler every 12 weeks [1].", BADGES, 0.9)
+    assert (sentence.missing, sentence.supported) == (("12",), False)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("The porter opens the cellar [1].", DESK),
+        ("Двигатель снова запускается [1].", passage("Посетители сдают пропуска на входе.")),
+        ("42 [1].", DESK),
+    ],
+)
+def test_an_unrelated_sentence_in_the_same_language_is_not_taken_for_a_foreign_one(
+    text: str, source: Passage
+) -> None:
+    assert meant(text, source, 0.85).support <= 0.5
+
+
+def test_every_window_of_a_foreign_passage_is_compared() -> None:
+    seen: list[str] = []
+
+    def similarity(texts: Sequence[str], windows: Sequence[str]) -> list[list[float]]:
+        seen.extend(windows)
+        return [[0.9] * len(windows) for _ in texts]
+
+    support(ground("They inspect it [1].", [BADGES]), [BADGES], QUESTION, similarity, scale=BOTH)
+    assert "Besucher geben ihren Ausweis am Empfang ab." in seen
+    assert "Der Kessel wird im März geprüft." in seen

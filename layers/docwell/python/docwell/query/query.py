@@ -20,7 +20,7 @@ from docwell.query.calibration import Calibration
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer, ground
-from docwell.query.checking.support import is_answered, support
+from docwell.query.checking.support import MeaningScale, is_answered, support
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.model_host import has_read
@@ -101,6 +101,7 @@ class Query:
     calibration: Calibration
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
+    scale: MeaningScale = field(default_factory=MeaningScale)
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
@@ -280,7 +281,9 @@ class Query:
         cited = [prompt.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
         cleaned, _ = clean_answer(grounded.text, cited)
         grounded = replace(grounded, text=cleaned)
-        sentences = support(grounded, prompt.passages, question, self._similarities, self.limits.min_support)
+        sentences = support(
+            grounded, prompt.passages, question, self._similarities, self.limits.min_support, self.scale
+        )
         return (grounded, sentences) if is_answered(question, sentences) else (None, ())
 
     def _similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
-from docwell.text.lexicon import MARKER, content_words, sentences, words
+from docwell.text.lexicon import MARKER, content_words, script, sentences, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[float]]]
 
 # The question's own words show less where a sentence comes from than the words that it adds.
 _ASKED_WEIGHT = 0.3
-# Cosines of all-MiniLM-L6-v2 at which meaning counts for nothing and for everything. Of 243 XQuAD questions stated
-# with their answers, the right passage supports 97.5% and another 2.5%. With the answer to another question, which
-# the passage does not hold, it supports 14%.
-_UNRELATED = 0.45
-_SAME = 0.95
+# A sentence's right passage holds a third or more of its plain words; a translation of it holds hardly any.
+_FOREIGN_SHARE = 0.1
 # Full support, before and after rounding.
 _FULL = 1 - 1e-9
 _FULL_ROUNDED = 0.999
 # A question for one of these can be answered in its own words. One for a number, a time or a person cannot.
 _CHOOSING = frozenset({"what", "which"})
+
+
+@dataclass(frozen=True, slots=True)
+class MeaningScale:
+    """The cosines of an embedding model at which meaning counts for nothing and for everything.
+
+    `foreign` has the two for texts in different languages, if the model compares these. The defaults are those of
+    all-MiniLM-L6-v2: of 243 XQuAD questions stated with their answers, the right passage supports 97.5%, another
+    passage 2.5%; with the answer to another question, which the passage does not hold, it supports 14%.
+    """
+
+    unrelated: float = 0.45
+    same: float = 0.95
+    foreign: tuple[float, float] | None = None
+
+
+_MINILM = MeaningScale()
 
 
 def support(
@@ -34,11 +49,14 @@ def support(
     question: str = "",
     similarity: Similarity | None = None,
     min_support: float = 0.5,
+    scale: MeaningScale = _MINILM,
 ) -> tuple[Sentence, ...]:
     """Return the sentences of an answer with their support, 0 to 1, from the passages that they cite.
 
     Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
-    a higher cosine to a cited window raises it to the mean of both. A sentence without markers has no support.
+    a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
+    sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
+    markers has no support.
     `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
     sentence with a missing figure is never supported.
     """
@@ -49,7 +67,7 @@ def support(
     lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
-    closest = _closest(bare, compared, evidence, similarity)
+    meant = _meant(bare, compared, evidence, similarity, scale)
     known, asked = Known.of(passage.chunk.text for passage in passages), Known.of([question])
     checked: list[Sentence] = []
     for place, text in enumerate(texts):
@@ -57,7 +75,8 @@ def support(
         unknown = [
             name.written for name in names(bare[place]) if not (known.has_name(name) or asked.has_name(name))
         ]
-        score = _score(lexical[place], closest[place])
+        alike, foreign = meant[place]
+        score = max(lexical[place], (lexical[place] + alike) / 2, foreign)
         checked.append(
             Sentence(
                 text=text,
@@ -94,30 +113,63 @@ def _lexical(bare: str, markers: Sequence[int], evidence: Evidence, question: st
     return held / total if total else 0.0
 
 
-def _score(lexical: float, closest: float | None) -> float:
-    if closest is None:
-        return lexical
-    meaning = min(1.0, max(0.0, (closest - _UNRELATED) / (_SAME - _UNRELATED)))
-    return max(lexical, (lexical + meaning) / 2)
+def _meant(
+    bare: Sequence[str],
+    cited: Sequence[tuple[int, ...]],
+    evidence: Evidence,
+    similarity: Similarity | None,
+    scale: MeaningScale,
+) -> list[tuple[float, float]]:
+    """Return how far meaning supports each sentence, 0 to 1: by passages in its language, and by foreign ones.
 
-
-def _closest(
-    bare: Sequence[str], cited: Sequence[tuple[int, ...]], evidence: Evidence, similarity: Similarity | None
-) -> list[float | None]:
-    """Return the cosine of each sentence to the closest of its windows, one window for each marker."""
+    A passage in the sentence's language shows one window, which the words choose; a foreign one shows all.
+    """
     if similarity is None or not any(cited):
-        return [None] * len(bare)
+        return [(0.0, 0.0)] * len(bare)
     texts = [text.strip() for text in bare]
-    pieces = [
-        [_window(text, evidence, marker) for marker in markers] for text, markers in zip(texts, cited, strict=True)
-    ]
-    unique = list(dict.fromkeys(chain.from_iterable(pieces)))
-    rows = iter(similarity([text for text, some in zip(texts, pieces, strict=True) if some], unique))
-    closest: list[float | None] = []
-    for some in pieces:
+    own: list[list[str]] = []
+    foreign: list[list[str]] = []
+    for text, markers in zip(texts, cited, strict=True):
+        abroad = [marker for marker in markers if scale.foreign and _is_foreign(text, _passage(evidence, marker))]
+        own.append([_window(text, evidence, marker) for marker in markers if marker not in abroad])
+        foreign.append([piece for marker in abroad for piece in _pieces(_passage(evidence, marker))])
+    unique = list(dict.fromkeys(chain.from_iterable([*own, *foreign])))
+    rows = iter(similarity([text for text, some in zip(texts, cited, strict=True) if some], unique))
+    found: list[tuple[float, float]] = []
+    for here, abroad_pieces, some in zip(own, foreign, cited, strict=True):
         cosines = dict(zip(unique, next(rows), strict=True)) if some else {}
-        closest.append(max((cosines[piece] for piece in some), default=None))
-    return closest
+        closest = [max((cosines[piece] for piece in pieces), default=-1.0) for pieces in (here, abroad_pieces)]
+        found.append(
+            (
+                _share(closest[0], scale.unrelated, scale.same),
+                _share(closest[1], *scale.foreign) if scale.foreign else 0.0,
+            )
+        )
+    return found
+
+
+def _share(cosine: float, nothing: float, everything: float) -> float:
+    return min(1.0, max(0.0, (cosine - nothing) / (everything - nothing)))
+
+
+def _is_foreign(sentence: str, passage: str) -> bool:
+    """Return whether a sentence shares next to no word with a passage, names and figures aside.
+
+    Within a script other than Latin, it can be an unrelated sentence of one language with many endings.
+    """
+    plain = (word for word in sentence.split() if word == word.lower() and not any(map(str.isdigit, word)))
+    said = words(" ".join(plain))
+    if not said or len(said & words(passage)) >= _FOREIGN_SHARE * len(said):
+        return False
+    return script(passage) not in {"", script(sentence)} or script(sentence) == "LATIN"
+
+
+def _passage(evidence: Evidence, marker: int) -> str:
+    return evidence.passages[marker - 1].chunk.text
+
+
+def _pieces(text: str) -> list[str]:
+    return [" ".join(text[start:end].split()) for start, end in windows(text)]
 
 
 def _window(sentence: str, evidence: Evidence, marker: int) -> str:

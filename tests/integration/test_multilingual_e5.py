@@ -1,0 +1,108 @@
+"""multilingual-e5-small as `make model` builds it, against the engine of the package that has its weights."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from docwell.adapters.embedding.calibration import ModelCalibration
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, SessionOpener
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+from docwell.errors import DocwellError
+from layers.embedder import build_model
+from layers.embedder.download.fetch import fetch
+
+pytestmark = pytest.mark.integration
+
+NAME = "multilingual-e5-small"
+PARITY = Path(build_model.__file__).with_name("parity")
+# That engine rounds each activation to 8 bits, and its own vectors differ from full precision by more than this.
+CLOSE = 0.9995
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        fetch(NAME)
+    except DocwellError as error:
+        pytest.skip(f"no model file: {error}")
+    out = tmp_path_factory.mktemp("model")
+    with patch("sys.argv", ["build_model.py", "--model", NAME, "--out", str(out)]):
+        assert build_model.main() == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Any]:
+    """The texts, and the package's tokens and vectors of each as a passage."""
+    texts = {entry["id"]: entry["text"] for entry in json.loads((PARITY / "texts.json").read_text("utf-8"))}
+    with np.load(PARITY / "multilingual_e5.npz") as file:
+        ends = np.cumsum(file["lengths"])[:-1]
+        tokens = [part.tolist() for part in np.split(file["tokens"], ends)]
+        return {
+            "texts": [texts[name] for name in file["text_ids"]],
+            "tokens": tokens,
+            "vectors": file["vectors"].astype(np.float32),
+        }
+
+
+@pytest.fixture(params=["onnxruntime", "openvino f32", "openvino bf16"])
+def runtime(request: pytest.FixtureRequest) -> SessionOpener:
+    name, _, precision = request.param.partition(" ")
+    if name == "onnxruntime":
+        return OnnxruntimeSession
+    adapter = pytest.importorskip("docwell.adapters.embedding.openvino_session")
+    if precision == "bf16" and adapter.native_precision() != "bf16":
+        pytest.skip("this processor has no bfloat16")
+    return partial(adapter.OpenvinoSession, precision=precision)
+
+
+def test_every_text_has_the_tokens_of_the_package(folder: Path, golden: dict[str, Any]) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    found = [tokenizer.encode(f"passage: {text}", add_special_tokens=False).ids for text in golden["texts"]]
+    assert len(found) >= 15
+    assert found == golden["tokens"]
+
+
+def test_every_text_has_the_vector_of_the_package(
+    folder: Path, golden: dict[str, Any], runtime: SessionOpener
+) -> None:
+    vectors = OnnxEmbedder(folder, 0, runtime).embed_passages(golden["texts"])
+    cosines = np.sum(vectors * golden["vectors"], axis=1)
+    assert cosines.min() > CLOSE
+
+
+def test_a_sentence_is_nearer_to_its_translation_than_to_another_in_that_language(
+    folder: Path, runtime: SessionOpener
+) -> None:
+    embedder = OnnxEmbedder(folder, 0, runtime)
+    english = ["The lease ends on 31 March 2027.", "The pump restarts twice before it stops."]
+    others = {
+        "de": ["Der Mietvertrag endet am 31. März 2027.", "Die Pumpe startet zweimal neu, bevor sie anhält."],
+        "hi": ["पट्टा 31 मार्च 2027 को समाप्त होता है।", "पंप रुकने से पहले दो बार फिर से चालू होता है।"],
+        "zh": ["租约于2027年3月31日到期。", "水泵在停止前会重启两次。"],
+    }
+    one = embedder.embed_passages(english)
+    for language, sentences in others.items():
+        other = embedder.embed_passages(sentences)
+        assert (one @ other.T).argmax(axis=1).tolist() == [0, 1], language
+
+
+def test_a_question_and_a_passage_have_their_own_prefixes(folder: Path) -> None:
+    embedder = OnnxEmbedder(folder, 0, OnnxruntimeSession)
+    (asked,), (told,) = embedder.embed_queries(["lease"]), embedder.embed_passages(["lease"])
+    assert float(asked @ told) < 0.999
+    assert embedder.max_tokens == 512 - 2 - 3  # specials, then "passage: "
+
+
+def test_its_thresholds_lie_beside_it(folder: Path) -> None:
+    meaning = ModelCalibration.read(folder).meaning
+    assert meaning is not None
+    assert meaning.foreign is not None

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from docwell.adapters.embedding.calibration import CALIBRATION_FILE, Meaning, ModelCalibration
+from docwell.errors import Corrupt
+from layers.embedder import build_model
+from tests.unit.adapters.embedding import tiny_model
+
+COMMITTED = sorted((Path(build_model.__file__).parent / "calibration").glob("*.json"))
+
+
+def read(folder: Path, content: object) -> ModelCalibration:
+    (folder / CALIBRATION_FILE).write_text(json.dumps(content))
+    return ModelCalibration.read(folder)
+
+
+def test_a_folder_without_the_file_keeps_the_defaults(tmp_path: Path) -> None:
+    assert ModelCalibration.read(tmp_path) == ModelCalibration(meaning=None, gate={})
+
+
+def test_every_part_is_optional(tmp_path: Path) -> None:
+    assert read(tmp_path, {"gate": {"least": 0.7}}).gate == {"least": 0.7}
+    found = read(tmp_path, {"meaning": {"unrelated": 0.7, "same": 0.9}})
+    assert found.meaning == Meaning(unrelated=0.7, same=0.9, foreign=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"meaning": {"unrelated": 0.9, "same": 0.7}}, "meaning: .*must be under"),
+        ({"meaning": {"unrelated": 0.7, "same": 0.9, "foreign": [0.8, 0.8]}}, "meaning: .*must be under"),
+        ({"meaning": {"unrelated": 0.7, "same": 1.2}}, "meaning.same: .*less than or equal to 1"),
+        ({"meaning": {"unrelated": 0.7}}, "meaning.same: Field required"),
+        ({"meanings": {}}, "meanings: Extra inputs"),
+        ({"gate": {"least": "much"}}, "gate.least: .*valid number"),
+        ([], "calibration.json: "),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_name_of_the_field(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(Corrupt, match=message):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_committed_file_is_valid(path: Path, tmp_path: Path) -> None:
+    assert read(tmp_path, json.loads(path.read_text("utf-8"))) != ModelCalibration()
+
+
+def test_a_build_brings_the_thresholds_of_its_model_and_removes_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_model, "_CALIBRATIONS", tmp_path / "calibrations")
+    (tmp_path / "calibrations").mkdir()
+    source = tmp_path / "calibrations" / "one.json"
+    out = tmp_path / "out"
+    for threshold in (0.5, 0.6):  # the second time, the model itself is current
+        source.write_text(json.dumps({"gate": {"least": threshold}}))
+        build(tiny_model.write(tmp_path / "One"), out)
+        assert ModelCalibration.read(out).gate == {"least": threshold}
+    build(tiny_model.write(tmp_path / "other", layers=1), out)
+    assert not (out / CALIBRATION_FILE).exists()
+
+
+def build(source: Path, out: Path) -> None:
+    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
+        assert build_model.main() == 0
