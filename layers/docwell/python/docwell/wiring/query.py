@@ -66,20 +66,24 @@ async def query() -> Query:
 @cache
 def _query(fingerprint: str) -> Query:
     # Imported beside the loading of the model.
+    from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
+    from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
 
     settings, host, breaker = query_settings(), model(), _breaker()
+    model_dir = pipelines(settings)[fingerprint].model_dir
     rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     return Query(
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
-        embedder=embedder_of(settings, pipelines(settings)[fingerprint].model_dir),
+        embedder=embedder_of(settings, model_dir),
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
         links=_links(),
         limits=settings,
+        gate=Gate.of(ModelCalibration.read(model_dir).gate),
     )
 
 

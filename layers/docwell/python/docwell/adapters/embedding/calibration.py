@@ -1,0 +1,60 @@
+"""The thresholds of an embedding model: what a cosine means differs from model to model.
+
+`make model` copies them from layers/embedder/calibration to the model's folder. They are no part of the manifest,
+so another threshold needs no other index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from docwell.errors import Corrupt
+
+CALIBRATION_FILE = "calibration.json"
+
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Meaning(BaseModel, frozen=True, extra="forbid"):
+    """The cosines between which meaning supports a sentence from not at all to fully.
+
+    `foreign` has the two for a sentence and a passage in different languages, if the model compares these.
+    """
+
+    unrelated: Cosine
+    same: Cosine
+    foreign: tuple[Cosine, Cosine] | None = None
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if any(
+            low >= high for low, high in [(self.unrelated, self.same), *([self.foreign] if self.foreign else [])]
+        ):
+            raise ValueError("the cosine of unrelated texts must be under that of the same")
+        return self
+
+
+class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
+    """The thresholds of one model; a part that it lacks keeps the defaults, those of all-MiniLM-L6-v2."""
+
+    meaning: Meaning | None = None
+    # The numbers of docwell.query.retrieval.gates, by name.
+    gate: Mapping[str, float] = {}
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelCalibration:
+        """Return the thresholds of a model folder; one without the file has none. Raises `Corrupt`."""
+        path = folder / CALIBRATION_FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            raise Corrupt(f"{path}: {error.strerror}") from error
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise Corrupt(f"{path}: {problems}") from error
