@@ -85,9 +85,9 @@ eval-retrieval: dev embedder ## Measure which passages questions find: 90 minute
 eval-extraction: dev ## Compare extracted text with human transcripts: 2 minutes; N=3
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
 
-.PHONY: bench-gates
-bench-gates: dev embedder ## Count questions that are refused before the model is asked
-	$(PY) -m benchmarks.gates
+.PHONY: calibrate
+calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, then 10 minutes
+	$(PY) -m benchmarks.calibration $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: dashboards
 dashboards: dev ## Write the dashboards and saved queries again

@@ -151,7 +151,6 @@ class Aws:
             "OCR_QUEUE_URL": self.ocr_queue,
             "DEAD_LETTER_QUEUE_URL": self.dead_letters,
             "PARKED_QUEUE_URL": self.parked,
-            "MIN_SCORE": "-1",
         }
         for name, value in settings.items():
             patch.setenv(f"DOCWELL_{name}", value)

@@ -43,7 +43,7 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
 def test_settings_of_every_function_are_looked_at_and_each_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_MAX_RECEIVES", "DOCWELL_MIN_SCORE", "DOCWELL_BEGIN_BELOW")
+    names = ("DOCWELL_CHUNK_TOKENS", "DOCWELL_MAX_RECEIVES", "DOCWELL_MIN_SUPPORT", "DOCWELL_BEGIN_BELOW")
     for name in names:
         monkeypatch.setenv(name, "-7")
     assert sorted(problem.partition(":")[0] for problem in wrong_settings(StackOptions(tmp_path))) == sorted(names)

@@ -92,7 +92,7 @@ def test_a_poison_passage_is_dropped_and_the_others_are_read(poison: str, place:
 
 @EACH
 def test_a_question_is_answered_beside_a_poison_passage_that_ranks_first(poison: str) -> None:
-    world = World(min_score=-1, min_relevance=-1)
+    world = World()
     poisoned(world, poison)
     world.add("house/rules.pdf", BOILER)
     world.model.says = "Every March [1]."
@@ -103,7 +103,7 @@ def test_a_question_is_answered_beside_a_poison_passage_that_ranks_first(poison:
 
 @EACH
 def test_poison_alone_is_a_refusal_without_the_model(poison: str) -> None:
-    world = World(min_score=-1, min_relevance=-1)
+    world = World()
     poisoned(world, poison)
     answer = world.ask().answer
     assert (answer.status, answer.dropped_passages, world.model.asked) == (AnswerStatus.REFUSED, 1, [])

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.query.ask import Ask, Identified, Passages, Question, Token
 from docwell.query.query import REFUSAL
+from docwell.query.retrieval.gates import Gate
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
@@ -35,6 +37,7 @@ def test_an_answer_cites_the_page_that_says_it() -> None:
 
 def test_the_model_is_not_asked_when_nothing_relevant_is_found() -> None:
     world = World()
+    world.query = replace(world.query, gate=Gate(0.5))
     world.add("house/rules.pdf", "Bicycles stand outside.")
     answer = world.ask(Question("quarterly revenue")).answer
     assert (answer.status, answer.answer, answer.citations) == (AnswerStatus.REFUSED, REFUSAL, ())

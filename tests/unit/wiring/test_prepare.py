@@ -64,14 +64,14 @@ def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: p
 
 @pytest.mark.usefixtures("loaded")
 def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCWELL_MIN_SCORE", "0.45")
+    monkeypatch.setenv("DOCWELL_MIN_SUPPORT", "0.45")
     monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
     for module in (wiring, pipelines):
         monkeypatch.setattr(
             module, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off", 8)}
         )
     limits = run(wiring.query()).limits
-    assert (limits.min_score, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
+    assert (limits.min_support, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
 
 
 @pytest.mark.usefixtures("loaded")

@@ -146,17 +146,11 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
 
 
 class QueryLimits(BaseModel, frozen=True):
-    """Limits of one question that the use case enforces. The two thresholds belong to the embedding model."""
+    """Limits of one question that the use case enforces."""
 
     # Another num_ctx reloads the model on its host, so each request sends this one value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
-    # If no passage or unit of one reaches this cosine similarity, refuse without calling the model.
-    # With all-MiniLM-L6-v2 one of 612 questions that a document answers was under it.
-    min_score: Annotated[float, Field(ge=-1, le=1)] = 0.35
-    # The same for the sum of a passage's similarity and half the share of the question's words that it has
-    # (make bench-gates).
-    min_relevance: Annotated[float, Field(ge=-1, le=2)] = 0.57
     # A sentence with less support (`docwell.query.checking.support`) is marked as not supported.
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.

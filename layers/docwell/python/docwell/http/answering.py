@@ -64,7 +64,7 @@ class Finished:
             model_digest=report.model_digest,
             options={
                 **wiring.model().options,
-                **wiring.query_settings().model_dump(include={"min_score", "min_relevance", "min_support"}),
+                **wiring.query_settings().model_dump(include={"min_support"}),
             },
         )
 

@@ -26,7 +26,7 @@ from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.retrieval.absence import refusal_of_nothing
-from docwell.query.retrieval.gates import is_hopeless
+from docwell.query.retrieval.gates import OPEN, Gate
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 
@@ -86,6 +86,7 @@ class _Found:
     text: str
     rewriting: Usage
     passages: tuple[Passage, ...] = ()
+    background: float = 0.0
     suspicious: frozenset[str] = frozenset()
     refusal: str = REFUSAL
 
@@ -102,6 +103,7 @@ class Query:
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
     scale: MeaningScale = field(default_factory=MeaningScale)
+    gate: Gate = OPEN
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
@@ -133,8 +135,8 @@ class Query:
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         admitted = await ask.admission.admitted()
         found = await self._search(admitted, ask, watch, scope, vector, rewritten)
-        hopeless = is_hopeless(found.text, found.passages, self.limits.min_score, self.limits.min_relevance)
-        prompt = None if hopeless else await self._prompt(found)
+        refused = self.gate.refuses(found.text, found.passages, found.background)
+        prompt = None if refused else await self._prompt(found)
         report = self._report(found, prompt)
         yield Progress(report)
         yield Passages(report.prompted, found.suspicious)
@@ -197,14 +199,14 @@ class Query:
         rewritten: Rewritten,
     ) -> _Found:
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages = await asyncio.to_thread(
-                self.retrieval.search, scope, vector, ask.question.top_k, rewritten.text
-            )
-        suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
+            found = await asyncio.to_thread(self.retrieval.find, scope, vector, ask.question.top_k, rewritten.text)
+        suspicious = frozenset(passage.id for passage in found.passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
-        if not passages and not scope.filter:
+        if not found.passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
-        return _Found(ask, watch, rewritten.text, rewritten.usage, tuple(passages), suspicious, refusal)
+        return _Found(
+            ask, watch, rewritten.text, rewritten.usage, found.passages, found.background, suspicious, refusal
+        )
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""

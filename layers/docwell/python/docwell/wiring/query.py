@@ -70,12 +70,13 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.checking.support import MeaningScale
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
+    from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
 
     settings, host, breaker = query_settings(), model(), _breaker()
-    rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     model_dir = pipelines(settings)[fingerprint].model_dir
-    meaning = ModelCalibration.read(model_dir).meaning
+    rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
+    measured = ModelCalibration.read(model_dir)
     return Query(
         retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
         embedder=embedder_of(settings, model_dir),
@@ -84,7 +85,8 @@ def _query(fingerprint: str) -> Query:
         calibration=calibration(),
         links=_links(),
         limits=settings,
-        scale=MeaningScale(**meaning.model_dump()) if meaning else MeaningScale(),
+        scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
+        gate=Gate.of(measured.gate),
     )
 
 

@@ -40,12 +40,6 @@ _GERMAN_WORDS = """
 _GERMAN = frozenset(_GERMAN_WORDS.split())
 # Words that are often capitalised and name nothing.
 _NO_NAMES = FUNCTION_WORDS | {"fy", "q", "q1", "q2", "q3", "q4", "mr", "mrs", "ms", "dr", "usd"}
-_DATES = """
-    january february march april may june july august september october november december
-    monday tuesday wednesday thursday friday saturday sunday
-"""
-# Names that say when, not who or what a text is about.
-DATES = frozenset(_DATES.split())
 
 # 1990s, 12th, FY2022 and FY2023Q1 are figures, despite their letters.
 _FIGURE_WORD = re.compile(r"(?:FY|Q)?\d+(?:s|st|nd|rd|th|Q\d)?", re.IGNORECASE)
@@ -70,11 +64,6 @@ class Name(NamedTuple):
 
     written: str
     initials: str = ""
-
-    @property
-    def is_short(self) -> bool:
-        """True for an acronym, which can be the writer's own."""
-        return self.written.replace("&", "").replace(".", "").isupper()
 
 
 def figures(text: str) -> list[Figure]:

@@ -11,6 +11,7 @@ from docwell.identity import Principal
 from docwell.models import Passage, Units
 from docwell.ports import Catalogue, VectorIndex
 from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.retrieval.gates import background
 from docwell.query.retrieval.merging import merge
 from docwell.query.retrieval.ranking import Weights, rank
 from docwell.query.retrieval.scope import Scope, find_scope
@@ -24,6 +25,14 @@ DEEPEST = 2000
 _DEEPER = 4
 
 TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a collection, a prefix or documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The passages for a question, best first, and the `background` that the gate compares them with."""
+
+    passages: tuple[Passage, ...] = ()
+    background: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,17 @@ class Retrieval:
         return find_scope(self.catalogue, principal, collections, document, wanted)
 
     def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
+        """Return the passages of `find`. Raises as `find` does."""
+        return list(self.find(scope, vector, top_k, question).passages)
+
+    def find(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> Found:
         """Return the `top_k` best live passages, best first. Without a question, rank by cosine alone.
 
         Raises:
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
         if scope.is_empty:
-            return []
+            return Found()
         wanted = (max(top_k, CANDIDATES) if question else top_k) + _SPARE_HITS
         while True:
             hits = self.index.search(scope.places, vector, wanted)
@@ -67,7 +80,7 @@ class Retrieval:
                 break
             wanted = min(wanted * _DEEPER, DEEPEST)
         # Drop the unit vectors; only ranking needs them.
-        return [replace(one, units=Units()) for one in found]
+        return Found(tuple(replace(one, units=Units()) for one in found), background(ranked))
 
 
 class _Live(Iterator[Passage]):
