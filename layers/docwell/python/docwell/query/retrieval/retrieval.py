@@ -10,6 +10,7 @@ from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
 from docwell.ports import Catalogue, VectorIndex
+from docwell.query.retrieval.expansion import Wording, fuse
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.retrieval.merging import merge
 from docwell.query.retrieval.ranking import Weights, rank
@@ -44,22 +45,35 @@ class Retrieval:
         """Return where to search, as `find_scope` does."""
         return find_scope(self.catalogue, principal, collections, document, wanted)
 
-    def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
-        """Return the `top_k` best live passages, best first. Without a question, rank by cosine alone.
+    def search(
+        self,
+        scope: Scope,
+        vector: Sequence[float],
+        top_k: int,
+        question: str = "",
+        spare: int = 0,
+        wordings: Sequence[Wording] = (),
+    ) -> list[Passage]:
+        """Return the `top_k` best live passages and up to `spare` more, best first.
+
+        Without a question, rank by cosine alone. Other `wordings` of it are searched for too.
 
         Raises:
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
         if scope.is_empty:
             return []
-        wanted = (max(top_k, CANDIDATES) if question else top_k) + _SPARE_HITS
+        most = top_k + spare
+        wanted = (max(most, CANDIDATES) if question else most) + _SPARE_HITS
         while True:
             hits = self.index.search(scope.places, vector, wanted)
             ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
-            live = _Live(ranked, lambda keys: scope.live(self.catalogue, keys), top_k)
-            found = merge(live, top_k) if question else list(islice(live, top_k))
+            if wordings:
+                ranked = fuse([ranked, *(self._ranked(scope, one, wanted) for one in wordings)])
+            live = _Live(ranked, lambda keys: scope.live(self.catalogue, keys), most)
+            found = merge(live, most) if question else list(islice(live, most))
             # Hits that are not live can crowd out live ones, so search deeper.
-            if len(found) >= top_k or not live.dropped or len(hits) < wanted:
+            if len(found) >= most or not live.dropped or len(hits) < wanted:
                 break
             if wanted >= DEEPEST:
                 if scope.is_narrowed and live.kept < top_k:
@@ -68,6 +82,10 @@ class Retrieval:
             wanted = min(wanted * _DEEPER, DEEPEST)
         # Drop the unit vectors; only ranking needs them.
         return [replace(one, units=Units()) for one in found]
+
+    def _ranked(self, scope: Scope, wording: Wording, wanted: int) -> list[Passage]:
+        hits = self.index.search(scope.places, wording.vector, wanted)
+        return [one.passage for one in rank(wording.text, wording.vector, hits, self.weights)]
 
 
 class _Live(Iterator[Passage]):
