@@ -32,8 +32,12 @@ _REQUIRED: dict[str, tuple[Any, ...]] = {
 
 def is_supported(config: SentenceConfig) -> bool:
     """Return whether `build` supports this model."""
-    known = all(config.transformer.get(key) in values for key, values in _REQUIRED.items())
-    return known and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
+    return is_plain_bert(config.transformer) and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
+
+
+def is_plain_bert(transformer: Mapping[str, Any]) -> bool:
+    """Return whether a model's config.json describes layers that this module builds."""
+    return all(transformer.get(key) in values for key, values in _REQUIRED.items())
 
 
 def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
@@ -51,6 +55,19 @@ def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
         pooled = _unit_length(graph, pooled)
     graph.node("Identity", [pooled], "sentence_embedding")
     onnx.save(graph.model(int(config.transformer["hidden_size"])), str(target))
+
+
+def build_cross_encoder(weights_path: Path, transformer: Mapping[str, Any], target: Path) -> None:
+    """Write the graph of a BERT for pairs of texts: the same inputs -> (batch, 1) float32, a score for each pair.
+
+    The output has the name that the runtimes read. Raises `BadInput` for weights without pooler or classifier.
+    """
+    graph = _Graph(_weights(weights_path))
+    mask = graph.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
+    first = _first(graph, _encoder(graph, transformer, mask))
+    pooled = graph.node("Tanh", [graph.dense(first, "pooler.dense", "pooler")], "pooled")
+    graph.node("Identity", [graph.dense(pooled, "classifier", "score")], "sentence_embedding")
+    onnx.save(graph.model(1), str(target))
 
 
 def _weights(path: Path) -> dict[str, NDArray[Any]]:

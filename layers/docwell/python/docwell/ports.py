@@ -283,7 +283,7 @@ class Reranking(NamedTuple):
 class Reranker(Protocol):
     """A model that reads the question and a passage together."""
 
-    def reading(self, question: str, texts: Sequence[str]) -> Usage:
+    def reading(self, question: str, texts: Sequence[str], /) -> Usage:
         """Return about the tokens that `rerank` sends to the model host, 0 where it sends none."""
 
     async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:

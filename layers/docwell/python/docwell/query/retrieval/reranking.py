@@ -50,7 +50,7 @@ class ListwiseReranker:
     prompt: Prompt
     budget_tokens: int
 
-    def reading(self, question: str, texts: Sequence[str]) -> Usage:
+    def reading(self, question: str, texts: Sequence[str], /) -> Usage:
         """Return about the tokens of the prompt; 0 where the question leaves too little room for the passages."""
         messages = self._messages(question, texts)
         return Usage(TokenRatio().estimate(bound_of_messages(messages)).tokens) if messages else Usage()
