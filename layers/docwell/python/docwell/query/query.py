@@ -109,9 +109,11 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
+        begun = False
         async with aclosing(self._find(ask)) as steps:
             async for found in steps:
-                if found.spent.tokens:
+                begun = begun or found.at_model
+                if begun:
                     yield Progress(self._report(found), at_model=found.at_model)
         prompt = None if found.hopeless else await self._prompt(found)
         report = self._report(found, prompt)

@@ -21,9 +21,9 @@ RERANKED = 20
 ORDER_TOKENS = 24
 # A passage cut shorter than this says too little to judge it.
 _LEAST_TOKENS = 24
-# The number of a passage, its colon and the end of its line.
-_NUMBER_TOKENS = 4
-_ORDER = re.compile(r"\s*\d{1,2}(?:\s*,\s*\d{1,2})*\s*\.?\s*")
+# Two digits of a passage's number, a colon, a space, and the end of its line.
+_NUMBER_TOKENS = 5
+_ORDER = re.compile(r"\s*[0-9]{1,2}(?:\s*,\s*[0-9]{1,2})*\s*\.?\s*")
 
 
 def reranked_text(passage: Passage) -> str:
