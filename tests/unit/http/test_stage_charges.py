@@ -150,5 +150,5 @@ def test_a_client_that_leaves_is_charged_for_the_stages_that_ran(staged: Staged,
     [({}, 0), ({"reranker": "model"}, 1), ({"expansion": "on"}, 1), ({"reranker": "cross-encoder"}, 0)],
 )
 def test_only_stages_at_the_model_host_count_as_its_calls(settings: dict[str, Any], stages: int) -> None:
-    given = {"bucket": "b", "chroma_url": "http://c", "model_dir": ".", "ollama_url": "http://o"}
+    given: dict[str, Any] = {"bucket": "b", "chroma_url": "http://c", "model_dir": ".", "ollama_url": "http://o"}
     assert QuerySettings(**given, **settings).model_stages == stages
