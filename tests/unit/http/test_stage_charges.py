@@ -29,7 +29,7 @@ FOLLOW_UP = {"question": "how often?", "history": [{"question": "Is the boiler i
 
 
 class Staged:
-    """A world whose questions have both stages, each with a model of its own."""
+    """A world whose questions have both stages, each with its own model."""
 
     def __init__(self, world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.order, self.wordings = world, FakeModel("1"), FakeModel("boiler inspections")
