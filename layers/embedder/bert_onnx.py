@@ -60,9 +60,13 @@ def build(weights_path: Path, config: SentenceConfig, target: Path) -> None:
 def build_cross_encoder(weights_path: Path, transformer: Mapping[str, Any], target: Path) -> None:
     """Write the graph of a BERT for pairs of texts: the same inputs -> (batch, 1) float32, a score for each pair.
 
-    The output has the name that the runtimes read. Raises `BadInput` for weights without pooler or classifier.
+    The output has the name that the runtimes read. Raises `BadInput` for weights without pooler or classifier, and
+    for several scores.
     """
-    graph = _Graph(_weights(weights_path))
+    weights = _weights(weights_path)
+    if len(scores := weights.get("classifier.bias", [0])) != 1:
+        raise BadInput(f"the model gives {len(scores)} scores for a pair, not one")
+    graph = _Graph(weights)
     mask = graph.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
     first = _first(graph, _encoder(graph, transformer, mask))
     pooled = graph.node("Tanh", [graph.dense(first, "pooler.dense", "pooler")], "pooled")

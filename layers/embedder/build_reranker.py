@@ -92,8 +92,6 @@ def _build_native(folder: Path, work: Path) -> dict[str, Any]:
     if not _is_native(folder):
         raise BadInput(f"{folder} has no config.json of a plain BERT with model.safetensors and {TOKENIZER_FILE}")
     config = _json(folder / "config.json")
-    if len(config.get("id2label", [0])) != 1:
-        raise BadInput(f"{folder}: the model gives {len(config['id2label'])} scores for a pair, not one")
     bert_onnx.build_cross_encoder(folder / "model.safetensors", config, work / MODEL_FILE)
     shutil.copyfile(folder / TOKENIZER_FILE, work / TOKENIZER_FILE)
     most = config["max_position_embeddings"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from functools import partial
 from pathlib import Path
@@ -31,18 +30,15 @@ TEXTS = ["the tank", "valve", "lease the restart " * 4, "pump pump tank", "passa
 MOST_TOKENS = 16
 
 
-def write(folder: Path, *, labels: int = 1, layers: int = 2, **config: Any) -> Path:
+def write(folder: Path, *, labels: int = 1) -> Path:
     """Write a BERT of random weights that scores pairs, as transformers saves it."""
-    tiny_model.write(folder, layers=layers)
+    tiny_model.write(folder, layers=2)
     random = np.random.default_rng(3)
     weights = {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
     for name, rows in (("bert.pooler.dense", tiny_model.HIDDEN), ("classifier", labels)):
         weights[f"{name}.weight"] = random.standard_normal((rows, tiny_model.HIDDEN)).astype(np.float32)
         weights[f"{name}.bias"] = random.standard_normal(rows).astype(np.float32)
     save_file(weights, folder / "model.safetensors")
-    whole = json.loads((folder / "config.json").read_text())
-    whole["id2label"] = {str(number): f"LABEL_{number}" for number in range(labels)}
-    tiny_model.write_json(folder / "config.json", whole | config)
     tiny_model.write_json(folder / "tokenizer_config.json", {"model_max_length": MOST_TOKENS})
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     special = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
@@ -177,6 +173,13 @@ def test_a_model_with_several_scores_for_a_pair_is_refused_and_nothing_is_kept(
     assert build(write(tmp_path / "source", labels=3), tmp_path / "out") == 1
     assert "3 scores for a pair" in capsys.readouterr().out
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_without_a_classifier_is_an_embedding_model_and_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(tiny_model.write(tmp_path / "source"), tmp_path / "out") == 1
+    assert "no weight pooler.dense.weight" in capsys.readouterr().out
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path, folder: Path, source: Path) -> None:
