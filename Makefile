@@ -50,8 +50,8 @@ format: dev ## Format the code and apply the automatic fixes of lint
 	.venv/bin/ruff check --fix .
 
 .PHONY: model
-model: local ## Convert an embedding model to ONNX; MODEL=id-or-folder
-	$(PY) layers/embedder/build_model.py --model "$(MODEL)"
+model: local ## Convert an embedding model to ONNX; MODEL=id-or-folder, or a cross-encoder: RERANKER=
+	$(PY) layers/embedder/$(if $(RERANKER),build_reranker.py --model "$(RERANKER)",build_model.py --model "$(MODEL)")
 
 .PHONY: faults
 faults: dev ## Prove that no chunk is lost, duplicate or stale: 55 minutes, ARGS=--short 6

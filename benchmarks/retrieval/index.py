@@ -122,7 +122,7 @@ def indexed(
             step.say(key)
             info = indexer.reader.inspect(path)
             ref = DocumentRef("evaluation", key)
-            generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint), info.title)
+            generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint))
             for number, first in enumerate(range(1, info.page_count + 1, limits.range_pages)):
                 pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
                 chunks[key] += indexer.run(generation, path, number, pages, lambda: None).chunks

@@ -54,8 +54,12 @@ Weight = NDArray[Any] | Blocks
 
 def is_supported(config: SentenceConfig) -> bool:
     """Return whether `build` supports this model."""
-    known = all(config.transformer.get(key) in values for key, values in _REQUIRED.items())
-    return known and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
+    return is_plain_bert(config.transformer) and set(config.modules) <= {"Transformer", "Pooling", "Normalize"}
+
+
+def is_plain_bert(transformer: Mapping[str, Any]) -> bool:
+    """Return whether a model's config.json describes layers that this module builds."""
+    return all(transformer.get(key) in values for key, values in _REQUIRED.items())
 
 
 def build(weights: Mapping[str, Weight], config: SentenceConfig, target: Path) -> None:
@@ -77,7 +81,28 @@ def build(weights: Mapping[str, Weight], config: SentenceConfig, target: Path) -
 
 def read_safetensors(path: Path) -> dict[str, Weight]:
     """Return the weights of a file by the names that `build` takes."""
-    return {name.removeprefix("bert."): value for name, value in load_file(path).items()}
+    return _named(load_file(path))
+
+
+def build_cross_encoder(weights_path: Path, transformer: Mapping[str, Any], target: Path) -> None:
+    """Write the graph of a BERT for pairs of texts: the same inputs -> (batch, 1) float32, a score for each pair.
+
+    The output has the name that the runtimes read. Raises `BadInput` for weights without pooler or classifier, and
+    for several scores.
+    """
+    weights = load_file(weights_path)
+    if len(scores := weights.get("classifier.bias", [0])) != 1:
+        raise BadInput(f"the model gives {len(scores)} scores for a pair, not one")
+    graph = _Graph(_named(weights))
+    mask = graph.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
+    first = _first(graph, _encoder(graph, transformer, mask))
+    pooled = graph.node("Tanh", [graph.dense(first, "pooler.dense", "pooler")], "pooled")
+    graph.node("Identity", [graph.dense(pooled, "classifier", "score")], "sentence_embedding")
+    onnx.save(graph.model(1), str(target))
+
+
+def _named(weights: Mapping[str, NDArray[Any]]) -> dict[str, Weight]:
+    return {name.removeprefix("bert."): value for name, value in weights.items()}
 
 
 class _Graph:

@@ -54,11 +54,11 @@ def gguf() -> Path:
 
 
 @contextmanager
-def running(gguf: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(gguf: Path, log: Path, context: int = CONTEXT) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the server by its command; yield the process and its address."""
     command = [
         sys.executable, "-m", "infra.local.ollama_server", "--model", f"{MODEL}={gguf}",
-        "--port", "0", "--num-ctx", str(CONTEXT), "--threads", "1",
+        "--port", "0", "--num-ctx", str(context), "--threads", "1",
     ]  # fmt: skip
     with log.open("w") as errors, subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=errors, text=True

@@ -44,7 +44,9 @@ def test_a_prompt_is_compared_with_a_file(run: Run, tmp_path: Path) -> None:
 def test_an_unknown_prompt_is_wrong_usage_and_an_unreadable_file_an_error(run: Run) -> None:
     unknown = run("prompts", "show", "nothing")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
-    assert "there is no prompt 'nothing'; there are: answer, answer-short, rewrite" in unknown.stderr
+    assert (
+        "there is no prompt 'nothing'; there are: answer, answer-short, expand, rerank, rewrite" in unknown.stderr
+    )
     missing = run("prompts", "diff", "answer", "./nothing.md")
     assert missing.exit_code == 1
     assert "cannot read './nothing.md': No such file or directory" in missing.stderr

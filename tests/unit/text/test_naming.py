@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from docwell.models import Chunk
-from docwell.text.naming import HEADING_TOKENS, InContext, document_name, embedded_texts, file_words
+from docwell.text.naming import HEADING_TOKENS, InContext, embedded_texts, file_words
 from tests.unit.fakes import FakeEmbedder
 
 
@@ -25,20 +25,6 @@ def test_a_file_is_called_by_the_words_of_its_name(key: str, words: str) -> None
     assert file_words(key) == words
 
 
-@pytest.mark.parametrize(
-    ("title", "name"),
-    [
-        ("Flood defences", "Flood defences (report 7)"),
-        (None, "report 7"),
-        ("  ", "report 7"),
-        ("0001018724-18-000005", "report 7"),
-        ("Report_7", "report 7"),
-    ],
-)
-def test_a_title_joins_the_name_where_it_says_more(title: str | None, name: str) -> None:
-    assert document_name("a/report_7.pdf", title) == name
-
-
 def test_a_section_is_embedded_over_its_chunks_and_a_quote_stays_as_it_was() -> None:
     chunks = [chunk("It is warm.", "Results"), chunk("It is cold.")]
     assert embedded_texts(chunks, FakeEmbedder(), 100) == ["Results\nIt is warm.", "It is cold."]
@@ -55,8 +41,8 @@ def test_a_long_path_is_cut() -> None:
 
 
 def moved(*batches: np.ndarray) -> np.ndarray:
-    """Return the vectors of all batches, moved towards each other and a name."""
-    context = InContext(np.eye(4, dtype=np.float32)[3])
+    """Return the vectors of all batches, moved towards each other."""
+    context = InContext(4)
     return np.concatenate([*(context.add(batch) for batch in batches), context.last()])
 
 
@@ -70,10 +56,9 @@ def test_no_chunks_give_no_vectors() -> None:
     assert moved().shape == (0, 4)
 
 
-def test_vectors_lean_to_their_neighbours_and_to_the_name() -> None:
+def test_vectors_lean_to_their_neighbours() -> None:
     vectors = np.eye(4, dtype=np.float32)[:3]
     leaning = moved(vectors)
     assert np.linalg.norm(leaning, axis=1) == pytest.approx([1, 1, 1])
     assert leaning.argmax(axis=1).tolist() == [0, 1, 2]  # each is still nearest to itself
     assert leaning[0, 1] > leaning[0, 2] == 0  # the second is a neighbour, the third is not
-    assert (leaning[:, 3] > 0).all()

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from benchmarks.fresh_wiring import clear_caches
-from docwell.config import QueryLimits
+from docwell.config import QueryLimits, SettingsError
 from docwell.deadline import run
+from docwell.errors import Corrupt
 from docwell.query.checking.support import MeaningScale
+from docwell.query.model_host import GuardedModel
+from docwell.query.retrieval.reranking import ListwiseReranker
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
@@ -62,14 +65,60 @@ def test_nobody_is_asked_while_it_is_prepared(loaded: list[Path], monkeypatch: p
     assert asked == []
 
 
-@pytest.mark.usefixtures("loaded")
-def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCWELL_MIN_SUPPORT", "0.45")
-    monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
+@pytest.fixture
+def one_pipeline(loaded: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of `loaded`, without a manifest to read."""
     for module in (wiring, pipelines):
         monkeypatch.setattr(
             module, "pipelines", lambda settings: {"p": Pipeline(settings.model_dir, 200, "off", 8)}
         )
+
+
+@pytest.mark.usefixtures("one_pipeline")
+def test_the_optional_stages_are_off_by_default() -> None:
+    query = run(wiring.query())
+    assert (query.reranker, query.expansion) == (None, None)
+
+
+@pytest.mark.usefixtures("one_pipeline")
+def test_the_stages_at_the_model_host_write_few_tokens_and_share_its_breaker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCWELL_RERANKER", "model")
+    monkeypatch.setenv("DOCWELL_EXPANSION", "on")
+    query = run(wiring.query())
+    assert isinstance(query.reranker, ListwiseReranker)
+    assert query.expansion is not None
+    hosts = [query.reranker.model, query.expansion.model, query.model]
+    assert all(isinstance(host, GuardedModel) for host in hosts)
+    assert len({host.breaker for host in hosts if isinstance(host, GuardedModel)}) == 1
+    options = [host.model.options for host in hosts if isinstance(host, GuardedModel)]  # type: ignore[attr-defined]
+    assert [one["num_predict"] for one in options] == [24, 80, 400]
+    assert len({one["num_ctx"] for one in options}) == 1
+
+
+@pytest.mark.usefixtures("one_pipeline")
+def test_the_cross_encoder_is_beside_the_embedding_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCWELL_RERANKER", "cross-encoder")
+    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(tmp_path))
+    with pytest.raises(Corrupt, match=str(tmp_path / "reranker")):
+        run(wiring.query())
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize(("name", "value"), [("DOCWELL_RERANKER", "on"), ("DOCWELL_EXPANSION", "model")])
+def test_a_stage_that_does_not_exist_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        wiring.query_settings()
+
+
+@pytest.mark.usefixtures("one_pipeline")
+def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCWELL_MIN_SUPPORT", "0.45")
+    monkeypatch.setenv("DOCWELL_NUM_CTX", "8192")
     limits = run(wiring.query()).limits
     assert (limits.min_support, limits.num_ctx, limits.num_predict) == (0.45, 8192, QueryLimits().num_predict)
 

@@ -53,7 +53,7 @@ class Deadline:
     """`seconds` from now on the monotonic clock, divided among the stages of a request."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._clock = clock
         self._end = clock() + seconds
 
@@ -65,7 +65,7 @@ class Deadline:
     async def stage(self, name: str, share: float = 1.0) -> AsyncGenerator[None]:
         """Limit the block to `share` (0 to 1) of the whole time, and to its end. Raises `DeadlineExceeded`."""
         try:
-            async with asyncio.timeout(min(self._seconds * share, self.left())) as limit:
+            async with asyncio.timeout(min(self.seconds * share, self.left())) as limit:
                 yield
         except TimeoutError:
             if not limit.expired():

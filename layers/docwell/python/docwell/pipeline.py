@@ -15,7 +15,7 @@ from docwell.ports import StateStore
 
 TEXT_VERSION = 3
 CHUNKER_VERSION = 2
-EMBEDDED_VERSION = 5  # the header and units that are embedded with a chunk, and their format in a record
+EMBEDDED_VERSION = 6  # the header and units that are embedded with a chunk, and their format in a record
 OCR_VERSION = 2  # how a picture of a page becomes ordered lines
 # The package contains its models: another release gives other text.
 RAPIDOCR_VERSION = "3.10.0"

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from docwell.answers import Completion, Message, Receipt
+from docwell.answers import Completion, Message, Receipt, Usage
 from docwell.attributes import Attributes
 from docwell.audit import AuditEvent
 from docwell.identity import Principal
@@ -271,6 +271,23 @@ class LanguageModel(Protocol):
 
     async def digest(self) -> str | None:
         """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
+
+
+class Reranking(NamedTuple):
+    """The scores of passages, the best one highest, none where there was no time or no sense in them."""
+
+    scores: Sequence[float] = ()
+    usage: Usage = Usage()
+
+
+class Reranker(Protocol):
+    """A model that reads the question and a passage together."""
+
+    def reading(self, question: str, texts: Sequence[str], /) -> Usage:
+        """Return about the tokens that `rerank` sends to the model host, 0 where it sends none."""
+
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
+        """Return a score for each text within `timeout_s` seconds. A model that fails gives no scores."""
 
 
 class DocumentLinks(Protocol):

@@ -65,6 +65,7 @@ class Finished:
             options={
                 **wiring.model().options,
                 **wiring.query_settings().model_dump(include={"min_support"}),
+                **wiring.query_settings().model_dump(include={"reranker", "expansion"}, exclude_defaults=True),
             },
         )
 
@@ -88,6 +89,7 @@ class Finished:
                 "outcome": response.status.value,
                 "citations": len(response.citations),
                 "principal": self.principal.id,
+                "skipped_stages": self.report.skipped,
                 "cost_amount": self.cost.amount,
                 "cost_currency": self.cost.currency,
                 "unsupported_sentences": sum(not sentence.supported for sentence in response.sentences),

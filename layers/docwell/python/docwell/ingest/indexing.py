@@ -23,7 +23,7 @@ from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.ingest.ranges import Span, check_length
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
 from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
-from docwell.text.naming import InContext, document_name, embedded_texts
+from docwell.text.naming import InContext, embedded_texts
 from docwell.text.page_lists import page_failures
 
 # More than a range of the default size (50 pages), so that the reader's process can end early. Full pages with
@@ -46,12 +46,11 @@ _EmbeddedChunk = tuple[Chunk, Units, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One version of one document under one pipeline: its id, and the title of the PDF."""
+    """One version of one document under one pipeline, and its id."""
 
     ref: DocumentRef
     version: str
     id: str
-    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,9 @@ class RangeIndexer:
         a page starts only after the check of the previous page.
         """
         ref, count = generation.ref, _Count(self.limits, path.stat().st_size)
-        # Embedded as a query, because the embedder truncates a long query but refuses a long passage.
-        (name,) = self.embedder.embed_queries([document_name(ref.key, generation.title)])
         with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
             writing: Future[None] | None = None
-            for embedded in self._embedded(self._batches(pages, count, check), name):
+            for embedded in self._embedded(self._batches(pages, count, check)):
                 records = _records(generation, range_, count.tally.chunks, embedded)
                 if writing is not None:
                     writing.result()
@@ -100,11 +97,9 @@ class RangeIndexer:
                 writing.result()
         return count.tally
 
-    def _embedded(
-        self, batches: Iterator[list[_CutChunk]], name: NDArray[np.float32]
-    ) -> Iterator[list[_EmbeddedChunk]]:
+    def _embedded(self, batches: Iterator[list[_CutChunk]]) -> Iterator[list[_EmbeddedChunk]]:
         """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
-        context = InContext(name)
+        context: InContext | None = None
         waiting: deque[tuple[Chunk, Units]] = deque()
         for batch in batches:
             parts = [chunk.text[start:end] for chunk, spans in batch for start, end in spans]
@@ -115,10 +110,11 @@ class RangeIndexer:
             for chunk, spans in batch:
                 waiting.append((chunk, pack_units(spans, rest[: len(spans)])))
                 rest = rest[len(spans) :]
+            context = context or InContext(vectors.shape[1])
             ready = context.add(vectors[: len(batch)])
             if len(ready):
                 yield [(*waiting.popleft(), vector) for vector in ready]
-        if waiting:
+        if context is not None:
             yield [(*waiting.popleft(), vector) for vector in context.last()]
 
     def _cut_pages(self, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:

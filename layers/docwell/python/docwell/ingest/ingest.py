@@ -259,7 +259,7 @@ class Ingest:
         """Return one of the generations of the record's version."""
         version = str(record.version)
         id_ = self.generation_ids(record.key, version)[recognised]
-        return Generation(DocumentRef(self.bucket, record.key), version, id_, record.title)
+        return Generation(DocumentRef(self.bucket, record.key), version, id_)
 
     def _live(self, record: DocumentRecord, head: ObjectVersion, *, recognised: bool) -> DocumentRecord:
         """Return the record with one of its generations live."""

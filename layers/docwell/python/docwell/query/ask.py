@@ -67,6 +67,7 @@ class QueryReport:
     """The checked answer, with the figures for metrics, receipts and costs. The last event of an answer.
 
     `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
+    `skipped` names the optional stages, expansion and reranking, that failed or had no time.
     """
 
     answer: Answer
@@ -77,6 +78,7 @@ class QueryReport:
     token_error: float = 0.0
     model_host_s: float = 0.0
     model_digest: str | None = None
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

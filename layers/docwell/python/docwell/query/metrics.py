@@ -25,6 +25,8 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
         "Refusals": int(answer.status is AnswerStatus.REFUSED),
         "Fallbacks": int(answer.status is AnswerStatus.EXTRACTIVE),
     }
+    if report.skipped:
+        counts["SkippedStages"] = len(report.skipped)
     latencies = {"EmbedLatency": timings.embed, "RetrieveLatency": timings.retrieve, "QueryLatency": timings.total}
     if report.first_token_ms is not None:
         latencies |= {"GenerateLatency": timings.generate, "TimeToFirstToken": report.first_token_ms}

@@ -32,7 +32,12 @@ _KEYS = frozenset({"name", "purpose", "since", "languages"})
 _TURN = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
 _MAX_WEIGHT = 1_000_000
 # The placeholders of the last turn for each purpose; all are required.
-_PLACEHOLDERS = {"answer": {"passages", "question"}, "rewrite": {"history", "question"}}
+_PLACEHOLDERS = {
+    "answer": {"passages", "question"},
+    "rewrite": {"history", "question"},
+    "rerank": {"passages", "question"},
+    "expand": {"question"},
+}
 
 # The prompt tells the model to write this when no passage helps.
 _REFUSAL = re.compile(r"\W*not found\b", re.IGNORECASE)
@@ -61,7 +66,7 @@ _NUMBER = 5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt template. `version` is 12 hex digits of its content's SHA-256; `purpose` is answer or rewrite."""
+    """A prompt template. `version` is 12 hex digits of its content's SHA-256; `purpose` names its step."""
 
     name: str
     version: str

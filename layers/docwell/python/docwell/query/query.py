@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TypeVar
 
-from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Timings, Usage
+from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.models import Passage
-from docwell.ports import DocumentLinks, Embedder, LanguageModel
+from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
 from docwell.query.calibration import Calibration
 from docwell.query.checking.cleaning import clean_answer
@@ -26,9 +26,12 @@ from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.retrieval.absence import refusal_of_nothing
+from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
 from docwell.query.retrieval.gates import OPEN, Gate
+from docwell.query.retrieval.reranking import RERANKED, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
+from docwell.query.stopwatch import Stopwatch, ms
 
 _Fact = TypeVar("_Fact")
 
@@ -41,54 +44,42 @@ _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
 _FACTS_SHARE = 0.1
+# Optional stages. At the default deadline a slow one is given up before the model host counts as failing.
+_EXPAND_SHARE = 0.15
+_RERANK_SHARE = 0.15
+# An optional stage leaves this share to the model's answer, and is skipped if it had less time than this.
+_ANSWER_SHARE = 0.5
+_LEAST_STAGE_S = 0.5
 # Reserved for checking the model's answer, or for the extractive answer.
 _RESERVE_S = 0.75
 _NONE = Usage()
 
 
-class _Stopwatch:
-    """Adds up the seconds of each stage, and keeps each within its share of the deadline. Stages may overlap."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self.deadline = deadline
-        self.seconds = {"embed": 0.0, "retrieve": 0.0, "generate": 0.0}
-        self.first_token_ms: float | None = None
-        self._started = perf_counter()
-
-    @contextmanager
-    def timed(self, name: str) -> Generator[None]:
-        """Time the block."""
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += perf_counter() - began
-
-    @asynccontextmanager
-    async def stage(self, name: str, share: float) -> AsyncGenerator[None]:
-        """Time and limit the block. Raises `DeadlineExceeded`."""
-        with self.timed(name):
-            async with self.deadline.stage(name, share):
-                yield
-
-    def timings(self) -> Timings:
-        """Return the milliseconds so far."""
-        stages = {stage: _ms(seconds) for stage, seconds in self.seconds.items()}
-        return Timings(**stages, total=_ms(perf_counter() - self._started))
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The `text` that was searched for and its passages. `refusal` is the text to return without an answer."""
+    """A question on its way to its passages: the `text` to search for, and the tokens `spent` so far.
+
+    While `at_model`, `spent` includes a prompt that the model is reading. `skipped` names the optional stages that
+    gave nothing. A `hopeless` question is refused without the model, and `refusal` is the text of a refusal.
+    """
 
     ask: Ask
-    watch: _Stopwatch
+    watch: Stopwatch
     text: str
-    rewriting: Usage
+    spent: Usage = _NONE
+    at_model: bool = False
+    skipped: tuple[str, ...] = ()
+    wordings: tuple[str, ...] = ()
     passages: tuple[Passage, ...] = ()
-    background: float = 0.0
     suspicious: frozenset[str] = frozenset()
+    hopeless: bool = False
     refusal: str = REFUSAL
+
+    def stage_s(self, share: float) -> float:
+        """Return the seconds for an optional stage with this share of the deadline, 0 if they are too few."""
+        deadline = self.watch.deadline
+        seconds = min(deadline.seconds * share, deadline.left(deadline.seconds * _ANSWER_SHARE))
+        return seconds if seconds >= _LEAST_STAGE_S else 0.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +95,8 @@ class Query:
     limits: QueryLimits = field(default_factory=QueryLimits)
     scale: MeaningScale = field(default_factory=MeaningScale)
     gate: Gate = OPEN
+    expansion: Expansion | None = None
+    reranker: Reranker | None = None
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
@@ -118,34 +111,52 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
-        question, watch = ask.question, _Stopwatch(ask.deadline)
-        if question.history:
-            scope = await self._scope(ask, watch)
-            admitted = await ask.admission.admitted()
-            follow_up = self.conversation.follow_up(question.history, question.text)
-            begun = _Found(ask, watch, question.text, follow_up.reading)
-            yield Progress(self._report(begun), at_model=True)
-            rewritten = await self._rewrite(admitted, follow_up, watch)
-            yield Progress(self._report(replace(begun, rewriting=rewritten.usage)))
-            vector = await self._embed(rewritten.text, watch)
-        else:
-            rewritten = Rewritten(question.text)
-            # Embedding needs no permission: it overlaps with identifying and charging the caller.
-            scope, vector = await asyncio.gather(self._scope(ask, watch), self._embed(question.text, watch))
-        # Enforce the quota before searching; the charge started earlier and is almost always done.
-        admitted = await ask.admission.admitted()
-        found = await self._search(admitted, ask, watch, scope, vector, rewritten)
-        refused = self.gate.refuses(found.text, found.passages, found.background)
-        prompt = None if refused else await self._prompt(found)
+        begun = False
+        async with aclosing(self._find(ask)) as steps:
+            async for found in steps:
+                begun = begun or found.at_model
+                if begun:
+                    yield Progress(self._report(found), at_model=found.at_model)
+        prompt = None if found.hopeless else await self._prompt(found)
         report = self._report(found, prompt)
         yield Progress(report)
         yield Passages(report.prompted, found.suspicious)
         if prompt is None or not prompt.passages:
             yield report
             return
-        async with aclosing(self._answer_of_model(admitted, found, prompt)) as events:
+        async with aclosing(self._answer_of_model(await ask.admission.admitted(), found, prompt)) as events:
             async for event in events:
                 yield event
+
+    async def _find(self, ask: Ask) -> AsyncGenerator[_Found]:
+        """Yield the state before and after each call of the model, and last what was found. Raises as `ask`."""
+        question, watch = ask.question, Stopwatch(ask.deadline)
+        found = _Found(ask, watch, question.text)
+        if question.history:
+            scope = await self._scope(ask, watch)
+            admitted = await ask.admission.admitted()
+            follow_up = self.conversation.follow_up(question.history, question.text)
+            yield replace(found, spent=follow_up.reading, at_model=True)
+            rewritten = await self._rewrite(admitted, follow_up, watch)
+            found = replace(found, text=rewritten.text, spent=rewritten.usage)
+            yield found
+            vectors = await self._embed([found.text], watch)
+        else:
+            # Embedding needs no permission: it overlaps with identifying and charging the caller.
+            scope, vectors = await asyncio.gather(self._scope(ask, watch), self._embed([found.text], watch))
+        # Enforce the quota before searching; the charge started earlier and is almost always done.
+        admitted = await ask.admission.admitted()
+        if self.expansion is not None:
+            async with aclosing(self._expand(admitted, self.expansion, found)) as steps:
+                async for found in steps:
+                    yield found
+            vectors += await self._embed(found.wordings, watch)
+        found = await self._search(admitted, found, scope, vectors)
+        yield found
+        if self.reranker is not None:
+            async with aclosing(self._rerank(admitted, self.reranker, found)) as steps:
+                async for found in steps:
+                    yield found
 
     async def _answer_of_model(
         self, admitted: Admitted, found: _Found, prompt: BuiltPrompt
@@ -170,7 +181,7 @@ class Query:
             # A client that leaves now is charged: the model has done its work.
             yield await finish(self._checked(found, prompt, completion))
 
-    async def _scope(self, ask: Ask, watch: _Stopwatch) -> Scope:
+    async def _scope(self, ask: Ask, watch: Stopwatch) -> Scope:
         question = ask.question
         async with watch.stage("retrieve", _RETRIEVE_SHARE):
             principal = (await ask.admission.identified()).principal
@@ -178,34 +189,60 @@ class Query:
                 self.retrieval.scope, principal, question.collections, question.document, question.filter
             )
 
-    async def _rewrite(self, _admitted: Admitted, follow_up: FollowUp, watch: _Stopwatch) -> Rewritten:
+    async def _rewrite(self, _admitted: Admitted, follow_up: FollowUp, watch: Stopwatch) -> Rewritten:
         timeout_s = self.limits.deadline_s * _REWRITE_SHARE
         with watch.timed("generate"):
             return await self.conversation.standalone(follow_up, timeout_s)
 
-    async def _embed(self, text: str, watch: _Stopwatch) -> list[float]:
+    async def _embed(self, texts: Sequence[str], watch: Stopwatch) -> list[list[float]]:
         async with watch.stage("embed", _EMBED_SHARE):
-            vectors = await asyncio.to_thread(self.embedder.embed_queries, [text])
-        vector: list[float] = vectors[0].tolist()
-        return vector
+            vectors = await asyncio.to_thread(self.embedder.embed_queries, texts)
+        return [vector.tolist() for vector in vectors]
+
+    async def _expand(self, admitted: Admitted, expansion: Expansion, found: _Found) -> AsyncGenerator[_Found]:
+        """Yield the state while the model looks for other wordings of the question, and the state with them."""
+        asker, timeout_s, expanded = admitted.principal.id, found.stage_s(_EXPAND_SHARE), Expanded()
+        if timeout_s:
+            yield replace(found, spent=found.spent + expansion.reading(asker, found.text), at_model=True)
+            with found.watch.timed("generate"):
+                expanded = await expansion.expand(asker, found.text, timeout_s)
+        skipped = () if expanded.texts else ("expansion",)
+        yield replace(found, spent=found.spent + expanded.usage, wordings=expanded.texts, skipped=skipped)
 
     async def _search(
-        self,
-        _admitted: Admitted,
-        ask: Ask,
-        watch: _Stopwatch,
-        scope: Scope,
-        vector: Sequence[float],
-        rewritten: Rewritten,
+        self, _admitted: Admitted, found: _Found, scope: Scope, vectors: Sequence[Sequence[float]]
     ) -> _Found:
-        async with watch.stage("retrieve", _RETRIEVE_SHARE):
-            found = await asyncio.to_thread(self.retrieval.find, scope, vector, ask.question.top_k, rewritten.text)
-        suspicious = frozenset(passage.id for passage in found.passages if suspicion(passage.chunk.text))
+        top_k = found.ask.question.top_k
+        spare = max(RERANKED - top_k, 0) if self.reranker else 0
+        others = list(map(Wording, found.wordings, vectors[1:]))
+        async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
+            passages, background = await asyncio.to_thread(
+                self.retrieval.find, scope, vectors[0], top_k, found.text, spare, others
+            )
+        suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
-        if not found.passages and not scope.filter:
+        if not passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
-        return _Found(
-            ask, watch, rewritten.text, rewritten.usage, found.passages, found.background, suspicious, refusal
+        hopeless = self.gate.refuses(found.text, passages, background)
+        return replace(found, passages=passages, suspicious=suspicious, refusal=refusal, hopeless=hopeless)
+
+    async def _rerank(self, _admitted: Admitted, reranker: Reranker, found: _Found) -> AsyncGenerator[_Found]:
+        """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
+        texts = [reranked_text(one) for one in found.passages[:RERANKED]]
+        timeout_s, reranking = found.stage_s(_RERANK_SHARE), Reranking()
+        if timeout_s and not found.hopeless:
+            reading = reranker.reading(found.text, texts)
+            at_model = bool(reading.tokens)
+            yield replace(found, spent=found.spent + reading, at_model=at_model)
+            with found.watch.timed("generate" if at_model else "retrieve"):
+                reranking = await reranker.rerank(found.text, texts, timeout_s)
+        passages = reordered(found.passages, reranking.scores)[: found.ask.question.top_k]
+        yield replace(
+            found,
+            spent=found.spent + reranking.usage,
+            skipped=found.skipped if reranking.scores or found.hopeless else (*found.skipped, "reranking"),
+            passages=passages,
+            suspicious=found.suspicious & {one.id for one in passages},
         )
 
     async def _prompt(self, found: _Found) -> BuiltPrompt:
@@ -240,7 +277,7 @@ class Query:
             async with aclosing(self.model.chat(prompt.messages, left_s)) as pieces:
                 async for piece in pieces:
                     if watch.first_token_ms is None:
-                        watch.first_token_ms = _ms(perf_counter() - started)
+                        watch.first_token_ms = ms(perf_counter() - started)
                     if isinstance(piece, Completion):
                         yield piece
                         continue
@@ -269,6 +306,7 @@ class Query:
             token_error=estimate.error(completion.prompt_tokens),
             model_host_s=found.watch.seconds["generate"],
             model_digest=await self._fact(self.model.digest(), found.ask.deadline),
+            skipped=found.skipped,
         )
 
     def _grounded(
@@ -302,12 +340,13 @@ class Query:
         answer = self._answer(found, used)
         generating_s = found.watch.seconds["generate"]
         if prompt is None:
-            return QueryReport(answer, model_host_s=generating_s)
+            return QueryReport(answer, model_host_s=generating_s, skipped=found.skipped)
         return QueryReport(
             replace(answer, dropped_passages=prompt.dropped),
             prompt.passages,
             estimated_tokens=prompt.estimate.tokens,
             model_host_s=generating_s,
+            skipped=found.skipped,
         )
 
     def _extractive(self, found: _Found, error: Unavailable, used: Usage) -> QueryReport:
@@ -315,7 +354,8 @@ class Query:
         answer = self._answer(found, used, extract(found.text, found.passages))
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
-        return QueryReport(answer, found.passages, model_host_s=found.watch.seconds["generate"])
+        generating_s = found.watch.seconds["generate"]
+        return QueryReport(answer, found.passages, model_host_s=generating_s, skipped=found.skipped)
 
     def _answer(
         self,
@@ -331,7 +371,7 @@ class Query:
             answer=grounded.text if grounded else found.refusal,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
             citations=tuple(self._cited(one, found) for one in grounded.citations) if grounded else (),
-            usage=found.rewriting + used,
+            usage=found.spent + used,
             timings_ms=found.watch.timings(),
             model=self.model.name,
             prompt_version=found.ask.prompt.version,
@@ -353,7 +393,3 @@ class Query:
 
 def _reading(prompt: BuiltPrompt) -> Usage:
     return Usage(prompt.estimate.tokens)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)

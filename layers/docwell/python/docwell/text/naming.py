@@ -1,4 +1,4 @@
-"""The names of a document and its sections, which are embedded with its chunks but never quoted."""
+"""What is embedded with a chunk but never quoted: its section's path, and its neighbours."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 
 # A longer path would outweigh the chunk itself.
 HEADING_TOKENS = 40
-# Values from 0.1 to 1 were tried: with more, the name or a neighbour counts more than the chunk's own text.
-NAME_WEIGHT = 0.3
-NEIGHBOUR_WEIGHT = 1.0
 _TINY = 1e-12
 _SEPARATORS = re.compile(r"[\W_]+")
-# A title without a word is a number that a program generated.
-_REAL_WORD = re.compile(r"[^\W\d_]{3}")
 
 
 def file_words(key: str) -> str:
@@ -31,15 +26,6 @@ def file_words(key: str) -> str:
     name = key.rpartition("/")[2]
     stem = name[: -len(".pdf")] if name.lower().endswith(".pdf") else name
     return _SEPARATORS.sub(" ", stem).strip()
-
-
-def document_name(key: str, title: str | None) -> str:
-    """Return the title and the words of the file's name; the name alone if the title adds nothing."""
-    name = file_words(key)
-    title = " ".join((title or "").split())
-    if not _REAL_WORD.search(title) or file_words(title).casefold() == name.casefold():
-        return name
-    return f"{title} ({name})" if name else title
 
 
 def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: int) -> list[str]:
@@ -57,17 +43,14 @@ def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: in
 
 
 class InContext:
-    """Moves the vectors of a document's chunks, in order, towards their neighbours and the document's `name`.
+    """Moves the vectors of a document's chunks, in order, towards their neighbours.
 
-    The name is not embedded with the text: that made the chunks of a document alike, and the right one harder to
-    find. Its separate vector leads a question to the document. Neighbours help because a chunk next to one that
-    is near the question is often relevant. The batch size does not change the vectors.
+    A chunk next to one that is near the question is often relevant. The batch size does not change the vectors.
     """
 
-    def __init__(self, name: NDArray[np.float32]) -> None:
-        self._name = name
+    def __init__(self, dimension: int) -> None:
         # The last two chunks so far: the last one waits for its right neighbour's vector.
-        self._held = np.empty((0, len(name)), dtype=np.float32)
+        self._held = np.empty((0, dimension), dtype=np.float32)
 
     def add(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the unit vectors, (n, dimension) float32, of all chunks so far whose right neighbour is known."""
@@ -75,15 +58,15 @@ class InContext:
         # The first chunk has no left neighbour: use itself instead.
         before = known if len(self._held) > 1 else np.concatenate([known[:1], known])
         self._held = before[-2:]
-        return self._moved(before)
+        return _moved(before)
 
     def last(self) -> NDArray[np.float32]:
         """Return (1, dimension): the vector of the last chunk; (0, dimension) if there was no chunk."""
-        return self._moved(np.concatenate([self._held, self._held[-1:]]))
+        return _moved(np.concatenate([self._held, self._held[-1:]]))
 
-    def _moved(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the moved unit vectors of all chunks but the first and the last, which are only neighbours."""
-        around = (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
-        moved = vectors[1:-1] + NEIGHBOUR_WEIGHT * around + NAME_WEIGHT * self._name
-        unit: NDArray[np.float32] = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _TINY)
-        return unit.astype(np.float32)
+
+def _moved(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the moved unit vectors of all chunks but the first and the last, which are only neighbours."""
+    moved = vectors[1:-1] + (vectors[:-2] + vectors[1:-1] + vectors[2:]) / 3
+    unit = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _TINY)
+    return unit.astype(np.float32)

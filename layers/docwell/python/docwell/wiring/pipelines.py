@@ -16,7 +16,10 @@ from docwell.wiring.stores import index_of, state_store
 if TYPE_CHECKING:
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+    from docwell.adapters.reranking.cross_encoder import CrossEncoder
 
+# In the embedding model's folder, so that one layer and one setting bring both.
+RERANKER_FOLDER = "reranker"
 # The settings of a function that has pipelines.
 PipelineSettings = IngestSettings | QuerySettings | ReconcileSettings
 
@@ -77,10 +80,25 @@ def runtime_settings() -> RuntimeSettings:
 @cache
 def embedder_of(settings: IngestSettings | QuerySettings, model_dir: Path) -> OnnxEmbedder:
     """Return the embedder of a model folder, loaded once in each process."""
-    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
+    from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
 
-    threads = settings.embed_threads or threads_for(runtime_settings().memory_mb)
-    return OnnxEmbedder(model_dir, threads, session_opener(settings.embed_runtime))
+    return OnnxEmbedder(model_dir, _threads(settings), session_opener(settings.embed_runtime))
+
+
+@cache
+def cross_encoder_of(settings: QuerySettings) -> CrossEncoder:
+    """Return the cross-encoder beside the first pipeline's model, loaded once in each process."""
+    from docwell.adapters.embedding.onnx_embedder import session_opener
+    from docwell.adapters.reranking.cross_encoder import CrossEncoder
+
+    folder = settings.model_dir / RERANKER_FOLDER
+    return CrossEncoder(folder, _threads(settings), session_opener(settings.embed_runtime))
+
+
+def _threads(settings: IngestSettings | QuerySettings) -> int:
+    from docwell.adapters.embedding.onnx_embedder import threads_for
+
+    return settings.embed_threads or threads_for(runtime_settings().memory_mb)
 
 
 @contextmanager

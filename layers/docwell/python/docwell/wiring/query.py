@@ -15,7 +15,15 @@ from docwell.query.model_host import Breaker, GuardedModel
 from docwell.query.prompting import PromptChoice, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
-from docwell.wiring.pipelines import embedder_of, model_loading, pipelines, roles_of, runtime_settings, vectors_of
+from docwell.wiring.pipelines import (
+    cross_encoder_of,
+    embedder_of,
+    model_loading,
+    pipelines,
+    roles_of,
+    runtime_settings,
+    vectors_of,
+)
 from docwell.wiring.stores import dynamodb, ledger_of, state_store
 
 if TYPE_CHECKING:
@@ -23,8 +31,9 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
-    from docwell.ports import AuditTrail
+    from docwell.ports import AuditTrail, Reranker
     from docwell.query.query import Query
+    from docwell.query.retrieval.expansion import Expansion
 
 # A question settles its charge after its deadline, within 1 s (docwell.http.answering); the rest is for clocks.
 _FOLLOW_UP_MARGIN_S = 5.0
@@ -87,7 +96,33 @@ def _query(fingerprint: str) -> Query:
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
         gate=Gate.of(measured.gate),
+        expansion=_expansion(),
+        reranker=_reranker(),
     )
+
+
+@cache
+def _expansion() -> Expansion | None:
+    from docwell.query.retrieval.expansion import WORDINGS_TOKENS, Expansion
+
+    settings = query_settings()
+    if settings.expansion == "off":
+        return None
+    host = GuardedModel(model().writing_at_most(WORDINGS_TOKENS), _breaker())
+    return Expansion(host, load_prompt("expand"), settings.num_ctx - WORDINGS_TOKENS)
+
+
+@cache
+def _reranker() -> Reranker | None:
+    from docwell.query.retrieval.reranking import ORDER_TOKENS, ListwiseReranker
+
+    settings = query_settings()
+    if settings.reranker == "cross-encoder":
+        return cross_encoder_of(settings)
+    if settings.reranker == "model":
+        host = GuardedModel(model().writing_at_most(ORDER_TOKENS), _breaker())
+        return ListwiseReranker(host, load_prompt("rerank"), settings.num_ctx - ORDER_TOKENS)
+    return None
 
 
 @cache

@@ -133,24 +133,33 @@ class OnnxEmbedder:
         return vectors
 
     def _feeds(self, encodings: Sequence[Encoding]) -> Iterator[tuple[list[int], dict[str, NDArray[np.int64]]]]:
-        complete = [self._tokenizer.post_process(encoding) for encoding in encodings]
-        lengths = np.array([len(encoding) for encoding in complete], dtype=np.int64)
-        for batch in _batches(lengths.tolist(), self.session.most_rows):
-            for part in _powers_of_two(batch) if self.session.length_step > 1 else [batch]:
-                yield part, self._feed([complete[index] for index in part], lengths[part])
+        return feeds_of([self._tokenizer.post_process(one) for one in encodings], self.session, self.manifest)
 
-    def _feed(self, encodings: Sequence[Encoding], lengths: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        step = self.session.length_step
-        width = min(-(-max(lengths.tolist()) // step) * step, self.manifest.max_sequence_length)
-        # A mask of the real tokens; row by row, they are the concatenated texts.
-        real = np.arange(width) < lengths[:, np.newaxis]
-        feed = {"attention_mask": real.astype(np.int64)}
-        feed["input_ids"] = np.full(real.shape, self.manifest.pad_token_id, dtype=np.int64)
-        feed["input_ids"][real] = np.concatenate([encoding.ids for encoding in encodings])
-        if "token_type_ids" in self.session.inputs:
-            feed["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
-            feed["token_type_ids"][real] = np.concatenate([encoding.type_ids for encoding in encodings])
-        return feed
+
+def feeds_of(
+    encodings: Sequence[Encoding], session: Session, manifest: ModelManifest
+) -> Iterator[tuple[list[int], dict[str, NDArray[np.int64]]]]:
+    """Yield batches of texts, special tokens included: positions in `encodings`, and the session's inputs."""
+    lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
+    for batch in _batches(lengths.tolist(), session.most_rows):
+        for part in _powers_of_two(batch) if session.length_step > 1 else [batch]:
+            yield part, _feed([encodings[index] for index in part], lengths[part], session, manifest)
+
+
+def _feed(
+    encodings: Sequence[Encoding], lengths: NDArray[np.int64], session: Session, manifest: ModelManifest
+) -> dict[str, NDArray[np.int64]]:
+    step = session.length_step
+    width = min(-(-max(lengths.tolist()) // step) * step, manifest.max_sequence_length)
+    # A mask of the real tokens; row by row, they are the concatenated texts.
+    real = np.arange(width) < lengths[:, np.newaxis]
+    feed = {"attention_mask": real.astype(np.int64)}
+    feed["input_ids"] = np.full(real.shape, manifest.pad_token_id, dtype=np.int64)
+    feed["input_ids"][real] = np.concatenate([encoding.ids for encoding in encodings])
+    if "token_type_ids" in session.inputs:
+        feed["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
+        feed["token_type_ids"][real] = np.concatenate([encoding.type_ids for encoding in encodings])
+    return feed
 
 
 def _batches(lengths: Sequence[int], most_rows: int) -> Iterator[list[int]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import NamedTuple
 
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
 from docwell.ports import Catalogue, VectorIndex
+from docwell.query.retrieval.expansion import Wording, fuse
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.retrieval.gates import background
 from docwell.query.retrieval.merging import merge
@@ -27,8 +29,7 @@ _DEEPER = 4
 TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a collection, a prefix or documents"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The passages for a question, best first, and the `background` that the gate compares them with."""
 
     passages: tuple[Passage, ...] = ()
@@ -53,26 +54,46 @@ class Retrieval:
         """Return where to search, as `find_scope` does."""
         return find_scope(self.catalogue, principal, collections, document, wanted)
 
-    def search(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> list[Passage]:
+    def search(
+        self,
+        scope: Scope,
+        vector: Sequence[float],
+        top_k: int,
+        question: str = "",
+        spare: int = 0,
+        wordings: Sequence[Wording] = (),
+    ) -> list[Passage]:
         """Return the passages of `find`. Raises as `find` does."""
-        return list(self.find(scope, vector, top_k, question).passages)
+        return list(self.find(scope, vector, top_k, question, spare, wordings).passages)
 
-    def find(self, scope: Scope, vector: Sequence[float], top_k: int, question: str = "") -> Found:
-        """Return the `top_k` best live passages, best first. Without a question, rank by cosine alone.
+    def find(
+        self,
+        scope: Scope,
+        vector: Sequence[float],
+        top_k: int,
+        question: str = "",
+        spare: int = 0,
+        wordings: Sequence[Wording] = (),
+    ) -> Found:
+        """Return the `top_k` best live passages and up to `spare` more, best first.
+
+        Without a question, rank by cosine alone. Other `wordings` of it are searched for too.
 
         Raises:
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
         if scope.is_empty:
             return Found()
-        wanted = (max(top_k, CANDIDATES) if question else top_k) + _SPARE_HITS
+        most = top_k + spare
+        wanted = (max(most, CANDIDATES) if question else most) + _SPARE_HITS
         while True:
             hits = self.index.search(scope.places, vector, wanted)
             ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
-            live = _Live(ranked, lambda keys: scope.live(self.catalogue, keys), top_k)
-            found = merge(live, top_k) if question else list(islice(live, top_k))
+            fused = fuse([ranked, *(self._ranked(scope, one, wanted) for one in wordings)]) if wordings else ranked
+            live = _Live(fused, lambda keys: scope.live(self.catalogue, keys), most)
+            found = merge(live, most) if question else list(islice(live, most))
             # Copies, and hits that are not live, can crowd out others, so search deeper.
-            if len(found) >= top_k or not live.dropped + live.copies or len(hits) < wanted:
+            if len(found) >= most or not live.dropped + live.copies or len(hits) < wanted:
                 break
             if wanted >= DEEPEST:
                 if scope.is_narrowed and live.kept + live.copies < top_k:
@@ -81,6 +102,10 @@ class Retrieval:
             wanted = min(wanted * _DEEPER, DEEPEST)
         # Drop the unit vectors; only ranking needs them.
         return Found(tuple(replace(one, units=Units()) for one in found), background(ranked))
+
+    def _ranked(self, scope: Scope, wording: Wording, wanted: int) -> list[Passage]:
+        hits = self.index.search(scope.places, wording.vector, wanted)
+        return [one.passage for one in rank(wording.text, wording.vector, hits, self.weights)]
 
 
 class _Live(Iterator[Passage]):

@@ -1,0 +1,66 @@
+"""Run a cross-encoder in this process, as the embedding model runs, without torch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
+from docwell.adapters.embedding.onnx_embedder import SessionOpener, feeds_of
+from docwell.answers import Usage
+from docwell.deadline import Deadline
+from docwell.errors import Corrupt, DeadlineExceeded
+from docwell.ports import Reranking
+
+# The pooling of a model that reads pairs of texts: it has none, and gives one score for each pair.
+PAIRS = "pairs"
+_NAME = "reranker"
+
+
+class CrossEncoder:
+    """`docwell.ports.Reranker` over a folder that `make model RERANKER=...` wrote."""
+
+    def __init__(self, folder: Path, threads: int, open_session: SessionOpener) -> None:
+        """Verify and load the model. Raises `Corrupt` when it cannot be loaded, or is an embedding model."""
+        self._manifest = ModelManifest.read(folder)
+        if self._manifest.pooling != PAIRS:
+            raise Corrupt(f"{folder}: not a cross-encoder; build one with `make model RERANKER=...`")
+        self._manifest.verify(folder)
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+            self._session = open_session(folder / MODEL_FILE, threads)
+        except Exception as error:  # these libraries raise bare Exception
+            raise Corrupt(f"{folder}: the model cannot be loaded ({error})") from error
+        self._tokenizer.no_padding()
+        # Of a pair that is too long, cut the longer text: the passage.
+        self._tokenizer.enable_truncation(self._manifest.max_sequence_length)
+
+    def reading(self, _question: str, _texts: Sequence[str], /) -> Usage:
+        """Return no tokens: the model host reads nothing."""
+        return Usage()
+
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
+        """Return a score for each text, none when the time is up first."""
+        deadline = Deadline(timeout_s)
+        try:
+            async with deadline.stage(_NAME):
+                return Reranking(await asyncio.to_thread(self.scores, question, texts, deadline))
+        except DeadlineExceeded:
+            return Reranking()
+
+    def scores(self, question: str, texts: Sequence[str], deadline: Deadline | None = None) -> tuple[float, ...]:
+        """Return a score for each text, none if one is not finite. Raises `DeadlineExceeded` between batches."""
+        encodings = self._tokenizer.encode_batch([(question, text) for text in texts])
+        scores = np.empty(len(texts), dtype=np.float32)
+        for batch, feed in feeds_of(encodings, self._session, self._manifest):
+            # Cancelling does not end this thread.
+            if deadline is not None and not deadline.left():
+                raise DeadlineExceeded(_NAME, "reading the passages took more than its share of the time allowed")
+            scores[batch] = self._session.run(feed)[:, 0]
+        if not np.isfinite(scores).all():
+            return ()
+        return tuple(scores.tolist())

@@ -1,0 +1,189 @@
+"""The cross-encoder's files and scores, against a forward pass of BERT in numpy."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer, processors
+
+from docwell.adapters.embedding.model_manifest import ModelManifest
+from docwell.adapters.embedding.onnx_embedder import SessionOpener
+from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
+from docwell.adapters.reranking.cross_encoder import CrossEncoder
+from docwell.answers import Usage
+from docwell.deadline import Deadline, run
+from docwell.errors import Corrupt, DeadlineExceeded
+from docwell.ports import Reranking
+from layers.embedder import build_model, build_reranker
+from tests.unit.adapters.embedding import tiny_model
+
+QUESTION = "pump valve"
+TEXTS = ["the tank", "valve", "lease the restart " * 4, "pump pump tank", "passage", "the tank the lease"]
+MOST_TOKENS = 16
+
+
+def write(folder: Path, *, labels: int = 1) -> Path:
+    """Write a BERT of random weights that scores pairs, as transformers saves it."""
+    tiny_model.write(folder, layers=2)
+    random = np.random.default_rng(3)
+    weights = {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    for name, rows in (("bert.pooler.dense", tiny_model.HIDDEN), ("classifier", labels)):
+        weights[f"{name}.weight"] = random.standard_normal((rows, tiny_model.HIDDEN)).astype(np.float32)
+        weights[f"{name}.bias"] = random.standard_normal(rows).astype(np.float32)
+    save_file(weights, folder / "model.safetensors")
+    tiny_model.write_json(folder / "tokenizer_config.json", {"model_max_length": MOST_TOKENS})
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    special = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=special
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def build(source: Path, out: Path) -> int:
+    with patch("sys.argv", ["build_reranker.py", "--model", str(source), "--out", str(out)]):
+        return build_reranker.main()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("cross-encoder") / "source")
+
+
+@pytest.fixture(scope="module")
+def folder(source: Path) -> Path:
+    assert build(source, source.parent / "built") == 0
+    return source.parent / "built"
+
+
+@pytest.fixture(params=["onnxruntime", "openvino"])
+def runtime(request: pytest.FixtureRequest) -> SessionOpener:
+    if request.param == "onnxruntime":
+        return OnnxruntimeSession
+    reason = "OpenVINO is not installed"
+    module = pytest.importorskip("docwell.adapters.embedding.openvino_session", reason=reason)
+    return partial(module.OpenvinoSession, precision="f32")
+
+
+def normal(hidden: NDArray[Any], weights: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    centred = hidden - hidden.mean(axis=-1, keepdims=True)
+    scaled = centred / np.sqrt(hidden.var(axis=-1, keepdims=True) + 1e-12)
+    return np.asarray(scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"])
+
+
+def score_by_numpy(source: Path, text: str) -> float:
+    """The score of the question and one text by the formulas of BERT, without batches or padding."""
+    bert = {name.removeprefix("bert."): one for name, one in load_file(source / "model.safetensors").items()}
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MOST_TOKENS)
+    pair = tokenizer.encode(QUESTION, text)
+    assert 1 in pair.type_ids
+
+    def dense(hidden: NDArray[Any], name: str) -> NDArray[Any]:
+        return np.asarray(hidden @ bert[f"{name}.weight"].T + bert[f"{name}.bias"])
+
+    tables = ("word", "position", "token_type")
+    places = (pair.ids, range(len(pair.ids)), pair.type_ids)
+    hidden = sum(
+        bert[f"embeddings.{table}_embeddings.weight"][list(place)]
+        for table, place in zip(tables, places, strict=True)
+    )
+    hidden = normal(np.asarray(hidden), bert, "embeddings.LayerNorm")
+    width, gelu = tiny_model.HIDDEN // 2, np.vectorize(lambda one: one * 0.5 * (1 + math.erf(one / math.sqrt(2))))
+    for number in range(2):
+        layer = f"encoder.layer.{number}"
+        query, key, value = (dense(hidden, f"{layer}.attention.self.{one}") for one in ("query", "key", "value"))
+        heads = []
+        for head in (slice(0, width), slice(width, 2 * width)):
+            weights = np.exp(query[:, head] @ key[:, head].T / math.sqrt(width))
+            heads.append(weights / weights.sum(axis=-1, keepdims=True) @ value[:, head])
+        attended = dense(np.concatenate(heads, axis=-1), f"{layer}.attention.output.dense") + hidden
+        attended = normal(attended, bert, f"{layer}.attention.output.LayerNorm")
+        inner = gelu(dense(attended, f"{layer}.intermediate.dense"))
+        hidden = normal(dense(inner, f"{layer}.output.dense") + attended, bert, f"{layer}.output.LayerNorm")
+    return float(dense(np.tanh(dense(hidden[0], "pooler.dense")), "classifier")[0])
+
+
+def test_each_score_is_that_of_the_formulas(folder: Path, source: Path, runtime: SessionOpener) -> None:
+    scores = CrossEncoder(folder, 1, runtime).scores(QUESTION, TEXTS)
+    expected = [score_by_numpy(source, text) for text in TEXTS]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    assert len({round(one, 3) for one in expected}) == len(TEXTS)
+
+
+def test_a_long_passage_is_cut_and_a_long_question_is_no_error(folder: Path, runtime: SessionOpener) -> None:
+    encoder = CrossEncoder(folder, 1, runtime)
+    one, other = encoder.scores(QUESTION, ["the tank " * 50, "the tank " * 90])
+    assert one == pytest.approx(other, abs=1e-5)
+    assert len(encoder.scores("pump " * 90, ["the tank " * 50])) == 1
+
+
+def test_no_passage_has_no_score(folder: Path) -> None:
+    encoder = CrossEncoder(folder, 1, OnnxruntimeSession)
+    assert run(encoder.rerank(QUESTION, [], 5.0)) == Reranking()
+    assert encoder.reading(QUESTION, TEXTS) == Usage()
+
+
+def test_it_stops_between_batches_when_the_time_is_up(folder: Path) -> None:
+    encoder = CrossEncoder(folder, 1, OnnxruntimeSession)
+    with pytest.raises(DeadlineExceeded):
+        encoder.scores(QUESTION, TEXTS, Deadline(0.0))
+    assert run(encoder.rerank(QUESTION, TEXTS, 0.0)) == Reranking()
+
+
+def test_scores_that_are_no_numbers_are_none(tmp_path: Path) -> None:
+    source = write(tmp_path / "source")
+    weights = load_file(source / "model.safetensors")
+    save_file(weights | {"classifier.bias": np.array([np.nan], dtype=np.float32)}, source / "model.safetensors")
+    assert build(source, tmp_path / "built") == 0
+    assert CrossEncoder(tmp_path / "built", 1, OnnxruntimeSession).scores(QUESTION, TEXTS) == ()
+
+
+def test_an_embedding_model_is_no_cross_encoder(tmp_path: Path) -> None:
+    source = tiny_model.write(tmp_path / "source")
+    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(tmp_path / "out")]):
+        assert build_model.main() == 0
+    with pytest.raises(Corrupt, match="not a cross-encoder"):
+        CrossEncoder(tmp_path / "out", 1, OnnxruntimeSession)
+
+
+def test_a_damaged_model_is_found_before_it_is_loaded(tmp_path: Path, folder: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / "tokenizer.json").write_text("{}")
+    with pytest.raises(Corrupt, match=r"tokenizer\.json"):
+        CrossEncoder(copy, 1, OnnxruntimeSession)
+
+
+def test_a_model_with_several_scores_for_a_pair_is_refused_and_nothing_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(write(tmp_path / "source", labels=3), tmp_path / "out") == 1
+    assert "3 scores for a pair" in capsys.readouterr().out
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_without_a_classifier_is_an_embedding_model_and_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(tiny_model.write(tmp_path / "source"), tmp_path / "out") == 1
+    assert "no weight pooler.dense.weight" in capsys.readouterr().out
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path, folder: Path, source: Path) -> None:
+    assert build(source, tmp_path / "again") == 0
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+    manifest = ModelManifest.read(folder)
+    assert (manifest.max_sequence_length, manifest.dimension, manifest.name) == (MOST_TOKENS, 1, "source")
