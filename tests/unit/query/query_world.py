@@ -14,6 +14,7 @@ from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
+from docwell.query.retrieval.gates import Gate
 from docwell.query.retrieval.retrieval import Retrieval
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel, FakeStates
@@ -39,6 +40,7 @@ class World:
             calibration=Calibration(self.model, FakeStates()),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
+            gate=Gate(0.4),
         )
 
     def add(self, key: str, text: str, *, page: int = 1, live: bool = True, **said: Any) -> None:

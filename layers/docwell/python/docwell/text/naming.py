@@ -1,4 +1,4 @@
-"""What is embedded with a chunk but never quoted: its section's path, and its neighbours."""
+"""Names and neighbours of chunks: text and vectors that are embedded with a chunk but never quoted."""
 
 from __future__ import annotations
 
