@@ -1,14 +1,14 @@
 """The discipline against tuning to the test: each part's worth, and what is chosen without a set. Pure.
 
-Each set has one value for each question, and each question counts the same in all sets together.
+Each set has one value for each question. All sets together is the mean of the sets: a large set of easy questions
+counts no more than a small one.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from statistics import fmean
 
-from infra.measuring import interval_of_difference
+from infra.measuring import interval_of_balanced_difference, interval_of_difference
 
 # A part must not lower the estimate on this many sets.
 SETS_HELPED = 3
@@ -40,10 +40,9 @@ class Worth:
 def worth(whole: Values, without: Values) -> Worth:
     """Return the gain of the whole ranking over the ranking without a part, question by question."""
     by_set = {name: interval_of_difference(values, without[name]) for name, values in whole.items()}
-    together = interval_of_difference(
-        list(chain.from_iterable(whole.values())), list(chain.from_iterable(without[name] for name in whole))
+    return Worth(
+        by_set, interval_of_balanced_difference([(values, without[name]) for name, values in whole.items()])
     )
-    return Worth(by_set, together)
 
 
 def chosen_without(ways: Mapping[str, Values]) -> dict[str, str]:
