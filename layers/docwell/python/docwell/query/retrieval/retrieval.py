@@ -100,8 +100,10 @@ class Retrieval:
                     raise BadInput(TOO_FEW_MATCH)
                 break
             wanted = min(wanted * _DEEPER, DEEPEST)
+        # Other hits may be forbidden, and must not decide what this asker is refused.
+        counted = [one for one in ranked if live.has(one)] if scope.is_narrowed else ranked
         # Drop the unit vectors; only ranking needs them.
-        return Found(tuple(replace(one, units=Units()) for one in found), background(ranked))
+        return Found(tuple(replace(one, units=Units()) for one in found), background(counted))
 
     def _ranked(self, scope: Scope, wording: Wording, wanted: int) -> list[Passage]:
         hits = self.index.search(scope.places, wording.vector, wanted)
@@ -127,13 +129,17 @@ class _Live(Iterator[Passage]):
         self._texts: set[str] = set()
         self.kept = self.copies = self.dropped = 0
 
+    def has(self, one: Passage) -> bool:
+        """Return whether a passage of the ranking is live and allowed."""
+        while one.document not in self._known:
+            keys = list(islice(self._unknown, self._documents))
+            self._documents *= 2
+            self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
+        return self._known[one.document] == one.generation
+
     def __next__(self) -> Passage:
         for one in self._left:
-            if one.document not in self._known:
-                keys = list(islice(self._unknown, self._documents))
-                self._documents *= 2
-                self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
-            if self._known[one.document] != one.generation:
+            if not self.has(one):
                 self.dropped += 1
             elif one.chunk.text in self._texts:
                 self.copies += 1
