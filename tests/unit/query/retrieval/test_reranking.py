@@ -86,7 +86,7 @@ def test_a_host_that_cut_the_prompt_has_not_read_all_passages() -> None:
 
 @pytest.mark.parametrize("budget", [900, 1500, 4000])
 @pytest.mark.parametrize(
-    "text", ["a plain word " * 300, "\U0001f525" * 400, "x1y2z3" * 200, "short", "你好" * 500]
+    "text", ["a plain word " * 300, "\U0001f525" * 400, "x1y2z3" * 200, "short", "你好" * 500, "<b>x</b> " * 300]
 )
 def test_twenty_passages_fit_the_budget_or_are_not_sent(budget: int, text: str) -> None:
     built, model = reranker(budget=budget)

@@ -11,7 +11,7 @@ from docwell.errors import Unavailable
 from docwell.models import Passage
 from docwell.ports import LanguageModel, Reranking
 from docwell.query.model_host import has_read, whole
-from docwell.query.prompting import Prompt, fill
+from docwell.query.prompting import Prompt, as_data, fill
 from docwell.text.naming import file_words
 from docwell.text.tokens import TokenRatio, bound_of, bound_of_messages
 
@@ -70,8 +70,8 @@ class ListwiseReranker:
     def _messages(self, question: str, texts: Sequence[str]) -> tuple[Message, ...]:
         """Return the prompt, empty where the passages would be too short."""
         empty = bound_of_messages(fill(self.prompt, passages="", question=question)).most
-        # One line each: a passage cannot forge the number of another.
-        lines = [" ".join(text.split()) for text in texts]
+        # One line each: a passage cannot forge the number of another. Escaping adds characters, so cut after it.
+        lines = [as_data(" ".join(text.split())) for text in texts]
         room = self.budget_tokens - empty - _NUMBER_TOKENS * len(lines)
         if not lines or room < _LEAST_TOKENS * len(lines):
             return ()
