@@ -52,6 +52,9 @@ def test_the_other_numbers_of_a_calibration_are_kept(tmp_path: Path, monkeypatch
     monkeypatch.setattr(calibration, "CALIBRATIONS", tmp_path)
     monkeypatch.setattr(calibration, "ROOT", tmp_path)
     path = tmp_path / "some-model.json"
-    path.write_text('{"min_support": 0.4, "gate": {"min_fit": 0.1}}', encoding="utf-8")
+    path.write_text('{"meaning": {"unrelated": 0.4, "same": 0.9}, "gate": {"min_fit": 0.1}}', encoding="utf-8")
     calibration.write("someone/Some-Model", 0.22)
-    assert json.loads(path.read_text(encoding="utf-8")) == {"min_support": 0.4, "gate": {"min_fit": 0.22}}
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "meaning": {"unrelated": 0.4, "same": 0.9},
+        "gate": {"min_fit": 0.22},
+    }

@@ -16,6 +16,7 @@ from docwell.deadline import run
 from docwell.errors import Corrupt
 from docwell.query.checking.support import MeaningScale
 from docwell.query.model_host import GuardedModel
+from docwell.query.retrieval.gates import Gate
 from docwell.query.retrieval.reranking import ListwiseReranker
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -124,12 +125,13 @@ def test_the_settings_are_the_limits_of_the_use_case(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("loaded")
-def test_the_scale_of_support_is_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_thresholds_are_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     meaning = {"unrelated": 0.75, "same": 0.95, "foreign": [0.72, 0.86]}
-    (tmp_path / "calibration.json").write_text(json.dumps({"meaning": meaning}))
+    (tmp_path / "calibration.json").write_text(json.dumps({"meaning": meaning, "gate": {"min_fit": 0.3}}))
     monkeypatch.setattr(wiring, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
     monkeypatch.setattr(pipelines, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
-    assert run(wiring.query()).scale == MeaningScale(0.75, 0.95, (0.72, 0.86))
+    query = run(wiring.query())
+    assert (query.scale, query.gate) == (MeaningScale(0.75, 0.95, (0.72, 0.86)), Gate(0.3))
 
 
 def test_wrong_settings_do_not_keep_the_function_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from docwell.adapters.embedding.calibration import CALIBRATION_FILE, Meaning, ModelCalibration
 from docwell.errors import Corrupt
+from docwell.query.retrieval.gates import Gate
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
 
@@ -48,7 +49,9 @@ def test_a_wrong_file_is_refused_with_the_name_of_the_field(tmp_path: Path, cont
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_every_committed_file_is_valid(path: Path, tmp_path: Path) -> None:
-    assert read(tmp_path, json.loads(path.read_text("utf-8"))) != ModelCalibration()
+    found = read(tmp_path, json.loads(path.read_text("utf-8")))
+    assert found != ModelCalibration()
+    Gate.of(found.gate)
 
 
 def test_a_build_brings_the_thresholds_of_its_model_and_removes_those_of_another(

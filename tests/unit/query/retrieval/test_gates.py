@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,11 @@ from docwell.query.retrieval.gates import OPEN, Gate, background, fit
 
 def passage(text: str, score: float) -> Passage:
     return Passage("id", "a/b.pdf", "generation", "v1", Chunk(text, 1, 0, len(text), 1), score)
+
+
+def others(count: int, score: float) -> Iterator[Passage]:
+    """Yield passages with different texts."""
+    return (passage(f"Room {number} is empty.", score) for number in range(count))
 
 
 BOILER = passage("The boiler of Ostra Works is inspected every March.", 0.5)
@@ -29,17 +35,24 @@ def test_the_fit_is_cosine_and_shared_words_less_the_background() -> None:
 
 def test_a_passage_that_stands_out_less_from_the_candidates_is_refused() -> None:
     question = "How warm is the ocean?"
-    assert not GATE.refuses(question, [BOILER], background([BOILER, *[DESK] * 109]))
-    assert GATE.refuses(question, [BOILER], background([BOILER, *[replace(DESK, score=0.45)] * 109]))
+    assert not GATE.refuses(question, [BOILER], background([BOILER, *others(109, 0.2)]))
+    assert GATE.refuses(question, [BOILER], background([BOILER, *others(109, 0.45)]))
 
 
 def test_the_background_is_of_the_nearest_candidates_however_many_there_are() -> None:
-    near, far = [replace(DESK, score=0.4)] * 110, [replace(DESK, score=0.1)] * 1000
+    near = list(others(110, 0.4))
+    far = [replace(one, chunk=replace(one.chunk, text=f"{one.chunk.text} Far.")) for one in others(1000, 0.1)]
     assert background([*far, *near]) == background(near) == pytest.approx(0.4)
 
 
+def test_copies_are_one_candidate_so_that_the_right_passage_can_stand_out() -> None:
+    copies = [replace(BOILER, document=f"a/{number}.pdf") for number in range(150)]
+    assert background(copies) == background([BOILER])
+    assert not GATE.refuses("How warm is the ocean?", copies, background(copies))
+
+
 def test_a_scope_of_few_chunks_is_judged_by_the_cosine_itself() -> None:
-    few = [BOILER, replace(DESK, score=0.45), replace(DESK, score=0.45)]
+    few = [BOILER, *others(2, 0.45)]
     assert background(few) < 0.02
     assert not GATE.refuses("How warm is the ocean?", few, background(few))
 
@@ -65,3 +78,9 @@ def test_a_number_that_the_gate_does_not_know_is_corrupt() -> None:
     assert Gate.of({"min_fit": 0.2}) == Gate(0.2)
     with pytest.raises(Corrupt, match="min_score"):
         Gate.of({"min_score": 0.35})
+
+
+@pytest.mark.parametrize("value", [22.0, -2.1, float("nan")])
+def test_a_threshold_that_would_refuse_all_questions_or_none_by_mistake_is_corrupt(value: float) -> None:
+    with pytest.raises(Corrupt, match="min_fit"):
+        Gate.of({"min_fit": value})

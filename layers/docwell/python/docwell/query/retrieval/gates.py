@@ -20,6 +20,8 @@ _CANDIDATES = 110
 # left out one by one need almost the same threshold.
 _BACKGROUND_WEIGHT = 0.75
 _WORDS_WEIGHT = 0.5
+# A cosine of -1 or 1, less or plus the weights, rounded up.
+_MOST_FIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,14 @@ class Gate:
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Gate:
-        """Return the gate of a model's calibration. Raises `Corrupt` for an unknown number."""
+        """Return the gate of a model's calibration. Raises `Corrupt` for an unknown or impossible number."""
         if unknown := numbers.keys() - {"min_fit"}:
             raise Corrupt(f"the calibration's gate has unknown numbers: {', '.join(sorted(unknown))}")
-        return cls(numbers.get("min_fit"))
+        min_fit = numbers.get("min_fit")
+        # No fit is outside; NaN is not inside either.
+        if min_fit is not None and not -_MOST_FIT <= min_fit <= _MOST_FIT:
+            raise Corrupt(f"the calibration's min_fit is {min_fit}, not from -{_MOST_FIT} to {_MOST_FIT}")
+        return cls(min_fit)
 
     def refuses(self, question: str, passages: Sequence[Passage], background: float) -> bool:
         """Return whether the passages cannot answer, so that the model is not tempted to invent."""
@@ -64,7 +70,8 @@ def fit(question: str, passages: Sequence[Passage], background: float) -> float:
 def background(candidates: Sequence[Passage]) -> float:
     """Return the mean cosine of the nearest 110 candidates, where each that is absent counts 0.
 
-    A scope of a few chunks so has almost no background, and its question is judged by the cosine itself.
+    A scope of a few chunks so has almost no background, and its question is judged by the cosine itself. Copies
+    count once: many copies of the right passage would be the background that it has to stand out from.
     """
-    nearest = sorted((candidate.score for candidate in candidates), reverse=True)[:_CANDIDATES]
-    return sum(nearest) / _CANDIDATES
+    scores = {candidate.chunk.text: candidate.score for candidate in candidates}.values()
+    return sum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES
