@@ -34,6 +34,7 @@ class Staged:
     def __init__(self, world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.order, self.wordings = world, FakeModel("1"), FakeModel("boiler inspections")
         world.rewriter.says = QUESTION
+        world.add("house/more.pdf", "The boiler is old.")
         world.query = replace(
             world.query,
             reranker=ListwiseReranker(self.order, load_prompt("rerank"), 4000),

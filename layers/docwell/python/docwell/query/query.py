@@ -230,7 +230,8 @@ class Query:
         """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
         texts = [reranked_text(one) for one in found.passages[:RERANKED]]
         timeout_s, reranking = found.stage_s(_RERANK_SHARE), Reranking()
-        if timeout_s and not found.hopeless:
+        needless = found.hopeless or not texts[1:]
+        if timeout_s and not needless:
             reading = reranker.reading(found.text, texts)
             at_model = bool(reading.tokens)
             yield replace(found, spent=found.spent + reading, at_model=at_model)
@@ -240,7 +241,7 @@ class Query:
         yield replace(
             found,
             spent=found.spent + reranking.usage,
-            skipped=found.skipped if reranking.scores or found.hopeless else (*found.skipped, "reranking"),
+            skipped=found.skipped if reranking.scores or needless else (*found.skipped, "reranking"),
             passages=passages,
             suspicious=found.suspicious & {one.id for one in passages},
         )
