@@ -29,7 +29,6 @@ SHOWN = 3
 INGEST_TIMEOUT_S = 300.0
 QUOTED_CHARACTERS = 240
 LATENCY_CALLS = 20
-P50_GOAL_MS = 50
 # No example covers this topic, so the model is not called.
 OFF_TOPIC = "Which goalkeeper saved the penalty in the 1954 cup final? Question {number}"
 
@@ -158,7 +157,7 @@ def demo(data: Path, model: str) -> int:
             report.add(f"{len(keys)} documents uploaded and indexed", time.monotonic() - uploading, "s")
             _questions(client, report, started, console)
             p50 = statistics.median(own_milliseconds(client))
-            report.add("query without the model's own time, p50", p50, "ms", f"<= {P50_GOAL_MS}")
+            report.add("query without the model's own time, p50", p50, "ms")
     except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
         console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
         report.add("the demo finished", 0, "", "== 1")

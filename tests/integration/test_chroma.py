@@ -313,6 +313,29 @@ def test_a_search_is_exact_in_its_places_whatever_the_layout(
         assert [hit.score for hit in found] == pytest.approx([cosines[key] for key in nearest], abs=1e-5)
 
 
+def test_a_small_subject_is_found_beside_a_large_one(chroma_url: str) -> None:
+    dimension, large, small = 64, 8000, 400
+    draw = np.random.default_rng(0).normal
+    subject, other = draw(size=(2, dimension))
+    topics = subject / np.linalg.norm(subject) + 0.3 * draw(size=(40, dimension)) / 8
+    vectors = np.concatenate(
+        [
+            np.repeat(topics, large // 40, axis=0) + 0.3 * draw(size=(large, dimension)) / 8,
+            other / np.linalg.norm(other) + 2 * draw(size=(small, dimension)) / 8,
+        ]
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    asked = vectors[large::4] + draw(size=(small // 4, dimension)) / 8
+    nearest = np.argsort(-(asked @ vectors.T), axis=1)[:, :5]
+    chunk = Chunk("text", 1, 0, 4, 1)
+    rows = [IndexRecord(f"{i:032}", KEY, "g1", "v1", chunk, vector) for i, vector in enumerate(vectors.tolist())]
+    chroma = index(chroma_url, fingerprint="a" * 32, timeout_s=60, shards=1)
+    for start in range(0, len(rows), 500):
+        chroma.upsert("both", rows[start : start + 500])
+    found = [{int(hit.id) for hit in chroma.search(None, vector, 110)} for vector in asked.tolist()]
+    assert np.mean([len(found[i] & set(near.tolist())) / 5 for i, near in enumerate(nearest)]) >= 0.99
+
+
 def test_an_unscoped_search_asks_each_shard_once(chroma_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chroma = index(chroma_url, "d" * 32)
     for number in range(60):
