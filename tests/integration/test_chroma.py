@@ -329,7 +329,7 @@ def test_a_small_subject_is_found_beside_a_large_one(chroma_url: str) -> None:
     nearest = np.argsort(-(asked @ vectors.T), axis=1)[:, :5]
     chunk = Chunk("text", 1, 0, 4, 1)
     rows = [IndexRecord(f"{i:032}", KEY, "g1", "v1", chunk, vector) for i, vector in enumerate(vectors.tolist())]
-    chroma = index(chroma_url, fingerprint="a" * 32, timeout_s=60, shards=1)
+    chroma = index(chroma_url, fingerprint="5b" * 16, timeout_s=60, shards=1)
     for start in range(0, len(rows), 500):
         chroma.upsert("both", rows[start : start + 500])
     found = [{int(hit.id) for hit in chroma.search(None, vector, 110)} for vector in asked.tolist()]
