@@ -154,7 +154,7 @@ def _measured(materials: Mapping[str, Material], embedder: CachedEmbedder) -> It
             vectors = embedder.embed_queries([one.text for one in material.questions]).tolist()
             for question, vector in zip(material.questions, vectors, strict=True):
                 for scope, answerable, places in scopes(question, name, files):
-                    found = retrieval.find(Scope(_EVERYBODY, places), vector, _TOP_K, question.text)
+                    found = retrieval.search(Scope(_EVERYBODY, places), vector, _TOP_K, question.text)
                     value = fit(question.text, found.passages, found.background) if found.passages else -1.0
                     yield Measured(name, scope, answerable, value)
 

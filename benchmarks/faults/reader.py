@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from benchmarks.faults.compare import SHARDS, PipelinePlace
@@ -87,7 +88,7 @@ class Reader:
         index, collection = self._active(), key.partition("/")[0]
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
         scope = Scope(_EVERYBODY, {collection: (key,)})
-        return {passage.version for passage in index.retrieval.search(scope, vector, 50)}
+        return {passage.version for passage in index.retrieval.search(scope, vector, 50).passages}
 
     def _index(self, pipeline: PipelinePlace) -> _Index:
         url, fingerprint = self._world.chroma.url, pipeline.fingerprint
@@ -121,7 +122,7 @@ class Reader:
         settled = {key: self._deleted(index, key) for key in watched}
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
         asked_at = time.monotonic()
-        passages = index.retrieval.search(scope, vector, top_k)
+        passages = index.retrieval.search(scope, vector, top_k).passages
         self.asked += 1
         self._check_generations(passages)
         for passage in passages:
@@ -166,7 +167,7 @@ class Reader:
         record = index.catalogue.get(key)
         return record.updated_at if record is not None and record.status is Status.DELETED else None
 
-    def _check_generations(self, passages: list[Passage]) -> None:
+    def _check_generations(self, passages: Sequence[Passage]) -> None:
         generations = {(one.document, one.generation) for one in passages}
         for document, count in Counter(document for document, _ in generations).items():
             if count > 1:

@@ -108,7 +108,7 @@ class Asker:
 
     def _search(
         self, retrieval: Retrieval, way: str, asked: Asked, vector: Sequence[float], scope: str
-    ) -> Callable[[int], list[Passage]]:
+    ) -> Callable[[int], Sequence[Passage]]:
         """Return a search for the first k passages."""
         own = collection_of(asked.key)
         places: dict[str, Places] = {

@@ -19,9 +19,9 @@ class Way:
 
     def search(
         self, retrieval: Retrieval, scope: Scope, vector: Sequence[float], top_k: int, question: str
-    ) -> list[Passage]:
+    ) -> Sequence[Passage]:
         configured = replace(retrieval, weights=self.weights)
-        return configured.search(scope, vector, top_k, question if self.question else "")
+        return configured.search(scope, vector, top_k, question if self.question else "").passages
 
 
 # Few and round, so that little can be fitted to the questions.

@@ -79,7 +79,7 @@ class World:
         """Return the texts that a question retrieves under a filter."""
         scope = self.retrieval.scope(principal, (), None, Filter(**wanted))
         vector = self.embedder.embed_queries([QUESTION])[0].tolist()
-        return {one.chunk.text for one in self.retrieval.search(scope, vector, 20, QUESTION)}
+        return {one.chunk.text for one in self.retrieval.search(scope, vector, 20, QUESTION).passages}
 
 
 @pytest.fixture

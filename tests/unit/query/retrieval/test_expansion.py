@@ -96,7 +96,7 @@ def found(world: World, principal: Principal, wording: str) -> set[str]:
     scope = Scope(principal, dict.fromkeys(sorted(principal.collections or ("house", "safe"))))
     wordings = [Wording(wording, vectors[1])]
     retrieval = Retrieval(world.ledger, world.index)
-    return {one.document for one in retrieval.search(scope, vectors[0], 5, "boiler", wordings=wordings)}
+    return {one.document for one in retrieval.search(scope, vectors[0], 5, "boiler", wordings=wordings).passages}
 
 
 def test_each_wording_is_searched_for_in_what_the_asker_may_read_and_what_is_live() -> None:
@@ -116,6 +116,6 @@ def test_spare_passages_come_after_those_asked_for() -> None:
         world.add("house/a.pdf", f"the boiler number{page}", page=page)
     vector = world.embedder.embed_queries(["boiler"])[0].tolist()
     retrieval, scope = Retrieval(world.ledger, world.index), Scope(EVERYTHING, {"house": None})
-    few = retrieval.search(scope, vector, 2, "boiler")
-    more = retrieval.search(scope, vector, 2, "boiler", spare=4)
+    few = retrieval.search(scope, vector, 2, "boiler").passages
+    more = retrieval.search(scope, vector, 2, "boiler", spare=4).passages
     assert (len(few), len(more), more[:2]) == (2, 6, few)

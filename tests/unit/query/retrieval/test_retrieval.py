@@ -19,7 +19,7 @@ SCOPE = Scope(EVERYTHING, {"house": None})
 def search(world: World, question: str, top_k: int = 3, **options: Any) -> list[Passage]:
     vector = world.embedder.embed_queries([question])[0].tolist()
     retrieval = Retrieval(world.ledger, world.index, **options)
-    return retrieval.search(SCOPE, vector, top_k, question)
+    return list(retrieval.search(SCOPE, vector, top_k, question).passages)
 
 
 def world_of(*texts: str) -> World:
@@ -57,7 +57,7 @@ def test_what_the_asker_may_not_read_is_no_background() -> None:
         vector = world.embedder.embed_queries(["boiler warm"])[0].tolist()
         # A collection with too many documents to list: only the ledger knows which hits are allowed.
         scope = Scope(ann, {"house": None})
-        found = Retrieval(world.ledger, world.index).find(scope, vector, 1, "boiler warm")
+        found = Retrieval(world.ledger, world.index).search(scope, vector, 1, "boiler warm")
         assert [one.document for one in found.passages] == ["house/mine.pdf"]
         backgrounds.append(found.background)
     assert backgrounds[0] == backgrounds[1] > 0

@@ -52,7 +52,8 @@ def search(
 ) -> list[Passage]:
     found = Retrieval(world.ledger, world.index)
     scope = found.scope(principal, where.get("collections", ()), where.get("document"), wanted)
-    return found.search(scope, world.embedder.embed_queries(["boiler"])[0].tolist(), top_k, "boiler")
+    vector = world.embedder.embed_queries(["boiler"])[0].tolist()
+    return list(found.search(scope, vector, top_k, "boiler").passages)
 
 
 def texts(passages: list[Passage]) -> set[str]:

@@ -36,9 +36,8 @@ _One = TypeVar("_One")
 _Result = TypeVar("_Result")
 
 _CONNECT_TIMEOUT_S = 3.0
-# With Chroma's 16 links and 100 considered neighbours, a search loses chunks of a small subject beside a large one
-# in the same collection: one in five of the nearest, for articles beside filings. A larger graph costs less than a
-# hundredth of the time that embedding takes.
+# With Chroma's 16 links and 100 considered neighbours, a search loses the nearest chunks of a small subject beside
+# a large one in the same collection. Embedding takes far longer than building a larger graph.
 _GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
 # A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
 # cost nothing. So a search of whole collections takes this many times `k` hits and drops those of others.

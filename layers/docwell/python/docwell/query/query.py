@@ -217,7 +217,7 @@ class Query:
         others = list(map(Wording, found.wordings, vectors[1:]))
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
             passages, background = await asyncio.to_thread(
-                self.retrieval.find, scope, vectors[0], top_k, found.text, spare, others
+                self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL

@@ -62,18 +62,6 @@ class Retrieval:
         question: str = "",
         spare: int = 0,
         wordings: Sequence[Wording] = (),
-    ) -> list[Passage]:
-        """Return the passages of `find`. Raises as `find` does."""
-        return list(self.find(scope, vector, top_k, question, spare, wordings).passages)
-
-    def find(
-        self,
-        scope: Scope,
-        vector: Sequence[float],
-        top_k: int,
-        question: str = "",
-        spare: int = 0,
-        wordings: Sequence[Wording] = (),
     ) -> Found:
         """Return the `top_k` best live passages and up to `spare` more, best first.
 
