@@ -35,7 +35,7 @@ class Weights:
         document: the gain of a passage whose file name has all words that tell the candidates' documents apart.
     """
 
-    unit: float = 0.7
+    unit: float = 0.3
     words: float = 0.5
     document: float = 0.1
 
