@@ -1,8 +1,8 @@
 """``python -m benchmarks.answers`` (`make eval-answers`): how good the answers of the whole system are.
 
-A new local stack indexes articles and company filings. Over HTTP it gets questions that they answer, and half as
-many that they do not. Each answer is judged against the pages, which another reader than docwell's reads. Every
-question and its judgement go to `build/reports/answers/answers.jsonl`.
+A new local stack indexes articles, company filings and other reports. Over HTTP it gets questions that they
+answer, and half as many that they do not. Each answer is judged against the pages, which another reader than
+docwell's reads. Every question and its judgement go to `build/reports/answers/answers.jsonl`.
 """
 
 import argparse
@@ -109,20 +109,26 @@ def add_figures(report: Report, judged: Sequence[Judged]) -> None:
     answered = [one for one in answerable if one.status == "answered"]
     articles = [one for one in answered if one.question.kind is Kind.ARTICLE]
     filings = [one for one in answered if one.question.kind is Kind.FILING]
+    reports = [one for one in answered if one.question.kind is Kind.REPORT]
 
     report.add("questions that failed", sum(one.status == "failed" for one in judged), "questions", "== 0")
     share("answerable questions that are answered", lambda one: one.status == "answered", answerable)
     share("answerable questions that are refused", refused, answerable, "<= 10")
-    for kind in (Kind.ARTICLE, Kind.FILING):
+    for kind in (Kind.ARTICLE, Kind.FILING, Kind.REPORT):
         share(f"of these, on {kind}s", refused, [one for one in answerable if one.question.kind is kind])
     share("unanswerable questions that are refused", refused, unanswerable, ">= 90")
-    for kind in (Kind.ABSENT_ARTICLE, Kind.ABSENT_FILING):
+    for kind in (Kind.ABSENT_ARTICLE, Kind.ABSENT_FILING, Kind.ABSENT_REPORT):
         share(f"of these, {kind}", refused, [one for one in unanswerable if one.question.kind is kind])
+    mixed = {Kind.ARTICLE, Kind.REPORT, Kind.ABSENT_ARTICLE, Kind.ABSENT_REPORT}
+    for questions, what, goal in ((answerable, "answerable", "<= 12"), (unanswerable, "unanswerable", ">= 85")):
+        cases = [one for one in questions if one.question.kind in mixed]
+        share(f"articles and reports: {what} questions that are refused", refused, cases, goal)
     markers, citations = sum(one.markers for one in judged), sum(len(one.citations) for one in judged)
     add_share(report, "citations that resolve", sum(one.resolved for one in judged), markers, ">= 100")
     add_share(report, "quotes that stand verbatim", sum(one.verbatim for one in judged), citations, ">= 100")
     share("answered articles: a cited page holds the answer", lambda one: one.cites_answer, articles, ">= 85")
     share("answered filings: a cited page is of the evidence", lambda one: one.cites_answer, filings)
+    share("answered reports: a cited page is of the evidence", lambda one: one.cites_answer, reports)
     share("answered articles: the answer has the truth's words", lambda one: one.has_truth, articles)
     share("answered filings: the answer has a figure of the truth", lambda one: one.has_truth, filings)
     unsupported = sum(one.unsupported for one in judged)

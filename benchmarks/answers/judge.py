@@ -116,11 +116,11 @@ def _page_of(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> str |
 
 
 def _holds_answer(question: Question, citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> bool:
-    """Whether the cited page has an article's answer, or is a page of a filing's evidence."""
+    """Whether the cited page has an article's answer, or is a page of the evidence."""
     page = _page_of(citation, index)
     if citation["document"] != question.key or page is None:
         return False
-    return citation["page"] in question.pages if question.kind is Kind.FILING else says(page, question.truth)
+    return says(page, question.truth) if question.kind is Kind.ARTICLE else citation["page"] in question.pages
 
 
 def _has_truth(question: Question, text: str) -> bool:

@@ -19,13 +19,17 @@ from typing import Any
 
 import pypdfium2
 
-_ARTICLES, _FILINGS = "articles", "filings"
+# The collections of the index, and the sets that they come from.
+_ARTICLES, _FILINGS, _REPORTS = "articles", "filings", "reports"
+_SETS = {_ARTICLES: "xquad", _FILINGS: "financebench", _REPORTS: "mmlongbench"}
 _HELD_ARTICLES = 7
 _HELD_COMPANIES = 2
 # A company with more questions is never held out: filings have few questions.
 _MOST_HELD = 3
 # The share of the unanswerable questions.
 _ABSENT_FILING_SHARE = 0.15
+# The share of both kinds of questions that is on reports, the most varied documents.
+_REPORT_SHARE = 0.3
 _NAME = re.compile(r"(?<!^)\b[A-Z][\w&'\u2019.-]*|\b\d[\d,.]*\b")
 
 
@@ -34,8 +38,10 @@ class Kind(StrEnum):
 
     ARTICLE = "article"
     FILING = "filing"
+    REPORT = "report"
     ABSENT_ARTICLE = "absent article"
     ABSENT_FILING = "absent filing"
+    ABSENT_REPORT = "absent from its report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Question:
 
     @property
     def answerable(self) -> bool:
-        return self.kind in {Kind.ARTICLE, Kind.FILING}
+        return self.kind in {Kind.ARTICLE, Kind.FILING, Kind.REPORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,16 @@ class Plan:
 def plan(folder: Path, answerable: int, unanswerable: int, seed: int, filings_asked: int | None = None) -> Plan:
     """Choose up to so many questions. Raises `OSError` where the evaluation material is absent.
 
-    Each question of the two sets is equally likely, unless `filings_asked` sets the number of those on filings.
+    Each question on an article or a filing is equally likely, unless `filings_asked` sets the number of those on
+    filings.
     """
     chooser = random.Random(seed)
+    reports = [_report(one) for one in _load(folder / "mmlongbench" / "questions_dev.json") if _is_asked(one)]
+    on_reports = _spread(
+        [one for one in reports if one.answerable], round(answerable * _REPORT_SHARE), chooser
+    ) + _spread([one for one in reports if not one.answerable], round(unanswerable * _REPORT_SHARE), chooser)
+    answerable -= sum(one.answerable for one in on_reports)
+    unanswerable -= sum(not one.answerable for one in on_reports)
     articles = _load(folder / "xquad" / "questions_en_dev.json")
     filings = _load(folder / "financebench" / "questions_dev.json")
     held = set(chooser.sample(sorted({one["doc"] for one in articles}), _HELD_ARTICLES))
@@ -84,13 +97,13 @@ def plan(folder: Path, answerable: int, unanswerable: int, seed: int, filings_as
         filings_asked = round(answerable * len(present) / (len(present) + len(from_articles)))
     from_filings = chooser.sample(present, min(filings_asked, answerable, len(present)))
     asked = from_filings + _spread(from_articles, answerable - len(from_filings), chooser)
-    indexed = {one.key for one in from_articles} | {one.key for one in from_filings}
+    indexed = {one.key for one in [*from_articles, *from_filings, *on_reports]}
     index = _Index({key: _path_of(folder, key) for key in sorted(indexed)})
 
     unasked = [one for one in _shuffled(absent, chooser) if index.lacks(one)]
     nowhere = unasked[: math.ceil(unanswerable * _ABSENT_FILING_SHARE)]
     nowhere += _spread([one for one in gone if index.lacks(one)], unanswerable - len(nowhere), chooser)
-    questions = asked + nowhere[:unanswerable]
+    questions = on_reports + asked + nowhere[:unanswerable]
     chooser.shuffle(questions)  # a run that stops half-way has some of every kind
     return Plan(index.files, questions)
 
@@ -129,9 +142,22 @@ def _filing(entry: dict[str, Any], kind: Kind = Kind.FILING) -> Question:
     return Question(entry["qid"], kind, entry["question"], entry["answer"], key, tuple(sorted(pages)), restricted)
 
 
+def _is_asked(entry: dict[str, Any]) -> bool:
+    """Whether text or a table answers the question of a report, or nothing does."""
+    return bool(entry["unanswerable"] or entry["text_or_table_only"]) and not entry["doc_is_image_only"]
+
+
+def _report(entry: dict[str, Any]) -> Question:
+    kind = Kind.ABSENT_REPORT if entry["unanswerable"] else Kind.REPORT
+    key = f"{_REPORTS}/{entry['doc']}"
+    return Question(
+        entry["qid"], kind, entry["question"], entry["answer"], key, tuple(entry["evidence_pages"]), document=key
+    )
+
+
 def _path_of(folder: Path, key: str) -> Path:
     collection, _, name = key.partition("/")
-    return folder / ("xquad" if collection == _ARTICLES else "financebench") / "pdf" / name
+    return folder / _SETS[collection] / "pdf" / name
 
 
 def _shuffled(questions: Sequence[Question], chooser: random.Random) -> list[Question]:

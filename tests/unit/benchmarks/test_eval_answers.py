@@ -111,3 +111,9 @@ def test_a_share_of_no_cases_does_not_meet_its_goal() -> None:
 def test_events_are_read_past_comments_and_over_several_lines() -> None:
     text = ': waiting\n\nevent: token\ndata: {"text":\ndata: "a"}\n\ndata: no json\n\n'
     assert events_of(text) == [("token", {"text": "a"})]
+
+
+def test_a_report_is_judged_by_the_pages_of_its_evidence(index: dict[str, Indexed]) -> None:
+    assert judged(index, Kind.REPORT).cites_answer is True
+    assert judged(index, Kind.REPORT, citation={"page": 1, "quote": "The boiler is in the cellar."}).faults
+    assert not judged(index, Kind.ABSENT_REPORT, status="refused").faults
