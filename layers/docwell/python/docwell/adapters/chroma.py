@@ -42,7 +42,7 @@ _CONNECT_TIMEOUT_S = 3.0
 # a large one in the same collection. Embedding takes far longer than building a larger graph.
 _GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
 # A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
-# cost nothing. So a search of whole collections takes this many times `k` hits and drops those of others.
+# cost 1 ms. So a search of whole collections takes this many times `k` hits and drops those of others.
 _WIDER = 4
 _CALLS_AT_ONCE = 8
 _SHARES_KNOWN = 1000
