@@ -34,12 +34,6 @@ def test_without_units_there_is_nothing_to_compare() -> None:
     assert pack_units([], np.empty((0, 8), dtype=np.float32)) == Units()
 
 
-def test_each_chunk_is_as_near_as_the_nearest_of_its_own_units() -> None:
-    vectors = np.eye(8, dtype=np.float32)
-    one, two = pack_units([(0, 1)], vectors[:1]), pack_units([(0, 1), (1, 2)], vectors[1:3])
-    assert nearest([Units(), one, Units(), two, Units()], vectors[2]).tolist() == [-1.0, 0.0, -1.0, 1.0, -1.0]
-
-
 def test_a_chunk_of_one_unit_has_none_of_its_own() -> None:
     assert split_units("A short sentence.", FakeEmbedder()) == []
 

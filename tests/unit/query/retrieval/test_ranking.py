@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docwell.ingest.indexing import pack_units
@@ -133,6 +133,7 @@ def _score(
     return found
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(_KINDS, st.integers(1, 3)), min_size=1, max_size=20),
     st.sampled_from(["", "house", "Acme 2022 boiler", "日本 warm FY2022 é", "Atlantis boilers boilers"]),
