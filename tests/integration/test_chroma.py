@@ -372,3 +372,28 @@ def test_a_small_collection_costs_one_search_after_the_first(
     assert chroma.search({"small": None}, records(1)[0].vector, 10) == first
     assert [hit.document for hit in first] == ["small/a.pdf"] * 2
     assert asked == [None, {"collection": "small"}, {"collection": "small"}]
+
+
+def test_a_collection_alone_among_the_nearest_is_searched_for_no_more_hits_than_wanted(
+    chroma_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma = index(chroma_url, "9" * 32, shards=1)
+    chroma.upsert("one", records(300, document="one/a.pdf"))
+    known = chroma._known[chroma._layout.name("one")]
+    asked: list[int] = []
+    real: Any = known.query
+
+    def watched(**wanted: Any) -> Any:
+        asked.append(wanted["n_results"])
+        return real(**wanted)
+
+    monkeypatch.setattr(known, "query", watched)
+    vector = records(1)[0].vector
+    first = chroma.search({"one": None}, vector, 10)
+    assert chroma.search({"one": None}, vector, 10) == first
+    assert asked == [40, 10]
+    chroma.upsert("other", records(300, document="other/a.pdf"))
+    asked.clear()
+    for _ in range(2):
+        assert chroma.search({"one": None}, vector, 10) == first
+    assert asked == [10, 40, 40]

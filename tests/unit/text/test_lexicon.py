@@ -8,9 +8,11 @@ from docwell.text.lexicon import beginnings, content_words, fold, segments, sent
 
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
-    assert beginnings("Requirements REQUIRED") == ("requir", "requir")
-    assert beginnings("日本語 x") == ("日本", "本語", "x")
-    assert beginnings("FY2022_10K") == ("fy", "2022", "10", "k")
+    assert beginnings("Requirements REQUIRED") == ["requir", "requir"]
+    assert beginnings("日本語 x") == ["日本", "本語", "x"]
+    # A character outside ASCII changes no other word.
+    assert beginnings("pre-tax_2 8é") == [*beginnings("pre-tax_2 8"), "é"]
+    assert beginnings("FY2022_10K") == ["fy", "2022", "10", "k"]
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     reranker: Literal["off", "cross-encoder", "model"] = "off"
     # Searches for what the model host calls such a page, too; needs a GPU.
     expansion: Literal["off", "on"] = "off"
-    # Chunks stay in memory once read, at about 5 KB each with their words. Chroma then returns ids and distances
+    # Chunks stay in memory once read, at about 6 KB each with their words. Chroma then returns ids and distances
     # only, and nothing is decoded.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000

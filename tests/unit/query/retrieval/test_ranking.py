@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage, Units
 from docwell.query.retrieval.ranking import Weights, rank
+from docwell.text.lexicon import beginnings
+from docwell.text.naming import file_words
 
 ASKED = np.eye(4, dtype=np.float32)[0]
 FAR = np.eye(4, dtype=np.float32)[1]
@@ -83,3 +92,65 @@ def test_without_a_question_passages_stay_in_the_order_of_their_cosine() -> None
     candidates = [passage("b", "x", 0.2), passage("a", "x", 0.9)]
     assert ids("", candidates) == ["a", "b"]
     assert rank("x", ASKED.tolist(), []) == []
+
+
+_KINDS = st.builds(
+    lambda words, score, parts, key: passage(
+        "", " ".join(words), score, units=pack_units([(0, 1)] * len(parts), np.array(parts, np.float32)), key=key
+    ),
+    st.lists(st.sampled_from(["boiler", "warm", "house", "é", "FY2022", "日本"]), max_size=8),
+    st.floats(-1, 1),
+    st.lists(st.sampled_from([*map(tuple, np.eye(4)), (0.6, 0.8, 0, 0), (0.0, 0, 0, 0)]), max_size=3),
+    st.sampled_from(["a/Acme_2021.pdf", "a/Acme_2022.pdf", "a/house.pdf", "a/x.pdf"]),
+)
+_WEIGHTS = st.builds(Weights, *[st.sampled_from([0.0, 0.3, 1.0])] * 3)
+
+
+def _score(
+    asked: set[str], vector: list[float], candidates: list[Passage], weights: Weights
+) -> dict[str, tuple[float, float]]:
+    """Return (score to rank by, cosine of the nearest part) of each candidate by the plain formula, by id."""
+    texts = [Counter(beginnings(one.chunk.text)) for one in candidates]
+    length = max(sum(text.total() for text in texts) / len(texts), 1)
+    having = {word: sum(word in text for text in texts) for word in asked}
+    rarity = {w: max(0.0, math.log((len(texts) - n + 0.5) / (n + 0.5))) for w, n in having.items()}
+
+    def bm25(text: Counter[str]) -> float:
+        usual = 1.2 * (0.25 + 0.75 * text.total() / length)
+        return sum(rarity[word] * text[word] * 2.2 / (text[word] + usual) for word in asked)
+
+    coverage = [bm25(text) / (sum(rarity.values()) or 1) for text in texts]
+    names = {one.document: asked & set(beginnings(file_words(one.document))) for one in candidates}
+    counts = Counter(word for own in names.values() for word in own)
+    tells = {word: math.log((len(names) + 1) / n) if n < len(names) else 0.0 for word, n in counts.items()}
+    found = {}
+    for one, covered in zip(candidates, coverage, strict=True):
+        parts = [np.array(part, float) for part in np.frombuffer(one.units.vectors, np.int8).reshape(-1, 4)]
+        best = max([one.score, *(float(part @ vector) / max(math.hypot(*part), 1) for part in parts)])
+        score = (1 - weights.unit) * one.score + weights.unit * best + weights.words * covered * max(coverage)
+        named = sum(map(tells.__getitem__, names[one.document])) / (sum(tells.values()) or 1)
+        found[one.id] = score + weights.document * named, best
+    return found
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(_KINDS, st.integers(1, 3)), min_size=1, max_size=20),
+    st.sampled_from(["", "house", "Acme 2022 boiler", "日本 warm FY2022 é", "Atlantis boilers boilers"]),
+    _WEIGHTS,
+)
+def test_the_ranking_is_the_plain_formula_and_copies_are_in_the_order_of_their_documents(
+    kinds: list[tuple[Passage, int]], question: str, weights: Weights
+) -> None:
+    copies = [replace(kind, id=f"{i}.{copy}") for i, (kind, count) in enumerate(kinds) for copy in range(count)]
+    vector = [0.8, 0.6, 0.0, 0.0]
+    plain = _score(set(beginnings(question)), vector, copies, weights)
+    ranked = rank(question, vector, copies, weights)
+    for one in ranked:
+        assert (one.score, one.passage.score) == pytest.approx(plain[one.passage.id], abs=1e-5)
+    scores = {one.passage.id: one.score for one in ranked}
+    assert all(
+        scores[f"{i}.{copy}"] == scores[f"{i}.0"] for i, (_, count) in enumerate(kinds) for copy in range(count)
+    )
+    in_order = sorted(copies, key=lambda one: (-scores[one.id], one.document))
+    assert [one.passage.id for one in ranked] == [one.id for one in in_order]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from enum import Enum, auto
 from heapq import nsmallest
 from itertools import chain, count
 from threading import Lock
@@ -34,16 +34,18 @@ from docwell.ports import Places
 
 _One = TypeVar("_One")
 _Result = TypeVar("_Result")
+# The name of a Chroma collection, and the id that a chunk has in it.
+_ChunkPlace = tuple[str, str]
 
 _CONNECT_TIMEOUT_S = 3.0
 # With Chroma's 16 links and 100 considered neighbours, a search loses the nearest chunks of a small subject beside
 # a large one in the same collection. Embedding takes far longer than building a larger graph.
 _GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
 # A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
-# cost nothing. So a search of whole collections takes this many times `k` hits and drops those of others.
+# cost 1 ms. So a search of whole collections takes this many times `k` hits and drops those of others.
 _WIDER = 4
 _CALLS_AT_ONCE = 8
-_SMALL_KNOWN = 1000
+_SHARES_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
 _COLLECTIONS_PAGE = 1000
 _FLUSHED_AT_ONCE = 250
@@ -88,8 +90,8 @@ class ChromaIndex:
         self._where = {"tenant": tenant, "database": database}
         self._layout = layout
         self._known: dict[str, Collection] = {}
-        self._kept: TTLCache[tuple[str, str], Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
-        self._small: TTLCache[tuple[str, ...], bool] = TTLCache(_SMALL_KNOWN, _KEPT_S, timer=monotonic)
+        self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
+        self._shares: TTLCache[tuple[str, ...], _Share] = TTLCache(_SHARES_KNOWN, _KEPT_S, timer=monotonic)
         self._lock = Lock()
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
@@ -112,14 +114,10 @@ class ChromaIndex:
         parts: Mapping[str, Places | None]
         parts = dict.fromkeys(self.collections()) if places is None else self._layout.by_name(places)
         nearest = nsmallest(k, chain(*_at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
-        by_name: dict[str, list[str]] = {}
-        for hit in nearest:
-            by_name.setdefault(hit.name, []).append(hit.id)
-        reads = zip(by_name, _at_once(lambda one: self._read(*one), by_name.items()), strict=True)
-        found = {(name, id_): passage for name, read in reads for id_, passage in read.items()}
+        found = self._read([hit.place for hit in nearest])
         # A chunk that was removed after the search has an id and a distance, but no text to read.
-        there = (hit for hit in nearest if (hit.name, hit.id) in found)
-        return [replace(found[hit.name, hit.id], score=1.0 - hit.distance) for hit in there]
+        there = ((found.get(hit.place), hit.distance) for hit in nearest)
+        return [passage.scored(1.0 - distance) for passage, distance in there if passage is not None]
 
     def _nearest(self, name: str, places: Places | None, vector: Sequence[float], k: int) -> list[_Hit]:
         """Return the `k` nearest chunks of one Chroma collection, nearest first."""
@@ -135,53 +133,65 @@ class ChromaIndex:
                 ),
             )
             rows = zip(answer["distances"][0], answer["ids"][0], strict=True) if answer else ()
-            return [_Hit(distance, name, id_) for distance, id_ in rows]
+            return [_Hit(distance, (name, id_)) for distance, id_ in rows]
 
         if places is None:
             return query(k)
         documents = [key for keys in places.values() for key in keys or ()]
         whole = [collection for collection, keys in places.items() if keys is None]
+        condition = _any_of(collection=whole, document=documents)
         with self._lock:
-            small = bool(documents) or self._small.get((name, *whole), False)
-        if not small:
-            wider = max(k, min(_WIDER * k, _MOST_HITS))
-            everything = query(wider)
-            marks = tuple(map(self._layout.mark, whole))
-            hits = [hit for hit in everything if hit.id.startswith(marks)]
-            if len(hits) >= k or len(everything) < wider:
-                return hits[:k]
-        met = query(k, _any_of(collection=whole, document=documents))
-        if small:
-            return met
-        if len(met) < k:  # so few chunks that the condition alone is the faster search
+            share = _Share.FEW if documents else self._shares.get((name, *whole))
+        if share is _Share.FEW:
+            return query(k, condition)
+        marks = tuple(map(self._layout.mark, whole))
+        if share is _Share.ALL:
+            hits = query(k)
+            if all(hit.place[1].startswith(marks) for hit in hits):
+                return hits
+        wider = max(k, min(_WIDER * k, _MOST_HITS))
+        everything = query(wider)
+        hits = [hit for hit in everything if hit.place[1].startswith(marks)]
+        met = query(k, condition) if len(hits) < k and len(everything) == wider else None
+        if met is not None and len(met) < k:  # the condition alone is the faster search
+            learnt = _Share.FEW
+        else:
+            learnt = _Share.ALL if share is None and len(hits) == len(everything) else _Share.SOME
+        if learnt is not share:
             with self._lock:
-                self._small[name, *whole] = True
+                self._shares[name, *whole] = learnt
         # The condition misses near chunks that the search without it has.
-        return nsmallest(k, {hit.id: hit for hit in (*hits, *met)}.values())
+        return hits[:k] if met is None else nsmallest(k, {hit.place: hit for hit in (*hits, *met)}.values())
 
-    def _read(self, name: str, ids: Sequence[str]) -> dict[str, Passage]:
-        """Return chunks by stored id, from memory or from the server; removed ones are missing."""
-        found: dict[str, Passage] = {}
+    def _read(self, places: Sequence[_ChunkPlace]) -> dict[_ChunkPlace, Passage]:
+        """Return chunks from memory or from the server; removed ones are missing."""
+        found: dict[_ChunkPlace, Passage] = {}
+        missing: dict[str, list[str]] = {}
         with self._lock:
-            for id_ in ids:
-                with suppress(KeyError):  # three times as fast as `get`, which looks twice
-                    found[id_] = self._kept[name, id_]
-        missing = [id_ for id_ in ids if id_ not in found]
-        if not missing:
-            return found
-        answer = self._call(name, lambda chroma: chroma.get(ids=missing, include=["documents", "metadatas"]))
+            for place in places:
+                try:  # three times as fast as `get`, which looks twice
+                    found[place] = self._kept[place]
+                except KeyError:
+                    missing.setdefault(place[0], []).append(place[1])
+        for read in _at_once(lambda one: self._fetch(*one), missing.items()):
+            found |= read
+        return found
+
+    def _fetch(self, name: str, ids: Sequence[str]) -> dict[_ChunkPlace, Passage]:
+        """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
+        answer = self._call(name, lambda chroma: chroma.get(ids=ids, include=["documents", "metadatas"]))
         if answer is None:
-            return found
+            return {}
         rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
         read = {
-            id_: _passage(self._layout.id_of(id_), text, row)
+            (name, id_): _passage(self._layout.id_of(id_), text, row)
             for id_, text, row in rows
             if row and text is not None
         }
         if self._kept.maxsize:
             with self._lock:
-                self._kept.update({(name, id_): passage for id_, passage in read.items()})
-        return found | read
+                self._kept.update(read)
+        return read
 
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
@@ -294,8 +304,15 @@ class _Hit(NamedTuple):
     """A chunk by its distance; hits compare by it first."""
 
     distance: float
-    name: str
-    id: str
+    place: _ChunkPlace
+
+
+class _Share(Enum):
+    """How much of a Chroma collection belongs to the docwell collections that are searched."""
+
+    FEW = auto()  # so few chunks that a condition is the fastest search
+    SOME = auto()
+    ALL = auto()  # all hits of a wide search did
 
 
 def _at_once(call: Callable[[_One], _Result], items: Iterable[_One]) -> list[_Result]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from docwell.text.naming import file_words
 _K1 = 1.2
 _B = 0.75
 _NAMES_KEPT = 4096
+# As many as the passages that a function keeps (`docwell.config`), at 1 KB.
+_TEXTS_KEPT = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +60,40 @@ def rank(
     if not candidates:
         return []
     weights = weights or Weights()
-    texts = [beginnings(one.chunk.text) for one in candidates]
-    lexical = _coverage(frozenset(beginnings(question)), texts)
+    asked = frozenset(beginnings(question))
+    lexical = _coverage(asked, [_numbers(one.chunk.text) for one in candidates])
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
     lexical *= weights.words * float(np.max(lexical))
-    named = _named(question, {one.document for one in candidates})
-    parts = cosines([one.units for one in candidates], np.asarray(vector, dtype=np.float32))
-    ranked = []
-    for passage, near, gain in zip(candidates, parts, lexical, strict=True):
-        # The units of a table are figures that say little alone, so the whole counts as a part too.
-        best = max(float(np.max(near, initial=-1.0)), passage.score)
-        score = (1 - weights.unit) * passage.score + weights.unit * best + float(gain)
-        score += weights.document * named[passage.document]
-        ranked.append(Ranked(replace(passage, score=best), score))
+    named = _named(asked, {one.document for one in candidates})
+    own = np.array([one.score for one in candidates])
+    # The units of a table are figures that say little alone, so the whole counts as a part too.
+    best = np.maximum(nearest([one.units for one in candidates], np.asarray(vector, dtype=np.float32)), own)
+    scores = (1 - weights.unit) * own + weights.unit * best + lexical
+    scores += weights.document * np.array([named[one.document] for one in candidates])
+    ranked = map(Ranked, map(Passage.scored, candidates, best.tolist()), scores.tolist())
     # Copies of a document have equal scores: let all their passages be of the same one.
     return sorted(ranked, key=lambda one: (-one.score, one.passage.document))
 
 
-def cosines(units: Sequence[Units], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the (n,) float32 cosines of each chunk's units to a vector of unit length; (0,) without units."""
-    joined = np.frombuffer(b"".join(one.vectors for one in units), dtype=np.int8)
-    packed = joined.reshape(-1, len(vector)).astype(np.float32)
-    near = packed @ vector / np.maximum(np.linalg.norm(packed, axis=1), 1.0)
-    ends = np.cumsum([len(one.spans) for one in units])
-    return np.split(near, ends[:-1]) if units else []
+def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (n,) float32: the highest cosine of each chunk's units to a vector of unit length, or -1 without."""
+    counts = np.array([len(one.spans) for one in units])
+    highest = np.full(len(units), -1, dtype=np.float32)
+    if counts.any():
+        joined = np.frombuffer(b"".join(one.vectors for one in units), dtype=np.int8)
+        packed = joined.reshape(-1, len(vector)).astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", packed, packed))
+        near = packed @ vector / np.maximum(lengths, 1.0)
+        first = np.cumsum(counts) - counts
+        highest[counts > 0] = np.maximum.reduceat(near, first[counts > 0])
+    return highest
 
 
-def _named(question: str, documents: Collection[str]) -> dict[str, float]:
+def _named(asked: AbstractSet[str], documents: Collection[str]) -> dict[str, float]:
     """Return how far the question names each document: the share, by rarity, of its words in file names (0 to 1).
 
     A word that is in all file names counts nothing.
     """
-    asked = frozenset(beginnings(question))
     has = {document: asked & _file_name(document) for document in documents}
     counts = Counter(word for own in has.values() for word in own)
     rarity = {word: math.log((len(has) + 1) / count) for word, count in counts.items() if count < len(has)}
@@ -101,18 +106,24 @@ def _file_name(document: str) -> frozenset[str]:
     return frozenset(beginnings(file_words(document)))
 
 
-def _coverage(question: frozenset[str], texts: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-    """Return (n,) BM25 of each text over the highest possible: 0 to about 1.
+@lru_cache(_TEXTS_KEPT)
+def _numbers(text: str) -> NDArray[np.int64]:
+    """Return the words of a text in order, as numbers that are equal for equal words."""
+    return np.fromiter(map(hash, beginnings(text)), dtype=np.int64)
+
+
+def _coverage(asked: AbstractSet[str], texts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Return (n,) BM25 of each text, in `_numbers`, over the highest possible: 0 to about 1.
 
     A word that is in over half of the texts counts nothing.
     """
-    counts = [Counter(filter(question.__contains__, text)) for text in texts]
-    lengths = np.array([len(text) for text in texts], dtype=np.float64)
+    lengths = np.array([len(text) for text in texts])
     saturation = _K1 * (1 - _B + _B * lengths / max(float(np.mean(lengths)), 1.0))
+    joined, places = np.concatenate(texts), np.repeat(np.arange(len(texts)), lengths)
     total, most = np.zeros(len(texts)), 0.0
-    for word in question:
-        often = np.array([count[word] for count in counts], dtype=np.float64)
-        having = int((often > 0).sum())
+    for word in asked:
+        often = np.bincount(places[joined == hash(word)], minlength=len(texts))
+        having = np.count_nonzero(often)
         rarity = max(0.0, math.log((len(texts) - having + 0.5) / (having + 0.5)))
         total += rarity * often * (_K1 + 1) / (often + saturation)
         most += rarity
