@@ -23,6 +23,7 @@ from benchmarks.retrieval import sets
 from benchmarks.retrieval.index import CachedEmbedder, catalogue, indexed, new_index
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits
+from docwell.errors import ModelDamaged
 from docwell.identity import Principal
 from docwell.query.retrieval.gates import JUDGED
 from docwell.query.retrieval.retrieval import Retrieval
@@ -82,8 +83,12 @@ def main() -> int:
     if missing := [name for name in options.sets if not (EVALUATION / name).is_dir()]:
         print(f"no {', '.join(missing)} in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
+    try:
+        model = OnnxEmbedder(options.model)
+    except ModelDamaged as error:
+        print(error.detail, file=sys.stderr)
+        return 2
     materials = {name: load(name, options.n) for name in options.sets}
-    model = OnnxEmbedder(options.model)
     measured = list(_measured(materials, CachedEmbedder(model)))
     report, chosen = Report("calibrate"), threshold(measured)
     report.add("least fit of a question that reaches the model", chosen, "")

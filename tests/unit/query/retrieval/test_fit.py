@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,11 +37,22 @@ def many(count: int, folder: str = "house") -> World:
     return world
 
 
-def copies() -> World:
+def copies(folder: str = "house") -> World:
     """Return a world where copies crowd others out of the first search."""
-    world = many(8)
-    for number in range(500):
-        world.add(f"house/copy{number:04}.pdf", "the boiler in the cellar is warm")
+    world = many(8, folder)
+    for number in range(130):
+        world.add(f"{folder}/copy{number:04}.pdf", "the boiler in the cellar is warm")
+    return world
+
+
+def words_far_below(folder: str = "house") -> World:
+    """Return a world where the question's words are in passages that only a deeper search finds."""
+    world = World()
+    for number in range(150):
+        world.add(f"{folder}/{number:04}.pdf", f"who is in the boiler number{number}")
+    for number in range(60):
+        pipes = "pipe " * 12
+        world.add(f"{folder}/far{number:04}.pdf", f"anna inspects the boiler in the cellar {pipes}number{number}")
     return world
 
 
@@ -71,8 +84,8 @@ def neighbours() -> World:
 
 @pytest.mark.parametrize(
     "world",
-    [many(3), many(60), many(400), copies(), crowded_by_old(), neighbours()],
-    ids=["few", "some", "many", "copies", "old generations", "neighbours"],
+    [many(3), many(60), many(400), copies(), words_far_below(), crowded_by_old(), neighbours()],
+    ids=["few", "some", "many", "copies", "words far below", "old generations", "neighbours"],
 )
 def test_the_fit_is_the_same_however_many_passages_are_shown(world: World) -> None:
     fits = {
@@ -93,16 +106,25 @@ def test_as_many_passages_are_found_as_are_asked_for_where_there_are_enough() ->
 
 def test_another_wording_changes_what_is_shown_and_not_the_fit() -> None:
     world = many(60)
-    world.add("house/ledger.pdf", "caretaker duties in the green ledger, who inspects the boiler in the cellar")
+    world.add("house/ledger.pdf", "anna inspects the boiler in the cellar")
     for number in range(10):
-        world.add(f"house/duties{number}.pdf", f"caretaker duties of the day {number}")
+        world.add(f"house/duties{number}.pdf", f"caretaker duties of day{number}")
     vector = world.embedder.embed_queries(["caretaker duties"])[0].tolist()
     alone, reworded = search(world), search(world, wordings=[Wording("caretaker duties", vector)] * 3)
-    assert alone.passages != reworded.passages
+    assert {one.document for one in alone.passages}.isdisjoint(one.document for one in reworded.passages)
     assert alone.fit == reworded.fit
 
 
-@pytest.mark.parametrize("allowed", [1, 4, 60, 200])
+ALLOWED: dict[str, Callable[[str], World]] = {
+    "one": partial(many, 1),
+    "few": partial(many, 4),
+    "many": partial(many, 200),
+    "copies": copies,
+    "words far below": words_far_below,
+}
+
+
+@pytest.mark.parametrize("allowed", ALLOWED.values(), ids=ALLOWED)
 @pytest.mark.parametrize(
     "text",
     [
@@ -114,10 +136,12 @@ def test_another_wording_changes_what_is_shown_and_not_the_fit() -> None:
     ],
     ids=["the answer, copied", "the answer, varied", "alike", "the rare words", "something else"],
 )
-def test_what_the_asker_may_not_read_changes_neither_fit_nor_passages(allowed: int, text: str) -> None:
+def test_what_the_asker_may_not_read_changes_neither_fit_nor_passages(
+    allowed: Callable[[str], World], text: str
+) -> None:
     found = []
     for others in (0, 300):
-        world = many(allowed, "house/mine")
+        world = allowed("house/mine")
         for number in range(others):
             world.add(f"house/other{number:04}.pdf", text.format(number=number))
         found.append([search(world, top_k, MINE) for top_k in (1, 5, 20)])
