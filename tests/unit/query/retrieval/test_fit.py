@@ -49,10 +49,11 @@ def words_far_below(folder: str = "house") -> World:
     """Return a world where the question's words are in passages that only a deeper search finds."""
     world = World()
     for number in range(150):
-        world.add(f"{folder}/{number:04}.pdf", f"who is in the boiler number{number}")
+        world.add(f"{folder}/{number:04}.pdf", f"boiler boiler boiler number{number}")
     for number in range(60):
-        pipes = "pipe " * 12
-        world.add(f"{folder}/far{number:04}.pdf", f"anna inspects the boiler in the cellar {pipes}number{number}")
+        world.add(
+            f"{folder}/far{number:04}.pdf", "anna inspects the boiler in the cellar" + " pipe" * (12 + number)
+        )
     return world
 
 
