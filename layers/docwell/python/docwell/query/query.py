@@ -60,8 +60,7 @@ class _Found:
     """A question on its way to its passages: the `text` to search for, and the tokens `spent` so far.
 
     While `at_model`, `spent` includes a prompt that the model is reading. `skipped` names the optional stages that
-    gave nothing. A `hopeless` question is refused without the model for its `fit`, and `refusal` is the text of a
-    refusal.
+    gave nothing. A `hopeless` question is refused for its `fit`, and `refusal` is the text of a refusal.
     """
 
     ask: Ask
