@@ -93,7 +93,8 @@ def test_a_model_host_that_is_gone_gives_a_typed_error(doors: Doors) -> None:
         assert doors.http.get("/v1/health").json() == {"status": "ok"}
     assert ready.status_code == 200
     assert ready.json()["status"] == "degraded"
-    assert ready.json()["dependencies"] | {"ollama": "ok"} == dict.fromkeys(("ledger", "chroma", "ollama"), "ok")
+    named = ("models", "ledger", "chroma", "ollama")
+    assert ready.json()["dependencies"] | {"ollama": "ok"} == dict.fromkeys(named, "ok")
     assert ready.json()["dependencies"]["ollama"] != "ok"
     kill(doors, "infra.local.ollama_server")
     response = doors.ask("How often must the hinge be oiled?", collection="fail")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -33,7 +35,8 @@ RECEIPT = Receipt(
     prompt_version="prompt-1",
     model="small",
     model_digest=None,
-    options={"num_ctx": 4096, "temperature": 0.0},
+    options={"num_ctx": 4096, "temperature": 0.0, "min_fit": 0.22},
+    fit=0.1 + 0.2,
 )
 
 
@@ -61,6 +64,15 @@ def receipts(table: Any, clock: Clock) -> DynamoReceipts:
 def test_a_receipt_comes_back_as_it_was_kept(receipts: DynamoReceipts, receipt: Receipt) -> None:
     receipts.keep(receipt)
     assert receipts.get("key:a", "request-7") == receipt
+
+
+def test_a_receipt_of_an_older_release_has_no_fit(receipts: DynamoReceipts, table: Any) -> None:
+    receipts.keep(RECEIPT)
+    (item,) = table.scan()["Items"]
+    body = json.loads(zlib.decompress(item["body"].value))
+    del body["fit"]
+    table.put_item(Item={**item, "body": zlib.compress(json.dumps(body).encode("ascii"))})
+    assert receipts.get("key:a", "request-7") == replace(RECEIPT, fit=None)
 
 
 def test_a_receipt_and_its_verdict_are_never_overwritten(receipts: DynamoReceipts) -> None:

@@ -58,3 +58,14 @@ def test_the_other_numbers_of_a_calibration_are_kept(tmp_path: Path, monkeypatch
         "meaning": {"unrelated": 0.4, "same": 0.9},
         "gate": {"min_fit": 0.22},
     }
+
+
+def test_a_model_that_is_not_there_is_told_by_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(calibration, "EVALUATION", tmp_path)
+    (tmp_path / "xquad").mkdir()
+    options = ["calibration", "--sets", "xquad", "--model", str(tmp_path / "none")]
+    monkeypatch.setattr("sys.argv", options)
+    assert calibration.main() == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, FakeApi
 
 
-def replayed(*changes: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    return 200, {"request_id": "request-7", "then": ANSWER, "now": ANSWER, "changes": list(changes)}
+def replayed(
+    *changes: dict[str, Any], fit: float | None = 0.5, min_fit: float | None = 0.22
+) -> tuple[int, dict[str, Any]]:
+    runs = {"request_id": "request-7", "then": ANSWER, "now": ANSWER, "fit": fit, "min_fit": min_fit}
+    return 200, {**runs, "changes": list(changes)}
 
 
 def change(what: str, then: object, now: object) -> dict[str, Any]:
@@ -41,6 +46,21 @@ def test_a_replay_shows_todays_answer_and_what_changed_side_by_side(run: Run, ap
 def test_a_replay_without_a_change_says_so(run: Run, api: FakeApi) -> None:
     api.receipts = replayed()
     assert "Nothing has changed." in run("replay", "request-7", api=api).stdout
+
+
+def test_a_replay_says_why_it_was_refused_before_the_model(run: Run, api: FakeApi) -> None:
+    api.receipts = replayed(change("fit", 0.351, 0.183), fit=0.1834)
+    shown = run("replay", "request-7", api=api).stdout
+    assert "Refused before the model: the fit 0.183 is under 0.22." in shown
+    assert ["fit", "0.351", "0.183"] in [line.split() for line in shown.splitlines()]
+
+
+@pytest.mark.parametrize(("fit", "min_fit"), [(0.22, 0.22), (0.1, None), (None, 0.22)])
+def test_a_replay_that_the_gate_let_through_does_not_speak_of_it(
+    run: Run, api: FakeApi, fit: float | None, min_fit: float | None
+) -> None:
+    api.receipts = replayed(fit=fit, min_fit=min_fit)
+    assert "Refused" not in run("replay", "request-7", api=api).stdout
 
 
 def test_an_answer_that_differs_without_other_changes_comes_from_the_model(run: Run, api: FakeApi) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
 from docwell.ports import Reservation
+from docwell.query.retrieval.gates import OPEN
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import CONTEXT, KEY_OF_ALL, call, event_of, masked
@@ -291,6 +293,35 @@ def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) ->
     assert replay["then"]["answer"] == "Every March [1]."
     assert "answer" in {change["what"] for change in replay["changes"]}
     assert replay["now"]["answer"] == world.model.says
+
+
+def test_a_refusal_before_the_model_is_explained_by_its_receipt_and_its_replay(world: HttpWorld) -> None:
+    _, answer, _ = call("POST", "/v1/query", {"question": "quarterly revenue"})
+    assert (answer["status"], world.model.asked) == ("refused", [])
+    _, receipt, _ = call("GET", f"/v1/receipts/{answer['request_id']}")
+    assert receipt["fit"] < receipt["options"]["min_fit"] == 0.4
+    world.add("house/report.pdf", "The quarterly revenue is four.")
+    world.model.says = "Four [1]."
+    _, replay, _ = call("POST", f"/v1/receipts/{answer['request_id']}/replay")
+    assert replay["fit"] >= replay["min_fit"] == 0.4
+    (change,) = [one for one in replay["changes"] if one["what"] == "fit"]
+    assert change["then"] == round(receipt["fit"], 3) < change["now"] == round(replay["fit"], 3)
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 20])
+def test_an_answer_has_the_fit_that_the_gate_let_through(world: HttpWorld, top_k: int) -> None:
+    _, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "top_k": top_k})
+    (receipt,) = world.receipts.kept.values()
+    assert answer["status"] == "answered"
+    assert receipt.fit is not None
+    assert receipt.fit >= receipt.options["min_fit"]
+
+
+def test_a_model_without_calibration_has_a_fit_and_no_threshold(world: HttpWorld) -> None:
+    world.query = replace(world.query, gate=OPEN)
+    call("POST", "/v1/query", {"question": QUESTION})
+    (receipt,) = world.receipts.kept.values()
+    assert (receipt.fit is None, "min_fit" in receipt.options, receipt.gate_refused) == (False, False, False)
 
 
 def test_a_receipt_is_nobody_elses(world: HttpWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,17 @@ class FakeCrossEncoder:
         if self.takes_s >= timeout_s:
             return Reranking()
         return Reranking([float(self.word in text) for text in texts])
+
+
+class FixedScores(FakeCrossEncoder):
+    """Gives these scores for any texts."""
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        super().__init__("")
+        self.scores = scores
+
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
+        return Reranking(self.scores)
 
 
 class SlowModel(FakeModel):
@@ -96,6 +108,28 @@ def test_an_order_that_is_none_changes_nothing_and_is_reported(says: str) -> Non
     report = world_of(order=FakeModel(says)).ask(Question(QUESTION, top_k=2))
     assert pages(report) == pages(world_of().ask(Question(QUESTION, top_k=2)))
     assert (report.skipped, report.answer.status) == (("reranking",), AnswerStatus.ANSWERED)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[math.nan] * 8, [1.0] * 7 + [math.nan], [math.inf] * 8, [1.0] * 7, [1.0] * 9, [1.0] * 100],
+    ids=["NaN", "one NaN", "infinite", "too few", "too many", "far too many"],
+)
+def test_scores_that_make_no_sense_change_nothing_and_are_reported(scores: list[float]) -> None:
+    report = world_of(encoder=FixedScores(scores)).ask(Question(QUESTION, top_k=2))
+    assert pages(report) == pages(world_of().ask(Question(QUESTION, top_k=2)))
+    assert (report.skipped, report.answer.status) == (("reranking",), AnswerStatus.ANSWERED)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 5, 20])
+def test_the_gate_decides_alike_with_and_without_a_reranker(top_k: int) -> None:
+    for question in (QUESTION, "quarterly revenue"):
+        plain = world_of().ask(Question(question, top_k=top_k))
+        reranked = world_of(encoder=FakeCrossEncoder("number8")).ask(Question(question, top_k=top_k))
+        alone = world_of().ask(question)
+        assert (plain.fit, plain.answer.status) == (reranked.fit, reranked.answer.status)
+        assert (plain.fit, plain.answer.status) == (alone.fit, alone.answer.status)
+        assert plain.fit is not None
 
 
 def test_a_question_that_the_gates_refuse_asks_the_model_for_no_order() -> None:

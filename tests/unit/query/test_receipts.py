@@ -136,6 +136,30 @@ def test_the_same_passages_in_another_order_are_a_change() -> None:
     assert changes(now) == [Change("order of passages", ["p1", "p2", "p3"], ["p3", "p2", "p1"])]
 
 
+def gated(fit: float | None, min_fit: float = 0.22) -> Receipt:
+    return replace(THEN, options={**THEN.options, "min_fit": min_fit}, fit=fit)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        (gated(0.1834), gated(0.3512), [Change("fit", 0.183, 0.351)]),
+        (gated(0.3512), gated(0.1834), [Change("fit", 0.351, 0.183)]),
+        (gated(0.1834), gated(0.1), [Change("fit", 0.183, 0.1)]),
+        (gated(0.1834), gated(None), [Change("fit", 0.183, None)]),
+        (gated(0.2), gated(0.2, 0.1), [Change("option min_fit", 0.22, 0.1)]),
+        (gated(0.1834), gated(0.1834 + 1e-7), []),
+        (gated(0.3), gated(0.4), []),
+        (gated(None), gated(0.4), []),
+    ],
+    ids=["then", "now", "both", "no passage", "threshold", "noise", "neither", "no passage then"],
+)
+def test_the_fit_is_a_change_where_the_gate_refused_a_run(
+    then: Receipt, now: Receipt, expected: list[Change]
+) -> None:
+    assert list(compare(then, now, LIVE)) == expected
+
+
 def test_causes_stand_before_what_came_of_them() -> None:
     now = replace(THEN, model="large", answer={**ANSWER, "answer": "Ten.", "citations": []})
     assert [change.what for change in changes(now)] == ["model", "answer", "citations"]

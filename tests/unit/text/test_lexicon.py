@@ -35,6 +35,41 @@ def test_scripts_without_spaces_give_pairs_of_characters(text: str) -> None:
     assert max(map(len, words(text))) == len("日本")
 
 
+@pytest.mark.parametrize(
+    ("text", "one", "other"),
+    [
+        ("हिन्दी में", "हिन्दी", "हिम"),
+        ("বছর২০২৪ গাড়ি", "গাড়ি", "গান"),
+        ("தமிழ் மொழி", "தமிழ்", "தண்ணீர்"),
+        ("مُحَمَّد", "مُحَمَّد", "مكتب"),
+        ("שָׁלוֹם", "שָׁלוֹם", "שנה"),
+        ("မြန်မာ", "မြန်မာ", "မောင်"),
+        ("x\u0301y", "x\u0301y", "xa"),
+    ],
+)
+def test_a_vowel_sign_or_an_accent_cuts_no_word(text: str, one: str, other: str) -> None:
+    assert words(one) <= words(text)
+    assert len(words(one)) == 1
+    assert words(one).isdisjoint(words(other))
+    assert beginnings(one)[0] in beginnings(text)
+    assert len(beginnings(one)) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("เครื่องทำน้ำร้อน", "ข้าวผัดกุ้ง"),
+        ("ຂ້ອຍຮັກລາວ", "ນ້ຳເຢັນ"),
+        ("តើឡចំហាយ", "កាហ្វេ"),
+        ("锅炉检查", "汽车价格"),
+        ("ボイラー", "リンゴ"),
+    ],
+)
+def test_texts_without_spaces_share_no_word_by_a_single_sign(one: str, other: str) -> None:
+    assert words(one).isdisjoint(words(other))
+    assert min(map(len, words(one))) == len("日本")
+
+
 def test_words_are_compared_in_lower_case() -> None:
     assert words("The word 日本語") == {"the", "word", "日本", "本語"}
 

@@ -134,7 +134,38 @@ def test_the_thresholds_are_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert (query.scale, query.gate) == (MeaningScale(0.75, 0.95, (0.72, 0.86)), Gate(0.3))
 
 
-def test_wrong_settings_do_not_keep_the_function_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_do_not_keep_the_function_from_starting_and_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("DOCWELL_DEADLINE_S", "soon")
     wiring.prepare_query()
     assert wiring.query_settings.cache_info().currsize == 0
+    assert "DOCWELL_DEADLINE_S" in not_ready(caplog)
+
+
+def not_ready(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the detail of the one log line of a start that failed."""
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.getMessage() == "not ready"
+    return str(vars(line)["detail"])
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize("damaged", ["calibration.json", "reranker/manifest.json"])
+def test_a_damaged_model_file_is_named_once_in_the_log_of_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: str
+) -> None:
+    (tmp_path / "reranker").mkdir()
+    (tmp_path / damaged).write_text("{")
+    monkeypatch.setenv("DOCWELL_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("DOCWELL_RERANKER", "cross-encoder")
+    for module in (wiring, pipelines):
+        monkeypatch.setattr(module, "pipelines", lambda _settings: {"p": Pipeline(tmp_path, 200, "off", 8)})
+    wiring.prepare_query()
+    assert str(tmp_path / damaged) in not_ready(caplog)
+
+
+@pytest.mark.usefixtures("one_pipeline")
+def test_a_start_that_succeeds_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    wiring.prepare_query()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

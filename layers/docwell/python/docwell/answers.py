@@ -128,7 +128,7 @@ class Receipt:
     """The record of one answer, kept to repeat the question and compare. Times are seconds since the epoch.
 
     `request` and `answer` are the bodies of the HTTP request and response; `passages` are (chunk id, document,
-    version) of the prompt, in its order.
+    version) of the prompt, in its order. The gate refused the question if its `fit` is under the option `min_fit`.
     """
 
     principal: str
@@ -141,7 +141,14 @@ class Receipt:
     model: str
     model_digest: str | None
     options: Mapping[str, Any]
+    fit: float | None = None
     verdict: str | None = None
+
+    @property
+    def gate_refused(self) -> bool:
+        """Whether the question was refused before the model."""
+        least = self.options.get("min_fit")
+        return self.fit is not None and least is not None and self.fit < least
 
 
 @dataclass(frozen=True, slots=True)

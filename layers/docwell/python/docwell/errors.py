@@ -15,12 +15,14 @@
     │   ├── ModelMissing     503  the model host does not have the model: an operator must pull it
     │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
     └── Corrupt              500  stored data is invalid, such as a wrong checksum: an operator must check it
+        └── ModelDamaged     503  a model file beside the code is missing or wrong: an operator must make it again
 
 Each class has its HTTP status, its problem type and that type's title (RFC 9457).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -125,3 +127,14 @@ class LeaseLost(Unavailable):
 class Corrupt(DocwellError):
     problem = "corrupt"
     title = "Stored data is damaged"
+
+
+class ModelDamaged(Corrupt):
+    """A file that `make model` writes is missing or wrong. No question is answered without it."""
+
+    status = 503
+    problem = "model-damaged"
+    title = "A model file of docwell is missing or damaged"
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(f"{path}: {detail}; `make model` writes it, with RERANKER=... for a reranker")

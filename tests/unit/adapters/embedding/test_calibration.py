@@ -6,9 +6,8 @@ from unittest.mock import patch
 
 import pytest
 
-from docwell.adapters.embedding.calibration import CALIBRATION_FILE, Meaning, ModelCalibration
-from docwell.errors import Corrupt
-from docwell.query.retrieval.gates import Gate
+from docwell.adapters.embedding.calibration import CALIBRATION_FILE, Meaning, ModelCalibration, Threshold
+from docwell.errors import ModelDamaged
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
 
@@ -21,11 +20,11 @@ def read(folder: Path, content: object) -> ModelCalibration:
 
 
 def test_a_folder_without_the_file_keeps_the_defaults(tmp_path: Path) -> None:
-    assert ModelCalibration.read(tmp_path) == ModelCalibration(meaning=None, gate={})
+    assert ModelCalibration.read(tmp_path) == ModelCalibration(meaning=None, gate=Threshold(min_fit=None))
 
 
 def test_every_part_is_optional(tmp_path: Path) -> None:
-    assert read(tmp_path, {"gate": {"least": 0.7}}).gate == {"least": 0.7}
+    assert read(tmp_path, {"gate": {"min_fit": 0.7}}).gate == Threshold(min_fit=0.7)
     found = read(tmp_path, {"meaning": {"unrelated": 0.7, "same": 0.9}})
     assert found.meaning == Meaning(unrelated=0.7, same=0.9, foreign=None)
 
@@ -38,20 +37,42 @@ def test_every_part_is_optional(tmp_path: Path) -> None:
         ({"meaning": {"unrelated": 0.7, "same": 1.2}}, "meaning.same: .*less than or equal to 1"),
         ({"meaning": {"unrelated": 0.7}}, "meaning.same: Field required"),
         ({"meanings": {}}, "meanings: Extra inputs"),
-        ({"gate": {"least": "much"}}, "gate.least: .*valid number"),
+        ({"gate": {"least": 0.7}}, "gate.least: Extra inputs"),
+        ({"gate": {"min_fit": "much"}}, "gate.min_fit: .*valid number"),
+        ({"gate": {"min_fit": "0.2"}}, "gate.min_fit: .*valid number"),
+        ({"gate": {"min_fit": True}}, "gate.min_fit: .*valid number"),
+        ({"gate": {"min_fit": 22.0}}, "gate.min_fit: .*less than or equal to 2"),
+        ({"gate": {"min_fit": -2.1}}, "gate.min_fit: .*greater than or equal to -2"),
+        ({"gate": {"min_fit": float("nan")}}, "gate.min_fit: "),
+        ({"gate": {"min_fit": float("inf")}}, "gate.min_fit: "),
+        ({"gate": None}, "gate: "),
         ([], "calibration.json: "),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_name_of_the_field(tmp_path: Path, content: object, message: str) -> None:
-    with pytest.raises(Corrupt, match=message):
+    with pytest.raises(ModelDamaged, match=message) as refused:
         read(tmp_path, content)
+    assert str(tmp_path / CALIBRATION_FILE) in refused.value.detail
+    assert "make model" in refused.value.detail
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"gate": {"min_fit": NaN'])
+def test_a_file_that_is_no_json_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CALIBRATION_FILE).write_bytes(content)
+    with pytest.raises(ModelDamaged, match=CALIBRATION_FILE):
+        ModelCalibration.read(tmp_path)
+
+
+def test_a_folder_in_place_of_the_file_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / CALIBRATION_FILE).mkdir()
+    with pytest.raises(ModelDamaged, match=CALIBRATION_FILE):
+        ModelCalibration.read(tmp_path)
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_every_committed_file_is_valid(path: Path, tmp_path: Path) -> None:
     found = read(tmp_path, json.loads(path.read_text("utf-8")))
     assert found != ModelCalibration()
-    Gate.of(found.gate)
 
 
 def test_a_build_brings_the_thresholds_of_its_model_and_removes_those_of_another(
@@ -62,9 +83,9 @@ def test_a_build_brings_the_thresholds_of_its_model_and_removes_those_of_another
     source = tmp_path / "calibrations" / "one.json"
     out = tmp_path / "out"
     for threshold in (0.5, 0.6):  # the second time, the model itself is current
-        source.write_text(json.dumps({"gate": {"least": threshold}}))
+        source.write_text(json.dumps({"gate": {"min_fit": threshold}}))
         build(tiny_model.write(tmp_path / "One"), out)
-        assert ModelCalibration.read(out).gate == {"least": threshold}
+        assert ModelCalibration.read(out).gate == Threshold(min_fit=threshold)
     build(tiny_model.write(tmp_path / "other", layers=1), out)
     assert not (out / CALIBRATION_FILE).exists()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, processors
 
@@ -20,7 +25,7 @@ from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.adapters.reranking.cross_encoder import CrossEncoder
 from docwell.answers import Usage
 from docwell.deadline import Deadline, run
-from docwell.errors import Corrupt, DeadlineExceeded
+from docwell.errors import DeadlineExceeded, ModelDamaged
 from docwell.ports import Reranking
 from layers.embedder import build_model, build_reranker
 from tests.unit.adapters.embedding import tiny_model
@@ -141,30 +146,132 @@ def test_it_stops_between_batches_when_the_time_is_up(folder: Path) -> None:
     assert run(encoder.rerank(QUESTION, TEXTS, 0.0)) == Reranking()
 
 
-def test_scores_that_are_no_numbers_are_none(tmp_path: Path) -> None:
+class BrokenSession:
+    """A session that scores one pair, as at the start, and fails on more."""
+
+    most_rows, length_step = 8, 1
+    inputs = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+    def __init__(self, fails: Callable[[int], NDArray[np.float32]]) -> None:
+        self.fails = fails
+
+    def run(self, feed: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        rows = len(feed["input_ids"])
+        return np.ones((rows, 1), dtype=np.float32) if rows == 1 else self.fails(rows)
+
+
+def raising(error: BaseException) -> Callable[[int], NDArray[np.float32]]:
+    def fails(_rows: int) -> NDArray[np.float32]:
+        raise error
+
+    return fails
+
+
+# The text of an error may quote a passage.
+ERRORS = [
+    kind("the tank")
+    for kind in (*vars(onnxruntime_state).values(), MemoryError, RuntimeError)
+    if isinstance(kind, type) and issubclass(kind, Exception)
+]
+FAILURES: dict[str, Callable[[int], NDArray[np.float32]]] = {
+    **{type(one).__name__: raising(one) for one in ERRORS},
+    "NaN": lambda rows: np.full((rows, 1), np.nan, dtype=np.float32),
+    "infinite": lambda rows: np.full((rows, 1), np.inf, dtype=np.float32),
+    "two scores each": lambda rows: np.ones((rows, 2), dtype=np.float32),
+    "no score each": lambda rows: np.ones((rows, 0), dtype=np.float32),
+    "flat": lambda rows: np.ones(rows, dtype=np.float32),
+    "too few": lambda rows: np.ones((rows - 1, 1), dtype=np.float32),
+    "too many": lambda rows: np.ones((rows + 1, 1), dtype=np.float32),
+    "one for all": lambda _rows: np.ones((1, 1), dtype=np.float32),
+    "a number": lambda _rows: np.array(1.0, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("fails", FAILURES.values(), ids=FAILURES)
+def test_a_model_that_fails_at_one_question_gives_no_scores_and_quotes_nothing(
+    folder: Path, fails: Callable[[int], NDArray[np.float32]], caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = CrossEncoder(folder, 1, lambda _path, _threads: BrokenSession(fails))
+    assert run(encoder.rerank(QUESTION, ["the tank", "the tank"], 5.0)) == Reranking()
+    assert "the tank" not in str([vars(record) for record in caplog.records])
+
+
+# One score for one pair is right.
+@pytest.mark.parametrize("name", sorted(FAILURES.keys() - {"one for all"}))
+def test_a_model_that_can_score_no_pair_is_damaged_at_the_start(folder: Path, name: str) -> None:
+    fails = FAILURES[name]
+    session = BrokenSession(fails)
+    session.run = lambda feed: fails(len(feed["input_ids"]))  # type: ignore[method-assign]
+    with pytest.raises(ModelDamaged, match=str(folder)):
+        CrossEncoder(folder, 1, lambda _path, _threads: session)
+
+
+def test_weights_that_are_no_numbers_are_damaged(tmp_path: Path) -> None:
     source = write(tmp_path / "source")
     weights = load_file(source / "model.safetensors")
     save_file(weights | {"classifier.bias": np.array([np.nan], dtype=np.float32)}, source / "model.safetensors")
     assert build(source, tmp_path / "built") == 0
-    assert CrossEncoder(tmp_path / "built", 1, OnnxruntimeSession).scores(QUESTION, TEXTS) == ()
+    with pytest.raises(ModelDamaged, match="no finite number"):
+        CrossEncoder(tmp_path / "built", 1, OnnxruntimeSession)
 
 
 def test_an_embedding_model_is_no_cross_encoder(tmp_path: Path) -> None:
     source = tiny_model.write(tmp_path / "source")
     with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(tmp_path / "out")]):
         assert build_model.main() == 0
-    with pytest.raises(Corrupt, match="not a cross-encoder"):
+    with pytest.raises(ModelDamaged, match="not a cross-encoder"):
         CrossEncoder(tmp_path / "out", 1, OnnxruntimeSession)
 
 
-def test_a_damaged_model_is_found_before_it_is_loaded(tmp_path: Path, folder: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in folder.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    (copy / "tokenizer.json").write_text("{}")
-    with pytest.raises(Corrupt, match=r"tokenizer\.json"):
+def unlink(path: Path) -> None:
+    path.unlink()
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def change(path: Path) -> None:
+    path.write_bytes(b"?" + path.read_bytes()[1:])
+
+
+@pytest.mark.parametrize("damage", [unlink, make_folder, empty, cut, change])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "manifest.json"])
+def test_a_damaged_file_is_told_by_its_name_and_the_command_that_makes_it(
+    tmp_path: Path, folder: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    damage(copy / name)
+    with pytest.raises(ModelDamaged, match=name) as damaged:
         CrossEncoder(copy, 1, OnnxruntimeSession)
+    assert "make model" in damaged.value.detail
+
+
+def test_a_folder_that_does_not_exist_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelDamaged, match=str(tmp_path / "none")):
+        CrossEncoder(tmp_path / "none", 1, OnnxruntimeSession)
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {}, -1, 0])
+@pytest.mark.parametrize("field", ["max_sequence_length", "pad_token_id", "files", "pooling", "made_up"])
+def test_a_manifest_with_another_value_is_damaged_or_of_no_consequence(
+    tmp_path: Path, folder: Path, field: str, value: object
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {field: value}))
+    with suppress(ModelDamaged):
+        encoder = CrossEncoder(copy, 1, OnnxruntimeSession)
+        assert len(encoder.scores(QUESTION, TEXTS)) == len(TEXTS)
 
 
 def test_a_model_with_several_scores_for_a_pair_is_refused_and_nothing_is_kept(

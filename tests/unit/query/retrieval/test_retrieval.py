@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docwell.identity import Principal, Rule
 from docwell.ingest.indexing import pack_units
 from docwell.models import Passage, Units
 from docwell.query.retrieval.ranking import Weights
@@ -44,23 +43,6 @@ def test_copies_of_a_document_take_one_place_however_many_they_are() -> None:
     found = search(world, "boiler warm")
     assert [one.chunk.text for one in found] == ["the boiler is warm", "the boiler was cold", "the cellar is dry"]
     assert len({one.document for one in found[:2]}) == 1
-
-
-def test_what_the_asker_may_not_read_is_no_background() -> None:
-    ann = Principal("key:ann", rules=frozenset({Rule("house", "house/mine")}))
-    backgrounds = []
-    for others in (0, 150):
-        world = World()
-        world.add("house/mine.pdf", "the boiler is warm")
-        for number in range(others):
-            world.add(f"house/other{number:03}.pdf", f"the boiler is warm {number}")
-        vector = world.embedder.embed_queries(["boiler warm"])[0].tolist()
-        # A collection with too many documents to list: only the ledger knows which hits are allowed.
-        scope = Scope(ann, {"house": None})
-        found = Retrieval(world.ledger, world.index).search(scope, vector, 1, "boiler warm")
-        assert [one.document for one in found.passages] == ["house/mine.pdf"]
-        backgrounds.append(found.background)
-    assert backgrounds[0] == backgrounds[1] > 0
 
 
 def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:

@@ -167,6 +167,9 @@ def feedback(
 def _show_replay(replayed: Json) -> None:
     changes: list[Json] = replayed["changes"]
     display.show_answer(replayed["now"])
+    fit, least = replayed.get("fit"), replayed.get("min_fit")
+    if fit is not None and least is not None and fit < least:
+        display.say(f"Refused before the model: the fit {fit:.3f} is under {least:g}.", "yellow")
     display.say("")
     if not changes:
         display.say("Nothing has changed.", "green")

@@ -62,8 +62,10 @@ class Finished:
             prompt_version=response.prompt_version,
             model=response.model,
             model_digest=report.model_digest,
+            fit=report.fit,
             options={
                 **wiring.model().options,
+                **({} if report.min_fit is None else {"min_fit": report.min_fit}),
                 **wiring.query_settings().model_dump(include={"min_support"}),
                 **wiring.query_settings().model_dump(include={"reranker", "expansion"}, exclude_defaults=True),
             },
@@ -308,6 +310,8 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
         request_id=request_id,
         then=dict(then.answer),
         now=finished.response,
+        fit=finished.report.fit,
+        min_fit=finished.report.min_fit,
         changes=[bodies.ChangeBody(**asdict(change)) for change in changes],
     )
 

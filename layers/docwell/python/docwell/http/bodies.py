@@ -214,6 +214,7 @@ class ReceiptBody(BaseModel):
     model: str
     model_digest: str | None
     options: dict[str, Any]
+    fit: float | None = Field(description="Under the option `min_fit`, the question was refused before the model.")
     verdict: str | None
 
 
@@ -231,6 +232,8 @@ class ReplayResponse(BaseModel):
     request_id: str
     then: dict[str, Any]
     now: QueryResponse
+    fit: float | None = Field(description="Of the new run. Under `min_fit` it was refused before the model.")
+    min_fit: float | None
     changes: list[ChangeBody]
 
 

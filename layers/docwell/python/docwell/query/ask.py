@@ -67,7 +67,8 @@ class QueryReport:
     """The checked answer, with the figures for metrics, receipts and costs. The last event of an answer.
 
     `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
-    `skipped` names the optional stages, expansion and reranking, that failed or had no time.
+    `skipped` names the optional stages, expansion and reranking, that failed or had no time. The gate refused the
+    question if its `fit` is under `min_fit`; `fit` is None without a passage, `min_fit` without calibration.
     """
 
     answer: Answer
@@ -79,6 +80,8 @@ class QueryReport:
     model_host_s: float = 0.0
     model_digest: str | None = None
     skipped: tuple[str, ...] = ()
+    fit: float | None = None
+    min_fit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_b
 from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
 from docwell.query.retrieval.gates import OPEN, Gate
-from docwell.query.retrieval.reranking import RERANKED, reordered, reranked_text
+from docwell.query.retrieval.reranking import RERANKED, reordered, reranked_text, sound
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.stopwatch import Stopwatch, ms
@@ -60,7 +60,7 @@ class _Found:
     """A question on its way to its passages: the `text` to search for, and the tokens `spent` so far.
 
     While `at_model`, `spent` includes a prompt that the model is reading. `skipped` names the optional stages that
-    gave nothing. A `hopeless` question is refused without the model, and `refusal` is the text of a refusal.
+    gave nothing. A `hopeless` question is refused for its `fit`, and `refusal` is the text of a refusal.
     """
 
     ask: Ask
@@ -72,6 +72,7 @@ class _Found:
     wordings: tuple[str, ...] = ()
     passages: tuple[Passage, ...] = ()
     suspicious: frozenset[str] = frozenset()
+    fit: float | None = None
     hopeless: bool = False
     refusal: str = REFUSAL
 
@@ -216,15 +217,15 @@ class Query:
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         others = list(map(Wording, found.wordings, vectors[1:]))
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages, background = await asyncio.to_thread(
+            passages, fit = await asyncio.to_thread(
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
-        hopeless = self.gate.refuses(found.text, passages, background)
-        return replace(found, passages=passages, suspicious=suspicious, refusal=refusal, hopeless=hopeless)
+        found = replace(found, passages=passages, fit=fit, hopeless=self.gate.refuses(fit))
+        return replace(found, suspicious=suspicious, refusal=refusal)
 
     async def _rerank(self, _admitted: Admitted, reranker: Reranker, found: _Found) -> AsyncGenerator[_Found]:
         """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
@@ -236,7 +237,7 @@ class Query:
             at_model = bool(reading.tokens)
             yield replace(found, spent=found.spent + reading, at_model=at_model)
             with found.watch.timed("generate" if at_model else "retrieve"):
-                reranking = await reranker.rerank(found.text, texts, timeout_s)
+                reranking = sound(await reranker.rerank(found.text, texts, timeout_s), len(texts))
         passages = reordered(found.passages, reranking.scores)[: found.ask.question.top_k]
         yield replace(
             found,
@@ -298,16 +299,14 @@ class Query:
             dropped_passages=prompt.dropped,
             cut_short=completion.done_reason == "length",
         )
-        return QueryReport(
-            answer,
-            prompt.passages,
-            found.watch.first_token_ms,
+        return replace(
+            self._report(found, prompt),
+            answer=answer,
+            first_token_ms=found.watch.first_token_ms,
             truncated=estimate.was_cut(completion.prompt_tokens),
             estimated_tokens=estimate.tokens,
             token_error=estimate.error(completion.prompt_tokens),
-            model_host_s=found.watch.seconds["generate"],
             model_digest=await self._fact(self.model.digest(), found.ask.deadline),
-            skipped=found.skipped,
         )
 
     def _grounded(
@@ -338,16 +337,20 @@ class Query:
 
     def _report(self, found: _Found, prompt: BuiltPrompt | None = None, used: Usage = _NONE) -> QueryReport:
         """Return the report of an answer without text, `used` by its own prompt and the model's pieces."""
-        answer = self._answer(found, used)
-        generating_s = found.watch.seconds["generate"]
-        if prompt is None:
-            return QueryReport(answer, model_host_s=generating_s, skipped=found.skipped)
-        return QueryReport(
-            replace(answer, dropped_passages=prompt.dropped),
-            prompt.passages,
-            estimated_tokens=prompt.estimate.tokens,
-            model_host_s=generating_s,
+        report = QueryReport(
+            self._answer(found, used),
+            model_host_s=found.watch.seconds["generate"],
             skipped=found.skipped,
+            fit=found.fit,
+            min_fit=self.gate.min_fit,
+        )
+        if prompt is None:
+            return report
+        return replace(
+            report,
+            answer=replace(report.answer, dropped_passages=prompt.dropped),
+            prompted=prompt.passages,
+            estimated_tokens=prompt.estimate.tokens,
         )
 
     def _extractive(self, found: _Found, error: Unavailable, used: Usage) -> QueryReport:
@@ -355,8 +358,7 @@ class Query:
         answer = self._answer(found, used, extract(found.text, found.passages))
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
-        generating_s = found.watch.seconds["generate"]
-        return QueryReport(answer, found.passages, model_host_s=generating_s, skipped=found.skipped)
+        return replace(self._report(found), answer=answer, prompted=found.passages)
 
     def _answer(
         self,

@@ -19,6 +19,9 @@ from docwell.query import rights
 
 _Found = TypeVar("_Found")
 
+# `make calibrate` chooses hundredths; a processor may change the seventh digit.
+_FIT_DIGITS = 3
+
 # The fields of an answer itself, as against its causes.
 _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 
@@ -28,8 +31,8 @@ class Change:
     """One difference between two runs of a question. None means that a run had nothing there.
 
     `what` is `model`, `model_digest`, `prompt_version`, `option NAME`, `document KEY` (versions), `passages KEY`
-    (ids that only one run had), `order of passages`; of the answer itself `status`, `fallback_reason`,
-    `rewritten_question`, `answer` or `citations`.
+    (ids that only one run had), `order of passages`, `fit` if the gate refused a run; of the answer itself
+    `status`, `fallback_reason`, `rewritten_question`, `answer` or `citations`.
     """
 
     what: str
@@ -118,6 +121,12 @@ def _sources(then: Receipt, now: Receipt, live: Mapping[str, str]) -> Iterator[t
             yield f"passages {document}", gone or None, come or None
     if not changed and was.keys() == is_now.keys():
         yield "order of passages", list(was), list(is_now)
+    if then.gate_refused or now.gate_refused:  # any change of the index moves the fit a little
+        yield "fit", _rounded(then.fit), _rounded(now.fit)
+
+
+def _rounded(fit: float | None) -> float | None:
+    return None if fit is None else round(fit, _FIT_DIGITS)
 
 
 def _outcomes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

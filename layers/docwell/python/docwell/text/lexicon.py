@@ -24,8 +24,14 @@ _SENTENCE_END = re.compile(
 _NO_SENTENCE_END = re.compile(
     r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|No|Nos|Fig|Inc|Ltd|Co|Corp|vs|etc|e\.g|i\.e|cf|approx|ca))\.\s*$"
 )
-_WORD = r"\w+"
-_LETTERS_OR_DIGITS = r"[^\W\d_]+|\d+"
+# Vowel signs and accents, which `\w` leaves out: each would cut its word into letters that any text has.
+_SIGNS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e4\u06e7-\u06ed\u0900-\u0963\u0981-\u0df3\u0e31-\u0e4e\u0eb1-\u0ece\u0f71-\u0f84"
+    "\u0f90-\u0fbc\u102b-\u103e\u1056-\u109d\u17b4-\u17d3"
+)
+_WORD = rf"[\w{_SIGNS}]+"
+_LETTERS_OR_DIGITS = rf"[^\W\d_]+(?:(?!\d)[{_SIGNS}][^\W\d_]*)*|\d+"
 # Thai, Lao, Khmer, kana and Chinese characters: no spaces between words.
 UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 

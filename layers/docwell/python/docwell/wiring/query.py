@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import QuerySettings, SettingsError
+from docwell.errors import DocwellError
+from docwell.observability import logger
 from docwell.query.calibration import Calibration
 from docwell.query.costs import Prices, load_prices
 from docwell.query.model_host import Breaker, GuardedModel
@@ -52,9 +53,9 @@ def query_settings() -> QuerySettings:
 def prepare_query() -> None:
     """Make the parts of every question that need no network, so that SnapStart's snapshot holds them.
 
-    Raises nothing: a part that fails here fails again, and is reported, when a question needs it.
+    Raises nothing: a part that fails here fails again when a question needs it, and `/v1/ready` names it.
     """
-    with suppress(Exception):
+    try:
         settings = query_settings()
         with model_loading(settings):
             principals(), receipt_book(), audit_trail(), prices(), prompts(), _links(), model(), _breaker()
@@ -62,6 +63,10 @@ def prepare_query() -> None:
             for fingerprint in pipelines(settings):
                 vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
         _query(next(iter(pipelines(settings))))
+    except Exception as error:  # noqa: BLE001 - a start that fails gives API Gateway a bare 502
+        told = isinstance(error, DocwellError | SettingsError)
+        detail = str(error) if told else type(error).__name__
+        logger.error("not ready", extra={"detail": detail})
 
 
 async def query() -> Query:
@@ -95,7 +100,7 @@ def _query(fingerprint: str) -> Query:
         links=_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
-        gate=Gate.of(measured.gate),
+        gate=Gate(measured.gate.min_fit),
         expansion=_expansion(),
         reranker=_reranker(),
     )
@@ -221,12 +226,15 @@ def catalogue() -> DynamoLedger:
 @cache
 def readiness() -> Readiness:
     """Return the checks of the parts that a question needs."""
-    settings, host = query_settings(), model()
-    fingerprint = next(iter(pipelines(settings)))  # the state of the servers is the same for all pipelines
-    ledger, vectors = ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)
+    settings = query_settings()
+
+    def fingerprint() -> str:
+        return next(iter(pipelines(settings)))  # the state of the servers is the same for all pipelines
+
     checks: dict[str, Callable[[], Awaitable[object]]] = {
-        "ledger": lambda: asyncio.to_thread(ledger.get, "health"),
-        "chroma": lambda: asyncio.to_thread(vectors.collections),
-        "ollama": host.check,
+        "models": lambda: asyncio.to_thread(lambda: _query(roles_of(settings).active)),
+        "ledger": lambda: asyncio.to_thread(lambda: ledger_of(settings, fingerprint()).get("health")),
+        "chroma": lambda: asyncio.to_thread(lambda: vectors_of(settings, fingerprint()).collections()),
+        "ollama": model().check,
     }
     return Readiness(checks, settings.ready_kept_s)

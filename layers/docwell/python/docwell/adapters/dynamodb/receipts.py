@@ -2,8 +2,8 @@
 
 Row: `principal` (partition key), `request_id` (sort key), `created_at` and `expires_at` (seconds; the second is
 the table's TTL attribute), `prompt_version`, `model`, `model_digest`, `verdict`, and `body`: request, answer,
-passages and options as compressed JSON, since DynamoDB's numbers would not return floats unchanged. The table's
-own setting encrypts it at rest.
+passages, options and fit as compressed JSON, since DynamoDB's numbers would not return floats unchanged. The
+table's own setting encrypts it at rest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_PRINCIPAL = 2048
 _MAX_REQUEST_ID = 1024
 _MAX_NAME = 1024
 _NAMES = ("prompt_version", "model", "model_digest", "verdict")
-_BODY = ("request", "answer", "passages", "options")
+_BODY = ("request", "answer", "passages", "options", "fit")
 
 
 class DynamoReceipts:
@@ -128,7 +128,9 @@ def _possible(principal: str, request_id: str) -> bool:
 
 def _receipt(row: Row) -> Receipt:
     try:
-        found = {"model_digest": None, "verdict": None, **row, **json.loads(zlib.decompress(row["body"]))}
+        unpacked = json.loads(zlib.decompress(row["body"]))
+        # An older receipt has no fit.
+        found = {"model_digest": None, "verdict": None, "fit": None, **row, **unpacked}
         found["created_at"] = float(found["created_at"])
         found["passages"] = tuple((id_, document, version) for id_, document, version in found["passages"])
         return Receipt(**{field.name: found[field.name] for field in fields(Receipt)})

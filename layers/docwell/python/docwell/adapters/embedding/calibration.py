@@ -6,17 +6,18 @@ so another threshold needs no other index.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from docwell.errors import Corrupt
+from docwell.errors import ModelDamaged
 
 CALIBRATION_FILE = "calibration.json"
 
 Cosine = Annotated[float, Field(ge=-1, le=1)]
+# A cosine of -1 or 1, less or plus the weights of `docwell.query.retrieval.gates`, rounded up.
+Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
 
 
 class Meaning(BaseModel, frozen=True, extra="forbid"):
@@ -38,23 +39,28 @@ class Meaning(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+class Threshold(BaseModel, frozen=True, extra="forbid"):
+    """The gate's threshold; a model that `make calibrate` has not seen has none."""
+
+    min_fit: Fit | None = None
+
+
 class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
     """The thresholds of one model; a part that it lacks keeps the defaults, those of all-MiniLM-L6-v2."""
 
     meaning: Meaning | None = None
-    # The numbers of docwell.query.retrieval.gates, by name.
-    gate: Mapping[str, float] = {}
+    gate: Threshold = Threshold()
 
     @classmethod
     def read(cls, folder: Path) -> ModelCalibration:
-        """Return the thresholds of a model folder; one without the file has none. Raises `Corrupt`."""
+        """Return the thresholds of a model folder; one without the file has none. Raises `ModelDamaged`."""
         path = folder / CALIBRATION_FILE
         try:
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return cls()
         except OSError as error:
-            raise Corrupt(f"{path}: {error.strerror}") from error
+            raise ModelDamaged(path, str(error.strerror)) from error
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            raise Corrupt(f"{path}: {problems}") from error
+            raise ModelDamaged(path, problems) from error

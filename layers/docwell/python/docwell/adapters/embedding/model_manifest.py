@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from docwell.errors import Corrupt
+from docwell.errors import ModelDamaged
 
 MODEL_FILE = "model.onnx"
 OUTPUT = "sentence_embedding"  # of the model's file: (rows, dimension)
@@ -57,18 +57,18 @@ class ModelManifest:
 
     @classmethod
     def read(cls, folder: Path) -> ModelManifest:
-        """Read the manifest of a model folder. Raises `Corrupt`."""
+        """Read the manifest of a model folder. Raises `ModelDamaged`."""
         path = folder / MANIFEST_FILE
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             if fields.pop("format") != _FORMAT:
-                raise Corrupt(f"{path}: not of format {_FORMAT}; build the model again with `make model`")
+                raise ModelDamaged(path, f"not of format {_FORMAT}")
             files = {name: FileEntry(**entry) for name, entry in fields.pop("files").items()}
             return cls(files=files, **fields)
         except OSError as error:
-            raise Corrupt(f"{path}: {error.strerror}; build the model with `make model`") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Corrupt(f"{path}: not a manifest ({error})") from error
+            raise ModelDamaged(path, str(error.strerror)) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ModelDamaged(path, f"not a manifest ({error})") from error
 
     def write(self, folder: Path) -> None:
         """Write manifest.json; equal manifests give equal bytes."""
@@ -77,18 +77,18 @@ class ModelManifest:
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
     def verify(self, folder: Path) -> None:
-        """Compare each file's size and SHA-256 (about 60 ms for 90 MB). Raises `Corrupt` with the file's name."""
+        """Compare each file's size and SHA-256 (about 60 ms for 90 MB). Raises `ModelDamaged` with its name."""
         for name, expected in self.files.items():
             path = folder / name
             try:
                 size = path.stat().st_size
                 actual = FileEntry.of(path) if size == expected.bytes else None
             except OSError as error:
-                raise Corrupt(f"{path}: {error.strerror}; build the model again with `make model`") from error
+                raise ModelDamaged(path, str(error.strerror)) from error
             if actual is None:
-                raise Corrupt(f"{path}: expected {expected.bytes} bytes, found {size}")
+                raise ModelDamaged(path, f"expected {expected.bytes} bytes, found {size}")
             if actual != expected:
-                raise Corrupt(f"{path}: expected SHA-256 {expected.sha256}, found {actual.sha256}")
+                raise ModelDamaged(path, f"expected SHA-256 {expected.sha256}, found {actual.sha256}")
 
     @property
     def fingerprint(self) -> str:

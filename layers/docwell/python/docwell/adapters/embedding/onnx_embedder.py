@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
-from docwell.errors import BadInput, Corrupt
+from docwell.errors import BadInput, ModelDamaged
 
 if TYPE_CHECKING:
     from docwell.config import EmbedRuntime
@@ -72,7 +72,7 @@ class OnnxEmbedder:
     def __init__(self, folder: Path, threads: int = 0, open_session: SessionOpener | None = None) -> None:
         """Verify and load the model; 0 threads means one for each core of this process.
 
-        Raises `Corrupt` when a file is missing, differs from the manifest, or cannot be loaded.
+        Raises `ModelDamaged` when a file is missing, differs from the manifest, or cannot be loaded.
         """
         open_session = open_session or session_opener("auto")
         self.manifest = ModelManifest.read(folder)
@@ -81,7 +81,7 @@ class OnnxEmbedder:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
             self.session = open_session(folder / MODEL_FILE, threads or threads_for(None))
         except Exception as error:  # these libraries raise bare Exception
-            raise Corrupt(f"{folder}: the model cannot be loaded ({error})") from error
+            raise ModelDamaged(folder, f"the model cannot be loaded ({error})") from error
         # Override the settings in tokenizer.json: 128 tokens, padded to 128, for all-MiniLM-L6-v2.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,54 +14,70 @@ from docwell.adapters.embedding.model_manifest import MODEL_FILE, TOKENIZER_FILE
 from docwell.adapters.embedding.onnx_embedder import SessionOpener, feeds_of
 from docwell.answers import Usage
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DeadlineExceeded
+from docwell.errors import DeadlineExceeded, ModelDamaged
 from docwell.ports import Reranking
 
 # The pooling of a model that reads pairs of texts: it has none, and gives one score for each pair.
 PAIRS = "pairs"
 _NAME = "reranker"
 
+logger = logging.getLogger(__name__)
+
 
 class CrossEncoder:
     """`docwell.ports.Reranker` over a folder that `make model RERANKER=...` wrote."""
 
     def __init__(self, folder: Path, threads: int, open_session: SessionOpener) -> None:
-        """Verify and load the model. Raises `Corrupt` when it cannot be loaded, or is an embedding model."""
+        """Verify, load and try the model. Raises `ModelDamaged` when it cannot score a pair."""
         self._manifest = ModelManifest.read(folder)
         if self._manifest.pooling != PAIRS:
-            raise Corrupt(f"{folder}: not a cross-encoder; build one with `make model RERANKER=...`")
+            raise ModelDamaged(folder, "not a cross-encoder")
         self._manifest.verify(folder)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
             self._session = open_session(folder / MODEL_FILE, threads)
+            self._tokenizer.no_padding()
+            # Of a pair that is too long, cut the longer text: the passage.
+            self._tokenizer.enable_truncation(self._manifest.max_sequence_length)
+            # A model that can score no pair would silently be skipped for each question.
+            usable = bool(self.scores("question", ["passage"]))
         except Exception as error:  # these libraries raise bare Exception
-            raise Corrupt(f"{folder}: the model cannot be loaded ({error})") from error
-        self._tokenizer.no_padding()
-        # Of a pair that is too long, cut the longer text: the passage.
-        self._tokenizer.enable_truncation(self._manifest.max_sequence_length)
+            raise ModelDamaged(folder, f"the model cannot be used ({error})") from error
+        if not usable:
+            raise ModelDamaged(folder, "the model scores a pair with no finite number")
 
     def reading(self, _question: str, _texts: Sequence[str], /) -> Usage:
         """Return no tokens: the model host reads nothing."""
         return Usage()
 
     async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
-        """Return a score for each text, none when the time is up first."""
+        """Return a score for each text, none when the time is up first or the model fails."""
         deadline = Deadline(timeout_s)
         try:
             async with deadline.stage(_NAME):
                 return Reranking(await asyncio.to_thread(self.scores, question, texts, deadline))
         except DeadlineExceeded:
             return Reranking()
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises bare Exception
+            # Not its message, which may hold text.
+            logger.warning("the reranker failed", extra={"exception": type(error).__name__})
+            return Reranking()
 
     def scores(self, question: str, texts: Sequence[str], deadline: Deadline | None = None) -> tuple[float, ...]:
-        """Return a score for each text, none if one is not finite. Raises `DeadlineExceeded` between batches."""
+        """Return a score for each text, none if one is not finite.
+
+        Raises the runtime's errors, `ValueError` for other shapes, and `DeadlineExceeded` between batches.
+        """
         encodings = self._tokenizer.encode_batch([(question, text) for text in texts])
         scores = np.empty(len(texts), dtype=np.float32)
         for batch, feed in feeds_of(encodings, self._session, self._manifest):
             # Cancelling does not end this thread.
             if deadline is not None and not deadline.left():
                 raise DeadlineExceeded(_NAME, "reading the passages took more than its share of the time allowed")
-            scores[batch] = self._session.run(feed)[:, 0]
+            found = self._session.run(feed)
+            if found.shape != (len(batch), 1):
+                raise ValueError(f"scores of the shape {found.shape} for {len(batch)} pairs")
+            scores[batch] = found[:, 0]
         if not np.isfinite(scores).all():
             return ()
         return tuple(scores.tolist())

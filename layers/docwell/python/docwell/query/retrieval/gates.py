@@ -7,21 +7,20 @@ model, which may refuse too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from docwell.errors import Corrupt
 from docwell.models import Passage
 from docwell.text.lexicon import content_words
 
+# The best passages that decide, whatever `top_k` is: `make calibrate` chooses the threshold for this number.
+JUDGED = 5
 # The nearest candidates that `background` counts, fewer than one search returns.
 _CANDIDATES = 110
 # How much the other candidates and the question's words count. Chosen on XQuAD, MMLongBench and FinanceBench: each
 # of them needs almost the threshold that the others choose.
 _BACKGROUND_WEIGHT = 0.75
 _WORDS_WEIGHT = 0.5
-# A cosine of -1 or 1, less or plus the weights, rounded up.
-_MOST_FIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +32,16 @@ class Gate:
 
     min_fit: float | None = None
 
-    @classmethod
-    def of(cls, numbers: Mapping[str, float]) -> Gate:
-        """Return the gate of a model's calibration. Raises `Corrupt` for an unknown or impossible number."""
-        if unknown := numbers.keys() - {"min_fit"}:
-            raise Corrupt(f"the calibration's gate has unknown numbers: {', '.join(sorted(unknown))}")
-        min_fit = numbers.get("min_fit")
-        # No fit is outside; NaN is not inside either.
-        if min_fit is not None and not -_MOST_FIT <= min_fit <= _MOST_FIT:
-            raise Corrupt(f"the calibration's min_fit is {min_fit}, not from -{_MOST_FIT} to {_MOST_FIT}")
-        return cls(min_fit)
-
-    def refuses(self, question: str, passages: Sequence[Passage], background: float) -> bool:
-        """Return whether the passages cannot answer, so that the model is not tempted to invent."""
-        if not passages or self.min_fit is None:
-            return not passages
-        return fit(question, passages, background) < self.min_fit
+    def refuses(self, fit: float | None) -> bool:
+        """Return whether to refuse, so that the model is not tempted to invent. A fit of None: no passage."""
+        return fit is None or (self.min_fit is not None and fit < self.min_fit)
 
 
 OPEN = Gate()
 
 
 def fit(question: str, passages: Sequence[Passage], background: float) -> float:
-    """Return how far the best passage stands out: its cosine and the question's words in it, less the background.
+    """Return how far the best of the `JUDGED` passages stands out: its cosine and words, less the background.
 
     The words count up to 0.5, as the share of the question's words that the passage has.
     """

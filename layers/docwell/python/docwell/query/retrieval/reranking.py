@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ def reordered(passages: Sequence[Passage], scores: Sequence[float]) -> tuple[Pas
     """Return the passages by their scores, best first, then those without a score; equal ones keep their order."""
     places = sorted(range(len(scores)), key=lambda place: -scores[place])
     return (*(passages[place] for place in places), *passages[len(scores) :])
+
+
+def sound(reranking: Reranking, count: int) -> Reranking:
+    """Return the reranking without its scores, unless each of `count` texts has one that is finite."""
+    is_sound = len(reranking.scores) == count and all(map(math.isfinite, reranking.scores))
+    return reranking if is_sound else reranking._replace(scores=())
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
 from docwell.ports import Catalogue, VectorIndex
+from docwell.query.retrieval import gates
 from docwell.query.retrieval.expansion import Wording, fuse
 from docwell.query.retrieval.filters import ANY, Filter
-from docwell.query.retrieval.gates import background
 from docwell.query.retrieval.merging import merge
 from docwell.query.retrieval.ranking import Weights, rank
 from docwell.query.retrieval.scope import Scope, find_scope
@@ -30,10 +30,18 @@ TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a 
 
 
 class Found(NamedTuple):
-    """The passages for a question, best first, and the `background` that the gate compares them with."""
+    """The passages for a question, best first, and the `fit` that the gate decides by, None without a passage."""
 
     passages: tuple[Passage, ...] = ()
-    background: float = 0.0
+    fit: float | None = None
+
+
+class _Nearest(NamedTuple):
+    """The nearest allowed chunks. They `end` where the index does, or where docwell looks no deeper: `cut`."""
+
+    hits: list[Passage]
+    end: bool
+    cut: bool
 
 
 @dataclass(frozen=True)
@@ -65,54 +73,88 @@ class Retrieval:
     ) -> Found:
         """Return the `top_k` best live passages and up to `spare` more, best first.
 
-        Without a question, rank by cosine alone. Other `wordings` of it are searched for too.
+        Without a question, rank by cosine alone. Other `wordings` of it are searched for too. Neither they nor
+        `top_k` change the fit.
 
         Raises:
             BadInput: too many documents to look through, and fewer than `top_k` passages match and are allowed.
         """
         if scope.is_empty:
             return Found()
-        most = top_k + spare
-        wanted = (max(most, CANDIDATES) if question else most) + _SPARE_HITS
+        known: dict[str, str | None] = {}
+        judged: list[Passage] = []
+        fit, most = None, top_k + spare
+        wanted = (CANDIDATES if question else most) + _SPARE_HITS
         while True:
-            hits = self.index.search(scope.places, vector, wanted)
-            ranked = [one.passage for one in rank(question, vector, hits, self.weights)] if question else hits
-            fused = fuse([ranked, *(self._ranked(scope, one, wanted) for one in wordings)]) if wordings else ranked
-            live = _Live(fused, lambda keys: scope.live(self.catalogue, keys), most)
+            nearest = self._nearest(scope, vector, wanted, known)
+            ranked = self._ranked(nearest.hits, vector, question)
+            others = [
+                self._ranked(self._nearest(scope, one.vector, wanted, known).hits, one.vector, one.text)
+                for one in wordings
+            ]
+            live = self._live(scope, fuse([ranked, *others]) if others else ranked, most, known)
             found = merge(live, most) if question else list(islice(live, most))
+            crowded = live.dropped + live.copies
+            # The first depth that is deep enough decides, however many passages are to be shown.
+            if question and len(judged) < gates.JUDGED:
+                own = self._live(scope, ranked, gates.JUDGED, known)
+                judged = merge(own, gates.JUDGED)
+                fit = gates.fit(question, judged, gates.background(ranked)) if judged else None
+                crowded += own.dropped + own.copies
+            enough = len(found) >= most and (len(judged) >= gates.JUDGED or not question)
             # Copies, and hits that are not live, can crowd out others, so search deeper.
-            if len(found) >= most or not live.dropped + live.copies or len(hits) < wanted:
-                break
-            if wanted >= DEEPEST:
-                if scope.is_narrowed and live.kept + live.copies < top_k:
-                    raise BadInput(TOO_FEW_MATCH)
+            if enough or nearest.end or not (crowded or wanted < most):
                 break
             wanted = min(wanted * _DEEPER, DEEPEST)
-        # Other hits may be forbidden, and must not decide what this asker is refused.
-        counted = [one for one in ranked if live.has(one)] if scope.is_narrowed else ranked
+        if nearest.cut and scope.is_narrowed and live.kept + live.copies < top_k:
+            raise BadInput(TOO_FEW_MATCH)
         # Drop the unit vectors; only ranking needs them.
-        return Found(tuple(replace(one, units=Units()) for one in found), background(counted))
+        return Found(tuple(replace(one, units=Units()) for one in found), fit)
 
-    def _ranked(self, scope: Scope, wording: Wording, wanted: int) -> list[Passage]:
-        hits = self.index.search(scope.places, wording.vector, wanted)
-        return [one.passage for one in rank(wording.text, wording.vector, hits, self.weights)]
+    def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
+        return [one.passage for one in rank(text, vector, hits, self.weights)] if text else hits
+
+    def _nearest(
+        self, scope: Scope, vector: Sequence[float], wanted: int, known: dict[str, str | None]
+    ) -> _Nearest:
+        """Return the `wanted` nearest chunks, without those that the asker may not read.
+
+        A forbidden chunk must decide neither the rank of another, nor how many are ranked, nor a refusal.
+        """
+        depth = wanted
+        while True:
+            hits = self.index.search(scope.places, vector, depth)
+            may_read = self._live(scope, hits, depth, known).has if scope.is_narrowed else scope.covers
+            allowed = list(filter(may_read, hits))
+            all_of_them, deepest = len(hits) < depth, depth >= DEEPEST
+            if len(allowed) >= wanted or all_of_them or deepest:
+                end = (all_of_them or deepest) and len(allowed) <= wanted
+                return _Nearest(allowed[:wanted], end, end and not all_of_them)
+            depth = min(depth * _DEEPER, DEEPEST)
+
+    def _live(self, scope: Scope, ranked: Sequence[Passage], most: int, known: dict[str, str | None]) -> _Live:
+        return _Live(ranked, lambda keys: scope.live(self.catalogue, keys), most, known)
 
 
 class _Live(Iterator[Passage]):
     """Iterates over the passages whose generation is live, and counts those kept and dropped.
 
     Of passages with the same text only the first is kept: five copies would fill all five places.
-    It asks the ledger once for each document, so that one answer has one generation of it: first for `2 * top_k`
-    documents, then for twice as many each time.
+    It asks the ledger once for each document that is not `known`, so that one answer has one generation of it:
+    first for `2 * top_k` documents, then for twice as many each time.
     """
 
     def __init__(
-        self, ranked: Sequence[Passage], generations: Callable[[Sequence[str]], Mapping[str, str]], top_k: int
+        self,
+        ranked: Sequence[Passage],
+        generations: Callable[[Sequence[str]], Mapping[str, str]],
+        top_k: int,
+        known: dict[str, str | None],
     ) -> None:
         self._left = iter(ranked)
         self._unknown = iter(dict.fromkeys(one.document for one in ranked))
         self._generations = generations
-        self._known: dict[str, str | None] = {}
+        self._known = known
         self._documents = 2 * top_k
         self._texts: set[str] = set()
         self.kept = self.copies = self.dropped = 0
@@ -120,7 +162,7 @@ class _Live(Iterator[Passage]):
     def has(self, one: Passage) -> bool:
         """Return whether a passage of the ranking is live and allowed."""
         while one.document not in self._known:
-            keys = list(islice(self._unknown, self._documents))
+            keys = list(islice((key for key in self._unknown if key not in self._known), self._documents))
             self._documents *= 2
             self._known |= {**dict.fromkeys(keys), **self._generations(keys)}
         return self._known[one.document] == one.generation

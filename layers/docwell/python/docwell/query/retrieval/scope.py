@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from docwell.attributes import Attributes
 from docwell.errors import NotFound
 from docwell.identity import Principal
-from docwell.models import Status, collection_of
+from docwell.models import Passage, Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
 from docwell.query import rights
 from docwell.query.retrieval.filters import ANY, Filter
@@ -46,6 +46,10 @@ class Scope:
         """Whether single hits can be forbidden, because no list of documents limits the search to allowed ones."""
         among = self.places.values() if self.places is not None else (None,)
         return bool(self.filter or self.principal.rules) and any(documents is None for documents in among)
+
+    def covers(self, hit: Passage) -> bool:
+        """Return whether the hit is of a place to search. In rare cases the index returns another one."""
+        return self.places is None or collection_of(hit.document) in self.places
 
     def live(self, catalogue: Catalogue, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the live generation of each of the documents that is allowed now, read consistently."""

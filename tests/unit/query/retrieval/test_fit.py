@@ -1,0 +1,185 @@
+"""The fit of a question, by which the gate decides, from whole searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from docwell.identity import Principal, Rule
+from docwell.query.retrieval.expansion import Wording
+from docwell.query.retrieval.gates import JUDGED
+from docwell.query.retrieval.retrieval import Found, Retrieval
+from docwell.query.retrieval.scope import Scope
+from tests.unit.query.query_world import EVERYTHING, World
+
+EVERYWHERE = Scope(EVERYTHING, {"house": None})
+# A collection with too many documents to list: only the ledger knows which hits are allowed.
+MINE = Scope(Principal("key:ann", rules=frozenset({Rule("house", "house/mine")})), {"house": None})
+QUESTION = "who inspects the boiler in the cellar"
+
+
+def search(
+    world: World, top_k: int = 5, scope: Scope = EVERYWHERE, question: str = QUESTION, **more: Any
+) -> Found:
+    vector = world.embedder.embed_queries([question])[0].tolist()
+    return Retrieval(world.ledger, world.index).search(scope, vector, top_k, question, **more)
+
+
+def many(count: int, folder: str = "house") -> World:
+    """Return a world of similar passages, of which a few have more of the question's words."""
+    world = World()
+    for number in range(count):
+        rare = " inspects cellar" * (number % 7 == 3)
+        world.add(f"{folder}/{number:04}.pdf", f"the boiler number{number} is in room{number % 13}{rare}")
+    return world
+
+
+def copies(folder: str = "house") -> World:
+    """Return a world where copies crowd others out of the first search."""
+    world = many(8, folder)
+    for number in range(130):
+        world.add(f"{folder}/copy{number:04}.pdf", "the boiler in the cellar is warm")
+    return world
+
+
+def words_far_below(folder: str = "house") -> World:
+    """Return a world where the question's words are in passages that only a deeper search finds."""
+    world = World()
+    for number in range(150):
+        world.add(f"{folder}/{number:04}.pdf", f"boiler boiler boiler number{number}")
+    for number in range(60):
+        world.add(
+            f"{folder}/far{number:04}.pdf", "anna inspects the boiler in the cellar" + " pipe" * (12 + number)
+        )
+    return world
+
+
+def crowded_by_old() -> World:
+    """Return a world where chunks that are no longer live crowd others out of the first search."""
+    world = many(8)
+    for page in range(300):
+        world.add("house/0001.pdf", f"who inspects the boiler in the cellar {page}", page=page + 2, live=False)
+    return world
+
+
+def neighbours() -> World:
+    """Return a world where passages join, the more the more are shown."""
+    world = World()
+    for page in range(40):
+        text = f"the boiler number{page} is warm"
+        world.add("house/a.pdf", text, page=page)
+        record = next(one for one in world.index.chunks["house"].values() if one.chunk.page == page)
+        for part, words in enumerate(("who inspects it", "in the cellar of room"), 1):
+            start = part * 100
+            after = type(record.chunk)(f"{words} {page}", page, start, start + 10, 5)
+            before = type(record.chunk)(text, page, 0, 98, 5)
+            for id_, chunk in ((record.id, before), (f"{record.id}-{part}", after)):
+                vector = world.embedder.embed_passages([chunk.text])[0].tolist()
+                stored = type(record)(id_, record.document, "live", "v1", chunk, vector, record.units)
+                world.index.chunks["house"][id_] = stored
+    return world
+
+
+@pytest.mark.parametrize(
+    "world",
+    [many(3), many(60), many(400), copies(), words_far_below(), crowded_by_old(), neighbours()],
+    ids=["few", "some", "many", "copies", "words far below", "old generations", "neighbours"],
+)
+def test_the_fit_is_the_same_however_many_passages_are_shown(world: World) -> None:
+    fits = {
+        (top_k, spare): search(world, top_k, spare=spare).fit
+        for top_k in (1, 2, 5, 6, 20, 200)
+        for spare in (0, 15)
+    }
+    assert set(fits.values()) == {fits[JUDGED, 0]} != {None}
+
+
+def test_the_reranker_gets_its_spare_passages() -> None:
+    assert [len(search(many(400), top_k, spare=20 - top_k).passages) for top_k in (1, 5, 20)] == [20, 20, 20]
+
+
+def test_as_many_passages_are_found_as_are_asked_for_where_there_are_enough() -> None:
+    assert len(search(many(400), 200).passages) == 200
+
+
+def test_another_wording_changes_what_is_shown_and_not_the_fit() -> None:
+    world = many(60)
+    world.add("house/ledger.pdf", "anna inspects the boiler in the cellar")
+    for number in range(10):
+        world.add(f"house/duties{number}.pdf", f"caretaker duties of day{number}")
+    vector = world.embedder.embed_queries(["caretaker duties"])[0].tolist()
+    alone, reworded = search(world), search(world, wordings=[Wording("caretaker duties", vector)] * 3)
+    assert {one.document for one in alone.passages}.isdisjoint(one.document for one in reworded.passages)
+    assert alone.fit == reworded.fit
+
+
+ALLOWED: dict[str, Callable[[str], World]] = {
+    "one": partial(many, 1),
+    "few": partial(many, 4),
+    "many": partial(many, 200),
+    "copies": copies,
+    "words far below": words_far_below,
+}
+
+
+@pytest.mark.parametrize("allowed", ALLOWED.values(), ids=ALLOWED)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "who inspects the boiler in the cellar",
+        "who inspects the boiler in the cellar {number}",
+        "the boiler number{number} is in room{number}",
+        "inspects cellar {number}",
+        "bicycles {number} stand outside",
+    ],
+    ids=["the answer, copied", "the answer, varied", "alike", "the rare words", "something else"],
+)
+def test_what_the_asker_may_not_read_changes_neither_fit_nor_passages(
+    allowed: Callable[[str], World], text: str
+) -> None:
+    found = []
+    for others in (0, 300):
+        world = allowed("house/mine")
+        for number in range(others):
+            world.add(f"house/other{number:04}.pdf", text.format(number=number))
+        found.append([search(world, top_k, MINE) for top_k in (1, 5, 20)])
+    assert found[0] == found[1]
+    assert found[0][0].fit is not None
+
+
+def test_a_hit_of_a_collection_outside_the_scope_changes_neither_fit_nor_passages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = many(60)
+    alone = search(world)
+    world.add("garden/secret.pdf", QUESTION)
+    searched = world.index.search
+    monkeypatch.setattr(world.index, "search", lambda _places, vector, k: searched(None, vector, k))
+    assert search(world) == alone
+
+
+def test_thousands_of_copies_of_the_answer_do_not_close_the_gate() -> None:
+    world = World()
+    for number in range(3000):
+        world.add(f"house/copy{number:04}.pdf", "anna inspects the boiler in the cellar")
+    found = search(world)
+    alone = World()
+    alone.add("house/copy.pdf", "anna inspects the boiler in the cellar")
+    assert found.fit == pytest.approx(search(alone).fit)
+    assert len(found.passages) == 1
+
+
+@pytest.mark.parametrize("question", ["?!…", "who is it", "boiler " * 570, "🙂" * 4000])
+def test_any_question_has_a_fit_in_a_scope_of_one_chunk(question: str) -> None:
+    world = World()
+    world.add("house/a.pdf", "the boiler is warm")
+    fit = search(world, question=question).fit
+    assert fit is not None
+    assert -2.0 <= fit <= 2.0
+
+
+def test_nothing_found_has_no_fit() -> None:
+    assert search(World()) == search(World(), scope=Scope(EVERYTHING, {})) == Found((), None)
