@@ -1,6 +1,6 @@
 """Makes the index records of files with docwell's own ingest, and caches them for the next run.
 
-A record is made again when its file, the code of ingest or a library changes. Vectors have a cache of their own.
+A record is made again when its file, the code of ingest or a library changes.
 """
 
 import os
