@@ -10,7 +10,14 @@ from typing import Any
 from cachetools import LRUCache
 
 from benchmarks.retrieval.index import CachedEmbedder, catalogue
-from benchmarks.retrieval.measures import Span, evidence_held, of_characters, of_ranks, precision_omega
+from benchmarks.retrieval.measures import (
+    Span,
+    evidence_held,
+    of_characters,
+    of_ranks,
+    precision_omega,
+    rank_of_answer,
+)
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, Asked, EvaluationSet
 from benchmarks.retrieval.ways import DEFAULT, WAYS
 from docwell.adapters.chroma import ChromaIndex
@@ -71,14 +78,12 @@ class Asker:
                         search = self._search(retrieval, way, asked, vector, name)
                         values = of_ranks(asked, search(TOP_K))
                         if way in thorough:
-                            values |= self._of_content(asked, search(FIRST), vector)
+                            first = search(FIRST)
+                            values |= self._of_content(asked, first, vector)
+                            if (way, name) == (thorough[0], POOLED) and rank_of_answer(asked, first) is None:
+                                misses.append(_miss(asked, first))
                         for measure, value in values.items():
                             scores.setdefault((way, name), {}).setdefault(measure, []).append(value)
-                for way in thorough[:1]:
-                    pooled = self._search(retrieval, way, asked, vector, POOLED)(FIRST)
-                    if not of_ranks(asked, pooled)[f"hit@{FIRST}"]:
-                        found = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in pooled]
-                        misses.append({"question": asked.text, "document": asked.key, "found": found})
                 step()
         return scores, misses
 
@@ -134,6 +139,11 @@ class Asker:
             found = self._index.search({collection_of(key): (key,)}, vector, self.chunks[key])
             self._spans[key] = [(one.chunk.start, one.chunk.end) for one in found]
         return self._spans[key]
+
+
+def _miss(asked: Asked, found: Sequence[Passage]) -> dict[str, Any]:
+    passages = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in found]
+    return {"question": asked.text, "document": asked.key, "found": passages}
 
 
 class _Remembering:
