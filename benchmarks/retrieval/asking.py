@@ -10,7 +10,14 @@ from typing import Any
 from cachetools import LRUCache
 
 from benchmarks.retrieval.index import CachedEmbedder, catalogue
-from benchmarks.retrieval.measures import Span, evidence_held, of_characters, of_ranks, precision_omega
+from benchmarks.retrieval.measures import (
+    Span,
+    evidence_held,
+    of_characters,
+    of_ranks,
+    precision_omega,
+    rank_of_answer,
+)
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, Asked, EvaluationSet
 from benchmarks.retrieval.ways import DEFAULT, WAYS
 from docwell.adapters.chroma import ChromaIndex
@@ -49,7 +56,8 @@ class Asker:
         mixed: Collection[str],
     ) -> None:
         self.mixed = tuple(mixed) if len(mixed) > 1 else ()
-        self._index, self._embedder, self._chunks = index, embedder, chunks
+        self.chunks = chunks
+        self._index, self._embedder = index, embedder
         self._catalogue = catalogue(generations)
         self._spans: dict[str, list[Span]] = {}
 
@@ -58,7 +66,7 @@ class Asker:
     ) -> tuple[Scores, list[dict[str, Any]]]:
         """Return the scores of each way, and the questions that the first way misses in the set's collection.
 
-        The ways in `thorough` get all measures; `others` get ranks only.
+        The ways in `thorough` get all measures in all scopes; `others` get ranks only, in the scopes that judge.
         """
         retrieval = Retrieval(self._catalogue, _Remembering(self._index))
         scores: Scores = {}
@@ -66,17 +74,16 @@ class Asker:
         with bar(f"{material.title}: asking", len(material.asked)) as step:
             for asked, vector in self._with_vectors(material.asked):
                 for name in self.scopes(material):
-                    for way in dict.fromkeys([*thorough, *others]):
+                    for way in dict.fromkeys([*thorough, *(others if name in material.judged else ())]):
                         search = self._search(retrieval, way, asked, vector, name)
                         values = of_ranks(asked, search(TOP_K))
                         if way in thorough:
-                            values |= self._of_content(asked, search(FIRST), vector)
+                            first = search(FIRST)
+                            values |= self._of_content(asked, first, vector)
+                            if (way, name) == (thorough[0], POOLED) and rank_of_answer(asked, first) is None:
+                                misses.append(_miss(asked, first))
                         for measure, value in values.items():
                             scores.setdefault((way, name), {}).setdefault(measure, []).append(value)
-                pooled = self._search(retrieval, thorough[0], asked, vector, POOLED)(FIRST)
-                if not of_ranks(asked, pooled)[f"hit@{FIRST}"]:
-                    found = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in pooled]
-                    misses.append({"question": asked.text, "document": asked.key, "found": found})
                 step()
         return scores, misses
 
@@ -129,9 +136,14 @@ class Asker:
     def _all_spans(self, key: str, vector: Sequence[float]) -> list[Span]:
         """Return the spans of all chunks of a document. A search finds them all, whatever its vector."""
         if key not in self._spans:
-            found = self._index.search({collection_of(key): (key,)}, vector, self._chunks[key])
+            found = self._index.search({collection_of(key): (key,)}, vector, self.chunks[key])
             self._spans[key] = [(one.chunk.start, one.chunk.end) for one in found]
         return self._spans[key]
+
+
+def _miss(asked: Asked, found: Sequence[Passage]) -> dict[str, Any]:
+    passages = [f"{one.document}#{one.chunk.page} {one.chunk.text}" for one in found]
+    return {"question": asked.text, "document": asked.key, "found": passages}
 
 
 class _Remembering:

@@ -1,11 +1,13 @@
-"""Indexes the documents of a set with docwell's own ingest, and caches their vectors for the next run."""
+"""Writes the documents of the sets to a new index, and caches their vectors for the next run."""
 
 import sqlite3
-from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
+from itertools import groupby, islice
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,39 +15,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.faults.chroma import chroma_server
-from benchmarks.reading import default_reader
+from benchmarks.retrieval.ingest_parts import Vectors
+from benchmarks.retrieval.records import CACHE, Records, generation_of
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits, QuerySettings
-from docwell.ingest.indexing import Generation, RangeIndexer
-from docwell.ingest.ranges import Span
-from docwell.models import DocumentRef, Page, PdfInfo
+from docwell.models import IndexRecord, collection_of
 from infra.progress import bar
-from infra.report import ROOT
 
-CACHE = ROOT / "build" / "retrieval-cache"
 _LOOKED_UP_AT_ONCE = 500
 _EMBEDDED_AT_ONCE = 256
+# The most that ingest can be set to write at once (`IngestLimits.upsert_batch`).
+_WRITTEN_AT_ONCE = 1000
 
 
 class CachedEmbedder:
-    """An embedder that computes each text's vector once for all runs with this model."""
+    """An embedder that computes each text's vector once for all runs with this model. Thread-safe."""
 
     def __init__(self, embedder: OnnxEmbedder) -> None:
         CACHE.mkdir(parents=True, exist_ok=True)
         self._embedder = embedder
-        self._rows = sqlite3.connect(CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3", timeout=60)
+        path = CACHE / f"{embedder.manifest.fingerprint[:16]}.sqlite3"
+        self._rows = sqlite3.connect(path, timeout=60, check_same_thread=False)
+        self._lock = Lock()
         self._rows.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
         self.name, self.fingerprint = embedder.manifest.name, embedder.manifest.fingerprint
         self.max_tokens = embedder.max_tokens
         self.offsets = embedder.offsets
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._known("passage", texts)
+        with self._lock:
+            return self._known("passage", texts)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._known("query", texts)
+        with self._lock:
+            return self._known("query", texts)
 
     def _known(self, kind: str, texts: Sequence[str]) -> NDArray[np.float32]:
         keys = [sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).digest() for text in texts]
@@ -88,46 +93,34 @@ def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
         )
 
 
-class TextOrPdfReader:
-    """Reads PDFs as ingest does, and a text file as a document of one page."""
-
-    def __init__(self) -> None:
-        self._pdfs = default_reader()
-
-    def inspect(self, path: Path) -> PdfInfo:
-        return self._pdfs.inspect(path) if _is_pdf(path) else PdfInfo(1)
-
-    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        if _is_pdf(path):
-            yield from self._pdfs.pages(path, first, last)
-        else:
-            yield Page(1, path.read_text(encoding="utf-8"))
-
-
-def _is_pdf(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(5) == b"%PDF-"
-
-
 def indexed(
-    files: Mapping[str, Path], index: ChromaIndex, embedder: CachedEmbedder, chunk_tokens: int
+    files: Mapping[str, Path],
+    index: ChromaIndex,
+    embedder: CachedEmbedder,
+    chunk_tokens: int,
+    vectors: Vectors | None = None,
 ) -> tuple[dict[str, str], dict[str, int]]:
-    """Index every file with `docwell.ingest.indexing`; return the generations and the number of chunks, by key."""
-    limits = IngestLimits(chunk_tokens=chunk_tokens)
-    no_store: Any = None  # the files are here: nothing is downloaded
-    indexer = RangeIndexer(no_store, index, embedder, TextOrPdfReader(), limits)
-    generations, chunks = dict[str, str](), Counter[str]()
-    with bar("indexing", len(files)) as step:
-        for key, path in files.items():
-            step.say(key)
-            info = indexer.reader.inspect(path)
-            ref = DocumentRef("evaluation", key)
-            generation = Generation(ref, "v1", ref.generation("v1", embedder.fingerprint))
-            for number, first in enumerate(range(1, info.page_count + 1, limits.range_pages)):
-                pages = Span(first, min(first + limits.range_pages - 1, info.page_count))
-                chunks[key] += indexer.run(generation, path, number, pages, lambda: None).chunks
-            generations[key] = generation.id
-            step()
+    """Write the records of every file; return the generations and the number of chunks, by key.
+
+    `vectors` replaces the vectors of the chunks, as the parts of ingest are judged.
+    """
+    generations, chunks = dict[str, str](), dict[str, int]()
+
+    def records() -> Iterator[IndexRecord]:
+        with bar("indexing", len(files)) as step:
+            for key, parts in Records(embedder, embedder.fingerprint, chunk_tokens).of(files):
+                step.say(key)
+                for part in parts:
+                    own = vectors([one.chunk for one in part.records], embedder) if vectors else part.vectors
+                    for one, vector in zip(part.records, own.tolist(), strict=True):
+                        yield replace(one, vector=vector)
+                generations[key] = generation_of(key, embedder.fingerprint).id
+                chunks[key] = sum(len(part.records) for part in parts)
+                step()
+
+    for collection, group in groupby(records(), lambda one: collection_of(one.document)):
+        while batch := list(islice(group, _WRITTEN_AT_ONCE)):
+            index.upsert(collection, batch)
     return generations, chunks
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.retrieval.asking import Scores
 from benchmarks.retrieval.measures import RECIPROCAL_RANK
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, EvaluationSet
-from benchmarks.retrieval.ways import DEFAULT, PARTS, WAYS
+from benchmarks.retrieval.ways import DEFAULT, WAYS
 from benchmarks.retrieval.worth import Difference, Values, chosen_without, worth
 from infra.measuring import interval_of_difference, interval_of_mean
 from infra.report import Report
@@ -63,19 +63,34 @@ def of_set(
             _add(report, metric, values, goals.get((material.name, scope, measure)))
             if against:
                 _add_difference(report, f"{metric}, over {against}", values, scores[against, scope][measure])
+    of_languages(report, material, scores, way)
+
+
+def of_languages(report: Report, material: EvaluationSet, scores: Scores, way: str, model: str = "") -> None:
+    """Add hit@1 of each language of a set; with the name of another `model`, of all languages together too."""
+    title = f"{material.title}: hit@1" + (f" by {model}" if model else "")
+    first = scores[way, POOLED]["hit@1"]
+    if model:
+        _add(report, title, first)
     languages = [asked.language for asked in material.asked]
     for language in sorted(set(filter(None, languages))):
-        values = [
-            value for value, one in zip(scores[way, POOLED]["hit@1"], languages, strict=True) if one == language
-        ]
-        _add(report, f"{material.title}: hit@1, {language}", values)
+        values = [value for value, one in zip(first, languages, strict=True) if one == language]
+        _add(report, f"{title}, {language}", values)
 
 
 def of_parts(
-    report: Report, sets: Mapping[str, EvaluationSet], scores: Mapping[str, Scores], *, whole: bool
+    report: Report,
+    sets: Mapping[str, EvaluationSet],
+    scores: Mapping[str, Scores],
+    parts: Mapping[str, str],
+    *,
+    whole: bool,
 ) -> None:
-    """Add each part's worth on each set and on all together, and whether it stays by the rule of `Worth`."""
-    for part, without in PARTS.items():
+    """Add each part's worth on each set and on all together, and whether it stays by the rule of `Worth`.
+
+    `parts` has the name of the scores without each part.
+    """
+    for part, without in parts.items():
         for measure in ("hit@1", "hit@5", JUDGED):
             found = worth(judged(sets, scores, DEFAULT, measure), judged(sets, scores, without, measure))
             for name, difference in found.by_set.items():

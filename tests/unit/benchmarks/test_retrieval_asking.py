@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.retrieval.asking import Asker
-from benchmarks.retrieval.rows import GOALS, of_set
+from benchmarks.retrieval.rows import GOALS, JUDGED, of_languages, of_set
 from benchmarks.retrieval.sets import DOCUMENT, MIXED, POOLED, Asked, EvaluationSet
 from benchmarks.retrieval.ways import DEFAULT, WAYS
 from docwell.models import Chunk, Passage, collection_of
@@ -54,8 +54,18 @@ def test_each_scope_is_searched_once_for_ranks_whatever_the_number_of_ways() -> 
     scores, _ = asker(index).ask(material(), [DEFAULT], [way for way in WAYS if way != "nearest"])
     places = ({"xquad": None}, {"xquad": (KEYS[0],)}, {"other": None, "xquad": None})
     assert [one for one, _ in index.searches] == list(places)
+    assert {scope for way, scope in scores if way != DEFAULT} == {POOLED}
     ranks = {scope: scores[DEFAULT, scope]["reciprocal rank"] for scope in (POOLED, DOCUMENT, MIXED)}
     assert ranks == {POOLED: [25.0], DOCUMENT: [50.0], MIXED: [100 / 6]}
+
+
+def test_ranks_alone_are_asked_where_a_set_judges_and_miss_nothing() -> None:
+    index = Index()
+    scores, misses = asker(index).ask(material(), (), (DEFAULT,))
+    assert ([one for one, _ in index.searches], misses) == ([{"xquad": None}], [])
+    assert scores == {
+        (DEFAULT, POOLED): {"hit@1": [0.0], "hit@3": [0.0], "hit@5": [100.0], "hit@10": [100.0], JUDGED: [25.0]}
+    }
 
 
 def test_evidence_is_of_the_first_five_passages_and_a_question_without_one_is_missed() -> None:
@@ -87,3 +97,14 @@ def test_rows_have_the_goal_of_their_scope_and_the_difference_to_another_way() -
     assert goals["XQuAD: hit@5, over nearest"] is None
     assert "XQuAD: hit@1, de" in goals
     assert not any("reciprocal" in metric for metric in goals)
+
+
+def test_another_model_stands_beside_in_each_language() -> None:
+    one = material(language="de")
+    scores, _ = asker(Index()).ask(one, [DEFAULT])
+    report = Report("retrieval")
+    of_languages(report, one, scores, DEFAULT, "MiniLM")
+    assert [row.metric.partition(" [")[0] for row in report.rows] == [
+        "XQuAD: hit@1 by MiniLM",
+        "XQuAD: hit@1 by MiniLM, de",
+    ]

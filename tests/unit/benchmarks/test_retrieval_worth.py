@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
+from benchmarks.retrieval import __main__ as command
 from benchmarks.retrieval.asking import Scores
+from benchmarks.retrieval.ingest_parts import INGEST_PARTS, VECTORS_WITHOUT
 from benchmarks.retrieval.rows import JUDGED, judged, of_left_out, of_parts
 from benchmarks.retrieval.sets import DOCUMENT, POOLED, Asked, EvaluationSet
 from benchmarks.retrieval.ways import DEFAULT, PARTS, WAYS
@@ -104,7 +110,7 @@ def test_a_question_is_judged_by_the_mean_of_its_scopes_and_only_in_sets_that_ju
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_does_not_carry_over_misses_its_goal(part: str) -> None:
     report = Report("retrieval")
-    of_parts(report, SETS, scores({PARTS[part]: 40.0}), whole=True)
+    of_parts(report, SETS, scores({PARTS[part]: 40.0}), PARTS, whole=True)
     found = rows(report)
     assert {name: found[f"{name} carries over"].ok for name in PARTS} == {name: name == part for name in PARTS}
     assert found[f"worth of {part}: hit@1, all sets together"].value == 10.0
@@ -123,6 +129,36 @@ def test_a_set_that_is_left_out_shows_what_the_others_choose_and_what_the_defaul
 
 def test_a_sample_has_no_goals() -> None:
     report = Report("retrieval")
-    of_parts(report, SETS, scores({}), whole=False)
+    of_parts(report, SETS, scores({}), PARTS, whole=False)
     of_left_out(report, SETS, scores({}), whole=False)
     assert {row.goal for row in report.rows} == {None}
+
+
+def test_each_part_of_ingest_is_judged_by_the_same_rule_on_an_index_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    missing: list[Any] = []
+
+    class Asker:
+        def ask(self, one: EvaluationSet, thorough: Any, others: Any) -> tuple[Scores, list[Any]]:
+            assert (thorough, others) == ((), (DEFAULT,))
+            value = 40.0 if missing[-1] is VECTORS_WITHOUT["headings"] else 50.0
+            return {(DEFAULT, at): dict.fromkeys(MEASURES, [value] * len(ASKED)) for at in one.judged}, []
+
+    @contextmanager
+    def opened(_sets: Any, _embedder: Any, _chunk_tokens: int, vectors: Any) -> Iterator[Asker]:
+        missing.append(vectors)
+        yield Asker()
+
+    monkeypatch.setattr(command, "_asker", opened)
+    report = Report("retrieval")
+    options = Namespace(chunk_tokens=200, n=None)
+    command._judge_ingest(report, SETS, scores({}), None, options)  # type: ignore[arg-type]
+    found = rows(report)
+    assert missing == list(VECTORS_WITHOUT.values())
+    assert {part: found[f"{part} carries over"].ok for part in INGEST_PARTS} == {
+        "neighbours": False,
+        "headings": True,
+    }
+    assert found["worth of headings: hit@1, mmlongbench"].value == 10.0
+    assert found["worth of neighbours: hit@1, all sets together"].value == 0.0
