@@ -29,7 +29,7 @@ from docwell.query.retrieval.gates import JUDGED
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from infra.local.stack import MODEL_DIR
-from infra.progress import CONSOLE
+from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, ROOT, Report
 
 CALIBRATIONS = ROOT / "layers" / "embedder" / "calibration"
@@ -148,18 +148,23 @@ def scopes(question: Question, own: str, files: Mapping[str, Sequence[str]]) -> 
 
 def _measured(materials: Mapping[str, Material], embedder: CachedEmbedder) -> Iterator[Measured]:
     files = {name: list(material.files) for name, material in materials.items()}
-    generations: dict[str, str] = {}
+    generations, chunks = dict[str, str](), dict[str, int]()
     with new_index(embedder.fingerprint) as index:
         for name, material in materials.items():
             CONSOLE.print(f"{name}: {len(material.files)} documents, {len(material.questions)} questions…")
-            generations |= indexed(material.files, index, embedder, IngestLimits().chunk_tokens)[0]
+            added = indexed(material.files, index, embedder, IngestLimits().chunk_tokens)
+            generations, chunks = generations | added[0], chunks | added[1]
         retrieval = Retrieval(catalogue(generations), index)
         for name, material in materials.items():
-            vectors = embedder.embed_queries([one.text for one in material.questions]).tolist()
-            for question, vector in zip(material.questions, vectors, strict=True):
-                for scope, answerable, places in scopes(question, name, files):
-                    fit = retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
-                    yield Measured(name, scope, answerable, -1.0 if fit is None else fit)
+            # A document without text answers nothing, whatever the threshold is.
+            asked = [one for one in material.questions if chunks[one.key]]
+            vectors = embedder.embed_queries([one.text for one in asked]).tolist()
+            with bar(f"{name}: asking", len(asked)) as step:
+                for question, vector in zip(asked, vectors, strict=True):
+                    for scope, answerable, places in scopes(question, name, files):
+                        fit = retrieval.search(Scope(_EVERYBODY, places), vector, JUDGED, question.text).fit
+                        yield Measured(name, scope, answerable, -1.0 if fit is None else fit)
+                    step()
 
 
 def threshold(measured: Sequence[Measured]) -> float:
