@@ -74,7 +74,7 @@ hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR"
 	$(PY) -m benchmarks.hard_pdfs $(ARGS)
 
 .PHONY: eval-guard
-eval-guard: dev embedder ## Count attacks in documents that are marked: seconds, without a model
+eval-guard: dev embedder ## Count wrong answers passed and attacks marked: a minute, without a model
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval

@@ -1,7 +1,8 @@
-"""``make eval-guard``: how many planted orders docwell marks, and how many harmless texts.
+"""``make eval-guard``: how many wrong answers pass the checks, and how many planted orders docwell marks.
 
-It marks the attacks and the harmless look-alikes of the evaluation set, alone and within real paragraphs, orders
-in other words and spellings, and real pages. No model answers.
+It checks answers written by hand, right and wrong, and figures of articles; `ARGS=--list` prints the errors, but
+not those of the untouched half. It marks the attacks and the harmless look-alikes of the evaluation set, alone and
+in real paragraphs, orders in other words and spellings, and real pages. No model answers.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 import pypdfium2
 
+from benchmarks.claims.measure import add_claims
 from benchmarks.rewordings import developed, measured
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
@@ -28,6 +30,7 @@ def main() -> int:
         print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
         return 2
     report = Report("eval-guard")
+    add_claims(report, listed="--list" in sys.argv)
     _rewordings(report)
     lines = (EVALUATION / "guard" / "prompts_dev.jsonl").read_text(encoding="utf-8").splitlines()
     prompts = [json.loads(line) for line in lines]

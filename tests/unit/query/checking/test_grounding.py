@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from docwell.models import Chunk, Passage
-from docwell.query.checking.grounding import ground
+from docwell.query.checking.grounding import ground, numbered
+from docwell.query.checking.support import support
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, sentences
 
 
@@ -83,3 +84,68 @@ def test_a_quote_is_never_longer_than_its_limit() -> None:
 def test_no_passage_and_no_text_are_survived() -> None:
     assert ground("", []).citations == ()
     assert ground("Something [1].", []).citations == ()
+
+
+TABLE = passage(
+    "Key figures (in thousands, except per share)\n2021 2020\nNet sales $ 84,310 $ 79,225\nStaff 310 300", 5
+)
+
+
+def test_a_sentence_that_a_passage_has_word_by_word_gets_its_marker() -> None:
+    assert ground("Visitors leave their badges at the desk [1].", [BOILER, DESK]).text.endswith("desk [2].")
+    assert ground("It is old [1]. Visitors leave their badges at the desk.", [BOILER, DESK]).text.endswith("[2].")
+
+
+def test_a_marker_goes_to_the_passage_with_the_figure_before_that_with_the_words() -> None:
+    words = passage("The net sales of the works, and how the sales of the works are counted in a year.")
+    grounded = ground(
+        "The net sales of the works were $84,310 thousand [1].", [words, TABLE], "What were net sales?"
+    )
+    assert grounded.text.endswith("thousand [2].")
+
+
+def test_figures_of_two_passages_get_both_markers() -> None:
+    grounded = ground(
+        "Net sales were $84,310 thousand and the hall has 12 doors [1].",
+        [TABLE, passage("The hall has 12 doors.")],
+        "What of net sales and the doors of the hall?",
+    )
+    assert grounded.text.endswith("doors [1] [2].")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Net sales were $84,310 [1].", "Net sales were $84,310 (in thousands) [1]."),
+        ("Net sales were $84,310 thousand [1].", "Net sales were $84,310 thousand [1]."),
+        ("Net sales were $84,310,000 [1].", "Net sales were $84,310,000 [1]."),
+    ],
+)
+def test_the_scale_of_a_caption_is_carried_into_the_answer(text: str, told: str) -> None:
+    assert ground(text, [TABLE], "What were net sales in 2021?").text == told
+
+
+def test_markers_are_numbered_in_order_of_first_use() -> None:
+    text = "Visitors leave their badges at the desk [2]. It is inspected every March [1]. They leave badges [2]."
+    grounded = ground(text, [BOILER, DESK])
+    ordered, sentences_ = numbered(grounded, support(grounded, [BOILER, DESK]))
+    assert ordered.text == text.replace("[2]", "[0]").replace("[1]", "[2]").replace("[0]", "[1]")
+    assert [(one.marker, one.page) for one in ordered.citations] == [(1, 4), (2, 3)]
+    assert [one.markers for one in sentences_] == [(1,), (2,), (1,)]
+    assert [one.text for one in sentences_] == sentences(ordered.text)
+
+
+def test_a_list_keeps_its_lines_and_its_marker() -> None:
+    text = "At the desk visitors leave:\n- their badges\n- their bags [2]"
+    assert ground(text, [BOILER, DESK]).text == text
+
+
+def test_a_quote_begins_where_its_sentence_does() -> None:
+    long = (
+        "The owner of the yard, "
+        + "who lives in the old house by the river, " * 8
+        + "inspects 4 boilers in March."
+    )
+    (citation,) = ground("He inspects 4 boilers in March [1].", [passage("Dogs may enter. " + long)]).citations
+    assert citation.quote.startswith("The owner of the yard")
+    assert citation.quote.endswith("boilers in March.")

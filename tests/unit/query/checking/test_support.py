@@ -179,3 +179,34 @@ def test_every_window_of_a_foreign_passage_is_compared() -> None:
     support(ground("They inspect it [1].", [BADGES]), [BADGES], QUESTION, similarity, scale=BOTH)
     assert "Besucher geben ihren Ausweis am Empfang ab." in seen
     assert "Der Kessel wird im März geprüft." in seen
+
+
+def test_a_figure_counts_only_in_the_passage_that_is_cited() -> None:
+    passages = [DESK, passage("The boiler holds 250 litres. The tank of the yard holds 900 litres.")]
+    text, question = "The boiler holds 900 litres [2].", "How much does the boiler hold?"
+    (sentence,) = support(ground(text, passages, question), passages, question)
+    assert (sentence.supported, sentence.missing) == (False, ())
+
+
+def test_the_same_figure_beside_its_label_is_supported() -> None:
+    passages = [DESK, passage("The boiler holds 250 litres. The tank of the yard holds 900 litres.")]
+    text, question = "The tank holds 900 litres [2].", "How much does the tank hold?"
+    assert support(ground(text, passages, question), passages, question)[0].supported
+
+
+def test_a_sentence_word_by_word_is_supported_whatever_is_asked() -> None:
+    (sentence,) = checked("It holds 250 litres of water [2].", "Who owns the yard?")
+    assert (sentence.markers, sentence.support, sentence.supported) == ((1,), 1.0, True)
+
+
+@pytest.mark.parametrize(("text", "supported"), [("Yes [1].", True), ("No [1].", False)])
+def test_a_bare_yes_or_no_is_judged(text: str, *, supported: bool) -> None:
+    (sentence,) = checked(text, "Is the boiler inspected every March?")
+    assert sentence.supported is supported
+    assert is_answered("Is the boiler inspected every March?", [sentence]) is supported
+
+
+def test_meaning_can_take_the_place_of_the_words_of_the_question() -> None:
+    text, question = "250 litres [1].", "What is the capacity of this machine?"
+    assert not checked(text, question, alike(0.3))[0].supported
+    assert checked(text, question, alike(0.9))[0].supported

@@ -17,10 +17,10 @@ from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
 from docwell.query.calibration import Calibration
-from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.check import check
 from docwell.query.checking.extractive import extract
-from docwell.query.checking.grounding import GroundedAnswer, ground
-from docwell.query.checking.support import MeaningScale, is_answered, support
+from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.model_host import has_read
@@ -315,16 +315,8 @@ class Query:
         """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
         if is_refusal(text):
             return None, ()
-        # Clean before grounding: removing a link can expose an unresolved marker.
-        text, _ = clean_answer(text, [passage.chunk.text for passage in prompt.passages])
-        grounded = ground(text, prompt.passages, question)
-        cited = [prompt.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
-        cleaned, _ = clean_answer(grounded.text, cited)
-        grounded = replace(grounded, text=cleaned)
-        sentences = support(
-            grounded, prompt.passages, question, self._similarities, self.limits.min_support, self.scale
-        )
-        return (grounded, sentences) if is_answered(question, sentences) else (None, ())
+        limits = self.limits
+        return check(text, prompt.passages, question, self._similarities, limits.min_support, self.scale)
 
     def _similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
         """Return the cosine of each of the first texts with each of the second.
@@ -373,7 +365,7 @@ class Query:
         return Answer(
             answer=grounded.text if grounded else found.refusal,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
-            citations=tuple(self._cited(one, found) for one in grounded.citations) if grounded else (),
+            citations=tuple(self._cited(one) for one in grounded.citations) if grounded else (),
             usage=found.spent + used,
             timings_ms=found.watch.timings(),
             model=self.model.name,
@@ -384,14 +376,13 @@ class Query:
             rewritten_question=found.text if found.text != found.ask.question.text else None,
         )
 
-    def _cited(self, citation: Citation, found: _Found) -> Citation:
+    def _cited(self, citation: Citation) -> Citation:
         """Return the citation with its link, and a mark where its passage gives orders."""
         try:
             link = self.links.link(citation.document, citation.version, citation.page)
         except Unavailable:
             link = None  # without credentials to sign a link, the citation still holds
-        suspicious = found.passages[citation.marker - 1].id in found.suspicious
-        return replace(citation, link=link, suspicious=suspicious)
+        return replace(citation, link=link)
 
 
 def _reading(prompt: BuiltPrompt) -> Usage:

@@ -20,9 +20,10 @@ _MARKERS_AFTER = r"(?:\s*\[[\d,;\s]+\])*"
 _SENTENCE_END = re.compile(
     rf"(?:[{_SPACED_ENDS}]{_CLOSERS}{_MARKERS_AFTER}(?=\s|$)|[{_UNSPACED_ENDS}]{_CLOSERS}{_MARKERS_AFTER}|\n{{2,}})\s*"
 )
-# A full stop after an initial or a short form ends no sentence.
+# A full stop after an initial, a short form or the number of a list's item ends no sentence.
 _NO_SENTENCE_END = re.compile(
-    r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|No|Nos|Fig|Inc|Ltd|Co|Corp|vs|etc|e\.g|i\.e|cf|approx|ca))\.\s*$"
+    r"(?:\b[A-Z]|(?:^|\n)[ \t]*\d{1,2}"
+    r"|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|No|Nos|Fig|Inc|Ltd|Co|Corp|vs|etc|e\.g|i\.e|cf|approx|ca))\.\s*$"
 )
 # Vowel signs and accents, which `\w` leaves out: each would cut its word into letters that any text has.
 _SIGNS = (
@@ -74,14 +75,17 @@ def sentences(text: str) -> list[str]:
 
 
 def segments(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, int]]:
-    """Return (start, end) of each sentence, trimmed. A sentence over `longest` is cut at blanks."""
+    """Return (start, end) of each sentence, trimmed. One over `longest` is cut at line ends, or at blanks."""
     spans: list[tuple[int, int]] = []
     for start, end in pairwise(_cuts(text)):
         position = start
         while position < end:
             stop = end
             if end - position > longest:
-                blank = max(text.rfind(blank, position, position + longest) for blank in " \n")
+                # A table has no sentence ends: keep its rows whole.
+                blank = text.rfind("\n", position + longest // 2, position + longest)
+                if blank < 0:
+                    blank = text.rfind(" ", position, position + longest)
                 stop = blank + 1 if blank > position else position + longest
             if trimmed := text[position:stop].strip():
                 left = text.index(trimmed, position)
@@ -173,5 +177,6 @@ def _cuts(text: str) -> list[int]:
         match.end()
         for match in _SENTENCE_END.finditer(text)
         if not _NO_SENTENCE_END.search(text, max(0, match.start() - 8), match.start() + 1)
+        and ("\n\n" in match[0] or not text[match.end() : match.end() + 1].islower())
     ]
     return [0, *inner, len(text)]

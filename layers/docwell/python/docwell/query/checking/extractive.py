@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, with_marker
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, numbered, with_marker
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, segments
 from docwell.text.visible import strip_invisible
@@ -50,10 +50,11 @@ def extract(
     quoted: dict[int, _Candidate] = {}
     for candidate in chosen:
         quoted.setdefault(candidate.marker, candidate)
-    return GroundedAnswer(
+    answer = GroundedAnswer(
         " ".join(_marked(each) for each in chosen),
         tuple(cite(marker, passages[marker - 1], each.start, each.end) for marker, each in quoted.items()),
     )
+    return numbered(answer, ())[0]
 
 
 def _candidates(question: str, passages: Sequence[Passage]) -> Iterator[_Candidate]:

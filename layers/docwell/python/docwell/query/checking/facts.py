@@ -9,20 +9,25 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, fold, sentences
+from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, UNSPACED, fold, sentences
 
-# Leave out words that are as often grammar as figures ("one of them", "the two", "a second look").
-_STATED = frozenset(SPELLED) - {"one", "two", "first", "second", "third"}
-_SCALES = {
+# Words that are as often grammar as figures ("one of them", "the two", "a second look").
+GRAMMAR = frozenset({"one", "two", "first", "second", "third"})
+# Powers of ten, as filings in English, German, French and Chinese write them.
+SCALES = {
     "hundred": 2, "thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9,
-    "trillion": 12, "tn": 12,
+    "trillion": 12, "tn": 12, "tausend": 3, "tsd": 3, "millionen": 6, "mio": 6, "milliarden": 9, "milliarde": 9,
+    "mrd": 9, "millier": 3, "milliard": 9, "\u5343": 3, "\u4e07": 4, "\u842c": 4, "\u767e\u4e07": 6, "\u4ebf": 8,
+    "\u5104": 8,
 }  # fmt: skip
 
+# No letter or digit stands before a figure, but in scripts without blanks anything does.
+AFTER_NO_WORD = rf"(?<![^\W{UNSPACED.pattern[1:-1]}])(?<![.,])"
 # A comma, full stop, apostrophe or blank groups thousands; a comma or full stop precedes decimals.
 _FIGURE = re.compile(
-    r"(?<![\w.,])(?:fy|q)?"
+    rf"{AFTER_NO_WORD}(?:fy|q)?"
     r"(?P<number>\d{1,3}(?P<gap>[,.'\u2019\u00a0\u202f ])\d{3}(?:(?P=gap)\d{3})*(?!\d)(?:[.,]\d+)?"
-    r"|\d+(?:[.,]\d+)*)(?P<part>[\u00bd\u00bc\u00be])?(?P<rest>\s?[a-z]+)?",
+    r"|\d+(?:[.,]\d+)*)(?P<part>[\u00bd\u00bc\u00be])?(?P<rest>\s?(?:[a-z]+(?![^\W\d_])|[\u5343\u767e\u4e07\u842c\u4ebf\u5104]+))?",
     re.IGNORECASE,
 )
 _FRACTIONS = {"\u00bd": ".5", "\u00bc": ".25", "\u00be": ".75"}
@@ -52,11 +57,15 @@ _SHORTEST_JOINED = 6
 
 
 class Figure(NamedTuple):
-    """A figure as written, the plain decimals that it can mean, and its `parts` if blanks divide it."""
+    """A figure as written, the plain decimals that it can mean, and its `parts` if blanks divide it.
+
+    A scale word after it gives further forms, as 5 and 5000000 for "5 million"; `plain` lacks these.
+    """
 
     written: str
     forms: frozenset[str]
     parts: tuple[str, ...] = ()
+    plain: frozenset[str] = frozenset()
 
 
 class Name(NamedTuple):
@@ -71,12 +80,13 @@ def figures(text: str) -> list[Figure]:
 
     A figure has both forms if its separator can mean thousands or decimals, or if a scale word follows.
     """
-    spelled = [
-        (match, Figure(match[0], frozenset({SPELLED[match[0].lower()]})))
-        for match in _SPELLED_WORD.finditer(text)
-        if match[0].lower() in _STATED
-    ]
-    return [figure for _, figure in sorted([*_numbers(text), *spelled], key=lambda found: found[0].start())]
+    return [figure for _, _, figure, _ in located(text) if figure.written.lower() not in GRAMMAR]
+
+
+def located(text: str) -> list[tuple[int, int, Figure, int]]:
+    """Return (start, end, figure, power of ten of its scale word) of the figures of a text, in order."""
+    spelled = ((*match.span(), _spelled(match[0]), 0) for match in _SPELLED_WORD.finditer(text))
+    return sorted([*_numbers(text), *spelled], key=lambda found: found[0])
 
 
 def names(text: str) -> list[Name]:
@@ -160,7 +170,7 @@ class Known(NamedTuple):
 
 @lru_cache(TEXTS_KEPT)
 def _stated(text: str) -> Known:
-    found = {form for _, figure in _numbers(text) for form in (*figure.forms, *figure.parts)}
+    found = {form for _, _, figure, _ in _numbers(text) for form in (*figure.forms, *figure.parts)}
     found |= {_trimmed(digits) for digits in re.findall(r"\d+", _plain_digits(text))}
     found |= {SPELLED[match[0].lower()] for match in _SPELLED_WORD.finditer(text)}
     tokens = [
@@ -182,22 +192,28 @@ def _stated(text: str) -> Known:
     )
 
 
-def _numbers(text: str) -> Iterator[tuple[re.Match[str], Figure]]:
+def _spelled(word: str) -> Figure:
+    forms = frozenset({SPELLED[word.lower()]})
+    return Figure(word, forms, plain=forms)
+
+
+def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
     text = _plain_digits(text)
     for match in _FIGURE.finditer(text):
         rest = (match["rest"] or "").strip().lower()
         number = match["number"]
         # 777X and 3G are names; 1990s, 12th and 5km are figures.
-        if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "m", "b", "k", "x"}:
+        if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "x", *SCALES}:
             continue
         values = _values(number, match["gap"])
         if match["part"]:
             values = {value + _FRACTIONS[match["part"]] for value in values}
-        scale = _SCALES.get(rest)
-        forms = values | ({_shifted(value, scale) for value in values} if scale else set())
+        scale = SCALES.get(rest) or SCALES.get(rest.removesuffix("s")) or 0
+        forms = values | ({shifted(value, scale) for value in values} if scale else set())
         parts = tuple(_trimmed(part) for part in number.split(" ")) if match["gap"] == " " else ()
         end = match.end() if scale else match.end("part" if match["part"] else "number")
-        yield match, Figure(match.string[match.start() : end], frozenset(forms), parts)
+        written = match.string[match.start() : end]
+        yield match.start(), end, Figure(written, frozenset(forms), parts, frozenset(values)), scale
 
 
 def _values(number: str, gap: str | None) -> set[str]:
@@ -218,7 +234,8 @@ def _trimmed(value: str) -> str:
     return (whole.lstrip("0") or "0") + (f".{decimals}" if decimals else "")
 
 
-def _shifted(value: str, places: int) -> str:
+def shifted(value: str, places: int) -> str:
+    """Return a plain decimal times a power of ten."""
     whole, _, decimals = value.partition(".")
     return _trimmed(f"{whole}{decimals[:places].ljust(places, '0')}.{decimals[places:]}")
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from docwell.answers import Citation
+from docwell.answers import Citation, Sentence
 from docwell.models import Passage
+from docwell.query.checking.claims import Claim
 from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.polarity import verdict
 from docwell.query.checking.suspicion import suspicion
-from docwell.text.lexicon import MARKER, SENTENCE_ENDS, sentences, windows, words
+from docwell.query.checking.wording import answer_sentences, rejoined, verbatim_source
+from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, segments, windows, words
 from docwell.text.visible import strip_invisible
 
 # A passage is a sentence's source if it holds this share of its words, by weight.
@@ -77,7 +80,10 @@ class Evidence:
         return max(range(len(self.known)), key=merit)
 
     def window(self, said: frozenset[str], index: int) -> tuple[int, int]:
-        """Return (start, end) of the sentence or two of a passage that show best where the words come from."""
+        """Return (start, end) of the sentence or two of a passage that show best where the words come from.
+
+        A part of a longer sentence begins where the sentence does, if that adds up to `MAX_QUOTE_CHARACTERS`.
+        """
         text = self.passages[index].chunk.text
         asked = self._question - said
 
@@ -86,15 +92,19 @@ class Evidence:
             shown = self.weight(said & have) + _QUESTION_WEIGHT * self.weight(asked & have)
             return shown - _LENGTH_PENALTY * len(have)
 
-        return max(windows(text), key=merit)
+        start, end = max(windows(text), key=merit)
+        begins = max(first for first, _ in segments(text, len(text)) if first <= start)
+        return (begins if start - begins <= MAX_QUOTE_CHARACTERS else start), end
 
 
 def ground(text: str, passages: Sequence[Passage], question: str = "") -> GroundedAnswer:
     """Resolve the markers of an answer: `[1]` is `passages[0]`.
 
-    Markers without a passage are removed. A marker whose passage holds much less of its sentence than another is
-    moved to the other. If the model wrote no valid marker, each sentence gets the passage that holds most of it,
-    from `MIN_SUPPORT` on.
+    Markers without a passage are removed. A sentence that a passage has word by word gets the marker of this
+    passage, and a sentence with figures those of the passages that state the figures of the same thing. A marker
+    whose passage holds much less of another sentence than a second passage is moved to that. If the model wrote no
+    valid marker, each sentence gets the passage that holds most of it, from `MIN_SUPPORT` on. A scale that only a
+    table's caption states ("in thousands") is added to the figure.
     """
     text = _with_single_markers(text.strip(), len(passages))
     if not passages:
@@ -102,17 +112,35 @@ def ground(text: str, passages: Sequence[Passage], question: str = "") -> Ground
     evidence = Evidence(passages, question)
     attribute = not MARKER.search(text)
     said: dict[int, frozenset[str]] = {}
-    pieces: list[str] = []
-    for sentence in sentences(text):
+    pieces = answer_sentences(text)
+    changed: list[str] = []
+    for sentence in pieces:
         content = words(MARKER.sub("", sentence))
-        checked, markers = _resolved(sentence, content, evidence, attribute=attribute)
-        pieces.append(checked)
+        checked, markers = _resolved(sentence, content, evidence, question, attribute=attribute)
+        changed.append(checked)
         for marker in markers:
             said[marker] = said.get(marker, frozenset()) | content
     citations = (
         cite(marker, passages[marker - 1], *evidence.window(own, marker - 1)) for marker, own in said.items()
     )
-    return GroundedAnswer(" ".join(pieces), tuple(citations))
+    return GroundedAnswer(rejoined(text, pieces, changed), tuple(citations))
+
+
+def numbered(grounded: GroundedAnswer, checked: Sequence[Sentence]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return an answer and its sentences with their markers numbered from 1, in order of first use."""
+    order = dict.fromkeys(int(number) for number in MARKER.findall(grounded.text) if number.isdecimal())
+    numbers = {marker: number for number, marker in enumerate(order, 1)}
+
+    def renumbered(text: str) -> str:
+        return MARKER.sub(lambda found: f"[{numbers[int(found[1])]}]" if found[1].isdecimal() else found[0], text)
+
+    citations = [replace(one, marker=numbers[one.marker]) for one in grounded.citations if one.marker in numbers]
+    sentences = tuple(
+        replace(one, text=renumbered(one.text), markers=tuple(numbers[marker] for marker in one.markers))
+        for one in checked
+    )
+    ordered = tuple(sorted(citations, key=lambda one: one.marker))
+    return GroundedAnswer(renumbered(grounded.text), ordered), sentences
 
 
 def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
@@ -131,6 +159,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         start=chunk.start + start,
         end=chunk.start + end,
         score=round(passage.score, 4),
+        suspicious=not trusted,
         ocr_confidence=chunk.confidence,
     )
 
@@ -149,19 +178,81 @@ def with_marker(sentence: str, marker: int) -> str:
 
 
 def _resolved(
-    sentence: str, content: frozenset[str], evidence: Evidence, *, attribute: bool
+    sentence: str, content: frozenset[str], evidence: Evidence, question: str, *, attribute: bool
 ) -> tuple[str, list[int]]:
     """Return the sentence with the markers that it should have, and these."""
-    named = marked(sentence, len(evidence.passages))
+    texts = [passage.chunk.text for passage in evidence.passages]
+    named = marked(sentence, len(texts))
+    source = verbatim_source(sentence, texts)
+    decided = verdict(sentence, question, texts)
+    if source is None and decided and decided.bare and decided.agrees:
+        source = decided.passage
+    if source is not None:
+        return _marked(sentence, named, [source + 1])
+    bare = MARKER.sub("", sentence)
+    claim = Claim.of(bare, question, texts)
+    holders = _holders(claim, evidence, content, named)
+    if holders and (named or attribute):
+        sentence = _scaled(sentence, claim, [texts[holder - 1] for holder in holders])
+        return _marked(sentence, named, holders)
     best = evidence.best(content)
     support = evidence.support(content, best)
     if not named:
-        if not attribute or support < MIN_SUPPORT:
-            return sentence, []
-        return with_marker(sentence, best + 1), [best + 1]
+        return (sentence, []) if not attribute or support < MIN_SUPPORT else _marked(sentence, [], [best + 1])
     if all(support - evidence.support(content, marker - 1) > BETTER_BY for marker in named):
-        return with_marker(MARKER.sub("", sentence), best + 1), [best + 1]
+        return _marked(sentence, named, [best + 1])
     return sentence, named
+
+
+def _marked(sentence: str, named: list[int], markers: list[int]) -> tuple[str, list[int]]:
+    """Return the sentence with these markers, in their places if it has them all, and the markers."""
+    if set(named) == set(markers):
+        return sentence, named
+    sentence = MARKER.sub("", sentence)
+    for marker in markers:
+        sentence = with_marker(sentence, marker)
+    return sentence, markers
+
+
+def _holders(claim: Claim, evidence: Evidence, content: frozenset[str], named: Sequence[int]) -> list[int]:
+    """Return the markers of the passages that hold the figures of a sentence; none if no passage holds any.
+
+    The markers that the model wrote stay if they hold as many figures as any. Otherwise the passages that add most
+    figures are taken, then those with most of the words.
+    """
+    held = {number: claim.held(passage.chunk.text) for number, passage in enumerate(evidence.passages, 1)}
+    reachable = frozenset[int]().union(*held.values())
+    if not reachable or reachable <= frozenset[int]().union(*(held[marker] for marker in named)):
+        return [marker for marker in named if held[marker]] if reachable else []
+    chosen: list[int] = []
+    covered = frozenset[int]()
+    while reachable - covered:
+        best = max(
+            held,
+            key=lambda number: (
+                len(held[number] - covered),
+                number in named,
+                evidence.support(content, number - 1),
+                -number,
+            ),
+        )
+        chosen.append(best)
+        covered |= held[best]
+    return chosen
+
+
+def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
+    """Return the sentence with the scale of the table's caption behind the last figure that lacks it."""
+    for figure in reversed(claim.figures):
+        found = [place for text in texts for place in claim.places_of(figure, text)]
+        captions = {place.caption for place in found if claim.lacks_scale(figure, place)}
+        if len(captions) == 1 and all(place.caption in captions for place in found):
+            (caption,) = captions
+            written = re.compile(rf"(?<![\w.,]){re.escape(figure.figure.written)}(?![\w]|[.,]\d)")
+            ends = [match.end() for match in written.finditer(sentence)]
+            if ends:
+                return f"{sentence[: ends[-1]]} ({caption}){sentence[ends[-1] :]}"
+    return sentence
 
 
 def _with_single_markers(text: str, count: int) -> str:

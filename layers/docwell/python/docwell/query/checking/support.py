@@ -8,9 +8,13 @@ from itertools import chain
 
 from docwell.answers import Sentence
 from docwell.models import Passage
+from docwell.query.checking.claims import LEAST_ASKED, Claim
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
-from docwell.text.lexicon import MARKER, content_words, script, sentences, windows, words
+from docwell.query.checking.places import Place
+from docwell.query.checking.polarity import is_yes_or_no, verdict
+from docwell.query.checking.wording import answer_sentences, verbatim_source
+from docwell.text.lexicon import MARKER, content_words, script, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[float]]]
@@ -56,11 +60,13 @@ def support(
     Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
     a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
     sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
-    markers has no support.
+    markers has no support. One that a cited passage has word by word has full support. One that begins with yes or
+    no is supported only if the sentence that decides it agrees (`docwell.query.checking.polarity`).
     `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
-    sentence with a missing figure is never supported.
+    sentence with a missing figure is never supported, nor one with a figure that its cited passages do not state
+    of the same thing (`docwell.query.checking.claims`).
     """
-    texts = sentences(grounded.text)
+    texts = answer_sentences(grounded.text)
     bare = [MARKER.sub("", text) for text in texts]
     cited = [tuple(marked(text, len(passages))) for text in texts]
     evidence = Evidence(passages, question, content_words)
@@ -68,7 +74,8 @@ def support(
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
     meant = _meant(bare, compared, evidence, similarity, scale)
-    known, asked = Known.of(passage.chunk.text for passage in passages), Known.of([question])
+    judge = _Judge(tuple(passage.chunk.text for passage in passages), question, similarity, scale)
+    known, asked = Known.of(judge.passages), Known.of([question])
     checked: list[Sentence] = []
     for place, text in enumerate(texts):
         wrong = [figure.written for figure in figures(bare[place]) if not known.has_figure(figure)]
@@ -77,16 +84,51 @@ def support(
         ]
         alike, foreign = meant[place]
         score = max(lexical[place], (lexical[place] + alike) / 2, foreign)
+        score, agrees = judge.judged(bare[place], cited[place], score)
         checked.append(
             Sentence(
                 text=text,
                 markers=cited[place],
                 support=round(score, 3),
-                supported=score >= min_support and not wrong,
+                supported=score >= min_support and agrees and not wrong,
                 missing=tuple(dict.fromkeys([*wrong, *unknown])),
             )
         )
     return tuple(checked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges sentences as claims, by the passages of the prompt."""
+
+    passages: tuple[str, ...]
+    question: str
+    similarity: Similarity | None
+    scale: MeaningScale
+
+    def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
+        """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
+        texts = [self.passages[marker - 1] for marker in cited]
+        if verbatim_source(bare, texts) is not None:
+            return 1.0, True
+        decided = verdict(bare, self.question, texts)
+        if decided and (decided.bare or not decided.agrees):
+            return (decided.share if decided.bare else score), decided.agrees
+        claim = Claim.of(bare, self.question, self.passages)
+        return score, all(self._holds(claim, figure, texts) for figure in claim.figures)
+
+    def _holds(self, claim: Claim, figure: Place, texts: Sequence[str]) -> bool:
+        """Return whether a passage states the figure of the same thing, by the question's words or meaning."""
+        near: list[str] = []
+        for text in texts:
+            foreign = self.scale.foreign is not None and _is_foreign(claim.text, text)
+            if claim.places_of(figure, text, foreign=foreign):
+                return True
+            near += [place.text for place in claim.places_of(figure, text, asked=False)]
+        if self.similarity is None or not near:
+            return False
+        (cosines,) = self.similarity([self.question], near)
+        return _share(max(cosines), self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
 
 
 def is_answered(question: str, checked: Sequence[Sentence]) -> bool:
@@ -178,5 +220,4 @@ def _window(sentence: str, evidence: Evidence, marker: int) -> str:
 
 
 def _adds(bare: str, asked: frozenset[str]) -> bool:
-    first = bare.strip().partition(" ")[0].strip(",.!:").casefold()
-    return first in {"yes", "no"} or bool(content_words(bare) - asked)
+    return is_yes_or_no(bare) or bool(content_words(bare) - asked)

@@ -1,0 +1,31 @@
+"""Check the text of a model against the passages that it was given. Pure, but for the similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from docwell.answers import Sentence
+from docwell.models import Passage
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
+from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
+
+
+def check(
+    text: str,
+    passages: Sequence[Passage],
+    question: str,
+    similarity: Similarity | None,
+    min_support: float,
+    scale: MeaningScale,
+) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
+    """Return the grounded text and its sentences; None where no passage supports it."""
+    # Clean before grounding: removing a link can expose an unresolved marker.
+    text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
+    grounded = ground(text, passages, question)
+    cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
+    cleaned, _ = clean_answer(grounded.text, cited)
+    grounded = replace(grounded, text=cleaned)
+    sentences = support(grounded, passages, question, similarity, min_support, scale)
+    return numbered(grounded, sentences) if is_answered(question, sentences) else (None, ())

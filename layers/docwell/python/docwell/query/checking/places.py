@@ -1,0 +1,349 @@
+"""Read what a text says of each of its figures: label, column, period, unit and scale. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
+from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, content_words, segments, stem
+
+# Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
+_BEGINNING = 6
+_YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
+_CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
+# Between cells, and in place of an empty one.
+_FILLER = re.compile(r"[%)\u2030]+|[^\w\s(]?[(]?\$?|US\$")
+_EMPTY_CELL = re.compile(r"[-\u2013\u2014\u2212]+|n/a", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
+_PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b)", re.IGNORECASE)
+_NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
+_SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
+_DIGIT = re.compile(r"\d")
+# A caption in a line without brackets is short: "In thousands of euros".
+_CAPTION_WORDS = 8
+# "In thousands of euros".
+_UNIT_WORDS = 2
+# Between the two figures of "340 miles (550 km)".
+_IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
+# A sentence that the chunk has whole; longer ones are tables without lines.
+_LONGEST = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A figure of a text, and what the text says of it.
+
+    `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
+    column head and caption, and `around` also those of the sentence before. `rivals` are the other figures of the
+    table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
+    `before` are the words after and before the figure; `sign` is a currency's or "%".
+    """
+
+    figure: Figure
+    near: frozenset[str]
+    here: frozenset[str]
+    around: frozenset[str]
+    text: str
+    sentence: int
+    periods: frozenset[str] = frozenset()
+    heads: tuple[frozenset[str], ...] = ()
+    column: int = -1
+    scale: int = 0
+    caption: str = ""
+    sign: str = ""
+    unit: str = ""
+    before: str = ""
+    is_year: bool = False
+
+    @property
+    def in_table(self) -> bool:
+        """Whether the figure is a cell."""
+        return self.column >= 0
+
+    @property
+    def is_grammar(self) -> bool:
+        """Whether the figure can be a mere word, as in "one of them"."""
+        return self.figure.written.lower() in GRAMMAR
+
+
+def labels(text: str) -> frozenset[str]:
+    """Return the words that can name a figure: beginnings of stems, without figures."""
+    return frozenset(
+        word[:_BEGINNING]
+        for word in content_words(text)
+        if not (word.isdecimal() or word in _SCALE_STEMS or (UNSPACED.search(word) and _DIGIT.search(word)))
+    )
+
+
+def has_percent(text: str) -> bool:
+    """Return whether a text speaks of percents."""
+    return _PERCENT.search(text) is not None
+
+
+def years(text: str) -> list[str]:
+    """Return the years of a text, in order."""
+    return [found[1] for found in _YEAR.finditer(text)]
+
+
+@lru_cache(TEXTS_KEPT)
+def places(text: str) -> tuple[Place, ...]:
+    """Return the figures of a text with their places: cells of tables, and figures of sentences."""
+    found: list[Place] = []
+    above, prose = "", ""
+    block: list[_Row] = []
+    lines = text.split("\n")
+    rows = [_row(line) for line in lines]
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
+        beside = [other for other in rows[max(0, number - 1) : number + 2] if other]
+        if row is None or (len(row.cells) < len("ab") and len(beside) < len("ab")):
+            if block:
+                found += _table(above, block)
+                block = []
+            prose += line + "\n"
+            above += line + "\n"
+            continue
+        if prose:
+            found += _sentences(prose, len(found))
+            prose = ""
+        block.append(row)
+    if block:
+        found += _table(above, block)
+    return (*found, *_sentences(prose, len(found)))
+
+
+def stated(sentence: str) -> list[Place]:
+    """Return the figures of one sentence of an answer with their places in it."""
+    return list(_sentence(sentence, frozenset(), 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    label: str
+    cells: tuple[str, ...]
+    line: str
+
+
+def _row(line: str) -> _Row | None:
+    """Return the label and the cells of a line that ends with figures; None for other lines."""
+    tokens = line.split()
+    start, cells = len(tokens), list[str]()
+    while start:
+        token = tokens[start - 1]
+        cell = token.lstrip("$\u20ac\u00a3\u00a5")
+        if _CELL.fullmatch(cell) or _EMPTY_CELL.fullmatch(token):
+            cells.insert(0, token)
+        elif not _FILLER.fullmatch(token):
+            break
+        elif token.startswith(("%", ")")) and start > 1:
+            tokens[start - 2] += token
+        start -= 1
+    label = " ".join(tokens[:start])
+    only_years = all(_YEAR.fullmatch(cell) for cell in cells)
+    if not cells or only_years or not any(map(str.isalpha, label)) or label.endswith((",", ";")):
+        return None
+    return _Row(label, tuple(cells), line)
+
+
+def _table(above: str, block: Sequence[_Row]) -> Iterator[Place]:
+    lines = [line for line in above.split("\n") if line.strip()]
+    heads = _heads(lines, max(len(row.cells) for row in block))
+    caption, scale = _caption(above)
+    over = labels(above)
+    for number, row in enumerate(block):
+        own, own_scale = _caption(row.label)
+        label = labels(row.label)
+        for column, cell in enumerate(_cells(row, len(heads))):
+            figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
+            if not figures:
+                continue
+            head = heads[column] if column < len(heads) else ""
+            percent = "%" in cell
+            unscaled = percent or (_has_exceptions(caption) and re.search(r"\d\.\d", cell))
+            here = label | labels(head) | over
+            yield Place(
+                figures[0][2],
+                label,
+                here,
+                here,
+                f"{' '.join(above.split())} {row.line.strip()}",
+                number,
+                frozenset(years(head) or (years(above) if len(set(years(above))) == 1 else ())),
+                tuple(map(labels, heads)),
+                column,
+                (own_scale or scale) if not unscaled else 0,
+                _short(own or caption) if not unscaled else "",
+                _sign(row.line, cell),
+            )
+
+
+def _cells(row: _Row, columns: int) -> tuple[str, ...]:
+    """Return the cells of a row; where blanks group thousands, the reading that fits the columns."""
+    cells = row.cells
+    if columns and len(cells) == 2 * columns and all(len(cell) == len("310") for cell in cells[1::2]):
+        return tuple(map(" ".join, zip(cells[::2], cells[1::2], strict=True)))
+    return cells
+
+
+def _heads(lines: Sequence[str], columns: int) -> list[str]:
+    """Return the heads of a table's columns from the nearest line that has them: years, or a word for each."""
+    for line in reversed(lines):
+        found = years(line)
+        if len(found) > 1:
+            return found
+        tokens = _IN_BRACKETS.sub("", line).split()
+        if columns > 1 and len(tokens) in {columns, columns + 1} and not line.rstrip().endswith((".", ":", ",")):
+            return tokens[-columns:]
+    return []
+
+
+def _caption(text: str) -> tuple[str, int]:
+    """Return the last caption of a text that gives a scale ("in thousands"), and its power of ten."""
+    pieces = [
+        line.strip(" ):") for line in text.split("\n") if len(line.split()) <= _CAPTION_WORDS and "(" not in line
+    ]
+    pieces += [" ".join(found[1].split()) for found in _IN_BRACKETS.finditer(text)]
+    for piece in reversed(pieces):
+        if not re.search(r"\d", piece) and (scale := scale_of(piece)):
+            return piece, scale
+    return "", 0
+
+
+def scale_of(text: str) -> int:
+    """Return the power of ten of the first scale word of a text, 0 without one."""
+    for written in re.findall(r"[^\W\d_]+", text):
+        word = written.casefold()
+        if UNSPACED.match(word):
+            signs = [sign for sign in SCALES if UNSPACED.match(sign) and sign in word]
+            if signs:
+                return SCALES[max(signs, key=len)]
+        elif (
+            len(word) > 1
+            and written not in {"MN", "BN", "TN"}
+            and (scale := SCALES.get(word) or SCALES.get(word.removesuffix("s")))
+        ):
+            return scale
+    return 0
+
+
+def _has_exceptions(caption: str) -> bool:
+    """Return whether more than a unit follows the scale: "in millions, except per share", not "in Mio. Euro"."""
+    words = caption.split()
+    scaled = next((number for number, word in enumerate(words, 1) if scale_of(word)), len(words))
+    return len(words) - scaled > _UNIT_WORDS
+
+
+def _short(caption: str) -> str:
+    """Return a caption without its exceptions (", except per share")."""
+    return next((part.strip() for part in re.split(r"[,;\uff0c\uff1b]", caption) if scale_of(part)), "")
+
+
+def _sign(line: str, cell: str) -> str:
+    if "%" in cell:
+        return "%"
+    before = line[: line.find(cell)].rstrip("( ")
+    return next((one for one in (cell[:1], before[-1:]) if one and unicodedata.category(one) == "Sc"), "")
+
+
+def _sentences(prose: str, first: int) -> Iterator[Place]:
+    before = frozenset[str]()
+    for number, (start, end) in enumerate(segments(prose, _LONGEST)):
+        sentence = prose[start:end]
+        yield from _sentence(sentence, before, first + number)
+        before = labels(sentence)
+
+
+def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Place]:
+    sentence = sentence.replace("\n", " ")
+    here = labels(sentence)
+    spots = located(sentence)
+    found: list[Place] = []
+    for start, end, figure, scale in spots:
+        rest = sentence[end:]
+        percent = _PERCENT.match(rest)
+        sign = "%" if percent else ""
+        for one in (sentence[:start].rstrip()[-1:], rest.strip()[:1]):
+            if one and unicodedata.category(one) == "Sc":
+                sign = sign or one
+        following = _NEXT_WORD.match(rest)
+        preceding = _WORD_BEFORE.search(sentence[:start])
+        found.append(
+            Place(
+                figure,
+                here,
+                here,
+                here | before,
+                sentence,
+                number,
+                scale=scale,
+                sign=sign,
+                unit=following[1] if following and not percent else "",
+                before=preceding[1] if preceding and preceding.start() else "",
+                is_year=bool(_YEAR.fullmatch(sentence[start:end])) and not sign,
+            )
+        )
+    plain = [index for index, one in enumerate(found) if not one.is_grammar]
+    periods = _periods(sentence, [spots[index] for index in plain], [found[index].is_year for index in plain])
+    for year in (True, False):
+        same = [index for index in plain if found[index].is_year == year]
+        parts = _parts(sentence, [spots[index][:2] for index in same])
+        for index, near in zip(same, parts, strict=True):
+            period = frozenset[str]() if year else periods[plain.index(index)]
+            found[index] = replace(found[index], near=near, periods=period)
+    yield from found
+
+
+def _periods(
+    sentence: str, spots: Sequence[tuple[int, int, Figure, int]], is_year: Sequence[bool]
+) -> list[frozenset[str]]:
+    """Return the year of each figure: the k-th of as many years ("5 in 2021 and 4 in 2020"), or a single figure's.
+
+    A year before all figures holds for each. Otherwise it is open which figure a year belongs to.
+    """
+    kinds = list(zip(spots, is_year, strict=True))
+    own_years = [sentence[spot[0] : spot[1]] for spot, year in kinds if year]
+    others = [index for index, year in enumerate(is_year) if not year]
+    periods = [frozenset[str]()] * len(spots)
+    if len(own_years) == len(others):
+        for index, written in zip(others, own_years, strict=True):
+            periods[index] = frozenset(years(written))
+    elif len(others) == 1 or (own_years and all(is_year[: len(own_years)])):
+        return [frozenset(found for written in own_years for found in years(written))] * len(spots)
+    return periods
+
+
+def _parts(sentence: str, spans: Sequence[tuple[int, int]]) -> list[frozenset[str]]:
+    """Return the words of each figure's part of a sentence.
+
+    If nothing follows the last figure, each owns the words before it; if nothing precedes the first, those after
+    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51") share
+    their words, and so does one whose own words are none (an ellipsis).
+    """
+    groups: list[tuple[int, int]] = []
+    for start, end in spans:
+        between = sentence[groups[-1][1] : start] if groups else ""
+        if groups and (not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
+            groups[-1] = (groups[-1][0], end)
+        else:
+            groups.append((start, end))
+    if len(groups) < len("ab"):
+        return [labels(sentence)] * len(spans)
+    ends = [end + (found.end() if (found := _NEXT_WORD.match(sentence[end:])) else 0) for _, end in groups]
+    before = [sentence[left:start] for left, (start, _) in zip([0, *ends[:-1]], groups, strict=True)]
+    starts = [*(start for start, _ in groups[1:]), len(sentence)]
+    after = [sentence[end:stop] for (_, end), stop in zip(groups, starts, strict=True)]
+    if not labels(sentence[ends[-1] :]):
+        parts = [labels(text) for text in before]
+    elif not labels(before[0]):
+        parts = [labels(text) for text in after]
+    else:
+        parts = [labels(f"{before[0]} {one} {other}") for one, other in zip(before, after, strict=True)]
+    for index in range(1, len(parts)):
+        parts[index] = parts[index] or parts[index - 1]
+    units = [labels(sentence[end:stop]) for (_, end), stop in zip(groups, ends, strict=True)]
+    owner = [next(i for i, group in enumerate(groups) if start < group[1]) for start, _ in spans]
+    return [parts[index] | units[index] for index in owner]

@@ -1,0 +1,116 @@
+"""Judge answers of yes and no by the sentence of the passages that decides them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from docwell.query.checking.claims import weights_of
+from docwell.query.checking.facts import figures
+from docwell.query.checking.places import labels
+from docwell.text.lexicon import MARKER, UNSPACED, windows
+
+# In English, German, French, Spanish, Italian, Russian, Chinese and Japanese.
+_YES_WORDS = (
+    "yes ja oui si s\u00ed s\u00ec \u0434\u0430 \u662f \u662f\u7684 \u53ef\u4ee5 \u5bf9 \u6709 \u306f\u3044"
+)
+_NO_WORDS = (
+    "no nein non \u043d\u0435\u0442 \u4e0d \u4e0d\u662f \u4e0d\u53ef\u4ee5 \u5426 \u6ca1\u6709 \u3044\u3044\u3048"
+)
+_SAID = dict.fromkeys(_YES_WORDS.split(), True) | dict.fromkeys(_NO_WORDS.split(), False)
+# They deny the verb. "Isn't it open?" asks the same as "Is it open?".
+_DENIALS = frozenset(["not", "cannot", "nicht", "ne", "n", "pas", "non", "\u043d\u0435", "\u4e0d"])
+_OTHER_NEGATIONS = """
+    no never none nor neither nobody nothing without kein keine keinem keinen keiner keines nie niemals niemand
+    nichts ohne weder jamais aucun aucune rien sans ni sin nunca ning\u00fan ninguna senza mai nessun nessuna
+    \u043d\u0438 \u043d\u0435\u0442 \u043d\u0438\u043a\u043e\u0433\u0434\u0430 \u0431\u0435\u0437
+    \u6ca1 \u672a \u65e0 \u975e \u52ff \u5426
+"""
+_NEGATIONS = _DENIALS | frozenset(_OTHER_NEGATIONS.split())
+_UNSPACED_NEGATIONS = "".join(word for word in _NEGATIONS if UNSPACED.match(word))
+_NEGATED = re.compile(
+    rf"[{_UNSPACED_NEGATIONS}]|n['\u2019]t\b|\b(?:{'|'.join(sorted(_NEGATIONS))})\b", re.IGNORECASE
+)
+_FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u3002\uff0c\uff01\uff1a]|$)")
+# A negation denies one of the next words: "is not for outdoor use", "darf nicht im Bad stehen".
+_REACH_WORDS, _REACH_CHARACTERS = 5, 6
+# The deciding sentence has this share of the question's words; in unspaced scripts many are parts of two words.
+_LEAST_SHARE = 1 / 3
+# Of sentences with equal shares, the shortest decides.
+_LENGTH_PENALTY = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The passage (from 0) whose sentence decides, its share of the words, and whether it agrees.
+
+    A `bare` answer says nothing but yes or no.
+    """
+
+    passage: int
+    share: float
+    agrees: bool
+    bare: bool
+
+
+def is_yes_or_no(sentence: str) -> bool:
+    """Return whether a sentence begins with a yes or a no."""
+    return _said(sentence) is not None
+
+
+def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | None:
+    """Return what decides a sentence that begins with yes or no; None for other sentences.
+
+    A bare answer agrees if the deciding sentence is denied for "no" and not for "yes"; another figure than the
+    question's denies it too. In a longer answer, what follows must be denied as the deciding sentence is.
+    """
+    bare = MARKER.sub("", sentence)
+    said = _said(bare)
+    if said is None or not passages:
+        return None
+    found = _FIRST.match(bare)
+    rest = bare[found.end() :] if found else ""
+    stated = labels(rest)
+    words = labels(question) | stated
+    weights = weights_of(words, passages)
+    asked = {word: weight for word, weight in weights.items() if word in labels(question)}
+    _, index, decisive = max(
+        (_share(piece, weights) - _LENGTH_PENALTY * len(labels(piece)), -index, piece)
+        for index, text in enumerate(passages)
+        for piece in (text[slice(*window)] for window in windows(text))
+    )
+    denied = _is_denied(decisive, words, question)
+    if stated:
+        share = _share(decisive, weights)
+        return Verdict(-index, share, denied == bool(_NEGATED.search(rest)), bare=False)
+    share = _share(decisive, asked)
+    holds = not denied and not _has_another_figure(decisive, question)
+    return Verdict(-index, share, share >= _LEAST_SHARE and holds == said, bare=True)
+
+
+def _said(sentence: str) -> bool | None:
+    found = _FIRST.match(MARKER.sub("", sentence))
+    return _SAID.get(found[1].casefold()) if found else None
+
+
+def _share(text: str, weights: dict[str, float]) -> float:
+    held = labels(text)
+    whole = sum(weights.values()) or 1.0
+    return sum(weight for word, weight in weights.items() if word in held) / whole
+
+
+def _is_denied(sentence: str, words: frozenset[str], question: str) -> bool:
+    """Return whether a negation of the sentence, which the question lacks, precedes one of the words."""
+    asked = {found[0].casefold() for found in _NEGATED.finditer(question)} - _DENIALS
+    for found in _NEGATED.finditer(sentence):
+        after = sentence[found.end() :]
+        near = after[:_REACH_CHARACTERS] if UNSPACED.match(found[0]) else " ".join(after.split()[:_REACH_WORDS])
+        if found[0].casefold() not in asked and not words.isdisjoint(labels(near)):
+            return True
+    return False
+
+
+def _has_another_figure(sentence: str, question: str) -> bool:
+    stated = [figure.forms for figure in figures(sentence)]
+    return bool(stated) and any(all(one.forms.isdisjoint(forms) for forms in stated) for one in figures(question))

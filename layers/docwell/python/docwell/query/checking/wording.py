@@ -1,0 +1,65 @@
+"""Cut an answer into sentences and lists, and find those that a passage has word by word. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from docwell.text.lexicon import MARKER, TEXTS_KEPT, segments, sentences
+
+_ITEM = r"[ \t]*(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
+# A colon, and the lines of the list after it.
+_LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
+# Shorter pieces are headings and cells: "Yes", "52 hours".
+_FEWEST_WORDS = 4
+_FEWEST_LETTERS = 8
+
+
+def answer_sentences(text: str) -> list[str]:
+    """Return the sentences of an answer; a list belongs to the sentence that introduces it with a colon."""
+    pieces: list[str] = []
+    position = 0
+    for found in _LIST.finditer(text):
+        *before, first = sentences(text[position : found.start() + 1]) or [""]
+        pieces += [*before, f"{first}{text[found.start() + 1 : found.end()].rstrip()}"]
+        position = found.end()
+    return [*pieces, *sentences(text[position:])]
+
+
+def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:
+    """Return the changed pieces of a text with its line breaks, and one blank between other pieces."""
+    joined, position = "", 0
+    for before, after in zip(pieces, changed, strict=True):
+        start = text.index(before, position)
+        gap = text[position:start]
+        joined += ("\n" * min(gap.count("\n"), 2) or " ") * bool(position) + after
+        position = start + len(before)
+    return joined
+
+
+def verbatim_source(sentence: str, passages: Sequence[str]) -> int | None:
+    """Return the passage (from 0) that has a sentence by letters and digits, from a sentence or line to an end."""
+    bare = MARKER.sub("", sentence)
+    said = _letters(bare)
+    if len(bare.split()) < _FEWEST_WORDS and (said.isascii() or len(said) < _FEWEST_LETTERS):
+        return None
+    return next((index for index, text in enumerate(passages) if said in _pieces(text)), None)
+
+
+@lru_cache(TEXTS_KEPT)
+def _pieces(text: str) -> frozenset[str]:
+    """Return the letters and digits of each sentence, and of its rest from each of its lines on."""
+    found: set[str] = set()
+    for start, end in segments(text, len(text)):
+        lines = [start, *(start + line.end() for line in re.finditer(r"\n\s*", text[start:end])), end]
+        found |= {_letters(text[line:end]) for line in lines[:-1]}
+        found |= {_letters(text[line:stop]) for line, stop in pairwise(lines)}
+    return frozenset(found)
+
+
+def _letters(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(character for character in folded if character.isalnum())

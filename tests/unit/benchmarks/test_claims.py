@@ -1,0 +1,22 @@
+"""The claims written by hand."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from benchmarks.claims.cases import cases
+from docwell.query.checking.grounding import marked
+
+
+@pytest.mark.parametrize("half", ["developed", "untouched"])
+def test_every_claim_cites_a_passage_that_it_has(half: str) -> None:
+    for case in cases(half):
+        assert marked(case.answer, len(case.passages)), case
+
+
+def test_there_are_as_many_as_the_page_says() -> None:
+    every = [*chain.from_iterable(map(cases, ("developed", "untouched")))]
+    assert sum(case.right for case in every) == 78
+    assert sum(not case.right for case in every) == 90

@@ -1,0 +1,132 @@
+"""Figures: what a passage says them of, and what a sentence does."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.query.checking.claims import Claim
+from docwell.query.checking.places import places, stated
+
+TABLE = """Ostra Works
+Key figures (in thousands, except per share)
+Year ended 31 December 2021 2020
+Net sales $ 84,310 $ 79,225
+Cost of sales 51,200 49,870
+Income per share $ 1.96 $ 1.82
+Margin 12.5 % 11.0 %"""
+PLANTS = "Ostra Works has 312 employees in Hull. Velden Works has 450 employees in Goole."
+YEARS = "Revenue was 5 million euros in 2021 and 4 million euros in 2020."
+PUMP = (
+    "Pump A moves 250 litres a minute. It must be oiled after every 400 hours. The fault of 3 May ended on 9 June."
+)
+
+
+def holds(sentence: str, question: str, passage: str) -> bool:
+    claim = Claim.of(sentence, question, [passage])
+    assert claim.figures
+    return all(claim.places_of(figure, passage) for figure in claim.figures)
+
+
+def test_a_cell_knows_its_row_column_period_and_scale() -> None:
+    cells = {place.figure.written: place for place in places(TABLE) if place.in_table}
+    sales = cells["79,225"]
+    assert (sales.near, sales.periods, sales.sign) == (frozenset({"net", "sal"}), frozenset({"2020"}), "$")
+    assert (sales.scale, sales.caption) == (3, "in thousands")
+    assert (cells["1.82"].scale, cells["11.0"].scale) == (0, 0)
+
+
+def test_blanks_that_group_thousands_make_as_many_cells_as_there_are_columns() -> None:
+    cells = places("Chiffres (en milliers d'euros)\n2022 2021\nVentes 84 310 79 225\nEffet 399 549")
+    assert [place.figure.written for place in cells if place.in_table] == ["84 310", "79 225", "399", "549"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "scale", "of_decimals"),
+    [
+        ("(in thousands)", 3, 3),
+        ("(in millions except per share amounts)", 6, 0),
+        ("(in Mio. Euro)", 6, 6),
+        ("In thousands of euros", 3, 3),
+        ("(千元)", 3, 3),
+        ("Offices in MN and WI", 0, 0),
+        ("Thousands of people came to see the works of the painters in the old hall.", 0, 0),
+    ],
+)
+def test_a_caption_gives_its_scale(caption: str, scale: int, of_decimals: int) -> None:
+    cells = places(f"{caption}\n2021 2020\nSales 310 300\nPer share 1.96 1.82")
+    assert {place.scale for place in cells if place.in_table and "310" in place.figure.written} == {scale}
+    assert {place.scale for place in cells if place.in_table and "1.96" in place.figure.written} == {of_decimals}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2,3", "2.3.1", "5..6 (7)%", "$ () % -", "9" * 400, "\u0663\u066b\u0665 million", "½", "1.2.3 million"],
+)
+def test_any_text_is_read(text: str) -> None:
+    passage = f"(in thousands)\n2021 2020\nSales {text} {text}\nSales {text} million."
+    Claim.of(f"It is {text} million.", text, [passage])
+    for figure in Claim.of(f"It is {text} million.", text, [passage]).figures:
+        Claim.of(text, text, [passage]).places_of(figure, passage)
+
+
+def test_the_figures_of_a_sentence_own_their_years_and_words() -> None:
+    five, four = (place for place in places(YEARS) if not place.is_year)
+    assert (five.periods, four.periods) == (frozenset({"2021"}), frozenset({"2020"}))
+    assert five.near == four.near >= {"revenu"}
+
+
+def test_a_figure_between_signs_without_blanks_is_read() -> None:
+    assert [place.figure.written for place in stated("公司2022年员工1280人收入5.2亿元。")] == [
+        "2022",
+        "1280",
+        "5.2亿",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question", "passage"),
+    [
+        ("Net sales were $84,310 thousand in 2021.", "What were net sales in 2021?", TABLE),
+        ("$84,310", "What were net sales in 2021?", TABLE),
+        ("Net sales were $84,310,000.", "What were net sales in 2021?", TABLE),
+        ("Net sales were about $84 million in 2021.", "What were net sales in 2021?", TABLE),
+        ("Income per share was $1.82.", "What was the income per share in 2020?", TABLE),
+        ("The margin was 12.5 percent.", "What was the margin in 2021?", TABLE),
+        ("Ostra Works has 312 employees.", "How many employees does Ostra Works have?", PLANTS),
+        ("Revenue was 4 million euros in 2020.", "What was the revenue in 2020?", YEARS),
+        (
+            "Revenue fell from 5 million euros in 2021 to 4 million euros in 2020.",
+            "How did revenue change?",
+            YEARS,
+        ),
+        ("It must be oiled after every 400 hours.", "How often must the pump be oiled?", PUMP),
+        ("The fault ended on 9 June.", "When did the fault end?", PUMP),
+    ],
+)
+def test_a_figure_holds_beside_its_label(sentence: str, question: str, passage: str) -> None:
+    assert holds(sentence, question, passage)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question", "passage"),
+    [
+        ("Net sales were $79,225 thousand in 2021.", "What were net sales in 2021?", TABLE),
+        ("$51,200", "What were net sales in 2021?", TABLE),
+        ("Net sales were $84,310 million.", "What were net sales in 2021?", TABLE),
+        ("Net sales were 12.5.", "What were net sales in 2021?", TABLE),
+        ("The margin was $12.5.", "What was the margin in 2021?", TABLE),
+        ("The margin was 1.96 %.", "What was the margin in 2021?", TABLE),
+        ("It had 84,310 employees.", "How many employees did it have in 2021?", TABLE),
+        ("The salary of the chief is $1.96.", "What is the salary of the chief?", TABLE),
+        ("2021 documents mention Ostra.", "How many documents mention Velden?", TABLE),
+        ("Two documents mention Velden.", "How many documents mention Velden?", PLANTS + " The two are old."),
+        ("Ostra Works has 450 employees.", "How many employees does Ostra Works have?", PLANTS),
+        ("Revenue was 5 million euros in 2020.", "What was the revenue in 2020?", YEARS),
+        ("Revenue was 4 billion euros in 2020.", "What was the revenue in 2020?", YEARS),
+        ("It must be oiled after every 400 days.", "How often must the pump be oiled?", PUMP),
+        ("It must be oiled every 250 hours.", "How often must the pump be oiled?", PUMP),
+        ("The fault ended on 3 June.", "When did the fault end?", PUMP),
+    ],
+)
+def test_a_figure_of_something_else_does_not_hold(sentence: str, question: str, passage: str) -> None:
+    assert not holds(sentence, question, passage)

@@ -1,0 +1,71 @@
+"""Answers of yes and no."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.query.checking.polarity import is_yes_or_no, verdict
+
+PASSAGES = [
+    "The filter lasts 6 months and is not washed. Do not open the cover while the motor runs.",
+    "Visitors may enter the hall. Staff cannot enter without a badge. The fuel lasts 52 hours.",
+    "Überstunden werden nicht bezahlt. Il ne faut pas utiliser l'appareil dehors. 乙方不得转租房屋。",
+]
+
+
+def agrees(answer: str, question: str) -> bool:
+    found = verdict(answer, question, PASSAGES)
+    assert found is not None
+    return found.agrees
+
+
+@pytest.mark.parametrize(
+    ("question", "right"),
+    [
+        ("Is the filter washed?", "No"),
+        ("Isn't the filter washed?", "No"),
+        ("May visitors enter the hall?", "Yes"),
+        ("Can't visitors enter the hall?", "Yes"),
+        ("Can staff enter without a badge?", "No"),
+        ("Does the fuel last 60 hours?", "No"),
+        ("Does the fuel last 52 hours?", "Yes"),
+        ("Werden Überstunden bezahlt?", "Nein"),
+        ("Faut-il utiliser l'appareil dehors ?", "Non"),
+        ("乙方可以转租房屋吗", "不可以"),
+    ],
+)
+def test_a_bare_answer_agrees_with_the_sentence_that_decides(question: str, right: str) -> None:
+    opposite = {"No": "Yes", "Yes": "No", "Nein": "Ja", "Non": "Oui", "不可以": "可以"}
+    assert agrees(f"{right} [1].", question)
+    assert not agrees(f"{opposite[right]} [1].", question)
+
+
+def test_a_bare_answer_that_no_sentence_decides_does_not_agree() -> None:
+    assert not agrees("No [1].", "Is there a swimming pool for children?")
+    assert not agrees("Yes [1].", "Is there a swimming pool for children?")
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("No, the filter is not washed [1].", True),
+        ("Yes, the filter is washed [1].", False),
+        ("No, the filter lasts 6 months [1].", True),
+        ("Nein, Überstunden werden nicht bezahlt [3].", True),
+        ("Ja, Überstunden werden bezahlt [3].", False),
+    ],
+)
+def test_a_longer_answer_is_denied_where_its_sentence_is(answer: str, *, right: bool) -> None:
+    assert agrees(answer, "Is it so?") is right
+
+
+def test_the_passage_that_decides_is_found() -> None:
+    found = verdict("Yes [1].", "May visitors enter the hall?", PASSAGES)
+    assert found is not None
+    assert (found.passage, found.bare) == (1, True)
+
+
+@pytest.mark.parametrize("text", ["No patient was lost [1].", "The filter is washed.", "Sitting is allowed.", ""])
+def test_other_sentences_are_no_answers_of_yes_and_no(text: str) -> None:
+    assert not is_yes_or_no(text)
+    assert verdict(text, "Is it?", PASSAGES) is None

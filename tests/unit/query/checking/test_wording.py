@@ -1,0 +1,44 @@
+"""Sentences and lists of answers, and sentences that a passage has word by word."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.query.checking.wording import answer_sentences, rejoined, verbatim_source
+
+LIST = "The kit has:\n- a pump\n- two filters [2]"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (LIST, [LIST]),
+        (f"It is new [1]. {LIST}\n\nAsk us.", ["It is new [1].", LIST, "Ask us."]),
+        ("The kit has [1]:\n\n1. A pump.\n2. Two filters.", ["The kit has [1]:\n\n1. A pump.\n2. Two filters."]),
+        ("Use this: water.\nThen dry it.", ["Use this: water.", "Then dry it."]),
+        ("Use it.\n- Dry it.", ["Use it.", "- Dry it."]),
+        ("", []),
+    ],
+)
+def test_a_list_belongs_to_its_colon(text: str, pieces: list[str]) -> None:
+    assert answer_sentences(text) == pieces
+    assert rejoined(text, pieces, pieces) == text
+
+
+PASSAGES = ["Dogs are welcome.", "3. Fees\nThe yearly fee is 40 euros,\nto be paid in May. 保修期为二十四个月。"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "source"),
+    [
+        ("The yearly fee is 40 Euros, to be paid in May [1].", 1),
+        ("**The yearly fee is 40 euros**, to be paid in May.", 1),
+        ("保修期为二十四个月[1]。", 1),
+        ("The yearly fee is 41 euros, to be paid in May [1].", None),
+        ("The fee is 40 euros, to be paid in May.", None),
+        ("Dogs are.", None),
+        ("", None),
+    ],
+)
+def test_a_sentence_is_found_by_its_letters_and_digits(sentence: str, source: int | None) -> None:
+    assert verbatim_source(sentence, PASSAGES) == source
