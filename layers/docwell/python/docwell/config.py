@@ -52,7 +52,10 @@ class StorageSettings(_Settings):
     chroma_url: HttpUrl
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
+    # A token, or the ARN of a Secrets Manager secret: JSON with the key `token`, read at run time.
     chroma_token: str | None = None
+    # Hosted Chroma takes X-Chroma-Token; Authorization sends a Bearer token.
+    chroma_auth_header: Literal["Authorization", "X-Chroma-Token"] = "Authorization"
     # The stock client has no timeout. A write or search takes milliseconds; 10 s is for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 
