@@ -165,11 +165,3 @@ def test_every_parameter_and_condition_has_an_effect(transformed: Transformed) -
 @pytest.mark.parametrize("path", NESTED, ids=lambda path: path.name)
 def test_every_parameter_of_a_nested_stack_has_an_effect(path: Path) -> None:
     assert unused(content(path)) == set()
-
-
-def test_a_deployment_without_a_release_is_refused() -> None:
-    template = content(TEMPLATE)
-    assert template["Parameters"]["Release"]["Default"] == ""
-    rule = template["Rules"]["ReleaseIsNamed"]
-    assert rule["Assertions"][0]["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "Release"}, ""]}]}
-    assert "RuleCondition" not in rule
