@@ -22,6 +22,7 @@ TEST_RESULTS = REPORTS / "infra-tests.xml"
 TESTS = (
     "unit/infra/test_template.py",
     "unit/infra/test_rules.py",
+    "unit/infra/test_boot_scripts.py",
     "unit/infra/test_deployment.py",
     "unit/infra/test_network.py",
     "unit/infra/test_supply_chain.py",
