@@ -130,7 +130,7 @@ class Machine:
 
     @property
     def log(self) -> str:
-        """What the scripts printed."""
+        """The output of the scripts."""
         return (self.state / "log").read_text()
 
     def called(self, text: str) -> bool:

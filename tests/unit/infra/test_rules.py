@@ -1,4 +1,4 @@
-"""What the template's rules refuse before a deployment begins, and that they refuse nothing else."""
+"""The template's rules refuse what cannot work before a deployment begins, and nothing else."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class TokenAuth(httpx.Auth):
         self._lock = Lock()
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Yield the request with the token, once more if it is refused and the token has changed."""
+        """Yield the request with the token, and again with a changed token if the server refuses it."""
         token = self._sign(request, _KEPT_S)
         response = yield request
         if response.status_code in _REFUSED and self._sign(request, _AGAIN_S) != token:
