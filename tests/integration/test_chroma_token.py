@@ -95,7 +95,7 @@ def test_every_request_has_the_token_in_the_header_that_the_server_takes(
     hosted: str, header: AuthHeader, value: str
 ) -> None:
     Hosted.right = (header, value)
-    settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token="first", chroma_auth_header=header)
+    settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token="first", chroma_header=header)
     assert stores.index_of(settings, "f" * 32, 8).collections() == []
     assert Hosted.seen == [True]
 
@@ -180,8 +180,8 @@ def test_each_role_may_read_that_secret_and_nothing_else_of_secrets_manager() ->
 def test_the_template_takes_the_headers_that_the_code_knows() -> None:
     template: Any
     template, _ = decode(str(ROOT / "template.yaml"))
-    assert template["Parameters"]["ChromaAuthHeader"]["AllowedValues"] == list(get_args(AuthHeader))
-    field = StorageSettings.model_fields["chroma_auth_header"]
+    assert template["Parameters"]["ChromaHeader"]["AllowedValues"] == list(get_args(AuthHeader))
+    field = StorageSettings.model_fields["chroma_header"]
     assert get_args(field.annotation) == get_args(AuthHeader)
 
 

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MIB = 1024 * 1024
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]
+ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
 
 
 class SettingsError(Exception):
@@ -55,7 +56,7 @@ class StorageSettings(_Settings):
     # A token, or the ARN of a Secrets Manager secret: JSON with the key `token`, read at run time.
     chroma_token: str | None = None
     # Hosted Chroma takes X-Chroma-Token; Authorization sends a Bearer token.
-    chroma_auth_header: Literal["Authorization", "X-Chroma-Token"] = "Authorization"
+    chroma_header: ChromaHeader = "Authorization"
     # The stock client has no timeout. A write or search takes milliseconds; 10 s is for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 

@@ -75,7 +75,7 @@ def _chroma_auth(settings: StorageSettings) -> TokenAuth | None:
         return None
     is_secret = token.startswith("arn:")
     read = secret_reader(client("secretsmanager", quick=True), token) if is_secret else lambda: token
-    return TokenAuth(read, settings.chroma_auth_header)
+    return TokenAuth(read, settings.chroma_header)
 
 
 @cache
