@@ -115,6 +115,10 @@ start-api: dev embedder ## Serve the API under sam local, on the stack of make u
 infra: dev embedder ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
+.PHONY: deploy
+deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=dev|staging|prod
+	$(PY) -m infra.release deploy --profile $(or $(PROFILE),dev) --options="$(ARGS)"
+
 .PHONY: pin
 pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too
 	$(PY) -m infra.release pin $(ARGS)

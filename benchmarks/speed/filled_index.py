@@ -20,6 +20,7 @@ from benchmarks.speed.options import BenchError
 from benchmarks.speed.uploads import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_token import TokenAuth
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.chunking import chunk_pages
 from docwell.ingest.indexing import pack_units, split_units
@@ -73,7 +74,7 @@ class FilledCollection:
             Layout(self._pipeline, SHARDS),
             tenant="default_tenant",
             database="default_database",
-            token=stack.chroma_token,
+            auth=TokenAuth(lambda: stack.chroma_token, "Authorization"),
             timeout_s=120,
         )
         self._write_ledger(sorted({self._key(number) for number in range(size)}))

@@ -21,11 +21,15 @@ from infra.report import REPORTS, Report
 TEST_RESULTS = REPORTS / "infra-tests.xml"
 TESTS = (
     "unit/infra/test_template.py",
+    "unit/infra/test_rules.py",
+    "unit/infra/test_boot_scripts.py",
+    "unit/infra/test_deployment.py",
     "unit/infra/test_network.py",
     "unit/infra/test_supply_chain.py",
     "unit/infra/test_release_pins.py",
     "unit/infra/test_observability_*.py",
     "integration/test_infra_*.py",
+    "integration/test_chroma_token.py",
 )
 
 console = Console()

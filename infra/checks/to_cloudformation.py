@@ -1,4 +1,8 @@
-"""Write templates as plain CloudFormation, in JSON: `to_cloudformation.py FOLDER TEMPLATE...`.
+"""Write templates as plain CloudFormation, in JSON.
+
+`to_cloudformation.py FOLDER TEMPLATE...` writes each template, with its default parameters.
+`to_cloudformation.py variants TEMPLATE` reads a JSON list of `{"parameters": {...}, "paths": {...}}` and writes
+the plain template of each.
 
 The SAM CLI's Python runs it, for SAM's translator. It does not call AWS. Resources that SAM generates get the
 Metadata of their source, so that its suppressions apply to them.
@@ -6,10 +10,13 @@ Metadata of their source, so that its suppressions apply to them.
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-not-found] # in .venv-sam alone
@@ -20,8 +27,8 @@ ARTIFACT = "s3://bucket/key"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
 
 
-def plain(template: dict[str, Any]) -> dict[str, Any]:
-    """Return the template after SAM's transform."""
+def plain(template: dict[str, Any], parameters: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return the template after SAM's transform, with `parameters` in place of their defaults."""
     if "Transform" not in template:
         return template
     sources = {}
@@ -35,14 +42,26 @@ def plain(template: dict[str, Any]) -> dict[str, Any]:
                     properties[folder] = ARTIFACT
             if properties.get("PackageType") == "Image":
                 properties["ImageUri"] = IMAGE
-    defaults = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
+    values = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
     boto3.setup_default_session(region_name="us-east-1")
-    translated: dict[str, Any] = Translator({}, Parser()).translate(template, defaults)
+    translated: dict[str, Any] = Translator({}, Parser()).translate(template, values | (parameters or {}))
     for name, resource in translated["Resources"].items():
         for source, metadata in sources.items():
             if name.startswith(source) and metadata and "Metadata" not in resource:
                 resource["Metadata"] = {key: metadata[key] for key in ("cdk_nag",) if key in metadata}
     return translated
+
+
+def variants(template: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the transformed template of each variant; `paths` are paths of the API to add."""
+    found = []
+    # SAM names a deployment by the second of its transform.
+    with patch("samtranslator.model.apigateway.time.time", count().__next__):
+        for one in wanted:
+            given = copy.deepcopy(template)
+            given["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= one.get("paths", {})
+            found.append(plain(given, one["parameters"]))
+    return found
 
 
 def main(folder: Path, templates: list[Path]) -> None:
@@ -55,4 +74,8 @@ def main(folder: Path, templates: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])
+    if sys.argv[1] == "variants":
+        made = variants(yaml_parse(Path(sys.argv[2]).read_text()), json.load(sys.stdin))
+        json.dump(made, sys.stdout, default=str)
+    else:
+        main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])

@@ -1,8 +1,9 @@
-"""``python -m infra.release COMMAND``: pin, describe and scan what a release takes from others."""
+"""``python -m infra.release COMMAND``: pin, describe and scan what a release takes from others, and deploy it."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from functools import partial
 
@@ -10,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
-from infra.release import contents, pins
+from infra.release import contents, deployment, pins
 from infra.release.registry import PinError, digest_of
 
 
@@ -45,32 +46,43 @@ def public_parameter(region: str, name: str) -> str:
         raise PinError(f"{name} in {region}: {error}") from None
 
 
+def run(given: argparse.Namespace) -> int:
+    """Run one command. Raises `PinError` and `StepError`."""
+    match given.command:
+        case "check":
+            return check()
+        case "pin":
+            return pin(given.region, tuple(given.stage or pins.STAGES))
+        case "sbom":
+            for name in contents.LOCKS:
+                print(contents.write_sbom(name).relative_to(ROOT))
+        case "notice":
+            contents.write_notice()
+        case "audit":
+            contents.audit()
+        case "name":
+            for stage in pins.STAGES:
+                print(stage, deployment.write(stage)[deployment.RELEASE])
+        case "deploy":
+            deployment.deploy(given.profile, shlex.split(given.options))
+    return 0
+
+
 def main(arguments: list[str]) -> int:
-    """Run one command."""
+    """Read the command line and run one command."""
     parser = argparse.ArgumentParser(prog="infra.release")
-    parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit"))
+    parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit", "name", "deploy"))
     parser.add_argument("--region", help="pin: the region of the machine images; needs AWS credentials")
     parser.add_argument(
         "--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all if left out"
     )
-    given = parser.parse_args(arguments)
+    parser.add_argument("--profile", default="dev", help="deploy: a file of infra/parameters")
+    parser.add_argument("--options", default="", help="deploy: more options of `sam deploy`")
     try:
-        match given.command:
-            case "check":
-                return check()
-            case "pin":
-                return pin(given.region, tuple(given.stage or pins.STAGES))
-            case "sbom":
-                for name in contents.LOCKS:
-                    print(contents.write_sbom(name).relative_to(ROOT))
-            case "notice":
-                contents.write_notice()
-            case "audit":
-                contents.audit()
+        return run(parser.parse_args(arguments))
     except (PinError, StepError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

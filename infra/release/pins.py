@@ -32,9 +32,9 @@ class Tree:
         return self.root / "template.yaml"
 
     @property
-    def stages(self) -> Path:
-        """Return SAM's file of stages."""
-        return self.root / "samconfig.toml"
+    def profiles(self) -> Path:
+        """Return the folder with the parameters of each stage."""
+        return self.root / "infra" / "parameters"
 
     def images(self) -> dict[str, str]:
         """Return the container images by parameter."""
@@ -62,17 +62,16 @@ def unpinned(tree: Tree) -> list[str]:
         for name, value in tree.images().items()
         if not _DIGEST.search(value)
     ]
-    stages = tomllib.loads(tree.stages.read_text(encoding="utf-8"))
     for stage in STAGES:
-        overrides = stages[stage]["deploy"]["parameters"]["parameter_overrides"]
-        given = dict(one.split("=", 1) for one in overrides)
+        path = tree.profiles / f"{stage}.toml"
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
         found += [
-            f"samconfig.toml: {stage}: {name} names no machine image"
+            f"{path.name}: {name} names no machine image"
             for name in tree.machine_images()
             if not given.get(name, "").startswith("ami-")
         ]
         found += [
-            f"samconfig.toml: {stage}: {name}: {given[name]} has no digest"
+            f"{path.name}: {name}: {given[name]} has no digest"
             for name in tree.images()
             if name in given and not _DIGEST.search(given[name])
         ]
@@ -98,15 +97,10 @@ def pin_images(tree: Tree, digest_of: Callable[[str], str]) -> list[str]:
 
 
 def pin_machine_images(tree: Tree, stages: tuple[str, ...], read: Callable[[str], str]) -> list[str]:
-    """Write each machine image into the stages' parameters; return the new overrides."""
-    overrides = [f"{name}={read(parameter)}" for name, parameter in tree.machine_images().items()]
-    text = tree.stages.read_text(encoding="utf-8")
+    """Write each machine image into the stages' parameters; return the new lines."""
+    lines = [f'{name} = "{read(parameter)}"' for name, parameter in tree.machine_images().items()]
     for stage in stages:
-        head, begin, rest = text.partition(f"[{stage}.deploy.parameters]\n")
-        options, begin_list, values = rest.partition("parameter_overrides = [\n")
-        values, end, tail = values.partition("]\n")
-        kept = [line for line in values.splitlines(keepends=True) if "MachineImage=" not in line]
-        kept += [f'    "{one}",\n' for one in overrides]
-        text = "".join((head, begin, options, begin_list, *kept, end, tail))
-    tree.stages.write_text(text, encoding="utf-8")
-    return overrides
+        path = tree.profiles / f"{stage}.toml"
+        kept = [one for one in path.read_text(encoding="utf-8").splitlines() if "MachineImage = " not in one]
+        path.write_text("".join(f"{one}\n" for one in (*kept, *lines)), encoding="utf-8")
+    return lines

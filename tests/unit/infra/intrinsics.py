@@ -13,6 +13,7 @@ PSEUDO = {
     "AWS::Region": "eu-central-1",
     "AWS::AccountId": "111122223333",
     "AWS::StackName": "docwell-test",
+    "AWS::StackId": "arn:aws:cloudformation:eu-central-1:111122223333:stack/docwell-test/1",
     "AWS::NoValue": NO_VALUE,
 }
 

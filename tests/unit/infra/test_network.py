@@ -146,10 +146,3 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
         for one in properties["SecurityGroupEgress"]
     }
     assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
-
-
-def test_servers_without_internet_are_refused_without_the_prefix_list() -> None:
-    rule = template("template.yaml")["Rules"]["ServersWithoutInternetReachS3"]
-    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "ServerInternet"}, "false"]}
-    (one,) = rule["Assertions"]
-    assert one["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "S3PrefixListId"}, ""]}]}

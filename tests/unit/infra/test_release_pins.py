@@ -19,18 +19,22 @@ AMI = "ami-0123456789abcdef0"
 @pytest.fixture
 def tree(tmp_path: Path) -> pins.Tree:
     """A checkout with the files that hold pins, as they are before the first `make pin`."""
-    for name in ("template.yaml", "samconfig.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in ("infra", ".github/workflows"):
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    for name in ("infra", "infra/parameters", ".github/workflows"):
         (tmp_path / name).mkdir(parents=True)
-    for path in (*(ROOT / "infra").glob("*.yaml"), *(ROOT / ".github" / "workflows").glob("*.yml")):
+    for path in (
+        *(ROOT / "infra").glob("*.yaml"),
+        *(ROOT / "infra" / "parameters").glob("*.toml"),
+        *(ROOT / ".github" / "workflows").glob("*.yml"),
+    ):
         shutil.copy(path, tmp_path / path.relative_to(ROOT))
     found = pins.Tree(tmp_path)
     for value in found.images().values():
         text = found.template.read_text()
         found.template.write_text(text.replace(f"Default: {value}\n", f"Default: {value.partition('@')[0]}\n"))
-    lines = found.stages.read_text().splitlines(keepends=True)
-    found.stages.write_text("".join(line for line in lines if "MachineImage=" not in line))
+    for path in found.profiles.iterdir():
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if "MachineImage" not in line))
     return found
 
 
@@ -61,9 +65,9 @@ def test_a_release_takes_what_pin_wrote(tree: pins.Tree) -> None:
 
 def test_pinning_again_reads_the_tags_again(tree: pins.Tree) -> None:
     pin_all(tree)
-    once = tree.template.read_text(), tree.stages.read_text()
+    once = [tree.template.read_text(), *map(Path.read_text, tree.profiles.iterdir())]
     pin_all(tree)
-    assert (tree.template.read_text(), tree.stages.read_text()) == once
+    assert [tree.template.read_text(), *map(Path.read_text, tree.profiles.iterdir())] == once
     new = "sha256:" + "7f" * 32
     pins.pin_images(tree, lambda _: new)
     assert all(value.endswith(f"@{new}") and value.count("@") == 1 for value in tree.images().values())
@@ -73,10 +77,8 @@ def test_each_stage_has_the_machine_images_of_its_region(tree: pins.Tree) -> Non
     other = "ami-0fedcba9876543210"
     pins.pin_machine_images(tree, ("staging",), lambda _: AMI)
     pins.pin_machine_images(tree, ("prod",), lambda _: other)
-    stages = tomllib.loads(tree.stages.read_text())
     for stage, image in (("staging", AMI), ("prod", other)):
-        overrides = stages[stage]["deploy"]["parameters"]["parameter_overrides"]
-        given = dict(one.split("=", 1) for one in overrides)
+        given = tomllib.loads((tree.profiles / f"{stage}.toml").read_text())
         assert {given[name] for name in tree.machine_images()} == {image}
         assert "Firewall" in given
 
@@ -105,7 +107,7 @@ def test_a_release_refuses_an_action_that_is_not_a_commit(tree: pins.Tree, actio
 
 def test_a_stage_that_overrides_an_image_by_tag_is_refused(tree: pins.Tree) -> None:
     pin_all(tree)
-    text = tree.stages.read_text()
-    tree.stages.write_text(text.replace('    "OllamaHosts=2,4",\n', '    "ChromaImage=own.example/chroma:1",\n'))
+    path = tree.profiles / "prod.toml"
+    path.write_text(f'{path.read_text()}ChromaImage = "own.example/chroma:1"\n')
     (line,) = pins.unpinned(tree)
     assert "own.example/chroma:1" in line

@@ -97,6 +97,12 @@ def test_what_is_deployed_is_what_was_attested() -> None:
     assert installs < names.index("aws-actions/configure-aws-credentials")
 
 
+def test_a_stage_whose_model_hosts_sleep_is_deployed() -> None:
+    *_, last = jobs()["deploy-stage.yml: deploy"]["steps"]
+    # Health calls no dependency; `/v1/ready` says which of them sleeps.
+    assert re.findall(r"/v1/\w+", last["run"]) == ["/v1/health"]
+
+
 def test_every_install_checks_hashes_and_builds_nothing() -> None:
     found = commands()
     files = {"scripts/setup", "scripts/install-for-lambda", "scripts/stand-in.Dockerfile", "Makefile"}

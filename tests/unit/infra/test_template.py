@@ -102,24 +102,13 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: d
         assert set(wanted) <= set(content["Outputs"]), name
 
 
-def test_an_existing_network_is_refused_unless_all_that_is_needed_of_it_is_named(template: dict[str, Any]) -> None:
-    assertions = [one["Assert"] for one in template["Rules"]["ExistingNetworkIsNamed"]["Assertions"]]
-    for name in ("VpcId", "ServerZone"):
-        assert f"[{{'Ref': '{name}'}}, '']" in str(assertions)
-    for name in ("SubnetIds", "SecurityGroupIds"):
-        assert {"Fn::Not": [{"Fn::EachMemberEquals": [{"Ref": name}, ""]}]} in assertions
-
-
 @pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
-def test_each_stage_of_samconfig_names_parameters_that_exist_and_values_that_they_allow(
+def test_each_profile_names_parameters_that_exist_and_values_that_they_allow(
     template: dict[str, Any], stage: str
 ) -> None:
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    overrides = config[stage]["deploy"]["parameters"]["parameter_overrides"]
-    for override in overrides:
-        name, _, value = override.partition("=")
+    given = tomllib.loads((ROOT / "infra" / "parameters" / f"{stage}.toml").read_text())
+    for name, value in ((name, str(value)) for name, value in given.items()):
         parameter = template["Parameters"][name]
-        value = value.strip("'")
         assert value in map(str, parameter.get("AllowedValues", [value]))
         assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
 

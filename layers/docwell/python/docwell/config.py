@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MIB = 1024 * 1024
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]
+ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
 
 
 class SettingsError(Exception):
@@ -52,7 +53,10 @@ class StorageSettings(_Settings):
     chroma_url: HttpUrl
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
+    # A token, or the ARN of a Secrets Manager secret: JSON with the key `token`, read at run time.
     chroma_token: str | None = None
+    # Hosted Chroma takes X-Chroma-Token; Authorization sends a Bearer token.
+    chroma_header: ChromaHeader = "Authorization"
     # The stock client has no timeout. A write or search takes milliseconds; 10 s is for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 

@@ -65,13 +65,13 @@ class ChromaIndex:
         *,
         tenant: str,
         database: str,
-        token: str | None = None,
+        auth: httpx.Auth | None = None,
         timeout_s: float = 10.0,
         kept_passages: int = 0,
     ) -> None:
         """Connect at the first call, not here.
 
-        `token` is sent as a bearer token. Searches keep the last `kept_passages` passages for ten minutes.
+        Searches keep the last `kept_passages` passages for ten minutes.
         """
         parsed = httpx.URL(url)
         settings = Settings(
@@ -79,7 +79,6 @@ class ChromaIndex:
             chroma_server_host=str(parsed.copy_with(path="/")).rstrip("/"),
             chroma_server_http_port=parsed.port or (443 if parsed.scheme == "https" else 80),
             chroma_server_ssl_enabled=parsed.scheme == "https",
-            chroma_server_headers={"Authorization": f"Bearer {token}"} if token else None,
             anonymized_telemetry=False,
         )
         # chromadb.HttpClient sends three requests without a timeout while it is constructed, so a stalled server
@@ -87,6 +86,7 @@ class ChromaIndex:
         self._server: Any = FastAPI(System(settings))
         timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
         self._server._session.timeout = timeout  # noqa: SLF001 - the client has no public way to set it
+        self._server._session.auth = auth or httpx.Auth()  # noqa: SLF001 - the same
         self._where = {"tenant": tenant, "database": database}
         self._layout = layout
         self._known: dict[str, Collection] = {}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
+    from docwell.adapters.chroma_token import TokenAuth
     from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.sqs import SqsTaskQueue
@@ -58,10 +59,23 @@ def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> Chroma
         Layout(fingerprint, shards),
         tenant=settings.chroma_tenant,
         database=settings.chroma_database,
-        token=settings.chroma_token,
+        auth=_chroma_auth(settings),
         timeout_s=settings.chroma_timeout_s,
         kept_passages=settings.kept_passages if isinstance(settings, QuerySettings) else 0,
     )
+
+
+def _chroma_auth(settings: StorageSettings) -> TokenAuth | None:
+    """Return what signs the requests to Chroma, or None without a token."""
+    from docwell.adapters.aws import client
+    from docwell.adapters.chroma_token import TokenAuth, secret_reader
+
+    token = settings.chroma_token
+    if token is None:
+        return None
+    is_secret = token.startswith("arn:")
+    read = secret_reader(client("secretsmanager", quick=True), token) if is_secret else lambda: token
+    return TokenAuth(read, settings.chroma_header)
 
 
 @cache

@@ -1,0 +1,112 @@
+"""Deploy one profile: its parameters, the digest that names the release, and what the deployment changes.
+
+A deployment names every parameter. SAM would keep the previous value of any other, so neither a new default of
+template.yaml nor a line removed from a profile would arrive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import boto3
+import yaml  # type: ignore[import-untyped] # ships no types
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
+
+PROFILES = ROOT / "infra" / "parameters"
+RELEASES = BUILD.parent / "release"
+RELEASE = "Release"
+
+
+def parameters(profile: str, build: Path = BUILD) -> dict[str, str]:
+    """Return all parameters of the built template: the profile's, else the defaults. Raises `StepError`."""
+    template = yaml.safe_load((build / "template.yaml").read_text(encoding="utf-8"))
+    defaults = {name: str(one.get("Default", "")) for name, one in template["Parameters"].items()}
+    given = profile_parameters(profile)
+    if unknown := sorted(set(given) - set(defaults) | {RELEASE} & set(given)):
+        raise StepError(f"infra/parameters/{profile}.toml: template.yaml takes no {', '.join(unknown)}")
+    return defaults | given
+
+
+def profile_parameters(profile: str) -> dict[str, str]:
+    """Return the parameters of `infra/parameters/PROFILE.toml`. Raises `StepError`."""
+    path = PROFILES / f"{profile}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.toml")))
+        raise StepError(f"there is no profile {profile!r}: choose one of {known}")
+    return {name: str(value) for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def digest(build: Path, given: Mapping[str, str]) -> str:
+    """Return 64 hexadecimal digits that change with any file of the build and any parameter."""
+    total = sha256()
+    for path in sorted(path for path in build.rglob("*") if path.is_file()):
+        total.update(f"{path.relative_to(build)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for name, value in sorted(given.items()):
+        if name != RELEASE:
+            total.update(f"{name}\0{value}\n".encode())
+    return total.hexdigest()
+
+
+def write(profile: str, build: Path = BUILD, folder: Path = RELEASES) -> dict[str, str]:
+    """Write the parameters of a deployment of the build where samconfig.toml expects them; return them."""
+    given = parameters(profile, build)
+    given[RELEASE] = digest(build, given)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in given.items()]
+    (folder / f"{profile}.toml").write_text("".join(lines), encoding="utf-8")
+    return given
+
+
+def changes(deployed: Mapping[str, str] | None, given: Mapping[str, str]) -> list[str]:
+    """Return a line for each parameter that a deployment changes; `deployed` is None without a stack."""
+    if deployed is None:
+        return ["a new stack"]
+    shown = {name: value for name, value in given.items() if name != RELEASE}
+    lines = [
+        f"{name}: {deployed.get(name, '(none)')!r} -> {value!r}"
+        for name, value in shown.items()
+        if deployed.get(name) != value
+    ]
+    if deployed.get(RELEASE) != given[RELEASE]:
+        lines.append("a new version of the query function, and every function whose build changed")
+    return lines or ["nothing: build and parameters are those of the stack"]
+
+
+def deployed_parameters(stack: str) -> dict[str, str] | None:
+    """Return the parameters of a stack, or None where it does not exist. Raises `StepError`."""
+    try:
+        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise StepError(f"{stack}: {error}") from None
+    except BotoCoreError as error:
+        raise StepError(f"{stack}: {error}") from None
+    return {one["ParameterKey"]: str(one["ParameterValue"]) for one in found.get("Parameters", [])}
+
+
+def deploy(profile: str, options: Sequence[str] = ()) -> None:
+    """Build, print what changes, and deploy with SAM, which shows its change set. Raises `StepError`."""
+    architecture = profile_parameters(profile).get("Architecture", "x86_64")
+    environment(SAM.parents[1], LOCK)
+    _sam("build", "--config-env", profile, DOCWELL_ARCH=architecture)
+    given = write(profile)
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    for line in changes(deployed_parameters(config[profile]["global"]["parameters"]["stack_name"]), given):
+        print(line)
+    _sam("deploy", "--config-env", profile, *options)
+
+
+def _sam(command: str, *arguments: str, **settings: str) -> None:
+    environ = os.environ | {"SAM_CLI_TELEMETRY": "0"} | settings
+    done = subprocess.run([str(SAM), command, *arguments], cwd=ROOT, env=environ, check=False)
+    if done.returncode:
+        raise StepError(f"sam {command}: exit {done.returncode}")

@@ -1,0 +1,193 @@
+"""The token of Chroma is read at run time, from Secrets Manager, and again after a rotation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, get_args
+
+import boto3
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
+
+from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_token import AuthHeader, TokenAuth, secret_reader
+from docwell.config import StorageSettings
+from docwell.errors import Unavailable
+from docwell.wiring import stores
+from infra.container.sam import ROOT
+
+pytestmark = pytest.mark.integration
+ROLES = ("IngestRole", "QueryRole", "ReconcileRole")
+
+
+class Hosted(BaseHTTPRequestHandler):
+    """A Chroma server without collections, for callers with the right token."""
+
+    right: tuple[str, str]
+    seen: list[bool]
+
+    def do_GET(self) -> None:
+        name, value = self.right
+        allowed = self.headers.get(name) == value
+        self.seen.append(allowed)
+        body = b"[]" if allowed else b'{"error": "AuthError"}'
+        self.send_response(200 if allowed else 401)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def hosted() -> Iterator[str]:
+    """The URL of the server."""
+    Hosted.right, Hosted.seen = ("Authorization", "Bearer first"), []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hosted) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Secret:
+    """A secret of moto, and the actions that its readers call."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("secretsmanager", "us-east-1")
+        self.arn: str = self.client.create_secret(Name="chroma", SecretString='{"token": "first"}')["ARN"]
+        self.actions: list[str] = []
+        self.client.meta.events.register(
+            "before-parameter-build.secrets-manager", lambda model, **_: self.actions.append(model.name)
+        )
+
+    def put(self, text: str) -> None:
+        boto3.client("secretsmanager", "us-east-1").put_secret_value(SecretId=self.arn, SecretString=text)
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secret]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield Secret()
+
+
+def index(url: str, auth: TokenAuth) -> ChromaIndex:
+    return ChromaIndex(url, Layout("f" * 32, 8), tenant="t", database="d", auth=auth)
+
+
+@pytest.mark.parametrize(
+    ("header", "value"), [("Authorization", "Bearer first"), ("X-Chroma-Token", "first")], ids=["own", "hosted"]
+)
+def test_every_request_has_the_token_in_the_header_that_the_server_takes(
+    hosted: str, header: AuthHeader, value: str
+) -> None:
+    Hosted.right = (header, value)
+    settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token="first", chroma_header=header)
+    assert stores.index_of(settings, "f" * 32, 8).collections() == []
+    assert Hosted.seen == [True]
+
+
+def test_the_token_is_read_from_the_secret_once(hosted: str, secret: Secret) -> None:
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization"))
+    for _ in range(3):
+        chroma.collections()
+    assert Hosted.seen == [True] * 3
+    assert secret.actions == ["GetSecretValue"]
+
+
+def test_a_setting_with_an_arn_is_a_secret(hosted: str, secret: Secret) -> None:
+    settings = StorageSettings.read(bucket="b", chroma_url=hosted, chroma_token=secret.arn)
+    assert stores.index_of(settings, "e" * 32, 8).collections() == []
+
+
+def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secret) -> None:
+    clock = Clock()
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization", clock))
+    chroma.collections()
+    secret.put('{"token": "second"}')
+    Hosted.right = ("Authorization", "Bearer second")
+    clock.now = 10
+    assert chroma.collections() == []
+    assert Hosted.seen == [True, False, True]
+
+
+def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
+    Hosted.right = ("Authorization", "Bearer other")
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization", Clock()))
+    for _ in range(4):
+        with pytest.raises(Unavailable):
+            chroma.collections()
+    assert Hosted.seen == [False] * 4
+    assert len(secret.actions) == 1
+
+
+def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret: Secret) -> None:
+    clock = Clock()
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization", clock))
+    chroma.collections()
+    secret.put('{"token": "second"}')
+    Hosted.right = ("Authorization", "Bearer second")
+    clock.now = 301
+    assert chroma.collections() == []
+    assert Hosted.seen == [True, True]
+
+
+@pytest.mark.parametrize("text", ["first", "{}", "[]", '"token"'])
+def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
+    hosted: str, secret: Secret, text: str
+) -> None:
+    secret.put(text)
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization"))
+    with pytest.raises(Unavailable, match="key `token`") as caught:
+        chroma.collections()
+    assert "first" not in str(caught.value)
+
+
+def test_a_secret_that_cannot_be_read_is_a_typed_error(hosted: str, secret: Secret) -> None:
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, f"{secret.arn}-other"), "Authorization"))
+    with pytest.raises(Unavailable, match="ResourceNotFoundException"):
+        chroma.collections()
+
+
+def test_each_role_may_read_that_secret_and_nothing_else_of_secrets_manager() -> None:
+    template: Any
+    template, _ = decode(str(ROOT / "template.yaml"))
+    policy = template["Resources"]["ChromaSecretPolicy"]
+    assert policy["Condition"] == "HasChromaSecret"
+    assert policy["Properties"]["PolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": {"Ref": "ChromaSecretArn"}}
+    ]
+    for role in ROLES:
+        attached = template["Resources"][role]["Properties"]["ManagedPolicyArns"]
+        assert {"Fn::If": ["HasChromaSecret", {"Ref": "ChromaSecretPolicy"}, {"Ref": "AWS::NoValue"}]} in attached
+    assert json.dumps(template).count("secretsmanager:") == 2  # and the pattern of ChromaSecretArn
+    assert "resolve:secretsmanager" not in json.dumps(template)
+
+
+def test_the_template_takes_the_headers_that_the_code_knows() -> None:
+    template: Any
+    template, _ = decode(str(ROOT / "template.yaml"))
+    assert template["Parameters"]["ChromaHeader"]["AllowedValues"] == list(get_args(AuthHeader))
+    field = StorageSettings.model_fields["chroma_header"]
+    assert get_args(field.annotation) == get_args(AuthHeader)
+
+
+def test_the_packages_have_every_service_of_aws_that_an_adapter_calls() -> None:
+    overloads = (ROOT / "layers/docwell/python/docwell/adapters/aws.py").read_text()
+    called = set(re.findall(r'^def client\(service: Literal\["(\w+)"\]', overloads, re.MULTILINE))
+    (kept,) = re.findall(r"^SERVICES = \{(.*)\}", (ROOT / "scripts/trim-packages").read_text(), re.MULTILINE)
+    assert "s3" in called
+    assert called <= set(re.findall(r'"(\w+)"', kept))

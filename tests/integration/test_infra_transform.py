@@ -1,0 +1,167 @@
+"""SAM's transform of the template: what another deployment changes, and what it must not."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import LOCK, ROOT, SAM, environment, variables
+
+pytestmark = pytest.mark.integration
+Transformed = dict[str, dict[str, Any]]
+TEMPLATE = ROOT / "template.yaml"
+NESTED = sorted((ROOT / "infra").glob("*.yaml"))
+RELEASES = "a" * 64, "b" * 64
+POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_1"
+NETWORKS = {
+    "create": {"Network": "create"},
+    "existing": {
+        "Network": "existing",
+        "VpcId": "vpc-1",
+        "SubnetIds": "subnet-1,subnet-2",
+        "SecurityGroupIds": "sg-1",
+    },
+    "none": {"Network": "none", "ChromaUrl": "https://chroma.example", "OllamaUrl": "https://ollama.example"},
+}
+# `sam build` reads it, in Metadata that no deployment has.
+BUILD_ONLY = {"BaseImage"}
+
+
+def released(release: str = RELEASES[0], **parameters: str) -> dict[str, Any]:
+    return {"parameters": {"Release": release, **parameters}}
+
+
+VARIANTS = {
+    "first": released(),
+    "same": released(),
+    "next": released(RELEASES[1]),
+    "authorizer": released(UserPoolArn=POOL),
+    "OpenAPI": {**released(), "paths": {"/v1/new": {"get": {"responses": {}}}}},
+    "deployment": released(QueryDeployment="AllAtOnce"),
+    **{f"{name} network": released(**given) for name, given in NETWORKS.items()},
+    **{f"{name} network, tokens": released(UserPoolArn=POOL, **given) for name, given in NETWORKS.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def transformed() -> Transformed:
+    """The plain template of each variant."""
+    environment(SAM.parents[1], LOCK)
+    command = [str(SAM.parent / "python"), str(ROOT / "infra" / "checks" / "to_cloudformation.py"), "variants"]
+    done = subprocess.run(
+        [*command, str(TEMPLATE)],
+        input=json.dumps(list(VARIANTS.values())),
+        env=variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(VARIANTS, json.loads(done.stdout), strict=True))
+
+
+def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {name: one for name, one in template["Resources"].items() if one["Type"] == kind}
+
+
+def only(template: dict[str, Any], kind: str) -> str:
+    (name,) = of_type(template, kind)
+    return name
+
+
+def content(path: Path) -> dict[str, Any]:
+    found, problems = decode(str(path))
+    assert not problems
+    assert isinstance(found, dict)
+    return found
+
+
+def names_in(node: Any) -> Iterator[str]:
+    """Yield the names that a part of a template refers to, conditions included."""
+    if isinstance(node, list):
+        for one in node:
+            yield from names_in(one)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("Ref", "Condition") and isinstance(value, str):
+                yield value
+            elif key == "Fn::If":
+                yield value[0]
+            elif key == "Fn::Sub":
+                text = value if isinstance(value, str) else value[0]
+                yield from re.findall(r"\$\{([\w:]+)", text)
+            yield from names_in(value)
+
+
+def unused(template: dict[str, Any]) -> set[str]:
+    """The parameters and conditions that neither a resource nor an output reads."""
+    conditions = template.get("Conditions", {})
+    resources = [{**one, "Metadata": {}} for one in template["Resources"].values()]
+    used = set(names_in([resources, template.get("Outputs", {})]))
+    while more := {name for one in used & set(conditions) for name in names_in(conditions[one])} - used:
+        used |= more
+    return (set(template.get("Parameters", {})) | set(conditions)) - used
+
+
+def test_another_release_publishes_a_version_of_a_changed_function(transformed: Transformed) -> None:
+    pair = transformed["first"], transformed["next"]
+    assert len({only(one, "AWS::Lambda::Version") for one in pair}) == 2
+    # Lambda publishes no version of a function that is as it was.
+    first, second = (one["Resources"]["QueryFunction"]["Properties"] for one in pair)
+    assert first != second
+
+
+def test_the_same_release_publishes_nothing(transformed: Transformed) -> None:
+    pair = transformed["first"], transformed["same"]
+    assert len({only(one, "AWS::Lambda::Version") for one in pair}) == 1
+    first, second = (one["Resources"]["QueryFunction"] for one in pair)
+    assert first == second
+
+
+def test_the_alias_takes_the_new_version_step_by_step(transformed: Transformed) -> None:
+    one = transformed["first"]
+    (alias,) = of_type(one, "AWS::Lambda::Alias").values()
+    assert alias["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [only(one, "AWS::Lambda::Version"), "Version"]}
+    assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["ApplicationName"]
+
+
+@pytest.mark.parametrize("change", ["authorizer", "OpenAPI"])
+def test_a_change_of_the_api_deploys_it(transformed: Transformed, change: str) -> None:
+    pair = transformed["first"], transformed[change]
+    deployments = [only(one, "AWS::ApiGateway::Deployment") for one in pair]
+    assert len(set(deployments)) == 2
+    for one, deployment in zip(pair, deployments, strict=True):
+        (stage,) = of_type(one, "AWS::ApiGateway::Stage").values()
+        assert stage["Properties"]["DeploymentId"] == {"Ref": deployment}
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "network" in name])
+def test_the_api_has_one_stage_with_limit_log_and_tracing(transformed: Transformed, variant: str) -> None:
+    (stage,) = of_type(transformed[variant], "AWS::ApiGateway::Stage").values()
+    # A deployment with a stage's name creates that stage, too.
+    for deployment in of_type(transformed[variant], "AWS::ApiGateway::Deployment").values():
+        assert "StageName" not in deployment["Properties"]
+    properties = stage["Properties"]
+    assert properties["TracingEnabled"] is True
+    assert properties["AccessLogSetting"]["DestinationArn"]
+    assert properties["MethodSettings"][0]["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+
+
+def test_every_parameter_and_condition_has_an_effect(transformed: Transformed) -> None:
+    # The transform puts the values of these in place of their names.
+    by_value = {"Release": "next", "QueryDeployment": "deployment"}
+    assert unused(transformed["first"]) == BUILD_ONLY | set(by_value)
+    for variant in by_value.values():
+        assert transformed[variant]["Resources"] != transformed["first"]["Resources"]
+
+
+@pytest.mark.parametrize("path", NESTED, ids=lambda path: path.name)
+def test_every_parameter_of_a_nested_stack_has_an_effect(path: Path) -> None:
+    assert unused(content(path)) == set()

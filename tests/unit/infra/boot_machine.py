@@ -1,0 +1,138 @@
+"""A machine that boots by a template's user data: a folder as its root, and stand-ins for some commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import ROOT
+from tests.unit.infra.intrinsics import Values
+
+# Paths that the scripts write or read, moved below the machine's root.
+MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
+COMMANDS = (
+    *("aws", "curl", "dnf", "docker", "rpm", "sleep", "systemctl"),
+    *("head", "mkfs.xfs", "mount", "mountpoint", "xfs_growfs"),
+)
+# Each command writes a line of `calls`, fails if `fail` names it, and acts on files of the machine. systemd starts
+# Chroma's service again at each wait.
+STAND_IN = r"""#!/bin/bash
+line="$(basename "$0") $*"
+echo "$line" >> "$STATE/calls"
+while read -r pattern; do [[ -n "$pattern" && "$line" == *"$pattern"* ]] && exit 1; done < "$STATE/fail"
+start() {
+  [ -e "$STATE/up" ] && return
+  bash "$MACHINE/usr/local/sbin/chroma-volume" >> "$STATE/log" 2>&1 || return
+  touch "$STATE/up" "$STATE/disk/chroma.sqlite3"
+}
+case "$line" in
+  "aws ec2 describe-tags"*) cat "$STATE/tag" 2>/dev/null || echo None ;;
+  "aws ec2 create-tags"*) echo true > "$STATE/tag" ;;
+  "aws autoscaling describe"*) echo hosts ;;
+  *api/token) echo token ;;
+  *instance-id) echo i-1 ;;
+  *api/v2/heartbeat) [ -e "$STATE/up" ] ;;
+  "systemctl enable --now --no-block"*) start ;;
+  sleep*)
+    if [ "$(grep -c ^sleep "$STATE/calls")" = "$(cat "$STATE/late")" ]; then cp "$STATE/device" "$DEVICE"; fi
+    if [ "$1" = 5 ] && [ -e "$MACHINE/usr/local/sbin/chroma-volume" ]; then start; fi ;;
+  mkfs.xfs*) rm -f "$STATE/disk/"*; echo XFSB > "$DEVICE" ;;
+  head*) PATH=${PATH#*:} exec head "$@" ;;
+  mountpoint*) [ -L "$MACHINE/var/lib/chroma" ] ;;
+  mount*) grep -q XFSB "$DEVICE" && rmdir "$MACHINE/var/lib/chroma" &&
+    ln -s "$STATE/disk" "$MACHINE/var/lib/chroma" ;;
+esac
+"""
+
+
+class Machine:
+    """One instance with a volume. `boot` runs its user data; `fail` and `late` set what goes wrong."""
+
+    def __init__(self, folder: Path, template: str, names: dict[str, str]) -> None:
+        self.content: Any
+        self.content, problems = decode(str(ROOT / "infra" / template))
+        assert not problems
+        data = self.content["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
+        known = {name: str(one.get("Default", name)) for name, one in self.content["Parameters"].items()}
+        known |= dict.fromkeys(self.content["Resources"], "x") | names
+        self.root, self.state = folder / "root", folder / "state"
+        script = str(Values(known).of(data["Fn::Base64"])).replace("${!", "${")
+        self.script = MOVED.sub(f"{self.root}/", script)
+        self.device = self.root / "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1"
+        for path in ("var/lib", "etc/systemd/system", "usr/local/sbin", "opt"):
+            (self.root / path).mkdir(parents=True)
+        for path in ("bin", "disk"):
+            (self.state / path).mkdir(parents=True)
+        for name in COMMANDS:
+            (self.state / "bin" / name).write_text(STAND_IN)
+            (self.state / "bin" / name).chmod(0o755)
+        for name, text in {"fail": "", "calls": "", "late": "1000000", "log": ""}.items():
+            (self.state / name).write_text(text)
+        self.device.parent.mkdir(parents=True)
+        self.device.write_bytes(bytes(4096))
+        (self.root / "opt/aws/amazon-cloudwatch-agent/bin").mkdir(parents=True)
+        for path in ("amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl", "bin/cfn-signal"):
+            stand_in = self.root / "opt/aws" / path
+            stand_in.parent.mkdir(exist_ok=True)
+            shutil.copy(self.state / "bin" / "aws", stand_in)
+
+    def volume(self, *, formatted: bool = True, index: bool = True, tag: bool = True) -> None:
+        """Set what the volume holds."""
+        if formatted:
+            self.device.write_bytes(b"XFSB" + bytes(4092))
+        if index:
+            (self.state / "disk" / "chroma.sqlite3").write_text("the index")
+        if tag:
+            (self.state / "tag").write_text("true\n")
+
+    def fail(self, *commands: str) -> None:
+        """Let the commands that contain one of these texts fail."""
+        (self.state / "fail").write_text("".join(f"{one}\n" for one in commands))
+
+    def late(self, waits: int) -> None:
+        """Attach the device after so many waits."""
+        self.device.rename(self.state / "device")
+        (self.state / "late").write_text(str(waits))
+
+    def boot(self) -> int:
+        """Run the user data; return its exit status."""
+        return self._bash("-c", self.script)
+
+    def start_chroma(self) -> int:
+        """Run what systemd runs before Chroma; return its exit status."""
+        return self._bash(str(self.root / "usr/local/sbin/chroma-volume"))
+
+    def reboot(self) -> None:
+        """Unmount the volume and stop Chroma; the root disk stays."""
+        (self.root / "var/lib/chroma").unlink()
+        (self.root / "var/lib/chroma").mkdir()
+        (self.state / "up").unlink(missing_ok=True)
+        (self.state / "calls").write_text("")
+
+    def _bash(self, *arguments: str) -> int:
+        path = f"{self.state / 'bin'}:{os.environ['PATH']}"
+        known = {"PATH": path, "STATE": str(self.state), "MACHINE": str(self.root), "DEVICE": str(self.device)}
+        done = subprocess.run(["bash", *arguments], env=known, capture_output=True, text=True, check=False)
+        with (self.state / "log").open("a") as log:
+            log.write(done.stdout + done.stderr)
+        return done.returncode
+
+    @property
+    def calls(self) -> list[str]:
+        """The commands so far."""
+        return (self.state / "calls").read_text().splitlines()
+
+    @property
+    def log(self) -> str:
+        """The output of the scripts."""
+        return (self.state / "log").read_text()
+
+    def called(self, text: str) -> bool:
+        """Return whether a command contains the text."""
+        return any(text in one for one in self.calls)

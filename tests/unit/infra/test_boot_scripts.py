@@ -1,0 +1,186 @@
+"""The user data of the servers, run: first boot, next server, reboot, late volume, growth, and what fails."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.infra.boot_machine import Machine
+
+
+@pytest.fixture
+def chroma(tmp_path: Path) -> Machine:
+    """A new instance of the Chroma server, with a new volume."""
+    return Machine(tmp_path, "chroma.yaml", {"Volume": "vol-1", "Image": "chroma:1"})
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Machine:
+    """A new instance of a model host."""
+    return Machine(tmp_path, "ollama.yaml", {"Image": "ollama:1", "Model": "small"})
+
+
+def index(machine: Machine) -> str:
+    return (machine.state / "disk" / "chroma.sqlite3").read_text()
+
+
+def test_a_new_volume_is_formatted_and_marked_when_chroma_answers(chroma: Machine) -> None:
+    assert chroma.boot() == 0
+    assert chroma.called("mkfs.xfs")
+    assert chroma.called("create-tags --resources vol-1 --tags Key=docwell-filled,Value=true")
+    assert chroma.called("cfn-signal --exit-code 0")
+
+
+def test_the_next_server_keeps_the_index(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    assert not chroma.called("mkfs")
+    assert index(chroma) == "the index"
+    assert chroma.called("cfn-signal --exit-code 0")
+
+
+def test_a_volume_of_an_earlier_release_is_marked(chroma: Machine) -> None:
+    chroma.volume(tag=False)
+    assert chroma.boot() == 0
+    assert not chroma.called("mkfs")
+    assert chroma.called("create-tags")
+
+
+def test_chroma_waits_for_a_volume_that_the_last_server_still_holds(chroma: Machine) -> None:
+    chroma.volume()
+    chroma.late(3)
+    assert chroma.boot() == 0
+    assert index(chroma) == "the index"
+
+
+@pytest.mark.parametrize(
+    "volume", [{"formatted": False, "index": False}, {"index": False}], ids=["blank", "empty"]
+)
+def test_chroma_does_not_begin_an_empty_index_in_place_of_a_lost_one(
+    chroma: Machine, volume: dict[str, bool]
+) -> None:
+    chroma.volume(**volume)
+    chroma.boot()
+    assert not chroma.called("mkfs")
+    assert not (chroma.state / "up").exists()
+    assert chroma.called("cfn-signal --exit-code 1")
+    assert not chroma.called("cfn-signal --exit-code 0")
+    assert not chroma.called("create-tags")
+
+
+def test_a_volume_that_never_comes_starts_nothing(chroma: Machine) -> None:
+    chroma.late(1_000_000)
+    chroma.boot()
+    assert not (chroma.state / "up").exists()
+    assert chroma.called("cfn-signal --exit-code 1")
+    assert not chroma.called("mkfs")
+
+
+def test_a_volume_that_cannot_be_read_is_not_formatted(chroma: Machine) -> None:
+    chroma.fail("head")
+    chroma.boot()
+    assert not chroma.called("mkfs")
+    assert chroma.called("cfn-signal --exit-code 1")
+
+
+def test_chroma_with_an_index_starts_while_tags_cannot_be_read(chroma: Machine) -> None:
+    chroma.volume()
+    chroma.fail("describe-tags")
+    assert chroma.boot() == 0
+    assert chroma.called("cfn-signal --exit-code 0")
+
+
+def test_a_blank_volume_is_not_formatted_while_tags_cannot_be_read(chroma: Machine) -> None:
+    chroma.fail("describe-tags")
+    chroma.boot()
+    assert not chroma.called("mkfs")
+    assert not (chroma.state / "up").exists()
+
+
+def test_each_start_mounts_the_volume_and_uses_all_of_it(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    chroma.reboot()
+    assert chroma.start_chroma() == 0
+    assert (chroma.root / "var/lib/chroma/chroma.sqlite3").read_text() == "the index"
+    grown = [one for one in chroma.calls if one.startswith("xfs_growfs")]
+    assert grown == [f"xfs_growfs {chroma.root}/var/lib/chroma"]
+    # The service starts again by itself, and alone mounts the volume.
+    unit = (chroma.root / "etc/systemd/system/chroma.service").read_text()
+    assert "Restart=always\n" in unit
+    assert unit.index("sbin/chroma-volume") < unit.index("ExecStart=/usr/bin/docker run")
+    assert not chroma.called("--restart")
+
+
+def test_a_volume_that_grows_is_usable_without_a_restart(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    units = chroma.root / "etc/systemd/system"
+    assert (
+        f"ExecStart=/usr/sbin/xfs_growfs {chroma.root}/var/lib/chroma"
+        in (units / "chroma-grow.service").read_text()
+    )
+    assert "OnUnitActiveSec=10min" in (units / "chroma-grow.timer").read_text()
+    assert chroma.called("systemctl enable --now --no-block chroma.service chroma-grow.timer")
+
+
+def test_a_reboot_needs_no_login_to_the_registry(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    assert chroma.called("docker pull chroma:1")
+    assert "--pull" not in (chroma.root / "etc/systemd/system/chroma.service").read_text()
+
+
+@pytest.mark.parametrize("step", ["dnf install", "docker pull", "create-tags"])
+def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: str) -> None:
+    chroma.fail(step)
+    assert chroma.boot() != 0
+    assert chroma.called("cfn-signal --exit-code 1")
+
+
+def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
+    assert host.boot() == 0
+    ends = [one for one in host.calls if "complete-lifecycle-action" in one or "signal-resource" in one]
+    assert [one.split()[-1] for one in ends] == ["SUCCESS", "CONTINUE"]
+    assert "--logical-resource-id Hosts --unique-id i-1" in ends[0]
+    assert host.calls.index(ends[0]) > next(i for i, one in enumerate(host.calls) if "api/generate" in one)
+
+
+@pytest.mark.parametrize("step", ["docker run", "api/generate"])
+def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: Machine, step: str) -> None:
+    host.fail(step)
+    assert host.boot() != 0
+    ends = [one for one in host.calls if "complete-lifecycle-action" in one or "signal-resource" in one]
+    assert [one.split()[-1] for one in ends] == ["FAILURE", "ABANDON"]
+
+
+def test_a_host_serves_without_the_cloudwatch_agent(host: Machine) -> None:
+    host.fail("rpm", "dnf install")
+    host.boot()
+    assert host.called("--lifecycle-action-result CONTINUE")
+    assert not host.called("ABANDON")
+    assert not host.called("FAILURE")
+
+
+def test_a_new_host_outside_a_deployment_enters_service(host: Machine) -> None:
+    host.fail("signal-resource")
+    host.boot()
+    assert host.called("--lifecycle-action-result CONTINUE")
+
+
+@pytest.mark.parametrize("name", ["chroma.yaml", "ollama.yaml"])
+def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
+    assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384
+
+
+@pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])
+def test_the_role_of_a_server_allows_the_calls_of_its_user_data(tmp_path: Path, name: str, role: str) -> None:
+    machine = Machine(tmp_path, name, {})
+    called = set(re.findall(r"\baws (ec2|autoscaling|cloudformation) ([a-z-]+)", machine.script))
+    assert len(called) >= 3
+    allowed = json.dumps(machine.content["Resources"][role]["Properties"]["Policies"])
+    for service, operation in called:
+        assert f'"{service}:{operation.title().replace("-", "")}"' in allowed

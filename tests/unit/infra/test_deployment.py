@@ -1,0 +1,117 @@
+"""A deployment names every parameter, and another release for any change of the build or a parameter."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
+
+from infra.container.sam import ROOT, StepError
+from infra.release import deployment
+
+PARAMETERS = {
+    "ModelName": {"Type": "String", "Default": "small"},
+    "ContextTokens": {"Type": "Number", "Default": 4096},
+    "OllamaHosts": {"Type": "String", "Default": "1,2"},
+    "OllamaStopAt": {"Type": "String", "Default": ""},
+    "Release": {"Type": "String", "Default": ""},
+}
+BUILT = {"Parameters": PARAMETERS, "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    """A build of one template, a layer and a function."""
+    folder = tmp_path / "build"
+    for name in ("DocwellLayer/python/docwell", "QueryFunction"):
+        (folder / name).mkdir(parents=True)
+    (folder / "template.yaml").write_text(yaml.safe_dump(BUILT))
+    (folder / "DocwellLayer/python/docwell/answers.py").write_text("A = 1\n")
+    (folder / "QueryFunction/handler.py").write_text("B = 1\n")
+    return folder
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the profile `mine`."""
+    monkeypatch.setattr(deployment, "PROFILES", tmp_path)
+    path = tmp_path / "mine.toml"
+    path.write_text('OllamaHosts = "2,4"\nOllamaStopAt = "0 19 * * *"\n')
+    return path
+
+
+def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile: Path, tmp_path: Path) -> None:
+    deployment.write("mine", build, tmp_path / "release")
+    given = tomllib.loads((tmp_path / "release" / "mine.toml").read_text())
+    assert set(given) == set(PARAMETERS)
+    assert given["OllamaHosts"] == "2,4"
+    assert (given["ModelName"], given["ContextTokens"]) == ("small", "4096")
+    assert len(bytes.fromhex(given["Release"])) == 32
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["DocwellLayer/python/docwell/answers.py", "QueryFunction/handler.py", "template.yaml", "NetworkStack.yaml"],
+)
+def test_any_file_of_the_build_makes_another_release(build: Path, profile: Path, changed: str) -> None:
+    first = deployment.digest(build, deployment.parameters("mine", build))
+    path = build / changed
+    path.write_text(f"{path.read_text() if path.exists() else ''}# changed\n")
+    assert deployment.digest(build, deployment.parameters("mine", build)) != first
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "Release"])
+def test_any_parameter_makes_another_release(build: Path, profile: Path, name: str) -> None:
+    given = deployment.parameters("mine", build)
+    first = deployment.digest(build, given)
+    assert deployment.digest(build, given | {name: "7"}) != first
+    assert deployment.digest(build, given | {"Release": first}) == first
+
+
+def test_the_same_build_and_parameters_are_the_same_release(build: Path, profile: Path, tmp_path: Path) -> None:
+    first = deployment.write("mine", build, tmp_path / "release")
+    (build / "template.yaml").touch()
+    assert deployment.write("mine", build, tmp_path / "release") == first
+
+
+@pytest.mark.parametrize("line", ['ModelNam = "x"', 'Release = "x"'])
+def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, profile: Path, line: str) -> None:
+    profile.write_text(line)
+    with pytest.raises(StepError, match=line.split(maxsplit=1)[0]):
+        deployment.parameters("mine", build)
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones(build: Path, profile: Path) -> None:
+    with pytest.raises(StepError, match="mine"):
+        deployment.parameters("other", build)
+
+
+def test_what_changes_is_told_by_the_stack(build: Path, profile: Path) -> None:
+    given = deployment.parameters("mine", build)
+    given["Release"] = deployment.digest(build, given)
+    with mock_aws():
+        assert deployment.changes(deployment.deployed_parameters("docwell-mine"), given) == ["a new stack"]
+        parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()]
+        client = boto3.client("cloudformation")
+        client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
+        deployed = deployment.deployed_parameters("docwell-mine")
+    assert [line.partition(":")[0] for line in deployment.changes(deployed, given)] == ["nothing"]
+    changed = given | {"ModelName": "large", "Release": "b" * 64}
+    first, version = deployment.changes(deployed, changed)
+    assert first == "ModelName: 'small' -> 'large'"
+    assert "query function" in version
+
+
+def test_each_profile_is_deployed_with_the_parameters_that_were_written_for_it() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for path in (ROOT / "infra" / "parameters").glob("*.toml"):
+        stage = config[path.stem]
+        deployed = stage["deploy"]["parameters"]["parameter_overrides"]
+        assert deployed == [f"file://{deployment.RELEASES.relative_to(ROOT)}/{path.name}"]
+        assert stage["build"]["parameters"]["parameter_overrides"] == [f"file://infra/parameters/{path.name}"]
+        assert stage["global"]["parameters"]["stack_name"] == f"docwell-{path.stem}"

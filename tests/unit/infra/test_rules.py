@@ -1,0 +1,96 @@
+"""The template's rules refuse what cannot work before a deployment begins, and nothing else."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import ROOT
+
+PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
+CHROMA, OLLAMA = {"ChromaUrl": "https://chroma.example"}, {"OllamaUrl": "https://ollama.example"}
+SECRET = {"ChromaSecretArn": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:chroma-AbCdEf"}
+EXISTING = {"Network": "existing", "VpcId": "vpc-1", "SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}
+ALLOWED: dict[str, dict[str, str]] = {
+    "nothing": {},
+    "an existing network": {**EXISTING, "ServerZone": "eu-central-1a"},
+    "an existing network with Chroma": {**EXISTING, **CHROMA, **SECRET},
+    "an existing network with Ollama": {**EXISTING, **OLLAMA, "ServerZone": "eu-central-1a"},
+    "no network": {"Network": "none", **CHROMA, **OLLAMA, **SECRET},
+    "servers without internet": {"ServerInternet": "false", "S3PrefixListId": "pl-1"},
+}
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "no release": ({"Release": ""}, "ReleaseIsNamed"),
+    "a new network with Chroma": (CHROMA, "ANewNetworkReachesNoOther"),
+    "a new network with Ollama": (OLLAMA, "ANewNetworkReachesNoOther"),
+    "a token for the stack's Chroma": (SECRET, "TokensAreForExternalChroma"),
+    "no network for Chroma": ({"Network": "none", **OLLAMA}, "ServersAreGivenWithoutNetwork"),
+    "no network for Ollama": ({"Network": "none", **CHROMA}, "ServersAreGivenWithoutNetwork"),
+    "no S3 for servers": ({"ServerInternet": "false"}, "ServersWithoutInternetReachS3"),
+    "no zone": (EXISTING, "ExistingNetworkIsNamed"),
+    "no VPC": ({**EXISTING, **CHROMA, "VpcId": ""}, "ExistingNetworkIsNamed"),
+    "no subnets": ({**EXISTING, **CHROMA, "SubnetIds": ""}, "ExistingNetworkIsNamed"),
+    "no security groups": ({**EXISTING, **CHROMA, "SecurityGroupIds": ""}, "ExistingNetworkIsNamed"),
+}
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    content, problems = decode(str(ROOT / "template.yaml"))
+    assert not problems
+    assert isinstance(content, dict)
+    return content
+
+
+def value(node: Any, given: Mapping[str, str]) -> Any:
+    """The value of a rule's function."""
+    if not isinstance(node, dict):
+        return node
+    ((name, arguments),) = node.items()
+    if name == "Ref":
+        return given[arguments]
+    values = [value(one, given) for one in arguments]
+    functions: dict[str, Callable[[], bool]] = {
+        "Fn::Equals": lambda: values[0] == values[1],
+        "Fn::Not": lambda: not values[0],
+        "Fn::And": lambda: all(values),
+        "Fn::Or": lambda: any(values),
+        "Fn::EachMemberEquals": lambda: set(values[0].split(",")) == {values[1]},
+    }
+    return functions[name]()
+
+
+def broken(template: dict[str, Any], given: Mapping[str, str]) -> set[str]:
+    """The rules that refuse these parameters, beside the defaults and a release."""
+    defaults = {name: str(one["Default"]) for name, one in template["Parameters"].items()}
+    values = defaults | {"Release": "a" * 64} | dict(given)
+    return {
+        name
+        for name, rule in template["Rules"].items()
+        if value(rule.get("RuleCondition", True), values)
+        and not all(value(one["Assert"], values) for one in rule["Assertions"])
+    }
+
+
+@pytest.mark.parametrize("given", ALLOWED.values(), ids=ALLOWED)
+def test_what_works_is_allowed(template: dict[str, Any], given: dict[str, str]) -> None:
+    assert broken(template, given) == set()
+
+
+@pytest.mark.parametrize(("given", "rule"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused(template: dict[str, Any], given: dict[str, str], rule: str) -> None:
+    assert broken(template, given) == {rule}
+
+
+def test_every_rule_refuses_something(template: dict[str, Any]) -> None:
+    assert {rule for _, rule in REFUSED.values()} == set(template["Rules"])
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_allowed(template: dict[str, Any], path: Any) -> None:
+    given = {name: str(one) for name, one in tomllib.loads(path.read_text()).items()}
+    assert broken(template, given) == set()
