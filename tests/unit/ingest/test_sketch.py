@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.indexing import split_units
-from docwell.ingest.sketch import HEADINGS, OPENING_CHUNKS, STATEMENTS, Sketch
+from docwell.ingest.sketch import HEADINGS, STATEMENTS, Sketch
 from docwell.models import Chunk, Heading, Page, Part
 from tests.unit.fakes import FakeEmbedder
 
@@ -39,6 +39,14 @@ CHINESE = """安全年报
 ---
 事故
 2020年港口发生了十四起事故。其中九起发生在夜间。灯光不足影响了港口的安全。五月, 一台起重机落入水中。"""
+
+
+OPENING_TOKENS = 30
+
+
+@pytest.fixture(autouse=True)
+def _short_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docwell.ingest.sketch.OPENING_TOKENS", OPENING_TOKENS)
 
 
 def pages_of(text: str, first: int = 1) -> list[Page]:
@@ -80,7 +88,9 @@ def test_the_overview_of_a_document_in_any_language_begins_as_it_does_and_says_w
 ) -> None:
     sketch, chunks = sketched(pages_of(said), embedder)
     opening = texts(sketch, chunks, Part.OPENING)
-    assert opening == [chunk.text for chunk in chunks[:OPENING_CHUNKS]]
+    assert opening == [chunk.text for chunk in chunks[: len(opening)]]
+    tokens = [chunk.tokens for chunk in chunks[: len(opening)]]
+    assert sum(tokens) >= OPENING_TOKENS > sum(tokens[:-1])
     statements = texts(sketch, chunks, Part.STATEMENT)
     assert 1 <= len(statements) <= STATEMENTS
     assert not set(statements) & set(opening)
@@ -94,7 +104,7 @@ def test_a_table_of_figures_is_no_statement() -> None:
     assert not any("401" in statement for statement in texts(sketch, chunks, Part.STATEMENT))
 
 
-def test_the_statement_of_a_part_is_the_one_nearest_to_the_parts_centroid() -> None:
+def test_a_statement_is_nearer_to_the_centroid_than_the_others_of_its_part() -> None:
     sentences = ["boats need lamps", "lamps for boats glow", "boats carry lamps", "cheese is yellow"] * STATEMENTS
     chunks = [Chunk(text, 1, 0, len(text), 3) for text in sentences]
     sketch = Sketch(opens=False)

@@ -1,7 +1,7 @@
 """Choose the pieces of a range that stand in its document's overview. Pure, without a model or a language.
 
 These are the opening of the document, the headings that typography sets off, and from each part of the range the
-statement nearest to the part's centroid. A piece is a mark on a chunk, so it lives and dies with the chunk.
+statement nearest to the range's centroid. A piece is a mark on a chunk, so it lives and dies with the chunk.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from docwell.ingest.outline import LETTERS_SHARE, titles
 from docwell.models import Chunk, Mark, Page, Part
 from docwell.text.lexicon import segments
 
-# Title, authors and abstract of a paper fill one or two chunks of 200 tokens.
-OPENING_CHUNKS = 2
-# A range has up to 50 pages. With its opening it then has at most 26 marked chunks, about 75 KB to read.
+# Title, authors and abstract of a paper have about 300 tokens; reports have a title page before these. The opening
+# ends with the chunk that reaches this.
+OPENING_TOKENS = 400
+# A range, of up to 50 pages, so has about 30 marked chunks, which are 100 KB to read.
 STATEMENTS = 12
 HEADINGS = 12
 
@@ -48,6 +49,8 @@ class Sketch:
 
     opens: bool
     _paged: int = 0
+    _opening: int = 0  # in chunks
+    _opening_tokens: int = 0
     _chunks: list[Chunk] = field(default_factory=list)
     _headings: dict[str, _Heading] = field(default_factory=dict)
     _units: list[_Piece] = field(default_factory=list)
@@ -57,7 +60,8 @@ class Sketch:
         """Add the headings of a page. One that repeats, such as a running title, counts once."""
         for start, end, size, text in titles(page):
             for ordinal, chunk in enumerate(chunks, self._paged):
-                if chunk.start <= start and end <= chunk.end:
+                # The letters of a drawing's labels are no headings.
+                if chunk.start <= start and end <= chunk.end and end - start > 1:
                     piece = _Piece(ordinal, start - chunk.start, end - chunk.start)
                     self._headings.setdefault(text, _Heading(size, text, piece))
         self._paged += len(chunks)
@@ -69,7 +73,8 @@ class Sketch:
             rows = range(rest, rest := rest + len(spans)) if spans else [row]
             ordinal = len(self._chunks)
             self._chunks.append(chunk)
-            if self.opens and ordinal < OPENING_CHUNKS:
+            if self.opens and self._opening_tokens < OPENING_TOKENS:
+                self._opening, self._opening_tokens = ordinal + 1, self._opening_tokens + chunk.tokens
                 continue
             for place, (start, end) in zip(rows, spans or [(0, len(chunk.text))], strict=True):
                 if _is_prose(chunk.text[start:end]):
@@ -79,7 +84,7 @@ class Sketch:
     def marks(self) -> dict[int, list[Mark]]:
         """Return the marks of chunks by ordinal."""
         found: dict[int, list[Mark]] = {}
-        for ordinal, chunk in enumerate(self._chunks[: OPENING_CHUNKS if self.opens else 0]):
+        for ordinal, chunk in enumerate(self._chunks[: self._opening]):
             found.setdefault(ordinal, []).append(Mark(Part.OPENING, 0, len(chunk.text)))
         others = (one for one in self._headings.values() if one.place.ordinal not in found)
         for one in nlargest(HEADINGS, others, key=lambda heading: heading.size):
@@ -91,14 +96,13 @@ class Sketch:
         return found
 
     def _central(self) -> list[_Piece]:
-        """Return the unit nearest to the centroid of each of up to `STATEMENTS` parts with equal units."""
+        """Return the unit nearest to the range's centroid from each of up to `STATEMENTS` equal parts."""
         if not self._units:
             return []
-        chosen: list[_Piece] = []
-        for part in np.array_split(np.arange(len(self._units)), min(STATEMENTS, len(self._units))):
-            vectors = np.stack([self._vectors[row] for row in part])
-            chosen.append(self._units[part[int(np.argmax(vectors @ vectors.mean(axis=0)))]])
-        return chosen
+        vectors = np.stack(self._vectors)
+        near = vectors @ vectors.mean(axis=0)
+        parts = np.array_split(np.arange(len(near)), min(STATEMENTS, len(near)))
+        return [self._units[part[int(np.argmax(near[part]))]] for part in parts]
 
 
 def _is_prose(text: str) -> bool:
