@@ -93,14 +93,8 @@ def ask(
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )
-    body = {"question": question} | _given(
-        collection=one_collection,
-        collections=collections,
-        document=one_document,
-        filter=filter_,
-        top_k=top_k,
-        mode=mode,
-    )
+    scope = _given(collection=one_collection, collections=collections, document=one_document, filter=filter_)
+    body = {"question": question} | scope | _given(top_k=top_k, mode=mode)
     api = Api(ctx.obj, timeout)
     live = streaming and not as_json and display.console().is_terminal
     answer = _while_written(api, body) if live else api.post(QUERY_PATH, body)
@@ -108,8 +102,7 @@ def ask(
         display.show_json(answer)
     else:
         display.show_answer(answer)
-        if mode == "overview" and answer.get("mode") == Mode.PASSAGES:
-            display.say("No overview of this document answers: the answer is from its passages.", "yellow")
+        _tell_mode(mode, answer)
     if answer.get("status") == AnswerStatus.REFUSED:
         raise typer.Exit(ExitCode.REFUSED)
 
@@ -122,6 +115,11 @@ def _while_written(api: Api, body: Json) -> Json:
             elif name == "answer":
                 return data
     raise Failure("the API sent no answer; try again")
+
+
+def _tell_mode(wanted: str | None, answer: Json) -> None:
+    if wanted == Mode.OVERVIEW.value and answer.get("mode") == Mode.PASSAGES:
+        display.say("No overview of this document answers: the answer is from its passages.", "yellow")
 
 
 def _given(**values: object) -> Json:
