@@ -62,6 +62,14 @@ def test_a_question_about_the_whole_document_is_answered_from_its_overview(docum
     assert len(world.model.asked) == 1
 
 
+def test_a_sentence_of_an_overview_that_the_model_left_without_a_marker_gets_one() -> None:
+    world = with_overview()
+    world.model.says += " Tenants keep the cellar dry."
+    answer = world.ask(Question(ABOUT, document=KEY)).answer
+    assert [sentence.markers for sentence in answer.sentences] == [(1,), (3,)]
+    assert all(sentence.supported for sentence in answer.sentences)
+
+
 def test_a_piece_is_cited_at_its_place_on_its_page() -> None:
     text = f"Preface. {STATEMENT}"
     chunk = Chunk(text, 4, 100, 100 + len(text), 12)

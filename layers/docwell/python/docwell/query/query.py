@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TypeVar
 
-from docwell.answers import Completion, Sentence, Usage
+from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
@@ -292,10 +292,10 @@ class Query:
     async def _checked(self, found: Inquiry, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
+        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, completion.text)
         used = Usage(completion.prompt_tokens, completion.completion_tokens)
         answer = replace(
-            self.reports.answer(found, used, grounded, sentences, prompt.passages),
+            self.reports.answer(found, used, grounded, sentences),
             dropped_passages=prompt.dropped,
             cut_short=completion.done_reason == "length",
         )
@@ -312,14 +312,16 @@ class Query:
         )
 
     def _grounded(
-        self, question: str, prompt: BuiltPrompt, text: str
+        self, found: Inquiry, prompt: BuiltPrompt, text: str
     ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
         """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
         if is_refusal(text):
             return None, ()
         # Clean before grounding: removing a link can expose an unresolved marker.
         text, _ = clean_answer(text, [passage.chunk.text for passage in prompt.passages])
-        grounded = ground(text, prompt.passages, question)
+        question = found.text
+        # Small models mark the first of several sentences only.
+        grounded = ground(text, prompt.passages, question, each=found.mode is Mode.OVERVIEW)
         cited = [prompt.passages[citation.marker - 1].chunk.text for citation in grounded.citations]
         cleaned, _ = clean_answer(grounded.text, cited)
         grounded = replace(grounded, text=cleaned)

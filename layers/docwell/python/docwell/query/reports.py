@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from docwell.answers import Answer, AnswerStatus, Citation, Mode, Sentence, Usage
@@ -106,17 +105,14 @@ class Reports:
         used: Usage,
         grounded: GroundedAnswer | None = None,
         sentences: tuple[Sentence, ...] = (),
-        prompted: Sequence[Passage] | None = None,
     ) -> Answer:
-        """Return the answer from the `prompted` passages, all without these, or the refusal without a citation."""
+        """Return the answer, or the refusal where no citation is left."""
         if grounded is not None and not grounded.citations:
             grounded = None
-        passages = found.passages if prompted is None else prompted
-        cited = grounded.citations if grounded else ()
         return Answer(
             answer=grounded.text if grounded else found.refusal,
             status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
-            citations=tuple(self._cited(one, passages[one.marker - 1].id in found.suspicious) for one in cited),
+            citations=tuple(self._cited(one) for one in grounded.citations) if grounded else (),
             usage=found.spent + used,
             timings_ms=found.watch.timings(),
             model=self.model,
@@ -128,10 +124,10 @@ class Reports:
             mode=found.mode,
         )
 
-    def _cited(self, citation: Citation, suspicious: bool) -> Citation:  # noqa: FBT001 - private
-        """Return the citation with its link, and a mark where its passage gives orders."""
+    def _cited(self, citation: Citation) -> Citation:
+        """Return the citation with its link."""
         try:
             link = self.links.link(citation.document, citation.version, citation.page)
         except Unavailable:
             link = None  # without credentials to sign a link, the citation still holds
-        return replace(citation, link=link, suspicious=suspicious)
+        return replace(citation, link=link)

@@ -89,18 +89,18 @@ class Evidence:
         return max(windows(text), key=merit)
 
 
-def ground(text: str, passages: Sequence[Passage], question: str = "") -> GroundedAnswer:
+def ground(text: str, passages: Sequence[Passage], question: str = "", *, each: bool = False) -> GroundedAnswer:
     """Resolve the markers of an answer: `[1]` is `passages[0]`.
 
     Markers without a passage are removed. A marker whose passage holds much less of its sentence than another is
     moved to the other. If the model wrote no valid marker, each sentence gets the passage that holds most of it,
-    from `MIN_SUPPORT` on.
+    from `MIN_SUPPORT` on; with `each`, a sentence without a marker does so in any case.
     """
     text = _with_single_markers(text.strip(), len(passages))
     if not passages:
         return GroundedAnswer(text, ())
     evidence = Evidence(passages, question)
-    attribute = not MARKER.search(text)
+    attribute = each or not MARKER.search(text)
     said: dict[int, frozenset[str]] = {}
     pieces: list[str] = []
     for sentence in sentences(text):
@@ -131,6 +131,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         start=chunk.start + start,
         end=chunk.start + end,
         score=round(passage.score, 4),
+        suspicious=not trusted,
         ocr_confidence=chunk.confidence,
     )
 
