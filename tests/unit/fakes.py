@@ -20,6 +20,7 @@ from docwell.models import (
     Hint,
     IndexRecord,
     Lease,
+    Mark,
     ObjectSummary,
     ObjectVersion,
     Page,
@@ -213,6 +214,7 @@ class FakeIndex:
     """Chunks by collection and id."""
 
     chunks: dict[str, dict[str, IndexRecord]] = field(default_factory=dict)
+    marks: dict[str, Sequence[Mark]] = field(default_factory=dict)
     upserts: int = 0
     before_upsert: Callable[[], None] = lambda: None
     before_search: Callable[[], None] = lambda: None
@@ -237,6 +239,17 @@ class FakeIndex:
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
 
+    def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
+        there = self.chunks.get(collection, {})
+        self.marks |= {id_: some for id_, some in marks.items() if id_ in there}
+
+    def marked(self, document: str, generation: str) -> list[tuple[Passage, Sequence[Mark]]]:
+        return [
+            (Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units), self.marks[r.id])
+            for r in self.of(document)
+            if r.id in self.marks and r.generation == generation
+        ]
+
     def ids(
         self, collection: str, document: str, *, of: str | None = None, but: str | None = None, limit: int = 500
     ) -> list[str]:
@@ -252,6 +265,7 @@ class FakeIndex:
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         for id_ in ids:
             self.chunks.get(collection, {}).pop(id_, None)
+            self.marks.pop(id_, None)
 
     def collections(self) -> list[str]:
         return sorted(self.chunks)

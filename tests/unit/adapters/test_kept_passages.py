@@ -10,6 +10,7 @@ import pytest
 from docwell.adapters import chroma
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_records import record_fields
 from docwell.models import Chunk, IndexRecord
 
 LAYOUT = Layout("f" * 32, 0)
@@ -27,9 +28,7 @@ class FakeCollection:
 
     def get(self, *, ids: list[str], **_: Any) -> dict[str, Any]:
         self.read += ids
-        rows = [
-            chroma._metadata(IndexRecord(id_, "a.pdf", "g", "v", Chunk("text", 1, 0, 4, 1), [])) for id_ in ids
-        ]
+        rows = [record_fields(IndexRecord(id_, "a.pdf", "g", "v", Chunk("text", 1, 0, 4, 1), [])) for id_ in ids]
         return {"ids": ids, "documents": ["text"] * len(ids), "metadatas": rows}
 
 

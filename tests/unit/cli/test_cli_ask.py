@@ -27,6 +27,17 @@ def test_several_collections_go_as_a_list(run: Run, api: FakeApi) -> None:
     assert api.requests[-1][2] == {"question": "When?", "collections": ["a", "b"], "document": "a/x.pdf"}
 
 
+def test_the_mode_is_sent_if_given_and_shown_unless_it_is_passages(run: Run, api: FakeApi) -> None:
+    api.answer = (200, api.answer[1] | {"mode": "overview"})
+    shown = run("ask", "What is it?", "--document", "a.pdf", "--mode", "overview", api=api).stdout
+    assert api.requests[-1][2] == {"question": "What is it?", "document": "a.pdf", "mode": "overview"}
+    assert "\noverview · small-model · " in shown
+    api.answer = (200, api.answer[1] | {"mode": "passages"})
+    assert "\nsmall-model · " in run("ask", "What is it?", api=api).stdout
+    assert "No overview of this document" in run("ask", "What?", "--mode", "overview", api=api).stdout
+    assert run("ask", "What?", "--mode", "compare", api=api).exit_code == 2
+
+
 def test_a_refused_answer_is_shown_and_exits_4(run: Run, api: FakeApi) -> None:
     api.answer = (200, api.answer[1] | {"status": "refused", "answer": "Nothing relevant.", "citations": []})
     result = run("ask", "Who?", api=api)

@@ -45,7 +45,8 @@ def test_an_unknown_prompt_is_wrong_usage_and_an_unreadable_file_an_error(run: R
     unknown = run("prompts", "show", "nothing")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
     assert (
-        "there is no prompt 'nothing'; there are: answer, answer-short, expand, rerank, rewrite" in unknown.stderr
+        "there is no prompt 'nothing'; there are: answer, answer-short, expand, overview, rerank, rewrite"
+        in unknown.stderr
     )
     missing = run("prompts", "diff", "answer", "./nothing.md")
     assert missing.exit_code == 1

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
-from docwell.models import DocumentRecord, Status
+from docwell.models import DocumentRecord, Mark, Part, Status
 from docwell.observability import logger
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call
@@ -26,10 +26,23 @@ def test_a_question_gets_an_answer_with_everything_the_interface_promises(world:
     assert answer["sentences"][0]["supported"]
     assert answer["cost"]["amount"] > 0
     assert set(answer) == {
-        "answer", "status", "citations", "sentences", "usage", "timings_ms", "cost", "model", "prompt_version",
-        "dropped_passages", "suspicious_passages", "rewritten_question", "fallback_reason", "cut_short",
-        "request_id",
+        "answer", "status", "mode", "citations", "sentences", "usage", "timings_ms", "cost", "model",
+        "prompt_version", "dropped_passages", "suspicious_passages", "rewritten_question", "fallback_reason",
+        "cut_short", "request_id",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["auto", "passages", "overview"])
+def test_an_answer_names_its_mode_which_is_never_auto(world: HttpWorld, mode: str) -> None:
+    (record,) = world.index.of("house/rules.pdf")
+    world.index.mark("house", {record.id: [Mark(Part.OPENING, 0, len(record.chunk.text))]})
+    status, answer, _ = call("POST", "/v1/query", {"question": QUESTION, "mode": mode})
+    assert (status, answer["mode"]) == (200, "overview" if mode == "overview" else "passages")
+    (receipt,) = world.receipts.kept.values()
+    assert (receipt.request["mode"], receipt.answer["mode"]) == (mode, answer["mode"])
+    schemas = call("GET", "/v1/openapi.json")[1]["components"]["schemas"]
+    assert schemas["Mode"]["enum"] == ["auto", "passages", "overview"]
+    assert schemas["QueryResponse"]["properties"]["mode"]["enum"] == ["passages", "overview"]
 
 
 def test_the_clients_request_id_comes_back_as_a_header_and_is_logged_and_is_no_id_of_the_answer(
@@ -67,6 +80,8 @@ def test_a_request_id_unfit_for_logs_is_replaced(world: HttpWorld, unfit: str) -
         {"question": "q", "unknown": 1},
         {"question": "q", "stream": "perhaps"},
         {"question": "q", "fallback": "guess"},
+        {"question": "q", "mode": "compare"},
+        {"question": "q", "mode": None},
         {"question": "q", "history": [{"question": "a"}]},
         {"question": "q", "history": [{"question": "a", "answer": "b"}] * 11},
         {"question": "q", "history": [{"question": "a", "answer": "b" * 9_000}]},

@@ -23,10 +23,12 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
 from docwell.ports import Reservation
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
+from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.receipts import ReceiptBook
 from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.routing import Router
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
@@ -157,6 +159,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         model=model,
         conversation=Conversation(model, load_prompt("rewrite"), 4000),
         calibration=Calibration(model, FakeStates()),
+        overview=Overview(index, Router(embedder), load_prompt("overview")),
         links=Links(),
     )
     return built, ledger

@@ -12,10 +12,12 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collectio
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
+from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.retrieval.gates import Gate
 from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.routing import Router
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.query.query_fakes import FakeAdmission, FakeLinks, FakeModel, FakeStates
 
@@ -38,6 +40,7 @@ class World:
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
+            overview=Overview(self.index, Router(self.embedder), load_prompt("overview")),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
             gate=Gate(0.4),

@@ -168,7 +168,7 @@ def test_a_file_that_is_no_prompt_is_told(data: bytes) -> None:
 
 
 def test_the_shipped_prompts_are_whole_and_short() -> None:
-    assert prompt_names() == ["answer", "answer-short", "expand", "rerank", "rewrite"]
+    assert prompt_names() == ["answer", "answer-short", "expand", "overview", "rerank", "rewrite"]
     for prompt in map(load_prompt, prompt_names()):
         # Two cores read 75 tokens/s: this much is read before every answer.
         assert prompt.tokens <= 500
@@ -188,7 +188,7 @@ def test_prompts_for_answers_show_a_citation_and_a_refusal_and_say_what_passages
 
 @pytest.mark.parametrize("name", ["", "nothing", "../prompting", "answer.md", "/etc/passwd", "Answer"])
 def test_a_name_of_no_prompt_is_told_with_those_that_are(name: str) -> None:
-    with pytest.raises(NotFound, match="answer, answer-short, expand, rerank, rewrite"):
+    with pytest.raises(NotFound, match="answer, answer-short, expand, overview, rerank, rewrite"):
         load_prompt(name)
 
 

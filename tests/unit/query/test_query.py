@@ -15,7 +15,7 @@ from docwell.answers import AnswerStatus, Turn
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.query.ask import Ask, Identified, Passages, Question, Token
-from docwell.query.query import REFUSAL
+from docwell.query.reports import REFUSAL
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 

@@ -9,7 +9,8 @@ from docwell.errors import NotFound, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import DocumentRecord, Status
 from docwell.query.ask import Question
-from docwell.query.query import NOTHING_FITS, REFUSAL
+from docwell.query.query import NOTHING_FITS
+from docwell.query.reports import REFUSAL
 from docwell.query.retrieval.absence import NOTHING_INDEXED
 from docwell.query.retrieval.filters import Filter
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION, World

@@ -39,6 +39,17 @@ class AnswerStatus(StrEnum):
     FAILED = "failed"
 
 
+class Mode(StrEnum):
+    """How a question is answered. docwell turns AUTO into another one; an answer never has it.
+
+    PASSAGES answers from the passages nearest to the question, OVERVIEW from the overview of one document.
+    """
+
+    AUTO = "auto"
+    PASSAGES = "passages"
+    OVERVIEW = "overview"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One earlier question of the conversation, with its answer."""
@@ -170,3 +181,4 @@ class Answer:
     fallback_reason: str | None = None
     # The answer reached the limit of its tokens.
     cut_short: bool = False
+    mode: Mode = Mode.PASSAGES

@@ -188,6 +188,27 @@ class Units:
     vectors: bytes = field(default=b"", repr=False)
 
 
+class Part(StrEnum):
+    """The part that a piece of text plays in the overview of its document."""
+
+    OPENING = "opening"
+    HEADING = "heading"
+    STATEMENT = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A piece of a chunk for its document's overview: `start` to `end` in characters of the chunk's text.
+
+    `size` is that of a heading.
+    """
+
+    part: Part
+    start: int
+    end: int
+    size: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class IndexRecord:
     """One row of the vector index. `vector` has the embedder's dimension."""

@@ -18,6 +18,7 @@ from docwell.models import (
     Hint,
     IndexRecord,
     Lease,
+    Mark,
     ObjectSummary,
     ObjectVersion,
     Page,
@@ -176,6 +177,20 @@ class VectorIndex(Protocol):
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove chunks by id; missing ids are no error."""
+
+
+class MarkedIndex(VectorIndex, Protocol):
+    """The index as ingest writes it: some chunks have marks."""
+
+    def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
+        """Store the marks of chunks by their ids. Ids of no chunk change nothing."""
+
+
+class Overviews(Protocol):
+    """The chunks with marks, which make the overview of a generation."""
+
+    def marked(self, document: str, generation: str) -> Sequence[tuple[Passage, Sequence[Mark]]]:
+        """Return the chunks with marks in no order. A generation of an earlier release has none."""
 
 
 class LedgerRow(NamedTuple):

@@ -5,8 +5,6 @@ Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/dec
 
 from __future__ import annotations
 
-import json
-from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +26,9 @@ from chromadb.config import Settings, System
 from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
 from docwell.adapters.chroma_layout import SYNC_THRESHOLD, Layout
+from docwell.adapters.chroma_records import MARKED, mark_fields, marks_of, passage_of, record_fields
 from docwell.errors import Corrupt, Unavailable
-from docwell.models import Chunk, IndexRecord, Passage, Units
+from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import Places
 
 _One = TypeVar("_One")
@@ -104,10 +103,35 @@ class ChromaIndex:
                 ids=[self._layout.mark(collection) + record.id for record in records],
                 embeddings=np.asarray([record.vector for record in records], dtype=np.float32),
                 documents=[record.chunk.text for record in records],
-                metadatas=[{"collection": collection, **_metadata(record)} for record in records],
+                metadatas=[{"collection": collection, **record_fields(record)} for record in records],
             ),
             create=collection,
         )
+
+    def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
+        """Add marks to the metadata of chunks by id; Chroma ignores ids of no chunk."""
+        if marks:
+            self._call(
+                self._layout.name(collection),
+                lambda chroma: chroma.update(
+                    ids=[self._layout.mark(collection) + id_ for id_ in marks],
+                    metadatas=[mark_fields(each) for each in marks.values()],
+                ),
+            )
+
+    def marked(self, document: str, generation: str) -> list[tuple[Passage, tuple[Mark, ...]]]:
+        """Return the chunks of a generation that have marks, in no order."""
+        condition = {"$and": [{"document": document}, {"generation": generation}, {MARKED: True}]}
+        answer = self._call(
+            self._layout.name(collection_of(document)),
+            lambda chroma: chroma.get(where=condition, include=["documents", "metadatas"]),
+        )
+        rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True) if answer else ()
+        return [
+            (passage_of(self._layout.id_of(id_), text, row), marks_of(row))
+            for id_, text, row in rows
+            if row and text is not None
+        ]
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks, nearest first, of these places, or of all collections."""
@@ -184,7 +208,7 @@ class ChromaIndex:
             return {}
         rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
         read = {
-            (name, id_): _passage(self._layout.id_of(id_), text, row)
+            (name, id_): passage_of(self._layout.id_of(id_), text, row)
             for id_, text, row in rows
             if row and text is not None
         }
@@ -329,52 +353,6 @@ def _any_of(**values: Sequence[str]) -> Any:
     given = {name: list(ones) for name, ones in values.items() if ones}
     conditions = [{name: ones[0] if len(ones) == 1 else {"$in": ones}} for name, ones in given.items()]
     return conditions[0] if len(conditions) == 1 else {"$or": conditions}
-
-
-def _metadata(record: IndexRecord) -> dict[str, str]:
-    """Return the fields to filter by, and the rest as one JSON value: Chroma stores each value as a row."""
-    chunk, units = record.chunk, record.units
-    rest = {
-        "version": record.version,
-        "page_start": chunk.page,
-        "start": chunk.start,
-        "end": chunk.end,
-        "tokens": chunk.tokens,
-        "label": chunk.label,
-        "heading": chunk.heading,
-        "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
-        "unit_spans": units.spans,
-        "unit_vectors": b64encode(units.vectors).decode(),
-    }
-    return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
-
-
-def _passage(id_: str, text: str, metadata: dict[str, Any]) -> Passage:
-    """Return a stored chunk with score 0, which the search replaces. Raises `Corrupt`."""
-    try:
-        rest = json.loads(metadata["chunk"])
-        spans = tuple((start, end) for start, end in rest["unit_spans"])
-        chunk = Chunk(
-            text=text,
-            page=rest["page_start"],
-            start=rest["start"],
-            end=rest["end"],
-            tokens=rest["tokens"],
-            label=rest["label"],
-            heading=rest["heading"],
-            confidence=rest["confidence"],
-        )
-        return Passage(
-            id=id_,
-            document=metadata["document"],
-            generation=metadata["generation"],
-            version=rest["version"],
-            chunk=chunk,
-            score=0.0,
-            units=Units(spans, b64decode(rest["unit_vectors"], validate=True)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Corrupt(f"chunk {id_} was not written by docwell") from error
 
 
 @contextmanager

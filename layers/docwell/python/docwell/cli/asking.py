@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
-from docwell.answers import AnswerStatus
+from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
@@ -45,6 +45,10 @@ MetadataOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
 ]
+ModeOption = Annotated[
+    Literal["auto", "passages", "overview"] | None,
+    typer.Option(help="How to answer: from the nearest passages, or from the overview of one document."),
+]
 RequestId = Annotated[
     str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
 ]
@@ -72,6 +76,7 @@ def ask(
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
     ] = True,
+    mode: ModeOption = None,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -88,9 +93,8 @@ def ask(
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )
-    body = {"question": question} | _given(
-        collection=one_collection, collections=collections, document=one_document, filter=filter_, top_k=top_k
-    )
+    scope = _given(collection=one_collection, collections=collections, document=one_document, filter=filter_)
+    body = {"question": question} | scope | _given(top_k=top_k, mode=mode)
     api = Api(ctx.obj, timeout)
     live = streaming and not as_json and display.console().is_terminal
     answer = _while_written(api, body) if live else api.post(QUERY_PATH, body)
@@ -98,6 +102,7 @@ def ask(
         display.show_json(answer)
     else:
         display.show_answer(answer)
+        _tell_mode(mode, answer)
     if answer.get("status") == AnswerStatus.REFUSED:
         raise typer.Exit(ExitCode.REFUSED)
 
@@ -110,6 +115,11 @@ def _while_written(api: Api, body: Json) -> Json:
             elif name == "answer":
                 return data
     raise Failure("the API sent no answer; try again")
+
+
+def _tell_mode(wanted: str | None, answer: Json) -> None:
+    if wanted == Mode.OVERVIEW.value and answer.get("mode") == Mode.PASSAGES:
+        display.say("No overview of this document answers: the answer is from its passages.", "yellow")
 
 
 def _given(**values: object) -> Json:

@@ -20,7 +20,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from docwell.answers import AnswerStatus
+from docwell.answers import AnswerStatus, Mode
 from docwell.cli.remote import Json
 from docwell.models import Status
 from docwell.text.visible import escape_json, strip_invisible
@@ -237,6 +237,8 @@ def _footer(answer: Json) -> str:
         f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens",
         f"{timings.get('total', 0):,.0f} ms",
     ]
+    if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
+        parts.insert(0, clean(mode))
     if cost := answer.get("cost"):
         parts.append(f"{cost.get('amount', 0):.6f} {cost.get('currency', '')}")
     if dropped := answer.get("dropped_passages"):

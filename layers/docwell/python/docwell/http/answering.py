@@ -285,6 +285,7 @@ def question_of(body: bodies.QueryRequest) -> Question:
         top_k=top_k,
         history=history,
         fallback=body.fallback == "extractive",
+        mode=body.mode,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from docwell.answers import Answer, AnswerStatus, Cost
+from docwell.answers import Answer, AnswerStatus, Cost, Mode
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
 from docwell.models import KEY_BYTES, DocumentRecord, Passage, Reason, Status, collection_of
@@ -19,6 +19,8 @@ from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 _MAX_COLLECTIONS = 50
+# To rewrite a follow-up, for its overview, and for its answer from passages where the overview has none.
+MOST_MODEL_CALLS = 3
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
 # One server-sent event of a streamed answer.
@@ -96,6 +98,11 @@ class QueryRequest(BaseModel, extra="forbid"):
         default="none",
         description="What to return when the model host fails: a problem, or the best sentences of the passages.",
     )
+    mode: Mode = Field(
+        default=Mode.AUTO,
+        description="`passages` answers from the nearest passages, `overview` says what one document is: its "
+        "subject, authors, parts and main statements. `auto` lets docwell choose.",
+    )
 
 
 class CitationBody(BaseModel):
@@ -110,7 +117,9 @@ class CitationBody(BaseModel):
     display_quote: str = Field(description="The quote without markup; an address reads docs[.]org. Show this one.")
     start: int = Field(description="First character of the quote in the page's text.")
     end: int = Field(description="One past its last character.")
-    score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
+    score: float = Field(
+        description="Cosine similarity of the question and the passage, or its nearest part; 0 in an overview."
+    )
     suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
     link: str | None = Field(description="Opens the PDF at that page, for a short time.")
     ocr_confidence: float | None = Field(
@@ -160,6 +169,7 @@ class QueryResponse(BaseModel):
 
     answer: str
     status: AnswerStatus
+    mode: Literal[Mode.PASSAGES, Mode.OVERVIEW] = Field(description="How the question was answered.")
     citations: list[CitationBody]
     sentences: list[SentenceBody]
     usage: UsageBody
@@ -318,6 +328,11 @@ def document_body(record: DocumentRecord) -> DocumentBody:
         "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},
     }
     return DocumentBody.model_validate(fields, extra="ignore")
+
+
+def most_model_calls(request: QueryRequest) -> int:
+    """Return the most calls of the model for a question, without those of optional stages."""
+    return MOST_MODEL_CALLS - (not request.history) - (request.mode is Mode.PASSAGES)
 
 
 def chosen_collections(request: QueryRequest) -> tuple[str, ...]:

@@ -174,7 +174,7 @@ app.use([_with_request_id])
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    asked = answering.QuestionRequest(body, request_id(), _admission(2 if body.history else 1))
+    asked = answering.QuestionRequest(body, request_id(), _admission(bodies.most_model_calls(body)))
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
         return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
     return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
@@ -200,7 +200,7 @@ def receipt(id_: str) -> bodies.ReceiptBody:
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    return answering.replay(_admission(2), id_, request_id())  # the question may have a history
+    return answering.replay(_admission(bodies.MOST_MODEL_CALLS), id_, request_id())
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")

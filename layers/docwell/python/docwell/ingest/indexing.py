@@ -1,4 +1,4 @@
-"""Index pages: read, chunk, embed and write them.
+"""Index pages: read, chunk, embed and write them, and mark the pieces for the overview.
 
 Embedding takes most of the time and must not wait. So one thread reads and chunks pages ahead of it, and another
 writes one batch while the next is embedded.
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from docwell.config import IngestLimits
 from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.ingest.ranges import Span, check_length
+from docwell.ingest.sketch import Sketch
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
-from docwell.ports import Embedder, ObjectStore, PdfReader, Tokenizer, VectorIndex
+from docwell.ports import Embedder, MarkedIndex, ObjectStore, PdfReader, Tokenizer
 from docwell.text.naming import InContext, embedded_texts
 from docwell.text.page_lists import page_failures
 
@@ -61,7 +62,7 @@ class RangeIndexer:
     """
 
     store: ObjectStore
-    index: VectorIndex
+    index: MarkedIndex
     embedder: Embedder
     reader: PdfReader
     limits: IngestLimits
@@ -80,13 +81,14 @@ class RangeIndexer:
     ) -> RangeTally:
         """Index a range of the PDF at `path`. No read or write is in progress when this returns or raises.
 
-        Call `check` in this thread after each page and right before each write; it raises to stop. Recognition of
-        a page starts only after the check of the previous page.
+        Call `check` in this thread after each page and right before each write of chunks; it raises to stop.
+        Recognition of a page starts only after the check of the previous page.
         """
         ref, count = generation.ref, _Count(self.limits, path.stat().st_size)
+        sketch = Sketch(opens=span.first == 1)
         with closing(self._cut_pages(path, span, count)) as pages, ThreadPoolExecutor(1, "write") as pool:
             writing: Future[None] | None = None
-            for embedded in self._embedded(self._batches(pages, count, check)):
+            for embedded in self._embedded(self._batches(pages, count, sketch, check), sketch):
                 records = _records(generation, range_, count.tally.chunks, embedded)
                 if writing is not None:
                     writing.result()
@@ -95,9 +97,12 @@ class RangeIndexer:
                 count.add_chunks(records)
             if writing is not None:
                 writing.result()
+        # Without a check: marks of chunks that another worker has removed change nothing.
+        marks = {ref.chunk_id(generation.id, range_, number): some for number, some in sketch.marks().items()}
+        self.index.mark(ref.collection, marks)
         return count.tally
 
-    def _embedded(self, batches: Iterator[list[_CutChunk]]) -> Iterator[list[_EmbeddedChunk]]:
+    def _embedded(self, batches: Iterator[list[_CutChunk]], sketch: Sketch) -> Iterator[list[_EmbeddedChunk]]:
         """Embed chunks and their units. A batch's last chunk waits for its right neighbour's vector."""
         context: InContext | None = None
         waiting: deque[tuple[Chunk, Units]] = deque()
@@ -106,6 +111,7 @@ class RangeIndexer:
             texts = embedded_texts([chunk for chunk, _ in batch], self.embedder, self.embedder.max_tokens)
             # One call: the embedder sorts its texts by length.
             vectors = self.embedder.embed_passages([*texts, *parts])
+            sketch.add_chunks(batch, vectors)
             rest = vectors[len(batch) :]
             for chunk, spans in batch:
                 waiting.append((chunk, pack_units(spans, rest[: len(spans)])))
@@ -134,7 +140,7 @@ class RangeIndexer:
                 yield page, [(chunk, split_units(chunk.text, self.embedder)) for chunk in chunks]
 
     def _batches(
-        self, pages: Iterator[_CutPage], count: _Count, check: Callable[[], None]
+        self, pages: Iterator[_CutPage], count: _Count, sketch: Sketch, check: Callable[[], None]
     ) -> Iterator[list[_CutChunk]]:
         """Group all chunks in order into batches, and count the pages."""
         waiting: list[_CutChunk] = []
@@ -142,6 +148,7 @@ class RangeIndexer:
         for page, chunks in pages:
             check()
             count.add_page(page)
+            sketch.add_page(page, [chunk for chunk, _ in chunks])
             waiting += chunks
             while len(waiting) >= size:
                 yield waiting[:size]

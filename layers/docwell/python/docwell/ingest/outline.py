@@ -57,7 +57,7 @@ class Outline:
         """Return the sections that begin on a page, in the order of its text."""
         found: list[Section] = []
         self._open = [heading for heading in self._open if page.number - heading.page < SECTION_PAGES]
-        for start, end, size, text in _titles(page):
+        for start, end, size, text in titles(page):
             while self._open and self._open[-1].size <= size:
                 self._open.pop()
             self._open.append(_Open(size, text[:LEVEL_CHARACTERS], page.number))
@@ -72,7 +72,7 @@ def shown(path: Sequence[str], opening: Sequence[str] = ()) -> str:
     return " > ".join([*levels, added] if added else levels)
 
 
-def _titles(page: Page) -> list[tuple[int, int, float, str]]:
+def titles(page: Page) -> list[tuple[int, int, float, str]]:
     """Return start, end, size and text of the headings; consecutive lines of one size are one heading."""
     sizes = {heading.text: heading.size for heading in page.headings}
     lines: list[tuple[float | None, int, str]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from docwell.answers import Answer, Turn
+from docwell.answers import Answer, Mode, Turn
 from docwell.deadline import Deadline
 from docwell.identity import Principal
 from docwell.models import Passage
@@ -28,6 +28,7 @@ class Question:
     top_k: int = 5
     history: tuple[Turn, ...] = ()
     fallback: bool = False
+    mode: Mode = Mode.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _MAX_WEIGHT = 1_000_000
 # The placeholders of the last turn for each purpose; all are required.
 _PLACEHOLDERS = {
     "answer": {"passages", "question"},
+    "overview": {"passages", "question"},
     "rewrite": {"history", "question"},
     "rerank": {"passages", "question"},
     "expand": {"question"},

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TypeVar
 
-from docwell.answers import Answer, AnswerStatus, Citation, Completion, Sentence, Usage
+from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
-from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
 from docwell.query.calibration import Calibration
 from docwell.query.checking.check import check
-from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.model_host import has_read
+from docwell.query.overview import Overview
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
+from docwell.query.reports import REFUSAL, Inquiry, Reports
 from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
 from docwell.query.retrieval.gates import OPEN, Gate
@@ -35,7 +35,6 @@ from docwell.query.stopwatch import Stopwatch, ms
 
 _Fact = TypeVar("_Fact")
 
-REFUSAL = "The documents do not answer this question."
 # No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."
 
@@ -47,40 +46,8 @@ _FACTS_SHARE = 0.1
 # Optional stages. At the default deadline a slow one is given up before the model host counts as failing.
 _EXPAND_SHARE = 0.15
 _RERANK_SHARE = 0.15
-# An optional stage leaves this share to the model's answer, and is skipped if it had less time than this.
-_ANSWER_SHARE = 0.5
-_LEAST_STAGE_S = 0.5
 # Reserved for checking the model's answer, or for the extractive answer.
 _RESERVE_S = 0.75
-_NONE = Usage()
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A question on its way to its passages: the `text` to search for, and the tokens `spent` so far.
-
-    While `at_model`, `spent` includes a prompt that the model is reading. `skipped` names the optional stages that
-    gave nothing. A `hopeless` question is refused for its `fit`, and `refusal` is the text of a refusal.
-    """
-
-    ask: Ask
-    watch: Stopwatch
-    text: str
-    spent: Usage = _NONE
-    at_model: bool = False
-    skipped: tuple[str, ...] = ()
-    wordings: tuple[str, ...] = ()
-    passages: tuple[Passage, ...] = ()
-    suspicious: frozenset[str] = frozenset()
-    fit: float | None = None
-    hopeless: bool = False
-    refusal: str = REFUSAL
-
-    def stage_s(self, share: float) -> float:
-        """Return the seconds for an optional stage with this share of the deadline, 0 if they are too few."""
-        deadline = self.watch.deadline
-        seconds = min(deadline.seconds * share, deadline.left(deadline.seconds * _ANSWER_SHARE))
-        return seconds if seconds >= _LEAST_STAGE_S else 0.0
 
 
 @dataclass(frozen=True)
@@ -92,12 +59,18 @@ class Query:
     model: LanguageModel
     conversation: Conversation
     calibration: Calibration
+    overview: Overview
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
     scale: MeaningScale = field(default_factory=MeaningScale)
     gate: Gate = OPEN
     expansion: Expansion | None = None
     reranker: Reranker | None = None
+
+    @property
+    def reports(self) -> Reports:
+        """The reports of answers of this model."""
+        return Reports(self.model.name, self.links)
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
@@ -117,22 +90,38 @@ class Query:
             async for found in steps:
                 begun = begun or found.at_model
                 if begun:
-                    yield Progress(self._report(found), at_model=found.at_model)
+                    yield Progress(self.reports.report(found), at_model=found.at_model)
+        if found.overview:
+            async with aclosing(self._answered(found.of_overview(self.overview.prompt))) as events:
+                async for event in events:
+                    if isinstance(event, QueryReport) and found.tries_passages(event.answer, _RESERVE_S):
+                        found = replace(found, spent=event.answer.usage)
+                        break
+                    yield event
+                else:
+                    return
+        async with aclosing(self._answered(found)) as events:
+            async for event in events:
+                yield event
+
+    async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
+        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
         prompt = None if found.hopeless else await self._prompt(found)
-        report = self._report(found, prompt)
+        report = self.reports.report(found, prompt)
         yield Progress(report)
         yield Passages(report.prompted, found.suspicious)
         if prompt is None or not prompt.passages:
             yield report
             return
-        async with aclosing(self._answer_of_model(await ask.admission.admitted(), found, prompt)) as events:
+        admitted = await found.ask.admission.admitted()
+        async with aclosing(self._answer_of_model(admitted, found, prompt)) as events:
             async for event in events:
                 yield event
 
-    async def _find(self, ask: Ask) -> AsyncGenerator[_Found]:
+    async def _find(self, ask: Ask) -> AsyncGenerator[Inquiry]:
         """Yield the state before and after each call of the model, and last what was found. Raises as `ask`."""
         question, watch = ask.question, Stopwatch(ask.deadline)
-        found = _Found(ask, watch, question.text)
+        found = Inquiry(ask, watch, question.text)
         if question.history:
             scope = await self._scope(ask, watch)
             admitted = await ask.admission.admitted()
@@ -160,7 +149,7 @@ class Query:
                     yield found
 
     async def _answer_of_model(
-        self, admitted: Admitted, found: _Found, prompt: BuiltPrompt
+        self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt
     ) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
         completion, used = None, Usage()
@@ -175,9 +164,9 @@ class Query:
         except Unavailable as error:
             used = used if has_read(error) else Usage()
             if not found.ask.question.fallback:
-                yield Progress(self._report(found, prompt, used))
+                yield Progress(self.reports.report(found, prompt, used))
                 raise
-            yield self._extractive(found, error, used)
+            yield self.reports.extractive(found, error, used)
         if completion is not None:
             # A client that leaves now is charged: the model has done its work.
             yield await finish(self._checked(found, prompt, completion))
@@ -200,7 +189,7 @@ class Query:
             vectors = await asyncio.to_thread(self.embedder.embed_queries, texts)
         return [vector.tolist() for vector in vectors]
 
-    async def _expand(self, admitted: Admitted, expansion: Expansion, found: _Found) -> AsyncGenerator[_Found]:
+    async def _expand(self, admitted: Admitted, expansion: Expansion, found: Inquiry) -> AsyncGenerator[Inquiry]:
         """Yield the state while the model looks for other wordings of the question, and the state with them."""
         asker, timeout_s, expanded = admitted.principal.id, found.stage_s(_EXPAND_SHARE), Expanded()
         if timeout_s:
@@ -211,27 +200,40 @@ class Query:
         yield replace(found, spent=found.spent + expanded.usage, wordings=expanded.texts, skipped=skipped)
 
     async def _search(
-        self, _admitted: Admitted, found: _Found, scope: Scope, vectors: Sequence[Sequence[float]]
-    ) -> _Found:
-        top_k = found.ask.question.top_k
+        self, _admitted: Admitted, found: Inquiry, scope: Scope, vectors: Sequence[Sequence[float]]
+    ) -> Inquiry:
+        question, top_k = found.ask.question, found.ask.question.top_k
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         others = list(map(Wording, found.wordings, vectors[1:]))
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
             passages, fit = await asyncio.to_thread(
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
+            overview = await asyncio.to_thread(
+                self.overview.passages, question.mode, vectors[0], passages[:top_k], top_k
+            )
         suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
-        found = replace(found, passages=passages, fit=fit, hopeless=self.gate.refuses(fit))
-        return replace(found, suspicious=suspicious, refusal=refusal)
+        # A caller who names a document means it: the model decides whether it answers.
+        gate = self.gate if question.document is None else OPEN
+        return replace(
+            found,
+            passages=passages,
+            overview=overview,
+            suspicious=suspicious,
+            refusal=refusal,
+            fit=fit,
+            min_fit=gate.min_fit,
+            hopeless=gate.refuses(fit),
+        )
 
-    async def _rerank(self, _admitted: Admitted, reranker: Reranker, found: _Found) -> AsyncGenerator[_Found]:
+    async def _rerank(self, _admitted: Admitted, reranker: Reranker, found: Inquiry) -> AsyncGenerator[Inquiry]:
         """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
         texts = [reranked_text(one) for one in found.passages[:RERANKED]]
         timeout_s, reranking = found.stage_s(_RERANK_SHARE), Reranking()
-        needless = found.hopeless or not texts[1:]
+        needless = found.overview or found.hopeless or not texts[1:]
         if timeout_s and not needless:
             reading = reranker.reading(found.text, texts)
             at_model = bool(reading.tokens)
@@ -247,7 +249,7 @@ class Query:
             suspicious=found.suspicious & {one.id for one in passages},
         )
 
-    async def _prompt(self, found: _Found) -> BuiltPrompt:
+    async def _prompt(self, found: Inquiry) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
         await self.calibration.load(found.ask.deadline)
         context = self.limits.num_ctx
@@ -266,14 +268,14 @@ class Query:
             return None
 
     async def _generate(
-        self, _admitted: Admitted, found: _Found, prompt: BuiltPrompt
+        self, _admitted: Admitted, found: Inquiry, prompt: BuiltPrompt
     ) -> AsyncGenerator[Progress | Token | Completion]:
         """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
         watch = found.watch
         left_s = watch.deadline.left(_RESERVE_S)
         if left_s <= 0:
             raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        yield Progress(self._report(found, prompt, _reading(prompt)), at_model=True)
+        yield Progress(self.reports.report(found, prompt, _reading(prompt)), at_model=True)
         held, pieces_held, begun, started = "", 0, False, perf_counter()
         with watch.timed("generate"):
             async with aclosing(self.model.chat(prompt.messages, left_s)) as pieces:
@@ -289,18 +291,18 @@ class Query:
                         yield Token(held, pieces_held)
                         held, pieces_held = "", 0
 
-    async def _checked(self, found: _Found, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
+    async def _checked(self, found: Inquiry, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await asyncio.to_thread(self._grounded, found.text, prompt, completion.text)
+        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, completion.text)
         used = Usage(completion.prompt_tokens, completion.completion_tokens)
         answer = replace(
-            self._answer(found, used, grounded, sentences),
+            self.reports.answer(found, used, grounded, sentences),
             dropped_passages=prompt.dropped,
             cut_short=completion.done_reason == "length",
         )
         return replace(
-            self._report(found, prompt),
+            self.reports.report(found, prompt),
             answer=answer,
             first_token_ms=found.watch.first_token_ms,
             truncated=estimate.was_cut(completion.prompt_tokens),
@@ -310,13 +312,15 @@ class Query:
         )
 
     def _grounded(
-        self, question: str, prompt: BuiltPrompt, text: str
+        self, found: Inquiry, prompt: BuiltPrompt, text: str
     ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
         """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
         if is_refusal(text):
             return None, ()
-        limits = self.limits
-        return check(text, prompt.passages, question, self._similarities, limits.min_support, self.scale)
+        limits, each = self.limits, found.mode is Mode.OVERVIEW
+        return check(
+            text, prompt.passages, found.text, self._similarities, limits.min_support, self.scale, each=each
+        )
 
     def _similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
         """Return the cosine of each of the first texts with each of the second.
@@ -326,63 +330,6 @@ class Query:
         vectors = self.embedder.embed_queries([*one, *other])
         cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
         return cosines
-
-    def _report(self, found: _Found, prompt: BuiltPrompt | None = None, used: Usage = _NONE) -> QueryReport:
-        """Return the report of an answer without text, `used` by its own prompt and the model's pieces."""
-        report = QueryReport(
-            self._answer(found, used),
-            model_host_s=found.watch.seconds["generate"],
-            skipped=found.skipped,
-            fit=found.fit,
-            min_fit=self.gate.min_fit,
-        )
-        if prompt is None:
-            return report
-        return replace(
-            report,
-            answer=replace(report.answer, dropped_passages=prompt.dropped),
-            prompted=prompt.passages,
-            estimated_tokens=prompt.estimate.tokens,
-        )
-
-    def _extractive(self, found: _Found, error: Unavailable, used: Usage) -> QueryReport:
-        """Return the best sentences of the passages, because the model has failed."""
-        answer = self._answer(found, used, extract(found.text, found.passages))
-        if answer.status is AnswerStatus.ANSWERED:
-            answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
-        return replace(self._report(found), answer=answer, prompted=found.passages)
-
-    def _answer(
-        self,
-        found: _Found,
-        used: Usage,
-        grounded: GroundedAnswer | None = None,
-        sentences: tuple[Sentence, ...] = (),
-    ) -> Answer:
-        """Return the answer, or the refusal where no citation is left."""
-        if grounded is not None and not grounded.citations:
-            grounded = None
-        return Answer(
-            answer=grounded.text if grounded else found.refusal,
-            status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
-            citations=tuple(self._cited(one) for one in grounded.citations) if grounded else (),
-            usage=found.spent + used,
-            timings_ms=found.watch.timings(),
-            model=self.model.name,
-            prompt_version=found.ask.prompt.version,
-            dropped_passages=0,
-            sentences=sentences if grounded else (),
-            suspicious_passages=len(found.suspicious),
-            rewritten_question=found.text if found.text != found.ask.question.text else None,
-        )
-
-    def _cited(self, citation: Citation) -> Citation:
-        """Return the citation with its link, and a mark where its passage gives orders."""
-        try:
-            link = self.links.link(citation.document, citation.version, citation.page)
-        except Unavailable:
-            link = None  # without credentials to sign a link, the citation still holds
-        return replace(citation, link=link)
 
 
 def _reading(prompt: BuiltPrompt) -> Usage:

@@ -83,20 +83,24 @@ def _query(fingerprint: str) -> Query:
     from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.checking.support import MeaningScale
     from docwell.query.conversation import Conversation
+    from docwell.query.overview import Overview
     from docwell.query.query import Query
     from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
+    from docwell.query.routing import Router
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
     rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     measured = ModelCalibration.read(model_dir)
+    embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
     return Query(
-        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors_of(settings, fingerprint)),
-        embedder=embedder_of(settings, model_dir),
+        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors),
+        embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
+        overview=Overview(vectors, Router(embedder), load_prompt("overview")),
         links=_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),

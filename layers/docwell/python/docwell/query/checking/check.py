@@ -19,11 +19,16 @@ def check(
     similarity: Similarity | None,
     min_support: float,
     scale: MeaningScale,
+    *,
+    each: bool = False,
 ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-    """Return the grounded text and its sentences; None where no passage supports it."""
+    """Return the grounded text and its sentences; None where no passage supports it.
+
+    With `each`, a sentence without a marker gets one, as small models mark the first of several sentences only.
+    """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
-    grounded = ground(text, passages, question)
+    grounded = ground(text, passages, question, each=each)
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)
     grounded = replace(grounded, text=cleaned)

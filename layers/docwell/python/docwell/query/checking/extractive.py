@@ -21,7 +21,9 @@ _SCORE_WEIGHT = 0.5
 _SAME = 0.7
 
 
-class _Candidate(NamedTuple):
+class Candidate(NamedTuple):
+    """A sentence of a passage: `start` to `end` in characters of its text. `text` is harmless."""
+
     merit: float
     marker: int
     start: int
@@ -40,24 +42,30 @@ def extract(
     addresses are spelled as `clean_answer` does. The best sentence of each passage is its quote. The text is ""
     if no sentence qualifies.
     """
-    chosen: list[_Candidate] = []
+    chosen: list[Candidate] = []
     left = longest
-    for candidate in sorted(_candidates(question, passages), key=lambda each: -each.merit):
+    for candidate in sorted(candidates(question, passages), key=lambda each: -each.merit):
         repeats = any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
         if len(chosen) < limit and not repeats and len(candidate.text) <= left:
             chosen.append(candidate)
             left -= len(candidate.text)
-    quoted: dict[int, _Candidate] = {}
+    return quoted(chosen, passages)
+
+
+def quoted(chosen: Sequence[Candidate], passages: Sequence[Passage]) -> GroundedAnswer:
+    """Return the sentences as an answer; the first of each passage is its quote."""
+    firsts: dict[int, Candidate] = {}
     for candidate in chosen:
-        quoted.setdefault(candidate.marker, candidate)
+        firsts.setdefault(candidate.marker, candidate)
     answer = GroundedAnswer(
         " ".join(_marked(each) for each in chosen),
-        tuple(cite(marker, passages[marker - 1], each.start, each.end) for marker, each in quoted.items()),
+        tuple(cite(marker, passages[marker - 1], each.start, each.end) for marker, each in firsts.items()),
     )
     return numbered(answer, ())[0]
 
 
-def _candidates(question: str, passages: Sequence[Passage]) -> Iterator[_Candidate]:
+def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate]:
+    """Yield the sentences that can be quoted, in order."""
     asked = content_words(question)
     evidence = Evidence(passages, question, content_words)
     for marker, passage in enumerate(passages, 1):
@@ -71,13 +79,13 @@ def _candidates(question: str, passages: Sequence[Passage]) -> Iterator[_Candida
             if len(words) < _FEWEST_WORDS or MARKER.search(sentence) or removed:
                 continue
             merit = evidence.share(asked, words) + _SCORE_WEIGHT * passage.score
-            yield _Candidate(merit, marker, start, end, sentence, words)
+            yield Candidate(merit, marker, start, end, sentence, words)
 
 
-def _overlap(one: _Candidate, other: _Candidate) -> float:
+def _overlap(one: Candidate, other: Candidate) -> float:
     return len(one.words & other.words) / min(len(one.words), len(other.words))
 
 
-def _marked(candidate: _Candidate) -> str:
+def _marked(candidate: Candidate) -> str:
     ended = candidate.text.endswith(tuple(SENTENCE_ENDS))
     return with_marker(candidate.text if ended else candidate.text + ".", candidate.marker)

@@ -97,20 +97,21 @@ class Evidence:
         return (begins if start - begins <= MAX_QUOTE_CHARACTERS else start), end
 
 
-def ground(text: str, passages: Sequence[Passage], question: str = "") -> GroundedAnswer:
+def ground(text: str, passages: Sequence[Passage], question: str = "", *, each: bool = False) -> GroundedAnswer:
     """Resolve the markers of an answer: `[1]` is `passages[0]`.
 
     Markers without a passage are removed. A sentence that a passage has word by word gets the marker of this
     passage, and a sentence with figures those of the passages that state the figures of the same thing. A marker
     whose passage holds much less of another sentence than a second passage is moved to that. If the model wrote no
-    valid marker, each sentence gets the passage that holds most of it, from `MIN_SUPPORT` on. A scale that only a
-    table's caption states ("in thousands") is added to the figure.
+    valid marker, each sentence gets the passage that holds most of it, from `MIN_SUPPORT` on; with `each`, a
+    sentence without a marker does so in any case. A scale that only a table's caption states ("in thousands") is
+    added to the figure.
     """
     text = _with_single_markers(text.strip(), len(passages))
     if not passages:
         return GroundedAnswer(text, ())
     evidence = Evidence(passages, question)
-    attribute = not MARKER.search(text)
+    attribute = each or not MARKER.search(text)
     said: dict[int, frozenset[str]] = {}
     pieces = answer_sentences(text)
     changed: list[str] = []

@@ -1,0 +1,73 @@
+"""A chunk as Chroma stores it. Pure."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docwell.errors import Corrupt
+from docwell.models import Chunk, IndexRecord, Mark, Part, Passage, Units
+
+# The field that a condition selects the chunks of an overview by.
+MARKED = "marked"
+
+
+def record_fields(record: IndexRecord) -> dict[str, str]:
+    """Return the fields to filter by, and the rest as one JSON value: Chroma stores each value as a row."""
+    chunk, units = record.chunk, record.units
+    rest = {
+        "version": record.version,
+        "page_start": chunk.page,
+        "start": chunk.start,
+        "end": chunk.end,
+        "tokens": chunk.tokens,
+        "label": chunk.label,
+        "heading": chunk.heading,
+        "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
+        "unit_spans": units.spans,
+        "unit_vectors": b64encode(units.vectors).decode(),
+    }
+    return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
+
+
+def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
+    """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`."""
+    try:
+        rest = json.loads(metadata["chunk"])
+        spans = tuple((start, end) for start, end in rest["unit_spans"])
+        chunk = Chunk(
+            text=text,
+            page=rest["page_start"],
+            start=rest["start"],
+            end=rest["end"],
+            tokens=rest["tokens"],
+            label=rest["label"],
+            heading=rest["heading"],
+            confidence=rest["confidence"],
+        )
+        return Passage(
+            id=id_,
+            document=metadata["document"],
+            generation=metadata["generation"],
+            version=rest["version"],
+            chunk=chunk,
+            score=0.0,
+            units=Units(spans, b64decode(rest["unit_vectors"], validate=True)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Corrupt(f"chunk {id_} was not written by docwell") from error
+
+
+def mark_fields(marks: Sequence[Mark]) -> dict[str, Any]:
+    """Return the fields that a chunk with marks has beside those of `record_fields`."""
+    return {MARKED: True, "marks": json.dumps([(one.part, one.start, one.end, one.size) for one in marks])}
+
+
+def marks_of(metadata: Mapping[str, Any]) -> tuple[Mark, ...]:
+    """Return the marks in a chunk's metadata. Raises `Corrupt`."""
+    try:
+        return tuple(Mark(Part(part), *place) for part, *place in json.loads(metadata["marks"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Corrupt("a chunk has marks that docwell did not write") from error

@@ -1,0 +1,139 @@
+"""A question on its way to its answer, and the reports of where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from docwell.answers import Answer, AnswerStatus, Citation, Mode, Sentence, Usage
+from docwell.errors import Unavailable
+from docwell.models import Passage
+from docwell.ports import DocumentLinks
+from docwell.query.ask import Ask, QueryReport
+from docwell.query.checking.extractive import extract
+from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.overview import digest
+from docwell.query.prompting import BuiltPrompt, Prompt
+from docwell.query.stopwatch import Stopwatch
+
+REFUSAL = "The documents do not answer this question."
+
+# An optional stage leaves this share to the model's answer, and is skipped if it had less time than this.
+_ANSWER_SHARE = 0.5
+_LEAST_STAGE_S = 0.5
+_NONE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question on its way to its passages: the `text` to search for, and the tokens `spent` so far.
+
+    While `at_model`, `spent` includes a prompt that the model is reading. `skipped` names the optional stages that
+    gave nothing. A question that is `hopeless`, for its `fit` is under `min_fit`, is refused without the model;
+    `refusal` is the text of a refusal.
+    `overview` has the pieces to answer from before the passages are tried, if any.
+    """
+
+    ask: Ask
+    watch: Stopwatch
+    text: str
+    spent: Usage = _NONE
+    at_model: bool = False
+    skipped: tuple[str, ...] = ()
+    wordings: tuple[str, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    overview: tuple[Passage, ...] = ()
+    suspicious: frozenset[str] = frozenset()
+    fit: float | None = None
+    min_fit: float | None = None
+    hopeless: bool = False
+    refusal: str = REFUSAL
+    mode: Mode = Mode.PASSAGES
+
+    def stage_s(self, share: float) -> float:
+        """Return the seconds for an optional stage with this share of the deadline, 0 if they are too few."""
+        deadline = self.watch.deadline
+        seconds = min(deadline.seconds * share, deadline.left(deadline.seconds * _ANSWER_SHARE))
+        return seconds if seconds >= _LEAST_STAGE_S else 0.0
+
+    def of_overview(self, prompt: Prompt) -> Inquiry:
+        """Return the question as it is asked of its overview, which has no suspicious piece."""
+        return replace(
+            self,
+            ask=replace(self.ask, prompt=prompt),
+            passages=self.overview,
+            suspicious=frozenset(),
+            hopeless=False,
+            mode=Mode.OVERVIEW,
+        )
+
+    def tries_passages(self, answer: Answer, reserve_s: float) -> bool:
+        """Whether an overview refuses and there is time for a second answer, which takes about as long."""
+        refused = answer.status is AnswerStatus.REFUSED
+        return refused and self.watch.deadline.left(reserve_s) > self.watch.seconds["generate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Makes the reports of the answers of one model."""
+
+    model: str
+    links: DocumentLinks
+
+    def report(self, found: Inquiry, prompt: BuiltPrompt | None = None, used: Usage = _NONE) -> QueryReport:
+        """Return the report of an answer without text, `used` by its own prompt and the model's pieces."""
+        report = QueryReport(
+            self.answer(found, used),
+            model_host_s=found.watch.seconds["generate"],
+            skipped=found.skipped,
+            fit=found.fit,
+            min_fit=found.min_fit,
+        )
+        if prompt is None:
+            return report
+        return replace(
+            report,
+            answer=replace(report.answer, dropped_passages=prompt.dropped),
+            prompted=prompt.passages,
+            estimated_tokens=prompt.estimate.tokens,
+        )
+
+    def extractive(self, found: Inquiry, error: Unavailable, used: Usage) -> QueryReport:
+        """Return the best sentences of the passages, because the model has failed."""
+        best = digest(found.passages) if found.mode is Mode.OVERVIEW else extract(found.text, found.passages)
+        answer = self.answer(found, used, best)
+        if answer.status is AnswerStatus.ANSWERED:
+            answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
+        return replace(self.report(found), answer=answer, prompted=found.passages)
+
+    def answer(
+        self,
+        found: Inquiry,
+        used: Usage,
+        grounded: GroundedAnswer | None = None,
+        sentences: tuple[Sentence, ...] = (),
+    ) -> Answer:
+        """Return the answer, or the refusal where no citation is left."""
+        if grounded is not None and not grounded.citations:
+            grounded = None
+        return Answer(
+            answer=grounded.text if grounded else found.refusal,
+            status=AnswerStatus.ANSWERED if grounded else AnswerStatus.REFUSED,
+            citations=tuple(self._cited(one) for one in grounded.citations) if grounded else (),
+            usage=found.spent + used,
+            timings_ms=found.watch.timings(),
+            model=self.model,
+            prompt_version=found.ask.prompt.version,
+            dropped_passages=0,
+            sentences=sentences if grounded else (),
+            suspicious_passages=len(found.suspicious),
+            rewritten_question=found.text if found.text != found.ask.question.text else None,
+            mode=found.mode,
+        )
+
+    def _cited(self, citation: Citation) -> Citation:
+        """Return the citation with its link."""
+        try:
+            link = self.links.link(citation.document, citation.version, citation.page)
+        except Unavailable:
+            link = None  # without credentials to sign a link, the citation still holds
+        return replace(citation, link=link)

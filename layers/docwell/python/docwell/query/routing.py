@@ -1,0 +1,42 @@
+"""Choose the mode of a question by the examples that it is near. Pure, but for the embedder.
+
+Cosines differ from model to model, so they are only compared with each other. A question about a document as a
+whole is nearer to another such question than to an ordinary one and to any passage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.answers import Mode
+from docwell.models import Passage
+from docwell.ports import Embedder
+
+
+def examples() -> dict[Mode, list[str]]:
+    """Return the example questions of each mode, in several languages."""
+    text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
+    return {Mode(mode): questions for mode, questions in json.loads(text).items()}
+
+
+class Router:
+    """Embeds the examples at the first question that needs them, in about 0.3 s."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def choose(self, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
+        """Return the mode of a question with this unit vector, whose nearest passages are of one document."""
+        near = {mode: float(np.max(rows @ np.asarray(vector))) for mode, rows in self._examples.items()}
+        near[Mode.PASSAGES] = max(near[Mode.PASSAGES], *(one.score for one in passages))
+        return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
+
+    @cached_property
+    def _examples(self) -> dict[Mode, NDArray[np.float32]]:
+        return {mode: self._embedder.embed_queries(questions) for mode, questions in examples().items()}

@@ -1,0 +1,60 @@
+"""The router on vectors of which the cosines are known; tests/integration has its errors with real models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from docwell.answers import Mode
+from docwell.models import Chunk, Passage
+from docwell.query.routing import Router, examples
+from tests.unit.fakes import FakeEmbedder
+
+# Questions about a document are near the first axis, ordinary ones near the second.
+OVERVIEW, ORDINARY = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+
+
+class Axes(FakeEmbedder):
+    calls = 0
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.calls += 1
+        about = set(examples()[Mode.OVERVIEW])
+        return np.array([OVERVIEW if text in about else ORDINARY for text in texts], dtype=np.float32)
+
+
+def passage(score: float) -> Passage:
+    return Passage("id", "a.pdf", "g", "v", Chunk("text", 1, 0, 4, 1), score)
+
+
+@pytest.mark.parametrize(
+    ("vector", "score", "mode"),
+    [
+        ((0.8, 0.1, 0.6), 0.3, Mode.OVERVIEW),
+        ((0.1, 0.8, 0.6), 0.3, Mode.PASSAGES),  # nearer to ordinary questions
+        ((0.5, 0.1, 0.86), 0.7, Mode.PASSAGES),  # nearer to a passage
+        ((0.5, 0.5, 0.7), 0.2, Mode.PASSAGES),  # in doubt
+    ],
+)
+def test_the_nearest_of_examples_and_passages_decides(vector: Sequence[float], score: float, mode: Mode) -> None:
+    assert Router(Axes()).choose(vector, [passage(score), passage(-1.0)]) is mode
+
+
+def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None:
+    embedder = Axes()
+    router = Router(embedder)
+    assert embedder.calls == 0
+    for _ in range(3):
+        router.choose(OVERVIEW, [passage(0.1)])
+    assert embedder.calls == len(examples())
+
+
+def test_each_mode_has_as_many_examples_and_none_is_in_two() -> None:
+    found = examples()
+    assert set(found) == {Mode.PASSAGES, Mode.OVERVIEW}
+    assert len({len(questions) for questions in found.values()}) == 1
+    every = [question for questions in found.values() for question in questions]
+    assert len(every) == len(set(every))
