@@ -65,7 +65,9 @@ class Finished:
             options={
                 **wiring.model().options,
                 **wiring.query_settings().model_dump(include={"min_support"}),
-                **wiring.query_settings().model_dump(include={"reranker", "expansion"}, exclude_defaults=True),
+                **wiring.query_settings().model_dump(
+                    include={"reranker", "expansion", "passage_tokens"}, exclude_defaults=True
+                ),
             },
         )
 

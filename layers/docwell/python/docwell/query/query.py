@@ -118,6 +118,8 @@ class Query:
                 if begun:
                     yield Progress(self._report(found), at_model=found.at_model)
         prompt = None if found.hopeless else await self._prompt(found)
+        # Markers number the passages of the prompt, and quotes come from the part that the model saw.
+        found = found if prompt is None else replace(found, passages=prompt.passages)
         report = self._report(found, prompt)
         yield Progress(report)
         yield Passages(report.prompted, found.suspicious)
@@ -176,7 +178,7 @@ class Query:
             if not found.ask.question.fallback:
                 yield Progress(self._report(found, prompt, used))
                 raise
-            yield self._extractive(found, error, used)
+            yield self._extractive(found, prompt, error, used)
         if completion is not None:
             # A client that leaves now is charged: the model has done its work.
             yield await finish(self._checked(found, prompt, completion))
@@ -254,7 +256,8 @@ class Query:
         if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
             context = min(context, trained_for)
         budget, ratio = context - self.limits.num_predict, self.calibration.ratio
-        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
+        parts = self.limits.passage_tokens
+        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts)
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
         """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
@@ -350,9 +353,10 @@ class Query:
             skipped=found.skipped,
         )
 
-    def _extractive(self, found: _Found, error: Unavailable, used: Usage) -> QueryReport:
+    def _extractive(self, found: _Found, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        answer = self._answer(found, used, extract(found.text, found.passages))
+        extracted = extract(found.text, found.passages)
+        answer = replace(self._answer(found, used, extracted), dropped_passages=prompt.dropped)
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
         generating_s = found.watch.seconds["generate"]
