@@ -45,6 +45,12 @@ MetadataOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
 ]
+CollectionOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
+]
+FallbackOption = Annotated[
+    bool, typer.Option("--fallback", help="Show the best sentences of the passages if the model host fails.")
+]
 RequestId = Annotated[
     str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
 ]
@@ -55,9 +61,7 @@ def ask(
     ctx: typer.Context,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")],
     *,
-    collection: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
-    ] = None,
+    collection: CollectionOption = None,
     document: DocumentOption = None,
     prefix: PrefixOption = None,
     title: TitleOption = None,
@@ -72,15 +76,13 @@ def ask(
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
     ] = True,
+    fallback: FallbackOption = False,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
-    one_collection, collections = _one_or_several(collection)
-    one_document, documents = _one_or_several(document)
-    filter_ = _given(
+    filter_ = given(
         prefix=prefix,
-        documents=documents,
         title=title,
         author=author,
         created_from=day_from and f"{day_from:%Y-%m-%d}",
@@ -88,12 +90,9 @@ def ask(
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )
-    body = {"question": question} | _given(
-        collection=one_collection, collections=collections, document=one_document, filter=filter_, top_k=top_k
-    )
-    api = Api(ctx.obj, timeout)
-    live = streaming and not as_json and display.console().is_terminal
-    answer = _while_written(api, body) if live else api.post(QUERY_PATH, body)
+    where = searched(collection, document, filter_)
+    body = {"question": question} | where | given(top_k=top_k, fallback=fallback and "extractive")
+    answer = answered(Api(ctx.obj, timeout), body, live=streaming and not as_json)
     if as_json:
         display.show_json(answer)
     else:
@@ -102,22 +101,35 @@ def ask(
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _while_written(api: Api, body: Json) -> Json:
-    with display.growing_answer() as show:
+def answered(api: Api, body: Json, *, live: bool = True) -> Json:
+    """Return the answer. With `live`, a terminal shows the passages and the text as they come."""
+    if not (live and display.console().is_terminal):
+        return api.post(QUERY_PATH, body)
+    with display.growing_answer() as shown:
         for name, data in api.stream_query(body):
-            if name == "token":
-                show(str(data.get("text", "")))
+            if name == "passages":
+                shown.found(data.get("passages", []))
+            elif name == "token":
+                shown.write(str(data.get("text", "")))
             elif name == "answer":
                 return data
     raise Failure("the API sent no answer; try again")
 
 
-def _given(**values: object) -> Json:
+def searched(collections: list[str] | None, documents: list[str] | None, filter_: Json | None = None) -> Json:
+    """Return the fields that say what is searched: the API has one for a single value, and one for several."""
+    one_collection, collections = _one_or_several(collections)
+    one_document, documents = _one_or_several(documents)
+    filter_ = (filter_ or {}) | given(documents=documents)
+    return given(collection=one_collection, collections=collections, document=one_document, filter=filter_)
+
+
+def given(**values: object) -> Json:
+    """Return the values that are not empty."""
     return {name: value for name, value in values.items() if value}
 
 
 def _one_or_several(values: list[str] | None) -> tuple[str | None, list[str] | None]:
-    """Return a single value or a list: the API has a field for each."""
     return (values[0], None) if values and len(values) == 1 else (None, values)
 
 

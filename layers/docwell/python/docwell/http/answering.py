@@ -209,7 +209,7 @@ class QuestionRequest:
                     # The streamed text may repeat links of passages, except of suspicious ones.
                     trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
                     cleaner = StreamCleaner(trusted)
-                    passages = bodies.passage_bodies(event.passages, event.suspicious)
+                    passages = bodies.passage_bodies(event)
                     self._passages_sent = True
                     yield sse.event("passages", {"passages": passages})
                     continue

@@ -122,7 +122,7 @@ class Query:
         found = found if prompt is None else replace(found, passages=prompt.passages)
         report = self._report(found, prompt)
         yield Progress(report)
-        yield Passages(report.prompted, found.suspicious)
+        yield Passages(report.prompted, found.suspicious, found.text)
         if prompt is None or not prompt.passages:
             yield report
             return
