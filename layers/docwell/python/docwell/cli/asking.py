@@ -110,7 +110,7 @@ def answered(api: Api, body: Json, *, live: bool = True) -> Json:
             if name == "passages":
                 shown.found(data.get("passages", []))
             elif name == "token":
-                shown.write(str(data.get("text", "")))
+                shown.grow(str(data.get("text", "")))
             elif name == "answer":
                 return data
     raise Failure("the API sent no answer; try again")

@@ -185,7 +185,7 @@ class GrowingAnswer:
             count = f"{len(passages)} passages" if passages[1:] else "1 passage"
             self._wait(f"reading {count} of {', '.join(pages)}")
 
-    def write(self, piece: str) -> None:
+    def grow(self, piece: str) -> None:
         """Show the next piece of the answer."""
         self._text += clean(piece)
         lines = Text(self._text).wrap(self._out, self._out.width)
