@@ -38,7 +38,8 @@ def test_a_question_carries_the_conversation_before_it_and_the_end_of_input_ends
 
 def test_the_history_has_follow_ups_as_they_were_searched_for(api: FakeApi) -> None:
     api.answer = (200, ANSWER | {"rewritten_question": "When in 2015? And in 2017?"})
-    chat(api, "And in 2017?", "And in 2018?")
+    result = chat(api, "And in 2017?", "And in 2018?")
+    assert "searched for: When in 2015? And in 2017?\n" in result.stdout
     assert asked(api)[1]["history"][0]["question"] == "When in 2015? And in 2017?"
 
 

@@ -63,7 +63,7 @@ def test_the_passages_come_first_with_the_sentence_that_most_likely_answers(run:
     api.stream = [sse.event("passages", {"passages": PASSAGES}), *TOKENS, sse.event("answer", ANSWER)]
     shown = plain(run("ask", "When?", api=api).stdout)
     found, _, later = shown.partition("reading 3 passages of handbooks/é.pdf, reports/b[2J.pdf")
-    assert "found handbooks/é.pdf, page 9, 4" in found
+    assert "found handbooks/é.pdf, pages 9, 4" in found
     assert "“Roll back after five minutes.”" in found
     assert "found reports/b[2J.pdf, page 2" in found
     assert "at once [9]." not in found

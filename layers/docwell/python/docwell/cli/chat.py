@@ -82,9 +82,12 @@ class _Chat:
     def _ask(self, question: str) -> None:
         body = {"question": question} | self.where | given(history=self.history)
         self.answer = answered(self.api, body)
+        asked = display.one_line(self.answer.get("rewritten_question") or question)
+        if asked != question:
+            display.say(f"searched for: {asked}", "dim")
         display.show_answer(self.answer, quotes=False)
         # The next follow-up refers to the whole question, and not to "And in 2017?".
-        asked, said = self.answer.get("rewritten_question") or question, str(self.answer.get("answer", ""))
+        said = str(self.answer.get("answer", ""))
         if said.strip():
             self.history = _bounded([*self.history, {"question": asked, "answer": said}])
 

@@ -176,12 +176,13 @@ class GrowingAnswer:
             if sentence := one_line(one.get("likely") or ""):
                 likely[document] = sentence
         for document, numbers in pages.items():
-            self._out.print(
-                Text(f"found {document}, page {', '.join(dict.fromkeys(numbers))}", "dim"), soft_wrap=True
-            )
+            numbers = list(dict.fromkeys(numbers))
+            where = f"{'pages' if numbers[1:] else 'page'} {', '.join(numbers)}"
+            self._out.print(Text(f"found {document}, {where}", "dim"), soft_wrap=True)
             if document in likely:
                 self._out.print(Padding(Text(f"“{likely[document]}”", "bold"), (0, 0, 0, 6), expand=False))
         if passages:
+            self._out.print()
             count = f"{len(passages)} passages" if passages[1:] else "1 passage"
             self._wait(f"reading {count} of {', '.join(pages)}")
 
