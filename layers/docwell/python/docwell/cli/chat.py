@@ -88,7 +88,7 @@ class _Chat:
         display.show_answer(self.answer, quotes=False)
         # The next follow-up refers to the whole question, and not to "And in 2017?".
         said = str(self.answer.get("answer", ""))
-        if said.strip():
+        if asked and said.strip():
             self.history = _bounded([*self.history, {"question": asked, "answer": said}])
 
     def _command(self, name: str, value: str = "") -> None:

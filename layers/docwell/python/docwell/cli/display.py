@@ -175,8 +175,8 @@ class GrowingAnswer:
             pages.setdefault(document, []).append(str(one.get("page")))
             if sentence := one_line(one.get("likely") or ""):
                 likely[document] = sentence
-        for document, numbers in pages.items():
-            numbers = list(dict.fromkeys(numbers))
+        for document, each in pages.items():
+            numbers = list(dict.fromkeys(each))
             where = f"{'pages' if numbers[1:] else 'page'} {', '.join(numbers)}"
             self._out.print(Text(f"found {document}, {where}", "dim"), soft_wrap=True)
             if document in likely:
