@@ -25,7 +25,7 @@ LANGUAGES = {
     ),
     "Russian": (
         Turn("Сколько сотрудников было на заводе Осташков в 2015 году?", "Было 310 человек."),
-        "Тогда же в 2017 году?",
+        "И что в 2017 году?",
         "Сколько сотрудников было на заводе в 2017 году?",
     ),
     "Chinese": (Turn("奥斯特拉2015年有多少员工", "有310名员工"), "那2017年呢", "奥斯特拉2017年有多少员工"),
@@ -63,6 +63,13 @@ def test_a_question_that_the_model_left_as_it_is_is_joined_to_the_one_before(
 def test_a_question_about_something_else_is_joined_to_the_one_before(language: str) -> None:
     turn, question, _ = LANGUAGES[language]
     assert standalone("Zanzibar Quux 999?", [turn], question) == f"{turn.question} {question}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_question_that_stands_alone_is_searched_for_alone(language: str) -> None:
+    turn, _, whole = LANGUAGES[language]
+    for says in (whole, "", "Zanzibar Quux 999?"):
+        assert standalone(says, [turn], whole) == whole
 
 
 def test_articles_alone_are_no_word_of_the_conversation() -> None:
