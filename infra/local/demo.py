@@ -1,8 +1,9 @@
-"""``python -m infra.local demo``: upload example PDFs to S3, ask over HTTP, and check the cited sources."""
+"""``python -m infra.local demo``: upload example PDFs to S3, ask over HTTP, and check answers and cited pages."""
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ class DemoFailed(Exception):
 def example_questions() -> list[dict[str, Any]]:
     """Return one question for each document of examples/questions.json, up to `SHOWN`.
 
-    Each has `question`, and the `document` and 1-based `page` of its answer.
+    Each has `question`, the `document` and 1-based `page` of its answer, and the `facts` that the answer states.
     """
     entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
     first: dict[str, dict[str, Any]] = {}
@@ -126,6 +127,18 @@ def own_milliseconds(client: httpx.Client) -> Iterator[float]:
         yield timings["total"] - timings["generate"]
 
 
+def lacking(answer: dict[str, Any], facts: Sequence[str]) -> list[str]:
+    """Return the facts that an answer does not state: words and figures, in any case and spacing."""
+    said = " ".join(answer["answer"].casefold().split())
+    right = answer["status"] == AnswerStatus.ANSWERED
+    return [fact for fact in facts if not (right and _stands(fact.casefold(), said))]
+
+
+def _stands(fact: str, said: str) -> bool:
+    # "2 hours" does not stand in "52 hours".
+    return re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", said) is not None
+
+
 def _questions(client: httpx.Client, report: Report, started: float, console: Console) -> None:
     for number, example in enumerate(example_questions(), start=1):
         with console.status(f"asking: {example['question']}"):
@@ -135,8 +148,10 @@ def _questions(client: httpx.Client, report: Report, started: float, console: Co
         show(answer, example["question"], console)
         document, page = example["document"], example["page"]
         cited = {(citation["document"], citation["page"]) for citation in answer["citations"]}
-        right = answer["status"] == AnswerStatus.ANSWERED and (document, page) in cited
-        report.add(f"question {number}: cites {document} p. {page}", int(right), "", "== 1")
+        report.add(f"question {number}: cites {document} p. {page}", int((document, page) in cited), "", "== 1")
+        missing = lacking(answer, example["facts"])
+        facts = ", ".join(map(repr, missing or example["facts"]))
+        report.add(f"question {number}: states {facts}", int(not missing), "", "== 1")
 
 
 def demo(data: Path, model: str) -> int:

@@ -25,6 +25,11 @@ from infra.local.ports import free_port
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.
 DEADLINE_S = 170
+# For the model on this machine's processor, unless the user sets them: a short prompt, and no price.
+OWN_MODEL = {
+    "DOCWELL_PASSAGE_TOKENS": "350",
+    "DOCWELL_PRICES": str(Path(__file__).with_name("prices.json")),
+}
 STACK_FILE = "stack.json"
 _BACKENDS = frozenset({"aws", "chroma"})
 
@@ -191,7 +196,8 @@ def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) ->
     parts = [_aws(stack), _chroma(stack)]
     if ollama is None:
         parts.append(_model(stack, gguf()))
-    return stack, [*parts, _gateway(stack, options), _poller(stack, options)]
+    defaults = OWN_MODEL if ollama is None else {}
+    return stack, [*parts, _gateway(stack, options, defaults), _poller(stack, options)]
 
 
 def own_settings(options: StackOptions) -> dict[str, str]:
@@ -289,7 +295,7 @@ def _model(stack: Stack, gguf: Path) -> Part:
     )
 
 
-def _gateway(stack: Stack, options: StackOptions) -> Part:
+def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -> Part:
     arguments = {
         "handler": options.query_handler,
         "timeout": DEADLINE_S + 10,
@@ -297,7 +303,8 @@ def _gateway(stack: Stack, options: StackOptions) -> Part:
         "reconcile_handler": options.reconcile_handler,
         "reconcile_every": options.reconcile_every_s,
     }
-    environment = {**function_variables(stack, "docwell-query"), **options.environment}
+    chosen = {name: os.environ.get(name, default) for name, default in defaults.items()}
+    environment = {**chosen, **function_variables(stack, "docwell-query"), **options.environment}
     return _served("gateway", "gateway", stack.gateway, stack, environment, arguments=arguments, after=_BACKENDS)
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ALL_PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in ALL_PAGES if "generated" not in page.parts]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-MOST_WORDS = 19_000
+MOST_WORDS = 20_000
 # These read variables that no settings class has.
 TOOLS = (
     "scripts/install-for-lambda",

@@ -76,6 +76,8 @@ def test_the_answer_to_a_question_stands_on_its_page_and_on_no_other(
         if asked["phrase"] in text
     ]
     assert found == [(asked["document"], asked["page"])]
+    assert asked["facts"]
+    assert all(fact in asked["phrase"] for fact in asked["facts"])
 
 
 def test_page_labels_of_the_handbook_differ_from_positions() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 BUCKET = "documents"
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "answer": "Roll back after five minutes [1].",
     "status": "answered",
     "citations": [

@@ -38,6 +38,14 @@ def test_the_mode_is_sent_if_given_and_shown_unless_it_is_passages(run: Run, api
     assert run("ask", "What?", "--mode", "compare", api=api).exit_code == 2
 
 
+def test_the_fallback_is_asked_for_and_its_answer_is_no_answer_of_the_model(run: Run, api: FakeApi) -> None:
+    api.answer = (200, api.answer[1] | {"status": "extractive", "fallback_reason": "dependency-unavailable"})
+    result = run("ask", "When?", "--fallback", api=api)
+    assert result.exit_code == 0
+    assert api.requests[-1][2] == {"question": "When?", "fallback": "extractive"}
+    assert "The language model is not available. These are the best sentences:" in result.stdout
+
+
 def test_a_refused_answer_is_shown_and_exits_4(run: Run, api: FakeApi) -> None:
     api.answer = (200, api.answer[1] | {"status": "refused", "answer": "Nothing relevant.", "citations": []})
     result = run("ask", "Who?", api=api)
@@ -63,6 +71,7 @@ def test_unsupported_sentences_are_listed_below_the_answer(run: Run, api: FakeAp
     [
         ({"cut_short": True}, "912 ms · cut short · request request-7"),
         ({"cut_short": False}, "912 ms · request request-7"),
+        ({"cost": {"amount": 0.0, "currency": "USD"}}, "912 ms · request request-7"),
         ({"cost": {"amount": 0.000624123, "currency": "USD"}}, "912 ms · 0.000624 USD · request request-7"),
         # Only certainty reads 100%.
         ({"citations": [{"ocr_confidence": 0.996}]}, "recognised with 99% confidence"),

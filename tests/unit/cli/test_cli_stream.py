@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from docwell.cli import display
+from docwell.cli.asking import answered
 from docwell.cli.failure import Failure
-from docwell.cli.remote import Api
+from docwell.cli.remote import Api, Json
 from docwell.cli.settings import Settings
 from docwell.http import sse
 from tests.unit.cli.conftest import Run
@@ -16,6 +19,11 @@ from tests.unit.cli.fake_api import ANSWER, FakeApi
 
 TOKENS = [sse.event("token", {"text": text}) for text in ("Roll back ", "\x1b[2Jat once [9].")]
 WHOLE = [sse.event("passages", {"passages": []}), *TOKENS, sse.WAITING, sse.event("answer", ANSWER)]
+PASSAGES = [
+    {"number": 1, "document": "handbooks/é.pdf", "page": 9, "likely": "Roll back\nafter five minutes."},
+    {"number": 2, "document": "reports/b\x1b[2J.pdf", "page": 2, "likely": None},
+    {"number": 3, "document": "handbooks/é.pdf", "page": 4, "likely": None},
+]
 PROBLEM = {
     "type": "urn:docwell:problem:deadline-exceeded",
     "title": "No answer within the time allowed",
@@ -43,6 +51,71 @@ def test_in_a_terminal_the_tokens_are_shown_and_then_the_checked_answer(run: Run
     assert "at once" not in checked
     assert "handbooks/é.pdf, page 9 (printed 6)" in checked
     assert "\x1b[2J" not in result.stdout
+
+
+def plain(text: str) -> str:
+    """Return what a terminal shows, without colours and cursor moves."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_passages_come_first_with_the_sentence_that_most_likely_answers(run: Run, api: FakeApi) -> None:
+    api.stream = [sse.event("passages", {"passages": PASSAGES}), *TOKENS, sse.event("answer", ANSWER)]
+    shown = plain(run("ask", "When?", api=api).stdout)
+    found, _, later = shown.partition("reading 3 passages of handbooks/é.pdf, reports/b[2J.pdf")
+    assert "found handbooks/é.pdf, pages 9, 4" in found
+    assert "“Roll back after five minutes.”" in found
+    assert "found reports/b[2J.pdf, page 2" in found
+    assert "at once [9]." not in found
+    assert later.index("at once [9].") < later.index("Roll back after five minutes [1].")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_passages_are_shown_before_the_model_has_said_anything(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+
+    def events() -> Iterator[bytes]:
+        yield sse.event("passages", {"passages": PASSAGES})
+        deadline = time.monotonic() + 20
+        # The model is silent until the terminal shows the passages.
+        while "found handbooks/é.pdf" not in "".join(shown) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield sse.event("answer", ANSWER)
+
+    show = display.GrowingAnswer.found
+
+    def found(growing: display.GrowingAnswer, passages: list[Json]) -> None:
+        show(growing, passages)
+        shown.append(capsys.readouterr().out)
+
+    monkeypatch.setattr(display.GrowingAnswer, "found", found)
+    api.stream = events()
+    assert answered(Api(Settings(endpoint=api.endpoint), 30), {"question": "When?"}) == ANSWER
+    assert "“Roll back after five minutes.”" in shown[0]
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("link", "opens"),
+    [
+        ("https://bucket/a.pdf?v=1#page=9", True),
+        (None, False),
+        ("file:///etc/passwd", False),
+        ("https://bucket/\x1b]0;owned\x07", False),
+        ("https://bucket/a b", False),
+    ],
+)
+def test_a_citation_opens_its_page_where_the_link_is_safe(
+    run: Run, api: FakeApi, link: str | None, *, opens: bool
+) -> None:
+    api.answer = (200, ANSWER | {"citations": [ANSWER["citations"][0] | {"link": link}]})
+    shown = run("ask", "When?", api=api).stdout
+    assert "page 9" in plain(shown)
+    assert (f";{link}\x1b\\" in shown) is opens
+    assert ("\x1b]8;" in shown) is opens
+    assert "\x1b]0;" not in shown
 
 
 @pytest.mark.usefixtures("terminal")

@@ -200,6 +200,9 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
         "/v1/ready",
     }
     assert "Problem" in page["components"]["schemas"]
+    stream = page["paths"]["/v1/query"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    passage = stream["schema"]["properties"]["data"]["contentSchema"]["properties"]["passages"]["items"]
+    assert {"document", "page", "likely"} <= set(passage["properties"])
 
 
 def test_metrics_hold_tokens_and_latency_and_logs_hold_no_text(

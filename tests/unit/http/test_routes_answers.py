@@ -153,6 +153,14 @@ def test_a_stream_has_passages_then_tokens_then_the_whole_answer(world: HttpWorl
     assert (EVERYTHING.id, events[-1][1]["request_id"]) in world.receipts.kept
 
 
+def test_the_passages_of_a_stream_mark_the_sentence_that_most_likely_answers(world: HttpWorld) -> None:
+    world.add("house/cellar.pdf", "The cellar of the house has a green door. It is often open.")
+    events = streamed(world, {"question": QUESTION, "stream": True})[1]
+    passages = events[0][1]["passages"]
+    assert len(passages) == 2
+    assert {one["document"]: one["likely"] for one in passages if one["likely"]} == {"house/rules.pdf": BOILER}
+
+
 def test_a_stream_that_fails_before_its_first_event_is_an_ordinary_problem(world: HttpWorld) -> None:
     world.runtime = RuntimeSettings(can_stream=True)
     body = {"question": QUESTION, "stream": True, "collection": "none"}

@@ -65,8 +65,8 @@ def answer(name: str) -> tuple[int, dict[str, Any]]:
 def handbook(world: HttpWorld) -> HttpWorld:
     """The query function on ports in memory; the local stack's own key reads every collection."""
     world.principals.known[f"key:{LOCAL_API_KEY_ID}"] = Principal(f"key:{LOCAL_API_KEY_ID}", None)
-    world.add(HANDBOOK, "A new version of a model must be rolled back when the error rate exceeds 2 %.")
-    world.model.says = "When the error rate exceeds 2 % [1]."
+    world.add(HANDBOOK, "The files of a retired model are kept for 18 months.")
+    world.model.says = "The files are kept for 18 months [1]."
     return world
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 
 from docwell.cli.failure import Failure
 from docwell.cli.settings import find_settings
+from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, plan, wrong_settings
@@ -120,3 +122,25 @@ def test_a_commit_is_checked_as_make_pr_checks() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     assert [(hook["entry"], hook["pass_filenames"]) for hook in hooks] == [("make lint", False)]
     assert re.search(r"^pr: lint", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def gateway_environment(tmp_path: Path, ollama: str | None) -> Mapping[str, str]:
+    _, parts = plan(StackOptions(tmp_path, port=0), ollama, lambda: tmp_path / "model.gguf")
+    return next(part.environment for part in parts if part.name == "gateway")
+
+
+def test_the_model_on_this_machine_gets_short_prompts_and_costs_nothing(tmp_path: Path) -> None:
+    environment = gateway_environment(tmp_path, None)
+    assert environment["DOCWELL_PASSAGE_TOKENS"] == "350"
+    prices = load_prices(Path(environment["DOCWELL_PRICES"]))
+    assert cost(prices, model_host_s=20.0, function_s=21.0).amount == 0
+
+
+def test_an_outside_model_host_gets_the_whole_budget_and_has_a_price(tmp_path: Path) -> None:
+    environment = gateway_environment(tmp_path, "http://gpu-host:11434")
+    assert not {"DOCWELL_PASSAGE_TOKENS", "DOCWELL_PRICES"} & set(environment)
+
+
+def test_the_user_may_set_the_length_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCWELL_PASSAGE_TOKENS", "800")
+    assert gateway_environment(tmp_path, None)["DOCWELL_PASSAGE_TOKENS"] == "800"

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.query.ask import Ask, Identified, Passages, Question, Token
 from docwell.query.reports import REFUSAL
+from docwell.query.retrieval.gates import OPEN
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
@@ -283,3 +285,34 @@ def test_a_model_that_fails_after_some_text_gives_the_best_sentences_where_allow
 
 def streamed(world: World) -> str:
     return "".join(event.text for event in world.events if isinstance(event, Token))
+
+
+def test_a_cut_passage_is_shown_cited_and_extracted_as_the_model_saw_it() -> None:
+    filler = "Notwithstanding organisational rearrangements, internationalisation continued. "
+    for fails in (None, Unavailable("ollama", "down")):
+        world = World(passage_tokens=100)
+        world.query = replace(world.query, gate=OPEN)
+        world.add("house/rules.pdf", f"Ostra has another one. {filler * 5}{BOILER} {filler * 5}")
+        world.model.says, world.model.fails = (
+            "The second boiler is in Ostra [1]. It is inspected in March [1].",
+            fails,
+        )
+        report = world.ask(Question(QUESTION, fallback=True))
+        (shown,) = next(event for event in world.events if isinstance(event, Passages)).passages
+        assert "Ostra" not in shown.chunk.text
+        assert "Ostra" not in world.model.asked[-1][-1].content
+        (citation,) = report.answer.citations
+        assert citation.quote in shown.chunk.text
+        assert shown.chunk.start <= citation.start < citation.end <= shown.chunk.end
+
+
+def test_passages_without_room_are_reported_whether_the_model_answers_or_not() -> None:
+    for fails in (None, Unavailable("ollama", "down")):
+        world = World(passage_tokens=100)
+        for page in range(1, 11):
+            world.add("house/rules.pdf", f"{BOILER} This is the rule of house number {page}.", page=page)
+        world.model.says, world.model.fails = "Every March [1].", fails
+        answer = world.ask(Question(QUESTION, top_k=10, fallback=True)).answer
+        (shown,) = (event for event in world.events if isinstance(event, Passages))
+        assert 0 < len(shown.passages) < 10
+        assert answer.dropped_passages == 10 - len(shown.passages)

@@ -155,6 +155,9 @@ class QueryLimits(BaseModel, frozen=True):
     # Another num_ctx reloads the model on its host, so each request sends this one value.
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
+    # Cuts the passages to their best parts, of about so many tokens in all. None: as many as num_ctx holds. The
+    # local stack sets 350.
+    passage_tokens: Annotated[int, Field(ge=100)] | None = None
     # A sentence with less support (`docwell.query.checking.support`) is marked as not supported.
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-from docwell.cli import asking, audit, dead_letters, display, documents, erase, operations, principals, prompts
+from docwell.cli import (
+    asking,
+    audit,
+    chat,
+    dead_letters,
+    display,
+    documents,
+    erase,
+    operations,
+    principals,
+    prompts,
+)
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
@@ -41,7 +52,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, dead_letters, operations, erase, audit):
+for part in (documents, asking, chat, dead_letters, operations, erase, audit):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

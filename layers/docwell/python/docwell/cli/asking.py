@@ -49,6 +49,12 @@ ModeOption = Annotated[
     Literal["auto", "passages", "overview"] | None,
     typer.Option(help="How to answer: from the nearest passages, or from the overview of one document."),
 ]
+CollectionOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
+]
+FallbackOption = Annotated[
+    bool, typer.Option("--fallback", help="Show the best sentences of the passages if the model host fails.")
+]
 RequestId = Annotated[
     str, typer.Argument(metavar="REQUEST_ID", help="The id at the end of the output of `docwell ask`.")
 ]
@@ -59,9 +65,7 @@ def ask(
     ctx: typer.Context,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")],
     *,
-    collection: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
-    ] = None,
+    collection: CollectionOption = None,
     document: DocumentOption = None,
     prefix: PrefixOption = None,
     title: TitleOption = None,
@@ -77,15 +81,13 @@ def ask(
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
     ] = True,
     mode: ModeOption = None,
+    fallback: FallbackOption = False,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
-    one_collection, collections = _one_or_several(collection)
-    one_document, documents = _one_or_several(document)
-    filter_ = _given(
+    filter_ = given(
         prefix=prefix,
-        documents=documents,
         title=title,
         author=author,
         created_from=day_from and f"{day_from:%Y-%m-%d}",
@@ -93,11 +95,9 @@ def ask(
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )
-    scope = _given(collection=one_collection, collections=collections, document=one_document, filter=filter_)
-    body = {"question": question} | scope | _given(top_k=top_k, mode=mode)
-    api = Api(ctx.obj, timeout)
-    live = streaming and not as_json and display.console().is_terminal
-    answer = _while_written(api, body) if live else api.post(QUERY_PATH, body)
+    where = searched(collection, document, filter_)
+    more = given(top_k=top_k, mode=mode, fallback=fallback and "extractive")
+    answer = answered(Api(ctx.obj, timeout), {"question": question} | where | more, live=streaming and not as_json)
     if as_json:
         display.show_json(answer)
     else:
@@ -107,11 +107,16 @@ def ask(
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _while_written(api: Api, body: Json) -> Json:
-    with display.growing_answer() as show:
+def answered(api: Api, body: Json, *, live: bool = True) -> Json:
+    """Return the answer. With `live`, a terminal shows the passages and the text as they come."""
+    if not (live and display.console().is_terminal):
+        return api.post(QUERY_PATH, body)
+    with display.growing_answer() as shown:
         for name, data in api.stream_query(body):
-            if name == "token":
-                show(str(data.get("text", "")))
+            if name == "passages":
+                shown.found(data.get("passages", []))
+            elif name == "token":
+                shown.grow(str(data.get("text", "")))
             elif name == "answer":
                 return data
     raise Failure("the API sent no answer; try again")
@@ -122,12 +127,20 @@ def _tell_mode(wanted: str | None, answer: Json) -> None:
         display.say("No overview of this document answers: the answer is from its passages.", "yellow")
 
 
-def _given(**values: object) -> Json:
+def searched(collections: list[str] | None, documents: list[str] | None, filter_: Json | None = None) -> Json:
+    """Return the fields that say what is searched: the API has one for a single value, and one for several."""
+    one_collection, collections = _one_or_several(collections)
+    one_document, documents = _one_or_several(documents)
+    filter_ = (filter_ or {}) | given(documents=documents)
+    return given(collection=one_collection, collections=collections, document=one_document, filter=filter_)
+
+
+def given(**values: object) -> Json:
+    """Return the values that are not empty."""
     return {name: value for name, value in values.items() if value}
 
 
 def _one_or_several(values: list[str] | None) -> tuple[str | None, list[str] | None]:
-    """Return a single value or a list: the API has a field for each."""
     return (values[0], None) if values and len(values) == 1 else (None, values)
 
 

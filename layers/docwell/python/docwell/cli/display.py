@@ -11,12 +11,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +26,9 @@ from docwell.answers import AnswerStatus, Mode
 from docwell.cli.remote import Json
 from docwell.models import Status
 from docwell.text.visible import escape_json, strip_invisible
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 # Wide enough for any row: a key has at most 1,024 bytes.
 _PIPE_WIDTH = 2000
@@ -152,27 +157,66 @@ def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
         yield lambda records: live.update(_live_table(records))
 
 
-@contextmanager
-def growing_answer() -> Iterator[Callable[[str], None]]:
-    """Show an answer while it is written; yields a function that takes the next piece.
+class GrowingAnswer:
+    """An answer in a terminal until it is checked: a spinner, the passages found, then the text as it is made."""
 
-    The text disappears at the end, because the checked answer may differ.
-    """
+    def __init__(self, out: Console, live: Live) -> None:
+        self._out = out
+        self._live = live
+        self._text = ""
+        self._wait("searching")
+
+    def found(self, passages: Sequence[Json]) -> None:
+        """Show the passages, which stay, and the sentence among them that most likely answers.
+
+        An overview that refuses is followed by the passages: its text goes.
+        """
+        self._text = ""
+        pages: dict[str, list[str]] = {}
+        likely: dict[str, str] = {}
+        for one in passages:
+            document = one_line(one.get("document"))
+            pages.setdefault(document, []).append(str(one.get("page")))
+            if sentence := one_line(one.get("likely") or ""):
+                likely[document] = sentence
+        for document, each in pages.items():
+            numbers = list(dict.fromkeys(each))
+            where = f"{'pages' if numbers[1:] else 'page'} {', '.join(numbers)}"
+            self._out.print(Text(f"found {document}, {where}", "dim"), soft_wrap=True)
+            if document in likely:
+                self._out.print(Padding(Text(f"“{likely[document]}”", "bold"), (0, 0, 0, 6), expand=False))
+        if passages:
+            self._out.print()
+            count = f"{len(passages)} passages" if passages[1:] else "1 passage"
+            self._wait(f"reading {count} of {', '.join(pages)}")
+
+    def grow(self, piece: str) -> None:
+        """Show the next piece of the answer."""
+        self._text += clean(piece)
+        lines = Text(self._text).wrap(self._out, self._out.width)
+        # Rich cannot erase more lines than the terminal has.
+        self._live.update(Text("\n").join(lines[-max(self._out.height - 2, 1) :]))
+
+    def _wait(self, doing: str) -> None:
+        from rich.spinner import Spinner
+
+        # One line: the spinner's two characters, then the text.
+        text = Text(doing, "dim", no_wrap=True)
+        text.truncate(max(self._out.width - 2, 1), overflow="ellipsis")
+        self._live.update(Spinner("dots", text), refresh=True)
+
+
+@contextmanager
+def growing_answer() -> Iterator[GrowingAnswer]:
+    """Show an answer until it is checked. Its text then disappears, because the checked answer may differ."""
     from rich.live import Live
 
-    out, pieces = console(), list[str]()
-    with Live(console=out, transient=True) as live:
-
-        def show(piece: str) -> None:
-            pieces.append(clean(piece))
-            lines = Text("".join(pieces)).wrap(out, out.width)
-            # Rich cannot erase more lines than the terminal has.
-            live.update(Text("\n").join(lines[-max(out.height - 2, 1) :]))
-
-        yield show
+    out = console()
+    with Live(console=out, transient=True, refresh_per_second=10) as live:
+        yield GrowingAnswer(out, live)
 
 
-def show_answer(answer: Json) -> None:
+def show_answer(answer: Json, *, quotes: bool = True) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
     if answer.get("status") == AnswerStatus.EXTRACTIVE:
@@ -182,13 +226,26 @@ def show_answer(answer: Json) -> None:
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
             say(_unsupported(sentence), "yellow")
-    citations = answer.get("citations") or []
-    if citations:
+    if answer.get("citations"):
         out.print()
-    for position, citation in enumerate(citations, start=1):
-        _show_citation(out, citation, position)
+    show_sources(answer, quotes=quotes)
     out.print()
     say(_footer(answer), "dim")
+
+
+def show_sources(answer: Json, *, quotes: bool = True) -> None:
+    """Print the citations of an answer. In a terminal that can, each opens its page."""
+    out = console()
+    for position, citation in enumerate(answer.get("citations") or [], start=1):
+        _show_citation(out, citation, position, quotes=quotes)
+
+
+def link_of(citation: Json) -> str | None:
+    """Return the address of a citation's page, None where it has none that is safe to open."""
+    link = citation.get("link")
+    if not isinstance(link, str) or not link.startswith(("http://", "https://")):
+        return None
+    return link if link.isascii() and link.isprintable() and " " not in link else None
 
 
 def _cell(value: object) -> Text:
@@ -216,17 +273,20 @@ def _unsupported(sentence: Json) -> str:
     return f"Not supported by the passages{nowhere}: “{one_line(sentence.get('text', ''))}”"
 
 
-def _show_citation(out: Console, citation: Json, position: int) -> None:
+def _show_citation(out: Console, citation: Json, position: int, *, quotes: bool) -> None:
     label, page = citation.get("page_label"), citation.get("page")
     printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
     line = Text(f"[{citation.get('marker', position)}] ", style="bold")
-    line.append(f"{clean(citation.get('document'))}, page {page}{printed}", style="bold")
+    line.append(
+        f"{clean(citation.get('document'))}, page {page}{printed}", Style(bold=True, link=link_of(citation))
+    )
     if isinstance(sure := citation.get("ocr_confidence"), int | float):
         # Round down, so that only certainty reads 100%. round() first: 0.29 * 100 is a little under 29.
         percent = math.floor(round(sure * 100, 6))
         line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
     out.print(line, soft_wrap=True)
-    if quote := one_line(citation.get("display_quote") or citation.get("quote") or ""):
+    quote = one_line(citation.get("display_quote") or citation.get("quote") or "")
+    if quote and quotes:
         out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
 
 
@@ -239,8 +299,9 @@ def _footer(answer: Json) -> str:
     ]
     if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
         parts.insert(0, clean(mode))
-    if cost := answer.get("cost"):
-        parts.append(f"{cost.get('amount', 0):.6f} {cost.get('currency', '')}")
+    # A model host on this machine costs nothing.
+    if (cost := answer.get("cost")) and cost.get("amount"):
+        parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
     if dropped := answer.get("dropped_passages"):
         parts.append(f"{dropped} passages did not fit")
     if answer.get("cut_short"):

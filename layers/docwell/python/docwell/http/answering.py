@@ -67,7 +67,9 @@ class Finished:
                 **wiring.model().options,
                 **({} if report.min_fit is None else {"min_fit": report.min_fit}),
                 **wiring.query_settings().model_dump(include={"min_support"}),
-                **wiring.query_settings().model_dump(include={"reranker", "expansion"}, exclude_defaults=True),
+                **wiring.query_settings().model_dump(
+                    include={"reranker", "expansion", "passage_tokens"}, exclude_defaults=True
+                ),
             },
         )
 
@@ -209,7 +211,7 @@ class QuestionRequest:
                     # The streamed text may repeat links of passages, except of suspicious ones.
                     trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
                     cleaner = StreamCleaner(trusted)
-                    passages = bodies.passage_bodies(event.passages, event.suspicious)
+                    passages = bodies.passage_bodies(event)
                     self._passages_sent = True
                     yield sse.event("passages", {"passages": passages})
                     continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -12,8 +11,10 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from docwell.answers import Answer, AnswerStatus, Cost, Mode
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
-from docwell.models import KEY_BYTES, DocumentRecord, Passage, Reason, Status, collection_of
+from docwell.models import KEY_BYTES, DocumentRecord, Reason, Status, collection_of
+from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.extractive import extract
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
@@ -23,15 +24,6 @@ _MAX_COLLECTIONS = 50
 MOST_MODEL_CALLS = 3
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
-# One server-sent event of a streamed answer.
-EVENT_SCHEMA = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"enum": ["passages", "token", "answer", "error"]},
-        "data": {"type": "string", "description": "JSON"},
-    },
-}
 REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
 
 
@@ -196,6 +188,28 @@ class PassageBody(BaseModel):
     text: str
     score: float
     suspicious: bool
+    likely: str | None = Field(
+        description="Its sentence that most likely answers, without markup. Of one passage at most."
+    )
+
+
+# One server-sent event of a streamed answer.
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["passages", "token", "answer", "error"]},
+        "data": {
+            "type": "string",
+            "description": "JSON: `passages` see below, `token` {text}, `answer` QueryResponse, `error` problem.",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "type": "object",
+                "properties": {"passages": {"type": "array", "items": PassageBody.model_json_schema()}},
+            },
+        },
+    },
+}
 
 
 class FeedbackRequest(BaseModel, extra="forbid"):
@@ -299,8 +313,9 @@ def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: s
     return QueryResponse.model_validate(fields)
 
 
-def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> list[dict[str, Any]]:
-    """Return the passages of a prompt, in its order; `suspicious` holds the ids of those that give orders."""
+def passage_bodies(event: Passages) -> list[dict[str, Any]]:
+    """Return the passages of a prompt, in its order, the sentence marked that most likely answers."""
+    likely = {one.marker: one.display_quote for one in extract(event.question, event.passages, limit=1).citations}
     return [
         PassageBody(
             number=number,
@@ -310,9 +325,10 @@ def passage_bodies(passages: Sequence[Passage], suspicious: Collection[str]) -> 
             page_label=passage.chunk.label and clean_answer(passage.chunk.label, ())[0],
             text=strip_invisible(passage.chunk.text),
             score=round(passage.score, 4),
-            suspicious=passage.id in suspicious,
+            suspicious=passage.id in event.suspicious,
+            likely=likely.get(number),
         ).model_dump()
-        for number, passage in enumerate(passages, 1)
+        for number, passage in enumerate(event.passages, 1)
     ]
 
 

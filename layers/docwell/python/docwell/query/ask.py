@@ -87,10 +87,14 @@ class QueryReport:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages of the prompt, in order; `suspicious` holds the ids of those that give orders."""
+    """The passages of the prompt, in order, and the `question` that was searched for.
+
+    `suspicious` holds the ids of those that give orders.
+    """
 
     passages: tuple[Passage, ...] = ()
     suspicious: frozenset[str] = frozenset()
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,16 @@ from docwell.errors import BadInput, Unavailable
 from docwell.ports import LanguageModel
 from docwell.query.model_host import has_read, whole
 from docwell.query.prompting import QUESTION_TOO_LONG, Prompt, fill
+from docwell.text.lexicon import UNSPACED, content_words
 from docwell.text.tokens import TokenRatio, bound_of_messages
 
 # A rewritten question is a question: longer text, or several lines, is an answer or chatter.
 _MAX_CHARACTERS = 400
 # A follow-up refers to the beginning of an answer.
 _MAX_TURN_CHARACTERS = 300
+# Words of up to so many letters are mostly articles and the like, in any alphabet. Ignoring a name only joins
+# two questions.
+_SAYS_LITTLE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,10 @@ class Rewritten:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Rewrites follow-up questions with the language model, or without it when it fails.
+    """Rewrites follow-up questions with the language model.
 
+    Where the model fails, or adds no word of the conversation, the question before is put before a follow-up of up
+    to half its words.
     A prompt takes up to `budget_tokens`: the host would cut a longer one.
     """
 
@@ -66,17 +72,31 @@ class Conversation:
 
     async def standalone(self, asked: FollowUp, timeout_s: float) -> Rewritten:
         """Return the question with the words it refers to. A failure of the model raises nothing."""
-        # Without the model: the words of the last question name what "it" is.
-        last_two = f"{asked.history[-1].question} {asked.question}"
         try:
             completion = await whole(self.model.chat(asked.messages, timeout_s))
         except Unavailable as error:
-            return Rewritten(last_two, asked.reading if has_read(error) else Usage())
+            return Rewritten(_joined(asked), asked.reading if has_read(error) else Usage())
         usage = Usage(completion.prompt_tokens, completion.completion_tokens)
         text = completion.text.strip().strip('"').strip()
-        if not text or "\n" in text or len(text) > _MAX_CHARACTERS + len(asked.question):
-            return Rewritten(last_two, usage)
-        return Rewritten(text, usage)
+        is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(asked.question)
+        return Rewritten(text if is_question and _brings_words(asked, text) else _joined(asked), usage)
+
+
+def _joined(asked: FollowUp) -> str:
+    """Return the question before, whose words name what "it" is, and the follow-up; a long follow-up alone.
+
+    Of random pairs of questions that stand alone, in nine languages, 6 to 15 % would be joined (XQuAD).
+    """
+    before = asked.history[-1].question
+    is_short = len(content_words(asked.question)) <= (len(content_words(before)) + 1) // 2
+    return f"{before} {asked.question}" if is_short else asked.question
+
+
+def _brings_words(asked: FollowUp, rewritten: str) -> bool:
+    """Return whether the rewritten question has a word of the conversation that the follow-up lacks."""
+    said = content_words(" ".join(f"{turn.question} {turn.answer}" for turn in asked.history))
+    brought = (content_words(rewritten) - content_words(asked.question)) & said
+    return any(len(word) > _SAYS_LITTLE or word.isdecimal() or UNSPACED.search(word) for word in brought)
 
 
 def _one_line(text: str) -> str:

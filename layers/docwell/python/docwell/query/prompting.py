@@ -23,6 +23,7 @@ from string import Template
 from docwell.answers import Message
 from docwell.errors import BadInput, Corrupt, NotFound
 from docwell.models import Passage
+from docwell.query.shortening import NUMBER_TOKENS, shorten
 from docwell.text.lexicon import TEXTS_KEPT
 from docwell.text.tokens import TokenBound, TokenEstimate, TokenRatio, bound_of, bound_of_messages, total
 from docwell.text.visible import strip_invisible
@@ -61,8 +62,6 @@ QUESTION_TOO_LONG = "the question is too long for the language model's context"
 # A passage over this share of the budget is dropped before those that rank lower, when not all fit: words that are
 # rare to the language model take hundreds of tokens each. A question may not take more either.
 _MOST_OF_BUDGET = 0.5
-# The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
-_NUMBER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +205,27 @@ def build_prompt(
     question: str,
     budget_tokens: int,
     ratio: TokenRatio | None = None,
+    passage_tokens: int | None = None,
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
-    `passages` come best first; possibly none fits. Without a `ratio` of the model's tokenizer the upper bound has
-    to fit. Raises `BadInput` when the question leaves no room for them.
+    `passages` come best first; possibly none fits. With `passage_tokens` they are cut to that many in all
+    (`docwell.query.shortening`). Without a `ratio` of the model's tokenizer the upper bound has to fit. Raises
+    `BadInput` when the question leaves no room for them.
     """
     known = ratio or TokenRatio()
     asked = bound_of_messages(_filled(prompt, passages="", question=""))
     asked = total([asked, bound_of(_line(question))])
-    kept = [(passage, bound_of(_line(passage.chunk.text))) for passage in passages]
+    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, known)
+    kept = [(passage, bound_of(_line(passage.chunk.text))) for passage in parts]
     while True:
         # Bounds of the parts, which are cached, and not of the whole.
         bound = total(
-            [asked, *(cost for _, cost in kept), TokenBound(_NUMBER * len(kept), 0, _NUMBER * len(kept))]
+            [
+                asked,
+                *(cost for _, cost in kept),
+                TokenBound(NUMBER_TOKENS * len(kept), 0, NUMBER_TOKENS * len(kept)),
+            ]
         )
         estimate = known.estimate(bound)
         if estimate.high <= budget_tokens * (1 if kept else _MOST_OF_BUDGET):

@@ -107,9 +107,11 @@ class Query:
     async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
         """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
         prompt = None if found.hopeless else await self._prompt(found)
+        # Markers number the passages of the prompt, and quotes come from the part that the model saw.
+        found = found if prompt is None else replace(found, passages=prompt.passages)
         report = self.reports.report(found, prompt)
         yield Progress(report)
-        yield Passages(report.prompted, found.suspicious)
+        yield Passages(report.prompted, found.suspicious, found.text)
         if prompt is None or not prompt.passages:
             yield report
             return
@@ -166,7 +168,7 @@ class Query:
             if not found.ask.question.fallback:
                 yield Progress(self.reports.report(found, prompt, used))
                 raise
-            yield self.reports.extractive(found, error, used)
+            yield self.reports.extractive(found, prompt, error, used)
         if completion is not None:
             # A client that leaves now is charged: the model has done its work.
             yield await finish(self._checked(found, prompt, completion))
@@ -257,7 +259,8 @@ class Query:
         if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
             context = min(context, trained_for)
         budget, ratio = context - self.limits.num_predict, self.calibration.ratio
-        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio)
+        parts = self.limits.passage_tokens
+        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts)
 
     async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
         """Return a fact from the model host, None if it fails: the call of the model reports the failure."""

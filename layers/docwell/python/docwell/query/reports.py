@@ -97,10 +97,10 @@ class Reports:
             estimated_tokens=prompt.estimate.tokens,
         )
 
-    def extractive(self, found: Inquiry, error: Unavailable, used: Usage) -> QueryReport:
+    def extractive(self, found: Inquiry, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
         best = digest(found.passages) if found.mode is Mode.OVERVIEW else extract(found.text, found.passages)
-        answer = self.answer(found, used, best)
+        answer = replace(self.answer(found, used, best), dropped_passages=prompt.dropped)
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
         return replace(self.report(found), answer=answer, prompted=found.passages)

@@ -1,0 +1,76 @@
+"""The demo judges what its answers say, and not only what they cite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from infra.local import demo
+from infra.report import Report
+
+ANSWERS = {one["question"]: one for one in demo.example_questions()}
+
+
+def answer_of(asked: dict[str, Any], text: str, status: str = "answered") -> dict[str, Any]:
+    citation = {"marker": 1, "document": asked["document"], "page": asked["page"], "quote": asked["phrase"]}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    timings = {"total": 1, "generate": 1}
+    return {"answer": text, "status": status, "citations": [citation], "usage": usage, "timings_ms": timings}
+
+
+def missed(wrong: str, text: str, status: str = "answered") -> list[str]:
+    """Return the missed goals of a demo in which one question gets this answer."""
+
+    def api(request: httpx.Request) -> httpx.Response:
+        asked = ANSWERS[json.loads(request.content)["question"]]
+        if asked["question"] == wrong:
+            return httpx.Response(200, json=answer_of(asked, text, status))
+        return httpx.Response(200, json=answer_of(asked, asked["phrase"]))
+
+    report = Report("demo")
+    with httpx.Client(transport=httpx.MockTransport(api), base_url="http://docwell") as client:
+        demo._questions(client, report, 0.0, Console(quiet=True))
+    return report.missed()
+
+
+def test_right_answers_meet_every_goal() -> None:
+    assert missed("", "") == []
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_a_wrong_answer_on_the_right_page_fails_the_demo_and_is_named(question: str) -> None:
+    number = list(ANSWERS).index(question) + 1
+    (line,) = missed(question, "It takes less than three minutes [1].")
+    assert f"question {number}: states {ANSWERS[question]['facts'][0]!r}" in line
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_a_refusal_or_an_extractive_answer_fails_the_demo(question: str) -> None:
+    right = ANSWERS[question]["phrase"]
+    for status in ("refused", "extractive"):
+        assert len(missed(question, right, status)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        ("Fuel lasts for 52\nhours [1].", []),
+        ("FUEL LASTS FOR 52 HOURS.", []),
+        ("Fuel lasts for 152 hours.", ["52 hours"]),
+        ("Fuel lasts for 52 hoursmen.", ["52 hours"]),
+        ("Fuel lasts for 5.", ["52 hours"]),
+    ],
+)
+def test_a_fact_stands_as_whole_words(said: str, lacks: list[str]) -> None:
+    assert demo.lacking({"status": "answered", "answer": said}, ["52 hours"]) == lacks
+
+
+def test_a_missed_fact_makes_the_exit_status_1(tmp_path: Path) -> None:
+    report = Report("demo")
+    report.add("question 1: states '52 hours'", 0, "", "== 1")
+    assert report.finish(tmp_path) == 1

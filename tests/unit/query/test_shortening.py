@@ -1,0 +1,114 @@
+"""Passages cut to their best part."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.models import Chunk, Passage
+from docwell.query.checking.grounding import ground
+from docwell.query.prompting import build_prompt, load_prompt
+from docwell.query.shortening import shorten
+from docwell.text.tokens import TokenRatio, bound_of
+
+RATIO = TokenRatio()
+PAGE_START = 1_000
+FILLER = "The weather of that week was mild and the roads were dry. "
+# A language, its question, the sentence that answers, and a sentence that does not.
+LANGUAGES = {
+    "English": ("How often is the boiler inspected?", "The boiler is inspected every March.", FILLER),
+    "German": (
+        "Wie oft wird der Heizkessel geprüft?",
+        "Der Heizkessel wird jeden März geprüft.",
+        "Das Wetter war in jener Woche mild und die Straßen blieben trocken. ",
+    ),
+    "Russian": (
+        "Как часто проверяют котёл?",
+        "Котёл проверяют каждый март.",
+        "Погода на той неделе была мягкой, дороги были сухими. ",
+    ),
+    "Chinese": ("锅炉多久检查一次", "锅炉每年三月检查一次。", "那一周天气温和道路干燥。"),
+}
+
+
+def passage(text: str, number: int = 1) -> Passage:
+    chunk = Chunk(text, 1, PAGE_START, PAGE_START + len(text), 100)
+    return Passage(str(number), f"d{number}.pdf", "g", "v", chunk, 0.5)
+
+
+def tokens(passages: list[Passage]) -> int:
+    return sum(RATIO.estimate(bound_of(one.chunk.text)).tokens for one in passages)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("place", [0, 10, 20])
+def test_the_sentence_that_answers_stays_wherever_it_stands(language: str, place: int) -> None:
+    question, answer, filler = LANGUAGES[language]
+    text = filler * place + answer + " " + filler * (20 - place)
+    (kept,) = shorten([passage(text)], question, 100, RATIO)
+    assert answer in kept.chunk.text
+    assert len(kept.chunk.text) < len(text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("limit", [60, 350, 1000])
+def test_all_parts_together_keep_the_limit(language: str, limit: int) -> None:
+    question, answer, filler = LANGUAGES[language]
+    passages = [passage(filler * 30 + answer, number) for number in range(1, 6)]
+    kept = shorten(passages, question, limit, RATIO)
+    assert kept
+    assert tokens(kept) <= limit
+
+
+def test_a_part_stands_at_its_offsets_in_the_page() -> None:
+    question, answer, filler = LANGUAGES["English"]
+    text = filler * 10 + answer + " " + filler * 10
+    (kept,) = shorten([passage(text)], question, 60, RATIO)
+    page = " " * PAGE_START + text
+    assert page[kept.chunk.start : kept.chunk.end] == kept.chunk.text
+
+
+def test_a_better_rank_has_more_room() -> None:
+    question, answer, filler = LANGUAGES["English"]
+    kept = shorten([passage(filler * 30 + answer, number) for number in range(1, 4)], question, 300, RATIO)
+    assert [one.id for one in kept] == ["1", "2", "3"]
+    lengths = [len(one.chunk.text) for one in kept]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] > lengths[-1] > len(answer)
+
+
+def test_a_short_passage_leaves_its_room_to_the_others_whatever_its_rank() -> None:
+    question, answer, filler = LANGUAGES["English"]
+    long, short = passage(answer + " " + filler * 30), passage(answer, 2)
+    for order in ([long, short], [short, long]):
+        alone, beside = (shorten(found, question, 200, RATIO) for found in ([long, long], order))
+        assert answer in {one.chunk.text for one in beside}
+        longest = max(len(one.chunk.text) for one in beside)
+        assert longest > max(len(one.chunk.text) for one in alone)
+
+
+def test_passages_that_fit_together_stay_whole() -> None:
+    passages = [passage(FILLER * length, number) for number, length in enumerate((9, 1, 3), 1)]
+    assert shorten(passages, "weather?", tokens(passages) + 20, RATIO) == passages
+
+
+def test_passages_without_room_for_a_sentence_are_dropped_and_reported() -> None:
+    question, answer, _ = LANGUAGES["English"]
+    passages = [passage(f"{answer} Room {number}.", number) for number in range(1, 21)]
+    built = build_prompt(load_prompt("answer"), passages, question, 4_000, passage_tokens=60)
+    assert 0 < len(built.passages) < 20
+    assert built.dropped == 20 - len(built.passages)
+
+
+def test_the_prompt_a_citation_and_its_quote_show_the_same_part() -> None:
+    question, answer, filler = LANGUAGES["English"]
+    text = filler * 10 + answer + " " + filler * 10 + "Ostra has the second boiler."
+    built = build_prompt(load_prompt("answer"), [passage(text)], question, 4_000, passage_tokens=60)
+    assert "Ostra" not in built.messages[-1].content
+    (citation,) = ground("Ostra has it. It is inspected every March [1].", built.passages, question).citations
+    assert citation.quote in built.messages[-1].content
+    assert (" " * PAGE_START + text)[citation.start : citation.end] == citation.quote
+
+
+def test_without_a_limit_passages_stay_whole() -> None:
+    whole = passage(FILLER * 40)
+    assert build_prompt(load_prompt("answer"), [whole], "weather?", 4_000).passages == (whole,)
