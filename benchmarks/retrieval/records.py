@@ -126,6 +126,9 @@ class _Written:
     def upsert(self, _collection: str, records: Sequence[IndexRecord]) -> None:
         self._records += records
 
+    def mark(self, _collection: str, _marks: object) -> None:
+        """Keep no marks: an overview is not measured here."""
+
     def part(self) -> Part:
         """Return what was written since the last part."""
         vectors = np.array([one.vector for one in self._records], dtype=np.float32)
