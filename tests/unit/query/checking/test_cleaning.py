@@ -48,6 +48,7 @@ def streamed(pieces: list[str], cited: Sequence[str] = ()) -> str:
 @example("a@b.orga@b.org0")
 @example("docs.org[.]0")
 @example("&amp;amp;Alt;")
+@example(".page@_.java script")
 def test_nothing_alive_survives_and_cleaning_twice_changes_nothing(text: str) -> None:
     cleaned, _ = clean_answer(text, ())
     assert ALIVE.search(cleaned) is None

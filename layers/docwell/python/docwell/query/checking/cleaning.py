@@ -76,7 +76,7 @@ _DOMAINS = (
     r"(?:com|net|org|edu|gov|mil|io|xyz|info|biz|mobi|ru|cn|jp|eu|uk|de|fr|nl|ch|ca|au|co|ai|tk|top|site|app|dev"
     r"|shop|online|club|onion|example)"
 )
-_DOMAIN = rf"(?:[a-z0-9-]{{1,63}}{_DOT}){{1,8}}[a-z0-9-]+"
+_DOMAIN = rf"(?:[a-z0-9_-]{{1,63}}{_DOT}){{1,8}}[a-z0-9_-]+"
 # E-mail addresses, or a host: `5.de` is a number, and `System.IO.File` goes on.
 _NAME = re.compile(
     rf"{_USER}{_DOMAIN}(?:@{_DOMAIN})*"
