@@ -101,6 +101,12 @@ def test_a_figure_between_signs_without_blanks_is_read() -> None:
         ),
         ("It must be oiled after every 400 hours.", "How often must the pump be oiled?", PUMP),
         ("The fault ended on 9 June.", "When did the fault end?", PUMP),
+        (
+            "Four hours.",
+            "How long does a closed refrigerator keep food safe during a power cut?",
+            "A closed refrigerator keeps food safe for four hours and a full freezer for 48 hours; never run a "
+            "generator indoors; know where your nearest shelter with power is.",
+        ),
     ],
 )
 def test_a_figure_holds_beside_its_label(sentence: str, question: str, passage: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.checking.wording import answer_sentences, rejoined, verbatim_source
+from docwell.query.checking.wording import answer_sentences, begins_sentence, rejoined, verbatim_source
 
 LIST = "The kit has:\n- a pump\n- two filters [2]"
 
@@ -42,3 +42,21 @@ PASSAGES = ["Dogs are welcome.", "3. Fees\nThe yearly fee is 40 euros,\nto be pa
 )
 def test_a_sentence_is_found_by_its_letters_and_digits(sentence: str, source: int | None) -> None:
     assert verbatim_source(sentence, PASSAGES) == source
+
+
+@pytest.mark.parametrize(
+    ("bare", "begins"),
+    [
+        ("A closed refrigerator keeps food safe for four hours.", True),
+        ("a closed refrigerator keeps\nfood safe for 4", False),
+        ("Refrigerator keeps food safe for four hours.", False),
+        ("A closed refrigerator keeps food safe for four hour", False),
+        ("The fee of a visit is 1", False),
+        ("The fee of a visit is 1,250 euros.", True),
+        ("A closed refrigerator", False),
+        ("", False),
+    ],
+)
+def test_a_sentence_may_be_the_beginning_of_a_longer_one(bare: str, begins: bool) -> None:
+    text = "A closed refrigerator keeps\nfood safe for four hours and a freezer for 48. The fee of a visit is 1,250 euros a day."
+    assert begins_sentence(bare, text) is begins

@@ -332,6 +332,8 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]]) -> list[frozenset[st
             groups.append((start, end))
     if len(groups) < len("ab"):
         return [labels(sentence)] * len(spans)
+    # What a semicolon parts from the last figure is of another thing.
+    sentence = sentence[: groups[-1][1]] + re.split("[;\uff1b]", sentence[groups[-1][1] :])[0]
     ends = [end + (found.end() if (found := _NEXT_WORD.match(sentence[end:])) else 0) for _, end in groups]
     before = [sentence[left:start] for left, (start, _) in zip([0, *ends[:-1]], groups, strict=True)]
     starts = [*(start for start, _ in groups[1:]), len(sentence)]

@@ -13,7 +13,7 @@ from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.places import Place
 from docwell.query.checking.polarity import is_yes_or_no, verdict
-from docwell.query.checking.wording import answer_sentences, verbatim_source
+from docwell.query.checking.wording import answer_sentences, begins_sentence, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
@@ -60,7 +60,8 @@ def support(
     Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
     a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
     sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
-    markers has no support. One that a cited passage has word by word has full support. One that begins with yes or
+    markers has no support. One that a cited passage has word by word has full support; of one that a sentence there
+    only begins with, the figures hold. One that begins with yes or
     no is supported only if the sentence that decides it agrees (`docwell.query.checking.polarity`).
     `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
     sentence with a missing figure is never supported, nor one with a figure that its cited passages do not state
@@ -114,6 +115,8 @@ class _Judge:
         decided = verdict(bare, self.question, texts)
         if decided and (decided.bare or not decided.agrees):
             return (decided.share if decided.bare else score), decided.agrees
+        if any(begins_sentence(bare, text) for text in texts):
+            return score, True
         claim = Claim.of(bare, self.question, self.passages)
         return score, all(self._holds(claim, figure, texts) for figure in claim.figures)
 

@@ -49,6 +49,15 @@ def verbatim_source(sentence: str, passages: Sequence[str]) -> int | None:
     return next((index for index, text in enumerate(passages) if said in _pieces(text)), None)
 
 
+def begins_sentence(bare: str, text: str) -> bool:
+    """Return whether a sentence of a text begins with these words, and goes on or ends after a whole word."""
+    said = " ".join(bare.split()).rstrip(".!?\u3002 ")
+    if len(said.split()) < _FEWEST_WORDS:
+        return False
+    begins = re.compile(rf"{re.escape(said)}(?!\w|[.,]\d)", re.IGNORECASE)
+    return any(begins.match(" ".join(text[start:end].split())) for start, end in segments(text, len(text)))
+
+
 @lru_cache(TEXTS_KEPT)
 def _pieces(text: str) -> frozenset[str]:
     """Return the letters and digits of each sentence, and of its rest from each of its lines on."""
