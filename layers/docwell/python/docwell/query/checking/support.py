@@ -60,8 +60,8 @@ def support(
     Lexical support is the share of a sentence's words, by rarity, that its cited passages hold. With `similarity`,
     a higher cosine to a cited window raises it to the mean of both. For passages in another language than the
     sentence, the cosine alone counts: it shows the topic and not that the answer is right. A sentence without
-    markers has no support. One that a cited passage has word by word has full support; of one that a sentence there
-    only begins with, the figures hold. One that begins with yes or
+    markers has no support. One that a cited passage has word by word has full support; if it is only the
+    beginning of a sentence there, its figures hold. One that begins with yes or
     no is supported only if the sentence that decides it agrees (`docwell.query.checking.polarity`).
     `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
     sentence with a missing figure is never supported, nor one with a figure that its cited passages do not state
