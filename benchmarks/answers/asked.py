@@ -46,7 +46,8 @@ class Page:
 class Fact:
     """One statement. `say` are its accepted wordings, in English notation.
 
-    `stands` is the wording of the page where it has none of them. A `derived` fact, such as a count, stands nowhere.
+    `stands` is the wording of the page where it has none of them. A `derived` fact, such as a count, stands
+    nowhere.
     """
 
     say: tuple[str, ...]
@@ -60,8 +61,8 @@ class Fact:
 class Asked:
     """One question. It names a document, a collection or nothing.
 
-    `never` are wordings that only a wrong answer says. `holds`, `negated` and `denies` are of yes/no questions (see
-    `truth/yes-no.toml`); `mention` and `on` are of lists over documents.
+    `never` are wordings that only a wrong answer says. `holds`, `negated` and `denies` are of yes/no questions
+    (`truth/yes-no.toml`); `mention` and `on` are of lists over documents (`truth/list.toml`).
     """
 
     id: str
@@ -85,7 +86,9 @@ class Asked:
 
     @property
     def musts(self) -> tuple[Fact, ...]:
-        return tuple(fact for fact in self.facts if fact.must)
+        """The facts that an answer must say; those of yes/no questions are evidence, and "no" says enough."""
+        said = self.kind not in {Kind.YES_NO, Kind.ABSENT}
+        return tuple(fact for fact in self.facts if fact.must) if said else ()
 
     @property
     def pages(self) -> frozenset[Page]:
@@ -120,7 +123,7 @@ class Truth:
 
 @cache
 def truth() -> Truth:
-    """Read and check the tables. Raises `ValueError` for an unknown name, field or kind, or for an id used twice."""
+    """Read and check the tables. Raises `ValueError` for an unknown name or field, or for an id used twice."""
     collections = tomllib.loads((_TRUTH / "documents.toml").read_text(encoding="utf-8"))
     keys, files = {}, {}
     for collection, paths in collections.items():
@@ -168,9 +171,10 @@ def _asked(kind: Kind, entry: dict[str, Any], keys: Mapping[str, str], collectio
         raise ValueError(f"{entry['id']}: neither a document nor a collection: {place}")
     facts = tuple(_fact(one, keys) for one in fields.pop("facts", ()))
     on = _pages(fields.pop("on", ()), keys)
-    lists = {name: tuple(fields.pop(name, ())) for name in ("never", "denies", "mention")}
+    for name in ("never", "denies", "mention"):
+        fields[name] = tuple(fields.get(name, ()))
     try:
-        return Asked(kind=kind, facts=facts, on=on, **lists, **fields)
+        return Asked(kind=kind, facts=facts, on=on, **fields)
     except TypeError as error:
         raise ValueError(f"{entry['id']}: {error}") from None
 

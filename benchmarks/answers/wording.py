@@ -11,8 +11,9 @@ _MARKERS = re.compile(r"\s*\[\d{1,3}(?:,\s*\d{1,3})*\]")
 _SCALES = {
     **dict.fromkeys(("thousand", "thousands", "tausend", "mille", "milliers"), 1_000),
     **dict.fromkeys(("million", "millions", "millionen", "mio"), 1_000_000),
-    **dict.fromkeys(("billion", "billions", "bn", "milliarde", "milliarden", "mrd", "milliard", "milliards"), 1_000_000_000),
-}  # fmt: skip
+    **dict.fromkeys(("billion", "billions", "bn"), 1_000_000_000),
+    **dict.fromkeys(("milliarde", "milliarden", "mrd", "milliard", "milliards"), 1_000_000_000),
+}
 _PERCENT = r"%|per\s?cent\b|prozent\b|pour\s?cent\b"
 _GROUPS = "\u00a0\u202f'\u2019"
 # French also writes a plain space between groups; in an English table it stands between two columns.
