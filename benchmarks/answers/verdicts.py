@@ -41,7 +41,7 @@ _NEGATIONS = (
 )
 _CONTRACTED = re.compile(r".*n't|n'.+")
 # A bare "No [1]." has no statement.
-_STATEMENT_WORDS = 3
+_STATEMENT_WORDS = 2
 _SENTENCE_END = re.compile(r"[.!?]\s+(?=[A-Z\u00c0-\u00dc])")
 
 

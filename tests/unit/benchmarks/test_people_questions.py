@@ -11,6 +11,7 @@ import pytest
 from benchmarks.answers import asked
 from benchmarks.answers.asked import Asked, Kind, sample, truth
 from benchmarks.answers.questions import page_texts, words
+from benchmarks.answers.verdicts import Answer, Verdict, judge
 from benchmarks.answers.wording import says_any
 from infra.report import EVALUATION, ROOT
 
@@ -69,6 +70,18 @@ def test_comparisons_and_two_page_questions_need_two_places() -> None:
         if one.kind is Kind.TWO_PAGES:
             first, second = (set(fact.on) for fact in one.musts)
             assert first.isdisjoint(second), one.id
+
+
+@pytest.mark.parametrize("question", by_id(*(kind for kind in Kind if kind is not Kind.ABSENT)))
+def test_an_answer_with_the_truth_is_right_and_one_beside_it_is_not(question: Asked) -> None:
+    decided = {True: "Yes, it does.", False: "No, it does not.", None: ""}[question.holds]
+    for at in range(max(len(fact.say) for fact in question.musts) if question.musts else 1):
+        said = [fact.say[min(at, len(fact.say) - 1)] for fact in question.musts]
+        truth_said = Answer("answered", f"{decided} {'; '.join(said)}", question.pages)
+        assert judge(question, truth_said, str).verdict is Verdict.RIGHT, said
+    beside = Answer("answered", "Nobody has measured this.", question.pages - set(question.on))
+    contrary = {True: "No.", False: "Yes, it is.", None: ""}[question.holds]
+    assert judge(question, replace(beside, text=contrary or beside.text), str).verdict is Verdict.WRONG
 
 
 @needs_documents

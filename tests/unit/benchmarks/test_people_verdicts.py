@@ -96,6 +96,7 @@ def test_another_figure_or_word_is_not_said(text: str, wording: str, language: s
         ("No.", True, False),
         ("Yes.", True, None),
         ("Doch.", True, None),
+        ("Yes, it does.", True, True),
         ("Yes, it does not pay dividends.", True, False),
         ("No, it pays dividends.", True, True),
         ("No, it does not pay dividends.", True, False),
