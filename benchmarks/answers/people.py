@@ -4,7 +4,7 @@ Half of the questions stay untouched: of these the report has totals alone, unle
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,22 @@ class Outcome:
 
 def run(report: Report, count: int | None, seed: int, model: str, *, show_untouched: bool) -> None:
     """Ask and add all figures. Raises `RuntimeError`, `TimeoutError` where a document cannot be indexed."""
-    chosen = sample(truth().questions, count, seed)
-    outcomes = _ask(chosen, truth().files, model)
     ANSWERS.parent.mkdir(parents=True, exist_ok=True)
-    shown = [one for one in outcomes if show_untouched or not one.asked.untouched]
+    outcomes = []
     with ANSWERS.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(one.as_json(), ensure_ascii=False, default=_page) + "\n" for one in shown)
+        for one in _ask(sample(truth().questions, count, seed), truth().files, model):
+            outcomes.append(one)
+            if show_untouched or not one.asked.untouched:
+                lines.write(json.dumps(one.as_json(), ensure_ascii=False, default=_page) + "\n")
+                lines.flush()
     CONSOLE.print(verdicts_table(outcomes))
     add_figures(report, outcomes)
-    CONSOLE.print(f"{len(shown)} of {len(outcomes)} answers with their judgement: {ANSWERS}")
+    CONSOLE.print(f"answers with their judgement: {ANSWERS}")
 
 
-def _ask(chosen: Sequence[Asked], files: Mapping[str, Path], model: str) -> list[Outcome]:
+def _ask(chosen: Sequence[Asked], files: Mapping[str, Path], model: str) -> Iterator[Outcome]:
+    """Index what the questions need, so a small sample meets fewer other documents, and ask one at a time."""
     needed = set().union(*(one.needs(files) for one in chosen))
-    outcomes: list[Outcome] = []
 
     def text_of(page: Page) -> str:
         pages = page_texts(files[page.key])
@@ -76,9 +78,8 @@ def _ask(chosen: Sequence[Asked], files: Mapping[str, Path], model: str) -> list
             for asked in chosen:
                 seen = doors.ask(asked.body)
                 answer = answer_of(seen)
-                outcomes.append(Outcome(asked, answer, judge(asked, answer, text_of), seen.seconds))
+                yield Outcome(asked, answer, judge(asked, answer, text_of), seen.seconds)
                 step()
-    return outcomes
 
 
 def verdicts_table(outcomes: Iterable[Outcome]) -> Table:
