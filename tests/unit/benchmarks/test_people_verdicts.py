@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from rich.console import Console
@@ -238,6 +239,37 @@ def test_the_figures_have_their_cases() -> None:
     assert rows["overviews: sentences cited right"] == (96.0, True)
     assert rows["lists: recall of documents"] == (75.0, False)
     assert rows["lists: precision of documents"] == (90.0, True)
+
+
+class FakeDoors:
+    """Doors of a stack that answers each question with the first page of `x/a.pdf`."""
+
+    def __init__(self, *_: object, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def ask(self, body: dict[str, Any]) -> Seen:
+        assert body == {"question": "When?", "collection": "x"}
+        citation = {"marker": 1, "document": A1.key, "page": A1.number}
+        return Seen(
+            200, "application/json", {"answer": "7 [1]", "status": "answered", "citations": [citation]}, 1.0
+        )
+
+
+def test_only_the_documents_that_the_questions_need_are_indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    indexed: dict[str, Path] = {}
+    monkeypatch.setattr(people, "local_stack", lambda model: nullcontext(model))
+    monkeypatch.setattr(people, "Doors", FakeDoors)
+    monkeypatch.setattr(people, "index_files", lambda _, files: indexed.update(files))
+    files = {key: Path(key) for key in (A1.key, B1.key, "y/c.pdf")}
+    found = list(people._ask([asked(facts=TWO[:1], collection="x")], files, "model"))
+    assert [one.judgement.verdict for one in found] == [Verdict.RIGHT]
+    assert indexed.keys() == {A1.key}
 
 
 @pytest.mark.parametrize("show", [False, True])
