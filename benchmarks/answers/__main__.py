@@ -3,6 +3,8 @@
 A new local stack indexes articles, company filings and other reports. Over HTTP it gets questions that they
 answer, and half as many that they do not. Each answer is judged against the pages, which another reader than
 docwell's reads. Every question and its judgement go to `build/reports/answers/answers.jsonl`.
+
+`--part people` asks questions as people ask them instead (`benchmarks/answers/people.py`).
 """
 
 import argparse
@@ -12,17 +14,18 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks.answers.judge import Indexed, Judged, judge
+from benchmarks.answers import people
+from benchmarks.answers.indexing import index_files
+from benchmarks.answers.judge import Judged, judge
 from benchmarks.answers.questions import Kind, Plan, plan
+from benchmarks.answers.shares import add_share
 from benchmarks.doors import Doors, local_stack
 from infra.local.stack import DEADLINE_S
-from infra.measuring import wilson
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
 
 ANSWERS = REPORTS / "answers" / "answers.jsonl"
-# 1,200 pages take some minutes on two cores; the last document waits for all the others.
-_INDEXED_S = 1800.0
+_ANSWERABLE = 100
 
 
 def main() -> int:
@@ -32,10 +35,15 @@ def main() -> int:
     if not (EVALUATION / "xquad").is_dir():
         CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
+    if options.part == "people":
+        report = Report("eval-answers-people")
+        people.run(report, options.n, options.seed, options.model, show_untouched=options.show_untouched)
+        return report.finish()
     report = Report("eval-answers")
     CONSOLE.print("choosing questions…")
-    absent = options.n // 2 if options.absent is None else options.absent
-    judged = _run(plan(EVALUATION, options.n, absent, options.seed, options.filings), options.model)
+    answerable = _ANSWERABLE if options.n is None else options.n
+    absent = answerable // 2 if options.absent is None else options.absent
+    judged = _run(plan(EVALUATION, answerable, absent, options.seed, options.filings), options.model)
     add_figures(report, judged)
     status = report.finish()
     misses = sum(bool(one.faults) for one in judged)
@@ -45,7 +53,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
-    parser.add_argument("--n", type=int, default=100, help="answerable questions")
+    parser.add_argument("--part", choices=("sets", "people"), default="sets", help="whose questions to ask")
+    parser.add_argument(
+        "--n", type=int, help=f"sets: answerable questions ({_ANSWERABLE}); people: questions (all)"
+    )
+    parser.add_argument("--show-untouched", action="store_true", help="people: write down the untouched half too")
     parser.add_argument("--absent", type=int, help="questions without an answer (default: half of N)")
     parser.add_argument("--filings", type=int, help="answerable questions on filings (default: by chance)")
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
@@ -62,11 +74,7 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         ANSWERS.open("w", encoding="utf-8") as lines,
     ):
-        index = {key: Indexed(path, doors.put(key, path)) for key, path in chosen.files.items()}
-        with bar("indexing", len(index)) as step:
-            for key, one in index.items():
-                doors.indexed(key, one.version, _INDEXED_S)
-                step()
+        index = index_files(doors, chosen.files)
         with bar("asking", len(chosen.questions)) as step:
             for question in chosen.questions:
                 body = {"question": question.text, "document": question.document, "stream": True}
@@ -76,21 +84,6 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
                 lines.flush()
                 step()
     return judged
-
-
-_FEWEST = 30
-
-
-def add_share(report: Report, metric: str, hits: int, cases: int, goal: str | None = None) -> None:
-    """Add a share in percent; its unit has the number of cases and the interval. No cases meet no goal.
-
-    With fewer cases than `_FEWEST` only a goal of 100 is judged: one of six is not 10%.
-    """
-    low, high = wilson(hits, cases)
-    unit = f"% of {cases}, 95%: {low:g} to {high:g}" if cases else "% of none"
-    if goal is not None and cases < _FEWEST and not goal.endswith("100"):
-        goal, unit = None, f"{unit}; too few for the goal of {goal}"
-    report.add(metric, 100 * hits / cases if cases else 0.0, unit, goal)
 
 
 def add_figures(report: Report, judged: Sequence[Judged]) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.answers.__main__ import add_share
 from benchmarks.answers.judge import Indexed, Judged, judge
 from benchmarks.answers.questions import Kind, Question, says, stands_verbatim
+from benchmarks.answers.shares import add_share
 from benchmarks.doors import Seen, events_of
 from benchmarks.pdfs import pdf
 from infra.measuring import wilson
