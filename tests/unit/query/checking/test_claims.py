@@ -105,8 +105,8 @@ def test_a_figure_between_signs_without_blanks_is_read() -> None:
             "Four hours.",
             "How long does a closed refrigerator keep food safe during a power cut?",
             (
-                "A closed refrigerator keeps food safe for four hours and a full freezer for 48 hours; never run a "
-                "generator indoors; know where your nearest shelter with power is."
+                "A closed refrigerator keeps food safe for four hours and a full freezer for 48 hours; never run "
+                "a generator indoors; know where your nearest shelter with power is."
             ),
         ),
     ],
