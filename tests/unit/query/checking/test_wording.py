@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.checking.wording import answer_sentences, begins_sentence, rejoined, verbatim_source
+from docwell.query.checking.wording import answer_sentences, begins_sentence, rejoined, unrepeated, verbatim_source
 
 LIST = "The kit has:\n- a pump\n- two filters [2]"
 
@@ -63,3 +63,17 @@ food safe for four hours and a freezer for 48. The fee of a visit is 1,250 euros
 )
 def test_a_sentence_may_be_the_beginning_of_a_longer_one(bare: str, begins: bool) -> None:
     assert begins_sentence(bare, KITCHEN) is begins
+
+
+@pytest.mark.parametrize(
+    ("text", "once"),
+    [
+        ("It is new [1]. It works [2].", "It is new [1]. It works [2]."),
+        ("It is new [1]. It works [2]. It is new [2]. It works.", "It is new [1]. It works [2]."),
+        ("It is new [1].\n\nIt is new [1].\n\nIt works.", "It is new [1].\n\nIt works."),
+        ("新しい[1]。新しい[1]。古い。", "新しい[1]。 古い。"),
+        ("", ""),
+    ],
+)
+def test_a_sentence_that_repeats_goes(text: str, once: str) -> None:
+    assert unrepeated(text) == once

@@ -10,6 +10,7 @@ from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
 from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
+from docwell.query.checking.wording import unrepeated
 
 
 def check(
@@ -28,6 +29,7 @@ def check(
     """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
+    text = unrepeated(text)
     grounded = ground(text, passages, question, each=each)
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)

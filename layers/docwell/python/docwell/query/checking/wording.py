@@ -40,6 +40,19 @@ def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:
     return joined
 
 
+def unrepeated(text: str) -> str:
+    """Return a text without sentences that stand in it before: a small model can repeat itself to the end."""
+    pieces, seen = answer_sentences(text), set[str]()
+    kept: list[str] = []
+    for piece in pieces:
+        said = _letters(MARKER.sub("", piece))
+        kept.append("" if said in seen else piece)
+        seen.add(said)
+    if all(kept):
+        return text
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]{2,}", " ", rejoined(text, pieces, kept))).strip()
+
+
 def verbatim_source(sentence: str, passages: Sequence[str]) -> int | None:
     """Return the passage (from 0) that has a sentence by letters and digits, from a sentence or line to an end."""
     bare = MARKER.sub("", sentence)
