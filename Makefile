@@ -78,7 +78,7 @@ eval-guard: dev embedder ## Count wrong answers passed and attacks marked: a min
 	$(PY) -m benchmarks.guard $(ARGS)
 
 .PHONY: eval-retrieval
-eval-retrieval: dev embedder ## Measure which passages questions find: 90 minutes, then 30; N=50
+eval-retrieval: dev embedder ## Measure which passages questions find: 90 minutes, then 20; N=50
 	$(PY) -m benchmarks.retrieval $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-extraction
