@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.deadline import Deadline
+from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
@@ -17,6 +18,7 @@ from docwell.query.overview import digest, pieces, spread
 from docwell.query.prompting import load_prompt
 from docwell.query.reports import REFUSAL, Inquiry
 from docwell.query.retrieval.filters import Filter
+from docwell.query.retrieval.gates import Gate
 from docwell.query.stopwatch import Stopwatch
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
@@ -116,6 +118,37 @@ def test_the_passages_are_tried_only_if_there_is_time_for_another_answer_as_long
         assert found.tries_passages(refused, 0.75) is tries
     found.watch.seconds["generate"] = 1.0
     assert not found.tries_passages(replace(refused, status=AnswerStatus.ANSWERED), 0.75)
+
+
+def test_a_client_that_leaves_while_a_refusal_is_checked_causes_no_second_call_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = with_overview()
+    world.model.says = "NOT FOUND"
+    tasks: list[asyncio.Task[QueryReport]] = []
+
+    async def leave() -> None:
+        if world.model.finished:
+            tasks[0].cancel()
+
+    async def asked() -> QueryReport:
+        admission, deadline = FakeAdmission(EVERYTHING), Deadline(10.0)
+        tasks.append(asyncio.create_task(world.report(Ask(Question(ABOUT), ANSWER, admission, deadline))))
+        return await tasks[0]
+
+    monkeypatch.setattr(world.model, "digest", leave)
+    assert run(asked()).answer.mode is Mode.OVERVIEW
+    assert len(world.model.asked) == 1
+
+
+def test_the_gate_has_refused_no_question_that_an_overview_answers() -> None:
+    world = with_overview()
+    world.query = replace(world.query, gate=Gate(2.0))
+    report = world.ask(ABOUT)
+    assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
+    assert (report.fit is None, report.min_fit) == (False, None)
+    world.model.says = "NOT FOUND"
+    assert world.ask(ABOUT).min_fit == 2.0
 
 
 def test_a_document_without_an_overview_is_answered_from_passages() -> None:

@@ -49,6 +49,12 @@ async def finish(work: Awaitable[_Result]) -> _Result:
     return await task
 
 
+def is_cancelled() -> bool:
+    """Return whether the current task was cancelled, also after `finish` has finished its work first."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Deadline:
     """`seconds` from now on the monotonic clock, divided among the stages of a request."""
 

@@ -69,7 +69,7 @@ class QueryReport:
 
     `first_token_ms` counts from the call of the model, and is None where no answer of the model was used.
     `skipped` names the optional stages, expansion and reranking, that failed or had no time. The gate refused the
-    question if its `fit` is under `min_fit`; `fit` is None without a passage, `min_fit` without calibration.
+    question if its `fit` is under `min_fit`; `fit` is None without a passage, `min_fit` where no gate decides.
     """
 
     answer: Answer

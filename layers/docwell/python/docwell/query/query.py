@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
-from docwell.deadline import Deadline, finish
+from docwell.deadline import Deadline, finish, is_cancelled
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
@@ -94,7 +94,9 @@ class Query:
         if found.overview:
             async with aclosing(self._answered(found.of_overview(self.overview.prompt))) as events:
                 async for event in events:
-                    if isinstance(event, QueryReport) and found.tries_passages(event.answer, _RESERVE_S):
+                    refused = isinstance(event, QueryReport) and found.tries_passages(event.answer, _RESERVE_S)
+                    # A client that left while the overview was checked gets no second call of the model.
+                    if refused and not is_cancelled():
                         found = replace(found, spent=event.answer.usage)
                         break
                     yield event

@@ -62,6 +62,7 @@ class Inquiry:
             ask=replace(self.ask, prompt=prompt),
             passages=self.overview,
             suspicious=frozenset(),
+            min_fit=None,  # no gate decides
             hopeless=False,
             mode=Mode.OVERVIEW,
         )
