@@ -41,7 +41,7 @@ class Finished:
     response: bodies.QueryResponse
     report: QueryReport
     cost: Cost
-    passages_sent: bool
+    shown: frozenset[str]  # the documents whose passages a stream has shown
 
     def record(self) -> None:
         """Record metrics, and log."""
@@ -76,14 +76,14 @@ class Finished:
     def audit(self) -> None:
         """Add the caller and the cited documents to the audit trail.
 
-        All prompted documents count if the answer was broken off, or if a stream has shown their passages.
+        All prompted documents count if the answer was broken off, and all whose passages a stream has shown.
         """
         if trail := wiring.audit_trail():
             cited = frozenset(citation.document for citation in self.response.citations)
-            if self.passages_sent or self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
+            if self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
                 cited = frozenset(passage.document for passage in self.report.prompted)
             request_id = self.response.request_id
-            trail.append(AuditEvent(self.principal.id, Action.ASKED, cited, request_id=request_id))
+            trail.append(AuditEvent(self.principal.id, Action.ASKED, cited | self.shown, request_id=request_id))
 
     def _log(self) -> None:
         response = self.response
@@ -119,7 +119,7 @@ class QuestionRequest:
     _progress_at: float = 0.0
     _pieces: int = 0  # of the model since the progress
     _sent: str = ""
-    _passages_sent: bool = False
+    _shown: frozenset[str] = frozenset()
     _error: Exception | None = None
     _finished: Finished | None = None
 
@@ -212,7 +212,8 @@ class QuestionRequest:
                     trusted = [one.chunk.text for one in event.passages if one.id not in event.suspicious]
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event)
-                    self._passages_sent = True
+                    self._shown |= {one.document for one in event.passages}
+                    self._sent = ""  # an overview that refuses is followed by passages, and its text does not count
                     yield sse.event("passages", {"passages": passages})
                     continue
                 text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()
@@ -248,7 +249,7 @@ class QuestionRequest:
             pipelines.runtime_settings().memory_mb,
         )
         response = bodies.answer_body(report.answer, cost, report.estimated_tokens, self.request_id)
-        return Finished(principal, self.body, response, report, cost, self._passages_sent)
+        return Finished(principal, self.body, response, report, cost, self._shown)
 
 
 async def _save(tasks: Iterable[Callable[[], None]]) -> None:
