@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
 from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
 from docwell.query.checking.wording import unrepeated
+from docwell.text.lexicon import MARKER
+
+_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 
 
 def check(
@@ -33,6 +37,14 @@ def check(
     grounded = ground(text, passages, question, each=each)
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)
-    grounded = replace(grounded, text=cleaned)
+    grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
     sentences = support(grounded, passages, question, similarity, min_support, scale)
     return numbered(grounded, sentences) if is_answered(question, sentences) else (None, ())
+
+
+def _with_markers_of(grounded: GroundedAnswer, text: str) -> str:
+    """Return the cleaned text without markers that have no citation: removing what is in one uncovers another."""
+    known = {str(citation.marker) for citation in grounded.citations}
+    while (kept := _MARKER.sub(lambda found: found[0] if found[1] in known else "", text)) != text:
+        text = kept
+    return text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
-from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, content_words, segments, stem
+from docwell.text.lexicon import UNSPACED, content_words, segments, stem
 
 # Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
 _BEGINNING = 6
@@ -30,6 +31,10 @@ _CAPTION_WORDS = 8
 _UNIT_WORDS = 2
 # Between the two figures of "340 miles (550 km)".
 _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
+# More than the passages of one question: the places of a table take up to 400 KB.
+_TEXTS_KEPT = 64
+# Characters beside a figure that can hold its sign, or the word before it.
+_BESIDE = 40
 # A sentence that the chunk has whole; longer ones are tables without lines.
 _LONGEST = 1200
 
@@ -90,7 +95,7 @@ def years(text: str) -> list[str]:
     return [found[1] for found in _YEAR.finditer(text)]
 
 
-@lru_cache(TEXTS_KEPT)
+@lru_cache(_TEXTS_KEPT)
 def places(text: str) -> tuple[Place, ...]:
     """Return the figures of a text with their places: cells of tables, and figures of sentences."""
     found: list[Place] = []
@@ -153,10 +158,11 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Place]:
     lines = [line for line in above.split("\n") if line.strip()]
     heads = _heads(lines, max(len(row.cells) for row in block))
     caption, scale = _caption(above)
-    over = labels(above)
+    over, head_labels, over_years = labels(above), tuple(map(labels, heads)), frozenset(years(above))
     for number, row in enumerate(block):
         own, own_scale = _caption(row.label)
         label = labels(row.label)
+        text = f"{' '.join(above.split())} {row.line.strip()}"
         for column, cell in enumerate(_cells(row, len(heads))):
             figures = located(cell.strip("$\u20ac\u00a3\u00a5()+-\u2212%"))
             if not figures:
@@ -164,16 +170,16 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Place]:
             head = heads[column] if column < len(heads) else ""
             percent = "%" in cell
             unscaled = percent or (_has_exceptions(caption) and re.search(r"\d\.\d", cell))
-            here = label | labels(head) | over
+            here = label.union(over, *head_labels[column : column + 1])
             yield Place(
                 figures[0][2],
                 label,
                 here,
                 here,
-                f"{' '.join(above.split())} {row.line.strip()}",
+                text,
                 number,
-                frozenset(years(head) or (years(above) if len(set(years(above))) == 1 else ())),
-                tuple(map(labels, heads)),
+                frozenset(years(head)) or (over_years if len(over_years) == 1 else frozenset()),
+                head_labels,
                 column,
                 (own_scale or scale) if not unscaled else 0,
                 _short(own or caption) if not unscaled else "",
@@ -263,14 +269,16 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Pl
     spots = located(sentence)
     found: list[Place] = []
     for start, end, figure, scale in spots:
-        rest = sentence[end:]
-        percent = _PERCENT.match(rest)
+        percent = _PERCENT.match(sentence, end)
         sign = "%" if percent else ""
-        for one in (sentence[:start].rstrip()[-1:], rest.strip()[:1]):
+        for one in (
+            sentence[max(0, start - _BESIDE) : start].rstrip()[-1:],
+            sentence[end : end + _BESIDE].strip()[:1],
+        ):
             if one and unicodedata.category(one) == "Sc":
                 sign = sign or one
-        following = _NEXT_WORD.match(rest)
-        preceding = _WORD_BEFORE.search(sentence[:start])
+        following = _NEXT_WORD.match(sentence, end)
+        preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
         found.append(
             Place(
                 figure,
@@ -287,12 +295,13 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Pl
             )
         )
     plain = [index for index, one in enumerate(found) if not one.is_grammar]
-    periods = _periods(sentence, [spots[index] for index in plain], [found[index].is_year for index in plain])
+    years_of = _periods(sentence, [spots[index] for index in plain], [found[index].is_year for index in plain])
+    periods = dict(zip(plain, years_of, strict=True))
     for year in (True, False):
         same = [index for index in plain if found[index].is_year == year]
         parts = _parts(sentence, [spots[index][:2] for index in same])
         for index, near in zip(same, parts, strict=True):
-            period = frozenset[str]() if year else periods[plain.index(index)]
+            period = frozenset[str]() if year else periods[index]
             found[index] = replace(found[index], near=near, periods=period)
     yield from found
 
@@ -343,9 +352,10 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]]) -> list[frozenset[st
     elif not labels(before[0]):
         parts = [labels(text) for text in after]
     else:
-        parts = [labels(f"{before[0]} {one} {other}") for one, other in zip(before, after, strict=True)]
+        beginning = labels(before[0])
+        parts = [beginning | labels(f"{one} {other}") for one, other in zip(before, after, strict=True)]
     for index in range(1, len(parts)):
         parts[index] = parts[index] or parts[index - 1]
     units = [labels(sentence[end:stop]) for (_, end), stop in zip(groups, ends, strict=True)]
-    owner = [next(i for i, group in enumerate(groups) if start < group[1]) for start, _ in spans]
-    return [parts[index] | units[index] for index in owner]
+    owners = (bisect_right(groups, start, key=lambda group: group[1]) for start, _ in spans)
+    return [parts[index] | units[index] for index in owners]

@@ -1,0 +1,58 @@
+"""The checks of an answer together."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+
+import pytest
+
+from docwell.models import Chunk, Passage
+from docwell.query.checking.check import check
+from docwell.query.checking.places import places
+from docwell.query.checking.support import MeaningScale
+
+TEXTS = [
+    "The boiler is inspected every March.",
+    "Read more at pumps.com/x about pumps and boats in harbours.",
+    "Cats sleep.",
+]
+PASSAGES = [
+    Passage(f"p{n}", "k/d", "g", "v", Chunk(text, n, 0, len(text), 9), 0.5) for n, text in enumerate(TEXTS, 1)
+]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "[2(pumps.com/x)]",
+        "[77(pumps.com/x)]",
+        "[1, 2(pumps.com/x)]",
+        "[3<pumps.com/x>]",
+        "[3[2(pumps.com/x)]]",
+    ],
+)
+def test_a_marker_that_cleaning_uncovers_leads_to_a_citation_or_goes(hidden: str) -> None:
+    text = f"The boiler is inspected every March [1]{hidden}. It is warm {hidden}."
+    grounded, sentences = check(text, PASSAGES, "when is the boiler inspected", None, 0.5, MeaningScale())
+    assert grounded is not None
+    markers = [
+        int(number)
+        for marker in re.findall(r"\[[\d, ]+\]", grounded.text)
+        for number in re.findall(r"\d+", marker)
+    ]
+    assert set(markers) == {citation.marker for citation in grounded.citations}
+    assert {marker for sentence in sentences for marker in sentence.markers} == set(markers)
+    assert " ." not in grounded.text
+
+
+def test_the_places_of_figures_that_are_kept_take_little_memory() -> None:
+    places.cache_clear()
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            places(f"Table {number}\n" + "Revenue of the year 1 2 3 4 5 6 7 8\n" * 20)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 15 * 1024 * 1024
