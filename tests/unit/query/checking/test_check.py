@@ -56,3 +56,8 @@ def test_the_places_of_figures_that_are_kept_take_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 15 * 1024 * 1024
+
+
+def test_punctuation_alone_is_no_answer() -> None:
+    passages = [*PASSAGES, Passage("p4", "k/d", "g", "v", Chunk("Rest.\n\n* * * *\n\nEnd.", 4, 0, 18, 9), 0.5)]
+    assert check("- - - - [4].", passages, "what is inspected", None, 0.5, MeaningScale())[0] is None

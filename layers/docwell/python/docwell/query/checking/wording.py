@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate
+from typing import NamedTuple
 
 from docwell.text.lexicon import MARKER, TEXTS_KEPT, segments, sentences
 
-_ITEM = r"[ \t]*(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
+_ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
 # Shorter pieces are headings and cells: "Yes", "52 hours".
@@ -57,9 +58,9 @@ def verbatim_source(sentence: str, passages: Sequence[str]) -> int | None:
     """Return the passage (from 0) that has a sentence by letters and digits, from a sentence or line to an end."""
     bare = MARKER.sub("", sentence)
     said = _letters(bare)
-    if len(bare.split()) < _FEWEST_WORDS and (said.isascii() or len(said) < _FEWEST_LETTERS):
+    if not said or (len(bare.split()) < _FEWEST_WORDS and (said.isascii() or len(said) < _FEWEST_LETTERS)):
         return None
-    return next((index for index, text in enumerate(passages) if said in _pieces(text)), None)
+    return next((index for index, text in enumerate(passages) if any(one.has(said) for one in _spelt(text))), None)
 
 
 def begins_sentence(bare: str, text: str) -> bool:
@@ -71,15 +72,26 @@ def begins_sentence(bare: str, text: str) -> bool:
     return any(begins.match(" ".join(text[start:end].split())) for start, end in segments(text, len(text)))
 
 
+class _Spelt(NamedTuple):
+    """The letters and digits of a sentence, of each of its lines, and where in them a line begins."""
+
+    whole: str
+    lines: frozenset[str]
+    begins: frozenset[int]
+
+    def has(self, said: str) -> bool:
+        """Return whether these are the letters of a line, or of the rest of the sentence from a line on."""
+        return said in self.lines or (self.whole.endswith(said) and len(self.whole) - len(said) in self.begins)
+
+
 @lru_cache(TEXTS_KEPT)
-def _pieces(text: str) -> frozenset[str]:
-    """Return the letters and digits of each sentence, and of its rest from each of its lines on."""
-    found: set[str] = set()
+def _spelt(text: str) -> tuple[_Spelt, ...]:
+    found: list[_Spelt] = []
     for start, end in segments(text, len(text)):
-        lines = [start, *(start + line.end() for line in re.finditer(r"\n\s*", text[start:end])), end]
-        found |= {_letters(text[line:end]) for line in lines[:-1]}
-        found |= {_letters(text[line:stop]) for line, stop in pairwise(lines)}
-    return frozenset(found)
+        lines = [_letters(line) for line in text[start:end].split("\n")]
+        begins = accumulate(map(len, lines), initial=0)
+        found.append(_Spelt("".join(lines), frozenset(lines), frozenset(begins)))
+    return tuple(found)
 
 
 def _letters(text: str) -> str:
