@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docwell.query.checking.claims import Claim
-from docwell.query.checking.places import places, stated
+from docwell.query.checking.places import Place, places, stated
 
 TABLE = """Ostra Works
 Key figures (in thousands, except per share)
@@ -138,3 +138,20 @@ def test_a_figure_holds_beside_its_label(sentence: str, question: str, passage: 
 )
 def test_a_figure_of_something_else_does_not_hold(sentence: str, question: str, passage: str) -> None:
     assert not holds(sentence, question, passage)
+
+
+def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[Place] = []
+    is_rival = Claim._is_rival
+
+    def counted(self: Claim, other: Place, place: Place, unit: frozenset[str]) -> bool:
+        compared.append(other)
+        return is_rival(self, other, place, unit)
+
+    monkeypatch.setattr(Claim, "_is_rival", counted)
+    for page in ("1 " * 600, "Lamps 1 1 1\n" * 200):
+        compared.clear()
+        assert Claim.of("It has 1 lamp.", "How many?", [page]).places_of(
+            stated("It has 1 lamp.")[0], page, asked=False
+        )
+        assert len(compared) < 600 * 10

@@ -83,7 +83,13 @@ class Claim:
         fitting = [place for place in same if self._has_period(figure, place)]
         if foreign:
             return fitting
-        of = [place for place in fitting if self._is_of(figure, place, every)]
+        # A page of nothing but ones has few that differ as rivals.
+        rivals = {
+            (one.near, one.here, one.in_table or one.sentence, one.in_table, one.is_year): one
+            for one in every
+            if not one.is_grammar
+        }
+        of = [place for place in fitting if self._is_of(figure, place, rivals.values())]
         return [place for place in of if self._is_asked(place)] if asked else of
 
     def _is_same(self, figure: Place, place: Place) -> bool:
@@ -104,12 +110,12 @@ class Claim:
         wanted = figure.periods or self.asked_years
         return figure.is_year or not (wanted and place.periods) or not wanted.isdisjoint(place.periods)
 
-    def _is_of(self, figure: Place, place: Place, every: Sequence[Place]) -> bool:
+    def _is_of(self, figure: Place, place: Place, rivals: Iterable[Place]) -> bool:
         unit = _word(figure.unit)
         return (
             self._has_unit(figure, place, unit)
             and self._has_column(place)
-            and not any(self._is_rival(other, place, unit) for other in every)
+            and not any(self._is_rival(other, place, unit) for other in rivals)
         )
 
     def _has_unit(self, figure: Place, place: Place, unit: frozenset[str]) -> bool:
@@ -130,7 +136,7 @@ class Claim:
 
     def _is_rival(self, other: Place, place: Place, unit: frozenset[str]) -> bool:
         """Return whether the sentence speaks of another figure of the passage rather than of this one."""
-        if other.in_table != place.in_table or other.is_year != place.is_year or other.is_grammar:
+        if other.in_table != place.in_table or other.is_year != place.is_year:
             return False
         if place.in_table:
             said = self.said | unit
