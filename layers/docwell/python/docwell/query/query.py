@@ -13,6 +13,7 @@ from docwell.answers import Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish, is_cancelled
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
+from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
 from docwell.query.calibration import Calibration
@@ -110,7 +111,8 @@ class Query:
         """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
         prompt = None if found.hopeless else await self._prompt(found)
         # Markers number the passages of the prompt, and quotes come from the part that the model saw.
-        found = found if prompt is None else replace(found, passages=prompt.passages)
+        if prompt is not None:
+            found = replace(found, passages=prompt.passages, suspicious=_suspicious(prompt.passages))
         report = self.reports.report(found, prompt)
         yield Progress(report)
         yield Passages(report.prompted, found.suspicious, found.text)
@@ -216,7 +218,6 @@ class Query:
             overview = await asyncio.to_thread(
                 self.overview.passages, question.mode, vectors[0], passages[:top_k], top_k
             )
-        suspicious = frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
@@ -226,7 +227,7 @@ class Query:
             found,
             passages=passages,
             overview=overview,
-            suspicious=suspicious,
+            suspicious=_suspicious(passages),
             refusal=refusal,
             fit=fit,
             min_fit=gate.min_fit,
@@ -335,6 +336,10 @@ class Query:
         vectors = self.embedder.embed_queries([*one, *other])
         cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
         return cosines
+
+
+def _suspicious(passages: Sequence[Passage]) -> frozenset[str]:
+    return frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
 
 
 def _reading(prompt: BuiltPrompt) -> Usage:

@@ -56,12 +56,11 @@ class Inquiry:
         return seconds if seconds >= _LEAST_STAGE_S else 0.0
 
     def of_overview(self, prompt: Prompt) -> Inquiry:
-        """Return the question as it is asked of its overview, which has no suspicious piece."""
+        """Return the question as it is asked of its overview."""
         return replace(
             self,
             ask=replace(self.ask, prompt=prompt),
             passages=self.overview,
-            suspicious=frozenset(),
             min_fit=None,  # no gate decides
             hopeless=False,
             mode=Mode.OVERVIEW,
