@@ -18,9 +18,8 @@ from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
-from docwell.models import Mark, Part
 from docwell.ports import Reservation
-from docwell.query.retrieval.gates import OPEN, Gate
+from docwell.query.retrieval.gates import OPEN
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import CONTEXT, KEY_OF_ALL, call, event_of, masked
@@ -234,37 +233,6 @@ def test_the_audit_trail_names_each_document_whose_passages_a_stream_has_shown(
     assert shown == {"house/cellar.pdf", "house/rules.pdf"}
     (event,) = world.audit.events
     assert event.documents == shown
-
-
-def test_the_audit_trail_names_the_document_of_an_overview_after_which_the_gate_refuses(world: HttpWorld) -> None:
-    world.runtime = RuntimeSettings(can_stream=True)
-    world.index.mark("house", {"house/rules.pdf-7-live": [Mark(Part.OPENING, 0, len(BOILER))]})
-    world.query = replace(world.query, gate=Gate(2.0))
-    world.model.says = "Elephants sleep."
-    asked = {"question": "What is this document about?", "stream": True}
-    answer = handler(event_of("POST", "/v1/query", asked), CONTEXT)
-    assert isinstance(answer, StreamedResponse)
-    with closing(answer):
-        events = list(sse.read(b"".join(answer.body).decode().split("\n")))
-    assert [len(data["passages"]) for name, data in events if name == "passages"] == [1, 0]
-    (event,) = world.audit.events
-    assert event.documents == {"house/rules.pdf"}
-
-
-def test_the_receipt_of_a_stream_that_was_left_has_no_text_of_an_overview_that_refused(world: HttpWorld) -> None:
-    world.runtime = RuntimeSettings(can_stream=True)
-    world.index.mark("house", {"house/rules.pdf-7-live": [Mark(Part.OPENING, 0, len(BOILER))]})
-    world.model.says = "Elephants sleep."
-    asked = {"question": "What is this document about?", "document": "house/rules.pdf", "stream": True}
-    answer = handler(event_of("POST", "/v1/query", asked), CONTEXT)
-    assert isinstance(answer, StreamedResponse)
-    with closing(answer):
-        for piece in answer.body:
-            shown = piece.count(b"event: passages")
-            if shown and world.model.finished:
-                break
-    (receipt,) = world.receipts.kept.values()
-    assert (receipt.answer["status"], receipt.answer["answer"]) == ("abandoned", "")
 
 
 def test_a_refusal_and_a_replay_are_in_the_audit_trail(world: HttpWorld) -> None:

@@ -95,9 +95,11 @@ class Query:
         if found.overview:
             async with aclosing(self._answered(found.of_overview(self.overview.prompt))) as events:
                 async for event in events:
-                    refused = isinstance(event, QueryReport) and found.tries_passages(event.answer, _RESERVE_S)
-                    # A client that left while the overview was checked gets no second call of the model.
-                    if refused and not is_cancelled():
+                    if (
+                        isinstance(event, QueryReport)
+                        and found.tries_passages(event.answer, _RESERVE_S)
+                        and not is_cancelled()  # the client left while the overview was checked
+                    ):
                         found = replace(found, spent=event.answer.usage)
                         break
                     yield event
