@@ -63,19 +63,19 @@ def pieces(marked: Sequence[tuple[Passage, Sequence[Mark]]], top_k: int) -> tupl
 
     A chunk that gives orders has no piece: a piece alone may look harmless.
     """
-    found: dict[str, tuple[Mark, Passage]] = {}
+    found: dict[str, tuple[Mark, Passage, str]] = {}
     for passage, marks in sorted(marked, key=lambda one: (one[0].chunk.page, one[0].chunk.start)):
-        if not suspicion(passage.chunk.text):
-            for mark in sorted(marks, key=lambda one: one.start):
-                piece = _piece(passage, mark)
-                found.setdefault(piece.chunk.text, (mark, piece))
+        for mark in sorted(marks, key=lambda one: one.start):
+            piece = _piece(passage, mark)
+            found.setdefault(piece.chunk.text, (mark, piece, passage.chunk.text))
     by_part = {part: [one for one in found.values() if one[0].part is part] for part in Part}
     chosen = [
         *by_part[Part.OPENING],
         *nlargest(_HEADINGS, by_part[Part.HEADING], key=lambda one: one[0].size),
         *spread(by_part[Part.STATEMENT], _PER_PASSAGE * max(top_k - _OTHERS, 1)),
     ]
-    kept = [piece for _, piece in chosen]
+    # Last, as a document of 20,000 pages has 10,000 marked chunks, and each takes 0.25 ms.
+    kept = [piece for _, piece, whole in chosen if not suspicion(whole)]
     return tuple(sorted(kept, key=lambda piece: (piece.chunk.page, piece.chunk.start)))
 
 
