@@ -34,7 +34,7 @@ _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
 # More than the passages of one question: the places of a table take up to 400 KB.
 _TEXTS_KEPT = 64
 # Characters beside a figure that can hold its sign, or the word before it.
-_BESIDE = 40
+_BESIDE = 100
 # A sentence that the chunk has whole; longer ones are tables without lines.
 _LONGEST = 1200
 
