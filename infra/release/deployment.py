@@ -93,7 +93,7 @@ def changes(deployed: Mapping[str, str] | None, given: Mapping[str, str]) -> lis
     ]
     if deployed.get(RELEASE) != given[RELEASE]:
         lines.append("a new version of the query function, and every function whose build changed")
-    return lines or ["no parameter, zip or layer; SAM's change set has a changed image of ingest"]
+    return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
 
 def deployed_parameters(stack: str) -> dict[str, str] | None:
