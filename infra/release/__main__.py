@@ -60,7 +60,8 @@ def run(given: argparse.Namespace) -> int:
             contents.write_notice()
         case "audit":
             contents.audit()
-        case "name":
+        case "build":
+            deployment.package(pins.STAGES[-1])
             for stage in pins.STAGES:
                 print(stage, deployment.write(stage)[deployment.RELEASE])
         case "deploy":
@@ -71,7 +72,7 @@ def run(given: argparse.Namespace) -> int:
 def main(arguments: list[str]) -> int:
     """Read the command line and run one command."""
     parser = argparse.ArgumentParser(prog="infra.release")
-    parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit", "name", "deploy"))
+    parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit", "build", "deploy"))
     parser.add_argument("--region", help="pin: the region of the machine images; needs AWS credentials")
     parser.add_argument(
         "--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all if left out"

@@ -41,11 +41,27 @@ def profile_parameters(profile: str) -> dict[str, str]:
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.toml")))
         raise StepError(f"there is no profile {profile!r}: choose one of {known}")
-    return {name: str(value) for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items()}
+    given = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: _text(value, f"infra/parameters/{path.name}: {name}") for name, value in given.items()}
+
+
+def _text(value: object, name: str) -> str:
+    """Return a value of TOML as CloudFormation takes it. Raises `StepError`."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return str(value)
+        case list():
+            return ",".join(_text(one, name) for one in value)
+    raise StepError(f"{name} is no text, number, boolean or list")
 
 
 def digest(build: Path, given: Mapping[str, str]) -> str:
-    """Return 64 hexadecimal digits that change with any file of the build and any parameter."""
+    """Return 64 hexadecimal digits that change with any file of the build and any parameter.
+
+    The image of ingest is in Docker and not in the build: it is not part of the query function.
+    """
     total = sha256()
     for path in sorted(path for path in build.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(build)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -77,7 +93,7 @@ def changes(deployed: Mapping[str, str] | None, given: Mapping[str, str]) -> lis
     ]
     if deployed.get(RELEASE) != given[RELEASE]:
         lines.append("a new version of the query function, and every function whose build changed")
-    return lines or ["nothing: build and parameters are those of the stack"]
+    return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
 
 def deployed_parameters(stack: str) -> dict[str, str] | None:
@@ -95,14 +111,25 @@ def deployed_parameters(stack: str) -> dict[str, str] | None:
 
 def deploy(profile: str, options: Sequence[str] = ()) -> None:
     """Build, print what changes, and deploy with SAM, which shows its change set. Raises `StepError`."""
+    if any(one.startswith("--parameter-overrides") for one in options):
+        raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
+    package(profile)
+    try:
+        given = write(profile, BUILD, RELEASES)
+        config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+        for line in changes(deployed_parameters(config[profile]["global"]["parameters"]["stack_name"]), given):
+            print(line)
+        _sam("deploy", "--config-env", profile, *options)
+    finally:
+        # `sam deploy` after another build would give it this Release, and publish no version.
+        (RELEASES / f"{profile}.toml").unlink(missing_ok=True)
+
+
+def package(profile: str) -> None:
+    """Build for a profile, packages for its architecture included. Raises `StepError`."""
     architecture = profile_parameters(profile).get("Architecture", "x86_64")
     environment(SAM.parents[1], LOCK)
     _sam("build", "--config-env", profile, DOCWELL_ARCH=architecture)
-    given = write(profile)
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-    for line in changes(deployed_parameters(config[profile]["global"]["parameters"]["stack_name"]), given):
-        print(line)
-    _sam("deploy", "--config-env", profile, *options)
 
 
 def _sam(command: str, *arguments: str, **settings: str) -> None:

@@ -7,8 +7,11 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 STAGES = ("staging", "prod")
+# `sam build` reads these, and a release is built once for all stages.
+BUILT_BY = ("Architecture", "BaseImage", "Ocr", "NextOcr")
 
 _IMAGE = re.compile(
     r"^  (?P<name>\w*(?<!Machine)Image):\n    Type: String\n    Default: (?P<value>\S+)$", re.MULTILINE
@@ -36,6 +39,10 @@ class Tree:
         """Return the folder with the parameters of each stage."""
         return self.root / "infra" / "parameters"
 
+    def profile(self, stage: str) -> dict[str, Any]:
+        """Return the parameters of a stage."""
+        return tomllib.loads((self.profiles / f"{stage}.toml").read_text(encoding="utf-8"))
+
     def images(self) -> dict[str, str]:
         """Return the container images by parameter."""
         return {one["name"]: one["value"] for one in _IMAGE.finditer(self.template.read_text(encoding="utf-8"))}
@@ -62,16 +69,20 @@ def unpinned(tree: Tree) -> list[str]:
         for name, value in tree.images().items()
         if not _DIGEST.search(value)
     ]
-    for stage in STAGES:
-        path = tree.profiles / f"{stage}.toml"
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    profiles = {stage: tree.profile(stage) for stage in STAGES}
+    found += [
+        f"{' and '.join(f'{stage}.toml' for stage in STAGES)}: {name} differs, but one build serves both"
+        for name in BUILT_BY
+        if len({given.get(name) for given in profiles.values()}) > 1
+    ]
+    for stage, given in profiles.items():
         found += [
-            f"{path.name}: {name} names no machine image"
+            f"{stage}.toml: {name} names no machine image"
             for name in tree.machine_images()
             if not given.get(name, "").startswith("ami-")
         ]
         found += [
-            f"{path.name}: {name}: {given[name]} has no digest"
+            f"{stage}.toml: {name}: {given[name]} has no digest"
             for name in tree.images()
             if name in given and not _DIGEST.search(given[name])
         ]

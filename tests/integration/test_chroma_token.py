@@ -145,7 +145,40 @@ def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret
     assert Hosted.seen == [True, True]
 
 
-@pytest.mark.parametrize("text", ["first", "{}", "[]", '"token"'])
+def test_the_last_token_is_sent_while_the_secret_cannot_be_read(hosted: str) -> None:
+    clock, answers = Clock(), iter(["first"])
+
+    def read() -> str:
+        for answer in answers:
+            return answer
+        raise Unavailable("chroma", "no secret")
+
+    chroma = index(hosted, TokenAuth(read, "Authorization", clock))
+    chroma.collections()
+    clock.now = 301
+    assert chroma.collections() == []
+
+
+def test_a_secret_that_cannot_be_read_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
+    clock = Clock()
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, f"{secret.arn}-other"), "Authorization", clock))
+    for _ in range(4):
+        with pytest.raises(Unavailable, match="ResourceNotFoundException"):
+            chroma.collections()
+    assert len(secret.actions) == 1
+    clock.now = 6
+    with pytest.raises(Unavailable, match="ResourceNotFoundException"):
+        chroma.collections()
+    assert len(secret.actions) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("first", "{}", "[]", '"token"'),
+        *(json.dumps({"token": token}) for token in ("", "first\n", "first second", "fïrst", None, 1, ["first"])),
+    ],
+)
 def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
     hosted: str, secret: Secret, text: str
 ) -> None:
@@ -154,6 +187,13 @@ def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
     with pytest.raises(Unavailable, match="key `token`") as caught:
         chroma.collections()
     assert "first" not in str(caught.value)
+
+
+def test_a_binary_secret_is_a_typed_error(hosted: str, secret: Secret) -> None:
+    boto3.client("secretsmanager", "us-east-1").put_secret_value(SecretId=secret.arn, SecretBinary=b"first")
+    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization"))
+    with pytest.raises(Unavailable, match="key `token`"):
+        chroma.collections()
 
 
 def test_a_secret_that_cannot_be_read_is_a_typed_error(hosted: str, secret: Secret) -> None:

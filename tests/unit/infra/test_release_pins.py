@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from infra.release import pins
 from infra.release.registry import PinError
@@ -61,6 +65,32 @@ def test_a_release_takes_what_pin_wrote(tree: pins.Tree) -> None:
     assert asked == before
     assert list(tree.images().values()) == [f"{reference}@{DIGEST}" for reference in before]
     assert not pins.unpinned(tree)
+
+
+@pytest.mark.parametrize("name", pins.BUILT_BY)
+def test_a_release_refuses_stages_that_need_different_builds(tree: pins.Tree, name: str) -> None:
+    pin_all(tree)
+    with (tree.profiles / "staging.toml").open("a") as profile:
+        profile.write(f'{name} = "one@{DIGEST}"\n')
+    (line,) = pins.unpinned(tree)
+    assert name in line
+
+
+def test_every_parameter_of_the_build_is_known() -> None:
+    template: Any
+    template, _ = decode(str(ROOT / "template.yaml"))
+    text = json.dumps(
+        [
+            template["Globals"]["Function"]["Architectures"],
+            *(
+                one["Metadata"].get("DockerBuildArgs")
+                for one in template["Resources"].values()
+                if "Metadata" in one
+            ),
+        ]
+    )
+    named = {name for name in template["Parameters"] if re.search(rf'"Ref": "{name}"|\${{{name}}}', text)}
+    assert named == set(pins.BUILT_BY)
 
 
 def test_pinning_again_reads_the_tags_again(tree: pins.Tree) -> None:
