@@ -109,6 +109,11 @@ def test_a_figure_between_signs_without_blanks_is_read() -> None:
                 "a generator indoors; know where your nearest shelter with power is."
             ),
         ),
+        (
+            "England formally declared war on France on May 18, 1756.",
+            "When did England formally declare war on France?",
+            "In Europe, on May 18, 1756, England formally declared war on France, which expanded the war.",
+        ),
     ],
 )
 def test_a_figure_holds_beside_its_label(sentence: str, question: str, passage: str) -> None:

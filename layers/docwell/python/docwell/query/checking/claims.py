@@ -124,6 +124,8 @@ class Claim:
         if unit and of_place and unit.isdisjoint(of_place | self.asked) and of_place.isdisjoint(self.said):
             return False
         named, other = _word(figure.before), _word(place.before)
+        if not named.isdisjoint(other):
+            return True
         if not (named and other and figure.before[0].isupper() and place.before[0].isupper()):
             return True
         return not (named.isdisjoint(place.here | self.asked) and other.isdisjoint(self.said))
