@@ -8,7 +8,7 @@ from benchmarks.claims.cases import Case, cases, passage
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import QueryLimits
 from docwell.query.checking.check import check
-from docwell.query.checking.places import places, stated
+from docwell.query.checking.mentions import mentions, stated
 from docwell.query.checking.support import MeaningScale
 from infra.local.stack import MODEL_DIR
 from infra.report import EVALUATION, Report
@@ -79,7 +79,7 @@ def _figures_of_articles() -> Iterator[Case]:
         yield Case("articles", given, question["question"], f"{right} [1].", "figure", right=True)
         known = {form for figure in figures for form in figure.figure.forms}
         alike = [
-            other for other in places(context) if other.is_year == figures[0].is_year and not other.is_grammar
+            other for other in mentions(context) if other.is_year == figures[0].is_year and not other.is_grammar
         ]
         others = [other.figure.written for other in alike if known.isdisjoint(other.figure.forms)]
         if others:

@@ -9,7 +9,7 @@ import pytest
 
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import check
-from docwell.query.checking.places import places
+from docwell.query.checking.mentions import mentions
 from docwell.query.checking.support import MeaningScale
 
 TEXTS = [
@@ -47,11 +47,11 @@ def test_a_marker_that_cleaning_uncovers_leads_to_a_citation_or_goes(hidden: str
 
 
 def test_the_places_of_figures_that_are_kept_take_little_memory() -> None:
-    places.cache_clear()
+    mentions.cache_clear()
     tracemalloc.start()
     try:
         for number in range(200):
-            places(f"Table {number}\n" + "Revenue of the year 1 2 3 4 5 6 7 8\n" * 20)
+            mentions(f"Table {number}\n" + "Revenue of the year 1 2 3 4 5 6 7 8\n" * 20)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

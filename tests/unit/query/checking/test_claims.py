@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docwell.query.checking.claims import Claim
-from docwell.query.checking.places import Place, places, stated
+from docwell.query.checking.mentions import Mention, mentions, stated
 
 TABLE = """Ostra Works
 Key figures (in thousands, except per share)
@@ -24,11 +24,11 @@ PUMP = (
 def holds(sentence: str, question: str, passage: str) -> bool:
     claim = Claim.of(sentence, question, [passage])
     assert claim.figures
-    return all(claim.places_of(figure, passage) for figure in claim.figures)
+    return all(claim.mentions_of(figure, passage) for figure in claim.figures)
 
 
 def test_a_cell_knows_its_row_column_period_and_scale() -> None:
-    cells = {place.figure.written: place for place in places(TABLE) if place.in_table}
+    cells = {mention.figure.written: mention for mention in mentions(TABLE) if mention.in_table}
     sales = cells["79,225"]
     assert (sales.near, sales.periods, sales.sign) == (frozenset({"net", "sal"}), frozenset({"2020"}), "$")
     assert (sales.scale, sales.caption) == (3, "in thousands")
@@ -36,8 +36,8 @@ def test_a_cell_knows_its_row_column_period_and_scale() -> None:
 
 
 def test_blanks_that_group_thousands_make_as_many_cells_as_there_are_columns() -> None:
-    cells = places("Chiffres (en milliers d'euros)\n2022 2021\nVentes 84 310 79 225\nEffet 399 549")
-    assert [place.figure.written for place in cells if place.in_table] == ["84 310", "79 225", "399", "549"]
+    cells = mentions("Chiffres (en milliers d'euros)\n2022 2021\nVentes 84 310 79 225\nEffet 399 549")
+    assert [mention.figure.written for mention in cells if mention.in_table] == ["84 310", "79 225", "399", "549"]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,11 @@ def test_blanks_that_group_thousands_make_as_many_cells_as_there_are_columns() -
     ],
 )
 def test_a_caption_gives_its_scale(caption: str, scale: int, of_decimals: int) -> None:
-    cells = places(f"{caption}\n2021 2020\nSales 310 300\nPer share 1.96 1.82")
-    assert {place.scale for place in cells if place.in_table and "310" in place.figure.written} == {scale}
-    assert {place.scale for place in cells if place.in_table and "1.96" in place.figure.written} == {of_decimals}
+    cells = mentions(f"{caption}\n2021 2020\nSales 310 300\nPer share 1.96 1.82")
+    assert {mention.scale for mention in cells if mention.in_table and "310" in mention.figure.written} == {scale}
+    assert {mention.scale for mention in cells if mention.in_table and "1.96" in mention.figure.written} == {
+        of_decimals
+    }
 
 
 @pytest.mark.parametrize(
@@ -66,17 +68,17 @@ def test_any_text_is_read(text: str) -> None:
     passage = f"(in thousands)\n2021 2020\nSales {text} {text}\nSales {text} million."
     Claim.of(f"It is {text} million.", text, [passage])
     for figure in Claim.of(f"It is {text} million.", text, [passage]).figures:
-        Claim.of(text, text, [passage]).places_of(figure, passage)
+        Claim.of(text, text, [passage]).mentions_of(figure, passage)
 
 
 def test_the_figures_of_a_sentence_own_their_years_and_words() -> None:
-    five, four = (place for place in places(YEARS) if not place.is_year)
+    five, four = (mention for mention in mentions(YEARS) if not mention.is_year)
     assert (five.periods, four.periods) == (frozenset({"2021"}), frozenset({"2020"}))
     assert five.near == four.near >= {"revenu"}
 
 
 def test_a_figure_between_signs_without_blanks_is_read() -> None:
-    assert [place.figure.written for place in stated("公司2022年员工1280人收入5.2亿元。")] == [
+    assert [mention.figure.written for mention in stated("公司2022年员工1280人收入5.2亿元。")] == [
         "2022",
         "1280",
         "5.2亿",
@@ -146,17 +148,17 @@ def test_a_figure_of_something_else_does_not_hold(sentence: str, question: str, 
 
 
 def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[Place] = []
+    compared: list[Mention] = []
     is_rival = Claim._is_rival
 
-    def counted(self: Claim, other: Place, place: Place, unit: frozenset[str]) -> bool:
+    def counted(self: Claim, other: Mention, mention: Mention, unit: frozenset[str]) -> bool:
         compared.append(other)
-        return is_rival(self, other, place, unit)
+        return is_rival(self, other, mention, unit)
 
     monkeypatch.setattr(Claim, "_is_rival", counted)
     for page in ("1 " * 600, "Lamps 1 1 1\n" * 200):
         compared.clear()
-        assert Claim.of("It has 1 lamp.", "How many?", [page]).places_of(
+        assert Claim.of("It has 1 lamp.", "How many?", [page]).mentions_of(
             stated("It has 1 lamp.")[0], page, asked=False
         )
         assert len(compared) < 600 * 10

@@ -303,7 +303,7 @@ def _footer(answer: Json) -> str:
     if (cost := answer.get("cost")) and cost.get("amount"):
         parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
     if dropped := answer.get("dropped_passages"):
-        parts.append(f"{dropped} passages did not fit")
+        parts.append(f"{dropped} {'passages' if dropped > 1 else 'passage'} did not fit")
     if answer.get("cut_short"):
         parts.append("cut short")
     if request_id := answer.get("request_id"):

@@ -83,10 +83,7 @@ class Conversation:
 
 
 def _joined(asked: FollowUp) -> str:
-    """Return the question before, whose words name what "it" is, and the follow-up; a long follow-up alone.
-
-    Of random pairs of questions that stand alone, in nine languages, 6 to 15 % would be joined (XQuAD).
-    """
+    """Return the question before, whose words name what "it" is, and the follow-up; a long follow-up alone."""
     before = asked.history[-1].question
     is_short = len(content_words(asked.question)) <= (len(content_words(before)) + 1) // 2
     return f"{before} {asked.question}" if is_short else asked.question

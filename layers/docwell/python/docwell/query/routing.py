@@ -26,7 +26,7 @@ def examples() -> dict[Mode, list[str]]:
 
 
 class Router:
-    """Embeds the examples at the first question that needs them, in about 0.3 s."""
+    """Embeds the examples at the first question that needs them."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder

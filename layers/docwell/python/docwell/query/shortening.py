@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from docwell.models import Passage
-from docwell.text.lexicon import content_words, segments
+from docwell.text.lexicon import content_words, rarity, segments
 from docwell.text.tokens import TokenRatio, bound_of
 
 # The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
@@ -46,7 +45,7 @@ def _best_part(passage: Passage, question: str, share: float, most: int, ratio: 
     costs = [ratio.estimate(bound_of(chunk.text[start:end])).tokens for start, end in spans]
     counts = Counter(word for own in said for word in own)
     asked = content_words(question)
-    merits = [sum(math.log(1 + len(said) / (1 + counts[word])) for word in own & asked) for own in said]
+    merits = [sum(rarity(counts[word], len(said)) for word in own & asked) for own in said]
     first = last = max(range(len(spans)), key=lambda place: (costs[place] <= most, merits[place]))
     cost = costs[first]
     # The sentence after comes before the one ahead: a statement is explained after it is made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -118,6 +119,11 @@ def _split(text: str, pattern: str = _WORD) -> list[str]:
 def words(text: str) -> frozenset[str]:
     """Return the words of a text as they are compared."""
     return frozenset(_split(text))
+
+
+def rarity(having: int, of: int) -> float:
+    """Return the inverse document frequency of a word that `having` of so many texts have; more than 0."""
+    return math.log(1 + of / (1 + having))
 
 
 def beginnings(text: str) -> list[str]:

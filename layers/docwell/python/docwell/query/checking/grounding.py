@@ -6,7 +6,6 @@ white space count as one blank, and invisible characters (`docwell.text.visible`
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.polarity import verdict
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.checking.wording import answer_sentences, rejoined, verbatim_source
-from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, segments, windows, words
+from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, rarity, segments, windows, words
 from docwell.text.visible import strip_invisible
 
 # A passage is a sentence's source if it holds this share of its words, by weight.
@@ -58,7 +57,7 @@ class Evidence:
     def weight(self, wanted: frozenset[str]) -> float:
         """Return the sum of the words' weights."""
         return sum(
-            math.log(1 + len(self.known) / (1 + sum(word in known for known in self.known)))
+            rarity(sum(word in known for known in self.known), len(self.known))
             * (_FIGURE_WEIGHT if word.isdecimal() else 1.0)
             for word in wanted
         )
@@ -245,9 +244,9 @@ def _holders(claim: Claim, evidence: Evidence, content: frozenset[str], named: S
 def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:
     """Return the sentence with the scale of the table's caption behind the last figure that lacks it."""
     for figure in reversed(claim.figures):
-        found = [place for text in texts for place in claim.places_of(figure, text)]
-        captions = {place.caption for place in found if claim.lacks_scale(figure, place)}
-        if len(captions) == 1 and all(place.caption in captions for place in found):
+        found = [mention for text in texts for mention in claim.mentions_of(figure, text)]
+        captions = {mention.caption for mention in found if claim.lacks_scale(figure, mention)}
+        if len(captions) == 1 and all(mention.caption in captions for mention in found):
             (caption,) = captions
             written = re.compile(rf"(?<![\w.,]){re.escape(figure.figure.written)}(?![\w]|[.,]\d)")
             ends = [match.end() for match in written.finditer(sentence)]

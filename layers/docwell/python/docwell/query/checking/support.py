@@ -11,7 +11,7 @@ from docwell.models import Passage
 from docwell.query.checking.claims import LEAST_ASKED, Claim
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
-from docwell.query.checking.places import Place
+from docwell.query.checking.mentions import Mention
 from docwell.query.checking.polarity import is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
@@ -120,14 +120,14 @@ class _Judge:
         claim = Claim.of(bare, self.question, self.passages)
         return score, all(self._holds(claim, figure, texts) for figure in claim.figures)
 
-    def _holds(self, claim: Claim, figure: Place, texts: Sequence[str]) -> bool:
+    def _holds(self, claim: Claim, figure: Mention, texts: Sequence[str]) -> bool:
         """Return whether a passage states the figure of the same thing, by the question's words or meaning."""
         near: list[str] = []
         for text in texts:
             foreign = self.scale.foreign is not None and _is_foreign(claim.text, text)
-            if claim.places_of(figure, text, foreign=foreign):
+            if claim.mentions_of(figure, text, foreign=foreign):
                 return True
-            near += [place.text for place in claim.places_of(figure, text, asked=False)]
+            near += [mention.text for mention in claim.mentions_of(figure, text, asked=False)]
         if self.similarity is None or not near:
             return False
         (cosines,) = self.similarity([self.question], near)

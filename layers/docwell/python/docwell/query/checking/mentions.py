@@ -1,4 +1,4 @@
-"""Read what a text says of each of its figures: label, column, period, unit and scale. Pure."""
+"""Find the mentions of figures in a text: each with its label, column, period, unit and scale. Pure."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
 _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
 _DIGIT = re.compile(r"\d")
+# A line of one cell is a row of a table only beside another row.
+_LEAST_OF_TABLE = 2
+_THOUSANDS_DIGITS = 3
 # A caption in a line without brackets is short: "In thousands of euros".
 _CAPTION_WORDS = 8
 # "In thousands of euros".
 _UNIT_WORDS = 2
 # Between the two figures of "340 miles (550 km)".
 _IN_TWO_UNITS = re.compile(r"\s?[^\W\d_]+\s[(]\W*")
-# More than the passages of one question: the places of a table take up to 400 KB.
+# More than the passages of one question: the mentions of a table take up to 400 KB.
 _TEXTS_KEPT = 64
 # Characters beside a figure that can hold its sign, or the word before it.
 _BESIDE = 100
@@ -40,11 +43,11 @@ _LONGEST = 1200
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A figure of a text, and what the text says of it.
+class Mention:
+    """A figure where a text has it, and what the text says of it there.
 
     `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
-    column head and caption, and `around` also those of the sentence before. `rivals` are the other figures of the
+    column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
     `before` are the words after and before the figure; `sign` is a currency's or "%".
     """
@@ -96,16 +99,16 @@ def years(text: str) -> list[str]:
 
 
 @lru_cache(_TEXTS_KEPT)
-def places(text: str) -> tuple[Place, ...]:
-    """Return the figures of a text with their places: cells of tables, and figures of sentences."""
-    found: list[Place] = []
+def mentions(text: str) -> tuple[Mention, ...]:
+    """Return the mentions of figures in a text: the cells of tables, and the figures of sentences."""
+    found: list[Mention] = []
     above, prose = "", ""
     block: list[_Row] = []
     lines = text.split("\n")
     rows = [_row(line) for line in lines]
     for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
         beside = [other for other in rows[max(0, number - 1) : number + 2] if other]
-        if row is None or (len(row.cells) < len("ab") and len(beside) < len("ab")):
+        if row is None or (len(row.cells) < _LEAST_OF_TABLE and len(beside) < _LEAST_OF_TABLE):
             if block:
                 found += _table(above, block)
                 block = []
@@ -121,8 +124,8 @@ def places(text: str) -> tuple[Place, ...]:
     return (*found, *_sentences(prose, len(found)))
 
 
-def stated(sentence: str) -> list[Place]:
-    """Return the figures of one sentence of an answer with their places in it."""
+def stated(sentence: str) -> list[Mention]:
+    """Return the mentions of figures in one sentence of an answer."""
     return list(_sentence(sentence, frozenset(), 0))
 
 
@@ -154,7 +157,7 @@ def _row(line: str) -> _Row | None:
     return _Row(label, tuple(cells), line)
 
 
-def _table(above: str, block: Sequence[_Row]) -> Iterator[Place]:
+def _table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
     lines = [line for line in above.split("\n") if line.strip()]
     heads = _heads(lines, max(len(row.cells) for row in block))
     caption, scale = _caption(above)
@@ -171,7 +174,7 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Place]:
             percent = "%" in cell
             unscaled = percent or (_has_exceptions(caption) and re.search(r"\d\.\d", cell))
             here = label.union(over, *head_labels[column : column + 1])
-            yield Place(
+            yield Mention(
                 figures[0][2],
                 label,
                 here,
@@ -190,7 +193,7 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Place]:
 def _cells(row: _Row, columns: int) -> tuple[str, ...]:
     """Return the cells of a row; where blanks group thousands, the reading that fits the columns."""
     cells = row.cells
-    if columns and len(cells) == 2 * columns and all(len(cell) == len("310") for cell in cells[1::2]):
+    if columns and len(cells) == 2 * columns and all(len(cell) == _THOUSANDS_DIGITS for cell in cells[1::2]):
         return tuple(map(" ".join, zip(cells[::2], cells[1::2], strict=True)))
     return cells
 
@@ -255,7 +258,7 @@ def _sign(line: str, cell: str) -> str:
     return next((one for one in (cell[:1], before[-1:]) if one and unicodedata.category(one) == "Sc"), "")
 
 
-def _sentences(prose: str, first: int) -> Iterator[Place]:
+def _sentences(prose: str, first: int) -> Iterator[Mention]:
     before = frozenset[str]()
     for number, (start, end) in enumerate(segments(prose, _LONGEST)):
         sentence = prose[start:end]
@@ -263,11 +266,11 @@ def _sentences(prose: str, first: int) -> Iterator[Place]:
         before = labels(sentence)
 
 
-def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Place]:
+def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Mention]:
     sentence = sentence.replace("\n", " ")
     here = labels(sentence)
     spots = located(sentence)
-    found: list[Place] = []
+    found: list[Mention] = []
     for start, end, figure, scale in spots:
         percent = _PERCENT.match(sentence, end)
         sign = "%" if percent else ""
@@ -280,7 +283,7 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Pl
         following = _NEXT_WORD.match(sentence, end)
         preceding = _WORD_BEFORE.search(sentence, max(0, start - _BESIDE), start)
         found.append(
-            Place(
+            Mention(
                 figure,
                 here,
                 here,
@@ -339,7 +342,7 @@ def _parts(sentence: str, spans: Sequence[tuple[int, int]]) -> list[frozenset[st
             groups[-1] = (groups[-1][0], end)
         else:
             groups.append((start, end))
-    if len(groups) < len("ab"):
+    if not groups[1:]:
         return [labels(sentence)] * len(spans)
     # What a semicolon parts from the last figure is of another thing.
     sentence = sentence[: groups[-1][1]] + re.split("[;\uff1b]", sentence[groups[-1][1] :])[0]
