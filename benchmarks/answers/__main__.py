@@ -2,7 +2,8 @@
 
 A new local stack indexes articles, company filings and other reports. Over HTTP it gets questions that they
 answer, and half as many that they do not. Each answer is judged against the pages, which another reader than
-docwell's reads. Every question and its judgement go to `build/reports/answers/answers.jsonl`.
+docwell's reads. Every question and its judgement go to `build/reports/answers/answers.jsonl`. The next run replays
+the model's replies from `build/model-replies`.
 
 `--part people` asks questions as people ask them instead (`benchmarks/answers/people.py`).
 """
@@ -13,13 +14,15 @@ import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from benchmarks.answers import people
 from benchmarks.answers.indexing import index_files
 from benchmarks.answers.judge import Judged, judge
 from benchmarks.answers.questions import Kind, Plan, plan
+from benchmarks.answers.replies import stack_with_replies
 from benchmarks.answers.shares import add_share
-from benchmarks.doors import Doors, local_stack
+from benchmarks.doors import Doors
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, REPORTS, Report
@@ -70,7 +73,7 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
     ANSWERS.parent.mkdir(parents=True, exist_ok=True)
     judged: list[Judged] = []
     with (
-        local_stack(model) as stack,
+        stack_with_replies(model) as (stack, replies),
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         ANSWERS.open("w", encoding="utf-8") as lines,
     ):
@@ -78,8 +81,9 @@ def _run(chosen: Plan, model: str) -> list[Judged]:
         with bar("asking", len(chosen.questions)) as step:
             for question in chosen.questions:
                 body = {"question": question.text, "document": question.document, "stream": True}
+                before = replies.replayed
                 seen = doors.ask({name: value for name, value in body.items() if value is not None})
-                judged.append(judge(question, seen, index))
+                judged.append(replace(judge(question, seen, index), replayed=replies.replayed > before))
                 lines.write(json.dumps(judged[-1].as_json(), ensure_ascii=False) + "\n")
                 lines.flush()
                 step()
@@ -140,7 +144,8 @@ def _add_tokens(report: Report, judged: Sequence[Judged]) -> None:
         for one in read
         if one.estimated_tokens is not None
     ]
-    seconds = [one.seconds for one in judged]
+    seconds = [one.seconds for one in judged if not one.replayed]
+    report.add("replies of the model from earlier runs", len(judged) - len(seconds), "replies")
     for metric, values, unit in (
         ("own token count, error", errors, "%"),
         ("seconds for one answer", seconds, "s"),

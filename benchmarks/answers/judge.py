@@ -29,7 +29,8 @@ class Judged:
 
     `markers` counts the numbers in the answer or among the citations; `resolved` counts those in both that lead
     to a page of an indexed document in that version. `cites_answer` and `has_truth` are None where they do not
-    apply. `estimated_tokens` is docwell's own count of the prompt. `model_text` is the stream before the checks.
+    apply. `estimated_tokens` is docwell's own count of the prompt. `model_text` is the stream before the checks;
+    it is `replayed` where the model wrote it in an earlier run.
     """
 
     question: Question
@@ -50,6 +51,7 @@ class Judged:
     estimated_tokens: int | None = None
     faults: tuple[str, ...] = ()
     model_text: str = ""
+    replayed: bool = False
 
     @property
     def truncated(self) -> bool:

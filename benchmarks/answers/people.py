@@ -14,9 +14,10 @@ from rich.table import Table
 from benchmarks.answers.asked import Asked, Kind, Page, sample, truth
 from benchmarks.answers.indexing import index_files
 from benchmarks.answers.questions import page_texts
+from benchmarks.answers.replies import stack_with_replies
 from benchmarks.answers.shares import add_share
 from benchmarks.answers.verdicts import Answer, Judgement, Verdict, answer_of, judge
-from benchmarks.doors import Doors, local_stack
+from benchmarks.doors import Doors
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
 from infra.report import REPORTS, Report
@@ -72,7 +73,7 @@ def _ask(chosen: Sequence[Asked], files: Mapping[str, Path], model: str) -> Iter
         pages = page_texts(files[page.key])
         return pages[page.number - 1] if page.number <= len(pages) else ""
 
-    with local_stack(model) as stack, Doors(stack, timeout_s=DEADLINE_S + 20) as doors:
+    with stack_with_replies(model) as (stack, _), Doors(stack, timeout_s=DEADLINE_S + 20) as doors:
         index_files(doors, {key: files[key] for key in sorted(needed)})
         with bar("asking", len(chosen)) as step:
             for asked in chosen:
