@@ -29,8 +29,8 @@ class Judged:
 
     `markers` counts the numbers in the answer or among the citations; `resolved` counts those in both that lead
     to a page of an indexed document in that version. `cites_answer` and `has_truth` are None where they do not
-    apply. `estimated_tokens` is docwell's own count of the prompt. `model_text` is the stream before the checks;
-    it is `replayed` where the model wrote it in an earlier run.
+    apply. `estimated_tokens` is docwell's own count of the prompt. `passages` are the texts that the model read,
+    and `model_text` is the stream before the checks: `replayed` where the model wrote it in an earlier run.
     """
 
     question: Question
@@ -51,6 +51,7 @@ class Judged:
     estimated_tokens: int | None = None
     faults: tuple[str, ...] = ()
     model_text: str = ""
+    passages: tuple[str, ...] = ()
     replayed: bool = False
 
     @property
@@ -63,10 +64,11 @@ class Judged:
 
 
 def judge(question: Question, seen: Seen, index: Mapping[str, Indexed]) -> Judged:
-    body, model_text = seen.body, ""
+    body, model_text, passages = seen.body, "", []
     if seen.events:
         body = seen.events[-1][1]
         model_text = "".join(data["text"] for name, data in seen.events if name == "token")
+        passages = [one["text"] for name, data in seen.events if name == "passages" for one in data["passages"]]
     if seen.status != 200 or not isinstance(body, dict):
         problem = body.get("type") if isinstance(body, dict) else seen.broken
         fault = f"failed: {seen.status} {problem}"
@@ -105,6 +107,7 @@ def judge(question: Question, seen: Seen, index: Mapping[str, Indexed]) -> Judge
         estimated_tokens=usage.get("estimated_prompt_tokens"),
         faults=tuple(what for what, wrong in checks.items() if wrong),
         model_text=model_text,
+        passages=tuple(passages),
     )
 
 
