@@ -147,6 +147,26 @@ def test_a_figure_of_something_else_does_not_hold(sentence: str, question: str, 
     assert not holds(sentence, question, passage)
 
 
+CAUSE = (
+    "The report to the king blamed the heavens, in the form of a conjunction of three planets in 1345 that caused "
+    "a great pestilence in the air."
+)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        (
+            "It was blamed on the heavens, in the form of a conjunction of three planets in 1345 that caused it.",
+            True,
+        ),
+        ("Three planets were blamed on the heavens in 1345, and a great pestilence of three reports.", False),
+    ],
+)
+def test_a_figure_in_copied_words_holds_whatever_figures_stand_beside_it(sentence: str, held: bool) -> None:
+    assert holds(sentence, "What was the pestilence blamed on?", CAUSE) == held
+
+
 def test_a_page_of_nothing_but_ones_is_compared_with_few_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[Mention] = []
     is_rival = Claim._is_rival

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from docwell.query.checking.facts import Figure, shifted
 from docwell.query.checking.mentions import Mention, has_percent, labels, mentions, scale_of, stated, years
-from docwell.text.lexicon import rarity
+from docwell.text.lexicon import TEXTS_KEPT, rarity
 
 # What stands around a figure has this share of the question's words, by rarity. Chosen on XQuAD; `make eval-guard`
 # counts its errors there and on made-up passages.
@@ -18,6 +19,9 @@ LEAST_ASKED = 0.2
 # its own part.
 _ENOUGH_WORDS = 3
 _LONG_WORD = 6
+# A copied figure is of the same thing as its copy, whatever other figures stand beside it.
+_COPIED_WORDS = 7
+_PUNCTUATION = ".,;:!?()[]\"'"
 # 2.3.1 and 1,2,3 are figures and no numbers. Longer ones are no amounts.
 _DECIMAL = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -118,8 +122,15 @@ class Claim:
         return (
             self._has_unit(figure, mention, unit)
             and self._has_column(mention)
-            and not any(self._is_rival(other, mention, unit) for other in rivals)
+            and (
+                not any(self._is_rival(other, mention, unit) for other in rivals)
+                or self._is_copied(figure, mention)
+            )
         )
+
+    def _is_copied(self, figure: Mention, mention: Mention) -> bool:
+        written = _plain(figure.figure.written.split()[0])
+        return not mention.in_table and written in _copied(self.text, mention.text)
 
     def _has_unit(self, figure: Mention, mention: Mention, unit: frozenset[str]) -> bool:
         """Return whether the words beside the figure can be those of the mention: not 12 months for 12 days."""
@@ -162,6 +173,22 @@ class Claim:
         whole = sum(self.weights.values())
         held = sum(weight for word, weight in self.weights.items() if word in mention.around)
         return not whole or held / whole >= LEAST_ASKED
+
+
+@lru_cache(TEXTS_KEPT)
+def _copied(sentence: str, text: str) -> frozenset[str]:
+    """Return the words of the runs that a sentence copies from a text."""
+    known = set(_runs(text))
+    return frozenset(word for run in _runs(sentence) if run in known for word in run)
+
+
+def _runs(text: str) -> list[tuple[str, ...]]:
+    words = [_plain(word) for word in text.split()]
+    return [tuple(words[start : start + _COPIED_WORDS]) for start in range(len(words) - _COPIED_WORDS + 1)]
+
+
+def _plain(word: str) -> str:
+    return word.casefold().strip(_PUNCTUATION)
 
 
 def _word(word: str) -> frozenset[str]:
