@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.answers.questions import Kind, Question, page_texts, says, stands_verbatim
 from benchmarks.doors import Seen
+from docwell.config import QueryLimits
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -56,7 +57,9 @@ class Judged:
 
     @property
     def truncated(self) -> bool:
-        return self.estimated_tokens is not None and self.prompt_tokens < _READ_SHARE * self.estimated_tokens
+        """Whether the host has cut the prompt. Ollama cuts what exceeds the context, to about half of it."""
+        estimated = self.estimated_tokens or 0
+        return estimated > QueryLimits().num_ctx / 2 and self.prompt_tokens < _READ_SHARE * estimated
 
     def as_json(self) -> dict[str, Any]:
         fields = asdict(self)

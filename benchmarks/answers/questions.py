@@ -184,7 +184,8 @@ def _load(path: Path) -> list[dict[str, Any]]:
 # PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
 _HYPHENS = "\\-\u00ad\u2010\u2011\ufffe\x02"
 _SPLIT_WORD = re.compile(rf"(?<=\w)[{_HYPHENS}]\s*\n\s*|[\u00ad\ufffe\x02]\s*")
-_LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b]+")
+# Bullets of symbol fonts, which PDFium gives as private or control characters, are no text.
+_LOOSE = re.compile(rf"[\s{_HYPHENS}\u200b\x00-\x1f\x7f-\x9f\ue000-\uf8ff]+")
 _WORD = re.compile(r"\w+")
 # Shorter answers, such as "3", also occur inside other words and figures.
 _LEAST_SQUEEZED = 8

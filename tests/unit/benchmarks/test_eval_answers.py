@@ -76,9 +76,14 @@ def test_an_answer_to_what_the_documents_do_not_say_is_a_fault(index: dict[str, 
     assert not judged(index, Kind.ABSENT_ARTICLE, status="refused").faults
 
 
-def test_a_prompt_that_the_model_read_too_little_of_is_truncated(index: dict[str, Indexed]) -> None:
-    usage = {"prompt_tokens": 899, "completion_tokens": 9, "estimated_prompt_tokens": 1000}
-    assert judged(index, usage=usage).truncated
+@pytest.mark.parametrize(
+    ("read", "estimated", "truncated"), [(2300, 4000, True), (3900, 4000, False), (899, 1000, False)]
+)
+def test_a_prompt_longer_than_half_of_the_context_of_which_little_was_read_is_truncated(
+    index: dict[str, Indexed], read: int, estimated: int, *, truncated: bool
+) -> None:
+    usage = {"prompt_tokens": read, "completion_tokens": 9, "estimated_prompt_tokens": estimated}
+    assert judged(index, usage=usage).truncated is truncated
 
 
 def test_a_problem_document_is_a_question_that_failed(index: dict[str, Indexed]) -> None:

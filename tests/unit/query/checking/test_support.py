@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -197,6 +198,40 @@ def test_the_same_figure_beside_its_label_is_supported() -> None:
 def test_a_sentence_word_by_word_is_supported_whatever_is_asked() -> None:
     (sentence,) = checked("It holds 250 litres of water [2].", "Who owns the yard?")
     assert (sentence.markers, sentence.support, sentence.supported) == ((1,), 1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("question", "cosine", "supported"),
+    [
+        ("Which ferry leaves the northern harbour first?", 0.3, False),
+        ("Which ferry leaves the northern harbour first?", 0.9, True),
+        ("Which boiler of the northern harbour holds water?", 0.3, True),
+        ("Welche F\u00e4hre verl\u00e4sst zuerst den n\u00f6rdlichen Hafen?", 0.3, True),
+    ],
+)
+def test_a_copied_sentence_of_another_subject_is_not_supported(
+    question: str, cosine: float, *, supported: bool
+) -> None:
+    assert checked("It holds 250 litres of water [1].", question, alike(cosine))[0].supported is supported
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"), [("ferries/harbour.pdf", ""), ("a/b.pdf", "The northern harbour > Ferries")]
+)
+def test_the_name_and_the_heading_of_a_passage_tell_its_subject(document: str, heading: str) -> None:
+    chunk = replace(BOILER.chunk, heading=heading)
+    found = [replace(BOILER, document=document, chunk=chunk), DESK]
+    question = "Which ferry leaves the northern harbour first?"
+    (sentence,) = support(ground("It holds 250 litres of water [1].", found, question), found, question)
+    assert sentence.supported
+
+
+def test_the_words_of_a_question_on_a_whole_document_need_not_stand_in_its_answer() -> None:
+    found, question = [BOILER, DESK], "Which main topics does this long report discuss?"
+    (sentence,) = support(
+        ground("It holds 250 litres of water [1].", found, question), found, question, about=False
+    )
+    assert sentence.supported
 
 
 @pytest.mark.parametrize(("text", "supported"), [("Yes [1].", True), ("No [1].", False)])

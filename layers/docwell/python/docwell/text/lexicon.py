@@ -153,10 +153,12 @@ def stem(word: str) -> str:
         return word[:-1]
     if word[:-2].isdecimal() and word.endswith(("st", "nd", "rd", "th")):
         return word[:-2]
-    for ending in ("ing", "ed", "es", "s", "e", "y"):
+    for ending in ("ing", "ed", "es", "s", "e"):
         if word.endswith(ending) and not word.endswith("ss") and len(word) - len(ending) >= len("pag"):
-            return word[: -len(ending)] + ("i" if ending == "y" else "")
-    return word
+            word = word[: -len(ending)]
+            break
+    # "studies" has an "i" and "studying" a "y".
+    return f"{word[:-1]}i" if word.endswith("y") and len(word) > len("pay") else word
 
 
 @lru_cache(_WORDS_KEPT)

@@ -29,7 +29,8 @@ def check(
 ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
     """Return the grounded text and its sentences; None where no passage supports it.
 
-    With `each`, a sentence without a marker gets one, as small models mark the first of several sentences only.
+    With `each`, the question is of a whole document: what answers it need not have its words. A sentence without a
+    marker gets one, as small models mark the first of several sentences only.
     """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
@@ -38,7 +39,7 @@ def check(
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)
     grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
-    sentences = support(grounded, passages, question, similarity, min_support, scale)
+    sentences = support(grounded, passages, question, similarity, min_support, scale, about=not each)
     return numbered(grounded, sentences) if is_answered(question, sentences) else (None, ())
 
 

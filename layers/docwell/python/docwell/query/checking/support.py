@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 from docwell.answers import Sentence
 from docwell.models import Passage
-from docwell.query.checking.claims import LEAST_ASKED, Claim
+from docwell.query.checking.claims import LEAST_ASKED, Claim, weights_of
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
-from docwell.query.checking.mentions import Mention
+from docwell.query.checking.mentions import Mention, labels
 from docwell.query.checking.polarity import is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
@@ -23,6 +24,8 @@ Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[float]]]
 _ASKED_WEIGHT = 0.3
 # A sentence's right passage holds a third or more of its plain words; a translation of it holds hardly any.
 _FOREIGN_SHARE = 0.1
+# Fewer words of a question say too little of its subject: a right answer can have others.
+_FEWEST_ASKED = 3
 # Full support, before and after rounding.
 _FULL = 1 - 1e-9
 _FULL_ROUNDED = 0.999
@@ -54,6 +57,8 @@ def support(
     similarity: Similarity | None = None,
     min_support: float = 0.5,
     scale: MeaningScale = _MINILM,
+    *,
+    about: bool = True,
 ) -> tuple[Sentence, ...]:
     """Return the sentences of an answer with their support, 0 to 1, from the passages that they cite.
 
@@ -65,7 +70,8 @@ def support(
     no is supported only if the sentence that decides it agrees (`docwell.query.checking.polarity`).
     `missing` lists figures that no passage holds, and names that neither a passage nor the question holds. A
     sentence with a missing figure is never supported, nor one with a figure that its cited passages do not state
-    of the same thing (`docwell.query.checking.claims`).
+    of the same thing (`docwell.query.checking.claims`). With `about`, neither is one whose cited passages all
+    have little to do with the question, as a copied sentence can.
     """
     texts = answer_sentences(grounded.text)
     bare = [MARKER.sub("", text) for text in texts]
@@ -75,7 +81,8 @@ def support(
     # Meaning adds nothing to full support, and embedding takes longer than all else here.
     compared = [() if share > _FULL else markers for share, markers in zip(lexical, cited, strict=True)]
     meant = _meant(bare, compared, evidence, similarity, scale)
-    judge = _Judge(tuple(passage.chunk.text for passage in passages), question, similarity, scale)
+    judge = _Judge(passages, question, similarity, scale)
+    fitting = {marker: not about or judge.fits(marker) for marker in set(chain.from_iterable(cited))}
     known, asked = Known.of(judge.passages), Known.of([question])
     checked: list[Sentence] = []
     for place, text in enumerate(texts):
@@ -84,28 +91,45 @@ def support(
             name.written for name in names(bare[place]) if not (known.has_name(name) or asked.has_name(name))
         ]
         alike, foreign = meant[place]
-        score = max(lexical[place], (lexical[place] + alike) / 2, foreign)
-        score, agrees = judge.judged(bare[place], cited[place], score)
-        checked.append(
-            Sentence(
-                text=text,
-                markers=cited[place],
-                support=round(score, 3),
-                supported=score >= min_support and agrees and not wrong,
-                missing=tuple(dict.fromkeys([*wrong, *unknown])),
-            )
+        score, agrees = judge.judged(
+            bare[place], cited[place], max(lexical[place], (lexical[place] + alike) / 2, foreign)
         )
+        supported = score >= min_support and agrees and not wrong and any(map(fitting.get, cited[place]))
+        missing = tuple(dict.fromkeys([*wrong, *unknown]))
+        checked.append(Sentence(text, cited[place], round(score, 3), supported, missing))
     return tuple(checked)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Judge:
     """Judges sentences as claims, by the passages of the prompt."""
 
-    passages: tuple[str, ...]
+    found: Sequence[Passage]
     question: str
     similarity: Similarity | None
     scale: MeaningScale
+
+    @cached_property
+    def passages(self) -> tuple[str, ...]:
+        return tuple(passage.chunk.text for passage in self.found)
+
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        return weights_of(labels(self.question), self.passages)
+
+    def fits(self, marker: int) -> bool:
+        """Return whether a passage has enough of the question's words, or is near it in meaning.
+
+        The words of its heading and of its document's name count. Neither a passage in another language nor a
+        question of few words is compared.
+        """
+        passage, weights = self.found[marker - 1], self._weights
+        text = passage.chunk.text
+        known = labels(f"{passage.document} {passage.chunk.heading} {text}")
+        held = sum(weight for word, weight in weights.items() if word in known)
+        if len(weights) < _FEWEST_ASKED or held >= LEAST_ASKED * sum(weights.values()):
+            return True
+        return _is_foreign(self.question, text) or self._is_near(_pieces(text))
 
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
@@ -128,9 +152,13 @@ class _Judge:
             if claim.mentions_of(figure, text, foreign=foreign):
                 return True
             near += [mention.text for mention in claim.mentions_of(figure, text, asked=False)]
-        if self.similarity is None or not near:
+        return self._is_near(near)
+
+    def _is_near(self, texts: Sequence[str]) -> bool:
+        """Return whether the meaning of one of the texts is near that of the question."""
+        if self.similarity is None or not texts:
             return False
-        (cosines,) = self.similarity([self.question], near)
+        (cosines,) = self.similarity([self.question], texts)
         return _share(max(cosines), self.scale.unrelated, self.scale.same) / 2 >= LEAST_ASKED
 
 
