@@ -219,7 +219,7 @@ def growing_answer() -> Iterator[GrowingAnswer]:
 def show_answer(answer: Json, *, quotes: bool = True) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
-    if answer.get("status") == AnswerStatus.EXTRACTIVE:
+    if answer.get("status") == AnswerStatus.EXTRACTIVE and answer.get("fallback_reason"):
         say("The language model is not available. These are the best sentences:", "yellow")
     style = "yellow" if answer.get("status") == AnswerStatus.REFUSED else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not out.is_terminal)

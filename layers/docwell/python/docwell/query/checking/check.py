@@ -29,7 +29,8 @@ def check(
 ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
     """Return the grounded text and its sentences; None where no passage supports it.
 
-    With `each`, a sentence without a marker gets one, as small models mark the first of several sentences only.
+    With `each`, a sentence without a marker gets one, as small models mark the first of several sentences only,
+    and one that is not supported is removed, as they write sentences of the prompt's examples.
     """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
@@ -39,7 +40,21 @@ def check(
     cleaned, _ = clean_answer(grounded.text, cited)
     grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
     sentences = support(grounded, passages, question, similarity, min_support, scale)
-    return numbered(grounded, sentences) if is_answered(question, sentences) else (None, ())
+    if not is_answered(question, sentences):
+        return None, ()
+    if each:
+        grounded, sentences = _supported(grounded, sentences)
+    return numbered(grounded, sentences)
+
+
+def _supported(
+    grounded: GroundedAnswer, sentences: Sequence[Sentence]
+) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return the answer without sentences that are not supported."""
+    kept = tuple(one for one in sentences if one.supported)
+    if len(kept) < len(sentences):
+        grounded = replace(grounded, text=" ".join(one.text.strip() for one in kept))
+    return grounded, kept
 
 
 def _with_markers_of(grounded: GroundedAnswer, text: str) -> str:

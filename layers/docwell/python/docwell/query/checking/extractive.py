@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from docwell.answers import Sentence
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, numbered, with_marker
@@ -19,6 +20,8 @@ _FEWEST_WORDS = 4
 _SCORE_WEIGHT = 0.5
 # Two sentences that share more than this part of their words are repeats.
 _SAME = 0.7
+# The text of the passage is the sentence.
+_FULL_SUPPORT = 1.0
 
 
 class Candidate(NamedTuple):
@@ -45,23 +48,30 @@ def extract(
     chosen: list[Candidate] = []
     left = longest
     for candidate in sorted(candidates(question, passages), key=lambda each: -each.merit):
-        repeats = any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
-        if len(chosen) < limit and not repeats and len(candidate.text) <= left:
+        if len(chosen) < limit and not repeats(candidate, chosen) and len(candidate.text) <= left:
             chosen.append(candidate)
             left -= len(candidate.text)
-    return quoted(chosen, passages)
+    return quoted(chosen, passages)[0]
 
 
-def quoted(chosen: Sequence[Candidate], passages: Sequence[Passage]) -> GroundedAnswer:
-    """Return the sentences as an answer; the first of each passage is its quote."""
+def repeats(candidate: Candidate, chosen: Iterable[Candidate]) -> bool:
+    """Whether one of the chosen sentences says the same."""
+    return any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
+
+
+def quoted(
+    chosen: Sequence[Candidate], passages: Sequence[Passage]
+) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return the sentences as an answer, and each with its support; the first of each passage is its quote."""
     firsts: dict[int, Candidate] = {}
     for candidate in chosen:
         firsts.setdefault(candidate.marker, candidate)
+    said = [(_marked(one), one.marker) for one in chosen]
     answer = GroundedAnswer(
-        " ".join(_marked(each) for each in chosen),
+        " ".join(text for text, _ in said),
         tuple(cite(marker, passages[marker - 1], each.start, each.end) for marker, each in firsts.items()),
     )
-    return numbered(answer, ())[0]
+    return numbered(answer, [Sentence(text, (marker,), _FULL_SUPPORT, supported=True) for text, marker in said])
 
 
 def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate]:
