@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TypeVar
@@ -11,11 +13,12 @@ from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Mark, Part, Passage
 from docwell.ports import Overviews
-from docwell.query.checking.extractive import Candidate, candidates, quoted, repeats
+from docwell.query.checking.extractive import Candidate, candidates, quotable, quoted, repeats
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.prompting import Prompt
 from docwell.query.routing import Router
+from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments
 
 _Item = TypeVar("_Item")
 
@@ -24,10 +27,14 @@ _Item = TypeVar("_Item")
 _PER_PASSAGE = 4
 _OTHERS = 3
 _HEADINGS = 12
-# The passages found by the question, which may ask for one thing: "What did the court decide in the end?".
-_FOUND = 2
-# The sentences of an overview without a model: title, authors and date, those nearest to the question, the others.
-_FIRST, _NEAREST, _SENTENCES = 3, 3, 9
+# An overview without a model: the beginning, which has the title, the authors and the date, in characters; then
+# sentences of the opening, of the passages found by the question, and of the other pieces.
+_BEGINNING = 700
+_OF_OPENING, _OF_FOUND, _OF_OTHERS = 3, 4, 3
+# The first pieces are the opening, which has about two chunks.
+_OPENING = 2
+# Rows of tables have fewer letters.
+_LETTERS_SHARE = 0.7
 
 ONE_DOCUMENT = "an overview is of one document, and this question has found several: name one as `document`"
 
@@ -81,7 +88,7 @@ def pieces(
     ]
     # Last, as a document of 20,000 pages has 10,000 marked chunks.
     kept = [piece for _, piece, whole in chosen if not suspicion(whole)]
-    best = [one for one in near[:_FOUND] if kept and not suspicion(one.chunk.text)]
+    best = [one for one in near if kept and not suspicion(one.chunk.text)]
     others = [piece for piece in kept if not any(_holds(one, piece) for one in best)]
     return tuple(sorted([*best, *others], key=lambda piece: (piece.chunk.page, piece.chunk.start)))
 
@@ -89,22 +96,67 @@ def pieces(
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
     """Return an overview in the document's own words and order, without a model: right by construction.
 
-    Its sentences are the first ones, which have the title, the authors and the date, those nearest to the question,
-    and one each of passages from all parts.
+    It has the beginning, then whole sentences: central ones of the opening, those of the passages found that are
+    nearest to the question ("What did the court decide in the end?"), and central ones of all parts.
     """
-    left: list[Candidate] = []
-    for candidate in candidates(question, passages):
-        if not repeats(candidate, left):
-            left.append(candidate)
-    first, left = left[:_FIRST], left[_FIRST:]
-    nearest = nlargest(_NEAREST, left, key=lambda one: one.merit)
-    taken = {one.marker for one in nearest}
-    by_passage: dict[int, Candidate] = {}
-    for candidate in left:
-        if candidate.marker not in taken:
-            by_passage.setdefault(candidate.marker, candidate)
-    others = spread(list(by_passage.values()), _SENTENCES - len(first) - len(nearest))
-    return quoted(sorted([*first, *nearest, *others], key=lambda one: (one.marker, one.start)), passages)
+    chosen = [*_beginning(passages)]
+    left = [one for one in candidates(question, passages) if _is_whole(one.text) and not repeats(one, chosen)]
+    counts = Counter(word for one in passages for word in content_words(one.chunk.text))
+    parts = (
+        ([one for one in left if one.marker <= _OPENING], _OF_OPENING),
+        (_nearest(left, passages), _OF_FOUND),
+        ([one for one in left if one.marker > _OPENING], _OF_OTHERS),
+    )
+    for some, most in parts:
+        chosen += _central([one for one in some if one not in chosen], most, counts, len(passages), chosen)
+    return quoted(sorted(chosen, key=lambda one: (one.marker, one.start)), passages)
+
+
+def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
+    """Yield the first lines of the first passage, if they can be quoted."""
+    for passage in passages[:1]:
+        text = passage.chunk.text
+        ends = [end for _, end in segments(text) if end <= _BEGINNING] or [segments(text)[0][1]]
+        said, removed = quotable(text[: ends[-1]])
+        if not removed:
+            yield Candidate(0.0, 1, 0, ends[-1], said, content_words(said))
+
+
+def _central(
+    found: list[Candidate], most: int, counts: Counter[str], passages: int, chosen: Sequence[Candidate]
+) -> Iterator[Candidate]:
+    """Yield up to `most` sentences, each with most of the words of other passages that none before it has.
+
+    Words of all passages say as little about the document as those of one.
+    """
+    known = frozenset[str]().union(*(one.words for one in chosen))
+    taken = [*chosen]
+    weights = {word: count * math.log(passages / count) for word, count in counts.items() if count > 1}
+    for _ in range(most):
+        free = [one for one in found if not repeats(one, taken)]
+        if not free:
+            return
+        best = max(free, key=lambda one: sum(weights.get(word, 0.0) for word in one.words - known))
+        yield best
+        taken.append(best)
+        known |= best.words
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a sentence from its start: a page may begin within one, and tables have no ends."""
+    letters = sum(map(str.isalpha, text))
+    first = text.lstrip("\"'\u201c\u2018\u00ab\u201e\u00bf\u00a1")[:1]
+    whole = first.isalpha() and not first.islower() and text.rstrip("\"'\u201d\u2019)").endswith(tuple(SENTENCE_ENDS))
+    return whole and letters >= _LETTERS_SHARE * len(text.replace(" ", ""))
+
+
+def _nearest(found: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:
+    """Return the sentence of each of the best passages found, of which alone the score is known, that is nearest."""
+    best: dict[int, Candidate] = {}
+    for one in sorted(found, key=lambda one: -one.merit):
+        if passages[one.marker - 1].score > 0:
+            best.setdefault(one.marker, one)
+    return [*best.values()][:_OF_FOUND]
 
 
 def spread(items: Sequence[_Item], most: int) -> list[_Item]:

@@ -11,7 +11,7 @@ from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
 from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
-from docwell.query.checking.wording import unrepeated
+from docwell.query.checking.wording import completed, unrepeated
 from docwell.text.lexicon import MARKER
 
 _MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
@@ -34,7 +34,7 @@ def check(
     """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
-    text = unrepeated(text)
+    text = completed(unrepeated(text), [passage.chunk.text for passage in passages])
     grounded = ground(text, passages, question, each=each)
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)

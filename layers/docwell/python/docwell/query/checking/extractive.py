@@ -10,7 +10,7 @@ from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, numbered, with_marker
 from docwell.query.checking.suspicion import suspicion
-from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, segments
+from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, statements
 from docwell.text.visible import strip_invisible
 
 MAX_CHARACTERS = 600
@@ -82,14 +82,20 @@ def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate
         text = passage.chunk.text
         if suspicion(text):
             continue
-        for start, end in segments(text):
-            said = " ".join(strip_invisible(text[start:end]).split())
-            sentence, removed = clean_answer(said, [said])
+        for start, end in statements(text):
+            sentence, removed = quotable(text[start:end])
             words = content_words(sentence)
-            if len(words) < _FEWEST_WORDS or MARKER.search(sentence) or removed:
+            if len(words) < _FEWEST_WORDS or removed:
                 continue
             merit = evidence.share(asked, words) + _SCORE_WEIGHT * passage.score
             yield Candidate(merit, marker, start, end, sentence, words)
+
+
+def quotable(text: str) -> tuple[str, bool]:
+    """Return a text on one line, harmless, and whether more than its spelling has to change to be so."""
+    said = " ".join(strip_invisible(text).split())
+    sentence, removed = clean_answer(said, [said])
+    return sentence, bool(removed or MARKER.search(sentence))
 
 
 def _overlap(one: Candidate, other: Candidate) -> float:
