@@ -21,7 +21,14 @@ def answer_of(asked: dict[str, Any], text: str, status: str = "answered") -> dic
     usage = {"prompt_tokens": 1, "completion_tokens": 1}
     timings = {"total": 1, "generate": 1}
     reason = "dependency-unavailable" if status == "extractive" else None
-    return {"answer": text, "status": status, "fallback_reason": reason, "citations": [citation], "usage": usage, "timings_ms": timings}
+    return {
+        "answer": text,
+        "status": status,
+        "fallback_reason": reason,
+        "citations": [citation],
+        "usage": usage,
+        "timings_ms": timings,
+    }
 
 
 def right_answer(asked: dict[str, Any]) -> str:

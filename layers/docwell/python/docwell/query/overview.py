@@ -100,7 +100,8 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
     nearest to the question ("What did the court decide in the end?"), and central ones of all parts.
     """
     chosen = [*_beginning(passages)]
-    left = [one for one in candidates(question, passages) if _is_whole(one.text) and not repeats(one, chosen)]
+    found = [one for one in candidates(question, passages) if not repeats(one, chosen)]
+    left = [one for one in found if _is_whole(one.text)] or found  # some languages mark no ends
     counts = Counter(word for one in passages for word in content_words(one.chunk.text))
     parts = (
         ([one for one in left if one.marker <= _OPENING], _OF_OPENING),
@@ -146,12 +147,14 @@ def _is_whole(text: str) -> bool:
     """Whether a text is a sentence from its start: a page may begin within one, and tables have no ends."""
     letters = sum(map(str.isalpha, text))
     first = text.lstrip("\"'\u201c\u2018\u00ab\u201e\u00bf\u00a1")[:1]
-    whole = first.isalpha() and not first.islower() and text.rstrip("\"'\u201d\u2019)").endswith(tuple(SENTENCE_ENDS))
+    whole = (
+        first.isalpha() and not first.islower() and text.rstrip("\"'\u201d\u2019)").endswith(tuple(SENTENCE_ENDS))
+    )
     return whole and letters >= _LETTERS_SHARE * len(text.replace(" ", ""))
 
 
 def _nearest(found: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:
-    """Return the sentence of each of the best passages found, of which alone the score is known, that is nearest."""
+    """Return the nearest sentence of each of the best passages found; other passages have no score."""
     best: dict[int, Candidate] = {}
     for one in sorted(found, key=lambda one: -one.merit):
         if passages[one.marker - 1].score > 0:

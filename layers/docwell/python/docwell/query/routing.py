@@ -1,8 +1,8 @@
 """Choose the mode of a question by the examples that it is near. Pure, but for the embedder.
 
 A question about a document as a whole is nearer to another such question than to an ordinary one and to any
-passage: in meaning, and in words, which also help in languages that the embedder does not know. Cosines differ from
-model to model, so they are measured by their spread among the examples.
+passage: in meaning, and in words, which also help in languages that the embedder does not know. Cosines differ
+from model to model, so they are measured by their spread among the examples.
 """
 
 from __future__ import annotations

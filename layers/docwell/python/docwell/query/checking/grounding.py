@@ -17,7 +17,16 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.polarity import verdict
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.checking.wording import answer_sentences, claimed, rejoined, verbatim_source
-from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, rarity, segments, statements, windows, words
+from docwell.text.lexicon import (
+    MARKER,
+    MAX_QUOTE_CHARACTERS,
+    SENTENCE_ENDS,
+    rarity,
+    segments,
+    statements,
+    windows,
+    words,
+)
 from docwell.text.visible import strip_invisible
 
 # A passage is a sentence's source if it holds this share of its words, by weight.
@@ -81,8 +90,8 @@ class Evidence:
     def window(self, said: frozenset[str], index: int) -> tuple[int, int]:
         """Return (start, end) of the sentence or two of a passage that show best where the words come from.
 
-        A part of a longer sentence begins where the sentence does, and a list ends with its last item, if that adds
-        up to `MAX_QUOTE_CHARACTERS`.
+        A part of a longer sentence begins where the sentence does, and a list ends with its last item, if that
+        adds up to `MAX_QUOTE_CHARACTERS`.
         """
         text = self.passages[index].chunk.text
         asked = self._question - said

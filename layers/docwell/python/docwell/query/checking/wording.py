@@ -62,7 +62,7 @@ def unrepeated(text: str) -> str:
 
 
 def completed(text: str, passages: Sequence[str]) -> str:
-    """Return an answer that stops at the colon of a list with its items, if a passage has them after these words."""
+    """Return an answer that stops at a list's colon with the items, if a passage has them after these words."""
     bare = MARKER.sub("", text[text.rfind("\n") + 1 :]).rstrip()
     said = _letters((sentences(bare) or [""])[-1])
     if not bare.endswith((":", "\uff1a")) or len(said) < _FEWEST_LETTERS:
