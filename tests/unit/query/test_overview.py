@@ -22,6 +22,7 @@ from docwell.query.reports import REFUSAL, Inquiry
 from docwell.query.retrieval.filters import Filter
 from docwell.query.retrieval.gates import Gate
 from docwell.query.stopwatch import Stopwatch
+from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
@@ -58,7 +59,7 @@ def test_a_question_about_the_whole_document_is_answered_from_its_overview(docum
     world = with_overview()
     answer = world.ask(Question(ABOUT, document=document)).answer
     assert (answer.status, answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
-    assert prompted(world) == [OPENING, HEADING, STATEMENT]
+    assert prompted(world) == [OPENING, f"{HEADING} {BOILER}", STATEMENT]  # of a short document all is near
     (citation,) = answer.citations
     assert (citation.document, citation.page, citation.quote, citation.start) == (KEY, 1, OPENING, 0)
     assert answer.sentences[0].supported
@@ -167,9 +168,9 @@ def test_without_a_model_the_overview_itself_is_the_answer() -> None:
     world.model.fails = ModelMissing("ollama", "ollama pull it")
     answer = world.ask(Question(ABOUT, document=KEY, fallback=True)).answer
     assert (answer.status, answer.mode) == (AnswerStatus.EXTRACTIVE, Mode.OVERVIEW)
-    assert [citation.page for citation in answer.citations] == [1, 3]
+    assert [citation.page for citation in answer.citations] == [1, 2, 3]
     assert "Ada Holt in 2019 [1]." in answer.answer
-    assert "garden gate at night [2]." in answer.answer
+    assert "garden gate at night [3]." in answer.answer
 
 
 def test_an_overview_of_several_documents_is_refused_and_auto_takes_passages() -> None:
@@ -252,6 +253,24 @@ def test_a_digest_has_few_sentences_of_all_parts_each_supported_by_its_page() ->
     assert all(sentence.supported for sentence in sentences)
     assert answer.text == " ".join(sentence.text for sentence in sentences)
     assert digest("", [])[0].citations == ()
+
+
+def test_a_digest_begins_with_the_lines_of_the_title_page_and_has_no_scraps() -> None:
+    lines = "Pump Safety\nAda Holt\n\nMill Lane, May 2019\n\nThe pumps of the mill start early every day."
+    scraps = [
+        "and so the pumps of the mill are oiled twice.",
+        "Pumps 12 14 15 mills 16 17 18 19 lanes 20 21 oil 3.",
+        "Pumps, mills",
+    ]
+    texts = [lines, "All pumps of the mill are switched off at night.", *scraps]
+    given = [
+        Passage(str(page), KEY, "g", "v", Chunk(text, page, 0, len(text), 9), 0.0)
+        for page, text in enumerate(texts, 1)
+    ]
+    answer, sentences = digest("Who wrote it?", given)
+    assert sentences[0].text == f"{' '.join(lines.split())[:-1]} [1]."
+    assert [citation.page for citation in answer.citations] == [1, 2]
+    assert all(len(citation.quote) <= MAX_QUOTE_CHARACTERS for citation in answer.citations)
 
 
 def test_a_digest_says_what_the_question_asks_for_and_says_nothing_twice() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from docwell.answers import Sentence
+from docwell.answers import Citation, Sentence
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, numbered, with_marker
 from docwell.query.checking.suspicion import suspicion
-from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, statements
+from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, content_words, segments, statements
 from docwell.text.visible import strip_invisible
 
 MAX_CHARACTERS = 600
@@ -69,7 +69,7 @@ def quoted(
     said = [(_marked(one), one.marker) for one in chosen]
     answer = GroundedAnswer(
         " ".join(text for text, _ in said),
-        tuple(cite(marker, passages[marker - 1], each.start, each.end) for marker, each in firsts.items()),
+        tuple(_cited(each, passages[marker - 1]) for marker, each in firsts.items()),
     )
     return numbered(answer, [Sentence(text, (marker,), _FULL_SUPPORT, supported=True) for text, marker in said])
 
@@ -96,6 +96,13 @@ def quotable(text: str) -> tuple[str, bool]:
     said = " ".join(strip_invisible(text).split())
     sentence, removed = clean_answer(said, [said])
     return sentence, bool(removed or MARKER.search(sentence))
+
+
+def _cited(candidate: Candidate, passage: Passage) -> Citation:
+    """Return the citation of a sentence; of several, the quote has those that are short enough."""
+    start, last = candidate.start, min(candidate.end, candidate.start + MAX_QUOTE_CHARACTERS)
+    ends = [end for _, end in segments(passage.chunk.text) if start < end <= last]
+    return cite(candidate.marker, passage, start, max(ends, default=candidate.end))
 
 
 def _overlap(one: Candidate, other: Candidate) -> float:
