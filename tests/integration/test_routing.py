@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ QUESTIONS: dict[str, dict[str, list[Any]]] = json.loads(
     Path(__file__).with_name("router_questions.json").read_text(encoding="utf-8")
 )
 BUILT = Path(__file__).parents[2] / "layers/embedder/model"
-# Being wrong costs one more call of the model.
-MOST_WRONG = 1 / 8
+# A question about a document that is missed is answered from passages; another one taken for it is answered wrong.
+MOST_MISSED, MOST_WRONG = 1 / 8, 1 / 16
+# The examples have these; what follows is about languages of which the router knows no question too.
+WITH_EXAMPLES = ("en", "de", "fr", "es", "zh")
 __all__ = ["multilingual"]
 
 
 def errors(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return, for each language, the overview questions missed and the ordinary ones taken for them, of 8 each."""
+    """Return, for each language, the overview questions missed and the ordinary ones taken for them."""
     embedder = OnnxEmbedder(folder, 1)
     router = Router(embedder)
     found = {}
@@ -38,34 +41,45 @@ def errors(folder: Path) -> dict[str, tuple[int, int]]:
             ("overview", QUESTIONS["overview"][language]),
             ("passages", [asked for asked, _ in ordinary]),
         ):
-            for vector in embedder.embed_queries(questions):
-                near = [Passage("", "", "", "", Chunk("", 1, 0, 0, 0), float(one)) for one in texts @ vector]
-                chosen.setdefault(name, []).append(router.choose(vector.tolist(), near))
+            for question, vector in zip(questions, embedder.embed_queries(questions), strict=True):
+                near = [
+                    Passage("", "", "", "", Chunk(text, 1, 0, len(text), 0), float(score))
+                    for (_, text), score in zip(ordinary, texts @ vector, strict=True)
+                ]
+                chosen.setdefault(name, []).append(router.choose(question, vector.tolist(), near))
         missed = sum(mode is not Mode.OVERVIEW for mode in chosen["overview"])
         found[language] = (missed, sum(mode is not Mode.PASSAGES for mode in chosen["passages"]))
+    print(found)  # noqa: T201 - docs/overviews.md has these figures
     return found
+
+
+def shares(found: dict[str, tuple[int, int]], languages: Iterable[str]) -> tuple[float, float]:
+    """Return the shares of questions of these languages that are missed, and that are taken for overviews."""
+    missed, wrong = zip(*(found[language] for language in languages), strict=True)
+    asked = (sum(len(QUESTIONS[mode][language]) for language in languages) for mode in ("overview", "passages"))
+    about, ordinary = asked
+    return sum(missed) / about, sum(wrong) / ordinary
 
 
 def test_no_question_is_an_example() -> None:
     known = {question for questions in examples().values() for question in questions}
     overviews = [asked for some in QUESTIONS["overview"].values() for asked in some]
     ordinary = [asked for some in QUESTIONS["passages"].values() for asked, _ in some]
-    assert len(overviews) == len(ordinary) == 40
+    assert (len(overviews), len(ordinary)) == (112, 76)
     assert not known & {*overviews, *ordinary}
 
 
-def test_the_english_model_knows_english_questions_about_a_document() -> None:
+def test_the_english_model_knows_questions_about_a_document_in_languages_with_examples() -> None:
     if not BUILT.exists() or "all-MiniLM-L6-v2" not in ModelManifest.read(BUILT).name:
         pytest.skip("all-MiniLM-L6-v2 is not built")
     found = errors(BUILT)
-    print(found)  # noqa: T201 - docs/overviews.md has these figures
-    missed, wrong = found["en"]
-    assert missed <= MOST_WRONG * 8
-    assert wrong <= MOST_WRONG * 8
+    assert shares(found, ["en"])[0] <= MOST_MISSED
+    assert shares(found, WITH_EXAMPLES)[0] <= 2 * MOST_MISSED
+    assert shares(found, found)[1] <= MOST_WRONG
 
 
-def test_the_multilingual_model_knows_them_in_five_languages(multilingual: Path) -> None:
+def test_the_multilingual_model_knows_them_in_nine_languages(multilingual: Path) -> None:
     found = errors(multilingual)
-    print(found)  # noqa: T201 - docs/overviews.md has these figures
-    assert sum(missed for missed, _ in found.values()) <= MOST_WRONG * 40
-    assert sum(wrong for _, wrong in found.values()) <= MOST_WRONG * 40
+    missed, wrong = shares(found, found)
+    assert missed <= MOST_MISSED
+    assert wrong <= 2 * MOST_WRONG

@@ -83,3 +83,17 @@ def test_a_log_line_is_one_line_of_ascii(monkeypatch: pytest.MonkeyPatch) -> Non
     assert line.isascii()
     assert not any(unicodedata.category(character) == "Cc" for character in line)
     assert json.loads(line)["detail"] == HOSTILE
+
+
+@pytest.mark.parametrize(("status", "shown"), [("refused", True), ("answered", False)])
+def test_passages_without_room_in_the_prompt_are_told_where_they_may_hold_the_answer(
+    run: Run, api: FakeApi, status: str, shown: bool
+) -> None:
+    api.answer = (200, {**ANSWER, "status": status, "dropped_passages": 2})
+    assert ("no room for 2 of the passages" in run("ask", "what", api=api).stdout) is shown
+
+
+@pytest.mark.parametrize("reason", [None, "dependency-unavailable"])
+def test_only_a_failed_model_is_reported_as_not_available(run: Run, api: FakeApi, reason: str | None) -> None:
+    api.answer = (200, {**ANSWER, "status": "extractive", "fallback_reason": reason})
+    assert ("not available" in run("ask", "what", api=api).stdout) is (reason is not None)

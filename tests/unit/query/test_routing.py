@@ -40,7 +40,7 @@ def passage(score: float) -> Passage:
     ],
 )
 def test_the_nearest_of_examples_and_passages_decides(vector: Sequence[float], score: float, mode: Mode) -> None:
-    assert Router(Axes()).choose(vector, [passage(score), passage(-1.0)]) is mode
+    assert Router(Axes()).choose("?", vector, [passage(score), passage(-1.0)]) is mode
 
 
 def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None:
@@ -48,13 +48,26 @@ def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None
     router = Router(embedder)
     assert embedder.calls == 0
     for _ in range(3):
-        router.choose(OVERVIEW, [passage(0.1)])
+        router.choose("?", OVERVIEW, [passage(0.1)])
     assert embedder.calls == len(examples())
 
 
-def test_each_mode_has_as_many_examples_and_none_is_in_two() -> None:
+@pytest.mark.parametrize(
+    ("question", "text", "mode"),
+    [
+        ("Resumé?", "Ein Text", Mode.PASSAGES),
+        ("Fasse die Datei zusammen", "Ein Text", Mode.OVERVIEW),  # words of examples
+        ("Fasse zusammen, wie alt die Pumpe ist", "Wie die Pumpe, so ist alles alt.", Mode.PASSAGES),
+    ],
+)
+def test_words_decide_where_meanings_are_equal(question: str, text: str, mode: Mode) -> None:
+    said = Passage("id", "a.pdf", "g", "v", Chunk(text, 1, 0, len(text), 1), 0.5)
+    assert Router(Axes()).choose(question, (0.5, 0.5, 0.7), [said]) is mode
+
+
+def test_each_mode_has_examples_in_as_many_languages_and_none_is_in_two() -> None:
     found = examples()
     assert set(found) == {Mode.PASSAGES, Mode.OVERVIEW}
-    assert len({len(questions) for questions in found.values()}) == 1
+    assert not any(len(questions) % 5 for questions in found.values())
     every = [question for questions in found.values() for question in questions]
     assert len(every) == len(set(every))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.text.lexicon import beginnings, content_words, fold, segments, sentences, stem, words
+from docwell.text.lexicon import beginnings, content_words, fold, segments, sentences, statements, stem, words
 
 
 def test_words_are_compared_by_their_beginning_and_scripts_without_spaces_by_pairs() -> None:
@@ -97,3 +97,21 @@ def test_a_long_sentence_is_cut_at_blanks() -> None:
     spans = segments(text, 50)
     assert all(end - start <= 50 for start, end in spans)
     assert " ".join(text[start:end] for start, end in spans).split() == text.split()
+
+
+ITEMS = "• Close the valve.\n• Switch off the boiler."
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (f"Each tenant must:\n{ITEMS}\nThe keys stay.", [f"Each tenant must:\n{ITEMS}", "The keys stay."]),
+        (f"Each tenant must:\n\n{ITEMS}", [f"Each tenant must:\n\n{ITEMS}"]),
+        ("租客必须\uff1a\n1. 关闭阀门。\n2. 关闭锅炉。", ["租客必须\uff1a\n1. 关闭阀门。\n2. 关闭锅炉。"]),
+        ("Note: close it.\nThen go.", ["Note: close it.", "Then go."]),
+        ("It is old.\n• New ones come.", ["It is old.", "• New ones come."]),
+        ("Then:\n• " + "Wait. " * 60, ["Then:\n• Wait.", *["Wait."] * 59]),
+    ],
+)
+def test_a_list_belongs_to_the_statement_that_introduces_it(text: str, pieces: list[str]) -> None:
+    assert [text[start:end] for start, end in statements(text)] == pieces

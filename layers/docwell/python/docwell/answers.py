@@ -177,7 +177,7 @@ class Answer:
     sentences: tuple[Sentence, ...] = ()
     suspicious_passages: int = 0
     rewritten_question: str | None = None
-    # Of an EXTRACTIVE or FAILED answer: the problem type of the failure.
+    # Of a FAILED answer, and of an EXTRACTIVE one in place of the model's: the problem type of the failure.
     fallback_reason: str | None = None
     # The answer reached the limit of its tokens.
     cut_short: bool = False

@@ -59,3 +59,10 @@ def test_the_text_is_bounded() -> None:
 def test_nothing_comes_of_nothing() -> None:
     assert extract(QUESTION, []).text == ""
     assert extract(QUESTION, [passage("Contents")]).citations == ()
+
+
+def test_a_sentence_that_introduces_a_list_has_its_items() -> None:
+    steps = passage("The owner inspects every March:\n• the boiler in the yard.\n• the pump.\nIt rains.", 3)
+    assert extract("What is inspected?", [steps], 1).text.endswith(
+        "every March: • the boiler in the yard. • the pump [1]."
+    )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.checking.wording import answer_sentences, begins_sentence, rejoined, unrepeated, verbatim_source
+from docwell.query.checking.wording import (
+    answer_sentences,
+    begins_sentence,
+    claimed,
+    completed,
+    rejoined,
+    unrepeated,
+    verbatim_source,
+)
 
 LIST = "The kit has:\n- a pump\n- two filters [2]"
 
@@ -77,3 +85,30 @@ def test_a_sentence_may_be_the_beginning_of_a_longer_one(bare: str, begins: bool
 )
 def test_a_sentence_that_repeats_goes(text: str, once: str) -> None:
     assert unrepeated(text) == once
+
+
+BEFORE = "Es eilt. Vor der Abreise muss jeder Mieter:"
+STEPS = f"{BEFORE}\n1. das Ventil neben\n dem Zähler schließen.\n2. den Kessel abschalten."
+ITEMS = "1. das Ventil neben dem Zähler schließen.\n2. den Kessel abschalten."
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (
+            "Es eilt [1]. Vor der Abreise muss jeder Mieter [1]:",
+            f"Es eilt [1]. Vor der Abreise muss jeder Mieter [1]:\n{ITEMS}",
+        ),
+        ("Jeder Gast muss [1]:", "Jeder Gast muss [1]:"),
+        ("Vor der Abreise muss jeder Mieter zahlen [1].", "Vor der Abreise muss jeder Mieter zahlen [1]."),
+        (":", ":"),
+        ("", ""),
+    ],
+)
+def test_an_answer_that_stops_at_the_colon_of_a_list_gets_its_items(text: str, whole: str) -> None:
+    assert completed(text, ["Another text: of one line.", STEPS]) == whole
+
+
+def test_the_numbers_of_a_lists_items_claim_nothing() -> None:
+    assert claimed("The kit has [1]:\n1. 2 pumps\n2) a filter [2]") == "The kit has :\n 2 pumps\n a filter "
+    assert claimed("In May\n12. The kit came.") == "In May\n12. The kit came."

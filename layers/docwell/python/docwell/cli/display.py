@@ -219,10 +219,14 @@ def growing_answer() -> Iterator[GrowingAnswer]:
 def show_answer(answer: Json, *, quotes: bool = True) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
-    if answer.get("status") == AnswerStatus.EXTRACTIVE:
+    if answer.get("status") == AnswerStatus.EXTRACTIVE and answer.get("fallback_reason"):
         say("The language model is not available. These are the best sentences:", "yellow")
-    style = "yellow" if answer.get("status") == AnswerStatus.REFUSED else ""
+    refused = answer.get("status") == AnswerStatus.REFUSED
+    style = "yellow" if refused else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not out.is_terminal)
+    # Of an answer, whose citations stand, `--json` has the number.
+    if refused and (dropped := answer.get("dropped_passages")):
+        say(f"The prompt had no room for {dropped} of the passages found: they may answer it.", "yellow")
     for sentence in answer.get("sentences") or []:
         if not sentence.get("supported", True):
             say(_unsupported(sentence), "yellow")
@@ -302,8 +306,6 @@ def _footer(answer: Json) -> str:
     # A model host on this machine costs nothing.
     if (cost := answer.get("cost")) and cost.get("amount"):
         parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
-    if dropped := answer.get("dropped_passages"):
-        parts.append(f"{dropped} {'passages' if dropped > 1 else 'passage'} did not fit")
     if answer.get("cut_short"):
         parts.append("cut short")
     if request_id := answer.get("request_id"):

@@ -172,7 +172,9 @@ class QueryResponse(BaseModel):
     dropped_passages: int = Field(description="Passages that did not fit into the prompt.")
     suspicious_passages: int = Field(description="Passages that give their reader orders.")
     rewritten_question: str | None = Field(description="The text searched for, where it is not the question.")
-    fallback_reason: str | None = Field(description="Of an extractive answer: the problem of the model host.")
+    fallback_reason: str | None = Field(
+        description="Of an extractive answer in place of the model's: the problem of its host."
+    )
     cut_short: bool = Field(description="The answer reached the limit of its tokens.")
     request_id: str
 

@@ -23,7 +23,7 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
         "SuspiciousPassages": answer.suspicious_passages,
         "UnsupportedSentences": sum(not sentence.supported for sentence in answer.sentences),
         "Refusals": int(answer.status is AnswerStatus.REFUSED),
-        "Fallbacks": int(answer.status is AnswerStatus.EXTRACTIVE),
+        "Fallbacks": int(answer.status is AnswerStatus.EXTRACTIVE and answer.fallback_reason is not None),
     }
     if report.skipped:
         counts["SkippedStages"] = len(report.skipped)

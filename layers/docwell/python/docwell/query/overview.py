@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TypeVar
 
-from docwell.answers import Mode
+from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Mark, Part, Passage
 from docwell.ports import Overviews
-from docwell.query.checking.extractive import Candidate, candidates, quoted
+from docwell.query.checking.extractive import Candidate, candidates, quotable, quoted, repeats
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.prompting import Prompt
 from docwell.query.routing import Router
+from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments
 
 _Item = TypeVar("_Item")
 
@@ -24,8 +27,14 @@ _Item = TypeVar("_Item")
 _PER_PASSAGE = 4
 _OTHERS = 3
 _HEADINGS = 12
-# The sentences of an overview without a model.
-_SENTENCES = 6
+# An overview without a model: the beginning, which has the title, the authors and the date, in characters; then
+# sentences of the opening, of the passages found by the question, and of the other pieces.
+_BEGINNING = 700
+_OF_OPENING, _OF_FOUND, _OF_OTHERS = 3, 4, 3
+# The first pieces are the opening, which has about two chunks.
+_OPENING = 2
+# Rows of tables have fewer letters.
+_LETTERS_SHARE = 0.7
 
 ONE_DOCUMENT = "an overview is of one document, and this question has found several: name one as `document`"
 
@@ -39,13 +48,13 @@ class Overview:
     prompt: Prompt
 
     def passages(
-        self, mode: Mode, vector: Sequence[float], found: Sequence[Passage], top_k: int
+        self, mode: Mode, question: str, vector: Sequence[float], found: Sequence[Passage], top_k: int
     ) -> tuple[Passage, ...]:
         """Return the pieces to answer a question from, in the order of their document; none for another mode.
 
-        `found` are the question's passages. The pieces are of their generation, as long as `top_k` passages. A
-        document that an earlier release has indexed has none. Raises `BadInput` where `mode` asks for an overview
-        of several documents.
+        `found` are the question's passages, and the best are among the pieces. These are of the same generation,
+        about as long as `top_k` passages. A document that an earlier release has indexed has none. Raises
+        `BadInput` where `mode` asks for an overview of several documents.
         """
         if mode is Mode.PASSAGES or not found:
             return ()
@@ -53,15 +62,18 @@ class Overview:
             if mode is Mode.OVERVIEW:
                 raise BadInput(ONE_DOCUMENT)
             return ()
-        if mode is Mode.AUTO and self.router.choose(vector, found) is not Mode.OVERVIEW:
+        if mode is Mode.AUTO and self.router.choose(question, vector, found) is not Mode.OVERVIEW:
             return ()
-        return pieces(self.index.marked(found[0].document, found[0].generation), top_k)
+        return pieces(self.index.marked(found[0].document, found[0].generation), top_k, found)
 
 
-def pieces(marked: Sequence[tuple[Passage, Sequence[Mark]]], top_k: int) -> tuple[Passage, ...]:
+def pieces(
+    marked: Sequence[tuple[Passage, Sequence[Mark]]], top_k: int, near: Sequence[Passage] = ()
+) -> tuple[Passage, ...]:
     """Return the opening, the largest headings and statements from all parts, in the order of the document.
 
-    A chunk that gives orders has no piece: a piece alone may look harmless.
+    The passages nearest to the question, best first, take the places of pieces that they hold. A chunk that gives
+    orders has no piece: a piece alone may look harmless. Without marks there is none.
     """
     found: dict[str, tuple[Mark, Passage, str]] = {}
     for passage, marks in sorted(marked, key=lambda one: (one[0].chunk.page, one[0].chunk.start)):
@@ -76,20 +88,89 @@ def pieces(marked: Sequence[tuple[Passage, Sequence[Mark]]], top_k: int) -> tupl
     ]
     # Last, as a document of 20,000 pages has 10,000 marked chunks.
     kept = [piece for _, piece, whole in chosen if not suspicion(whole)]
-    return tuple(sorted(kept, key=lambda piece: (piece.chunk.page, piece.chunk.start)))
+    best = [one for one in near if kept and not suspicion(one.chunk.text)]
+    others = [piece for piece in kept if not any(_holds(one, piece) for one in best)]
+    return tuple(sorted([*best, *others], key=lambda piece: (piece.chunk.page, piece.chunk.start)))
 
 
-def digest(passages: Sequence[Passage]) -> GroundedAnswer:
-    """Return the overview as it is, without a model: a sentence each of passages from all parts."""
-    firsts: dict[int, Candidate] = {}
-    for candidate in candidates("", passages):
-        firsts.setdefault(candidate.marker, candidate)
-    return quoted(spread(list(firsts.values()), _SENTENCES), passages)
+def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return an overview in the document's own words and order, without a model: right by construction.
+
+    It has the beginning, then whole sentences: central ones of the opening, those of the passages found that are
+    nearest to the question ("What did the court decide in the end?"), and central ones of all parts.
+    """
+    chosen = [*_beginning(passages)]
+    found = [one for one in candidates(question, passages) if not repeats(one, chosen)]
+    left = [one for one in found if _is_whole(one.text)] or found  # some languages mark no ends
+    counts = Counter(word for one in passages for word in content_words(one.chunk.text))
+    parts = (
+        ([one for one in left if one.marker <= _OPENING], _OF_OPENING),
+        (_nearest(left, passages), _OF_FOUND),
+        ([one for one in left if one.marker > _OPENING], _OF_OTHERS),
+    )
+    for some, most in parts:
+        chosen += _central([one for one in some if one not in chosen], most, counts, len(passages), chosen)
+    return quoted(sorted(chosen, key=lambda one: (one.marker, one.start)), passages)
+
+
+def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
+    """Yield the first lines of the first passage, if they can be quoted."""
+    for passage in passages[:1]:
+        text = passage.chunk.text
+        ends = [end for _, end in segments(text) if end <= _BEGINNING] or [segments(text)[0][1]]
+        said, removed = quotable(text[: ends[-1]])
+        if not removed:
+            yield Candidate(0.0, 1, 0, ends[-1], said, content_words(said))
+
+
+def _central(
+    found: list[Candidate], most: int, counts: Counter[str], passages: int, chosen: Sequence[Candidate]
+) -> Iterator[Candidate]:
+    """Yield up to `most` sentences, each with most of the words of other passages that none before it has.
+
+    Words of all passages say as little about the document as those of one.
+    """
+    known = frozenset[str]().union(*(one.words for one in chosen))
+    taken = [*chosen]
+    weights = {word: count * math.log(passages / count) for word, count in counts.items() if count > 1}
+    for _ in range(most):
+        free = [one for one in found if not repeats(one, taken)]
+        if not free:
+            return
+        best = max(free, key=lambda one: sum(weights.get(word, 0.0) for word in one.words - known))
+        yield best
+        taken.append(best)
+        known |= best.words
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a sentence from its start: a page may begin within one, and tables have no ends."""
+    letters = sum(map(str.isalpha, text))
+    first = text.lstrip("\"'\u201c\u2018\u00ab\u201e\u00bf\u00a1")[:1]
+    whole = (
+        first.isalpha() and not first.islower() and text.rstrip("\"'\u201d\u2019)").endswith(tuple(SENTENCE_ENDS))
+    )
+    return whole and letters >= _LETTERS_SHARE * len(text.replace(" ", ""))
+
+
+def _nearest(found: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:
+    """Return the nearest sentence of each of the best passages found; other passages have no score."""
+    best: dict[int, Candidate] = {}
+    for one in sorted(found, key=lambda one: -one.merit):
+        if passages[one.marker - 1].score > 0:
+            best.setdefault(one.marker, one)
+    return [*best.values()][:_OF_FOUND]
 
 
 def spread(items: Sequence[_Item], most: int) -> list[_Item]:
     """Return up to `most` items at equal distances, the first among them."""
     return [items[number * len(items) // most] for number in range(most)] if len(items) > most else [*items]
+
+
+def _holds(passage: Passage, piece: Passage) -> bool:
+    """Whether a piece is a part of a passage of the same document."""
+    one, other = passage.chunk, piece.chunk
+    return one.page == other.page and one.start <= other.start and other.end <= one.end
 
 
 def _piece(passage: Passage, mark: Mark) -> Passage:

@@ -110,7 +110,16 @@ class Query:
                 yield event
 
     async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
-        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
+        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`.
+
+        A model host that reads slowly writes no overview: the document's own sentences are one, at once.
+        """
+        if found.mode is Mode.OVERVIEW and self.limits.passage_tokens is not None:
+            report = self.reports.overview(found)
+            yield Progress(report)
+            yield Passages(report.prompted, question=found.text)
+            yield report
+            return
         prompt = None if found.hopeless else await self._prompt(found)
         # Markers number the passages of the prompt, and quotes come from the part that the model saw.
         if prompt is not None:
@@ -218,7 +227,7 @@ class Query:
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
             overview = await asyncio.to_thread(
-                self.overview.passages, question.mode, vectors[0], passages[:top_k], top_k
+                self.overview.passages, question.mode, found.text, vectors[0], passages[:top_k], top_k
             )
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:

@@ -99,10 +99,18 @@ class Reports:
 
     def extractive(self, found: Inquiry, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        best = digest(found.passages) if found.mode is Mode.OVERVIEW else extract(found.text, found.passages)
-        answer = replace(self.answer(found, used, best), dropped_passages=prompt.dropped)
-        if answer.status is AnswerStatus.ANSWERED:
-            answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
+        if found.mode is Mode.OVERVIEW:
+            report = self.overview(found, used)
+        else:
+            answer = _extractive(self.answer(found, used, extract(found.text, found.passages)))
+            report = replace(self.report(found), answer=answer, prompted=found.passages)
+        reason = error.problem if report.answer.status is AnswerStatus.EXTRACTIVE else None
+        answer = replace(report.answer, dropped_passages=prompt.dropped, fallback_reason=reason)
+        return replace(report, answer=answer)
+
+    def overview(self, found: Inquiry, used: Usage = _NONE) -> QueryReport:
+        """Return the overview in the document's own sentences."""
+        answer = _extractive(self.answer(found, used, *digest(found.text, found.passages)))
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
     def answer(
@@ -137,3 +145,9 @@ class Reports:
         except Unavailable:
             link = None  # without credentials to sign a link, the citation still holds
         return replace(citation, link=link)
+
+
+def _extractive(answer: Answer) -> Answer:
+    """Return the answer as one of sentences of the documents; a refusal stays one."""
+    answered = answer.status is AnswerStatus.ANSWERED
+    return replace(answer, status=AnswerStatus.EXTRACTIVE) if answered else answer

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from docwell.models import Passage
-from docwell.text.lexicon import content_words, rarity, segments
+from docwell.text.lexicon import content_words, rarity, statements
 from docwell.text.tokens import TokenRatio, bound_of
 
 # The tokens of a passage's number: `[`, two digits, `]`, the end of its line.
@@ -40,7 +40,7 @@ def shorten(passages: Sequence[Passage], question: str, tokens: int, ratio: Toke
 def _best_part(passage: Passage, question: str, share: float, most: int, ratio: TokenRatio) -> tuple[Passage, int]:
     """Return the best part and its tokens: as many sentences as fit the `share`, at least one of up to `most`."""
     chunk = passage.chunk
-    spans = segments(chunk.text)
+    spans = statements(chunk.text)
     said = [content_words(chunk.text[start:end]) for start, end in spans]
     costs = [ratio.estimate(bound_of(chunk.text[start:end])).tokens for start, end in spans]
     counts = Counter(word for own in said for word in own)

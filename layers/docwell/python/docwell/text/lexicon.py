@@ -45,6 +45,9 @@ _BEGINNING = 6
 
 # The longest quote; longer sentences are cut into windows.
 MAX_QUOTE_CHARACTERS = 320
+# A colon at the end of a line introduces a list, and a bullet or a number begins its items.
+_LEAD_IN = re.compile(r"[:\uff1a][ \t]*(?:\n|$)")
+_ITEM = re.compile(r"(?:[-*\u2022\u2023\u25aa\u25cf\u25e6\u2013\u2014\uf0b7]|\(?(?:\d{1,2}|[^\W\d_])[.)])\s")
 
 # Words that hold an English sentence together and do not say what it is about.
 _FUNCTION_WORDS = """
@@ -93,6 +96,19 @@ def segments(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, 
                 spans.append((left, left + len(trimmed)))
             position = stop
     return spans or [(0, len(text))]
+
+
+def statements(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, int]]:
+    """Return the segments; one that introduces a list with a colon goes on to its last item, up to `longest`."""
+    spans: list[tuple[int, int]] = []
+    for start, end in segments(text, longest):
+        if spans and end - spans[-1][0] <= longest:
+            before = text[slice(*spans[-1])]
+            if before.endswith((":", "\uff1a")) or (_LEAD_IN.search(before) and _ITEM.match(text, start)):
+                spans[-1] = (spans[-1][0], end)
+                continue
+        spans.append((start, end))
+    return spans
 
 
 def windows(text: str, longest: int = MAX_QUOTE_CHARACTERS) -> list[tuple[int, int]]:

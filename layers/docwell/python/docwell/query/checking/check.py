@@ -11,7 +11,7 @@ from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, ground, numbered
 from docwell.query.checking.support import MeaningScale, Similarity, is_answered, support
-from docwell.query.checking.wording import unrepeated
+from docwell.query.checking.wording import completed, unrepeated
 from docwell.text.lexicon import MARKER
 
 _MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
@@ -30,17 +30,32 @@ def check(
     """Return the grounded text and its sentences; None where no passage supports it.
 
     With `each`, the question is of a whole document: what answers it need not have its words. A sentence without a
-    marker gets one, as small models mark the first of several sentences only.
+    marker gets one, as small models mark the first of several sentences only. One that is not supported is removed,
+    as they write sentences of the prompt's examples.
     """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
-    text = unrepeated(text)
+    text = completed(unrepeated(text), [passage.chunk.text for passage in passages])
     grounded = ground(text, passages, question, each=each)
     cited = [passages[citation.marker - 1].chunk.text for citation in grounded.citations]
     cleaned, _ = clean_answer(grounded.text, cited)
     grounded = replace(grounded, text=_with_markers_of(grounded, cleaned))
     sentences = support(grounded, passages, question, similarity, min_support, scale, about=not each)
-    return numbered(grounded, sentences) if is_answered(question, sentences) else (None, ())
+    if not is_answered(question, sentences):
+        return None, ()
+    if each:
+        grounded, sentences = _supported(grounded, sentences)
+    return numbered(grounded, sentences)
+
+
+def _supported(
+    grounded: GroundedAnswer, sentences: Sequence[Sentence]
+) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return the answer without sentences that are not supported."""
+    kept = tuple(one for one in sentences if one.supported)
+    if len(kept) < len(sentences):
+        grounded = replace(grounded, text=" ".join(one.text.strip() for one in kept))
+    return grounded, kept
 
 
 def _with_markers_of(grounded: GroundedAnswer, text: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from docwell.answers import Citation, Sentence
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, numbered, with_marker
 from docwell.query.checking.suspicion import suspicion
-from docwell.text.lexicon import MARKER, SENTENCE_ENDS, content_words, segments
+from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, content_words, segments, statements
 from docwell.text.visible import strip_invisible
 
 MAX_CHARACTERS = 600
@@ -19,6 +20,8 @@ _FEWEST_WORDS = 4
 _SCORE_WEIGHT = 0.5
 # Two sentences that share more than this part of their words are repeats.
 _SAME = 0.7
+# The text of the passage is the sentence.
+_FULL_SUPPORT = 1.0
 
 
 class Candidate(NamedTuple):
@@ -45,23 +48,30 @@ def extract(
     chosen: list[Candidate] = []
     left = longest
     for candidate in sorted(candidates(question, passages), key=lambda each: -each.merit):
-        repeats = any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
-        if len(chosen) < limit and not repeats and len(candidate.text) <= left:
+        if len(chosen) < limit and not repeats(candidate, chosen) and len(candidate.text) <= left:
             chosen.append(candidate)
             left -= len(candidate.text)
-    return quoted(chosen, passages)
+    return quoted(chosen, passages)[0]
 
 
-def quoted(chosen: Sequence[Candidate], passages: Sequence[Passage]) -> GroundedAnswer:
-    """Return the sentences as an answer; the first of each passage is its quote."""
+def repeats(candidate: Candidate, chosen: Iterable[Candidate]) -> bool:
+    """Whether one of the chosen sentences says the same."""
+    return any(_overlap(candidate, earlier) > _SAME for earlier in chosen)
+
+
+def quoted(
+    chosen: Sequence[Candidate], passages: Sequence[Passage]
+) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
+    """Return the sentences as an answer, and each with its support; the first of each passage is its quote."""
     firsts: dict[int, Candidate] = {}
     for candidate in chosen:
         firsts.setdefault(candidate.marker, candidate)
+    said = [(_marked(one), one.marker) for one in chosen]
     answer = GroundedAnswer(
-        " ".join(_marked(each) for each in chosen),
-        tuple(cite(marker, passages[marker - 1], each.start, each.end) for marker, each in firsts.items()),
+        " ".join(text for text, _ in said),
+        tuple(_cited(each, passages[marker - 1]) for marker, each in firsts.items()),
     )
-    return numbered(answer, ())[0]
+    return numbered(answer, [Sentence(text, (marker,), _FULL_SUPPORT, supported=True) for text, marker in said])
 
 
 def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate]:
@@ -72,14 +82,27 @@ def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate
         text = passage.chunk.text
         if suspicion(text):
             continue
-        for start, end in segments(text):
-            said = " ".join(strip_invisible(text[start:end]).split())
-            sentence, removed = clean_answer(said, [said])
+        for start, end in statements(text):
+            sentence, removed = quotable(text[start:end])
             words = content_words(sentence)
-            if len(words) < _FEWEST_WORDS or MARKER.search(sentence) or removed:
+            if len(words) < _FEWEST_WORDS or removed:
                 continue
             merit = evidence.share(asked, words) + _SCORE_WEIGHT * passage.score
             yield Candidate(merit, marker, start, end, sentence, words)
+
+
+def quotable(text: str) -> tuple[str, bool]:
+    """Return a text on one line, harmless, and whether more than its spelling has to change to be so."""
+    said = " ".join(strip_invisible(text).split())
+    sentence, removed = clean_answer(said, [said])
+    return sentence, bool(removed or MARKER.search(sentence))
+
+
+def _cited(candidate: Candidate, passage: Passage) -> Citation:
+    """Return the citation of a sentence; of several, the quote has those that are short enough."""
+    start, last = candidate.start, min(candidate.end, candidate.start + MAX_QUOTE_CHARACTERS)
+    ends = [end for _, end in segments(passage.chunk.text) if start < end <= last]
+    return cite(candidate.marker, passage, start, max(ends, default=candidate.end))
 
 
 def _overlap(one: Candidate, other: Candidate) -> float:

@@ -16,8 +16,17 @@ from docwell.query.checking.claims import Claim
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.polarity import verdict
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.checking.wording import answer_sentences, rejoined, verbatim_source
-from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, rarity, segments, windows, words
+from docwell.query.checking.wording import answer_sentences, claimed, rejoined, verbatim_source
+from docwell.text.lexicon import (
+    MARKER,
+    MAX_QUOTE_CHARACTERS,
+    SENTENCE_ENDS,
+    rarity,
+    segments,
+    statements,
+    windows,
+    words,
+)
 from docwell.text.visible import strip_invisible
 
 # A passage is a sentence's source if it holds this share of its words, by weight.
@@ -81,7 +90,8 @@ class Evidence:
     def window(self, said: frozenset[str], index: int) -> tuple[int, int]:
         """Return (start, end) of the sentence or two of a passage that show best where the words come from.
 
-        A part of a longer sentence begins where the sentence does, if that adds up to `MAX_QUOTE_CHARACTERS`.
+        A part of a longer sentence begins where the sentence does, and a list ends with its last item, if that
+        adds up to `MAX_QUOTE_CHARACTERS`.
         """
         text = self.passages[index].chunk.text
         asked = self._question - said
@@ -93,7 +103,9 @@ class Evidence:
 
         start, end = max(windows(text), key=merit)
         begins = max(first for first, _ in segments(text, len(text)) if first <= start)
-        return (begins if start - begins <= MAX_QUOTE_CHARACTERS else start), end
+        ends = max(last for first, last in statements(text) if first < end)
+        start = begins if start - begins <= MAX_QUOTE_CHARACTERS else start
+        return start, max(end, ends) if ends - start <= MAX_QUOTE_CHARACTERS else end
 
 
 def ground(text: str, passages: Sequence[Passage], question: str = "", *, each: bool = False) -> GroundedAnswer:
@@ -189,7 +201,7 @@ def _resolved(
         source = decided.passage
     if source is not None:
         return _marked(sentence, named, [source + 1])
-    bare = MARKER.sub("", sentence)
+    bare = claimed(sentence)
     claim = Claim.of(bare, question, texts)
     holders = _holders(claim, evidence, content, named)
     if holders and (named or attribute):

@@ -14,7 +14,7 @@ from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.mentions import Mention, labels
 from docwell.query.checking.polarity import is_yes_or_no, verdict
-from docwell.query.checking.wording import answer_sentences, begins_sentence, verbatim_source
+from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
 
 # Returns the cosines of each of the first texts with each of the second.
@@ -74,7 +74,7 @@ def support(
     have little to do with the question, as a copied sentence can.
     """
     texts = answer_sentences(grounded.text)
-    bare = [MARKER.sub("", text) for text in texts]
+    bare = [claimed(text) for text in texts]
     cited = [tuple(marked(text, len(passages))) for text in texts]
     evidence = Evidence(passages, question, content_words)
     lexical = [_lexical(text, markers, evidence, question) for text, markers in zip(bare, cited, strict=True)]

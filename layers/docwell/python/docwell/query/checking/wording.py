@@ -9,11 +9,13 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from docwell.text.lexicon import MARKER, TEXTS_KEPT, segments, sentences
+from docwell.text.lexicon import MARKER, TEXTS_KEPT, segments, sentences, statements
 
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
+_UNWRAPPED = re.compile(rf"\n(?!{_ITEM})")
+_ITEM_NUMBER = re.compile(r"(\n\s*)\d{1,2}[.)](?=[ \t])")
 # Shorter pieces are headings and cells: "Yes", "52 hours".
 _FEWEST_WORDS = 4
 _FEWEST_LETTERS = 8
@@ -28,6 +30,11 @@ def answer_sentences(text: str) -> list[str]:
         pieces += [*before, f"{first}{text[found.start() + 1 : found.end()].rstrip()}"]
         position = found.end()
     return [*pieces, *sentences(text[position:])]
+
+
+def claimed(sentence: str) -> str:
+    """Return a sentence without its markers and the numbers of its list's items, which claim nothing."""
+    return _LIST.sub(lambda found: _ITEM_NUMBER.sub(r"\1", found[0]), MARKER.sub("", sentence))
 
 
 def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:
@@ -52,6 +59,22 @@ def unrepeated(text: str) -> str:
     if all(kept):
         return text
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]{2,}", " ", rejoined(text, pieces, kept))).strip()
+
+
+def completed(text: str, passages: Sequence[str]) -> str:
+    """Return an answer that stops at a list's colon with the items, if a passage has them after these words."""
+    bare = MARKER.sub("", text[text.rfind("\n") + 1 :]).rstrip()
+    said = _letters((sentences(bare) or [""])[-1])
+    if not bare.endswith((":", "\uff1a")) or len(said) < _FEWEST_LETTERS:
+        return text
+    for passage in passages:
+        for start, end in statements(passage):
+            found = _LIST.search(passage, start, end)
+            if found and _letters(passage[start : found.start()]).endswith(said):
+                items = passage[found.start() + 1 : end].split("\n")
+                lines = _UNWRAPPED.sub(" ", "\n".join(" ".join(line.split()) for line in items if line.strip()))
+                return f"{text.rstrip()}\n{lines}"
+    return text
 
 
 def verbatim_source(sentence: str, passages: Sequence[str]) -> int | None:
