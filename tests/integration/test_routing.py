@@ -58,7 +58,7 @@ def test_the_english_model_knows_english_questions_about_a_document() -> None:
     if not BUILT.exists() or "all-MiniLM-L6-v2" not in ModelManifest.read(BUILT).name:
         pytest.skip("all-MiniLM-L6-v2 is not built")
     found = errors(BUILT)
-    print(found)  # noqa: T201 - docs/overviews.md has these figures
+    print(found)  # noqa: T201 - docs/modes.md has these figures
     missed, wrong = found["en"]
     assert missed <= MOST_WRONG * 8
     assert wrong <= MOST_WRONG * 8
@@ -66,6 +66,6 @@ def test_the_english_model_knows_english_questions_about_a_document() -> None:
 
 def test_the_multilingual_model_knows_them_in_five_languages(multilingual: Path) -> None:
     found = errors(multilingual)
-    print(found)  # noqa: T201 - docs/overviews.md has these figures
+    print(found)  # noqa: T201 - docs/modes.md has these figures
     assert sum(missed for missed, _ in found.values()) <= MOST_WRONG * 40
     assert sum(wrong for _, wrong in found.values()) <= MOST_WRONG * 40

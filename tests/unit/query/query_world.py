@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from docwell.answers import Mode
 from docwell.attributes import Attributes
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
@@ -12,6 +13,7 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collectio
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
+from docwell.query.modes import Modes
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
@@ -40,7 +42,7 @@ class World:
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            overview=Overview(self.index, Router(self.embedder), load_prompt("overview")),
+            modes=Modes(Router(self.embedder), {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))}),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
             gate=Gate(0.4),

@@ -20,7 +20,7 @@ from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 _MAX_COLLECTIONS = 50
-# To rewrite a follow-up, for its overview, and for its answer from passages where the overview has none.
+# To rewrite a follow-up, for its mode, and for its answer from passages where the mode has none.
 MOST_MODEL_CALLS = 3
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
@@ -161,7 +161,9 @@ class QueryResponse(BaseModel):
 
     answer: str
     status: AnswerStatus
-    mode: Literal[Mode.PASSAGES, Mode.OVERVIEW] = Field(description="How the question was answered.")
+    mode: Literal[Mode.PASSAGES, Mode.OVERVIEW, Mode.COMPARE, Mode.LIST] = Field(
+        description="How the question was answered."
+    )
     citations: list[CitationBody]
     sentences: list[SentenceBody]
     usage: UsageBody

@@ -23,7 +23,7 @@ from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.model_host import has_read
-from docwell.query.overview import Overview
+from docwell.query.modes import Modes, Searched
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.reports import REFUSAL, Inquiry, Reports
 from docwell.query.retrieval.absence import refusal_of_nothing
@@ -60,7 +60,7 @@ class Query:
     model: LanguageModel
     conversation: Conversation
     calibration: Calibration
-    overview: Overview
+    modes: Modes
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
     scale: MeaningScale = field(default_factory=MeaningScale)
@@ -92,13 +92,13 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
-        if found.overview:
-            async with aclosing(self._answered(found.of_overview(self.overview.prompt))) as events:
+        if found.basis:
+            async with aclosing(self._answered(found.of(found.basis))) as events:
                 async for event in events:
                     if (
                         isinstance(event, QueryReport)
                         and found.tries_passages(event.answer, _RESERVE_S)
-                        and not is_cancelled()  # the client left while the overview was checked
+                        and not is_cancelled()  # the client left while the answer was checked
                     ):
                         found = replace(found, spent=event.answer.usage)
                         break
@@ -217,9 +217,8 @@ class Query:
             passages, fit = await asyncio.to_thread(
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
-            overview = await asyncio.to_thread(
-                self.overview.passages, question.mode, vectors[0], passages[:top_k], top_k
-            )
+            searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], top_k)
+            basis = await asyncio.to_thread(self.modes.basis, searched)
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
@@ -228,7 +227,7 @@ class Query:
         return replace(
             found,
             passages=passages,
-            overview=overview,
+            basis=basis,
             suspicious=_suspicious(passages),
             refusal=refusal,
             fit=fit,
@@ -240,7 +239,7 @@ class Query:
         """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
         texts = [reranked_text(one) for one in found.passages[:RERANKED]]
         timeout_s, reranking = found.stage_s(_RERANK_SHARE), Reranking()
-        needless = found.overview or found.hopeless or not texts[1:]
+        needless = found.basis is not None or found.hopeless or not texts[1:]
         if timeout_s and not needless:
             reading = reranker.reading(found.text, texts)
             at_model = bool(reading.tokens)

@@ -32,7 +32,7 @@ class Router:
         self._embedder = embedder
 
     def choose(self, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
-        """Return the mode of a question with this unit vector, whose nearest passages are of one document."""
+        """Return the mode of a question with this unit vector and these nearest passages."""
         near = {mode: float(np.max(rows @ np.asarray(vector))) for mode, rows in self._examples.items()}
         near[Mode.PASSAGES] = max(near[Mode.PASSAGES], *(one.score for one in passages))
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages

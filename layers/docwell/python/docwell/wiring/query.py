@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from docwell.answers import Mode
 from docwell.config import QuerySettings, SettingsError
 from docwell.errors import DocwellError
 from docwell.observability import logger
@@ -83,6 +84,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.checking.support import MeaningScale
     from docwell.query.conversation import Conversation
+    from docwell.query.modes import Modes
     from docwell.query.overview import Overview
     from docwell.query.query import Query
     from docwell.query.retrieval.gates import Gate
@@ -100,7 +102,7 @@ def _query(fingerprint: str) -> Query:
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
-        overview=Overview(vectors, Router(embedder), load_prompt("overview")),
+        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(vectors, load_prompt("overview"))}),
         links=_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),

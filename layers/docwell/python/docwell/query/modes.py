@@ -1,0 +1,73 @@
+"""The modes of a question: each but `passages` is a `Way`, which finds a `Basis` to answer from.
+
+A mode has a value in `docwell.answers.Mode`, a way in `docwell.wiring.query`, and examples in `modes.json`, by
+which the router chooses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from docwell.answers import Mode
+from docwell.errors import BadInput
+from docwell.models import Passage
+from docwell.query.prompting import Prompt
+from docwell.query.retrieval.scope import Scope
+from docwell.query.routing import Router
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A question after its search: the `text` searched for, its unit `vector`, and up to `top_k` passages."""
+
+    mode: Mode
+    text: str
+    scope: Scope
+    vector: Sequence[float]
+    passages: tuple[Passage, ...]
+    top_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The pieces that a mode answers from in place of the nearest passages, and the prompt for them."""
+
+    mode: Mode
+    passages: tuple[Passage, ...]
+    prompt: Prompt
+
+
+class Way(Protocol):
+    """One mode."""
+
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return the basis of an answer, None where the documents have none.
+
+        Raises `BadInput` where the question is not one for this mode.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Finds what a question is answered from in the mode of its caller, or of the router."""
+
+    router: Router
+    ways: Mapping[Mode, Way]
+
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return the basis of the mode's answer; None where the passages answer.
+
+        Raises `BadInput` where the caller has chosen a mode that does not suit the question.
+        """
+        mode = searched.mode
+        if mode is Mode.AUTO and searched.passages:
+            mode = self.router.choose(searched.vector, searched.passages)
+        way = self.ways.get(mode)
+        try:
+            return way.basis(searched) if way else None
+        except BadInput:
+            if searched.mode is Mode.AUTO:
+                return None
+            raise
