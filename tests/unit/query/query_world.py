@@ -12,6 +12,7 @@ from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
+from docwell.query.census import Census
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview
@@ -35,6 +36,7 @@ class World:
     def __init__(self, **limits: Any) -> None:
         self.ledger, self.index, self.model = FakeLedger(), FakeIndex(), FakeModel()
         self.embedder, self.rewriter = FakeEmbedder(), FakeModel()
+        self.router = Router(self.embedder)
         self.events: list[Event] = []
         self.query = Query(
             retrieval=Retrieval(self.ledger, self.index),
@@ -42,7 +44,13 @@ class World:
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            modes=Modes(Router(self.embedder), {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))}),
+            modes=Modes(
+                self.router,
+                {
+                    Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
+                    Mode.LIST: Census(self.index, self.ledger, self.router.subjects, 5.0),
+                },
+            ),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
             gate=Gate(0.4),

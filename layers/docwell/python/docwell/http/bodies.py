@@ -93,7 +93,8 @@ class QueryRequest(BaseModel, extra="forbid"):
     mode: Mode = Field(
         default=Mode.AUTO,
         description="`passages` answers from the nearest passages, `overview` says what one document is: its "
-        "subject, authors, parts and main statements. `auto` lets docwell choose.",
+        "subject, authors, parts and main statements; `list` names all documents that mention something. `auto` lets "
+        "docwell choose.",
     )
 
 
@@ -350,7 +351,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
 
 def most_model_calls(request: QueryRequest) -> int:
     """Return the most calls of the model for a question, without those of optional stages."""
-    return MOST_MODEL_CALLS - (not request.history) - (request.mode is Mode.PASSAGES)
+    return MOST_MODEL_CALLS - (not request.history) - (request.mode in {Mode.PASSAGES, Mode.LIST})
 
 
 def chosen_collections(request: QueryRequest) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Protocol
 from docwell.answers import Mode
 from docwell.errors import BadInput
 from docwell.models import Passage
+from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.prompting import Prompt
 from docwell.query.retrieval.scope import Scope
 from docwell.query.routing import Router
@@ -32,11 +33,15 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The pieces that a mode answers from in place of the nearest passages, and the prompt for them."""
+    """The pieces that a mode answers from in place of the nearest passages, and the prompt for them.
+
+    With an `answer`, no model is asked. One without citations is a refusal.
+    """
 
     mode: Mode
     passages: tuple[Passage, ...]
-    prompt: Prompt
+    prompt: Prompt | None = None
+    answer: GroundedAnswer | None = None
 
 
 class Way(Protocol):
@@ -63,7 +68,7 @@ class Modes:
         """
         mode = searched.mode
         if mode is Mode.AUTO and searched.passages:
-            mode = self.router.choose(searched.vector, searched.passages)
+            mode = self.router.choose(searched.text, searched.vector, searched.passages)
         way = self.ways.get(mode)
         try:
             return way.basis(searched) if way else None

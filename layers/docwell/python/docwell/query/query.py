@@ -92,6 +92,11 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
+        if found.basis and found.basis.answer:
+            found, answer = found.of(found.basis), found.basis.answer
+            yield Passages(found.passages, found.suspicious, found.text)
+            yield self.reports.without_model(found, answer)
+            return
         if found.basis:
             async with aclosing(self._answered(found.of(found.basis))) as events:
                 async for event in events:

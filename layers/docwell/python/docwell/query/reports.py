@@ -11,6 +11,7 @@ from docwell.ports import DocumentLinks
 from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.suspicion import suspicion
 from docwell.query.modes import Basis
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt
@@ -60,8 +61,10 @@ class Inquiry:
         """Return the question as it is asked of the basis of a mode."""
         return replace(
             self,
-            ask=replace(self.ask, prompt=basis.prompt),
+            ask=replace(self.ask, prompt=basis.prompt or self.ask.prompt),
             passages=basis.passages,
+            suspicious=frozenset(one.id for one in basis.passages if suspicion(one.chunk.text)),
+            refusal=basis.answer.text if basis.answer else self.refusal,
             min_fit=None,  # no gate decides
             hopeless=False,
             mode=basis.mode,
@@ -105,6 +108,10 @@ class Reports:
         if answer.status is AnswerStatus.ANSWERED:
             answer = replace(answer, status=AnswerStatus.EXTRACTIVE, fallback_reason=error.problem)
         return replace(self.report(found), answer=answer, prompted=found.passages)
+
+    def without_model(self, found: Inquiry, answer: GroundedAnswer) -> QueryReport:
+        """Return the report of an answer that a mode has given by itself."""
+        return replace(self.report(found), answer=self.answer(found, _NONE, answer), prompted=found.passages)
 
     def answer(
         self,

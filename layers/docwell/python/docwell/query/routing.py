@@ -1,15 +1,14 @@
 """Choose the mode of a question by the examples that it is near. Pure, but for the embedder.
 
 Cosines differ from model to model, so they are only compared with each other. A question about a document as a
-whole is nearer to another such question than to an ordinary one and to any passage.
+whole is nearer to another such question than to an ordinary one and to any passage. A question for a list is near
+whatever is about its subject, so it is compared without its subject.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,7 @@ from numpy.typing import NDArray
 from docwell.answers import Mode
 from docwell.models import Passage
 from docwell.ports import Embedder
-
-
-def examples() -> dict[Mode, list[str]]:
-    """Return the example questions of each mode, in several languages."""
-    text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
-    return {Mode(mode): questions for mode, questions in json.loads(text).items()}
+from docwell.query.subject import Subjects, examples
 
 
 class Router:
@@ -30,10 +24,16 @@ class Router:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self.subjects = Subjects(embedder)
 
-    def choose(self, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
+    def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
         """Return the mode of a question with this unit vector and these nearest passages."""
         near = {mode: float(np.max(rows @ np.asarray(vector))) for mode, rows in self._examples.items()}
+        # Most questions end here, before parts of them are embedded.
+        if near.pop(Mode.LIST) > near[Mode.PASSAGES]:
+            subject = self.subjects.find(question)
+            if subject and subject.of_list:
+                return Mode.LIST
         near[Mode.PASSAGES] = max(near[Mode.PASSAGES], *(one.score for one in passages))
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
 

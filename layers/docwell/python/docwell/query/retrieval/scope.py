@@ -64,6 +64,30 @@ class Scope:
             and _is_wanted(self.principal, self.filter, key, one)
         }
 
+    def documents(self, catalogue: Catalogue) -> tuple[Mapping[str, str], bool]:
+        """Return the live generation of each document to search, and whether these are all.
+
+        Of collections with over `MOST_ROWS` rows some are missing. The read is eventually consistent.
+        """
+        places = {None: None} if self.places is None else self.places
+        named = [key for keys in places.values() for key in keys or ()]
+        found, left = dict(self.live(catalogue, named)), MOST_ROWS
+        for collection in (name for name, keys in places.items() if keys is None):
+            own = rights.shared_prefix(self.principal, collection)
+            prefix = rights.longer_prefix(self.filter.prefix, own)
+            if prefix is None:
+                continue
+            live, rows = catalogue.under(collection, prefix, left)
+            found |= {
+                key: one.generation
+                for key, one in live.items()
+                if _is_wanted(self.principal, self.filter, key, one)
+            }
+            if rows is None:
+                return found, False
+            left -= rows
+        return found, True
+
 
 def find_scope(
     ledger: Catalogue, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter
