@@ -12,6 +12,7 @@ from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
+from docwell.query.comparison import Comparison
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview
@@ -36,13 +37,21 @@ class World:
         self.ledger, self.index, self.model = FakeLedger(), FakeIndex(), FakeModel()
         self.embedder, self.rewriter = FakeEmbedder(), FakeModel()
         self.events: list[Event] = []
+        self.row_model = FakeModel()
+        retrieval = Retrieval(self.ledger, self.index)
         self.query = Query(
-            retrieval=Retrieval(self.ledger, self.index),
+            retrieval=retrieval,
             embedder=self.embedder,
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            modes=Modes(Router(self.embedder), {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))}),
+            modes=Modes(
+                Router(self.embedder),
+                {
+                    Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
+                    Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
+                },
+            ),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
             gate=Gate(0.4),

@@ -83,6 +83,7 @@ def _query(fingerprint: str) -> Query:
     # Imported beside the loading of the model.
     from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.checking.support import MeaningScale
+    from docwell.query.comparison import Comparison
     from docwell.query.conversation import Conversation
     from docwell.query.modes import Modes
     from docwell.query.overview import Overview
@@ -90,19 +91,31 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
     from docwell.query.routing import Router
+    from docwell.query.rows import ROW_TOKENS
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
     rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
+    retrieval = Retrieval(ledger_of(settings, fingerprint), vectors)
     return Query(
-        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors),
+        retrieval=retrieval,
         embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
-        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(vectors, load_prompt("overview"))}),
+        modes=Modes(
+            Router(embedder),
+            {
+                Mode.OVERVIEW: Overview(vectors, load_prompt("overview")),
+                Mode.COMPARE: Comparison(
+                    retrieval,
+                    load_prompt("compare"),
+                    GuardedModel(host.writing_at_most(ROW_TOKENS), breaker),
+                ),
+            },
+        ),
         links=_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
