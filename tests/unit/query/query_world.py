@@ -13,6 +13,7 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collectio
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
 from docwell.query.census import Census
+from docwell.query.comparison import Comparison
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview
@@ -38,8 +39,10 @@ class World:
         self.embedder, self.rewriter = FakeEmbedder(), FakeModel()
         self.router = Router(self.embedder)
         self.events: list[Event] = []
+        self.row_model = FakeModel()
+        retrieval = Retrieval(self.ledger, self.index)
         self.query = Query(
-            retrieval=Retrieval(self.ledger, self.index),
+            retrieval=retrieval,
             embedder=self.embedder,
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
@@ -49,6 +52,7 @@ class World:
                 {
                     Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
                     Mode.LIST: Census(self.index, self.ledger, self.router.subjects, 5.0),
+                    Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
                 },
             ),
             links=FakeLinks(),

@@ -1,4 +1,4 @@
-"""What a question is answered from, by its mode."""
+"""The choice of a mode, and of the basis of its answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.fakes import FakeEmbedder
 from tests.unit.query.query_world import EVERYTHING
 from tests.unit.query.test_routing import passage
 
-SEARCHED = Searched(Mode.AUTO, "boiler", Scope(EVERYTHING), [1.0], (passage(0.5),), 5)
+SEARCHED = Searched(Mode.AUTO, "boiler", Scope(EVERYTHING), [1.0], (passage(0.5),), (), 5)
 BASIS = Basis(Mode.OVERVIEW, (passage(0.5),), load_prompt("overview"))
 
 
@@ -58,6 +58,15 @@ def test_the_caller_chooses_the_mode_and_otherwise_the_router(
 ) -> None:
     modes = Modes(OneMode(routed), {Mode.OVERVIEW: FixedWay()})
     assert modes.basis(replace(SEARCHED, mode=asked)) is given
+
+
+def test_a_question_that_names_several_documents_in_their_own_words_compares_them() -> None:
+    modes = Modes(OneMode(Mode.PASSAGES), {Mode.COMPARE: FixedWay()})
+    found = replace(SEARCHED, text="Acme or Bolt?", documents=("a/ACME_2022.pdf", "a/BOLT_2022.pdf"))
+    assert modes.basis(found) is BASIS
+    assert modes.basis(replace(found, text="Acme?")) is None
+    assert modes.basis(replace(found, documents=("a/ACME_2021.pdf", "a/ACME_2022.pdf"))) is None
+    assert modes.basis(replace(found, mode=Mode.PASSAGES)) is None
 
 
 def test_a_mode_that_does_not_suit_the_question_is_an_error_of_the_caller_and_not_of_the_router() -> None:

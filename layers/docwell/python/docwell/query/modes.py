@@ -1,7 +1,7 @@
 """The modes of a question: each but `passages` is a `Way`, which finds a `Basis` to answer from.
 
-A mode has a value in `docwell.answers.Mode`, a way in `docwell.wiring.query`, and examples in `modes.json`, by
-which the router chooses it.
+A mode has a value in `docwell.answers.Mode`, and a way in `docwell.wiring.query`. docwell chooses `compare` for a
+question that names several documents, and other modes by their examples in `modes.json`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Protocol
 from docwell.answers import Mode
 from docwell.errors import BadInput
 from docwell.models import Passage
+from docwell.ports import LanguageModel
 from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.document_names import names_several
 from docwell.query.prompting import Prompt
 from docwell.query.retrieval.scope import Scope
 from docwell.query.routing import Router
@@ -21,26 +23,40 @@ from docwell.query.routing import Router
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A question after its search: the `text` searched for, its unit `vector`, and up to `top_k` passages."""
+    """A question after its search: the `text` searched for, its unit `vector`, and up to `top_k` passages.
+
+    `documents` are those of all candidates, by rank; some may not be live.
+    """
 
     mode: Mode
     text: str
     scope: Scope
     vector: Sequence[float]
     passages: tuple[Passage, ...]
+    documents: tuple[str, ...]
     top_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The documents to ask one by one, with their names, and the model that writes a row for each."""
+
+    names: Mapping[str, str]
+    model: LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """The pieces that a mode answers from in place of the nearest passages, and the prompt for them.
 
-    With an `answer`, no model is asked. One without citations is a refusal.
+    With `rows`, the prompt is for the passages of one document. With an `answer`, no model is asked; one without
+    citations is a refusal.
     """
 
     mode: Mode
     passages: tuple[Passage, ...]
     prompt: Prompt | None = None
+    rows: Rows | None = None
     answer: GroundedAnswer | None = None
 
 
@@ -56,7 +72,7 @@ class Way(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Finds what a question is answered from in the mode of its caller, or of the router."""
+    """Finds what a question is answered from in the mode that its caller or docwell chooses."""
 
     router: Router
     ways: Mapping[Mode, Way]
@@ -68,7 +84,9 @@ class Modes:
         """
         mode = searched.mode
         if mode is Mode.AUTO and searched.passages:
-            mode = self.router.choose(searched.text, searched.vector, searched.passages)
+            several = names_several(searched.text, searched.documents)
+            chosen = self.router.choose(searched.text, searched.vector, searched.passages)
+            mode = Mode.COMPARE if several and chosen is not Mode.LIST else chosen
         way = self.ways.get(mode)
         try:
             return way.basis(searched) if way else None

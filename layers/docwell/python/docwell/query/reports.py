@@ -33,6 +33,7 @@ class Inquiry:
     gave nothing. A question that is `hopeless`, for its `fit` is under `min_fit`, is refused without the model;
     `refusal` is the text of a refusal.
     `basis` is what to answer from before the passages are tried, if anything; `mode` is how it is answered now.
+    The model may take this `share` of the time that is left.
     """
 
     ask: Ask
@@ -50,6 +51,7 @@ class Inquiry:
     hopeless: bool = False
     refusal: str = REFUSAL
     mode: Mode = Mode.PASSAGES
+    share: float = 1.0
 
     def stage_s(self, share: float) -> float:
         """Return the seconds for an optional stage with this share of the deadline, 0 if they are too few."""

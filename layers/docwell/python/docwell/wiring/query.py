@@ -86,6 +86,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.adapters.embedding.calibration import ModelCalibration
     from docwell.query.census import Census
     from docwell.query.checking.support import MeaningScale
+    from docwell.query.comparison import Comparison
     from docwell.query.conversation import Conversation
     from docwell.query.modes import Modes
     from docwell.query.overview import Overview
@@ -93,6 +94,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
     from docwell.query.routing import Router
+    from docwell.query.rows import ROW_TOKENS
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
@@ -100,8 +102,9 @@ def _query(fingerprint: str) -> Query:
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
     ledger, router = ledger_of(settings, fingerprint), Router(embedder)
+    retrieval = Retrieval(ledger, vectors)
     return Query(
-        retrieval=Retrieval(ledger, vectors),
+        retrieval=retrieval,
         embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
@@ -111,6 +114,11 @@ def _query(fingerprint: str) -> Query:
             {
                 Mode.OVERVIEW: Overview(vectors, load_prompt("overview")),
                 Mode.LIST: Census(vectors, ledger, router.subjects, settings.deadline_s * _LIST_SHARE),
+                Mode.COMPARE: Comparison(
+                    retrieval,
+                    load_prompt("compare"),
+                    GuardedModel(host.writing_at_most(ROW_TOKENS), breaker),
+                ),
             },
         ),
         links=_links(),

@@ -6,7 +6,7 @@ The ledger decides at the time of the question: tags can change without a new ve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from docwell.attributes import Attributes
 from docwell.errors import NotFound
@@ -46,6 +46,25 @@ class Scope:
         """Whether single hits can be forbidden, because no list of documents limits the search to allowed ones."""
         among = self.places.values() if self.places is not None else (None,)
         return bool(self.filter or self.principal.rules) and any(documents is None for documents in among)
+
+    def only(self, document: str) -> Scope:
+        """Return the part of the scope that is this document."""
+        return replace(self, places={collection_of(document): [document]})
+
+    def documents(self, catalogue: Catalogue, most: int) -> Mapping[str, LiveDocument] | None:
+        """Return the live documents of the scope that are allowed now; None if they are not in `most` rows."""
+        found: dict[str, LiveDocument] = {}
+        places: Places = {} if self.places is None else self.places
+        for collection, keys in [(None, None)] if self.places is None else places.items():
+            if keys is not None:
+                found |= catalogue.described(keys)
+                continue
+            live, rows = catalogue.under(collection, self.filter.prefix, most)
+            if rows is None:
+                return None
+            most -= rows
+            found |= live
+        return {key: one for key, one in found.items() if _is_wanted(self.principal, self.filter, key, one)}
 
     def covers(self, hit: Passage) -> bool:
         """Return whether the hit is of a place to search. In rare cases the index returns another one."""
