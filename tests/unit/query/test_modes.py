@@ -29,7 +29,7 @@ class OneMode(Router):
         super().__init__(FakeEmbedder())
         self.mode = mode
 
-    def choose(self, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
+    def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
         return self.mode
 
 

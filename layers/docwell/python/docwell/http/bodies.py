@@ -96,8 +96,8 @@ class QueryRequest(BaseModel, extra="forbid"):
     mode: Mode = Field(
         default=Mode.AUTO,
         description="`passages` answers from the nearest passages, `overview` says what one document is: its "
-        "subject, authors, parts and main statements, `compare` asks each of 2 to 8 documents by itself, `list` names "
-        "all documents that mention something. `auto` lets docwell choose.",
+        "subject, authors, parts and main statements, `compare` asks each of 2 to 8 documents by itself, `list` "
+        "names all documents that mention something. `auto` lets docwell choose.",
     )
 
 

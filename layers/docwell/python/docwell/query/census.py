@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import batched, groupby
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from docwell.query.checking.grounding import GroundedAnswer, cite
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.modes import Basis, Searched
 from docwell.query.retrieval.ranking import nearest
-from docwell.query.retrieval.scope import Scope
+from docwell.query.retrieval.scope import MOST_ROWS, Scope
 from docwell.query.subject import Subject, Subjects
 from docwell.text.lexicon import MARKER, segments
 from docwell.text.page_lists import listed
@@ -70,23 +70,30 @@ class Census:
         if subject is None:
             raise BadInput(NO_SUBJECT)
         looked = self._look(searched.scope, subject)
+        if not looked.hits and subject.shorter:
+            subject = subject.shorter
+            looked = self._look(searched.scope, subject)
         if not looked.hits and searched.mode is Mode.AUTO:
             return None
         return answered(subject, looked, searched.vector)
 
     def _look(self, scope: Scope, subject: Subject) -> Looked:
         """Look through the documents in the order of their keys, until all are done or a limit is reached."""
-        live, complete = scope.documents(self.catalogue)
-        end, done, hits = self.clock() + self.seconds, 0, []
-        for keys in batched(sorted(live), _AT_ONCE, strict=False):
+        live, complete = scope.documents(self.catalogue, MOST_ROWS)
+        keys, hits = sorted(live), list[Passage]()
+        end, done = self.clock() + self.seconds, 0
+        while done < len(keys):
             left = MOST_HITS - len(hits)
             if left <= 0 or self.clock() > end:
                 break
-            found = self.index.containing(_places(keys), subject.beginnings, left)
-            hits += [one for one in found if live.get(one.document) == one.generation]
+            some = keys[done : done + _AT_ONCE]
+            found = self.index.containing(_places(some), subject.beginnings, left)
+            hits += [
+                one for one in found if one.document in live and live[one.document].generation == one.generation
+            ]
             if len(found) == left:
                 break
-            done += len(keys)
+            done += len(some)
         hits = [one for one in hits if subject.is_in(one.chunk.text)] or [
             one for one in hits if subject.is_loosely_in(one.chunk.text)
         ]

@@ -58,8 +58,8 @@ class Comparison:
         scope, catalogue = searched.scope, self.retrieval.catalogue
         meant: Sequence[str] = sorted(named(searched.text, searched.documents))
         if scope.filter.documents or not FEWEST_DOCUMENTS <= len(meant) <= MOST_DOCUMENTS:
-            live = scope.documents(catalogue, _FEW_ROWS)
-            if live is not None and (scope.filter.documents or len(live) <= MOST_DOCUMENTS):
+            live, complete = scope.documents(catalogue, _FEW_ROWS)
+            if complete and (scope.filter.documents or len(live) <= MOST_DOCUMENTS):
                 return {key: live[key].attributes.title or "" for key in sorted(live)}
             meant = list(dict.fromkeys(one.document for one in searched.passages))[:MOST_DOCUMENTS]
         live = catalogue.described(meant)

@@ -85,8 +85,9 @@ class Modes:
         mode = searched.mode
         if mode is Mode.AUTO and searched.passages:
             several = names_several(searched.text, searched.documents)
-            chosen = self.router.choose(searched.text, searched.vector, searched.passages)
-            mode = Mode.COMPARE if several and chosen is not Mode.LIST else chosen
+            mode = (
+                Mode.COMPARE if several else self.router.choose(searched.text, searched.vector, searched.passages)
+            )
         way = self.ways.get(mode)
         try:
             return way.basis(searched) if way else None

@@ -89,8 +89,8 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
-        if found.basis and found.basis.answer:
-            found, answer = found.of(found.basis), found.basis.answer
+        if found.basis and (answer := found.basis.answer):
+            found = found.of(found.basis)
             yield Passages(found.passages, found.suspicious, found.text)
             yield self.reports.without_model(found, answer)
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from itertools import groupby
@@ -60,12 +60,15 @@ class _Word(NamedTuple):
 class Subject:
     """The `text` of a subject, and its phrases: words in order, with nothing between them.
 
-    `of_list` is whether the question reads like one for a list.
+    The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
+    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted".
     """
 
     text: str
     phrases: tuple[str, ...]
-    of_list: bool = True
+    near: float = 0.0
+    margin: float = 0.0
+    shorter: Subject | None = None
 
     @property
     def beginnings(self) -> list[str]:
@@ -113,15 +116,28 @@ class Subjects:
         texts = [f"{question[: part[0].start]}{_ANYTHING}{question[part[-1].end :]}" for part in parts]
         vectors = self._embedder.embed_queries(texts)
         near = np.max(vectors @ self._examples[0].T, axis=1)
-        number = int(np.argmax(near - _WORD_COST * np.array([len(part) for part in parts])))
-        best, others = parts[number], self._examples[1] @ vectors[number]
-        phrases = [
-            question[run[0].start : run[-1].end]
-            for known, group in groupby(best, lambda word: word.known)
-            if not known and (run := list(group))
-        ]
-        of_list = bool(near[number] > np.max(others))
-        return Subject(question[best[0].start : best[-1].end], tuple(phrases), of_list)
+        likely = np.argsort(-(near - _WORD_COST * np.array([len(part) for part in parts]))).tolist()
+        number, best = likely[0], parts[likely[0]]
+        within = (
+            part
+            for part in (parts[other] for other in likely[1:])
+            if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
+        )
+        return replace(
+            _subject(question, best),
+            near=float(near[number]),
+            margin=float(near[number] - np.max(self._examples[1] @ vectors[number])),
+            shorter=next((_subject(question, part) for part in within), None),
+        )
+
+    @cached_property
+    def typical(self) -> tuple[float, float]:
+        """The medians of `near` and `margin` of the examples of lists themselves, each beside the others."""
+        lists, others = self._examples
+        near = lists @ lists.T
+        np.fill_diagonal(near, -1.0)
+        nearest = np.max(near, axis=1)
+        return float(np.median(nearest)), float(np.median(nearest - np.max(lists @ others.T, axis=1)))
 
     @cached_property
     def _examples(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -135,6 +151,13 @@ class Subjects:
     def _asking(self) -> frozenset[str]:
         """The words of the examples without their subjects, and English function words."""
         return FUNCTION_WORDS | {fold(word) for text in examples(" ")[Mode.LIST] for word in _WORDS.findall(text)}
+
+
+def _subject(question: str, part: Sequence[_Word]) -> Subject:
+    """Return the part as a subject: words of asking part its phrases."""
+    runs = [list(group) for known, group in groupby(part, lambda word: word.known) if not known]
+    phrases = tuple(question[run[0].start : run[-1].end] for run in runs)
+    return Subject(question[part[0].start : part[-1].end], phrases)
 
 
 def _parts(question: str, words: Sequence[_Word]) -> list[Sequence[_Word]]:

@@ -51,20 +51,25 @@ class Scope:
         """Return the part of the scope that is this document."""
         return replace(self, places={collection_of(document): [document]})
 
-    def documents(self, catalogue: Catalogue, most: int) -> Mapping[str, LiveDocument] | None:
-        """Return the live documents of the scope that are allowed now; None if they are not in `most` rows."""
+    def documents(self, catalogue: Catalogue, most: int) -> tuple[Mapping[str, LiveDocument], bool]:
+        """Return the live documents of the scope that are allowed now, and whether these are all.
+
+        Some are missing where there are over `most` rows. Those of whole collections are read eventually
+        consistently.
+        """
         found: dict[str, LiveDocument] = {}
-        places: Places = {} if self.places is None else self.places
-        for collection, keys in [(None, None)] if self.places is None else places.items():
+        complete = True
+        for collection, keys in [(None, None)] if self.places is None else self.places.items():
+            own = rights.shared_prefix(self.principal, collection)
+            prefix = rights.longer_prefix(self.filter.prefix, own)
             if keys is not None:
                 found |= catalogue.described(keys)
-                continue
-            live, rows = catalogue.under(collection, self.filter.prefix, most)
-            if rows is None:
-                return None
-            most -= rows
-            found |= live
-        return {key: one for key, one in found.items() if _is_wanted(self.principal, self.filter, key, one)}
+            elif prefix is not None and complete:
+                live, rows = catalogue.under(collection, prefix, most)
+                found |= live
+                complete, most = rows is not None, most - (rows or 0)
+        wanted = {key: one for key, one in found.items() if _is_wanted(self.principal, self.filter, key, one)}
+        return wanted, complete
 
     def covers(self, hit: Passage) -> bool:
         """Return whether the hit is of a place to search. In rare cases the index returns another one."""
@@ -82,30 +87,6 @@ class Scope:
             if (self.places is None or collection_of(key) in self.places)
             and _is_wanted(self.principal, self.filter, key, one)
         }
-
-    def documents(self, catalogue: Catalogue) -> tuple[Mapping[str, str], bool]:
-        """Return the live generation of each document to search, and whether these are all.
-
-        Of collections with over `MOST_ROWS` rows some are missing. The read is eventually consistent.
-        """
-        places = {None: None} if self.places is None else self.places
-        named = [key for keys in places.values() for key in keys or ()]
-        found, left = dict(self.live(catalogue, named)), MOST_ROWS
-        for collection in (name for name, keys in places.items() if keys is None):
-            own = rights.shared_prefix(self.principal, collection)
-            prefix = rights.longer_prefix(self.filter.prefix, own)
-            if prefix is None:
-                continue
-            live, rows = catalogue.under(collection, prefix, left)
-            found |= {
-                key: one.generation
-                for key, one in live.items()
-                if _is_wanted(self.principal, self.filter, key, one)
-            }
-            if rows is None:
-                return found, False
-            left -= rows
-        return found, True
 
 
 def find_scope(
