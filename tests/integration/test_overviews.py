@@ -17,6 +17,7 @@ from docwell.models import Hint, Part, RangeTask, Status
 from docwell.query.ask import Ask, QueryReport, Question
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
+from docwell.query.modes import Modes
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
@@ -51,7 +52,7 @@ class World(FilterWorld):
             model=self.model,
             conversation=Conversation(self.model, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            overview=Overview(self.index, Router(self.embedder), load_prompt("overview")),
+            modes=Modes(Router(self.embedder), {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))}),
             links=FakeLinks(),
             limits=QueryLimits(),
         )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.answers import Mode
 from docwell.models import Chunk, Passage
-from docwell.query.routing import Router, examples
+from docwell.query.routing import Router
+from docwell.query.subject import examples
 from tests.integration.test_multilingual_e5 import folder as multilingual
 
 pytestmark = pytest.mark.integration
-# By mode and language; each ordinary question has the text that answers it.
+# By mode and language; each ordinary question has the text that answers it, and each list its subject.
 QUESTIONS: dict[str, dict[str, list[Any]]] = json.loads(
     Path(__file__).with_name("router_questions.json").read_text(encoding="utf-8")
 )
@@ -29,57 +32,81 @@ WITH_EXAMPLES = ("en", "de", "fr", "es", "zh")
 __all__ = ["multilingual"]
 
 
-def errors(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return, for each language, the overview questions missed and the ordinary ones taken for them."""
+class Errors(NamedTuple):
+    """The errors on the questions of a language, as (wrong, of).
+
+    `overviews` and `lists` were missed, and `ordinary` ones taken for either; `subjects` are of lists.
+    """
+
+    overviews: tuple[int, int]
+    lists: tuple[int, int]
+    ordinary: tuple[int, int]
+    subjects: tuple[int, int]
+
+
+def errors(folder: Path) -> dict[str, Errors]:
     embedder = OnnxEmbedder(folder, 1)
     router = Router(embedder)
+
+    def chosen(
+        questions: list[str], texts: list[str], vectors: NDArray[np.float32], *, of_one: bool = False
+    ) -> list[Mode]:
+        found = []
+        for question, vector in zip(questions, embedder.embed_queries(questions), strict=True):
+            near = [
+                Passage("", "" if of_one else str(number), "", "", Chunk(text, 1, 0, len(text), 0), float(score))
+                for number, (text, score) in enumerate(zip(texts, vectors @ vector, strict=True))
+            ]
+            found.append(router.choose(question, vector.tolist(), near))
+        return found
+
     found = {}
     for language, ordinary in QUESTIONS["passages"].items():
-        texts = embedder.embed_passages([text for _, text in ordinary])
-        chosen: dict[str, list[Mode]] = {}
-        for name, questions in (
-            ("overview", QUESTIONS["overview"][language]),
-            ("passages", [asked for asked, _ in ordinary]),
-        ):
-            for question, vector in zip(questions, embedder.embed_queries(questions), strict=True):
-                near = [
-                    Passage("", "", "", "", Chunk(text, 1, 0, len(text), 0), float(score))
-                    for (_, text), score in zip(ordinary, texts @ vector, strict=True)
-                ]
-                chosen.setdefault(name, []).append(router.choose(question, vector.tolist(), near))
-        missed = sum(mode is not Mode.OVERVIEW for mode in chosen["overview"])
-        found[language] = (missed, sum(mode is not Mode.PASSAGES for mode in chosen["passages"]))
-    print(found)  # noqa: T201 - docs/overviews.md has these figures
+        texts = [text for _, text in ordinary]
+        vectors = embedder.embed_passages(texts)
+        lists = QUESTIONS["list"].get(language, [])
+        asked = {
+            Mode.OVERVIEW: chosen(QUESTIONS["overview"][language], texts, vectors, of_one=True),
+            Mode.LIST: chosen([one for one, _ in lists], texts, vectors),
+            Mode.PASSAGES: chosen([one for one, _ in ordinary], texts, vectors),
+        }
+        subjects = [router.subjects.find(one) for one, _ in lists]
+        wrong = {mode: (sum(one is not mode for one in each), len(each)) for mode, each in asked.items()}
+        unfound = sum(
+            one is None or one.text != subject for one, (_, subject) in zip(subjects, lists, strict=True)
+        )
+        found[language] = Errors(
+            wrong[Mode.OVERVIEW], wrong[Mode.LIST], wrong[Mode.PASSAGES], (unfound, len(lists))
+        )
+    print(found)  # noqa: T201 - docs/modes.md has these figures
     return found
 
 
-def shares(found: dict[str, tuple[int, int]], languages: Iterable[str]) -> tuple[float, float]:
-    """Return the shares of questions of these languages that are missed, and that are taken for overviews."""
-    missed, wrong = zip(*(found[language] for language in languages), strict=True)
-    asked = (sum(len(QUESTIONS[mode][language]) for language in languages) for mode in ("overview", "passages"))
-    about, ordinary = asked
-    return sum(missed) / about, sum(wrong) / ordinary
+def share(found: Mapping[str, Errors], kind: str, languages: Iterable[str]) -> float:
+    """Return the share of wrong ones among the questions of a kind in these languages."""
+    wrong, asked = zip(*(getattr(found[language], kind) for language in languages), strict=True)
+    return float(sum(wrong) / sum(asked))
 
 
 def test_no_question_is_an_example() -> None:
     known = {question for questions in examples().values() for question in questions}
     overviews = [asked for some in QUESTIONS["overview"].values() for asked in some]
-    ordinary = [asked for some in QUESTIONS["passages"].values() for asked, _ in some]
-    assert (len(overviews), len(ordinary)) == (112, 76)
-    assert not known & {*overviews, *ordinary}
+    others = [asked for mode in ("passages", "list") for some in QUESTIONS[mode].values() for asked, _ in some]
+    assert (len(overviews), len(others)) == (112, 116)
+    assert not known & {*overviews, *others}
 
 
 def test_the_english_model_knows_questions_about_a_document_in_languages_with_examples() -> None:
     if not BUILT.exists() or "all-MiniLM-L6-v2" not in ModelManifest.read(BUILT).name:
         pytest.skip("all-MiniLM-L6-v2 is not built")
     found = errors(BUILT)
-    assert shares(found, ["en"])[0] <= MOST_MISSED
-    assert shares(found, WITH_EXAMPLES)[0] <= 2 * MOST_MISSED
-    assert shares(found, found)[1] <= MOST_WRONG
+    assert share(found, "overviews", ["en"]) <= MOST_MISSED
+    assert share(found, "overviews", WITH_EXAMPLES) <= 2 * MOST_MISSED
+    assert share(found, "ordinary", found) <= MOST_WRONG
+    assert share(found, "subjects", ["en"]) <= MOST_MISSED
 
 
 def test_the_multilingual_model_knows_them_in_nine_languages(multilingual: Path) -> None:
     found = errors(multilingual)
-    missed, wrong = shares(found, found)
-    assert missed <= MOST_MISSED
-    assert wrong <= 2 * MOST_WRONG
+    assert share(found, "overviews", found) <= MOST_MISSED
+    assert share(found, "ordinary", found) <= 2 * MOST_WRONG

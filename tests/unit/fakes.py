@@ -239,6 +239,16 @@ class FakeIndex:
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
 
+    def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> list[Passage]:
+        self.before_search()
+        found = [
+            Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units)
+            for collection, documents in places.items()
+            for r in self.chunks.get(collection, {}).values()
+            if r.document in (documents or ()) and all(one.lower() in r.chunk.text.lower() for one in beginnings)
+        ]
+        return found[:limit]
+
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
         there = self.chunks.get(collection, {})
         self.marks |= {id_: some for id_, some in marks.items() if id_ in there}

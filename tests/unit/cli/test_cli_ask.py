@@ -34,8 +34,8 @@ def test_the_mode_is_sent_if_given_and_shown_unless_it_is_passages(run: Run, api
     assert "\noverview · small-model · " in shown
     api.answer = (200, api.answer[1] | {"mode": "passages"})
     assert "\nsmall-model · " in run("ask", "What is it?", api=api).stdout
-    assert "No overview of this document" in run("ask", "What?", "--mode", "overview", api=api).stdout
-    assert run("ask", "What?", "--mode", "compare", api=api).exit_code == 2
+    assert "The mode overview has no answer" in run("ask", "What?", "--mode", "overview", api=api).stdout
+    assert run("ask", "What?", "--mode", "guess", api=api).exit_code == 2
 
 
 def test_the_fallback_is_asked_for_and_its_answer_is_no_answer_of_the_model(run: Run, api: FakeApi) -> None:

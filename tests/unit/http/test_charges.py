@@ -62,7 +62,13 @@ def streamed(world: HttpWorld, body: dict[str, Any]) -> StreamedResponse:
 
 @pytest.mark.parametrize(
     ("body", "calls"),
-    [(ASKED, 2), (FOLLOW_UP, 3), (ASKED | {"mode": "passages"}, 1), (FOLLOW_UP | {"mode": "passages"}, 2)],
+    [
+        (ASKED, 3),
+        (FOLLOW_UP, 4),
+        (ASKED | {"mode": "passages"}, 1),
+        (FOLLOW_UP | {"mode": "passages"}, 2),
+        (ASKED | {"mode": "overview"}, 2),
+    ],
 )
 @pytest.mark.parametrize("stream", [True, False])
 def test_the_most_that_a_question_can_use_is_charged_before_the_model_is_asked(

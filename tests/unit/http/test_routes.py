@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from docwell.answers import Mode
 from docwell.errors import DeadlineExceeded, ModelMissing, Unavailable
 from docwell.models import DocumentRecord, Mark, Part, Status
 from docwell.observability import logger
@@ -41,8 +42,8 @@ def test_an_answer_names_its_mode_which_is_never_auto(world: HttpWorld, mode: st
     (receipt,) = world.receipts.kept.values()
     assert (receipt.request["mode"], receipt.answer["mode"]) == (mode, answer["mode"])
     schemas = call("GET", "/v1/openapi.json")[1]["components"]["schemas"]
-    assert schemas["Mode"]["enum"] == ["auto", "passages", "overview"]
-    assert schemas["QueryResponse"]["properties"]["mode"]["enum"] == ["passages", "overview"]
+    answered = schemas["QueryResponse"]["properties"]["mode"]["enum"]
+    assert schemas["Mode"]["enum"] == ["auto", *answered] == list(Mode)
 
 
 def test_the_clients_request_id_comes_back_as_a_header_and_is_logged_and_is_no_id_of_the_answer(
@@ -80,7 +81,7 @@ def test_a_request_id_unfit_for_logs_is_replaced(world: HttpWorld, unfit: str) -
         {"question": "q", "unknown": 1},
         {"question": "q", "stream": "perhaps"},
         {"question": "q", "fallback": "guess"},
-        {"question": "q", "mode": "compare"},
+        {"question": "q", "mode": "guess"},
         {"question": "q", "mode": None},
         {"question": "q", "history": [{"question": "a"}]},
         {"question": "q", "history": [{"question": "a", "answer": "b"}] * 11},

@@ -68,7 +68,7 @@ def line_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     return line
 
 
-@pytest.mark.parametrize(("body", "calls"), [(ASKED, 4), (FOLLOW_UP, 5)])
+@pytest.mark.parametrize(("body", "calls"), [(ASKED, 5), (FOLLOW_UP, 6)])
 def test_each_stage_at_the_model_reserves_a_context(staged: Staged, body: dict[str, Any], calls: int) -> None:
     assert staged.reserved(body) == calls * CONTEXT_TOKENS
 
@@ -80,7 +80,7 @@ def test_a_request_without_the_model_still_reserves_nothing(staged: Staged) -> N
 
 def test_a_replay_reserves_the_stages_too(staged: Staged) -> None:
     id_ = call("POST", "/v1/query", ASKED)[1]["request_id"]
-    assert staged.reserved({}, f"/v1/receipts/{id_}/replay") == 5 * CONTEXT_TOKENS
+    assert staged.reserved({}, f"/v1/receipts/{id_}/replay") == 6 * CONTEXT_TOKENS
 
 
 def test_all_calls_are_charged_logged_and_kept(staged: Staged, caplog: pytest.LogCaptureFixture) -> None:

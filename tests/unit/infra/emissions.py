@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from docwell.answers import Completion, Message
+from docwell.answers import Completion, Message, Mode
 from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
@@ -23,6 +23,7 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Status
 from docwell.ports import Reservation
 from docwell.query.calibration import Calibration
 from docwell.query.conversation import Conversation
+from docwell.query.modes import Modes
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
@@ -159,7 +160,7 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
         model=model,
         conversation=Conversation(model, load_prompt("rewrite"), 4000),
         calibration=Calibration(model, FakeStates()),
-        overview=Overview(index, Router(embedder), load_prompt("overview")),
+        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(index, load_prompt("overview"))}),
         links=Links(),
     )
     return built, ledger

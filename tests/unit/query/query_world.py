@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from docwell.answers import Mode
 from docwell.attributes import Attributes
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
@@ -11,7 +12,10 @@ from docwell.identity import Principal
 from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
 from docwell.query.ask import Ask, Event, QueryReport, Question
 from docwell.query.calibration import Calibration
+from docwell.query.census import Census
+from docwell.query.comparison import Comparison
 from docwell.query.conversation import Conversation
+from docwell.query.modes import Modes
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
@@ -33,14 +37,24 @@ class World:
     def __init__(self, **limits: Any) -> None:
         self.ledger, self.index, self.model = FakeLedger(), FakeIndex(), FakeModel()
         self.embedder, self.rewriter = FakeEmbedder(), FakeModel()
+        self.router = Router(self.embedder)
         self.events: list[Event] = []
+        self.row_model = FakeModel()
+        retrieval = Retrieval(self.ledger, self.index)
         self.query = Query(
-            retrieval=Retrieval(self.ledger, self.index),
+            retrieval=retrieval,
             embedder=self.embedder,
             model=self.model,
             conversation=Conversation(self.rewriter, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            overview=Overview(self.index, Router(self.embedder), load_prompt("overview")),
+            modes=Modes(
+                self.router,
+                {
+                    Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
+                    Mode.LIST: Census(self.index, self.ledger, self.router.subjects, 5.0),
+                    Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
+                },
+            ),
             links=FakeLinks(),
             limits=QueryLimits(**limits),
             gate=Gate(0.4),

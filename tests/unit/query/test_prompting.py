@@ -168,7 +168,7 @@ def test_a_file_that_is_no_prompt_is_told(data: bytes) -> None:
 
 
 def test_the_shipped_prompts_are_whole_and_short() -> None:
-    assert prompt_names() == ["answer", "answer-short", "expand", "overview", "rerank", "rewrite"]
+    assert prompt_names() == ["answer", "answer-short", "compare", "expand", "overview", "rerank", "rewrite"]
     for prompt in map(load_prompt, prompt_names()):
         # Two cores read 75 tokens/s: this much is read before every answer.
         assert prompt.tokens <= 500
@@ -177,7 +177,7 @@ def test_the_shipped_prompts_are_whole_and_short() -> None:
     assert load_prompt("answer-short").tokens < load_prompt("answer").tokens * 0.6
 
 
-@pytest.mark.parametrize("name", ["answer", "answer-short"])
+@pytest.mark.parametrize("name", ["answer", "answer-short", "compare"])
 def test_prompts_for_answers_show_a_citation_and_a_refusal_and_say_what_passages_are(name: str) -> None:
     prompt = load_prompt(name)
     shown = [turn.content for turn in prompt.turns if turn.role == "assistant"]
@@ -188,7 +188,7 @@ def test_prompts_for_answers_show_a_citation_and_a_refusal_and_say_what_passages
 
 @pytest.mark.parametrize("name", ["", "nothing", "../prompting", "answer.md", "/etc/passwd", "Answer"])
 def test_a_name_of_no_prompt_is_told_with_those_that_are(name: str) -> None:
-    with pytest.raises(NotFound, match="answer, answer-short, expand, overview, rerank, rewrite"):
+    with pytest.raises(NotFound, match="answer, answer-short, compare, expand, overview, rerank, rewrite"):
         load_prompt(name)
 
 

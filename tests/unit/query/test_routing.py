@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from docwell.answers import Mode
 from docwell.models import Chunk, Passage
-from docwell.query.routing import Router, examples
+from docwell.query.routing import Router
+from docwell.query.subject import examples
 from tests.unit.fakes import FakeEmbedder
 
-# Questions about a document are near the first axis, ordinary ones near the second.
-OVERVIEW, ORDINARY = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+# Questions about a document are near the first axis, ordinary ones near the second, lists near the last.
+OVERVIEW, ORDINARY, LIST = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
 
 
 class Axes(FakeEmbedder):
@@ -22,8 +23,13 @@ class Axes(FakeEmbedder):
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.calls += 1
-        about = set(examples()[Mode.OVERVIEW])
-        return np.array([OVERVIEW if text in about else ORDINARY for text in texts], dtype=np.float32)
+        known = {
+            text: axis
+            for subject in (r"\1", "X")
+            for mode, axis in ((Mode.OVERVIEW, OVERVIEW), (Mode.LIST, LIST))
+            for text in examples(subject)[mode]
+        }
+        return np.array([known.get(text, ORDINARY) for text in texts], dtype=np.float32)
 
 
 def passage(score: float) -> Passage:
@@ -33,14 +39,21 @@ def passage(score: float) -> Passage:
 @pytest.mark.parametrize(
     ("vector", "score", "mode"),
     [
-        ((0.8, 0.1, 0.6), 0.3, Mode.OVERVIEW),
-        ((0.1, 0.8, 0.6), 0.3, Mode.PASSAGES),  # nearer to ordinary questions
-        ((0.5, 0.1, 0.86), 0.7, Mode.PASSAGES),  # nearer to a passage
-        ((0.5, 0.5, 0.7), 0.2, Mode.PASSAGES),  # in doubt
+        ((0.8, 0.1, 0.6, 0.0), 0.3, Mode.OVERVIEW),
+        ((0.1, 0.8, 0.6, 0.0), 0.3, Mode.PASSAGES),  # nearer to ordinary questions
+        ((0.5, 0.1, 0.86, 0.0), 0.7, Mode.PASSAGES),  # nearer to a passage
+        ((0.5, 0.5, 0.7, 0.0), 0.2, Mode.PASSAGES),  # in doubt
     ],
 )
 def test_the_nearest_of_examples_and_passages_decides(vector: Sequence[float], score: float, mode: Mode) -> None:
-    assert Router(Axes()).choose("?", vector, [passage(score), passage(-1.0)]) is mode
+    assert Router(Axes()).choose("What?", vector, [passage(score), passage(-1.0)]) is mode
+
+
+def test_a_question_that_reads_like_a_list_without_its_subject_is_one_however_near_the_passages_are() -> None:
+    router, near = Router(Axes()), [passage(0.9)]
+    assert router.choose("Which documents mention Ada Holt?", LIST, near) is Mode.LIST
+    assert router.choose("Who is Ada Holt?", LIST, near) is Mode.PASSAGES
+    assert router.choose("Which documents mention Ada Holt?", OVERVIEW, [passage(0.3)]) is Mode.OVERVIEW
 
 
 def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None:
@@ -48,7 +61,7 @@ def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None
     router = Router(embedder)
     assert embedder.calls == 0
     for _ in range(3):
-        router.choose("?", OVERVIEW, [passage(0.1)])
+        router.choose("What?", OVERVIEW, [passage(0.1)])
     assert embedder.calls == len(examples())
 
 
@@ -67,7 +80,8 @@ def test_words_decide_where_meanings_are_equal(question: str, text: str, mode: M
 
 def test_each_mode_has_examples_in_as_many_languages_and_none_is_in_two() -> None:
     found = examples()
-    assert set(found) == {Mode.PASSAGES, Mode.OVERVIEW}
+    assert {Mode.PASSAGES, Mode.OVERVIEW, Mode.LIST} <= set(found)
+    assert Mode.AUTO not in found
     assert not any(len(questions) % 5 for questions in found.values())
     every = [question for questions in found.values() for question in questions]
     assert len(every) == len(set(every))

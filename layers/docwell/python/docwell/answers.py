@@ -42,12 +42,15 @@ class AnswerStatus(StrEnum):
 class Mode(StrEnum):
     """How a question is answered. docwell turns AUTO into another one; an answer never has it.
 
-    PASSAGES answers from the passages nearest to the question, OVERVIEW from the overview of one document.
+    PASSAGES answers from the passages nearest to the question, OVERVIEW from the overview of one document, COMPARE
+    from each of several documents by itself, LIST from all documents that may match.
     """
 
     AUTO = "auto"
     PASSAGES = "passages"
     OVERVIEW = "overview"
+    COMPARE = "compare"
+    LIST = "list"
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,13 @@ class Overviews(Protocol):
         """Return the chunks with marks in no order. A generation of an earlier release has none."""
 
 
+class TextIndex(Protocol):
+    """The text of the chunks, for a list of all that mention something."""
+
+    def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> Sequence[Passage]:
+        """Return up to `limit` chunks whose text has all these beginnings of words, in any case, in no order."""
+
+
 class LedgerRow(NamedTuple):
     """One row of the ledger. `leased_until` is in seconds since the epoch, 0 without a lease."""
 

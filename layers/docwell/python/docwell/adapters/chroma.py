@@ -5,6 +5,7 @@ Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/dec
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -122,16 +123,27 @@ class ChromaIndex:
     def marked(self, document: str, generation: str) -> list[tuple[Passage, tuple[Mark, ...]]]:
         """Return the chunks of a generation that have marks, in no order."""
         condition = {"$and": [{"document": document}, {"generation": generation}, {MARKED: True}]}
-        answer = self._call(
-            self._layout.name(collection_of(document)),
-            lambda chroma: chroma.get(where=condition, include=["documents", "metadatas"]),
-        )
+        rows = self._rows(self._layout.name(collection_of(document)), where=condition)
+        return [(passage_of(self._layout.id_of(id_), text, row), marks_of(row)) for id_, text, row in rows]
+
+    def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> list[Passage]:
+        """Return up to `limit` chunks of these documents whose text has all beginnings of words, in any case."""
+        # Chroma's own condition, `$contains`, tells capitals from small letters.
+        patterns = [{"$regex": f"(?i){re.escape(one)}"} for one in beginnings]
+        wanted = {"$and": patterns} if patterns[1:] else patterns[0]
+
+        def read(name: str, part: Places) -> list[Passage]:
+            condition = _any_of(document=[key for keys in part.values() for key in keys or ()])
+            rows = self._rows(name, where=condition, where_document=wanted, limit=limit)
+            return [passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows]
+
+        return [*chain(*_at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
+
+    def _rows(self, name: str, **wanted: Any) -> list[tuple[str, str, Any]]:
+        """Return (stored id, text, metadata) of chunks of one Chroma collection, without those being removed."""
+        answer = self._call(name, lambda chroma: chroma.get(include=["documents", "metadatas"], **wanted))
         rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True) if answer else ()
-        return [
-            (passage_of(self._layout.id_of(id_), text, row), marks_of(row))
-            for id_, text, row in rows
-            if row and text is not None
-        ]
+        return [(id_, text, row) for id_, text, row in rows if row and text is not None]
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks, nearest first, of these places, or of all collections."""
@@ -203,15 +215,8 @@ class ChromaIndex:
 
     def _fetch(self, name: str, ids: Sequence[str]) -> dict[_ChunkPlace, Passage]:
         """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
-        answer = self._call(name, lambda chroma: chroma.get(ids=ids, include=["documents", "metadatas"]))
-        if answer is None:
-            return {}
-        rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True)
-        read = {
-            (name, id_): passage_of(self._layout.id_of(id_), text, row)
-            for id_, text, row in rows
-            if row and text is not None
-        }
+        rows = self._rows(name, ids=ids)
+        read = {(name, id_): passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows}
         if self._kept.maxsize:
             with self._lock:
                 self._kept.update(read)

@@ -46,8 +46,8 @@ MetadataOption = Annotated[
     typer.Option(metavar="NAME=VALUE", help="Only documents with this S3 user metadata. May be repeated."),
 ]
 ModeOption = Annotated[
-    Literal["auto", "passages", "overview"] | None,
-    typer.Option(help="How to answer: from the nearest passages, or from the overview of one document."),
+    Literal["auto", "passages", "overview", "compare", "list"] | None,
+    typer.Option(help="How to answer (docs/modes.md)."),
 ]
 CollectionOption = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
@@ -123,8 +123,8 @@ def answered(api: Api, body: Json, *, live: bool = True) -> Json:
 
 
 def _tell_mode(wanted: str | None, answer: Json) -> None:
-    if wanted == Mode.OVERVIEW.value and answer.get("mode") == Mode.PASSAGES:
-        display.say("No overview of this document answers: the answer is from its passages.", "yellow")
+    if wanted not in {None, Mode.AUTO, answer.get("mode")}:
+        display.say(f"The mode {wanted} has no answer: this one is from passages.", "yellow")
 
 
 def searched(collections: list[str] | None, documents: list[str] | None, filter_: Json | None = None) -> Json:

@@ -16,12 +16,15 @@ from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.retrieval.filters import ANY, Filter
+from docwell.query.rows import ROWS_CALLS
 from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 _MAX_COLLECTIONS = 50
-# To rewrite a follow-up, for its overview, and for its answer from passages where the overview has none.
-MOST_MODEL_CALLS = 3
+# The most that a mode costs, in calls of the model, before the passages answer in its place.
+_MODE_CALLS = {Mode.PASSAGES: 0, Mode.OVERVIEW: 1, Mode.COMPARE: ROWS_CALLS, Mode.LIST: 0, Mode.AUTO: ROWS_CALLS}
+# With the rewriting of a follow-up, and the answer from passages.
+MOST_MODEL_CALLS = 2 + max(_MODE_CALLS.values())
 # Keys of 1 KB: the firewall blocks bodies over 64 KB.
 _MAX_DOCUMENTS = 50
 REQUEST_ID = "[A-Za-z0-9_.:-]{1,128}"
@@ -93,7 +96,8 @@ class QueryRequest(BaseModel, extra="forbid"):
     mode: Mode = Field(
         default=Mode.AUTO,
         description="`passages` answers from the nearest passages, `overview` says what one document is: its "
-        "subject, authors, parts and main statements. `auto` lets docwell choose.",
+        "subject, authors, parts and main statements, `compare` asks each of 2 to 8 documents by itself, `list` "
+        "names all documents that mention something. `auto` lets docwell choose.",
     )
 
 
@@ -161,7 +165,9 @@ class QueryResponse(BaseModel):
 
     answer: str
     status: AnswerStatus
-    mode: Literal[Mode.PASSAGES, Mode.OVERVIEW] = Field(description="How the question was answered.")
+    mode: Literal[Mode.PASSAGES, Mode.OVERVIEW, Mode.COMPARE, Mode.LIST] = Field(
+        description="How the question was answered."
+    )
     citations: list[CitationBody]
     sentences: list[SentenceBody]
     usage: UsageBody
@@ -350,7 +356,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
 
 def most_model_calls(request: QueryRequest) -> int:
     """Return the most calls of the model for a question, without those of optional stages."""
-    return MOST_MODEL_CALLS - (not request.history) - (request.mode is Mode.PASSAGES)
+    return bool(request.history) + _MODE_CALLS[request.mode] + 1
 
 
 def chosen_collections(request: QueryRequest) -> tuple[str, ...]:

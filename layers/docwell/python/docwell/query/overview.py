@@ -16,8 +16,8 @@ from docwell.ports import Overviews
 from docwell.query.checking.extractive import Candidate, candidates, quotable, quoted, repeats
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicion
+from docwell.query.modes import Basis, Searched
 from docwell.query.prompting import Prompt
-from docwell.query.routing import Router
 from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments
 
 _Item = TypeVar("_Item")
@@ -41,30 +41,24 @@ ONE_DOCUMENT = "an overview is of one document, and this question has found seve
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The mode `overview`: the documents' marked pieces, the prompt for them, and when to use both."""
+    """The mode `overview`: the documents' marked pieces, and the prompt for them."""
 
     index: Overviews
-    router: Router
     prompt: Prompt
 
-    def passages(
-        self, mode: Mode, question: str, vector: Sequence[float], found: Sequence[Passage], top_k: int
-    ) -> tuple[Passage, ...]:
-        """Return the pieces to answer a question from, in the order of their document; none for another mode.
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return the pieces of the document that all passages are of, about as long as `top_k` passages.
 
-        `found` are the question's passages, and the best are among the pieces. These are of the same generation,
-        about as long as `top_k` passages. A document that an earlier release has indexed has none. Raises
-        `BadInput` where `mode` asks for an overview of several documents.
+        They are of the passages' generation, in the order of the document, with the passages among them. None
+        without a passage, and for a document that an earlier release has indexed. Raises `BadInput` for passages of
+        several documents.
         """
-        if mode is Mode.PASSAGES or not found:
-            return ()
-        if len({one.document for one in found}) > 1:
-            if mode is Mode.OVERVIEW:
-                raise BadInput(ONE_DOCUMENT)
-            return ()
-        if mode is Mode.AUTO and self.router.choose(question, vector, found) is not Mode.OVERVIEW:
-            return ()
-        return pieces(self.index.marked(found[0].document, found[0].generation), top_k, found)
+        documents = {(one.document, one.generation) for one in searched.passages}
+        if len(documents) > 1:
+            raise BadInput(ONE_DOCUMENT)
+        near = searched.passages
+        found = [piece for one in documents for piece in pieces(self.index.marked(*one), searched.top_k, near)]
+        return Basis(Mode.OVERVIEW, tuple(found), self.prompt) if found else None
 
 
 def pieces(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
@@ -36,6 +36,7 @@ _MAX_WEIGHT = 1_000_000
 _PLACEHOLDERS = {
     "answer": {"passages", "question"},
     "overview": {"passages", "question"},
+    "compare": {"document", "passages", "question"},
     "rewrite": {"history", "question"},
     "rerank": {"passages", "question"},
     "expand": {"question"},
@@ -187,6 +188,14 @@ def _front_matter(name: str, text: str) -> Mapping[str, str]:
     if keys.get("name") != name or not keys.get("since") or keys.get("purpose") not in _PLACEHOLDERS:
         raise Corrupt(f"the front matter of the prompt {name!r} lacks its name, since, or a purpose that is known")
     return keys
+
+
+def about(prompt: Prompt, document: str) -> Prompt:
+    """Return the prompt for one of several documents, with its name as harmless text."""
+    *turns, last = prompt.turns
+    name = as_data(document).replace("$", "$$")
+    filled = Message(last.role, Template(last.content).safe_substitute(document=name))
+    return replace(prompt, turns=(*turns, filled))
 
 
 def is_refusal(text: str) -> bool:

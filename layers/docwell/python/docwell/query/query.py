@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from time import perf_counter
-from typing import TypeVar
+from functools import cached_property
 
-from docwell.answers import Completion, Mode, Sentence, Usage
+from docwell.answers import Mode
 from docwell.config import QueryLimits
-from docwell.deadline import Deadline, finish, is_cancelled
-from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
+from docwell.deadline import is_cancelled
+from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
-from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
+from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport
 from docwell.query.calibration import Calibration
-from docwell.query.checking.check import check
-from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
-from docwell.query.model_host import has_read
-from docwell.query.overview import Overview
-from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
+from docwell.query.modes import Basis, Modes, Searched
 from docwell.query.reports import REFUSAL, Inquiry, Reports
 from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
@@ -32,9 +27,9 @@ from docwell.query.retrieval.gates import OPEN, Gate
 from docwell.query.retrieval.reranking import RERANKED, reordered, reranked_text, sound
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
-from docwell.query.stopwatch import Stopwatch, ms
-
-_Fact = TypeVar("_Fact")
+from docwell.query.rows import answered_in_rows
+from docwell.query.stopwatch import Stopwatch
+from docwell.query.writing import RESERVE_S, Writer
 
 # No document matches the filter: tell the user to relax it.
 NOTHING_FITS = "No document that you may read fits this filter."
@@ -43,12 +38,9 @@ NOTHING_FITS = "No document that you may read fits this filter."
 _EMBED_SHARE = 0.2
 _RETRIEVE_SHARE = 0.3
 _REWRITE_SHARE = 0.3
-_FACTS_SHARE = 0.1
 # Optional stages. At the default deadline a slow one is given up before the model host counts as failing.
 _EXPAND_SHARE = 0.15
 _RERANK_SHARE = 0.15
-# Reserved for checking the model's answer, or for the extractive answer.
-_RESERVE_S = 0.75
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Query:
     model: LanguageModel
     conversation: Conversation
     calibration: Calibration
-    overview: Overview
+    modes: Modes
     links: DocumentLinks
     limits: QueryLimits = field(default_factory=QueryLimits)
     scale: MeaningScale = field(default_factory=MeaningScale)
@@ -68,10 +60,15 @@ class Query:
     expansion: Expansion | None = None
     reranker: Reranker | None = None
 
-    @property
+    @cached_property
     def reports(self) -> Reports:
         """The reports of answers of this model."""
         return Reports(self.model.name, self.links)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The writer of answers of this model."""
+        return Writer(self.model, self.embedder, self.calibration, self.reports, self.limits, self.scale)
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
@@ -92,13 +89,18 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
-        if found.overview:
-            async with aclosing(self._answered(found.of_overview(self.overview.prompt))) as events:
+        if found.basis and (answer := found.basis.answer):
+            found = found.of(found.basis)
+            yield Passages(found.passages, found.suspicious, found.text)
+            yield self.reports.without_model(found, answer)
+            return
+        if found.basis:
+            async with aclosing(self._of_mode(found, found.basis)) as events:
                 async for event in events:
                     if (
                         isinstance(event, QueryReport)
-                        and found.tries_passages(event.answer, _RESERVE_S)
-                        and not is_cancelled()  # the client left while the overview was checked
+                        and found.tries_passages(event.answer, RESERVE_S)
+                        and not is_cancelled()  # the client left while the answer was checked
                     ):
                         found = replace(found, spent=event.answer.usage)
                         break
@@ -108,6 +110,22 @@ class Query:
         async with aclosing(self._answered(found)) as events:
             async for event in events:
                 yield event
+
+    async def _of_mode(self, found: Inquiry, basis: Basis) -> AsyncGenerator[Event]:
+        """Yield the events of an answer of the question's mode. Raises as `ask`."""
+        found = found.of(basis)
+        if basis.rows is None:
+            events = self._answered(found)
+        else:
+            events = answered_in_rows(self.writer, await found.ask.admission.admitted(), found, basis.rows)
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except BadInput:  # the question leaves no room for passages beside the prompt of the mode
+            if found.ask.question.mode is not Mode.AUTO:
+                raise
+            yield self.reports.report(found)  # a refusal
 
     async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
         """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`.
@@ -120,7 +138,7 @@ class Query:
             yield Passages(report.prompted, question=found.text)
             yield report
             return
-        prompt = None if found.hopeless else await self._prompt(found)
+        prompt = None if found.hopeless else await self.writer.prompt(found)
         # Markers number the passages of the prompt, and quotes come from the part that the model saw.
         if prompt is not None:
             found = replace(found, passages=prompt.passages, suspicious=_suspicious(prompt.passages))
@@ -131,7 +149,7 @@ class Query:
             yield report
             return
         admitted = await found.ask.admission.admitted()
-        async with aclosing(self._answer_of_model(admitted, found, prompt)) as events:
+        async with aclosing(self.writer.answer(admitted, found, prompt)) as events:
             async for event in events:
                 yield event
 
@@ -164,29 +182,6 @@ class Query:
             async with aclosing(self._rerank(admitted, self.reranker, found)) as steps:
                 async for found in steps:
                     yield found
-
-    async def _answer_of_model(
-        self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt
-    ) -> AsyncGenerator[Event]:
-        """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
-        completion, used = None, Usage()
-        try:
-            async with aclosing(self._generate(admitted, found, prompt)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Completion):
-                        completion = piece
-                        continue
-                    used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
-                    yield piece
-        except Unavailable as error:
-            used = used if has_read(error) else Usage()
-            if not found.ask.question.fallback:
-                yield Progress(self.reports.report(found, prompt, used))
-                raise
-            yield self.reports.extractive(found, prompt, error, used)
-        if completion is not None:
-            # A client that leaves now is charged: the model has done its work.
-            yield await finish(self._checked(found, prompt, completion))
 
     async def _scope(self, ask: Ask, watch: Stopwatch) -> Scope:
         question = ask.question
@@ -223,12 +218,11 @@ class Query:
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         others = list(map(Wording, found.wordings, vectors[1:]))
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages, fit = await asyncio.to_thread(
+            passages, fit, documents = await asyncio.to_thread(
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
-            overview = await asyncio.to_thread(
-                self.overview.passages, question.mode, found.text, vectors[0], passages[:top_k], top_k
-            )
+            searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
+            basis = await asyncio.to_thread(self.modes.basis, searched)
         refusal = NOTHING_FITS if scope.filter and scope.is_empty else REFUSAL
         if not passages and not scope.filter:
             refusal = await asyncio.to_thread(refusal_of_nothing, self.retrieval.catalogue, scope)
@@ -237,7 +231,7 @@ class Query:
         return replace(
             found,
             passages=passages,
-            overview=overview,
+            basis=basis,
             suspicious=_suspicious(passages),
             refusal=refusal,
             fit=fit,
@@ -249,7 +243,7 @@ class Query:
         """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
         texts = [reranked_text(one) for one in found.passages[:RERANKED]]
         timeout_s, reranking = found.stage_s(_RERANK_SHARE), Reranking()
-        needless = found.overview or found.hopeless or not texts[1:]
+        needless = found.basis is not None or found.hopeless or not texts[1:]
         if timeout_s and not needless:
             reading = reranker.reading(found.text, texts)
             at_model = bool(reading.tokens)
@@ -265,93 +259,6 @@ class Query:
             suspicious=found.suspicious & {one.id for one in passages},
         )
 
-    async def _prompt(self, found: Inquiry) -> BuiltPrompt:
-        """Return the prompt that fits the model's context. Raises `BadInput`."""
-        await self.calibration.load(found.ask.deadline)
-        context = self.limits.num_ctx
-        # A model may have been trained for less context.
-        if trained_for := await self._fact(self.model.context_length(), found.ask.deadline):
-            context = min(context, trained_for)
-        budget, ratio = context - self.limits.num_predict, self.calibration.ratio
-        parts = self.limits.passage_tokens
-        return build_prompt(found.ask.prompt, found.passages, found.text, budget, ratio, parts)
-
-    async def _fact(self, fact: Awaitable[_Fact], deadline: Deadline) -> _Fact | None:
-        """Return a fact from the model host, None if it fails: the call of the model reports the failure."""
-        try:
-            async with deadline.stage("facts", _FACTS_SHARE):
-                return await fact
-        except (Unavailable, Corrupt):
-            return None
-
-    async def _generate(
-        self, _admitted: Admitted, found: Inquiry, prompt: BuiltPrompt
-    ) -> AsyncGenerator[Progress | Token | Completion]:
-        """Yield the model's text, then its completion. Hold text back while it may still become a refusal."""
-        watch = found.watch
-        left_s = watch.deadline.left(_RESERVE_S)
-        if left_s <= 0:
-            raise DeadlineExceeded("retrieve", "finding passages took all the time allowed")
-        yield Progress(self.reports.report(found, prompt, _reading(prompt)), at_model=True)
-        held, pieces_held, begun, started = "", 0, False, perf_counter()
-        with watch.timed("generate"):
-            async with aclosing(self.model.chat(prompt.messages, left_s)) as pieces:
-                async for piece in pieces:
-                    if watch.first_token_ms is None:
-                        watch.first_token_ms = ms(perf_counter() - started)
-                    if isinstance(piece, Completion):
-                        yield piece
-                        continue
-                    held, pieces_held = held + piece, pieces_held + 1
-                    begun = begun or not may_be_refusal(held)
-                    if begun:
-                        yield Token(held, pieces_held)
-                        held, pieces_held = "", 0
-
-    async def _checked(self, found: Inquiry, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
-        """Return the report of the model's text, without the parts that no passage supports."""
-        estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
-        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, completion.text)
-        used = Usage(completion.prompt_tokens, completion.completion_tokens)
-        answer = replace(
-            self.reports.answer(found, used, grounded, sentences),
-            dropped_passages=prompt.dropped,
-            cut_short=completion.done_reason == "length",
-        )
-        return replace(
-            self.reports.report(found, prompt),
-            answer=answer,
-            first_token_ms=found.watch.first_token_ms,
-            truncated=estimate.was_cut(completion.prompt_tokens),
-            estimated_tokens=estimate.tokens,
-            token_error=estimate.error(completion.prompt_tokens),
-            model_digest=await self._fact(self.model.digest(), found.ask.deadline),
-        )
-
-    def _grounded(
-        self, found: Inquiry, prompt: BuiltPrompt, text: str
-    ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
-        """Return the grounded text and its sentences; None for a refusal, and where no passage supports it."""
-        if is_refusal(text):
-            return None, ()
-        limits, each = self.limits, found.mode is Mode.OVERVIEW
-        return check(
-            text, prompt.passages, found.text, self._similarities, limits.min_support, self.scale, each=each
-        )
-
-    def _similarities(self, one: Sequence[str], other: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Return the cosine of each of the first texts with each of the second.
-
-        All are embedded as questions are: the model may write a sentence longer than the embedder reads.
-        """
-        vectors = self.embedder.embed_queries([*one, *other])
-        cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
-        return cosines
-
 
 def _suspicious(passages: Sequence[Passage]) -> frozenset[str]:
     return frozenset(passage.id for passage in passages if suspicion(passage.chunk.text))
-
-
-def _reading(prompt: BuiltPrompt) -> Usage:
-    return Usage(prompt.estimate.tokens)

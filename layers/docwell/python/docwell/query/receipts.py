@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeVar
 
-from docwell.answers import Receipt
+from docwell.answers import Mode, Receipt
 from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.ports import Catalogue, Receipts
@@ -30,9 +30,9 @@ _OUTCOMES = ("status", "fallback_reason", "rewritten_question", "answer")
 class Change:
     """One difference between two runs of a question. None means that a run had nothing there.
 
-    `what` is `model`, `model_digest`, `prompt_version`, `option NAME`, `document KEY` (versions), `passages KEY`
-    (ids that only one run had), `order of passages`, `fit` if the gate refused a run; of the answer itself
-    `status`, `fallback_reason`, `rewritten_question`, `answer` or `citations`.
+    `what` is `model`, `model_digest`, `mode`, `prompt_version`, `option NAME`, `document KEY` (versions),
+    `passages KEY` (ids that only one run had), `order of passages`, `fit` if the gate refused a run; of the answer
+    itself `status`, `fallback_reason`, `rewritten_question`, `answer` or `citations`.
     """
 
     what: str
@@ -98,6 +98,7 @@ def _settings(then: Receipt, now: Receipt) -> Iterator[tuple[str, Any, Any]]:
     yield "model", then.model, now.model
     if then.model_digest and now.model_digest:  # a host that states no digest proves no change
         yield "model_digest", then.model_digest, now.model_digest
+    yield "mode", then.answer.get("mode", Mode.PASSAGES), now.answer.get("mode", Mode.PASSAGES)
     yield "prompt_version", then.prompt_version, now.prompt_version
     for name in sorted({*then.options, *now.options}):
         yield f"option {name}", then.options.get(name), now.options.get(name)

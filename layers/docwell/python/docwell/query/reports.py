@@ -11,8 +11,10 @@ from docwell.ports import DocumentLinks
 from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.suspicion import suspicion
+from docwell.query.modes import Basis
 from docwell.query.overview import digest
-from docwell.query.prompting import BuiltPrompt, Prompt
+from docwell.query.prompting import BuiltPrompt
 from docwell.query.stopwatch import Stopwatch
 
 REFUSAL = "The documents do not answer this question."
@@ -30,7 +32,8 @@ class Inquiry:
     While `at_model`, `spent` includes a prompt that the model is reading. `skipped` names the optional stages that
     gave nothing. A question that is `hopeless`, for its `fit` is under `min_fit`, is refused without the model;
     `refusal` is the text of a refusal.
-    `overview` has the pieces to answer from before the passages are tried, if any.
+    `basis` is what to answer from before the passages are tried, if anything; `mode` is how it is answered now.
+    The model may take this `share` of the time that is left.
     """
 
     ask: Ask
@@ -41,13 +44,14 @@ class Inquiry:
     skipped: tuple[str, ...] = ()
     wordings: tuple[str, ...] = ()
     passages: tuple[Passage, ...] = ()
-    overview: tuple[Passage, ...] = ()
+    basis: Basis | None = None
     suspicious: frozenset[str] = frozenset()
     fit: float | None = None
     min_fit: float | None = None
     hopeless: bool = False
     refusal: str = REFUSAL
     mode: Mode = Mode.PASSAGES
+    share: float = 1.0
 
     def stage_s(self, share: float) -> float:
         """Return the seconds for an optional stage with this share of the deadline, 0 if they are too few."""
@@ -55,19 +59,21 @@ class Inquiry:
         seconds = min(deadline.seconds * share, deadline.left(deadline.seconds * _ANSWER_SHARE))
         return seconds if seconds >= _LEAST_STAGE_S else 0.0
 
-    def of_overview(self, prompt: Prompt) -> Inquiry:
-        """Return the question as it is asked of its overview."""
+    def of(self, basis: Basis) -> Inquiry:
+        """Return the question as it is asked of the basis of a mode."""
         return replace(
             self,
-            ask=replace(self.ask, prompt=prompt),
-            passages=self.overview,
+            ask=replace(self.ask, prompt=basis.prompt or self.ask.prompt),
+            passages=basis.passages,
+            suspicious=frozenset(one.id for one in basis.passages if suspicion(one.chunk.text)),
+            refusal=basis.answer.text if basis.answer else self.refusal,
             min_fit=None,  # no gate decides
             hopeless=False,
-            mode=Mode.OVERVIEW,
+            mode=basis.mode,
         )
 
     def tries_passages(self, answer: Answer, reserve_s: float) -> bool:
-        """Whether an overview refuses and there is time for a second answer, which takes about as long."""
+        """Whether the answer of a mode is a refusal, and there is time for another one as long as it."""
         refused = answer.status is AnswerStatus.REFUSED
         return refused and self.watch.deadline.left(reserve_s) > self.watch.seconds["generate"]
 
@@ -112,6 +118,10 @@ class Reports:
         """Return the overview in the document's own sentences."""
         answer = _extractive(self.answer(found, used, *digest(found.text, found.passages)))
         return replace(self.report(found), answer=answer, prompted=found.passages)
+
+    def without_model(self, found: Inquiry, answer: GroundedAnswer) -> QueryReport:
+        """Return the report of an answer that a mode has given by itself."""
+        return replace(self.report(found), answer=self.answer(found, _NONE, answer), prompted=found.passages)
 
     def answer(
         self,

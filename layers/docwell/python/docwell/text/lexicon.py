@@ -142,13 +142,18 @@ def rarity(having: int, of: int) -> float:
     return math.log(1 + of / (1 + having))
 
 
+def ordered_words(text: str) -> list[str]:
+    """Return the words of a text in order. Letters and digits are apart, as in `beginnings`."""
+    return _split(text, _LETTERS_OR_DIGITS)
+
+
 def beginnings(text: str) -> list[str]:
     """Return the words of a text in order, each cut to its first letters.
 
     This drops endings in any language: "requires" equals "requirement". Letters and digits are apart: "FY2022" has
     "2022". It is for ranking; to check an answer it equates too much.
     """
-    return [word[:_BEGINNING] for word in _split(text, _LETTERS_OR_DIGITS)]
+    return [word[:_BEGINNING] for word in ordered_words(text)]
 
 
 @lru_cache(TEXTS_KEPT)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from docwell.answers import Mode
 from docwell.config import QuerySettings, SettingsError
 from docwell.errors import DocwellError
 from docwell.observability import logger
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 # A question settles its charge after its deadline, within 1 s (docwell.http.answering); the rest is for clocks.
 _FOLLOW_UP_MARGIN_S = 5.0
+# The share of the deadline that a list takes at most, after its search and within the same stage.
+_LIST_SHARE = 0.15
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
 # A runtime that can stream writes a receipt after it has sent the answer, which takes some milliseconds.
@@ -81,26 +84,43 @@ async def query() -> Query:
 def _query(fingerprint: str) -> Query:
     # Imported beside the loading of the model.
     from docwell.adapters.embedding.calibration import ModelCalibration
+    from docwell.query.census import Census
     from docwell.query.checking.support import MeaningScale
+    from docwell.query.comparison import Comparison
     from docwell.query.conversation import Conversation
+    from docwell.query.modes import Modes
     from docwell.query.overview import Overview
     from docwell.query.query import Query
     from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
     from docwell.query.routing import Router
+    from docwell.query.rows import ROW_TOKENS
 
     settings, host, breaker = query_settings(), model(), _breaker()
     model_dir = pipelines(settings)[fingerprint].model_dir
     rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
+    ledger, router = ledger_of(settings, fingerprint), Router(embedder)
+    retrieval = Retrieval(ledger, vectors)
     return Query(
-        retrieval=Retrieval(ledger_of(settings, fingerprint), vectors),
+        retrieval=retrieval,
         embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
-        overview=Overview(vectors, Router(embedder), load_prompt("overview")),
+        modes=Modes(
+            router,
+            {
+                Mode.OVERVIEW: Overview(vectors, load_prompt("overview")),
+                Mode.LIST: Census(vectors, ledger, router.subjects, settings.deadline_s * _LIST_SHARE),
+                Mode.COMPARE: Comparison(
+                    retrieval,
+                    load_prompt("compare"),
+                    GuardedModel(host.writing_at_most(ROW_TOKENS), breaker),
+                ),
+            },
+        ),
         links=_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),

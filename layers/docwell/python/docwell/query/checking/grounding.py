@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from docwell.answers import Citation, Sentence
+from docwell.answers import Answer, Citation, Sentence
 from docwell.models import Passage
 from docwell.query.checking.claims import Claim
 from docwell.query.checking.cleaning import clean_answer
@@ -153,6 +153,23 @@ def numbered(grounded: GroundedAnswer, checked: Sequence[Sentence]) -> tuple[Gro
     )
     ordered = tuple(sorted(citations, key=lambda one: one.marker))
     return GroundedAnswer(renumbered(grounded.text), ordered), sentences
+
+
+def shifted(answer: Answer, by: int) -> Answer:
+    """Return an answer whose citations are numbered from `by` + 1."""
+
+    def renumbered(text: str) -> str:
+        return MARKER.sub(lambda found: f"[{int(found[1]) + by}]" if found[1].isdecimal() else found[0], text)
+
+    return replace(
+        answer,
+        answer=renumbered(answer.answer),
+        citations=tuple(replace(one, marker=one.marker + by) for one in answer.citations),
+        sentences=tuple(
+            replace(one, text=renumbered(one.text), markers=tuple(marker + by for marker in one.markers))
+            for one in answer.sentences
+        ),
+    )
 
 
 def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:

@@ -30,10 +30,14 @@ TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a 
 
 
 class Found(NamedTuple):
-    """The passages for a question, best first, and the `fit` that the gate decides by, None without a passage."""
+    """The passages for a question, best first, and the `fit` that the gate decides by, None without a passage.
+
+    `documents` are those of all ranked candidates, best first; some may not be live.
+    """
 
     passages: tuple[Passage, ...] = ()
     fit: float | None = None
+    documents: tuple[str, ...] = ()
 
 
 class _Nearest(NamedTuple):
@@ -109,7 +113,8 @@ class Retrieval:
         if nearest.cut and scope.is_narrowed and live.kept + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
         # Drop the unit vectors; only ranking needs them.
-        return Found(tuple(replace(one, units=Units()) for one in found), fit)
+        documents = tuple(dict.fromkeys(one.document for one in ranked))
+        return Found(tuple(replace(one, units=Units()) for one in found), fit, documents)
 
     def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
         return [one.passage for one in rank(text, vector, hits, self.weights)] if text else hits

@@ -6,7 +6,7 @@ The ledger decides at the time of the question: tags can change without a new ve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from docwell.attributes import Attributes
 from docwell.errors import NotFound
@@ -46,6 +46,30 @@ class Scope:
         """Whether single hits can be forbidden, because no list of documents limits the search to allowed ones."""
         among = self.places.values() if self.places is not None else (None,)
         return bool(self.filter or self.principal.rules) and any(documents is None for documents in among)
+
+    def only(self, document: str) -> Scope:
+        """Return the part of the scope that is this document."""
+        return replace(self, places={collection_of(document): [document]})
+
+    def documents(self, catalogue: Catalogue, most: int) -> tuple[Mapping[str, LiveDocument], bool]:
+        """Return the live documents of the scope that are allowed now, and whether these are all.
+
+        Some are missing where there are over `most` rows. Those of whole collections are read eventually
+        consistently.
+        """
+        found: dict[str, LiveDocument] = {}
+        complete = True
+        for collection, keys in [(None, None)] if self.places is None else self.places.items():
+            own = rights.shared_prefix(self.principal, collection)
+            prefix = rights.longer_prefix(self.filter.prefix, own)
+            if keys is not None:
+                found |= catalogue.described(keys)
+            elif prefix is not None and complete:
+                live, rows = catalogue.under(collection, prefix, most)
+                found |= live
+                complete, most = rows is not None, most - (rows or 0)
+        wanted = {key: one for key, one in found.items() if _is_wanted(self.principal, self.filter, key, one)}
+        return wanted, complete
 
     def covers(self, hit: Passage) -> bool:
         """Return whether the hit is of a place to search. In rare cases the index returns another one."""

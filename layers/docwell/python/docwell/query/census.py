@@ -1,0 +1,183 @@
+"""Answer which documents mention a subject, and on which pages, from all documents that the asker may read.
+
+The text of every chunk is searched, so that the count is one of documents and not of passages. No model is asked:
+it would have to read them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from docwell.answers import Mode
+from docwell.errors import BadInput
+from docwell.models import Passage, collection_of
+from docwell.ports import Catalogue, TextIndex
+from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.grounding import GroundedAnswer, cite
+from docwell.query.checking.suspicion import suspicion
+from docwell.query.modes import Basis, Searched
+from docwell.query.retrieval.ranking import nearest
+from docwell.query.retrieval.scope import MOST_ROWS, Scope
+from docwell.query.subject import Subject, Subjects
+from docwell.text.lexicon import MARKER, segments
+from docwell.text.page_lists import listed
+from docwell.text.visible import strip_invisible
+
+# The most chunks read for one list, at about 4 KB each.
+MOST_HITS = 2000
+# The most lines of an answer. The count is of all.
+MOST_LINES = 50
+# Documents in one condition of a search.
+_AT_ONCE = 200
+
+NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
+
+
+class Looked(NamedTuple):
+    """The chunks that mention the subject, and how many `of` how many documents were looked through in full.
+
+    There are `more` documents, which were not even counted.
+    """
+
+    hits: list[Passage]
+    documents: int
+    of: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class Census:
+    """The mode `list`. It looks through documents for up to `seconds`."""
+
+    index: TextIndex
+    catalogue: Catalogue
+    subjects: Subjects
+    seconds: float
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return the list as an answer. None where docwell has chosen the mode and no document has the subject.
+
+        Raises `BadInput` where the question has no subject.
+        """
+        subject = self.subjects.find(searched.text)
+        if subject is None:
+            raise BadInput(NO_SUBJECT)
+        looked = self._look(searched.scope, subject)
+        if not looked.hits and subject.shorter:
+            subject = subject.shorter
+            looked = self._look(searched.scope, subject)
+        if not looked.hits and searched.mode is Mode.AUTO:
+            return None
+        return answered(subject, looked, searched.vector)
+
+    def _look(self, scope: Scope, subject: Subject) -> Looked:
+        """Look through the documents in the order of their keys, until all are done or a limit is reached."""
+        live, complete = scope.documents(self.catalogue, MOST_ROWS)
+        keys, hits = sorted(live), list[Passage]()
+        end, done = self.clock() + self.seconds, 0
+        while done < len(keys):
+            left = MOST_HITS - len(hits)
+            if left <= 0 or self.clock() > end:
+                break
+            some = keys[done : done + _AT_ONCE]
+            found = self.index.containing(_places(some), subject.beginnings, left)
+            hits += [
+                one for one in found if one.document in live and live[one.document].generation == one.generation
+            ]
+            if len(found) == left:
+                break
+            done += len(some)
+        hits = [one for one in hits if subject.is_in(one.chunk.text)] or [
+            one for one in hits if subject.is_loosely_in(one.chunk.text)
+        ]
+        # Read again, consistently: a document may have been deleted or replaced since.
+        now = scope.live(self.catalogue, list(dict.fromkeys(one.document for one in hits)))
+        return Looked(
+            [one for one in hits if now.get(one.document) == one.generation], done, len(live), not complete
+        )
+
+
+def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis:
+    """Return the answer: a line for each document, the nearest to the question first, or for each page of one."""
+    hits = _ranked(looked.hits, vector)
+    of_one = looked.of == 1 and not looked.more
+    groups: dict[str | int, list[Passage]] = {}
+    for one in hits:
+        groups.setdefault(one.chunk.page if of_one else one.document, []).append(one)
+    shown = list(groups.items())
+    if of_one:
+        shown.sort(key=lambda group: group[1][0].chunk.page)
+    lines, cited, citations = [], [], []
+    for name, group in shown[:MOST_LINES]:
+        best = next((one for one in group if not suspicion(one.chunk.text)), group[0])
+        cited.append(best)
+        start, end = _place(subject, best.chunk.text)
+        citations.append(cite(len(cited), best, start, end))
+        pages = sorted({one.chunk.page for one in group})
+        where = f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
+        title = where if of_one else f"{_plain(str(name))}, {where}"
+        lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
+    if shown[MOST_LINES:]:
+        lines.append(f"- and {len(shown) - MOST_LINES} more")
+    lines += ["", _summary(_plain(subject.text), looked, len(shown), of_one=of_one)]
+    text = "\n".join(lines).strip()
+    return Basis(Mode.LIST, tuple(cited), answer=GroundedAnswer(text, tuple(citations)))
+
+
+def _summary(subject: str, looked: Looked, found: int, *, of_one: bool) -> str:
+    """Return the count and its bound."""
+    if of_one:
+        number = f"{found} of its pages {'mentions' if found == 1 else 'mention'}" if found else "No page mentions"
+        whole = "" if looked.documents else " It was not looked through in full."
+        return f"{number} “{subject}”.{whole}"
+    all_of_them = f"the {looked.of}" if not looked.more else f"over {looked.of}"
+    number = f"{found}" if found else "None"
+    count = f"{number} of {all_of_them} documents {'mentions' if found < 2 else 'mention'} “{subject}”."  # noqa: PLR2004
+    if looked.documents == looked.of and not looked.more:
+        return f"{count} All {looked.of} were looked through in full."
+    bound = f"{looked.documents} of {all_of_them} documents were looked through in full"
+    return f"{count} Only {bound}: there may be more. Name a collection or a filter to look through fewer."
+
+
+def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
+    """Return the chunks by the cosine of their nearest unit, best first; a chunk without units has 0."""
+    if not hits:
+        return []
+    near = np.maximum(nearest([one.units for one in hits], np.asarray(vector, dtype=np.float32)), 0.0).tolist()
+    scored = map(Passage.scored, hits, near)
+    return sorted(scored, key=lambda one: (-one.score, one.document, one.chunk.page, one.chunk.start))
+
+
+def _place(subject: Subject, text: str) -> tuple[int, int]:
+    """Return the place of the first sentence that mentions the subject, or that has most of its words."""
+    return max(segments(text), key=lambda place: _said(subject, text[slice(*place)]))
+
+
+def _said(subject: Subject, sentence: str) -> tuple[bool, int]:
+    return subject.is_in(sentence), subject.count_in(sentence)
+
+
+def _quotation(passage: Passage, start: int, end: int) -> str:
+    """Return the sentence to show; none of a passage that gives orders, or where cleaning changes it."""
+    said = " ".join(strip_invisible(passage.chunk.text[start:end]).split())
+    sentence, removed = clean_answer(said, [said])
+    if removed or MARKER.search(sentence) or suspicion(passage.chunk.text):
+        return ""
+    return f": “{sentence}”"
+
+
+def _plain(name: str) -> str:
+    """Return a key, or words of the question, without what would read as a link or a citation."""
+    return MARKER.sub(r"(\1)", clean_answer(" ".join(name.split()), ())[0])
+
+
+def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    by_collection = groupby(sorted(keys, key=collection_of), collection_of)
+    return {collection: list(some) for collection, some in by_collection}

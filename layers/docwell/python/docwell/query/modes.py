@@ -1,0 +1,97 @@
+"""The modes of a question: each but `passages` is a `Way`, which finds a `Basis` to answer from.
+
+A mode has a value in `docwell.answers.Mode`, and a way in `docwell.wiring.query`. docwell chooses `compare` for a
+question that names several documents, and other modes by their examples in `modes.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from docwell.answers import Mode
+from docwell.errors import BadInput
+from docwell.models import Passage
+from docwell.ports import LanguageModel
+from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.document_names import names_several
+from docwell.query.prompting import Prompt
+from docwell.query.retrieval.scope import Scope
+from docwell.query.routing import Router
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A question after its search: the `text` searched for, its unit `vector`, and up to `top_k` passages.
+
+    `documents` are those of all candidates, by rank; some may not be live.
+    """
+
+    mode: Mode
+    text: str
+    scope: Scope
+    vector: Sequence[float]
+    passages: tuple[Passage, ...]
+    documents: tuple[str, ...]
+    top_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The documents to ask one by one, with their names, and the model that writes a row for each."""
+
+    names: Mapping[str, str]
+    model: LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The pieces that a mode answers from in place of the nearest passages, and the prompt for them.
+
+    With `rows`, the prompt is for the passages of one document. With an `answer`, no model is asked; one without
+    citations is a refusal.
+    """
+
+    mode: Mode
+    passages: tuple[Passage, ...]
+    prompt: Prompt | None = None
+    rows: Rows | None = None
+    answer: GroundedAnswer | None = None
+
+
+class Way(Protocol):
+    """One mode."""
+
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return the basis of an answer, None where the documents have none.
+
+        Raises `BadInput` where the question is not one for this mode.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Finds what a question is answered from in the mode that its caller or docwell chooses."""
+
+    router: Router
+    ways: Mapping[Mode, Way]
+
+    def basis(self, searched: Searched) -> Basis | None:
+        """Return the basis of the mode's answer; None where the passages answer.
+
+        Raises `BadInput` where the caller has chosen a mode that does not suit the question.
+        """
+        mode = searched.mode
+        if mode is Mode.AUTO and searched.passages:
+            several = names_several(searched.text, searched.documents)
+            mode = (
+                Mode.COMPARE if several else self.router.choose(searched.text, searched.vector, searched.passages)
+            )
+        way = self.ways.get(mode)
+        try:
+            return way.basis(searched) if way else None
+        except BadInput:
+            if searched.mode is Mode.AUTO:
+                return None
+            raise

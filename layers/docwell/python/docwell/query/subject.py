@@ -1,0 +1,210 @@
+"""Find what a list is about: "the Nile" in "Which reports mention the Nile?". Pure, but for the embedder.
+
+No rule knows a language. The subject is the part of the question without which it reads most like an example of a
+list (`modes.json`). A part between quotation marks is the subject in any case.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docwell.answers import Mode
+from docwell.ports import Embedder
+from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, stem
+
+# The subject of an example is in braces.
+_SUBJECT = re.compile(r"\{([^}]*)\}")
+# A token that stands for any subject.
+_ANYTHING = "X"
+_QUOTED = re.compile('["“”„«「『]\\s*([^"“”„«»「」『』]+?)\\s*["”“»」』]')
+_WORDS = re.compile(rf"{UNSPACED.pattern}|[^\W_]+(?:[-'\u2019][^\W_]+)*")
+# The most words of a subject, and the most parts of a question that are tried, at about 3 ms.
+_LONGEST = 6
+_MOST_TRIED = 40
+# Of two parts that are about as likely, the shorter one: without "reports mention the Nile", too, a list is left.
+_WORD_COST = 0.03
+# Longer words with this share of equal letters from the first on are the same: "Mitarbeiter", "Mitarbeitern".
+_SAME_BEGINNING = 6
+_SAME_SHARE = 0.75
+# Endings differ: the letters of a word that any form of it has, about.
+_ENDING = 3
+_FOUND_KEPT = 64
+
+
+def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
+    """Return the example questions of each mode, in several languages; with `subject` in place of their own."""
+    text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
+    return {
+        Mode(mode): [_SUBJECT.sub(subject, one) for one in questions]
+        for mode, questions in json.loads(text).items()
+    }
+
+
+class _Word(NamedTuple):
+    start: int
+    end: int
+    known: bool  # a word of asking
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The `text` of a subject, and its phrases: words in order, with nothing between them.
+
+    The question without it has this cosine, `near`, to an example of a list, and `margin` more than to all others.
+    `shorter` is the likeliest part of it, of two words or more: "Ada Holt" of "Ada Holt quoted".
+    """
+
+    text: str
+    phrases: tuple[str, ...]
+    near: float = 0.0
+    margin: float = 0.0
+    shorter: Subject | None = None
+
+    @property
+    def beginnings(self) -> list[str]:
+        """The beginnings of words that a text has, in any case, if it mentions the subject; it may have others."""
+        words = [word for phrase in self.phrases for word in re.findall(r"[^\W\d_]+|\d+", phrase)]
+        return list(dict.fromkeys(map(_beginning, words)))
+
+    def is_in(self, text: str) -> bool:
+        """Return whether a text has all phrases."""
+        said = ordered_words(text)
+        return all(_has(said, ordered_words(phrase)) for phrase in self.phrases)
+
+    def is_loosely_in(self, text: str) -> bool:
+        """Return whether a text has all words of the phrases, wherever they are."""
+        said = ordered_words(text)
+        return all(_has(said, [word]) for phrase in self.phrases for word in ordered_words(phrase))
+
+    def count_in(self, text: str) -> int:
+        """Return how many of the words a text has."""
+        said = ordered_words(text)
+        return sum(_has(said, [word]) for phrase in self.phrases for word in ordered_words(phrase))
+
+
+class Subjects:
+    """Finds the subjects of questions. It embeds the examples at the first one."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._found = lru_cache(_FOUND_KEPT)(self._find)  # the router asks first, then the mode
+
+    def find(self, question: str) -> Subject | None:
+        """Return the subject of a question for a list; None where all its words are words of asking."""
+        return self._found(question)
+
+    def _find(self, question: str) -> Subject | None:
+        words = [
+            _Word(found.start(), found.end(), fold(found[0]) in self._asking)
+            for found in _WORDS.finditer(question)
+        ]
+        parts = _parts(question, words)[:_MOST_TRIED]
+        if quoted := _QUOTED.search(question):
+            parts = [[_Word(quoted.start(1), quoted.end(1), known=False)]]
+        if not parts:
+            return None
+        texts = [f"{question[: part[0].start]}{_ANYTHING}{question[part[-1].end :]}" for part in parts]
+        vectors = self._embedder.embed_queries(texts)
+        near = np.max(vectors @ self._examples[0].T, axis=1)
+        likely = np.argsort(-(near - _WORD_COST * np.array([len(part) for part in parts]))).tolist()
+        number, best = likely[0], parts[likely[0]]
+        within = (
+            part
+            for part in (parts[other] for other in likely[1:])
+            if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
+        )
+        return replace(
+            _subject(question, best),
+            near=float(near[number]),
+            margin=float(near[number] - np.max(self._examples[1] @ vectors[number])),
+            shorter=next((_subject(question, part) for part in within), None),
+        )
+
+    @cached_property
+    def typical(self) -> tuple[float, float]:
+        """The medians of `near` and `margin` of the examples of lists themselves, each beside the others."""
+        lists, others = self._examples
+        near = lists @ lists.T
+        np.fill_diagonal(near, -1.0)
+        nearest = np.max(near, axis=1)
+        return float(np.median(nearest)), float(np.median(nearest - np.max(lists @ others.T, axis=1)))
+
+    @cached_property
+    def _examples(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The vectors of the examples of lists, and of all others, without their subjects."""
+        texts = examples(_ANYTHING)
+        lists = texts.pop(Mode.LIST)
+        others = [text for each in texts.values() for text in each]
+        return self._embedder.embed_queries(lists), self._embedder.embed_queries(others)
+
+    @cached_property
+    def _asking(self) -> frozenset[str]:
+        """The words of the examples without their subjects, and English function words."""
+        return FUNCTION_WORDS | {fold(word) for text in examples(" ")[Mode.LIST] for word in _WORDS.findall(text)}
+
+
+def _subject(question: str, part: Sequence[_Word]) -> Subject:
+    """Return the part as a subject: words of asking part its phrases."""
+    runs = [list(group) for known, group in groupby(part, lambda word: word.known) if not known]
+    phrases = tuple(question[run[0].start : run[-1].end] for run in runs)
+    return Subject(question[part[0].start : part[-1].end], phrases)
+
+
+def _parts(question: str, words: Sequence[_Word]) -> list[Sequence[_Word]]:
+    """Return the parts of a question that begin and end with words that are not of asking, the last ones first.
+
+    Signs of a script without spaces stay together: some of the signs of a word are those of another.
+    """
+    found: list[Sequence[_Word]] = []
+    for last in reversed(range(len(words))):
+        for first in range(last, max(last - _LONGEST, -1), -1):
+            part = words[first : last + 1]
+            if part[0].known or part[-1].known:
+                continue
+            if not (_is_cut(question, words, first) or _is_cut(question, words, last + 1)):
+                found.append(part)
+    return found
+
+
+def _is_cut(question: str, words: Sequence[_Word], at: int) -> bool:
+    """Return whether two signs of one word, in a script without spaces, are before and after this place."""
+    if not 0 < at < len(words) or words[at - 1].known or words[at].known:
+        return False
+    before, after = words[at - 1], words[at]
+    both = question[before.start : after.end]
+    return before.end == after.start and all(map(UNSPACED.match, both))
+
+
+def _beginning(word: str) -> str:
+    if UNSPACED.search(word):
+        return word
+    return word[: min(_SAME_BEGINNING, max(_ENDING, len(word) - _ENDING))]
+
+
+def _has(said: Sequence[str], phrase: Sequence[str]) -> bool:
+    return any(
+        all(map(_same, phrase, said[start : start + len(phrase)]))
+        for start in range(len(said) - len(phrase) + 1)
+        if _same(phrase[0], said[start])
+    )
+
+
+def _same(one: str, other: str) -> bool:
+    """Return whether two words are forms of one word, as far as their letters show."""
+    if one == other or stem(one) == stem(other):
+        return True
+    longest = max(len(one), len(other))
+    equal = next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+    return equal >= _SAME_BEGINNING and equal >= _SAME_SHARE * longest

@@ -1,0 +1,65 @@
+"""What a list is about, and which texts mention it."""
+
+from __future__ import annotations
+
+import pytest
+
+from docwell.query.subject import Subject, Subjects
+from tests.unit.fakes import FakeEmbedder
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "phrases"),
+    [
+        ("Which documents mention Ada Holt?", "Ada Holt", ("Ada Holt",)),
+        ("Which documents mention Ada Holt and Kiel?", "Ada Holt and Kiel", ("Ada Holt", "Kiel")),
+        ("Welche Dokumente erw\u00e4hnen Leuchtt\u00fcrme?", "Leuchtt\u00fcrme", ("Leuchtt\u00fcrme",)),
+        (
+            "\u54ea\u4e9b\u6587\u4ef6\u63d0\u5230\u4e86\u6c14\u5019\u53d8\u5316\uff1f",
+            "\u6c14\u5019\u53d8\u5316",
+            ("\u6c14\u5019\u53d8\u5316",),
+        ),
+        ('How many of the "annual reports" are there?', "annual reports", ("annual reports",)),
+        ("Quels documents mentionnent \u00ab le port \u00bb ?", "le port", ("le port",)),
+    ],
+)
+def test_the_subject_is_the_part_without_which_an_example_of_a_list_is_left(
+    question: str, text: str, phrases: tuple[str, ...]
+) -> None:
+    found = Subjects(FakeEmbedder()).find(question)
+    assert found is not None
+    assert (found.text, found.phrases) == (text, phrases)
+
+
+def test_words_of_asking_alone_are_no_subject() -> None:
+    assert Subjects(FakeEmbedder()).find("Which documents mention it?") is None
+
+
+@pytest.mark.parametrize(
+    ("phrases", "text", "is_in"),
+    [
+        (("Ada Holt",), "ADA\nHolt's bridge", True),
+        (("Ada Holt",), "Holt, Ada", False),
+        (("Ada Holt", "Kiel"), "In Kiel lives Ada Holt.", True),
+        (("Ada Holt", "Kiel"), "Ada Holt", False),
+        (("lighthouses",), "A lighthouse.", True),
+        (("pump",), "Two pumps.", True),
+        (("car",), "A carpet.", False),
+        (("Mitarbeiter",), "den Mitarbeitern", True),
+        (("international law",), "internal law", False),
+        (("COVID-19",), "covid 19", True),
+        (("\u6c14\u5019\u53d8\u5316",), "\u5168\u7403\u6c14\u5019\u53d8\u5316\u5f71\u54cd", True),
+        (("\u6c14\u5019\u53d8\u5316",), "\u6c14\u5019\u7684\u53d8\u5316", False),
+    ],
+)
+def test_a_text_mentions_phrases_in_any_case_and_inflection(
+    phrases: tuple[str, ...], text: str, is_in: bool
+) -> None:
+    subject = Subject(" ".join(phrases), phrases)
+    assert subject.is_in(text) is is_in
+    if is_in:  # the search of the index may find more, but not less
+        assert all(one.lower() in text.lower() for one in subject.beginnings)
+
+
+def test_loosely_a_text_may_have_the_words_anywhere() -> None:
+    assert Subject("Ada Holt", ("Ada Holt",)).is_loosely_in("Holt, Ada")
