@@ -240,6 +240,13 @@ def test_one_document_and_more_than_eight_are_refused_and_auto_takes_passages(mo
         world.ask(question("Ships?", document=keys[0]))
 
 
+def test_docwell_compares_no_more_than_eight_documents_that_a_question_names() -> None:
+    world = World()
+    for number in range(12):
+        world.add(f"ships/{'bolt' if number % 2 else 'acme'}-s{number}.pdf", f"Ship {number} lies in the harbour.")
+    assert world.ask("Where lies the ship of Acme, and where that of Bolt?").answer.mode is Mode.PASSAGES
+
+
 def test_only_live_generations_of_readable_documents_are_compared() -> None:
     world = with_firms()
     stranger = Principal("key:stranger", collections=frozenset({"ships"}))
@@ -255,12 +262,15 @@ def test_only_live_generations_of_readable_documents_are_compared() -> None:
 
 
 def test_a_question_that_leaves_no_room_for_rows_is_an_error_unless_docwell_chose_them() -> None:
-    world = with_firms(num_ctx=1024)
-    long = f"{ASKED} {'Say it, please. ' * 30}"
-    wide = question(long, filter=Filter(documents=tuple(TEXTS)))
-    with pytest.raises(BadInput):
-        world.ask(wide)
-    assert world.ask(replace(wide, mode=Mode.AUTO)).answer.mode is Mode.PASSAGES
+    world = World(num_ctx=4096)
+    trees = ["alder", "birch", "cedar", "elder", "hazel", "larch", "maple", "rowan"]
+    for tree in trees:
+        world.add(f"trees/{tree}.pdf", f"The {tree} flowers in spring.")
+    long = f"When do {' and '.join(trees)} flower? {'Say it, please. ' * 100}"
+    with pytest.raises(BadInput, match="too long"):
+        world.ask(question(long))
+    assert world.ask(Question(long)).answer.mode is Mode.PASSAGES
+    assert world.row_model.asked == []
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ class GrowingAnswer:
     def found(self, passages: Sequence[Json]) -> None:
         """Show the passages, which stay, and the sentence among them that most likely answers.
 
-        An overview that refuses is followed by the passages: its text goes.
+        A mode that refuses is followed by the passages: its text goes.
         """
         self._text = ""
         pages: dict[str, list[str]] = {}

@@ -213,7 +213,7 @@ class QuestionRequest:
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event)
                     self._shown |= {one.document for one in event.passages}
-                    self._sent = ""  # the text of an overview that refuses does not count
+                    self._sent = ""  # the text of a mode that refuses does not count
                     yield sse.event("passages", {"passages": passages})
                     continue
                 text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()

@@ -52,12 +52,13 @@ class Comparison:
     def _documents(self, searched: Searched) -> Mapping[str, str]:
         """Return the titles of the documents to compare, by key, in the order of the rows.
 
-        They are those of the filter, else those that the question names, else all if there are up to eight, else
-        those of the passages.
+        They are those that the question names. If it names none or too many, and the caller wants a comparison:
+        all that match if they are up to eight, else those of the passages. A filter by documents goes first.
         """
         scope, catalogue = searched.scope, self.retrieval.catalogue
         meant: Sequence[str] = sorted(named(searched.text, searched.documents))
-        if scope.filter.documents or not FEWEST_DOCUMENTS <= len(meant) <= MOST_DOCUMENTS:
+        suits = searched.mode is Mode.AUTO or FEWEST_DOCUMENTS <= len(meant) <= MOST_DOCUMENTS
+        if not suits or (scope.filter.documents and searched.mode is Mode.COMPARE):
             live, complete = scope.documents(catalogue, _FEW_ROWS)
             if complete and (scope.filter.documents or len(live) <= MOST_DOCUMENTS):
                 return {key: live[key].attributes.title or "" for key in sorted(live)}
