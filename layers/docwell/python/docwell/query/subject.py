@@ -42,7 +42,7 @@ _FOUND_KEPT = 64
 
 
 def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
-    """Return the example questions of each mode, in several languages; with `subject` in place of their own."""
+    """Return the example questions of each mode, in several languages, about `subject` if given."""
     text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
     return {
         Mode(mode): [_SUBJECT.sub(subject, one) for one in questions]
