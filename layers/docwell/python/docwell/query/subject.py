@@ -66,8 +66,8 @@ class Subject:
 
     text: str
     phrases: tuple[str, ...]
-    near: float = 0.0
-    margin: float = 0.0
+    near: float = -1.0
+    margin: float = -1.0
     shorter: Subject | None = None
 
     @property
@@ -123,6 +123,8 @@ class Subjects:
             for part in (parts[other] for other in likely[1:])
             if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
         )
+        if len(best) == len(words):  # keywords alone ask for no list
+            return _subject(question, best)
         return replace(
             _subject(question, best),
             near=float(near[number]),
