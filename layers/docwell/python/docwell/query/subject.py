@@ -123,7 +123,7 @@ class Subjects:
             for part in (parts[other] for other in likely[1:])
             if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
         )
-        if len(best) == len(words):  # keywords alone ask for no list
+        if not any(word.known for word in words if word not in best):  # keywords alone ask for no list
             return _subject(question, best)
         return replace(
             _subject(question, best),
