@@ -129,39 +129,6 @@ def test_what_was_read_once_is_not_read_again(
     ]
 
 
-def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_language(
-    chroma_url: str, collection: str
-) -> None:
-    chroma = index(chroma_url)
-    texts = [
-        "The Huguenots came.",
-        "HUGUENOT churches",
-        "\u00c9COLE \u65e5\u672c\u8a9e",
-        "nothing of it",
-        "a+b (c)",
-    ]
-    for document in ("a.pdf", "b.pdf"):
-        written = [
-            replace(one, chunk=replace(one.chunk, text=text))
-            for one, text in zip(records(len(texts), document=document), texts, strict=True)
-        ]
-        chroma.upsert(collection, written)
-
-    def found(*beginnings: str, documents: tuple[str, ...] = ("a.pdf",), limit: int = 100) -> list[str]:
-        hits = chroma.containing({collection: documents}, beginnings, limit)
-        assert {hit.document for hit in hits} <= set(documents)
-        return sorted(hit.chunk.text for hit in hits)
-
-    assert found("hugue") == sorted(texts[:2])
-    assert found("hugue", "CHURCH") == [texts[1]]
-    assert found("\u00e9co") == found("\u65e5\u672c") == [texts[2]]
-    assert found("a+b (") == [texts[4]]
-    assert found("zanz") == []
-    assert len(found("hugue", documents=("a.pdf", "b.pdf"))) == 4
-    assert len(found("hugue", documents=("a.pdf", "b.pdf"), limit=3)) == 3
-    assert chroma.containing({f"{collection}/none": ["a.pdf"]}, ["hugue"], 10) == []
-
-
 def test_a_kept_passage_that_was_removed_is_no_hit(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url, kept_passages=100)
     written = records(3)

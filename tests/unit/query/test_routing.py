@@ -53,6 +53,7 @@ def test_a_question_that_reads_like_a_list_without_its_subject_is_one_however_ne
     router, near = Router(Axes()), [passage(0.9)]
     assert router.choose("Which documents mention Ada Holt?", LIST, near) is Mode.LIST
     assert router.choose("Who is Ada Holt?", LIST, near) is Mode.PASSAGES
+    assert router.choose("quarterly revenue", LIST, near) is Mode.PASSAGES
     assert router.choose("Which documents mention Ada Holt?", OVERVIEW, [passage(0.3)]) is Mode.OVERVIEW
 
 

@@ -1,4 +1,4 @@
-"""What a list is about, and which texts mention it."""
+"""The subject of a question for a list, and the texts that mention it."""
 
 from __future__ import annotations
 

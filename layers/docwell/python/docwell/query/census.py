@@ -134,12 +134,12 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
 def _summary(subject: str, looked: Looked, found: int, *, of_one: bool) -> str:
     """Return the count and its bound."""
     if of_one:
-        number = f"{found} of its pages {'mentions' if found == 1 else 'mention'}" if found else "No page mentions"
+        number = f"{found} of its pages {'mention' if found > 1 else 'mentions'}" if found else "No page mentions"
         whole = "" if looked.documents else " It was not looked through in full."
         return f"{number} “{subject}”.{whole}"
     all_of_them = f"the {looked.of}" if not looked.more else f"over {looked.of}"
     number = f"{found}" if found else "None"
-    count = f"{number} of {all_of_them} documents {'mentions' if found < 2 else 'mention'} “{subject}”."  # noqa: PLR2004
+    count = f"{number} of {all_of_them} documents {'mention' if found > 1 else 'mentions'} “{subject}”."
     if looked.documents == looked.of and not looked.more:
         return f"{count} All {looked.of} were looked through in full."
     bound = f"{looked.documents} of {all_of_them} documents were looked through in full"

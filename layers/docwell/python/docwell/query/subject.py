@@ -42,7 +42,7 @@ _FOUND_KEPT = 64
 
 
 def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
-    """Return the example questions of each mode, in several languages; with `subject` in place of their own."""
+    """Return the example questions of each mode, in several languages, about `subject` if given."""
     text = (files("docwell.query") / "modes.json").read_text(encoding="utf-8")
     return {
         Mode(mode): [_SUBJECT.sub(subject, one) for one in questions]
@@ -66,8 +66,8 @@ class Subject:
 
     text: str
     phrases: tuple[str, ...]
-    near: float = 0.0
-    margin: float = 0.0
+    near: float = -1.0
+    margin: float = -1.0
     shorter: Subject | None = None
 
     @property
@@ -123,6 +123,8 @@ class Subjects:
             for part in (parts[other] for other in likely[1:])
             if 1 < len(part) < len(best) and best[0].start <= part[0].start and part[-1].end <= best[-1].end
         )
+        if not any(word.known for word in words if word not in best):  # keywords alone ask for no list
+            return _subject(question, best)
         return replace(
             _subject(question, best),
             near=float(near[number]),
