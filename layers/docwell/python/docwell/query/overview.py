@@ -50,8 +50,8 @@ class Overview:
         """Return the pieces of the document that all passages are of, about as long as `top_k` passages.
 
         They are of the passages' generation, in the order of the document, with the passages among them. None
-        without a passage, and for a document that an earlier release has indexed. Raises `BadInput` for passages of
-        several documents.
+        without a passage, and for a document that an earlier release has indexed. Raises `BadInput` for passages
+        of several documents.
         """
         documents = {(one.document, one.generation) for one in searched.passages}
         if len(documents) > 1:

@@ -1,9 +1,9 @@
 """Choose the mode of a question by the examples that it is near. Pure, but for the embedder.
 
-Cosines differ from model to model, so they are only compared with each other, or measured by their spread among the
-examples. A question about a document as a whole is nearer to another such question than to an ordinary one and to any
-passage: in meaning, and in words, which also help in languages that the embedder does not know. A question for a list
-is near whatever is about its subject, so it is compared without its subject.
+Cosines differ from model to model, so they are only compared with each other, or measured by their spread among
+the examples. A question about a document as a whole is nearer to another such question than to an ordinary one and
+to any passage: in meaning, and in words, which also help in languages that the embedder does not know. A question
+for a list is near whatever is about its subject, so it is compared without its subject.
 """
 
 from __future__ import annotations

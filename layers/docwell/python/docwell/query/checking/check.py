@@ -29,9 +29,9 @@ def check(
 ) -> tuple[GroundedAnswer | None, tuple[Sentence, ...]]:
     """Return the grounded text and its sentences; None where no passage supports it.
 
-    With `each`, the question is of a whole document: what answers it need not have its words. A sentence without a
-    marker gets one, as small models mark the first of several sentences only. One that is not supported is removed,
-    as they write sentences of the prompt's examples.
+    With `each`, the question is of a whole document: what answers it need not have its words. A sentence without
+    a marker gets one, as small models mark the first of several sentences only. One that is not supported is
+    removed, as they write sentences of the prompt's examples.
     """
     # Clean before grounding: removing a link can expose an unresolved marker.
     text, _ = clean_answer(text, [passage.chunk.text for passage in passages])
