@@ -111,6 +111,10 @@ invoke-reconcile: dev embedder ## Run the built reconcile function
 start-api: dev embedder ## Serve the API under sam local, on the stack of make up; ARGS="--port 3000"
 	$(PY) -m infra.container.on_stack start-api $(ARGS)
 
+.PHONY: rehearse
+rehearse: dev embedder ## Rehearse sleep and restore on this machine; ARGS=NAME runs one
+	$(PY) -m infra.rehearse $(ARGS)
+
 .PHONY: infra
 infra: dev embedder ## Check the templates without an AWS account
 	$(PY) -m infra.checks
