@@ -123,6 +123,10 @@ infra: dev embedder ## Check the templates without an AWS account
 deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=dev|staging|prod
 	$(PY) -m infra.release deploy --profile $(or $(PROFILE),dev) --options="$(ARGS)"
 
+.PHONY: restore
+restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|ledger|… PROFILE=prod AT=TIME
+	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),dev) $(if $(AT),--at $(AT)) --options="$(ARGS)"
+
 .PHONY: pin
 pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too
 	$(PY) -m infra.release pin $(ARGS)

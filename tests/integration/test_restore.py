@@ -34,7 +34,7 @@ def change(world: World) -> None:
         world.queue.send([Hint(key)])
     world.work()
     world.later()
-    world.check_equal()
+    settle(world)
 
 
 def settle(world: World) -> None:
@@ -67,7 +67,9 @@ def copy_of_index(world: World) -> Callable[[], None]:
     copies: dict[str, dict[str, object]] = {}
     index = world.index()
     for name in index.collections():
-        copies[name] = index._call(name, lambda chroma: chroma.get(include=["metadatas", "documents", "embeddings"]))
+        parts = ["metadatas", "documents", "embeddings"]
+        got = index._call(name, lambda chroma, parts=parts: chroma.get(include=parts))
+        copies[name] = {part: got[part] for part in ("ids", *parts)}
 
     def put_in_place() -> None:
         drop_index(world)

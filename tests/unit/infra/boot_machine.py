@@ -54,7 +54,7 @@ esac
 class Machine:
     """One instance with a volume. `boot` runs its user data; `fail` and `late` set what goes wrong."""
 
-    def __init__(self, folder: Path, template: str, names: dict[str, str]) -> None:
+    def __init__(self, folder: Path, template: str, names: dict[str, str], zone: str = "IsFirst") -> None:
         self.content: Any
         self.content, problems = decode(str(ROOT / "infra" / template))
         assert not problems
@@ -62,7 +62,7 @@ class Machine:
         known = {name: str(one.get("Default", name)) for name, one in self.content["Parameters"].items()}
         known |= dict.fromkeys(self.content["Resources"], "x") | names
         self.root, self.state = folder / "root", folder / "state"
-        script = str(Values(known).of(data["Fn::Base64"])).replace("${!", "${")
+        script = str(Values(known, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
         self.script = MOVED.sub(f"{self.root}/", script)
         self.device = self.root / "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1"
         for path in ("var/lib", "etc/systemd/system", "usr/local/sbin", "opt"):

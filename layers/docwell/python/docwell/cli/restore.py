@@ -29,7 +29,8 @@ app = group()
 def restore(
     ctx: typer.Context,
     since: Annotated[
-        str, typer.Option(metavar="TIME", help="When the deletion began, as 2026-11-25T10:00; UTC without an offset.")
+        str,
+        typer.Option(metavar="TIME", help="When the deletion began, as 2026-11-25T10:00; UTC without an offset."),
     ],
     *,
     prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Only keys that begin with this.")] = "",
