@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,24 @@ def test_a_listing_goes_on_after_a_key_and_ends(bucket: Any) -> None:
     assert head is not None
     assert (first[0].etag, first[0].size) == (head.etag, 4)
     assert store.list("b/é", 2) == []
+
+
+def test_changes_are_the_versions_and_deletions_since_a_time(bucket: Any) -> None:
+    store = S3ObjectStore(client("s3"), BUCKET)
+    versioned = "VersionId" in bucket.put_object(Bucket=BUCKET, Key="b", Body=b"1")
+    for key in ("a", "b", "é", "gone"):
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"2")
+    bucket.delete_object(Bucket=BUCKET, Key="gone")
+    found, last = list[Any](), None
+    for _ in range(10):
+        page, last = store.changes(last, 2, time.time() - 60)
+        found += page
+        if last is None:
+            break
+    expected = {key: head.version for key in ("a", "b", "é") if (head := store.head(key)) is not None}
+    assert {one.key: one.version for one in found} == expected | ({"gone": ""} if versioned else {})
+    assert len(found) == len(expected) + versioned
+    assert store.changes(None, 1000, time.time() + 60) == ([], None)
 
 
 def test_metadata_and_tags_are_those_of_the_version(bucket: Any) -> None:

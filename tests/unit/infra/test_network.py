@@ -14,7 +14,8 @@ from tests.unit.infra.intrinsics import PSEUDO, Values
 
 ROOT = Path(__file__).parents[3]
 REGION, ACCOUNT, STACK = PSEUDO["AWS::Region"], PSEUDO["AWS::AccountId"], PSEUDO["AWS::StackName"]
-CONDITIONS = frozenset({"KeepsReceipts", "Recognises", "HasModelsUri"})
+OWN_TABLES = {f"Owns{name}" for name in ("Ledger", "Principals", "Usage", "Audit")}
+CONDITIONS = frozenset({"KeepsReceipts", "Recognises", "HasModelsUri", *OWN_TABLES})
 MODELS = "s3://models-of-the-company/ollama"
 # Lambda's pollers make these calls from outside the VPC.
 POLLERS = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}

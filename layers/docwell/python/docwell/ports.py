@@ -324,12 +324,16 @@ class DocumentLinks(Protocol):
 
 
 class Reservation(NamedTuple):
-    """The tokens charged for a question in flight. `id` is unique within the principal's `day` (UTC)."""
+    """The tokens charged for a question in flight. `id` is unique within the principal's `day` (UTC).
+
+    `shard` numbers the row that counts it.
+    """
 
     principal: str
     day: str
     id: str
     tokens: int
+    shard: int = 0
 
 
 class Principals(Protocol):
