@@ -1,8 +1,8 @@
 """Hours of a reconcile pass over 10 million documents, against simulated stores.
 
-The use case is the real one; bucket, ledger, index and queue are computed from a document's number. Each call takes
-the time that `CALLS` assumes, on a simulated clock, and docwell's own processor time counts as a function of 1,024 MB
-needs it. Of 10,000 documents, one has each kind of drift: every pass must find exactly those.
+The use case is the real one; bucket, ledger, index and queue are computed from a document's number. Each call
+takes the time that `CALLS` assumes, on a simulated clock, and docwell's own processor time counts as a function of
+1,024 MB needs it. Of 10,000 documents, one has each kind of drift: every pass must find exactly those.
 """
 
 import time

@@ -67,8 +67,7 @@ def run(given: argparse.Namespace) -> int:
         case "deploy":
             deployment.deploy(given.profile, shlex.split(given.options))
         case "restore":
-            for name, value in restore.restore(given.what, given.profile, given.at).items():
-                print(f'infra/parameters/{given.profile}.toml: {name} = "{value}"')
+            restore.restore(given.what, given.profile, given.at)
             deployment.deploy(given.profile, shlex.split(given.options))
     return 0
 

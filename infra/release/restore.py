@@ -1,7 +1,6 @@
 """Put a restored copy of a lost part in place: Chroma's volume in the other zone, or a table. Then deploy.
 
-The new parameters are written into the profile, so that the next deployment keeps them. Each step can be repeated: a
-table that an interrupted run began to restore is used.
+The new parameters are written into the profile, so that the next deployment keeps them.
 """
 
 from __future__ import annotations
@@ -34,10 +33,7 @@ def restore(what: str, profile: str, at: str | None) -> dict[str, str]:
     """
     stack = deployment.stack_name(profile)
     try:
-        if what == "zone":
-            given = _volume(stack, profile)
-        else:
-            given = _table(stack, what, at)
+        given = _volume(stack, profile) if what == "zone" else _table(stack, what, at)
     except (BotoCoreError, ClientError) as error:
         raise StepError(f"cannot restore {what} of {stack}: {error}") from None
     write_parameters(profile, given)

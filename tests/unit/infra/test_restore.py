@@ -35,6 +35,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(deployment, "PROFILES", tmp_path)
+    monkeypatch.setattr(deployment, "stack_name", lambda _: STACK)
     path = tmp_path / "dev.toml"
     path.write_text('# Why it is so.\nChromaZone = "first"\nModelName = "m"\n')
     return path
