@@ -116,8 +116,8 @@ infra: dev embedder ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
 .PHONY: deploy
-deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=dev|staging|prod
-	$(PY) -m infra.release deploy --profile $(or $(PROFILE),dev) --options="$(ARGS)"
+deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large
+	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
 
 .PHONY: pin
 pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too

@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all if left out"
     )
-    parser.add_argument("--profile", default="dev", help="deploy: a file of infra/parameters")
+    parser.add_argument("--profile", default="team", help="deploy: a file of infra/parameters")
     parser.add_argument("--options", default="", help="deploy: more options of `sam deploy`")
     try:
         return run(parser.parse_args(arguments))
