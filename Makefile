@@ -120,12 +120,12 @@ infra: dev embedder ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
 .PHONY: deploy
-deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=dev|staging|prod
-	$(PY) -m infra.release deploy --profile $(or $(PROFILE),dev) --options="$(ARGS)"
+deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large
+	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
 
 .PHONY: restore
-restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|ledger|… PROFILE=prod AT=TIME
-	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),dev) $(if $(AT),--at $(AT)) --options="$(ARGS)"
+restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|ledger|principals|usage|audit PROFILE=large AT=TIME
+	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),team) $(if $(AT),--at $(AT)) --options="$(ARGS)"
 
 .PHONY: pin
 pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too

@@ -76,13 +76,16 @@ def write_parameters(profile: str, given: dict[str, str]) -> None:
 
 def _volume(stack: str, profile: str) -> dict[str, str]:
     """Return the parameters of a volume from the newest snapshot, in the other zone."""
-    here = deployment.profile_parameters(profile).get("ChromaZone", "first")
+    before = deployment.profile_parameters(profile)
+    here = before.get("ChromaZone", "first")
     wanted = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-*ChromaStack-*"]}]
     pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=wanted)
     found = [one for page in pages for one in page["Snapshots"] if one["State"] == "completed"]
     # Without a snapshot the volume begins empty, and reconcile indexes the bucket again.
     newest = max(found, key=lambda one: one["StartTime"])["SnapshotId"] if found else ""
-    return {"ChromaZone": "second" if here == "first" else "first", "ChromaSnapshotId": newest}
+    given = {"ChromaZone": "second" if here == "first" else "first", "ChromaSnapshotId": newest}
+    # Functions in one zone would stay in the lost one.
+    return given | ({"Zones": "2"} if before.get("Zones") == "1" else {})
 
 
 def _table(stack: str, what: str, at: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""After a store is lost, or comes back older than the others, reconcile loses nothing (moto, a real Chroma server)."""
+"""After a store is lost, or comes back older than the others, reconcile loses nothing (moto, real Chroma)."""
 
 from __future__ import annotations
 

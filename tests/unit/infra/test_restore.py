@@ -132,13 +132,9 @@ def bare_uses(node: Any, table: str, condition: str) -> Iterator[Any]:
             if name == "Fn::If" and value[0] == condition:
                 yield from bare_uses(value[2], table, condition)
                 continue
-            if (
-                not guarded
-                and name in ("Ref", "Fn::GetAtt", "Fn::Sub")
-                and table in str(value).replace(f"{table}Name", "")
-            ):
+            if name in ("Ref", "Fn::GetAtt", "Fn::Sub") and table in str(value).replace(f"{table}Name", ""):
                 yield node
-            yield from bare_uses(value, table, condition, guarded=guarded)
+            yield from bare_uses(value, table, condition)
 
 
 @pytest.mark.parametrize("table", TABLES.values())

@@ -102,7 +102,7 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: d
         assert set(wanted) <= set(content["Outputs"]), name
 
 
-@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("stage", ["small", "team", "staging", "large"])
 def test_each_profile_names_parameters_that_exist_and_values_that_they_allow(
     template: dict[str, Any], stage: str
 ) -> None:

@@ -52,7 +52,7 @@ class ObjectStore(Protocol):
     def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
         """Return the objects and deleted keys after `after` that changed since then, of the next `limit` versions.
 
-        Also return the last key read, or None at the end. Without versions in the bucket, deleted keys are missing.
+        Also return the last key read, or None at the end. A bucket without versions tells no deleted keys.
         """
 
 

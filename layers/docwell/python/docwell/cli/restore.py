@@ -39,8 +39,8 @@ def restore(
 ) -> None:
     """Undelete the documents that were deleted since a time, then reconcile.
 
-    Needs versions in the bucket, and s3:ListBucketVersions and s3:DeleteObjectVersion. Replaced documents keep their
-    newest version.
+    Needs versions in the bucket, and s3:ListBucketVersions and s3:DeleteObjectVersion. Replaced documents keep
+    their newest version.
     """
     begun = _time(since)
     settings: Settings = ctx.obj.given(reconcile_function=function)

@@ -1,8 +1,8 @@
 """The progress of a pass of reconcile: phases, partitions, and what a pass leaves for the next one.
 
-A pass has partitions, one for each run that shares it. Partition 0 leads: it starts the pass and knows when all are
-done. Each partition has a range of the bucket's keys, a segment of the ledger, and some of the index's collections.
-The ranges come from keys that the last pass noted: a bad range costs time and nothing else.
+A pass has partitions, one for each run that shares it. Partition 0 leads: it starts the pass and knows when all
+are done. Each has a range of the bucket's keys, a segment of the ledger, and some of the index's collections. The
+ranges come from keys that the last pass noted: a bad range costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Phase(StrEnum):
 class Pass:
     """The place and the findings of one partition of a pass, stored between runs.
 
-    `started` (seconds since the epoch) names the pass. `since` is 0 for a whole pass; otherwise the pass compares only
-    what changed since then. `whole` is the start of the last whole pass. `after` and `until` bound the partition's
-    keys: greater than the first, and not greater than the second; None for no key, empty for no bound.
+    `started` (seconds since the epoch) names the pass. `since` is 0 for a whole pass; otherwise the pass compares
+    only what changed since then. `whole` is the start of the last whole pass. `after` and `until` bound the
+    partition's keys: greater than the first, and not greater than the second; None for no key, empty for no bound.
     """
 
     phase: Phase = Phase.BUCKET

@@ -6,8 +6,8 @@ lease. Only a version that the bucket no longer has is hidden from queries at on
 A pass has three phases. Each walks through one store and remembers its place: the bucket (does the ledger know
 each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does each chunk have
 a row?). A run does as much of the pass as its time allows, and the next run continues. With several partitions
-(`docwell.upkeep.passes`), runs share a pass, and most passes read only what changed. Leased documents are skipped. A document that became PENDING lately and has no lease waits for its message: only its live version is
-judged.
+(`docwell.upkeep.passes`), runs share a pass, and most passes read only what changed. Leased documents are skipped.
+A document that became PENDING lately and has no lease waits for its message: only its live version is judged.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class Reconcile:
         force: bool = False,
         partition: int = 0,
     ) -> ReconcileReport:
-        """Continue a partition of the pass for as long as time allows; partition 0 starts the pass, and reports it all.
+        """Continue a partition of the pass for as long as time allows.
+
+        Partition 0 starts the pass, and reports all of it.
 
         A pass starts only when the queue is nearly empty, because it would find the queued documents again;
         `force` starts a whole one anyway. `dry_run` sends nothing, and has its own pass, of one partition.

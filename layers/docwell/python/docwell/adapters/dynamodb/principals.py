@@ -6,8 +6,8 @@ A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) w
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
 `expires_at` (seconds, the table's TTL), and `in_flight`, a string set of `END#TOKENS#ID`: a question that has
 reserved the tokens, and no longer runs after END (seconds). A set takes and loses members in the same update that
-counts, and has a size for its condition. With shards, the rows of the others have `shard:N:ID` for a principal, and `of`
-= ID; each row enforces its share of every quota, so that all together never allow more requests.
+counts, and has a size for its condition. With shards, each further row has `shard:N:ID` for a principal, and ID in
+`of`; each enforces its share of every quota, so that all together never allow more requests.
 """
 
 from __future__ import annotations

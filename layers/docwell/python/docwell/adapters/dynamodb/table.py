@@ -40,7 +40,7 @@ _deserialize = TypeDeserializer().deserialize
 class Selection:
     """The rows that a listing reads: those of an index under `key`, else of the whole table, that pass `filter`.
 
-    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`. `segment` names one of
+    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`. `segment` is one of
     a number of parts of a whole table.
     """
 
