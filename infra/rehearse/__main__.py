@@ -13,13 +13,14 @@ from rich.console import Console
 
 from infra.local.demo import DemoFailed
 from infra.local.supervisor import StackFailed
-from infra.rehearse import sleep
+from infra.rehearse import restore, sleep
 from infra.report import Report
 
 # Each adds its rows to the report. Its stack keeps data and logs in the folder, which is new.
 Rehearsal = Callable[[Report, Path], None]
 REHEARSALS: dict[str, Rehearsal] = {
     "sleep": sleep.rehearse,
+    "restore": restore.rehearse,
 }
 
 

@@ -40,8 +40,8 @@ _deserialize = TypeDeserializer().deserialize
 class Selection:
     """The rows that a listing reads: those of an index under `key`, else of the whole table, that pass `filter`.
 
-    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`. `segment` is one of
-    a number of parts of a whole table.
+    `key`, `filter` and `only` (the attributes to read, else all) are expressions over `values`. `segment` is one
+    of a number of parts of a whole table.
     """
 
     filter: str
