@@ -75,7 +75,7 @@ class World:
         )
         return LedgerRow(record, 0.0)
 
-    def kinds(self, kinds: Mapping[str, int]) -> dict[str, int]:
+    def kinds(self, kinds: Mapping[Drift, int]) -> dict[str, int]:
         """The differences of these kinds."""
         return {kind: len(range(first, self.count, EVERY)) for kind, first in kinds.items()}
 

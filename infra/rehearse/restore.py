@@ -94,10 +94,11 @@ class Place:
     def settle(self) -> None:
         """Reconcile until a pass finds nothing, as the runbook says. Raises `DemoFailed`."""
         for _ in range(_PASSES):
-            answer = json.loads(self.docwell("reconcile", "--force", "--json"))
-            if not any(sum(one["drift"].values()) for one in answer["pipelines"]):
-                return
+            time.sleep(_PAUSE_S)  # an upload's event takes milliseconds
             self.wait(self.idle, "ingest is idle")
+            (one,) = json.loads(self.docwell("reconcile", "--force", "--json"))["pipelines"]
+            if not any(one["drift"].values()) and not one["documents"][Status.PENDING]:
+                return
         raise DemoFailed(f"{_PASSES} passes of reconcile did not repair everything")
 
     def idle(self) -> bool:

@@ -48,7 +48,7 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
             client.restore_table_to_point_in_time(SourceTableName=source, TargetTableName=target, **when)
         else:
             client.restore_table_from_backup(TargetTableName=target, BackupArn=_last_backup(client, source))
-    waiter = {"Delay": _POLL_S, "MaxAttempts": _POLLS}
+    waiter: Any = {"Delay": _POLL_S, "MaxAttempts": _POLLS}
     try:
         client.get_waiter("table_exists").wait(TableName=target, WaiterConfig=waiter)
     except WaiterError as error:

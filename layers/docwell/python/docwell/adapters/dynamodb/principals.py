@@ -248,7 +248,7 @@ class PrincipalAdmin:
         today = Selection(filter="#day = :day", values={"day": _day(self._clock())})
         used = dict[str, Use]()
         for row in usage.rows(today):
-            id_ = row.get("of", row["principal"])
+            id_ = str(row.get("of", row["principal"]))
             use = used.get(id_, Use())
             used[id_] = Use(use.requests + row.get("requests", 0), use.tokens + row.get("tokens", 0))
         stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
