@@ -397,18 +397,3 @@ def test_a_cursor_that_leads_out_of_the_prefix_is_refused(ledger: DynamoLedger) 
     assert cursor is not None
     with pytest.raises(BadInput, match="cursor"):
         ledger.page(["c"], None, cursor, 1, "c/2026/")
-
-
-def test_segments_of_a_scan_have_each_row_once(ledger: DynamoLedger) -> None:
-    keys = {f"{number}.pdf" for number in range(30)}
-    for key in keys:
-        taken(ledger, key=key)
-    found: list[str] = []
-    for part in range(3):
-        cursor: str | None = None
-        while True:
-            rows, cursor = ledger.scan(cursor, 4, (part, 3))
-            found += [row.record.key for row in rows]
-            if cursor is None:
-                break
-    assert sorted(found) == sorted(keys)

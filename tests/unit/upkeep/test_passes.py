@@ -11,7 +11,7 @@ from docwell.upkeep import reconcile as pages
 from docwell.upkeep.drift import Drift
 from docwell.upkeep.passes import Pass, Phase, next_pass
 from docwell.upkeep.reconcile import Reconcile, ReconcileReport
-from tests.unit.upkeep.test_reconcile import LONG_AGO, NOW, World, drift
+from tests.unit.upkeep.reconcile_world import LONG_AGO, NOW, World, drift
 
 PARTS = 3
 HOUR = 3600.0
