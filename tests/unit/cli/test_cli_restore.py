@@ -19,7 +19,7 @@ SINCE = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
 
 
 class Reconcile:
-    """Stands in for the reconcile function, and keeps its events."""
+    """A reconcile function that keeps the events it gets."""
 
     events: ClassVar[list[dict[str, Any]]] = []
 
