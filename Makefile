@@ -111,13 +111,21 @@ invoke-reconcile: dev embedder ## Run the built reconcile function
 start-api: dev embedder ## Serve the API under sam local, on the stack of make up; ARGS="--port 3000"
 	$(PY) -m infra.container.on_stack start-api $(ARGS)
 
+.PHONY: rehearse
+rehearse: dev embedder ## Rehearse sleep and restore on this machine; ARGS=NAME runs one
+	$(PY) -m infra.rehearse $(ARGS)
+
 .PHONY: infra
 infra: dev embedder ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
 .PHONY: deploy
-deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=dev|staging|prod
-	$(PY) -m infra.release deploy --profile $(or $(PROFILE),dev) --options="$(ARGS)"
+deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large
+	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
+
+.PHONY: restore
+restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|ledger|principals|usage|audit PROFILE=large AT=TIME
+	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),team) $(if $(AT),--at $(AT)) --options="$(ARGS)"
 
 .PHONY: pin
 pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too
@@ -139,7 +147,7 @@ release: dev embedder ## Build what CI deploys, after make container; refuses im
 bench: dev embedder ## Run all benchmarks: an hour, ARGS=--short 3 minutes; or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-folders bench-cost
+BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query bench-memory bench-ingest bench-scale bench-folders bench-reconcile bench-cost
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)

@@ -1,31 +1,34 @@
-"""The price of 1,000 pages, 1,000 questions and an idle month.
+"""The price of an idle month of each profile, of 1,000 pages and of 1,000 questions.
 
 Seconds come from the reports of `bench-ingest`, `bench-query` and `bench-coldstart`. Prices come from a dated
 file, `docwell/query/prices.json` or that in `DOCWELL_PRICES`; each entry says how it is known. None is a bill.
-The sums are for the defaults of `template.yaml`, with network, firewall, alarms and receipts. No GPU is measured:
-a question keeps its host busy for an assumed 2 s (`Workload` has all assumptions).
+Questions are priced for the defaults of `template.yaml`. No GPU is measured: a question keeps its host busy for an
+assumed 2 s (`Workload` has all assumptions).
 """
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.speed.idle import HOURS_IN_MONTH, MODEL_HOSTS, Lines, amounts, idle_month
 from benchmarks.speed.options import BenchError, Options, figures, read
+from benchmarks.speed.stacks import profiles
 from docwell.query.costs import Prices, cost, load_prices
+from infra.progress import CONSOLE
 from infra.report import REPORTS, Report
 
 LOADS = (10, 1_000, 100_000)  # questions a day
 # The short form fills 1,000 chunks only.
 _QUESTION_MS = ("warm, 10,000 chunks, 1 client: p50", "warm, 1,000 chunks, 1 client: p50")
 
-HOURS_IN_MONTH = 730
 DAYS_IN_MONTH = HOURS_IN_MONTH / 24
 # Memory that brings one whole processor (Lambda's guide, "Configure memory").
 MB_A_PROCESSOR = 1769
-# The parts of an idle month where Chroma and the model host run already, without a new network.
-WITHOUT_SERVERS = ("firewall", "alarms, metrics, dashboard, zones, key", "snapshot of the query function")
+# What an idle month of a profile may cost, in USD.
+GOALS = {"small": "<= 90"}
+# An installation whose servers run already.
+OWN_SERVERS = {"Network": "none", "ChromaUrl": "https://chroma", "OllamaUrl": "https://ollama"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The resources of `template.yaml` with its defaults, and the requests that the code sends.
+    """The functions of `template.yaml`, and the requests that the code sends.
 
     A read is 4 KB, a write 1 KB. A question reads the principal and the live generations, and writes its charge
     and its receipt. A document writes about two states, its lease and its ranges.
@@ -63,17 +66,6 @@ class System:
 
     ingest_mb: int = 3008
     query_mb: int = 1769
-    host_disk_gb: int = 150
-    chroma_disk_gb: int = 70
-    load_balancers: int = 2
-    endpoints: int = 4
-    endpoint_zones: int = 2
-    firewall_rules: int = 5
-    alarms: int = 25
-    dashboards: int = 1
-    metrics: int = 25
-    zones: int = 2
-    keys: int = 1
     question_reads: int = 6
     question_writes: int = 7
     question_log_gb: float = 4e-6
@@ -85,30 +77,6 @@ class System:
 
 SYSTEM = System()
 WORKLOAD = Workload()
-
-
-def idle_month(prices: Prices) -> dict[str, float]:
-    """Return the price of each part in a month without questions."""
-    price, system = _amounts(prices), SYSTEM
-    return {
-        "model host": prices.model_host.per_hour * HOURS_IN_MONTH,
-        "disk of the model host": system.host_disk_gb * price("disk"),
-        "Chroma and its disks": price("chroma_host") * HOURS_IN_MONTH + system.chroma_disk_gb * price("disk"),
-        "load balancers": system.load_balancers * price("load_balancer") * HOURS_IN_MONTH,
-        "NAT gateway": (price("nat_gateway") + price("public_address")) * HOURS_IN_MONTH,
-        "endpoints": system.endpoints * system.endpoint_zones * price("endpoint") * HOURS_IN_MONTH,
-        "firewall": price("firewall") + system.firewall_rules * price("firewall_rule"),
-        "alarms, metrics, dashboard, zones, key": system.alarms * price("alarm")
-        + system.metrics * price("metric")
-        + system.dashboards * price("dashboard")
-        + system.zones * price("zone")
-        + system.keys * price("key"),
-        "snapshot of the query function": system.query_mb
-        / 1024
-        * HOURS_IN_MONTH
-        * 3600
-        * price("snapstart_cache"),
-    }
 
 
 def cold_share(questions_a_day: float, kept_s: float) -> float:
@@ -125,7 +93,7 @@ def question(prices: Prices, measured: Measured, cold: float, workload: Workload
 
     Lambda bills the function while it waits for the model.
     """
-    price, system = _amounts(prices), SYSTEM
+    price, system = amounts(prices), SYSTEM
     seconds = measured.question_s + workload.model_s
     seconds += cold * max(0.0, measured.first_question_s - measured.question_s)
     return (
@@ -145,11 +113,10 @@ def busy_host(prices: Prices, workload: Workload = WORKLOAD) -> float:
     return workload.headroom * workload.model_s / host.parallel / 3600 * host.per_hour
 
 
-def questions_at(prices: Prices, measured: Measured, questions_a_day: float) -> float:
+def questions_at(prices: Prices, measured: Measured, idle: Lines, questions_a_day: float) -> float:
     """Return the price of one question at a load, with its share of idle parts and model hosts."""
-    idle = idle_month(prices)
     hosts_day = max(24 * prices.model_host.per_hour, questions_a_day * busy_host(prices))
-    shared_day = (sum(idle.values()) - idle["model host"]) / DAYS_IN_MONTH + hosts_day
+    shared_day = (sum(idle.values()) - idle[MODEL_HOSTS]) / DAYS_IN_MONTH + hosts_day
     return shared_day / questions_a_day + question(prices, measured, cold_share(questions_a_day, WORKLOAD.kept_s))
 
 
@@ -158,7 +125,7 @@ def pages(prices: Prices, measured: Measured, count: int) -> float:
 
     Seconds measured on more cores than the function's memory brings are stretched; they are never shortened.
     """
-    price, system = _amounts(prices), SYSTEM
+    price, system = amounts(prices), SYSTEM
     seconds = count / measured.pages_a_second * max(1.0, measured.cores / (system.ingest_mb / MB_A_PROCESSOR))
     function = seconds * system.ingest_mb / 1024 * prices.function.per_gb_second
     each = (
@@ -173,21 +140,30 @@ def pages(prices: Prices, measured: Measured, count: int) -> float:
 
 
 def measure(report: Report, _: Options) -> None:
-    """Add rows of money. Raises `BenchError` for a missing report, `SettingsError` for a wrong price file."""
+    """Add rows of money. Raises `SettingsError` for a wrong price file."""
     own_file = os.environ.get("DOCWELL_PRICES")
-    prices, measured = load_prices(Path(own_file) if own_file else None), measured_in(REPORTS)
-    unit, idle = prices.currency, idle_month(prices)
-    report.add("a month without questions", sum(idle.values()), unit)
-    for part, price in idle.items():
-        report.add(f"of which {part}", price, unit)
-    own_servers = sum(idle[part] for part in WITHOUT_SERVERS)
+    prices = load_prices(Path(own_file) if own_file else None)
+    unit = prices.currency
+    CONSOLE.print(f"prices: {prices.name}, of {prices.as_of}")
+    for profile, parameters in profiles().items():
+        lines = idle_month(prices, parameters)
+        report.add(f"{profile}: a month without questions", sum(lines.values()), unit, GOALS.get(profile))
+        for part, price in lines.items():
+            report.add(f"{profile}: of which {part}", price, unit)
+    own_servers = sum(idle_month(prices, OWN_SERVERS).values())
     report.add("a month without questions, servers that run already (Network=none)", own_servers, unit)
+    try:
+        measured = measured_in(REPORTS)
+    except BenchError as error:
+        CONSOLE.print(f"pages and questions are not priced: {error}", soft_wrap=True)
+        return
     # A thousand pages cost less than a dollar.
     report.add("1,000 pages", 100 * pages(prices, measured, 1000), f"{unit} cents")
     added = question(prices, measured, cold=0.0)
     report.add("1,000 questions, without model host and idle parts", 1000 * added, unit)
+    idle = idle_month(prices)
     for load in LOADS:
-        report.add(f"1,000 questions at {load:,} a day", 1000 * questions_at(prices, measured, load), unit)
+        report.add(f"1,000 questions at {load:,} a day", 1000 * questions_at(prices, measured, idle, load), unit)
     report.add("model host that is always busy, 1,000 questions", 1000 * busy_host(prices), unit)
 
 
@@ -207,16 +183,3 @@ def measured_in(reports: Path) -> Measured:
         )
     except (KeyError, StopIteration) as error:
         raise BenchError(f"a report lacks a figure: {error}") from None
-
-
-def _amounts(prices: Prices) -> Callable[[str], float]:
-    """Return a function from a service to its price. It raises `LookupError` where the price file has none."""
-
-    def amount(service: str) -> float:
-        try:
-            return prices.services[service].amount
-        except KeyError:
-            where = "under `services`: see docwell/query/prices.json"
-            raise LookupError(f"price file {prices.name} has no price of {service!r} {where}") from None
-
-    return amount

@@ -9,7 +9,19 @@ from infra.progress import CONSOLE
 from infra.report import EVALUATION, REPORTS, ROOT
 
 # Each is a module here with `measure(report, options)`, and `make bench-NAME`. `cost` reads the others' reports.
-NAMES = ("size", "encode", "coldstart", "stream", "query", "memory", "ingest", "scale", "folders", "cost")
+NAMES = (
+    "size",
+    "encode",
+    "coldstart",
+    "stream",
+    "query",
+    "memory",
+    "ingest",
+    "scale",
+    "folders",
+    "reconcile",
+    "cost",
+)
 
 # The row that marks a report of the short form.
 SHORT = "short form"

@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
-from infra.release import contents, deployment, pins
+from infra.release import contents, deployment, pins, restore
 from infra.release.registry import PinError, digest_of
 
 
@@ -46,6 +46,13 @@ def public_parameter(region: str, name: str) -> str:
         raise PinError(f"{name} in {region}: {error}") from None
 
 
+def deploy(given: argparse.Namespace) -> None:
+    """Deploy the profile, after what is to be restored is there. Raises `StepError`."""
+    if given.command == "restore":
+        restore.restore(given.what, given.profile, given.at)
+    deployment.deploy(given.profile, shlex.split(given.options))
+
+
 def run(given: argparse.Namespace) -> int:
     """Run one command. Raises `PinError` and `StepError`."""
     match given.command:
@@ -64,21 +71,25 @@ def run(given: argparse.Namespace) -> int:
             deployment.package(pins.STAGES[-1])
             for stage in pins.STAGES:
                 print(stage, deployment.write(stage)[deployment.RELEASE])
-        case "deploy":
-            deployment.deploy(given.profile, shlex.split(given.options))
+        case "deploy" | "restore":
+            deploy(given)
     return 0
 
 
 def main(arguments: list[str]) -> int:
     """Read the command line and run one command."""
     parser = argparse.ArgumentParser(prog="infra.release")
-    parser.add_argument("command", choices=("check", "pin", "sbom", "notice", "audit", "build", "deploy"))
+    parser.add_argument(
+        "command", choices=("check", "pin", "sbom", "notice", "audit", "build", "deploy", "restore")
+    )
     parser.add_argument("--region", help="pin: the region of the machine images; needs AWS credentials")
     parser.add_argument(
         "--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all if left out"
     )
-    parser.add_argument("--profile", default="dev", help="deploy: a file of infra/parameters")
-    parser.add_argument("--options", default="", help="deploy: more options of `sam deploy`")
+    parser.add_argument("--profile", default="team", help="deploy, restore: a file of infra/parameters")
+    parser.add_argument("--options", default="", help="deploy, restore: more options of `sam deploy`")
+    parser.add_argument("--what", choices=restore.WHAT, default="zone", help="restore: the part that is lost")
+    parser.add_argument("--at", help="restore: the table as it was then, 2026-11-25T10:00 (UTC)")
     try:
         return run(parser.parse_args(arguments))
     except (PinError, StepError) as error:

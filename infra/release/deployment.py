@@ -109,6 +109,14 @@ def deployed_parameters(stack: str) -> dict[str, str] | None:
     return {one["ParameterKey"]: str(one["ParameterValue"]) for one in found.get("Parameters", [])}
 
 
+def stack_name(profile: str) -> str:
+    """Return the name of the profile's stack, from samconfig.toml. Raises `StepError`."""
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    if profile not in config:
+        raise StepError(f"samconfig.toml has no {profile!r}")
+    return str(config[profile]["global"]["parameters"]["stack_name"])
+
+
 def deploy(profile: str, options: Sequence[str] = ()) -> None:
     """Build, print what changes, and deploy with SAM, which shows its change set. Raises `StepError`."""
     if any(one.startswith("--parameter-overrides") for one in options):
@@ -116,8 +124,7 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     package(profile)
     try:
         given = write(profile, BUILD, RELEASES)
-        config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-        for line in changes(deployed_parameters(config[profile]["global"]["parameters"]["stack_name"]), given):
+        for line in changes(deployed_parameters(stack_name(profile)), given):
             print(line)
         _sam("deploy", "--config-env", profile, *options)
     finally:

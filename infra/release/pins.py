@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = ("staging", "prod")
+STAGES = ("staging", "large")
 # `sam build` reads these, and a release is built once for all stages.
 BUILT_BY = ("Architecture", "BaseImage", "Ocr", "NextOcr")
 

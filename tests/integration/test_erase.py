@@ -29,8 +29,8 @@ from docwell.models import Hint, Status
 from docwell.upkeep.erase import Erase, ErasePipeline
 from infra.local.names import AUDIT_SCHEMA, LEDGER_SCHEMA, RECEIPTS_SCHEMA
 
+from .reconcile_world import World
 from .test_receipts import RECEIPT
-from .test_reconcile import World
 from .waiting import Clock
 
 pytestmark = pytest.mark.integration

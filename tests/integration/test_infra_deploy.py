@@ -21,7 +21,7 @@ from infra.release import deployment
 
 pytestmark = pytest.mark.integration
 # moto makes no stack for SAM's own bucket; a template without artefacts needs none.
-SAM_DEPLOY = ("deploy", "--config-env", "dev", "--no-resolve-s3")
+SAM_DEPLOY = ("deploy", "--config-env", "team", "--no-resolve-s3")
 
 
 class Account:
@@ -38,8 +38,8 @@ class Account:
         (self.build / "template.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(built))))
 
     def deploy(self) -> dict[str, str]:
-        """Deploy the profile `dev`; return what was written for it."""
-        written = deployment.write("dev", self.build, self.folder / ".aws-sam" / "release")
+        """Deploy the profile `team`; return what was written for it."""
+        written = deployment.write("team", self.build, self.folder / ".aws-sam" / "release")
         done = subprocess.run(
             [str(SAM), *SAM_DEPLOY],
             cwd=self.folder,
@@ -59,7 +59,7 @@ class Account:
 
     def deployed(self) -> dict[str, str]:
         """The parameters of the stack."""
-        (stack,) = self.client().describe_stacks(StackName="docwell-dev")["Stacks"]
+        (stack,) = self.client().describe_stacks(StackName="docwell-team")["Stacks"]
         return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
 
     def client(self) -> Any:
@@ -87,7 +87,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
 def test_the_second_deployment_changes_what_the_profile_and_the_template_change(
     account: Account, tmp_path: Path
 ) -> None:
-    profile = tmp_path / "dev.toml"
+    profile = tmp_path / "team.toml"
     profile.write_text('ModelName = "large"\nOllamaStopAt = "0 19 * * *"\nChromaVolumeGiB = 20\n')
     first = account.deploy()
     assert account.deployed()["ModelName"] == "large"

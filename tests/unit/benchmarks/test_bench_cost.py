@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ from hypothesis import strategies as st
 
 from benchmarks.speed import cost
 from benchmarks.speed.cost import SYSTEM, Measured, Workload, measured_in
-from benchmarks.speed.options import BenchError
+from benchmarks.speed.idle import idle_month
+from benchmarks.speed.options import BenchError, Options
+from benchmarks.speed.stacks import profiles
 from docwell.query.costs import Prices, load_prices
+from infra.report import Report
 
 ROOT = Path(__file__).parents[3]
 PRICES = load_prices()
 MEASURED = Measured(question_s=0.02, first_question_s=1.0, pages_a_second=10, cores=2)
+IDLE = idle_month(PRICES)
 LOADS = st.floats(min_value=1, max_value=1e7)
 
 
@@ -28,46 +33,61 @@ def template(name: str) -> dict[str, Any]:
     return content
 
 
-def resources(name: str, kind: str) -> list[dict[str, Any]]:
-    return [one for one in template(name)["Resources"].values() if one["Type"] == kind]
-
-
-def test_an_idle_month_is_for_what_the_templates_make() -> None:
-    nested = ["infra/network.yaml", "infra/chroma.yaml", "infra/ollama.yaml", "infra/observability.yaml"]
-
-    def count(kind: str) -> int:
-        return sum(len(resources(name, kind)) for name in nested)
-
-    assert count("AWS::CloudWatch::Alarm") == SYSTEM.alarms
-    assert count("AWS::CloudWatch::Dashboard") == SYSTEM.dashboards
-    assert count("AWS::ElasticLoadBalancingV2::LoadBalancer") == SYSTEM.load_balancers
-    assert count("AWS::Route53::HostedZone") == SYSTEM.zones
-    assert count("AWS::KMS::Key") == SYSTEM.keys
-    endpoints = resources("infra/network.yaml", "AWS::EC2::VPCEndpoint")
-    always = [
-        one for one in endpoints if one["Properties"]["VpcEndpointType"] == "Interface" and "Condition" not in one
-    ]
-    assert len(always) == SYSTEM.endpoints
-    assert {len(one["Properties"]["SubnetIds"]) for one in always} == {SYSTEM.endpoint_zones}
-    (firewall,) = resources("infra/firewall.yaml", "AWS::WAFv2::WebACL")
-    assert len(firewall["Properties"]["Rules"]) == SYSTEM.firewall_rules
-
-
 def test_the_functions_and_servers_are_those_of_the_template() -> None:
     main = template("template.yaml")
     functions = main["Resources"]
     assert functions["IngestFunction"]["Properties"]["MemorySize"] == SYSTEM.ingest_mb
     assert functions["QueryFunction"]["Properties"]["MemorySize"] == SYSTEM.query_mb
     assert main["Parameters"]["OllamaInstanceType"]["Default"] == PRICES.model_host.instance
-    assert main["Parameters"]["ChromaInstanceType"]["Default"] in PRICES.services["chroma_host"].per
 
 
 def test_a_month_of_the_defaults_by_hand() -> None:
-    idle = cost.idle_month(PRICES)
-    assert idle["model host"] == pytest.approx(730 * 1.006)
-    assert idle["Chroma and its disks"] == pytest.approx(730 * 0.0816 + 70 * 0.08)
-    assert idle["endpoints"] == pytest.approx(4 * 2 * 0.01 * 730)
+    idle = idle_month(PRICES)
+    assert idle["model hosts"] == pytest.approx(730 * 1.006)
+    assert idle["Chroma"] == pytest.approx(730 * 0.0816)
+    # The model host has 150 GB with 375 MB a second that are not free; Chroma has 20 and 50 GB.
+    assert idle["disks"] == pytest.approx((150 + 20 + 50) * 0.08 + 375 * 0.04)
+    assert idle["load balancers"] == pytest.approx(730 * 0.0225)
+    assert idle["endpoints"] == pytest.approx(2 * 0.01 * 730)
+    assert idle["firewall"] == 10
     assert idle["snapshot of the query function"] == pytest.approx(1769 / 1024 * 730 * 3600 * 0.0000015046)
+
+
+def test_a_small_installation_pays_for_one_server_one_balancer_and_one_endpoint() -> None:
+    idle = idle_month(PRICES, profiles()["small"])
+    assert idle["model hosts"] == idle["NAT gateway"] == 0
+    assert idle["Chroma"] == pytest.approx(730 * 0.0168)
+    assert idle["disks"] == pytest.approx((20 + 20) * 0.08)
+    assert idle["load balancers"] == pytest.approx(730 * 0.0225)
+    assert idle["public addresses"] == pytest.approx(730 * 0.005)
+    assert idle["endpoints"] == pytest.approx(730 * 0.01)
+    assert sum(idle.values()) <= 90
+
+
+def test_hosts_that_stop_at_night_cost_the_hours_in_which_they_run() -> None:
+    by_day = {"OllamaHosts": "1,1", "OllamaStopAt": "0 19 * * *", "OllamaStartAt": "0 7 * * 1-5"}
+    idle = idle_month(PRICES, by_day)
+    assert idle["model hosts"] == pytest.approx(730 * 60 / 168 * 1.006)
+    always = idle_month(PRICES, {"OllamaHosts": "2,4"})
+    assert always["model hosts"] == pytest.approx(2 * 730 * 1.006)
+
+
+def test_every_profile_has_a_price_and_the_small_one_a_goal() -> None:
+    for profile, parameters in profiles().items():
+        assert sum(idle_month(PRICES, parameters).values()) > 0, profile
+    assert set(cost.GOALS) <= set(profiles())
+
+
+def test_without_reports_the_idle_months_are_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "REPORTS", tmp_path)
+    report = Report("bench-cost")
+    cost.measure(report, Options())
+    sums = {row.metric: row.value for row in report.rows if row.metric.endswith("without questions")}
+    for profile in ("small", "team", "large"):
+        parts = [row.value for row in report.rows if row.metric.startswith(f"{profile}: of which")]
+        assert sums[f"{profile}: a month without questions"] == pytest.approx(
+            sum(parts), abs=0.01
+        )  # rows are rounded
 
 
 def test_a_question_costs_the_function_while_it_waits_for_the_model() -> None:
@@ -98,13 +118,14 @@ def test_one_core_is_not_made_faster_by_a_function_that_has_more() -> None:
 @given(few=LOADS, more=LOADS)
 def test_a_question_is_never_dearer_at_a_higher_load(few: float, more: float) -> None:
     low, high = sorted((few, more))
-    assert cost.questions_at(PRICES, MEASURED, high) <= cost.questions_at(PRICES, MEASURED, low) * (1 + 1e-9)
+    at = partial(cost.questions_at, PRICES, MEASURED, IDLE)
+    assert at(high) <= at(low) * (1 + 1e-9)
 
 
 def test_a_price_file_without_the_price_of_a_part_names_it() -> None:
     bare = Prices.model_validate(PRICES.model_dump() | {"name": "bare", "services": {}})
-    with pytest.raises(LookupError, match=r"bare has no price of 'disk'"):
-        cost.idle_month(bare)
+    with pytest.raises(LookupError, match=r"bare has no price of"):
+        idle_month(bare)
 
 
 def test_every_price_says_how_it_is_known_and_those_that_were_read_name_their_page() -> None:

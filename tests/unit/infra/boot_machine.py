@@ -12,7 +12,7 @@ from typing import Any
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from infra.container.sam import ROOT
-from tests.unit.infra.intrinsics import Values
+from infra.intrinsics import Values
 
 # Paths that the scripts write or read, moved below the machine's root.
 MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
@@ -39,6 +39,7 @@ case "$line" in
   *instance-id) echo i-1 ;;
   *api/v2/heartbeat) [ -e "$STATE/up" ] ;;
   "systemctl enable --now --no-block"*) start ;;
+  "sleep 30") [ ! -e "$STATE/waits" ] || [ "$(grep -c "^sleep 30" "$STATE/calls")" -le "$(cat "$STATE/waits")" ] ;;
   sleep*)
     if [ "$(grep -c ^sleep "$STATE/calls")" = "$(cat "$STATE/late")" ]; then cp "$STATE/device" "$DEVICE"; fi
     if [ "$1" = 5 ] && [ -e "$MACHINE/usr/local/sbin/chroma-volume" ]; then start; fi ;;
@@ -54,7 +55,7 @@ esac
 class Machine:
     """One instance with a volume. `boot` runs its user data; `fail` and `late` set what goes wrong."""
 
-    def __init__(self, folder: Path, template: str, names: dict[str, str]) -> None:
+    def __init__(self, folder: Path, template: str, names: dict[str, str], zone: str = "IsFirst") -> None:
         self.content: Any
         self.content, problems = decode(str(ROOT / "infra" / template))
         assert not problems
@@ -62,7 +63,7 @@ class Machine:
         known = {name: str(one.get("Default", name)) for name, one in self.content["Parameters"].items()}
         known |= dict.fromkeys(self.content["Resources"], "x") | names
         self.root, self.state = folder / "root", folder / "state"
-        script = str(Values(known).of(data["Fn::Base64"])).replace("${!", "${")
+        script = str(Values(known, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
         self.script = MOVED.sub(f"{self.root}/", script)
         self.device = self.root / "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1"
         for path in ("var/lib", "etc/systemd/system", "usr/local/sbin", "opt"):
@@ -107,6 +108,14 @@ class Machine:
     def start_chroma(self) -> int:
         """Run what systemd runs before Chroma; return its exit status."""
         return self._bash(str(self.root / "usr/local/sbin/chroma-volume"))
+
+    def watch(self, waits: int) -> list[str]:
+        """Run the watch of Chroma for so many waits; return its reports to the group."""
+        (self.state / "calls").write_text("")
+        (self.state / "waits").write_text(str(waits))
+        self._bash(str(self.root / "usr/local/sbin/chroma-watch"))
+        (self.state / "waits").unlink()
+        return [one for one in self.calls if one.startswith("aws")]
 
     def reboot(self) -> None:
         """Unmount the volume and stop Chroma; the root disk stays."""

@@ -36,7 +36,7 @@ from docwell.wiring import reconcile as reconcile_wiring
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.ingest import ingest_world
 from tests.unit.query.query_fakes import FakeReceipts, FakeStates
-from tests.unit.upkeep import test_reconcile
+from tests.unit.upkeep import reconcile_world, test_reconcile
 
 CONTEXT = SimpleNamespace(
     function_name="function",
@@ -88,10 +88,10 @@ def reconcile(patch: pytest.MonkeyPatch) -> None:
     """Run a pass that finds drift."""
     from functions.reconcile.handler import handler
 
-    world = test_reconcile.World()
+    world = reconcile_world.World()
     world.indexed("a.pdf")
     world.objects["b.pdf"] = "e1"
-    world.add("c.pdf", DocumentRecord("c.pdf", Status.REJECTED, updated_at=test_reconcile.LONG_AGO))
+    world.add("c.pdf", DocumentRecord("c.pdf", Status.REJECTED, updated_at=reconcile_world.LONG_AGO))
     patch.setattr(reconcile_wiring, "reconcile", lambda: (world.reconcile(),))
     patch.setattr(reconcile_wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))
     handler({"action": "reconcile"}, CONTEXT)

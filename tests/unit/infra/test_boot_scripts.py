@@ -134,6 +134,29 @@ def test_a_reboot_needs_no_login_to_the_registry(chroma: Machine) -> None:
     assert "--pull" not in (chroma.root / "etc/systemd/system/chroma.service").read_text()
 
 
+def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    assert "Restart=always\n" in (chroma.root / "etc/systemd/system/chroma-watch.service").read_text()
+    chroma.fail("heartbeat")
+    assert chroma.watch(waits=9) == []
+    assert chroma.watch(waits=10) == [
+        "aws autoscaling set-instance-health --region eu-central-1 --instance-id i-1 --health-status Unhealthy"
+    ]
+
+
+def test_slow_minutes_between_answers_do_not_add_up(chroma: Machine) -> None:
+    chroma.volume()
+    assert chroma.boot() == 0
+    assert chroma.watch(waits=30) == []
+
+
+def test_a_server_is_watched_from_before_anything_can_fail(chroma: Machine) -> None:
+    chroma.fail("attach-volume", "dnf install")
+    chroma.boot()
+    assert chroma.called("systemctl enable --now chroma-watch.service")
+
+
 @pytest.mark.parametrize("step", ["dnf install", "docker pull", "create-tags"])
 def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: str) -> None:
     chroma.fail(step)

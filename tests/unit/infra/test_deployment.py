@@ -77,8 +77,8 @@ def test_parameters_beside_the_profile_are_refused(profile: Path, option: str) -
 def test_a_deployment_leaves_no_parameters_to_a_later_build(
     build: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str | None
 ) -> None:
-    written = tmp_path / "release" / "dev.toml"
-    (tmp_path / "dev.toml").write_text("")
+    written = tmp_path / "release" / "team.toml"
+    (tmp_path / "team.toml").write_text("")
     seen = []
 
     def sam(command: str, *_: str, **__: str) -> None:
@@ -92,7 +92,7 @@ def test_a_deployment_leaves_no_parameters_to_a_later_build(
     monkeypatch.setattr(deployment, "deployed_parameters", lambda _: None)
     monkeypatch.setattr(deployment, "_sam", sam)
     with contextlib.suppress(StepError):
-        deployment.deploy("dev")
+        deployment.deploy("team")
     assert seen == [("build", False), ("deploy", True)][: 1 if fails == "build" else 2]
     assert not written.exists()
 

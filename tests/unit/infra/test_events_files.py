@@ -23,7 +23,7 @@ from infra.local.names import ACCOUNT, BUCKET, INGEST_QUEUE, LOCAL_API_KEY_ID, R
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import CONTEXT
 from tests.unit.ingest import ingest_world
-from tests.unit.upkeep import test_reconcile
+from tests.unit.upkeep import reconcile_world, test_reconcile
 
 EVENTS = ROOT / "tests" / "events"
 HANDBOOK = "handbooks/mlops-llmops-handbook.pdf"
@@ -141,7 +141,7 @@ def test_schedule_is_what_the_template_sends_and_finds_drift(monkeypatch: pytest
     template, _ = decode(str(ROOT / "template.yaml"))
     schedule = template["Resources"]["ReconcileFunction"]["Properties"]["Events"]["Schedule"]["Properties"]
     assert json.loads(schedule["Input"]) == event("schedule")
-    world = test_reconcile.World()
+    world = reconcile_world.World()
     world.objects[HANDBOOK] = "e1"
     monkeypatch.setattr(reconcile_wiring, "reconcile", lambda: [world.reconcile()])
     monkeypatch.setattr(reconcile_wiring, "reindex", lambda: test_reconcile.reindex(world, "f1"))

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
-from tests.unit.infra.intrinsics import PSEUDO, Values
+from infra.intrinsics import PSEUDO, Values
 
 ROOT = Path(__file__).parents[3]
 REGION, ACCOUNT, STACK = PSEUDO["AWS::Region"], PSEUDO["AWS::AccountId"], PSEUDO["AWS::StackName"]
-CONDITIONS = frozenset({"KeepsReceipts", "Recognises", "HasModelsUri"})
+OWN_TABLES = {f"Owns{name}" for name in ("Ledger", "Principals", "Usage", "Audit")}
+CONDITIONS = frozenset({"KeepsReceipts", "Recognises", "HasModelsUri", *OWN_TABLES})
 MODELS = "s3://models-of-the-company/ollama"
 # Lambda's pollers make these calls from outside the VPC.
 POLLERS = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
@@ -138,6 +139,7 @@ def test_an_endpoint_takes_only_this_accounts_credentials() -> None:
 @pytest.mark.parametrize(("name", "group"), [("chroma", "ServerSecurityGroup"), ("ollama", "HostSecurityGroup")])
 def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group: str) -> None:
     names = {"S3PrefixListId": "pl-1", "NetworkCidr": "10.72.0.0/16", "VpcId": "vpc-1"}
+    names["ClientSecurityGroupId"] = "sg-1"
     content = template(f"infra/{name}.yaml")["Resources"]
     names |= dict.fromkeys(content, "")
     properties = Values(names, frozenset({"IsClosed"})).of(content[group]["Properties"])
@@ -146,3 +148,54 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
         for one in properties["SecurityGroupEgress"]
     }
     assert ways == {("pl-1", 443), ("10.72.0.0/16", 443)}
+
+
+def created(**parameters: object) -> dict[str, set[str]]:
+    """The resources of each type, by name, that the network of these parameters has."""
+    stack = template("infra/network.yaml")
+    names = {name: one.get("Default") for name, one in stack["Parameters"].items()} | parameters
+    held = Values(names).holding(stack["Conditions"])
+    found: dict[str, set[str]] = {}
+    for name, one in stack["Resources"].items():
+        if one.get("Condition") in (None, *held):
+            found.setdefault(one["Type"].rsplit("::", 1)[1], set()).add(name)
+    return found
+
+
+def test_only_servers_without_internet_need_more_endpoints_than_the_functions() -> None:
+    functions = {"S3Endpoint", "DynamoDbEndpoint", "SqsEndpoint"}
+    assert created(ServerInternet="nat")["VPCEndpoint"] == functions
+    assert created(ServerInternet="public")["VPCEndpoint"] == functions
+    assert created(ServerInternet="none")["VPCEndpoint"] > functions | {"LogsEndpoint", "SsmEndpoint"}
+
+
+def test_servers_with_public_addresses_need_no_nat_gateway() -> None:
+    assert "NatGateway" in created(ServerInternet="nat")
+    public = created(ServerInternet="public")
+    assert not {"NatGateway", "EIP"} & set(public)
+    assert "InternetGateway" in public
+    assert "InternetGateway" not in created(ServerInternet="none")
+
+
+def test_one_zone_has_one_subnet_of_functions_and_two_of_servers() -> None:
+    servers = {"ServerSubnetA", "ServerSubnetB"}  # the load balancer of the model hosts needs two zones
+    assert created(Zones=1, ServerInternet="public")["Subnet"] == servers | {"FunctionSubnetA"}
+    assert created(Zones=2, ServerInternet="public")["Subnet"] == servers | {"FunctionSubnetA", "FunctionSubnetB"}
+
+
+def test_functions_are_never_in_a_subnet_with_an_internet_route() -> None:
+    routes = [
+        one for one in template("infra/network.yaml")["Resources"].values() if one["Type"] == "AWS::EC2::Route"
+    ]
+    assert len(routes) == 2
+    assert {one["Properties"]["RouteTableId"]["Ref"] for one in routes} == {"ServerRoutes", "PublicRoutes"}
+
+
+@pytest.mark.parametrize(("name", "port"), [("chroma", 8000), ("ollama", 11434)])
+def test_a_server_accepts_connections_from_security_groups_alone(name: str, port: int) -> None:
+    for one in template(f"infra/{name}.yaml")["Resources"].values():
+        if one["Type"] == "AWS::EC2::SecurityGroup":
+            for rule in one["Properties"]["SecurityGroupIngress"]:
+                assert rule["FromPort"] == rule["ToPort"] == port
+                assert "SourceSecurityGroupId" in rule
+                assert "CidrIp" not in rule

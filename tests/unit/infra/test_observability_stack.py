@@ -226,6 +226,7 @@ def test_tables_here_and_on_grafana_are_saved_queries(template: dict[str, Any]) 
 def anchors(runbook: str) -> dict[str, str]:
     """The sections by their headings' anchors."""
     sections = re.split(r"^## ", runbook, flags=re.MULTILINE)[1:]
+    assert sections.pop().startswith("Restore what is lost\n")
     return {one.partition("\n")[0].lower().replace(" ", "-"): one for one in sections}
 
 

@@ -106,11 +106,11 @@ def test_pinning_again_reads_the_tags_again(tree: pins.Tree) -> None:
 def test_each_stage_has_the_machine_images_of_its_region(tree: pins.Tree) -> None:
     other = "ami-0fedcba9876543210"
     pins.pin_machine_images(tree, ("staging",), lambda _: AMI)
-    pins.pin_machine_images(tree, ("prod",), lambda _: other)
-    for stage, image in (("staging", AMI), ("prod", other)):
+    pins.pin_machine_images(tree, ("large",), lambda _: other)
+    for stage, image in (("staging", AMI), ("large", other)):
         given = tomllib.loads((tree.profiles / f"{stage}.toml").read_text())
         assert {given[name] for name in tree.machine_images()} == {image}
-        assert "Firewall" in given
+        assert "QueryDeployment" in given
 
 
 def test_a_digest_that_cannot_be_read_changes_nothing(tree: pins.Tree) -> None:
@@ -137,7 +137,7 @@ def test_a_release_refuses_an_action_that_is_not_a_commit(tree: pins.Tree, actio
 
 def test_a_stage_that_overrides_an_image_by_tag_is_refused(tree: pins.Tree) -> None:
     pin_all(tree)
-    path = tree.profiles / "prod.toml"
+    path = tree.profiles / "large.toml"
     path.write_text(f'{path.read_text()}ChromaImage = "own.example/chroma:1"\n')
     (line,) = pins.unpinned(tree)
     assert "own.example/chroma:1" in line

@@ -21,7 +21,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "an existing network with Chroma": {**EXISTING, **CHROMA, **SECRET},
     "an existing network with Ollama": {**EXISTING, **OLLAMA, "ServerZone": "eu-central-1a"},
     "no network": {"Network": "none", **CHROMA, **OLLAMA, **SECRET},
-    "servers without internet": {"ServerInternet": "false", "S3PrefixListId": "pl-1"},
+    "servers without internet": {"ServerInternet": "none", "S3PrefixListId": "pl-1"},
 }
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no release": ({"Release": ""}, "ReleaseIsNamed"),
@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a token for the stack's Chroma": (SECRET, "TokensAreForExternalChroma"),
     "no network for Chroma": ({"Network": "none", **OLLAMA}, "ServersAreGivenWithoutNetwork"),
     "no network for Ollama": ({"Network": "none", **CHROMA}, "ServersAreGivenWithoutNetwork"),
-    "no S3 for servers": ({"ServerInternet": "false"}, "ServersWithoutInternetReachS3"),
+    "no S3 for servers": ({"ServerInternet": "none"}, "ServersWithoutInternetReachS3"),
     "no zone": (EXISTING, "ExistingNetworkIsNamed"),
     "no VPC": ({**EXISTING, **CHROMA, "VpcId": ""}, "ExistingNetworkIsNamed"),
     "no subnets": ({**EXISTING, **CHROMA, "SubnetIds": ""}, "ExistingNetworkIsNamed"),

@@ -102,7 +102,7 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: d
         assert set(wanted) <= set(content["Outputs"]), name
 
 
-@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("stage", ["small", "team", "staging", "large"])
 def test_each_profile_names_parameters_that_exist_and_values_that_they_allow(
     template: dict[str, Any], stage: str
 ) -> None:
@@ -280,3 +280,11 @@ def test_every_suppression_gives_its_reason(template: dict[str, Any]) -> None:
             reasons = [skip["comment"] for skip in metadata.get("checkov", {}).get("skip", [])]
             reasons += [rule["reason"] for rule in metadata.get("cdk_nag", {}).get("rules_to_suppress", [])]
             assert all(len(reason) > 20 for reason in reasons), f"{path.name}: {name}"
+
+
+def test_the_schedule_calls_every_partition_of_a_shared_pass(template: dict[str, Any]) -> None:
+    most = max(template["Parameters"]["ReconcilePartitions"]["AllowedValues"])
+    rule = properties(template, "ReconcilePartitionsRule")
+    assert [json.loads(one["Input"])["partition"] for one in rule["Targets"]] == list(range(1, most))
+    lead = properties(template, "ReconcileFunction")["Events"]["Schedule"]["Properties"]
+    assert lead["Schedule"] == rule["ScheduleExpression"]

@@ -198,6 +198,9 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     usage_table: str = "docwell-usage"
     # The model host answers few questions at a time. More of one principal would only wait, and delay the others.
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 16
+    # DynamoDB writes one row about 1,000 times a second, and a question takes two writes. With more rows, each may
+    # let one request more over the quota of tokens.
+    usage_shards: Annotated[int, Field(ge=1, le=16)] = 1
     # None: keep no answer.
     receipts_table: str | None = None
     # None: keep no audit trail.
@@ -240,6 +243,9 @@ class ReconcileLimits(BaseModel, frozen=True):
     begin_below: Annotated[int, Field(ge=1)] = 100
     # A run that sends this many leaves the rest to the next run: SQS keeps a message for four days.
     pause_above: Annotated[int, Field(ge=1)] = 100_000
+    # The runs that share a pass (`make bench-reconcile`). With more than one, all passes but one a day read only
+    # what changed.
+    partitions: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class ReconcileSettings(StorageSettings, EmbedderSettings, ReconcileLimits):

@@ -83,11 +83,15 @@ class ObjectVersion:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSummary:
-    """One row of a listing of the bucket, which names a key's content but not its version."""
+    """One row of a listing of the bucket.
+
+    `version` is None in a listing of keys, which has no versions, and empty for a deleted key.
+    """
 
     key: str
     etag: str
     size: int
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
         ListObjectsV2RequestTypeDef,
+        ListObjectVersionsRequestTypeDef,
     )
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,8 @@ class S3ObjectStore:
                 answer = self._client.head_object(Bucket=self._bucket, Key=key)
         except ClientError:
             return None
-        version = answer.get("VersionId")
-        if version in (None, "null"):  # "null" names the one version of a bucket whose versioning is off
-            version = answer["ETag"]
         return ObjectVersion(
-            version=version,
+            version=_version_of(answer.get("VersionId"), answer["ETag"]),
             size=answer["ContentLength"],
             etag=answer["ETag"],
             metadata=_metadata(answer.get("Metadata", {})),
@@ -105,6 +103,33 @@ class S3ObjectStore:
         with vendor_errors("s3"):
             answer = self._client.list_objects_v2(**request)
         return [ObjectSummary(row["Key"], row["ETag"], row["Size"]) for row in answer.get("Contents", ())]
+
+    def changes(self, after: str | None, limit: int, since: float) -> tuple[Sequence[ObjectSummary], str | None]:
+        """Return what changed since then among the next `limit` versions, and the last key read."""
+        request: ListObjectVersionsRequestTypeDef = {"Bucket": self._bucket, "MaxKeys": limit}
+        if after is not None:
+            request["KeyMarker"] = after
+        with vendor_errors("s3"):
+            answer = self._client.list_object_versions(**request)
+        found = [
+            ObjectSummary(row["Key"], row["ETag"], row["Size"], _version_of(row["VersionId"], row["ETag"]))
+            for row in answer.get("Versions", ())
+            if row["IsLatest"] and row["LastModified"].timestamp() >= since
+        ]
+        found += [
+            ObjectSummary(row["Key"], "", 0, "")
+            for row in answer.get("DeleteMarkers", ())
+            if row["IsLatest"] and row["LastModified"].timestamp() >= since
+        ]
+        # The current version of a key comes first: without a version's marker, S3 goes on after the key.
+        return sorted(found, key=lambda one: one.key), answer.get("NextKeyMarker") if answer[
+            "IsTruncated"
+        ] else None
+
+
+def _version_of(version: str | None, etag: str) -> str:
+    """Return the version; "null" names the one version of a bucket whose versioning is off."""
+    return etag if version in (None, "null") else version
 
 
 def _metadata(sent: Mapping[str, str]) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""All versions of the objects in the documents bucket, for erasure."""
+"""All versions of the objects in the documents bucket, for erasure and undeletion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from docwell.adapters.aws import vendor_errors
@@ -60,6 +61,28 @@ class S3Versions:
         keys = dict.fromkeys(one.key for one in versions)
         for batch in _batches([one for key in keys for one in self.of(key) if one.marker]):
             self._delete(batch)
+
+    def deleted_since(self, since: datetime, prefix: str = "") -> Iterator[list[StoredVersion]]:
+        """Yield, by pages, the delete markers that have hidden a key of the prefix since that time."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+        with vendor_errors("s3"):
+            for page in pages:
+                markers = page.get("DeleteMarkers", ())
+                found = [one for one in markers if one["IsLatest"] and one["LastModified"] >= since]
+                yield [StoredVersion(one["Key"], one["VersionId"], marker=True) for one in found]
+
+    def undelete(self, since: datetime, prefix: str = "") -> Iterator[list[str]]:
+        """Remove those markers, so that the version before is current again. Yield the keys of each batch.
+
+        A key that was deleted twice has two markers: list again until none is left.
+        """
+        found = True
+        while found:
+            found = False
+            for markers in filter(None, self.deleted_since(since, prefix)):
+                found = True
+                self._delete(markers)
+                yield [one.key for one in markers]
 
     def _delete(self, batch: Sequence[StoredVersion]) -> None:
         objects = [{"Key": one.key, "VersionId": one.id} for one in batch]

@@ -16,6 +16,7 @@ from docwell.cli import (
     operations,
     principals,
     prompts,
+    restore,
 )
 from docwell.cli.command import FailingGroup, group
 
@@ -52,7 +53,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, chat, dead_letters, operations, erase, audit):
+for part in (documents, asking, chat, dead_letters, operations, restore, erase, audit):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

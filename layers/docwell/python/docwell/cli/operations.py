@@ -44,7 +44,7 @@ def reconcile(
     if as_json:
         display.show_json(answer)
     else:
-        _show_reconcile(answer)
+        show_reconcile(answer)
     if not answer.get("complete"):
         raise typer.Exit(ExitCode.ERROR)
 
@@ -125,7 +125,8 @@ class ReconcileFunction:
             before = now
 
 
-def _show_reconcile(answer: Json) -> None:
+def show_reconcile(answer: Json) -> None:
+    """Print the findings and the counts of a reconcile."""
     for kind, key in answer["found"]:
         display.say(f"{kind}  {key}")
     for one in answer["pipelines"]:

@@ -45,13 +45,15 @@ class FunctionPrice(BaseModel, frozen=True, extra="forbid"):
 class ListPrice(BaseModel, frozen=True, extra="forbid"):
     """One price, the title of its page, and its source.
 
-    `price page`: that page; `quoted`: a quotation of it; `memory`: neither, so check it first.
+    `price page`: that page; `quoted`: a quotation of it; `memory`: neither, so check it first. `as_of` is the
+    day, if not the price file's.
     """
 
     amount: Price
     per: Name
     page: Name
     known: Literal["price page", "quoted", "memory"]
+    as_of: date | None = None
 
 
 class Prices(BaseModel, frozen=True, extra="forbid"):

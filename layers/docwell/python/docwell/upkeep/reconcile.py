@@ -5,26 +5,25 @@ lease. Only a version that the bucket no longer has is hidden from queries at on
 
 A pass has three phases. Each walks through one store and remembers its place: the bucket (does the ledger know
 each object?), the ledger (is each row true, and are its chunks in the index?) and the index (does each chunk have
-a row?). A run does as much of the pass as its time allows, and the next run continues. Leased documents are
-skipped. A document that became PENDING lately and has no lease waits for its message: only its live version is
-judged.
+a row?). A run does as much of the pass as its time allows, and the next run continues. With several partitions
+(`docwell.upkeep.passes`), runs share a pass, and most passes read only what changed. Leased documents are skipped.
+A document that became PENDING lately and has no lease waits for its message: only its live version is judged.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from itertools import groupby
-from time import time
+from time import sleep, time
 
 from docwell.attributes import Attributes
 from docwell.config import ReconcileLimits
 from docwell.errors import NotFound
 from docwell.models import (
+    SETTLED,
     DocumentRecord,
     Hint,
     ObjectSummary,
@@ -35,6 +34,7 @@ from docwell.models import (
 )
 from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore, StateStore
 from docwell.upkeep.drift import Drift, Finding, is_settled, judge_answers, judge_row
+from docwell.upkeep.passes import Pass, Phase, next_pass, total
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
@@ -43,15 +43,8 @@ _HEADS_AT_ONCE = 8
 _EXAMPLES = 100  # findings that a report names
 # A retry seldom helps after an unforeseen error: once a day is enough.
 _TRY_AGAIN_AFTER_S = 24 * 3600.0
-
-
-class Phase(StrEnum):
-    """The phases of a pass, in order."""
-
-    BUCKET = "bucket"
-    LEDGER = "ledger"
-    INDEX = "index"
-    DONE = "done"
+# A schedule starts all partitions at once: the others wait for the lead to start the pass.
+_LEAD_WAIT_S, _LEAD_PAUSE_S = 60.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +70,6 @@ class ReconcileReport:
     found: Sequence[tuple[str, str]]
 
 
-@dataclass
-class _Pass:
-    """The place and the findings of a pass, stored between runs."""
-
-    phase: Phase = Phase.BUCKET
-    cursor: str = ""
-    keys: int = 0
-    rows: int = 0
-    chunks: int = 0
-    drift: Counter[str] = field(default_factory=Counter)
-    documents: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, fact: Mapping[str, str]) -> _Pass:
-        if not fact or fact["phase"] == Phase.DONE:
-            return cls()
-        keys, rows, chunks = (int(fact[name]) for name in ("keys", "rows", "chunks"))
-        # A pass that an earlier release started has no documents.
-        drift, documents = (Counter[str](json.loads(fact.get(name, "{}"))) for name in ("drift", "documents"))
-        return cls(Phase(fact["phase"]), fact["cursor"], keys, rows, chunks, drift, documents)
-
-    def fact(self) -> dict[str, str]:
-        return {name: each if isinstance(each, str) else json.dumps(each) for name, each in vars(self).items()}
-
-    def advance(self, cursor: str | None) -> None:
-        """Move to the next page, or to the next phase when the cursor is None."""
-        if cursor is None:
-            phases = list(Phase)
-            self.phase = phases[phases.index(self.phase) + 1]
-        self.cursor = cursor or ""
-
-
 @dataclass(frozen=True)
 class Reconcile:
     """The use case for one pipeline."""
@@ -121,20 +82,30 @@ class Reconcile:
     state: StateStore
     limits: ReconcileLimits
     clock: Callable[[], float] = time
+    pause: Callable[[float], None] = sleep
 
     def run(
-        self, remaining_s: Callable[[], float], *, dry_run: bool = False, force: bool = False
+        self,
+        remaining_s: Callable[[], float],
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        partition: int = 0,
     ) -> ReconcileReport:
-        """Continue the pass, or start one, for as long as time allows.
+        """Continue a partition of the pass for as long as time allows.
+
+        Partition 0 starts the pass, and reports all of it.
 
         A pass starts only when the queue is nearly empty, because it would find the queued documents again;
-        `force` starts it anyway. `dry_run` sends nothing, and has its own pass.
+        `force` starts a whole one anyway. `dry_run` sends nothing, and has its own pass, of one partition.
         """
-        fact = self._fact(dry_run=dry_run)
-        now, found, sent = _Pass.of(self.state.read(fact)), list[Finding](), 0
+        now, fresh = self._lead(dry_run=dry_run, force=force) if partition == 0 else self._follow(partition)
+        found, sent = list[Finding](), 0
+        fact = self._fact(now.part, dry_run=dry_run)
         steps = {Phase.BUCKET: self._objects, Phase.LEDGER: self._rows, Phase.INDEX: self._chunks}
-        fresh = now == _Pass()
         waiting = None if dry_run or (fresh and force) else self._too_many(fresh=fresh)
+        if fresh and waiting is None and now.parts > 1:
+            self.state.write(fact, now.fact())  # the other partitions wait for it
         while waiting is None and now.phase is not Phase.DONE and remaining_s() > self.limits.stop_before_s:
             page = steps[now.phase](now)
             now.drift.update(finding.kind.value for finding in page)
@@ -147,6 +118,17 @@ class Reconcile:
             found += page[: _EXAMPLES - len(found)]
             if sent >= self.limits.pause_above:
                 waiting = sent
+        if partition == 0 and now.parts > 1:
+            everything = total([now, *self._others(now)])
+            if everything.phase is Phase.DONE:
+                now.reported = True
+                self.state.write(fact, now.fact())
+            now = everything
+        return self._report(now, found, dry_run=dry_run, sent=sent, waiting=waiting)
+
+    def _report(
+        self, now: Pass, found: Sequence[Finding], *, dry_run: bool, sent: int, waiting: int | None
+    ) -> ReconcileReport:
         return ReconcileReport(
             pipeline=self.fingerprint,
             complete=now.phase is Phase.DONE,
@@ -165,7 +147,7 @@ class Reconcile:
     def forget_passes(self) -> None:
         """Make the next run start a new pass."""
         for dry_run in (False, True):
-            self.state.write(self._fact(dry_run=dry_run), {})
+            self.state.write(self._fact(0, dry_run=dry_run), {})
 
     def progress(self, remaining_s: Callable[[], float], active: LedgerRows) -> dict[str, int]:
         """Count the bucket's keys, and how many of them this pipeline has settled, until time runs out.
@@ -204,50 +186,79 @@ class Reconcile:
 
     # --- the three phases; each method does one page ---
 
-    def _objects(self, now: _Pass) -> list[Finding]:
+    def _objects(self, now: Pass) -> list[Finding]:
         """Find objects whose row is absent or of other content."""
-        started = self.clock()
-        page = self.store.list(now.cursor or None, _LIST_PAGE)
+        if now.after is None:
+            now.advance(None)
+            return []
+        started, place = self.clock(), now.cursor or now.after or None
+        last: str | None
+        if now.since:
+            page, last = self.store.changes(place, _LIST_PAGE, now.since)
+        else:
+            page = self.store.list(place, _LIST_PAGE)
+            last = page[-1].key if len(page) == _LIST_PAGE else None
+        if last is not None:
+            now.note(last)
+        if now.until:
+            page = [one for one in page if one.key <= now.until]
+            last = None if last is not None and last >= now.until else last
         rows = self.ledger.rows_of([one.key for one in page])
         found = [
-            Finding(kind, Hint(one.key))
+            Finding(kind, Hint(one.key, sweep=kind is Drift.ORPHAN))
             for one in page
             if (kind := self._judge_object(one, rows.get(one.key), started)) is not None
         ]
         now.keys += len(page)
-        now.advance(page[-1].key if len(page) == _LIST_PAGE else None)
+        now.advance(last)
         return found
 
     def _judge_object(self, one: ObjectSummary, row: LedgerRow | None, listed_at: float) -> Drift | None:
+        gone = one.version == ""
         if row is None:
-            return Drift.MISSING
+            return None if gone else Drift.MISSING
         record = row.record
         # The ledger phase judges PENDING rows; a row that changed after the listing has a worker.
         if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
             return None
+        if gone:
+            return None if record.status is Status.DELETED else Drift.ORPHAN
         if record.status is Status.FAILED:
             pause = _TRY_AGAIN_AFTER_S if record.reason == Reason.INTERNAL else self.limits.stuck_after_s
             again = record.etag not in (None, one.etag) or record.updated_at < listed_at - pause
             return Drift.MISSING if again else None
         if record.status is Status.DELETED:
             return Drift.MISSING
-        return None if is_settled(row, one) else Drift.STALE
+        # The same content can be another version.
+        other = one.version is not None and record.live_version not in (None, one.version)
+        return None if is_settled(row, one) and not other else Drift.STALE
 
-    def _rows(self, now: _Pass) -> list[Finding]:
+    def _rows(self, now: Pass) -> list[Finding]:
         """Find rows that disagree with their object or their chunks."""
-        rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE)
+        rows, cursor = self.ledger.scan(now.cursor or None, _LEDGER_PAGE, (now.part, now.parts))
         now.rows += len(rows)
         now.documents.update(row.record.status.value for row in rows)
         now.advance(cursor)
-        found = self._judge_rows(rows)
+        if now.since:
+            rows = [row for row in rows if self._may_have_changed(row, now.since)]
+        changes = now.since > 0
+        found = self._judge_rows(rows, changes=changes)
         if not found:
             return []
         # Judge twice: ingest may have changed a document while its row, object and chunks were read.
         before = {row.record.key: row for row in rows}
         again = [row for key, row in self.ledger.rows_of(list(found)).items() if row == before[key]]
-        return [finding for key, finding in self._judge_rows(again).items() if found[key] == finding]
+        return [
+            finding for key, finding in self._judge_rows(again, changes=changes).items() if found[key] == finding
+        ]
 
-    def _judge_rows(self, rows: Sequence[LedgerRow]) -> dict[str, Finding]:
+    def _may_have_changed(self, row: LedgerRow, since: float) -> bool:
+        """Whether a row needs a look since the last pass: it changed, or is not settled, or has a worker."""
+        settled = row.record.status in SETTLED or row.record.status is Status.DELETED
+        return not settled or row.leased_until > 0 or row.record.updated_at >= since
+
+    def _judge_rows(self, rows: Sequence[LedgerRow], *, changes: bool) -> dict[str, Finding]:
+        """Return the findings by key. A whole pass retries FAILED documents in its first phase."""
         now = self.clock()
         idle = [row for row in rows if row.leased_until <= now]
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
@@ -258,6 +269,10 @@ class Reconcile:
             finding = self._judge(row, head, chunks.get(row.record.key, {}), now)
             if finding is None and retagged and not self._is_queued(row, now):
                 finding = Finding(Drift.STALE, Hint(row.record.key))
+            if finding is None and changes and head is not None and row.record.status is Status.FAILED:
+                one = ObjectSummary(row.record.key, head.etag, head.size)
+                kind = self._judge_object(one, row, now)
+                finding = None if kind is None else Finding(kind, Hint(one.key))
             if finding is not None:
                 found[row.record.key] = finding
         return found
@@ -312,10 +327,11 @@ class Reconcile:
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
             list(pool.map(observe, live))
 
-    def _chunks(self, now: _Pass) -> list[Finding]:
+    def _chunks(self, now: Pass) -> list[Finding]:
         """Find chunks of documents without a row; the ledger phase judged the others."""
         last, offset = json.loads(now.cursor) if now.cursor else ("", 0)
-        names = [name for name in self.index.collections() if name >= last]
+        own = self.index.collections()[now.part :: now.parts]
+        names = [name for name in own if name >= last]
         if not names:
             now.advance(None)
             return []
@@ -337,8 +353,37 @@ class Reconcile:
 
     # --- the state of a pass ---
 
-    def _fact(self, *, dry_run: bool) -> str:
-        return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}"
+    def _lead(self, *, dry_run: bool, force: bool) -> tuple[Pass, bool]:
+        """Return the lead partition of the pass in progress, or of a new one, and whether it is new."""
+        lead = Pass.of(self.state.read(self._fact(0, dry_run=dry_run)))
+        parts = 1 if dry_run else self.limits.partitions
+        ended = lead.phase is Phase.DONE and (lead.parts == 1 or lead.reported)
+        if not ended and lead.parts == parts and not (force and lead.since):
+            return lead, False
+        done = [lead, *self._others(lead)] if ended else [lead]
+        return next_pass(done, parts, self.clock(), whole=force or not ended), True
+
+    def _follow(self, partition: int) -> tuple[Pass, bool]:
+        """Return another partition of the pass in progress. Wait a moment for the lead to start the pass."""
+        waited = 0.0
+        while True:
+            lead = Pass.of(self.state.read(self._fact(0, dry_run=False)))
+            mine = self._other(lead, partition) if partition < lead.parts else Pass(Phase.DONE, part=partition)
+            if mine.phase is not Phase.DONE or waited >= _LEAD_WAIT_S:
+                return mine, False
+            self.pause(_LEAD_PAUSE_S)
+            waited += _LEAD_PAUSE_S
+
+    def _others(self, lead: Pass) -> list[Pass]:
+        return [self._other(lead, part) for part in range(1, lead.parts)]
+
+    def _other(self, lead: Pass, part: int) -> Pass:
+        """Return another partition of the pass, from its beginning where the stored one is of an earlier pass."""
+        stored = Pass.of(self.state.read(self._fact(part, dry_run=False)))
+        return stored if stored.started == lead.started else lead.partition(part)
+
+    def _fact(self, part: int, *, dry_run: bool) -> str:
+        return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}{f'/{part}' if part else ''}"
 
     def _too_many(self, *, fresh: bool) -> int | None:
         """Return the number of queued messages if it is too high to start or continue a pass, else None."""

@@ -217,6 +217,7 @@ def principals() -> DynamoPrincipals:
         settings.usage_table,
         max_in_flight=settings.max_in_flight,
         longest_s=settings.deadline_s + _FOLLOW_UP_MARGIN_S,
+        shards=settings.usage_shards,
     )
 
 

@@ -251,9 +251,12 @@ class DynamoLedger:
         rows, following = read_page(self._table, selection, collections, prefix, cursor, limit, keep)
         return [_record(row) for row in rows], following
 
-    def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
+    def scan(
+        self, cursor: str | None, limit: int, segment: tuple[int, int] = (0, 1)
+    ) -> tuple[list[LedgerRow], str | None]:
         """Return rows of the pipeline, DELETED ones too; a page may be empty and not the last."""
-        selection = Selection(filter="pipeline = :pipeline", values={"pipeline": self._pipeline})
+        values = {"pipeline": self._pipeline}
+        selection = Selection(filter="pipeline = :pipeline", values=values, segment=segment)
         page = self._table.page(selection, limit, decode_cursor(cursor))
         return [_ledger_row(row) for row in page.rows], encode_cursor(page.next)
 

@@ -6,11 +6,13 @@ A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) w
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
 `expires_at` (seconds, the table's TTL), and `in_flight`, a string set of `END#TOKENS#ID`: a question that has
 reserved the tokens, and no longer runs after END (seconds). A set takes and loses members in the same update that
-counts, and has a size for its condition.
+counts, and has a size for its condition. With shards, each further row has `shard:N:ID` for a principal, and ID in
+`of`; each enforces its share of every quota, so that all together never allow more requests.
 """
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,13 +73,18 @@ class DynamoPrincipals:
         *,
         max_in_flight: int,
         longest_s: float,
+        shards: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Let a principal have `max_in_flight` questions at once, each of which runs up to `longest_s` seconds."""
+        """Let a principal have `max_in_flight` questions at once, each of which runs up to `longest_s` seconds.
+
+        Spread its counters over `shards` rows, up to `max_in_flight` of them.
+        """
         self._grants = Table(client, table, "principals", batch_attempts=_BATCH_ATTEMPTS)
         self._usage = Table(client, usage_table, "principals")
         self._max_in_flight = max_in_flight
         self._longest_s = longest_s
+        self._shards = min(shards, max_in_flight)
         self._clock = clock
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
@@ -104,42 +111,57 @@ class DynamoPrincipals:
 
     def charge(self, principal: Principal) -> None:
         """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
-        conditions, values = self._quotas(principal)
-        key = _usage_key(principal.id, _day(self._clock()))
-        if not self._count(key, "ADD #requests :one", values, conditions):
-            raise self._refusal(principal, self._usage.get(key) or {})
+        day = _day(self._clock())
+        for shard in self._order():
+            conditions, values = self._quotas(principal, shard)
+            key = _usage_key(principal.id, day, shard)
+            if conditions is not None and self._count(key, "ADD #requests :one", values, conditions):
+                return
+        raise self._refusal(principal, day)
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         """Count one question, charge `tokens` and take a slot, in one conditional write.
 
         Raises `QuotaExceeded`, `TooManyInFlight`.
         """
-        conditions, values = self._quotas(principal)
         id_ = f"{int(self._clock() + self._longest_s)}#{tokens}#{uuid.uuid4().hex}"
-        reservation = Reservation(principal.id, _day(self._clock()), id_, tokens)
-        key = _usage_key(principal.id, reservation.day)
+        day = _day(self._clock())
+        for shard in self._order():
+            reservation = Reservation(principal.id, day, id_, tokens, shard)
+            if self._reserve(principal, reservation):
+                return reservation
+        raise self._refusal(principal, day)
+
+    def _reserve(self, principal: Principal, reservation: Reservation) -> bool:
+        """Reserve in one row. Return false when its share of a quota is used up."""
+        shard, id_ = reservation.shard, reservation.id
+        conditions, values = self._quotas(principal, shard)
+        if conditions is None:
+            return False
+        key = _usage_key(principal.id, reservation.day, shard)
         conditions += [
             "(attribute_not_exists(in_flight) OR size(in_flight) < :most)",
             "NOT contains(in_flight, :id)",  # boto3 repeats a write whose answer was lost
         ]
-        values |= {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens}
+        most = self._share(self._max_in_flight, shard)
+        values |= {"most": most, "id": id_, "slot": frozenset({id_}), "tokens": reservation.tokens}
         change = "ADD #requests :one, #tokens :tokens, in_flight :slot"
         for _ in range(2):
             if self._count(key, change, values, conditions):
-                return reservation
+                return True
             row = self._usage.get(key) or {}
             if id_ in row.get("in_flight", ()):
-                return reservation
+                return True
             if not (dead := frozenset(self._dead(row))):
                 break
             # Their processes died: the slots are free, the tokens stay charged.
             self._usage.update(key, "DELETE in_flight :dead", {"dead": dead}, returns="NONE")
-        raise self._refusal(principal, row)
+        return False
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         """Correct the charge and free the slot. Do nothing when the slot was freed before."""
         self._usage.update(
-            _usage_key(reservation.principal, reservation.day),
+            _usage_key(reservation.principal, reservation.day, reservation.shard),
             "ADD #tokens :more DELETE in_flight :slot",
             {
                 "more": tokens - reservation.tokens,
@@ -150,34 +172,52 @@ class DynamoPrincipals:
             returns="NONE",
         )
 
-    def _quotas(self, principal: Principal) -> tuple[list[str], dict[str, object]]:
-        """Return the conditions of a charge. The request that crosses the quota of tokens is the last one."""
+    def _order(self) -> list[int]:
+        """Return the shards in the order to try them: a random one first, then those after it."""
+        first = random.randrange(self._shards) if self._shards > 1 else 0  # noqa: S311 - spreads load
+        return [(first + number) % self._shards for number in range(self._shards)]
+
+    def _share(self, quota: int, shard: int) -> int:
+        """Return a shard's share of a quota; the shares sum up to it."""
+        return quota // self._shards + (shard < quota % self._shards)
+
+    def _quotas(self, principal: Principal, shard: int) -> tuple[list[str] | None, dict[str, object]]:
+        """Return the conditions of a charge, None where the shard's share of a quota is nothing.
+
+        The request that crosses a share of the quota of tokens is the last one of its shard.
+        """
         conditions: list[str] = []
         values: dict[str, object] = {"one": 1, "expires": int(self._clock()) + _USAGE_KEPT_S}
+        if shard:
+            values["of"] = principal.id
         for name, quota in (("requests", principal.requests_per_day), ("tokens", principal.tokens_per_day)):
             if quota is not None:
-                if quota < 1:  # the condition below holds when the row does not exist yet
-                    raise _used_up(self._clock())
+                share = self._share(max(quota, 0), shard)
+                if share < 1:  # the condition below holds when the row does not exist yet
+                    return None, values
                 conditions.append(f"(attribute_not_exists(#{name}) OR #{name} < :{name}_quota)")
-                values[f"{name}_quota"] = quota
+                values[f"{name}_quota"] = share
         return conditions, values
 
     def _count(self, key: Row, change: str, values: Mapping[str, object], conditions: Sequence[str]) -> bool:
-        expression, condition = f"SET expires_at = :expires {change}", " AND ".join(conditions)
+        of = ", #of = :of" if "of" in values else ""
+        expression, condition = f"SET expires_at = :expires{of} {change}", " AND ".join(conditions)
         return self._usage.update(key, expression, values, condition=condition, returns="NONE") is not None
 
     def _dead(self, row: Row) -> Iterator[str]:
         return (one for one in row.get("in_flight", ()) if int(one.split("#")[0]) <= self._clock())
 
-    def _refusal(self, principal: Principal, row: Row) -> QuotaExceeded:
-        """Return the error for a row that does not meet the conditions."""
-        running = row.get("in_flight", frozenset()) - frozenset(self._dead(row))
+    def _refusal(self, principal: Principal, day: str) -> QuotaExceeded:
+        """Return the error for rows of which none meets the conditions."""
+        keys = (_usage_key(principal.id, day, shard) for shard in range(self._shards))
+        rows = [self._usage.get(key) or {} for key in keys]
+        running = [one for row in rows for one in row.get("in_flight", frozenset()) - frozenset(self._dead(row))]
         reserved = sum(int(one.split("#")[1]) for one in running)
         for name, quota, in_reserve in (
             ("requests", principal.requests_per_day, 0),
             ("tokens", principal.tokens_per_day, reserved),
         ):
-            if quota is not None and row.get(name, 0) - in_reserve >= quota:
+            if quota is not None and sum(row.get(name, 0) for row in rows) - in_reserve >= quota:
                 return _used_up(self._clock())
         if len(running) >= self._max_in_flight:
             detail = f"{self._max_in_flight} of your questions are in flight: wait for an answer"
@@ -206,7 +246,11 @@ class PrincipalAdmin:
         """Return every grant with today's use, by id. Reads both tables whole: for an operator."""
         usage = Table(self._client, usage_table, "principals")
         today = Selection(filter="#day = :day", values={"day": _day(self._clock())})
-        used = {row["principal"]: Use(row.get("requests", 0), row.get("tokens", 0)) for row in usage.rows(today)}
+        used = dict[str, Use]()
+        for row in usage.rows(today):
+            id_ = str(row.get("of", row["principal"]))
+            use = used.get(id_, Use())
+            used[id_] = Use(use.requests + row.get("requests", 0), use.tokens + row.get("tokens", 0))
         stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
         grants = sorted(map(_grant, stored), key=lambda grant: grant.id)
         return [(grant, used.get(grant.id, Use())) for grant in grants]
@@ -243,8 +287,9 @@ def _key(id_: str) -> Row:
     return {"principal": id_, "item": _GRANT}
 
 
-def _usage_key(id_: str, day: str) -> Row:
-    return {"principal": id_, "day": day}
+def _usage_key(id_: str, day: str, shard: int) -> Row:
+    # In the partition key, which spreads the writes. The first row is that of a table without shards.
+    return {"principal": f"shard:{shard}:{id_}" if shard else id_, "day": day}
 
 
 def _grant(row: Row) -> Grant:

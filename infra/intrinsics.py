@@ -1,4 +1,4 @@
-"""Resolve CloudFormation's intrinsic functions, as far as IAM policies use them."""
+"""Resolve CloudFormation's intrinsic functions, as far as conditions, IAM policies and prices use them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class Values:
                 return self._call(name, argument)
         return {key: self.of(value) for key, value in node.items()}
 
+    def holding(self, conditions: Mapping[str, Any]) -> frozenset[str]:
+        """Return the names of a template's conditions that hold."""
+        return frozenset(name for name in conditions if self.of(_plain(conditions, name)))
+
     def _call(self, name: str, argument: Any) -> Any:
         result: Any
         match name:
@@ -57,8 +61,35 @@ class Values:
             case "Fn::If":
                 result = self.of(argument[1] if argument[0] in self.conditions else argument[2])
             case _:
-                raise NotImplementedError(name)
+                result = self._holds(name, [self.of(one) for one in argument])
         return result
+
+    def _holds(self, name: str, arguments: list[Any]) -> bool:
+        match name:
+            case "Fn::Equals":
+                return str(arguments[0]) == str(arguments[1])
+            case "Fn::Not":
+                return not arguments[0]
+            case "Fn::And":
+                return all(arguments)
+            case "Fn::Or":
+                return any(arguments)
+        raise NotImplementedError(name)
 
     def _named(self, name: str) -> Any:
         return PSEUDO[name] if name in PSEUDO else self.names[name]
+
+
+def _plain(conditions: Mapping[str, Any], name: str) -> Any:
+    """Return a condition with the conditions that it names in their place."""
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, list):
+            return [plain(one) for one in node]
+        if isinstance(node, dict):
+            if set(node) == {"Condition"}:
+                return plain(conditions[node["Condition"]])
+            return {key: plain(value) for key, value in node.items()}
+        return node
+
+    return plain(conditions[name])

@@ -1,0 +1,118 @@
+"""The resources that a profile creates: the templates, with the conditions that its parameters meet."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import ROOT
+from infra.intrinsics import NO_VALUE, Values
+
+PROFILES = ROOT / "infra" / "parameters"
+_STACK = "AWS::CloudFormation::Stack"
+_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of a stack, with the values of its stack's parameters."""
+
+    type: str
+    stack: "Stack"
+    properties: Mapping[str, Any]
+
+    def of(self, *path: str) -> Any:
+        """Return the value of a property, or None where the resource has none."""
+        node: Any = self.properties
+        for name in path:
+            node = node.get(name, NO_VALUE) if isinstance(node, dict) else NO_VALUE
+        value = self.stack.values.of(node)
+        return None if value is NO_VALUE else value
+
+
+class _Names(dict[str, Any]):
+    """The values of parameters. Another name stands for itself: what AWS will call it costs nothing."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+class Stack:
+    """A template with its parameters. `of(logical_id)` is one resource; nested stacks are in `resources`."""
+
+    def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
+        template = _template(path)
+        names = _Names()
+        for name, one in template["Parameters"].items():
+            given = parameters.get(name, one.get("Default", ""))
+            listed = "List" in one["Type"] and isinstance(given, str)
+            names[name] = given.split(",") if listed else given
+        self.values = Values(names, Values(names).holding(template.get("Conditions", {})))
+        self._template = template
+
+    def of(self, logical_id: str) -> Resource:
+        """Return a resource by its name in the template."""
+        one = self._template["Resources"][logical_id]
+        return Resource(one["Type"], self, one.get("Properties", {}))
+
+    def resources(self) -> Iterator[Resource]:
+        """Yield the resources that the conditions create, those of nested stacks included."""
+        for name, one in self._template["Resources"].items():
+            if one.get("Condition", None) not in (None, *self.values.conditions):
+                continue
+            if one["Type"] == _STACK:
+                given = self.values.of(one["Properties"]["Parameters"])
+                yield from Stack(ROOT / one["Properties"]["TemplateURL"], given).resources()
+            else:
+                yield self.of(name)
+
+
+@cache
+def _template(path: Path) -> dict[str, Any]:
+    content: Any
+    content, problems = decode(str(path))
+    if problems:
+        raise ValueError(f"{path}: {problems}")
+    return dict(content)
+
+
+def profiles() -> dict[str, dict[str, Any]]:
+    """Return the parameters of each profile."""
+    return {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(PROFILES.glob("*.toml"))}
+
+
+def system(parameters: Mapping[str, Any]) -> Stack:
+    """Return the main stack with these parameters, else the defaults."""
+    return Stack(ROOT / "template.yaml", parameters)
+
+
+def share_on(stop_at: str, start_at: str) -> float:
+    """Return the share of a week in which hosts run that two cron expressions stop and start.
+
+    >>> share_on("0 19 * * *", "0 7 * * 1-5") == 5 * 12 / (7 * 24)
+    True
+    """
+    if not (stop_at and start_at):
+        return 1.0
+    on, hours = True, 0
+    for hour in range(2 * _DAYS * 24):  # the first week finds how the second begins
+        on = (on or _matches(start_at, hour)) and not _matches(stop_at, hour)
+        hours += on and hour >= _DAYS * 24
+    return hours / (_DAYS * 24)
+
+
+def _matches(cron: str, hour: int) -> bool:
+    """Return whether a cron expression fires in an hour of a week that starts on Sunday."""
+    _, hours, *_, days = cron.split()
+    return _within(hours, hour % 24) and _within(days, hour // 24 % _DAYS)
+
+
+def _within(field: str, value: int) -> bool:
+    if field == "*":
+        return True
+    spans = (part.partition("-") for part in field.split(","))
+    return any(int(first) <= value <= int(last or first) for first, _, last in spans)

@@ -1,0 +1,123 @@
+"""Put a restored copy of a lost part in place: Chroma's volume in the other zone, or a table. Then deploy.
+
+The new parameters are written into the profile, so that the next deployment keeps them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+from infra.container.sam import StepError
+from infra.release import deployment
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "usage": "UsageTable", "audit": "AuditTable"}
+WHAT = ("zone", *TABLES)
+_SNAPSHOT_TAG = "docwell-snapshots"
+_EXPIRES = "expires_at"
+# A restore takes from minutes to hours, by the table's size.
+_POLL_S, _POLLS = 20, 1080
+
+
+def restore(what: str, profile: str, at: str | None) -> dict[str, str]:
+    """Restore one of `WHAT` as it was `at` a time (ISO 8601), else as late as possible. Return the parameters.
+
+    Writes them into the profile; the caller deploys. Raises `StepError`.
+    """
+    stack = deployment.stack_name(profile)
+    try:
+        given = _volume(stack, profile) if what == "zone" else _table(stack, what, at)
+    except (BotoCoreError, ClientError) as error:
+        raise StepError(f"cannot restore {what} of {stack}: {error}") from None
+    write_parameters(profile, given)
+    return given
+
+
+def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> None:
+    """Restore a table, or a deleted one's last backup, under a new name. Raises `StepError`, `ClientError`."""
+    if not _exists(client, target):
+        if _exists(client, source):
+            when: Any = {"RestoreDateTime": at} if at else {"UseLatestRestorableTime": True}
+            client.restore_table_to_point_in_time(SourceTableName=source, TargetTableName=target, **when)
+        else:
+            client.restore_table_from_backup(TargetTableName=target, BackupArn=_last_backup(client, source))
+    waiter: Any = {"Delay": _POLL_S, "MaxAttempts": _POLLS}
+    try:
+        client.get_waiter("table_exists").wait(TableName=target, WaiterConfig=waiter)
+    except WaiterError as error:
+        raise StepError(f"{target} is not there yet: run this again ({error})") from None
+    # A restored table has neither of these.
+    client.update_continuous_backups(
+        TableName=target, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    if client.describe_time_to_live(TableName=target)["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED":
+        client.update_time_to_live(
+            TableName=target, TimeToLiveSpecification={"Enabled": True, "AttributeName": _EXPIRES}
+        )
+
+
+def write_parameters(profile: str, given: dict[str, str]) -> None:
+    """Replace or add parameters in the profile's file, and keep its other lines."""
+    path = deployment.PROFILES / f"{profile}.toml"
+    text = path.read_text(encoding="utf-8")
+    for name, value in given.items():
+        line = f'{name} = "{value}"'
+        text, replaced = re.subn(rf"^{name}\s*=.*$", line, text, flags=re.MULTILINE)
+        text += "" if replaced else f"{line}\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _volume(stack: str, profile: str) -> dict[str, str]:
+    """Return the parameters of a volume from the newest snapshot, in the other zone."""
+    before = deployment.profile_parameters(profile)
+    here = before.get("ChromaZone", "first")
+    wanted = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-*ChromaStack-*"]}]
+    pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=wanted)
+    found = [one for page in pages for one in page["Snapshots"] if one["State"] == "completed"]
+    # Without a snapshot the volume begins empty, and reconcile indexes the bucket again.
+    newest = max(found, key=lambda one: one["StartTime"])["SnapshotId"] if found else ""
+    given = {"ChromaZone": "second" if here == "first" else "first", "ChromaSnapshotId": newest}
+    # Functions in one zone would stay in the lost one.
+    return given | ({"Zones": "2"} if before.get("Zones") == "1" else {})
+
+
+def _table(stack: str, what: str, at: str | None) -> dict[str, str]:
+    """Restore a table of the stack, and return the parameter that puts it in place."""
+    (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
+    moment = _time(at) if at else None
+    suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
+    target = f"{stack}-{what}-{suffix}"
+    restore_table(boto3.client("dynamodb"), outputs[TABLES[what]], target, moment)
+    return {f"{TABLES[what]}Name": target}
+
+
+def _time(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise StepError(f"{text!r} is no time like 2026-11-25T10:00") from None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def _exists(client: DynamoDBClient, table: str) -> bool:
+    try:
+        client.describe_table(TableName=table)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def _last_backup(client: DynamoDBClient, table: str) -> str:
+    """Return the newest backup. DynamoDB makes one when a table with point-in-time recovery is deleted."""
+    found = client.list_backups(TableName=table, BackupType="ALL")["BackupSummaries"]
+    if not found:
+        raise StepError(f"there is neither a table {table} nor a backup of it")
+    return max(found, key=lambda one: one["BackupCreationDateTime"])["BackupArn"]

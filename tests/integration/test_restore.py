@@ -1,0 +1,133 @@
+"""After a store is lost, or comes back older than the others, reconcile loses nothing (moto, real Chroma)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+
+from docwell.models import Hint
+from infra.local.names import LEDGER_SCHEMA
+
+from .reconcile_world import KEYS, World, drift, fill, new_world
+
+pytestmark = pytest.mark.integration
+# Passes until no drift is left: one finds the differences, the next what the first repairs leave behind.
+MOST_PASSES = 3
+
+
+@pytest.fixture
+def world(chroma_url: str) -> Iterator[World]:
+    """A world at rest, then changed by every kind of change; its ledger and index can go back in time."""
+    with new_world(chroma_url) as made:
+        yield fill(made)
+
+
+def change(world: World) -> None:
+    """Upload, replace, upload the same content again, and delete; then bring the world to rest."""
+    world.put("new.pdf")
+    world.put(KEYS[0], "replaced")
+    world.put(KEYS[1])
+    world.delete(KEYS[2])
+    for key in ("new.pdf", *KEYS[:3]):
+        world.queue.send([Hint(key)])
+    world.work()
+    world.later()
+    settle(world)
+
+
+def settle(world: World) -> None:
+    """Run passes and ingest until a pass finds nothing. Check the index against the bucket."""
+    for _ in range(MOST_PASSES):
+        if not drift(world.run()):
+            break
+        world.work()
+        world.later()
+    assert drift(world.run()) == {}
+    world.check_equal()
+
+
+def copy_of_ledger(world: World, name: str) -> Callable[[], None]:
+    """Copy the ledger as it is. Return what puts the copy in its place, under another name."""
+    items = boto3.client("dynamodb").scan(TableName=world.table)["Items"]
+
+    def put_in_place() -> None:
+        client = boto3.client("dynamodb")
+        client.create_table(TableName=name, **LEDGER_SCHEMA)
+        for item in items:
+            client.put_item(TableName=name, Item=item)
+        world.table = name
+
+    return put_in_place
+
+
+def copy_of_index(world: World) -> Callable[[], None]:
+    """Copy the index as it is. Return what puts the copy in its place."""
+    copies: dict[str, dict[str, object]] = {}
+    index = world.index()
+    for name in index.collections():
+        parts = ["metadatas", "documents", "embeddings"]
+        got = index._call(name, lambda chroma, parts=parts: chroma.get(include=parts))
+        copies[name] = {part: got[part] for part in ("ids", *parts)}
+
+    def put_in_place() -> None:
+        drop_index(world)
+        index = world.index()
+        for name, copy in copies.items():
+            index._call(name, lambda chroma, copy=copy: chroma.upsert(**copy), create="default")
+
+    return put_in_place
+
+
+def drop_index(world: World) -> None:
+    for name in world.index().collections():
+        world.index().drop(name)
+
+
+def test_an_empty_ledger_beside_an_old_index(world: World) -> None:
+    older = copy_of_index(world)
+    change(world)
+    older()
+    boto3.client("dynamodb").create_table(TableName="empty", **LEDGER_SCHEMA)
+    world.table = "empty"
+    settle(world)
+
+
+def test_an_old_ledger_beside_a_newer_bucket_and_index(world: World) -> None:
+    older = copy_of_ledger(world, "restored")
+    change(world)
+    older()
+    settle(world)
+
+
+def test_an_old_ledger_beside_an_empty_index(world: World) -> None:
+    older = copy_of_ledger(world, "restored")
+    change(world)
+    older()
+    drop_index(world)
+    settle(world)
+
+
+def test_an_empty_index_beside_a_full_ledger(world: World) -> None:
+    change(world)
+    drop_index(world)
+    settle(world)
+
+
+def test_an_old_index_beside_a_full_ledger(world: World) -> None:
+    older = copy_of_index(world)
+    change(world)
+    older()
+    settle(world)
+
+
+def test_an_old_ledger_whose_documents_were_at_work(world: World) -> None:
+    world.put("at-work.pdf")
+    lease = world.ledger().acquire("at-work.pdf", "a worker of then")
+    assert lease is not None
+    older = copy_of_ledger(world, "restored")
+    change(world)
+    older()
+    world.later()
+    settle(world)

@@ -1,0 +1,155 @@
+"""`make restore` finds or makes the copy of a lost part, and the templates put it in place everywhere."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
+from moto.ec2.models import ec2_backends
+
+from infra.container.sam import ROOT, StepError
+from infra.local.names import LEDGER_SCHEMA
+from infra.release import deployment
+from infra.release.restore import TABLES, restore, restore_table
+from tests.unit.infra.boot_machine import Machine
+
+STACK = "docwell-dev"
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(deployment, "PROFILES", tmp_path)
+    monkeypatch.setattr(deployment, "stack_name", lambda _: STACK)
+    path = tmp_path / "dev.toml"
+    path.write_text('# Why it is so.\nChromaZone = "first"\nModelName = "m"\n')
+    return path
+
+
+@pytest.fixture
+def table() -> str:
+    client = boto3.client("dynamodb")
+    client.create_table(TableName="ledger", **LEDGER_SCHEMA)
+    client.put_item(
+        TableName="ledger", Item={name: {"S": name} for name in ("document", "pipeline", "collection")}
+    )
+    return "ledger"
+
+
+def snapshot(name: str, days: int) -> str:
+    """Make a snapshot of a volume of a stack's Chroma, so many days ago."""
+    ec2 = boto3.client("ec2")
+    volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1)["VolumeId"]
+    tags: Any = [{"ResourceType": "snapshot", "Tags": [{"Key": "docwell-snapshots", "Value": name}]}]
+    made: str = ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags)["SnapshotId"]
+    backend = ec2_backends["123456789012"]["eu-central-1"]
+    backend.snapshots[made].start_time = datetime(2026, 11, 26 - days, tzinfo=UTC)
+    return made
+
+
+def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile: Path) -> None:
+    snapshot(f"{STACK}-ChromaStack-X", 2)
+    newest = snapshot(f"{STACK}-ChromaStack-X", 1)
+    snapshot("docwell-prod-ChromaStack-Y", 0)
+    assert restore("zone", "dev", None) == {"ChromaZone": "second", "ChromaSnapshotId": newest}
+    text = profile.read_text()
+    given = tomllib.loads(text)
+    assert given == {"ChromaZone": "second", "ModelName": "m", "ChromaSnapshotId": newest}
+    assert text.startswith("# Why")
+    assert restore("zone", "dev", None)["ChromaZone"] == "first"
+
+
+def test_without_a_snapshot_the_volume_begins_empty(profile: Path) -> None:
+    assert restore("zone", "dev", None) == {"ChromaZone": "second", "ChromaSnapshotId": ""}
+
+
+def test_a_table_is_restored_beside_its_source_with_recovery_and_expiry(table: str) -> None:
+    client = boto3.client("dynamodb")
+    for _ in range(2):  # an interrupted run goes on
+        restore_table(client, table, "restored", datetime(2026, 11, 25, tzinfo=UTC))
+    assert client.scan(TableName="restored")["Count"] == 1
+    backups = client.describe_continuous_backups(TableName="restored")["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    expiry = client.describe_time_to_live(TableName="restored")["TimeToLiveDescription"]
+    assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+
+
+def test_a_deleted_table_comes_back_from_its_last_backup(table: str) -> None:
+    client = boto3.client("dynamodb")
+    client.create_backup(TableName=table, BackupName="made when the table was deleted")
+    client.delete_table(TableName=table)
+    restore_table(client, table, "restored", None)
+    assert client.scan(TableName="restored")["Count"] == 1
+    with pytest.raises(StepError, match="neither a table"):
+        restore_table(client, "unknown", "other", None)
+
+
+def test_the_profile_gets_the_name_of_the_restored_table(profile: Path, table: str) -> None:
+    output = {"LedgerTable": {"Value": table}}
+    body = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": output}
+    boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=str(body).replace("'", '"'))
+    name = f"{STACK}-ledger-20261125-1000"
+    assert restore("ledger", "dev", "2026-11-25T10:00") == {"LedgerTableName": name}
+    assert tomllib.loads(profile.read_text())["LedgerTableName"] == name
+    assert boto3.client("dynamodb").scan(TableName=name)["Count"] == 1
+
+
+def test_a_wrong_time_or_an_unknown_stack_is_an_error_of_the_command(profile: Path) -> None:
+    with pytest.raises(StepError, match="docwell-dev"):
+        restore("ledger", "dev", None)
+    with pytest.raises(StepError, match="no time"):
+        restore_at_nonsense(profile)
+
+
+def restore_at_nonsense(profile: Path) -> None:
+    body = '{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"AuditTable": {"Value": "t"}}}'
+    boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=body)
+    restore("audit", "dev", "yesterday")
+
+
+def bare_uses(node: Any, table: str, condition: str) -> Iterator[Any]:
+    """Yield each reference to the stack's own table for which a restored one would not step in."""
+    if isinstance(node, list):
+        for one in node:
+            yield from bare_uses(one, table, condition)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if name == "Fn::If" and value[0] == condition:
+                yield from bare_uses(value[2], table, condition)
+                continue
+            if name in ("Ref", "Fn::GetAtt", "Fn::Sub") and table in str(value).replace(f"{table}Name", ""):
+                yield node
+            yield from bare_uses(value, table, condition)
+
+
+@pytest.mark.parametrize("table", TABLES.values())
+def test_a_restored_table_steps_in_wherever_the_template_names_the_stacks_own(table: str) -> None:
+    content: Any
+    content, problems = decode(str(ROOT / "template.yaml"))
+    assert not problems
+    parts = [content[name] for name in ("Globals", "Resources", "Outputs")]
+    assert list(bare_uses(parts, table, f"Owns{table.removesuffix('Table')}")) == []
+
+
+def test_the_server_of_the_second_zone_takes_the_volume_of_that_zone(tmp_path: Path) -> None:
+    names = {"Volume": "vol-2", "SecondVolume": "vol-1", "Image": "chroma:1"}
+    chroma = Machine(tmp_path, "chroma.yaml", names, zone="IsSecond")
+    chroma.volume(tag=False)  # the tag docwell-filled is the old volume's; the snapshot holds an index
+    assert chroma.boot() == 0
+    assert chroma.called("attach-volume --volume-id vol-1")
+    assert not chroma.called("mkfs")
