@@ -56,9 +56,8 @@ class Account:
     """An account of moto. `deploy` creates a stack, or changes it."""
 
     def __init__(self) -> None:
-        self.clients = {
-            name: boto3.client(name) for name in ("cloudformation", "s3", "ec2", "autoscaling", "route53")
-        }
+        names: tuple[Any, ...] = ("cloudformation", "s3", "ec2", "autoscaling")
+        self.clients: dict[str, Any] = {name: boto3.client(name) for name in names}
         self.clients["s3"].create_bucket(Bucket=BUCKET)
 
     def deploy(self, name: str, **parameters: str) -> dict[str, str]:
