@@ -51,7 +51,9 @@ class Values:
             case "Fn::Sub":
                 text, own = (argument, {}) if isinstance(argument, str) else argument
                 given = {key: self.of(value) for key, value in own.items()}
-                result = re.sub(r"\$\{([\w:.]+)\}", lambda one: given.get(one[1]) or self._named(one[1]), text)
+                result = re.sub(
+                    r"\$\{([\w:.]+)\}", lambda one: str(given.get(one[1]) or self._named(one[1])), text
+                )
             case "Fn::Join":
                 result = argument[0].join(self.of(argument[1]))
             case "Fn::Split":

@@ -52,7 +52,7 @@ def idle_month(prices: Prices, parameters: Mapping[str, Any] | None = None) -> L
     return lines
 
 
-# What a resource of a type adds to a part. Types that are not here cost nothing while nobody asks.
+# What a resource of a type adds to a part. Other types cost nothing without questions.
 _PRICED: dict[str, tuple[str, Callable[[Resource, Callable[[str], float]], float]]] = {
     "AWS::EC2::Volume": (DISKS, lambda one, price: int(one.of("Size")) * price("disk")),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.speed import cost
 from benchmarks.speed.cost import SYSTEM, Measured, Workload, measured_in
-from benchmarks.speed.idle import idle_month
+from benchmarks.speed.idle import amounts, idle_month
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.stacks import profiles
 from docwell.query.costs import Prices, load_prices
@@ -76,6 +76,20 @@ def test_every_profile_has_a_price_and_the_small_one_a_goal() -> None:
     for profile, parameters in profiles().items():
         assert sum(idle_month(PRICES, parameters).values()) > 0, profile
     assert set(cost.GOALS) <= set(profiles())
+
+
+def test_the_cost_alarm_counts_hosts_at_the_price_of_the_price_file() -> None:
+    defaults = {name: one.get("Default") for name, one in template("template.yaml")["Parameters"].items()}
+    for profile, parameters in {"defaults": {}, **profiles()}.items():
+        given = defaults | parameters
+        assert float(given["OllamaHourPrice"]) == amounts(PRICES)(given["OllamaInstanceType"]), profile
+
+
+def test_the_cost_alarm_sees_a_host_that_is_left_on() -> None:
+    for profile, parameters in profiles().items():
+        if "OllamaStopAt" in parameters or parameters["OllamaHosts"].startswith("0,"):
+            a_day = 24 * parameters.get("OllamaHourPrice", PRICES.model_host.per_hour)
+            assert parameters["CostPerDay"] < a_day, profile
 
 
 def test_without_reports_the_idle_months_are_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

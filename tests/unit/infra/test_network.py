@@ -177,6 +177,16 @@ def test_servers_with_public_addresses_need_no_nat_gateway() -> None:
     assert "InternetGateway" not in created(ServerInternet="none")
 
 
+def test_only_the_servers_ever_have_public_addresses() -> None:
+    content = template("infra/network.yaml")["Resources"]
+    given = {
+        name: one["Properties"].get("MapPublicIpOnLaunch") for name, one in content.items() if "Subnet" in name
+    }
+    public = {name for name, value in given.items() if value}
+    assert public == {"ServerSubnetA", "ServerSubnetB"}
+    assert {str(given[name]) for name in public} == {str({"Fn::If": ["IsPublic", True, False]})}
+
+
 def test_one_zone_has_one_subnet_of_functions_and_two_of_servers() -> None:
     servers = {"ServerSubnetA", "ServerSubnetB"}  # the load balancer of the model hosts needs two zones
     assert created(Zones=1, ServerInternet="public")["Subnet"] == servers | {"FunctionSubnetA"}

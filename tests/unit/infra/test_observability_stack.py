@@ -282,3 +282,28 @@ def test_nothing_on_the_dashboard_lies_on_something_else_or_beyond_the_edge(temp
         assert not cells & taken
         assert one["x"] + one["width"] <= 24
         taken |= cells
+
+
+def test_idle_hosts_cost_what_the_alarm_counts(template: dict[str, Any]) -> None:
+    value, *parts = template["Resources"]["CostAlarm"]["Properties"]["Metrics"]
+    answers, hosts = (one["MetricStat"] for one in parts)
+    assert (answers["Metric"]["MetricName"], answers["Stat"]) == ("Cost", "Sum")
+    # Hosts that start or stop are billed too. A group reports its size whether or not a host answers.
+    assert (hosts["Metric"]["MetricName"], hosts["Stat"]) == ("GroupTotalInstances", "Average")
+    assert hosts["Metric"]["Dimensions"] == [{"Name": "AutoScalingGroupName", "Value": {"Ref": "ModelHostsName"}}]
+    assert value["Expression"]["Fn::Sub"].startswith("MAX([FILL(answers, 0), 24 * FILL(hosts, 0) *")
+    ollama, _ = decode(str(ROOT / "infra" / "ollama.yaml"))
+    assert ollama["Resources"]["Hosts"]["Properties"]["MetricsCollection"] == [{"Granularity": "1Minute"}]
+
+
+def test_a_budget_tells_the_topic_that_lets_it(template: dict[str, Any]) -> None:
+    (budget,) = of_type(template, "AWS::Budgets::Budget").values()
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": {"Ref": "BudgetPerMonth"}, "Unit": "USD"}
+    assert "CostFilters" not in budget["Budget"]  # a tag that is not active would hide every cost
+    told = [one["Subscribers"] for one in budget["NotificationsWithSubscribers"]]
+    assert told == [[{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopic"}}]] * 2
+    resources = template["Resources"]
+    topic = resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    key = resources["AlarmKey"]["Properties"]["KeyPolicy"]["Statement"]
+    for statement in (topic[0], key[1]):
+        assert "budgets.amazonaws.com" in statement["Principal"]["Service"]

@@ -1,0 +1,140 @@
+"""moto's CloudFormation creates the stacks of the servers and changes them to the next release."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
+from moto.cloudformation import parsing
+
+from infra.container.sam import ROOT
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning"),  # `unsupported` names the types
+]
+CIDR, BUCKET = "10.72.0.0/16", "templates"
+NETWORK = {
+    "Cidr": CIDR,
+    "DocumentsBucketName": "documents",
+    "TableArns": "arn:aws:dynamodb:us-east-1:111122223333:table/ledger",
+    "QueueArns": "arn:aws:sqs:us-east-1:111122223333:ingest",
+}
+AMI = "ami-12c6146b"  # one that moto has
+
+
+def template(name: str) -> dict[str, Any]:
+    content, problems = decode(str(ROOT / "infra" / f"{name}.yaml"))
+    assert not problems
+    return dict(json.loads(json.dumps(content)))
+
+
+def with_ranges(node: Any) -> Any:
+    """The template with its subnets' ranges, which moto does not compute."""
+    if isinstance(node, list):
+        return [with_ranges(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "Fn::Cidr" in node:
+        _, count, bits = node["Fn::Cidr"]
+        return [str(one) for one in ipaddress.ip_network(CIDR).subnets(new_prefix=32 - bits)][:count]
+    return {key: with_ranges(value) for key, value in node.items()}
+
+
+def unsupported(name: str) -> set[str]:
+    return {one["Type"] for one in template(name)["Resources"].values()} - set(parsing.get_model_map())
+
+
+class Account:
+    """An account of moto. `deploy` creates a stack, or changes it."""
+
+    def __init__(self) -> None:
+        names: tuple[Any, ...] = ("cloudformation", "s3", "ec2", "autoscaling")
+        self.clients: dict[str, Any] = {name: boto3.client(name) for name in names}
+        self.clients["s3"].create_bucket(Bucket=BUCKET)
+
+    def deploy(self, name: str, **parameters: str) -> dict[str, str]:
+        """Deploy a template; return the stack's resources by their names in it."""
+        client = self.clients["cloudformation"]
+        self.clients["s3"].put_object(Bucket=BUCKET, Key=name, Body=json.dumps(with_ranges(template(name))))
+        known = {one["StackName"] for one in client.describe_stacks()["Stacks"]}
+        call = client.update_stack if name in known else client.create_stack
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        call(StackName=name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/{name}", Parameters=given)
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+        assert stack["StackStatus"] == ("UPDATE_COMPLETE" if name in known else "CREATE_COMPLETE")
+        listed = client.describe_stack_resources(StackName=name)["StackResources"]
+        return {
+            one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed if "PhysicalResourceId" in one
+        }
+
+    def outputs(self, name: str) -> dict[str, str]:
+        (stack,) = self.clients["cloudformation"].describe_stacks(StackName=name)["Stacks"]
+        return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+
+    def servers(self, **parameters: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Deploy Chroma and the model hosts into the network; return the resources of both."""
+        network = self.outputs("network")
+        shared = {
+            "VpcId": network["VpcId"],
+            "ClientSecurityGroupId": network["FunctionSecurityGroupId"],
+            "NetworkCidr": CIDR,
+            "ImageId": AMI,
+        }
+        subnet = network["ServerSubnetId"]
+        (found,) = self.clients["ec2"].describe_subnets(SubnetIds=[subnet])["Subnets"]
+        place = {"SubnetId": subnet, "AvailabilityZone": found["AvailabilityZone"], "PublicAddress": "true"}
+        release = parameters.get("Release", "1")
+        chroma = self.deploy("chroma", Image=f"chroma:{release}", **place, **shared)
+        hosts = {"SubnetIds": network["ServerSubnetIds"], "Image": "ollama:1", "Model": f"model:{release}"}
+        return chroma, self.deploy("ollama", **hosts, **shared)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield Account()
+
+
+@pytest.mark.parametrize(("internet", "zones"), [("nat", "2"), ("public", "1"), ("none", "2")])
+def test_a_network_is_created(account: Account, internet: str, zones: str) -> None:
+    resources = account.deploy("network", ServerInternet=internet, Zones=zones, **NETWORK)
+    ec2 = account.clients["ec2"]
+    of_vpc = [{"Name": "vpc-id", "Values": [resources["Vpc"]]}]
+    subnets = ec2.describe_subnets(Filters=of_vpc)["Subnets"]
+    assert len(subnets) == 2 + int(zones) + (internet == "nat")
+    routes = {
+        one["RouteTableId"]: {route.get("DestinationCidrBlock") for route in one["Routes"]}
+        for one in ec2.describe_route_tables(Filters=of_vpc)["RouteTables"]
+    }
+    assert "0.0.0.0/0" not in routes[resources["FunctionRoutes"]]
+    assert ("0.0.0.0/0" in routes[resources["ServerRoutes"]]) == (internet != "none")
+    assert len(account.outputs("network")["FunctionSubnetIds"].split(",")) == int(zones)
+
+
+def test_the_servers_are_created_and_the_next_release_keeps_chromas_address(account: Account) -> None:
+    account.deploy("network", ServerInternet="public", **NETWORK)
+    chroma, hosts = account.servers()
+    (server,) = account.clients["autoscaling"].describe_auto_scaling_groups(
+        AutoScalingGroupNames=[chroma["Server"]]
+    )["AutoScalingGroups"]
+    assert server["DesiredCapacity"] == 1
+    assert account.outputs("chroma")["Url"] == "http://chroma.docwell.internal:8000"
+    next_chroma, next_hosts = account.servers(Release="2")
+    for name in ("Interface", "Server", "ServerSecurityGroup", "Volume"):
+        assert next_chroma[name] == chroma[name], name
+    assert next_hosts["Hosts"] == hosts["Hosts"]
+
+
+def test_what_moto_cannot_create_is_named_in_the_documentation() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    named = set(re.findall(r"`(AWS::\w+::\w+)`", page.partition("## What is tested")[2]))
+    assert named == {one for name in ("chroma", "network", "ollama") for one in unsupported(name)}
