@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from docwell.deadline import Deadline, finish, is_cancelled
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
-from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token
+from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport, Token, Waking
 from docwell.query.calibration import Calibration
 from docwell.query.checking.check import check
 from docwell.query.checking.grounding import GroundedAnswer
@@ -33,6 +34,7 @@ from docwell.query.retrieval.reranking import RERANKED, reordered, reranked_text
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.stopwatch import Stopwatch, ms
+from docwell.query.waking import Sleeper
 
 _Fact = TypeVar("_Fact")
 
@@ -67,6 +69,7 @@ class Query:
     gate: Gate = OPEN
     expansion: Expansion | None = None
     reranker: Reranker | None = None
+    sleeper: Sleeper | None = None
 
     @property
     def reports(self) -> Reports:
@@ -76,8 +79,8 @@ class Query:
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
-        A `Progress` precedes each of them, and each call of the model. Closing it, or cancelling its task, stops
-        the model; a whole text of the model is checked all the same.
+        A `Progress` precedes each of them, and each call of the model. `Waking` comes while all model hosts sleep.
+        Closing it, or cancelling its task, stops the model; a whole text of the model is checked all the same.
 
         Raises:
             NotFound: a collection or document does not exist, or is not the principal's.
@@ -86,8 +89,12 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
-        begun = False
-        async with aclosing(self._find(ask)) as steps:
+        begun, found = False, Inquiry(ask, Stopwatch(ask.deadline), ask.question.text)
+        if self.sleeper is not None and ask.question.history:
+            async with aclosing(self.sleeper.before_rewriting(found)) as waiting:
+                async for waking in waiting:
+                    yield waking
+        async with aclosing(self._find(found)) as steps:
             async for found in steps:
                 begun = begun or found.at_model
                 if begun:
@@ -126,10 +133,9 @@ class Query:
             async for event in events:
                 yield event
 
-    async def _find(self, ask: Ask) -> AsyncGenerator[Inquiry]:
+    async def _find(self, found: Inquiry) -> AsyncGenerator[Inquiry]:
         """Yield the state before and after each call of the model, and last what was found. Raises as `ask`."""
-        question, watch = ask.question, Stopwatch(ask.deadline)
-        found = Inquiry(ask, watch, question.text)
+        ask, question, watch = found.ask, found.ask.question, found.watch
         if question.history:
             scope = await self._scope(ask, watch)
             admitted = await ask.admission.admitted()
@@ -161,13 +167,18 @@ class Query:
     ) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
         completion, used = None, Usage()
+        attempt = partial(self._generate, admitted, found, prompt)
         try:
-            async with aclosing(self._generate(admitted, found, prompt)) as pieces:
+            async with aclosing(self.sleeper.awake(found, attempt) if self.sleeper else attempt()) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Completion):
                         completion = piece
                         continue
-                    used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
+                    if isinstance(piece, Waking):
+                        used = Usage()
+                        yield Progress(self.reports.report(found, prompt))
+                    else:
+                        used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
                     yield piece
         except Unavailable as error:
             used = used if has_read(error) else Usage()
