@@ -193,8 +193,15 @@ def test_nobody_is_stuck_while_the_ingest_function_may_still_work(template: dict
 
 
 def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[str, Any]) -> None:
-    timeout = properties(template, "QueryFunction")["Timeout"]
-    assert QuerySettings.model_fields["deadline_s"].default < timeout <= 29
+    (_, asleep_s, timeout) = properties(template, "QueryFunction")["Timeout"]["Fn::If"]
+    deadline_s = QuerySettings.model_fields["deadline_s"].default
+    assert deadline_s < timeout <= 29
+    # Where hosts sleep, a stream waits for one, and then has the whole deadline. A stream ends after 15 minutes.
+    (condition, wake_s, never) = variables(template, "QueryFunction")["DOCWELL_WAKE_S"]["Fn::If"]
+    assert (condition, never) == ("Sleeps", "0")
+    assert deadline_s + float(wake_s) < asleep_s <= 900
+    # The wait counts as use: the host must not stop before it answers.
+    assert template["Parameters"]["OllamaIdleMinutes"]["MinValue"] * 60 > asleep_s
 
 
 def test_the_scratch_disk_holds_the_largest_document_twice(template: dict[str, Any]) -> None:
@@ -236,7 +243,8 @@ def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:
 
 def test_the_streaming_route_waits_as_long_as_the_function_may_take(template: dict[str, Any]) -> None:
     integration = methods(template)["/v1/query"]["x-amazon-apigateway-integration"]
-    assert integration["timeoutInMillis"] == properties(template, "QueryFunction")["Timeout"] * 1000
+    condition, *seconds = properties(template, "QueryFunction")["Timeout"]["Fn::If"]
+    assert integration["timeoutInMillis"]["Fn::If"] == [condition, *(one * 1000 for one in seconds)]
 
 
 def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:
