@@ -83,6 +83,15 @@ def test_another_process_tells_waking_from_sleep_by_the_last_question_that_found
     assert run(sleeper.state(Deadline(2.0))) is HostState.AWAKE
 
 
+def test_a_host_that_woke_and_stopped_soon_is_asleep_again() -> None:
+    world = Asleep(wakes_at=3)
+    world.ask(Question(QUESTION, waits=True))
+    world.hosts.fails, world.hosts.wakes_at = ASLEEP, None
+    sleeper = world.query.sleeper
+    assert sleeper
+    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+
+
 def test_a_silent_host_is_down() -> None:
     class Silent(Hosts):
         async def check(self) -> None:

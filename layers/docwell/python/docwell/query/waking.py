@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -109,8 +109,7 @@ class Sleeper:
 
     async def _waking(self, found: Inquiry) -> AsyncGenerator[Waking]:
         """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline."""
-        with suppress(Unavailable):  # only `state` needs it
-            await asyncio.to_thread(self.states.write, FACT, {_ASKED_AT: str(self.clock())})
+        await self._note({_ASKED_AT: str(self.clock())})
         yield Waking()
         if not found.ask.question.waits:
             return
@@ -123,8 +122,14 @@ class Sleeper:
                 if error.retry_after is None:
                     break
             else:
+                await self._note({})
                 break
             yield Waking(waited)
             await asyncio.sleep(self.poll_s)
         watch.seconds["waking"] += self.clock() - began
         watch.deadline.postpone(self.clock() - began)
+
+    async def _note(self, fact: Mapping[str, str]) -> None:
+        """Store when a question found no host. A failure is dropped: only `state` needs it."""
+        with suppress(Unavailable):
+            await asyncio.to_thread(self.states.write, FACT, fact)
