@@ -138,13 +138,10 @@ def last(**figures: Any) -> dict[str, Any]:
     return piece("") | {"done": True, "done_reason": "stop"} | figures
 
 
-# The answer of a load balancer whose target group is empty, as an ALB gives it.
-EMPTY_GROUP = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n</html>\r\n"
-
-
 def balancer_without_hosts(connection: socket.socket) -> None:
+    """Answer as an ALB whose target group is empty."""
     head = "HTTP/1.1 503 Service Temporarily Unavailable\r\nServer: awselb/2.0\r\nContent-Type: text/html\r\n"
-    connection.sendall(f"{head}Content-Length: {len(EMPTY_GROUP)}\r\n\r\n{EMPTY_GROUP}".encode())
+    connection.sendall(f"{head}Content-Length: 13\r\n\r\n<html></html>".encode())
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,7 @@ BODY = {"question": QUESTION}
 
 
 @pytest.fixture
-def asleep(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpWorld]:
+def asleep(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     """A world whose hosts sleep, and wake at the second check."""
     settings = wiring.query_settings().model_copy(update={"wake_s": 60.0})
     monkeypatch.setattr(wiring, "query_settings", lambda: settings)

@@ -29,18 +29,16 @@ def resources() -> dict[str, Any]:
 
 def rings(alarm: dict[str, Any], minutes: Sequence[Minute]) -> bool:
     """Whether CloudWatch sets the alarm after these minutes: missing ones count as TreatMissingData says."""
-    periods = alarm["EvaluationPeriods"]
-    periods = IDLE_MINUTES if periods == {"Ref": "IdleMinutes"} else periods
-    breaches = 0
-    for minute in [None] * periods + list(minutes)[-periods:]:
-        if minute is None:
-            continue
-        value = {"Sum": sum, "SampleCount": len}[alarm["Statistic"]](minute)
-        below = alarm["ComparisonOperator"] == "LessThanThreshold"
-        breaches += (value < alarm["Threshold"]) if below else (value >= alarm["Threshold"])
-    present = sum(minute is not None for minute in list(minutes)[-periods:])
-    missing = periods - present if alarm["TreatMissingData"] == "breaching" else 0
-    return breaches + missing >= alarm.get("DatapointsToAlarm", periods)
+    periods = IDLE_MINUTES if alarm["EvaluationPeriods"] == {"Ref": "IdleMinutes"} else alarm["EvaluationPeriods"]
+    missing = alarm["TreatMissingData"] == "breaching"
+    breaches = sum(missing if one is None else _breaches(alarm, one) for one in list(minutes)[-periods:])
+    return bool(breaches >= alarm.get("DatapointsToAlarm", periods))
+
+
+def _breaches(alarm: dict[str, Any], minute: Sequence[int]) -> bool:
+    value = sum(minute) if alarm["Statistic"] == "Sum" else len(minute)
+    below = alarm["ComparisonOperator"] == "LessThanThreshold"
+    return bool(value < alarm["Threshold"] if below else value >= alarm["Threshold"])
 
 
 def state(resources: dict[str, Any], *minutes: Minute) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 from starlette.testclient import TestClient
 
+from benchmarks.model_host import ModelHost
 from infra.local import sleeping_host
 from infra.local.process import Child
 from infra.local.sleeping_host import SleepingHost, application
@@ -118,3 +120,21 @@ def test_the_stack_puts_its_model_to_sleep_only_when_told(tmp_path: Any) -> None
     assert asleep["model"].command[2] == "infra.local.sleeping_host"
     assert asleep["model"].command[-2:] == ["--idle-s", "600"]
     assert float(asleep["gateway"].environment["DOCWELL_WAKE_S"]) > 0
+
+
+def test_an_awake_server_answers_through_the_port(machine: Machine) -> None:
+    server = ModelHost("Nine [1].")
+    machine.answering = True
+    machine.host.ask()
+    machine.after(1)
+    machine.host._url = server.url
+    chat = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
+    try:
+        with TestClient(application(machine.host)) as client:
+            lines = client.post("/api/chat", json=chat).text.splitlines()
+            card = client.post("/api/show", json={"model": "m"})
+    finally:
+        server.close()
+    assert "".join(json.loads(line)["message"]["content"] for line in lines).strip() == "Nine [1]."
+    assert (card.status_code, "model_info" in card.json()) == (200, True)
+    assert machine.host.questions == 0
