@@ -225,21 +225,11 @@ def test_a_load_balancer_without_hosts_means_that_they_sleep() -> None:
                 run(call())
 
 
-@pytest.mark.parametrize(
-    ("script", "sleeps"),
-    [
-        (balancer_without_hosts, False),  # hosts that never sleep have failed
-        (
-            whole("503 Service Unavailable", {"error": "server busy"}),
-            True,
-        ),  # Ollama's own, of a host that is awake
-        (whole("502 Bad Gateway", {"error": "no answer of the target"}), True),
-    ],
-    ids=["never sleeps", "busy", "bad gateway"],
-)
-def test_any_other_failure_does_not(script: Callable[[socket.socket], None], *, sleeps: bool) -> None:
-    with playing(script, sleeps=sleeps) as (_, model):
-        assert type(failure(model)) is Unavailable
+def test_a_503_of_ollama_or_of_hosts_that_never_sleep_is_a_failure() -> None:
+    busy = whole("503 Service Unavailable", {"error": "server busy"})
+    for script, sleeps in ((balancer_without_hosts, False), (busy, True)):
+        with playing(script, sleeps=sleeps) as (_, model):
+            assert type(failure(model)) is Unavailable
 
 
 def test_a_refused_request_is_not_sent_again() -> None:
