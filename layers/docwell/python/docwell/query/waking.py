@@ -1,4 +1,4 @@
-"""Model hosts that sleep while nobody asks, and the wait until one has woken.
+"""Model hosts that sleep while unused, and the wait until one has woken.
 
 A question that finds no host starts one outside of docwell: in AWS, by an alarm on the metric `ModelAsleep`. Only
 the time of the last such question is stored here, so that another process can tell waking from sleep.
@@ -91,7 +91,7 @@ class Sleeper:
                 yield piece
 
     async def before_rewriting(self, found: Inquiry) -> AsyncGenerator[Waking]:
-        """Wait for a host before the model rewrites a follow-up, which it would else not do.
+        """Wait for a host before a follow-up is rewritten, which needs the model.
 
         Raises as charging the caller does.
         """
