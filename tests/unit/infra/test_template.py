@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from docwell.adapters.documents.ocr import START_S
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
+from docwell.query.waking import FACT
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.local import gateway, names
 
@@ -190,6 +191,13 @@ def test_nobody_is_stuck_while_the_ingest_function_may_still_work(template: dict
     timeout = properties(template, "IngestFunction")["Timeout"]
     assert ReconcileSettings.model_fields["stuck_after_s"].default > timeout
     assert timeout < FORGET_AFTER_S
+
+
+def test_the_query_function_may_store_when_a_question_found_no_host(template: dict[str, Any]) -> None:
+    (policy,) = properties(template, "QueryRole")["Policies"]
+    conditions = [one.get("Condition") for one in policy["PolicyDocument"]["Statement"] if "Effect" in one]
+    (keys,) = (next(iter(one.values()))["dynamodb:LeadingKeys"] for one in conditions if one)
+    assert FACT in keys
 
 
 def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[str, Any]) -> None:
