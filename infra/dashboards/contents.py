@@ -14,6 +14,7 @@ from infra.dashboards.parts import (
     of_answers,
     of_api,
     of_function,
+    of_model_hosts,
     of_queue,
     of_service,
     of_table,
@@ -68,6 +69,14 @@ UP = Section(
         Graph(
             "Concurrent executions",
             tuple(Line(of_function(one, "ConcurrentExecutions"), one.lower(), "Maximum") for one in _FUNCTIONS),
+        ),
+        Graph(
+            "Model hosts: asleep at 0, waking while one starts",
+            (
+                Line(of_model_hosts("GroupInServiceInstances"), "awake", "Maximum"),
+                Line(of_model_hosts("GroupPendingInstances"), "starting", "Maximum"),
+                Line(of_service("query", "ModelAsleep"), "questions that found none"),
+            ),
         ),
         Table("Errors by kind", queries.PROBLEMS),
         Table("Bugs by place", queries.BUGS),

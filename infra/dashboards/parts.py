@@ -45,6 +45,11 @@ def of_api(name: str) -> Metric:
     return Metric("AWS/ApiGateway", name, (("ApiName", "${ApiName}"), ("Stage", "${ApiStage}")))
 
 
+def of_model_hosts(name: str) -> Metric:
+    """Return a metric of the auto scaling group of the model hosts."""
+    return Metric("AWS/AutoScaling", name, (("AutoScalingGroupName", "${ModelHostGroupName}"),))
+
+
 def of_queue(queue: str, name: str) -> Metric:
     """Return a metric of SQS. `queue` is Ingest or DeadLetter."""
     return Metric("AWS/SQS", name, (("QueueName", f"${{{queue}QueueName}}"),))

@@ -81,7 +81,8 @@ def _up(options: argparse.Namespace) -> int:
     console = StackConsole(data / "logs", verbose=options.verbose)
     started = time.monotonic()
     try:
-        with supervised(StackOptions(data, options.model, options.port), console) as (stack, supervisor):
+        wanted = StackOptions(data, options.model, options.port, sleep_minutes=options.sleep)
+        with supervised(wanted, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
             try:
@@ -104,7 +105,7 @@ def _up_in_background(options: argparse.Namespace) -> int:
     data: Path = options.data
     log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
     command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
-    command += ["--model", options.model, "--data", str(data)]
+    command += ["--model", options.model, "--data", str(data), "--sleep", str(options.sleep)]
     log_path.unlink(missing_ok=True)
     with append_private(log_path) as log:
         process = subprocess.Popen(
@@ -157,6 +158,7 @@ def main() -> int:
     model.add_argument("--model", default=DEFAULT_MODEL, help="the language model")
     up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
     up.add_argument("--port", type=int, default=8080, help="the API's port; a free one if it is taken")
+    up.add_argument("--sleep", type=float, default=0.0, metavar="MINUTES", help="stop an unused model; 0: never")
     up.add_argument("--no-follow", action="store_true", help="run in the background")
     up.add_argument("--verbose", action="store_true", help="show every log line")
     up.set_defaults(run=_up)

@@ -30,6 +30,8 @@ OWN_MODEL = {
     "DOCWELL_PASSAGE_TOKENS": "350",
     "DOCWELL_PRICES": str(Path(__file__).with_name("prices.json")),
 }
+# The longest start of a sleeping model server: reading a large model from a slow disk.
+WAKE_S = 180
 STACK_FILE = "stack.json"
 _BACKENDS = frozenset({"aws", "chroma"})
 
@@ -122,6 +124,8 @@ class StackOptions:
     # Workers share the ranges of long documents. More than two gain little: Chroma needs the processor too.
     ingest_workers: int = min(2, os.cpu_count() or 1)
     ingest_timeout_s: float = 900.0
+    # Minutes without a question after which the model server sleeps, as with OllamaHosts=0,1. 0: never.
+    sleep_minutes: float = 0.0
     # Questions that may wait for an environment; the next one gets 429.
     query_waiting: int = 16
 
@@ -194,9 +198,10 @@ def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) ->
     """Return addresses and parts. `gguf` gives the model file when there is no Ollama."""
     stack = _place(options, ollama, Keys.of(options.data))
     parts = [_aws(stack), _chroma(stack)]
+    defaults: dict[str, str] = {}
     if ollama is None:
-        parts.append(_model(stack, gguf()))
-    defaults = OWN_MODEL if ollama is None else {}
+        parts.append(_model(stack, gguf(), options.sleep_minutes))
+        defaults = OWN_MODEL | ({"DOCWELL_WAKE_S": str(WAKE_S)} if options.sleep_minutes else {})
     return stack, [*parts, _gateway(stack, options, defaults), _poller(stack, options)]
 
 
@@ -280,16 +285,17 @@ def _chroma(stack: Stack) -> Part:
     )
 
 
-def _model(stack: Stack, gguf: Path) -> Part:
+def _model(stack: Stack, gguf: Path, sleep_minutes: float) -> Part:
+    sleep = {"idle_s": sleep_minutes * 60} if sleep_minutes else {}
     return _served(
         "model",
-        "ollama_server",
+        "sleeping_host" if sleep else "ollama_server",
         stack.ollama,
         stack,
         # llama.cpp's idle threads sleep. Spinning ones answer a third faster on an idle machine (26 tokens/s
         # against 19) but read a prompt of 450 tokens in over 40 s instead of 25 s on 2 cores at a load of 7.
         {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")},
-        arguments={"model": f"{stack.model}={gguf}"},
+        arguments={"model": f"{stack.model}={gguf}", **sleep},
         ready_timeout_s=180,
         advice=f"is there memory for {stack.model}? A smaller one: --model smollm2:135m",
     )
@@ -298,7 +304,7 @@ def _model(stack: Stack, gguf: Path) -> Part:
 def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -> Part:
     arguments = {
         "handler": options.query_handler,
-        "timeout": DEADLINE_S + 10,
+        "timeout": DEADLINE_S + 10 + (WAKE_S if options.sleep_minutes else 0),
         "waiting": options.query_waiting,
         "reconcile_handler": options.reconcile_handler,
         "reconcile_every": options.reconcile_every_s,

@@ -28,6 +28,15 @@ def test_a_stage_within_its_share_passes() -> None:
     assert run(staged(PATIENT_S, 0.5, 0)) == "done"
 
 
+def test_a_wait_that_does_not_count_moves_the_end() -> None:
+    now = [100.0]
+    deadline = Deadline(28.0, clock=lambda: now[0])
+    now[0] += 300.0
+    assert deadline.left() == 0.0
+    deadline.postpone(295.0)
+    assert deadline.left() == 23.0
+
+
 @pytest.mark.parametrize(("seconds", "share"), [(0.2, 0.1), (0.05, 1.0), (0.0, 1.0)])
 def test_a_stage_that_takes_longer_than_its_share_is_given_up(seconds: float, share: float) -> None:
     began = time.monotonic()

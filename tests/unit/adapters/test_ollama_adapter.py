@@ -16,7 +16,7 @@ import pytest
 from docwell.adapters.ollama import OllamaModel
 from docwell.answers import Completion, Message
 from docwell.deadline import run
-from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, Unavailable
+from docwell.errors import Corrupt, DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,11 +138,17 @@ def last(**figures: Any) -> dict[str, Any]:
     return piece("") | {"done": True, "done_reason": "stop"} | figures
 
 
+def balancer_without_hosts(connection: socket.socket) -> None:
+    """Answer as an ALB whose target group is empty."""
+    head = "HTTP/1.1 503 Service Temporarily Unavailable\r\nServer: awselb/2.0\r\nContent-Type: text/html\r\n"
+    connection.sendall(f"{head}Content-Length: 13\r\n\r\n<html></html>".encode())
+
+
 @contextmanager
-def playing(*scripts: Callable[[socket.socket], None]) -> Iterator[tuple[Host, OllamaModel]]:
+def playing(*scripts: Callable[[socket.socket], None], sleeps: bool = False) -> Iterator[tuple[Host, OllamaModel]]:
     host = Host(*scripts)
     try:
-        yield host, OllamaModel(host.url, "m", num_ctx=2048, num_predict=99, keep_alive="9m")
+        yield host, OllamaModel(host.url, "m", num_ctx=2048, num_predict=99, keep_alive="9m", sleeps=sleeps)
     finally:
         host.close()
 
@@ -209,6 +215,21 @@ def test_a_host_with_an_error_may_be_asked_again(status: str) -> None:
     assert error.dependency == "ollama"
     assert error.retry_after
     assert len(host.requests) == 1
+
+
+def test_a_load_balancer_without_hosts_means_that_they_sleep() -> None:
+    with playing(balancer_without_hosts, sleeps=True) as (_, model):
+        assert isinstance(failure(model), ModelWaking)
+        for call in (model.check, model.context_length, model.digest):
+            with pytest.raises(ModelWaking):
+                run(call())
+
+
+def test_a_503_of_ollama_or_of_hosts_that_never_sleep_is_a_failure() -> None:
+    busy = whole("503 Service Unavailable", {"error": "server busy"})
+    for script, sleeps in ((balancer_without_hosts, False), (busy, True)):
+        with playing(script, sleeps=sleeps) as (_, model):
+            assert type(failure(model)) is Unavailable
 
 
 def test_a_refused_request_is_not_sent_again() -> None:

@@ -45,13 +45,14 @@ class FakeApi:
         # Pieces of server-sent events, for questions that ask for a stream.
         self.stream: Iterable[bytes] | None = None
         self.requests: list[tuple[str, str, Any, str | None]] = []
+        self.model_host: str | None = None  # of an API without this route
         self.endpoint = ""
         self.on_document: Callable[[str], None] = lambda _: None
 
     def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(path)
-        if parts.path == "/v1/health":
-            return 200, {"status": "ok"}
+        if parts.path == "/v1/health" or (parts.path == "/v1/status" and self.model_host):
+            return 200, {"status": "ok", "model_host": self.model_host}
         if method == "POST" and parts.path == "/v1/query":
             return self.answer
         if method == "POST" and (parts.path.startswith("/v1/receipts/") or parts.path == "/v1/feedback"):

@@ -31,6 +31,14 @@ def test_status_passes_its_filters_on(run: Run, api: FakeApi) -> None:
     assert api.requests[-1][1] == "/v1/documents?collection=c&status=REJECTED"
 
 
+def test_status_names_the_state_of_the_model_host_where_the_api_tells_it(run: Run, api: FakeApi) -> None:
+    api.pages = [{"documents": [], "cursor": None}]
+    assert "model host" not in run("status", api=api).stdout
+    api.model_host = "asleep"
+    assert run("status", api=api).stdout == "model host: asleep\n"
+    assert "model_host" not in run("status", "--json", api=api).stdout
+
+
 def test_status_of_a_key_names_the_pages_that_cannot_be_read_by_reason(run: Run, api: FakeApi) -> None:
     lost = {"too_slow": "3,7-9", "reader_crashed": "12"}
     api.documents["a.pdf"] = [{"document": "a.pdf", "status": "INDEXED", "unreadable_pages": lost}]

@@ -172,3 +172,24 @@ def test_a_stream_ends_at_the_timeout_however_much_it_says(api: FakeApi) -> None
     api.stream = comments()
     with pytest.raises(Failure, match="no answer from"):
         list(Api(Settings(endpoint=api.endpoint), 0.5).stream_query({"question": "When?"}))
+
+
+@pytest.mark.usefixtures("terminal")
+def test_in_a_terminal_the_wait_for_a_model_host_is_counted(run: Run, api: FakeApi) -> None:
+    waiting = [sse.event("waking", {"seconds": seconds}) for seconds in (0, 42)]
+    api.stream = [WHOLE[0], *waiting, *WHOLE[1:]]
+    written = plain(run("ask", "When?", api=api).stdout)
+    assert "the model host is waking up, which takes minutes: 42 s" in written
+    assert "Roll back after five minutes [1]." in written
+
+
+def test_the_timeout_begins_again_while_a_model_host_wakes(api: FakeApi) -> None:
+    def slow() -> Iterator[bytes]:
+        for seconds in range(4):
+            time.sleep(0.2)
+            yield sse.event("waking", {"seconds": seconds})
+        yield WHOLE[-1]
+
+    api.stream = slow()
+    found = list(Api(Settings(endpoint=api.endpoint), 0.5).stream_query({"question": "q"}))
+    assert [name for name, _ in found] == ["waking"] * 4 + ["answer"]

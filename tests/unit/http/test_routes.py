@@ -199,6 +199,7 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
         "/v1/documents/{key}",
         "/v1/health",
         "/v1/ready",
+        "/v1/status",
     }
     assert "Problem" in page["components"]["schemas"]
     stream = page["paths"]["/v1/query"]["post"]["responses"]["200"]["content"]["text/event-stream"]

@@ -173,7 +173,7 @@ def query(patch: pytest.MonkeyPatch) -> None:
     model, callers = Model(), Callers()
     built, ledger = use_case(model)
     settings = QuerySettings(
-        bucket="b", chroma_url="http://chroma", model_dir=".", ollama_url="http://ollama", model=model.name
+        bucket="b", chroma_url="http://c", model_dir=".", ollama_url="http://o", model=model.name, wake_s=600
     )
 
     async def wired() -> Query:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from docwell.adapters.documents.ocr import START_S
 from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
+from docwell.query.waking import FACT
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.local import gateway, names
 
@@ -192,9 +193,23 @@ def test_nobody_is_stuck_while_the_ingest_function_may_still_work(template: dict
     assert timeout < FORGET_AFTER_S
 
 
+def test_the_query_function_may_store_when_a_question_found_no_host(template: dict[str, Any]) -> None:
+    (policy,) = properties(template, "QueryRole")["Policies"]
+    conditions = [one.get("Condition") for one in policy["PolicyDocument"]["Statement"] if "Effect" in one]
+    (keys,) = (next(iter(one.values()))["dynamodb:LeadingKeys"] for one in conditions if one)
+    assert FACT in keys
+
+
 def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[str, Any]) -> None:
-    timeout = properties(template, "QueryFunction")["Timeout"]
-    assert QuerySettings.model_fields["deadline_s"].default < timeout <= 29
+    (_, asleep_s, timeout) = properties(template, "QueryFunction")["Timeout"]["Fn::If"]
+    deadline_s = QuerySettings.model_fields["deadline_s"].default
+    assert deadline_s < timeout <= 29
+    # Where hosts sleep, a stream waits for one, and then has the whole deadline. A stream ends after 15 minutes.
+    (condition, wake_s, never) = variables(template, "QueryFunction")["DOCWELL_WAKE_S"]["Fn::If"]
+    assert (condition, never) == ("Sleeps", "0")
+    assert deadline_s + float(wake_s) < asleep_s <= 900
+    # The wait counts as use: the host must not stop before it answers.
+    assert template["Parameters"]["OllamaIdleMinutes"]["MinValue"] * 60 > asleep_s
 
 
 def test_the_scratch_disk_holds_the_largest_document_twice(template: dict[str, Any]) -> None:
@@ -236,7 +251,8 @@ def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:
 
 def test_the_streaming_route_waits_as_long_as_the_function_may_take(template: dict[str, Any]) -> None:
     integration = methods(template)["/v1/query"]["x-amazon-apigateway-integration"]
-    assert integration["timeoutInMillis"] == properties(template, "QueryFunction")["Timeout"] * 1000
+    condition, *seconds = properties(template, "QueryFunction")["Timeout"]["Fn::If"]
+    assert integration["timeoutInMillis"]["Fn::If"] == [condition, *(one * 1000 for one in seconds)]
 
 
 def test_the_gateways_limits_never_refuse_what_the_function_would_take(template: dict[str, Any]) -> None:

@@ -11,13 +11,22 @@ import pytest
 
 from docwell.answers import Completion, Message
 from docwell.deadline import run
-from docwell.errors import BadInput, DeadlineExceeded, DocwellError, ModelMissing, Overloaded, Unavailable
+from docwell.errors import (
+    BadInput,
+    DeadlineExceeded,
+    DocwellError,
+    ModelMissing,
+    ModelWaking,
+    Overloaded,
+    Unavailable,
+)
 from docwell.query.model_host import Breaker, GuardedModel, whole
 
 ASK = [Message("user", "why?")]
 DOWN = Unavailable("ollama", "down")
 REFUSED = Unavailable("ollama", "status 400", retry_after=None)
 LATE = DeadlineExceeded("ollama", "late")
+ASLEEP = ModelWaking("ollama", "asleep")
 
 
 @dataclass
@@ -113,7 +122,7 @@ def test_two_failures_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [REFUSED, LATE, ModelMissing("ollama", "pull"), BadInput("no"), Overloaded("o", "x")]
+    "error", [REFUSED, LATE, ModelMissing("ollama", "pull"), BadInput("no"), Overloaded("o", "x"), ASLEEP]
 )
 def test_what_another_attempt_cannot_mend_is_not_tried_again(error: DocwellError) -> None:
     host = Host([error])
@@ -176,8 +185,9 @@ def test_after_its_rest_a_host_that_fails_rests_again_without_a_second_attempt()
         (REFUSED, 28.0, False),
         (ModelMissing("ollama", "pull"), 28.0, False),
         (BadInput("no"), 28.0, False),
+        (ASLEEP, 28.0, False),
     ],
-    ids=["down", "late", "late with little time", "refused", "no model", "bad input"],
+    ids=["down", "late", "late with little time", "refused", "no model", "bad input", "asleep"],
 )
 def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: float, *, rests: bool) -> None:
     model = guarded(Host([error]), failures=2)

@@ -118,12 +118,22 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds of each stage."""
+    """Milliseconds of each stage. `waking` is the wait for a model host that slept."""
 
     embed: float = 0.0
     retrieve: float = 0.0
+    waking: float = 0.0
     generate: float = 0.0
     total: float = 0.0
+
+
+class HostState(StrEnum):
+    """The state of the model hosts. DOWN: they run, or should, and do not answer."""
+
+    AWAKE = "awake"
+    WAKING = "waking"
+    ASLEEP = "asleep"
+    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,9 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10
     max_history_characters: Annotated[int, Field(ge=0)] = 8_000
 
+    # Model hosts may sleep, and wake for a question within this many seconds; a streamed question waits so long.
+    # 0: they never sleep.
+    wake_s: Annotated[float, Field(ge=0, le=840)] = 0.0
     # After `breaker_failures` failures in a row the model host rests for `breaker_rest_s` seconds.
     breaker_failures: Annotated[int, Field(ge=1)] = 5
     breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0

@@ -67,6 +67,10 @@ class Deadline:
         """Return the seconds left after keeping back `reserve_s`; never below 0."""
         return max(self._end - self._clock() - reserve_s, 0.0)
 
+    def postpone(self, seconds: float) -> None:
+        """Move the end: the request has waited `seconds` for something that its time does not include."""
+        self._end += seconds
+
     @asynccontextmanager
     async def stage(self, name: str, share: float = 1.0) -> AsyncGenerator[None]:
         """Limit the block to `share` (0 to 1) of the whole time, and to its end. Raises `DeadlineExceeded`."""

@@ -12,6 +12,7 @@
     ├── Unavailable          503  a dependency is down or slow: try again
     │   ├── Overloaded       503  the model host has failed several times in a row and rests
     │   ├── DeadlineExceeded 504  the time for this request is used up
+    │   ├── ModelWaking      503  no model host runs yet: this question has one started
     │   ├── ModelMissing     503  the model host does not have the model: an operator must pull it
     │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
     └── Corrupt              500  stored data is invalid, such as a wrong checksum: an operator must check it
@@ -115,6 +116,16 @@ class ModelMissing(Unavailable):
 
     def __init__(self, dependency: str, detail: str) -> None:
         super().__init__(dependency, detail, retry_after=None)
+
+
+class ModelWaking(Unavailable):
+    """No model host runs: all sleep, or one is starting. Starting takes minutes."""
+
+    problem = "model_waking"
+    title = "The model host is waking up"
+
+    def __init__(self, dependency: str, detail: str) -> None:
+        super().__init__(dependency, detail, retry_after=60.0)
 
 
 class LeaseLost(Unavailable):

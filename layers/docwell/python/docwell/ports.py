@@ -306,6 +306,13 @@ class LanguageModel(Protocol):
         """Return the digest of the model's weights, where the host states it. Raises as `chat` does."""
 
 
+class ModelHost(Protocol):
+    """The host of the model, or the load balancer before several."""
+
+    async def check(self) -> None:
+        """Return when the host answers and has the model. Raises `ModelWaking` while all sleep, `Unavailable`."""
+
+
 class Reranking(NamedTuple):
     """The scores of passages, the best one highest, none where there was no time or no sense in them."""
 

@@ -22,7 +22,7 @@ from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
 
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
+from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, Unavailable
 
 # httpcore loads these at the first request, which takes 30 ms; here they load before it.
 for _module in ("anyio._backends._asyncio", "httpcore._backends.anyio"):
@@ -40,11 +40,22 @@ class OllamaModel:
     """`docwell.ports.LanguageModel` for one model of one host. Each call is one attempt.
 
     Every request sends `options` under Ollama's names, and `keep_alive`: another `num_ctx` would reload the
-    model. Answers are greedy with a fixed seed, so that they can be compared.
+    model. Answers are greedy with a fixed seed, so that they can be compared. With `sleeps`, a load balancer
+    without hosts raises `ModelWaking`.
     """
 
-    def __init__(self, host: str, model: str, *, num_ctx: int, num_predict: int, keep_alive: str = "30m") -> None:
+    def __init__(
+        self,
+        host: str,
+        model: str,
+        *,
+        num_ctx: int,
+        num_predict: int,
+        keep_alive: str = "30m",
+        sleeps: bool = False,
+    ) -> None:
         self._host = host
+        self._hooks = [_raise_without_host] if sleeps else []
         self.name = model
         self._keep_alive = keep_alive
         self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": 7}
@@ -64,6 +75,7 @@ class OllamaModel:
 
         Raises:
             ModelMissing: the host has no such model.
+            ModelWaking: all hosts sleep.
             DeadlineExceeded: `timeout_s` is over.
             Unavailable: no connection, an error of the host, or a broken answer.
         """
@@ -128,10 +140,13 @@ class OllamaModel:
             verify=self._tls,
             timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             follow_redirects=False,  # a question goes to the configured host only
+            event_hooks={"response": self._hooks},
         )
         try:
             async with client:
                 yield client
+        except DocwellError:
+            raise
         except ResponseError as error:
             raise self._refused(error.status_code) from None
         except (httpx.TransportError, OSError) as error:
@@ -150,3 +165,10 @@ class OllamaModel:
         if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
             return Unavailable(_NAME, detail)
         return Unavailable(_NAME, detail, retry_after=None)
+
+
+async def _raise_without_host(response: httpx.Response) -> None:
+    """Raise `ModelWaking` for a 503 of the load balancer, which is a page of HTML; Ollama's own is JSON."""
+    is_json = "json" in response.headers.get("content-type", "")
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not is_json:
+        raise ModelWaking(_NAME, "no model host is running: a question starts one")

@@ -115,6 +115,8 @@ def answered(api: Api, body: Json, *, live: bool = True) -> Json:
         for name, data in api.stream_query(body):
             if name == "passages":
                 shown.found(data.get("passages", []))
+            elif name == "waking":
+                shown.waking(data.get("seconds", 0))
             elif name == "token":
                 shown.grow(str(data.get("text", "")))
             elif name == "answer":

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli.remote import Json
+from docwell.errors import ModelWaking
 from docwell.models import Status
 from docwell.text.visible import escape_json, strip_invisible
 
@@ -190,6 +191,10 @@ class GrowingAnswer:
             count = f"{len(passages)} passages" if passages[1:] else "1 passage"
             self._wait(f"reading {count} of {', '.join(pages)}")
 
+    def waking(self, seconds: object) -> None:
+        """Show how long the question has waited for a model host that slept."""
+        self._wait(f"the model host is waking up, which takes minutes: {clean(seconds)} s")
+
     def grow(self, piece: str) -> None:
         """Show the next piece of the answer."""
         self._text += clean(piece)
@@ -219,8 +224,9 @@ def growing_answer() -> Iterator[GrowingAnswer]:
 def show_answer(answer: Json, *, quotes: bool = True) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
-    if answer.get("status") == AnswerStatus.EXTRACTIVE and answer.get("fallback_reason"):
-        say("The language model is not available. These are the best sentences:", "yellow")
+    if answer.get("status") == AnswerStatus.EXTRACTIVE and (reason := answer.get("fallback_reason")):
+        state = "waking up, which takes minutes" if reason == ModelWaking.problem else "not available"
+        say(f"The language model is {state}. These are the best sentences:", "yellow")
     refused = answer.get("status") == AnswerStatus.REFUSED
     style = "yellow" if refused else ""
     out.print(Text(clean(answer.get("answer", "")).strip(), style=style), soft_wrap=not out.is_terminal)

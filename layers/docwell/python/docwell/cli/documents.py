@@ -120,8 +120,9 @@ def status(
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the status of documents, and why one was not indexed."""
+    """Show the status of documents, and why one was not indexed; without KEY also that of the model host."""
     api = Api(ctx.obj, timeout)
+    model_host = api.model_host() if key is None and not as_json else None
     records = _records(api, key, collection, wanted)
     if watch:
         with display.live_documents() as show:
@@ -137,6 +138,8 @@ def status(
         display.console().print(display.document_table(records))
     else:
         display.echo("no documents match; `docwell put FILE.pdf` uploads one", err=True)
+    if model_host:
+        display.echo(f"model host: {model_host}")
 
 
 def _details(record: Json) -> Table:

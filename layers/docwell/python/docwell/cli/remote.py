@@ -58,7 +58,7 @@ class Api:
         return self._content(self._request("POST", path, json=body))
 
     def stream_query(self, body: Json) -> Iterator[tuple[str, Json]]:
-        """Yield the events of an answer: `passages`, each `token`, then `answer`.
+        """Yield the events of an answer: `passages`, each `token`, then `answer`; `waking` while no host runs.
 
         An API that does not stream gives the `answer` alone.
         """
@@ -75,6 +75,11 @@ class Api:
                 if name == "answer":
                     return
         raise Failure(f"the answer of {self._endpoint} broke off; try again")
+
+    def model_host(self) -> str | None:
+        """Return the state of the model host, or None where the API does not tell it."""
+        response = self._request("GET", "/v1/status")
+        return str(response.json().get("model_host")) if response.is_success else None
 
     def document(self, key: str) -> Json | None:
         """Return the record of a document, or None where the API has none."""
@@ -111,9 +116,14 @@ class Api:
         return body
 
     def _in_time(self, lines: Iterator[str]) -> Iterator[str]:
-        """Pass on lines for `timeout_s` at most; httpx's own timeout never fires, because comments keep coming."""
+        """Pass on lines for `timeout_s` at most, begun again while a model host wakes.
+
+        httpx's own timeout never fires, because comments keep coming.
+        """
         deadline = time.monotonic() + self._timeout_s
         for line in lines:
+            if line == "event: waking":
+                deadline = time.monotonic() + self._timeout_s
             if time.monotonic() > deadline:
                 raise TimeoutError
             yield line

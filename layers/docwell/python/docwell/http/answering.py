@@ -20,9 +20,9 @@ from docwell.http.streaming import ResponseBody, stream_events
 from docwell.identity import Principal
 from docwell.observability import logger, metrics
 from docwell.query import costs
-from docwell.query.ask import Ask, Event, Passages, Progress, QueryReport, Question, Token
+from docwell.query.ask import Ask, Event, Passages, Progress, QueryReport, Question, Token, Waking
 from docwell.query.checking.cleaning import StreamCleaner
-from docwell.query.metrics import record_query
+from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -46,6 +46,8 @@ class Finished:
     def record(self) -> None:
         """Record metrics, and log."""
         record_query(self.report, self.cost, self.response.request_id)
+        if wiring.query_settings().wake_s and self.report.first_token_ms is not None:
+            record_sleep(asleep=False)
         metrics.flush_metrics()  # the handler, which flushes too, may have returned
         self._log()
 
@@ -120,15 +122,18 @@ class QuestionRequest:
     _pieces: int = 0  # of the model since the progress
     _sent: str = ""
     _shown: frozenset[str] = frozenset()
+    _waits: bool = False
+    _found_asleep: bool = False
     _error: Exception | None = None
     _finished: Finished | None = None
 
-    async def events(self) -> AsyncGenerator[Passages | Token | Finished]:
+    async def events(self) -> AsyncGenerator[Passages | Waking | Token | Finished]:
         """Yield the events of `Query.ask`, the last as `Finished`. Raises as that, and `BadInput`."""
         try:
             async with self.admission:
                 deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
-                ask = Ask(question_of(self.body), prompt, self.admission, deadline)
+                question = replace(question_of(self.body), waits=self._waits)
+                ask = Ask(question, prompt, self.admission, deadline)
                 async with deadline.stage("ledger"):
                     query = await wiring.query()
                 async with aclosing(query.ask(ask)) as events:
@@ -152,10 +157,12 @@ class QuestionRequest:
         return ResponseBody.whole(text, self.follow_up)
 
     def stream(self) -> ResponseBody:
-        """Return the answer as server-sent events: `passages`, `token`..., then `answer` or `error`.
+        """Return the answer as server-sent events: `passages`, `waking`..., `token`..., then `answer` or `error`.
 
         Errors before the first event are raised here.
         """
+        # A buffered stream must end within the deadline.
+        self._waits = pipelines.runtime_settings().can_stream
 
         def failed(error: Exception) -> Mapping[str, Any]:
             problem = problems.problem_of(problems.recorded(error), self.request_id)
@@ -189,7 +196,7 @@ class QuestionRequest:
             self.follow_up()
             raise
 
-    async def _followed(self, event: Event) -> Passages | Token | Finished | None:
+    async def _followed(self, event: Event) -> Passages | Waking | Token | Finished | None:
         """Keep account of an event; return it as the client gets it, if at all."""
         if isinstance(event, Progress):
             self._progress, self._progress_at, self._pieces = event, time.perf_counter(), 0
@@ -200,6 +207,9 @@ class QuestionRequest:
             return self._finished
         if isinstance(event, Token):
             self._pieces += event.pieces
+        if isinstance(event, Waking) and not self._found_asleep:
+            self._found_asleep = True
+            record_sleep(asleep=True)
         return event
 
     async def _encoded(self) -> AsyncGenerator[bytes]:
@@ -215,6 +225,9 @@ class QuestionRequest:
                     self._shown |= {one.document for one in event.passages}
                     self._sent = ""  # the text of a mode that refuses does not count
                     yield sse.event("passages", {"passages": passages})
+                    continue
+                if isinstance(event, Waking):
+                    yield sse.event("waking", {"seconds": round(event.seconds)})
                     continue
                 text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()
                 self._sent += text
@@ -287,7 +300,7 @@ def question_of(body: bodies.QueryRequest) -> Question:
         filter=bodies.chosen_documents(body),
         top_k=top_k,
         history=history,
-        fallback=body.fallback == "extractive",
+        fallback=(body.fallback or ("extractive" if settings.wake_s else "none")) == "extractive",
         mode=body.mode,
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from docwell.answers import Answer, AnswerStatus, Cost, Mode
+from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
 from docwell.errors import BadInput
 from docwell.models import KEY_BYTES, DocumentRecord, Reason, Status, collection_of
@@ -89,9 +89,10 @@ class QueryRequest(BaseModel, extra="forbid"):
     filter: FilterBody | None = Field(default=None, description="Only documents that match.")
     history: list[TurnBody] = Field(default=[], description="The conversation so far, oldest first.")
     stream: bool = Field(default=False, description="Answer as server-sent events.")
-    fallback: Literal["none", "extractive"] = Field(
-        default="none",
-        description="What to return when the model host fails: a problem, or the best sentences of the passages.",
+    fallback: Literal["none", "extractive"] | None = Field(
+        default=None,
+        description="What to return when the model host fails: a problem, or the best sentences of the passages. "
+        "Default `none`, and where model hosts may sleep `extractive`.",
     )
     mode: Mode = Field(
         default=Mode.AUTO,
@@ -156,6 +157,7 @@ class TimingsBody(BaseModel):
 
     embed: float
     retrieve: float
+    waking: float = Field(default=0.0, description="The wait for a model host that slept.")
     generate: float
     total: float
 
@@ -206,10 +208,11 @@ EVENT_SCHEMA = {
     "type": "object",
     "required": ["event", "data"],
     "properties": {
-        "event": {"enum": ["passages", "token", "answer", "error"]},
+        "event": {"enum": ["passages", "waking", "token", "answer", "error"]},
         "data": {
             "type": "string",
-            "description": "JSON: `passages` see below, `token` {text}, `answer` QueryResponse, `error` problem.",
+            "description": "JSON: `passages` see below, `waking` {seconds} without a model host, `token` {text}, "
+            "`answer` QueryResponse, `error` problem.",
             "contentMediaType": "application/json",
             "contentSchema": {
                 "type": "object",
@@ -312,6 +315,16 @@ class ReadyResponse(BaseModel):
 
     status: Literal["ready", "degraded"]
     dependencies: dict[str, str]
+
+
+class StatusResponse(BaseModel):
+    """The state of the model's hosts."""
+
+    model: str
+    model_host: HostState = Field(
+        description="`asleep`: the next question starts a host. `waking`: a question has started one, which takes "
+        "minutes. `down`: a host should answer and does not."
+    )
 
 
 def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:

@@ -161,7 +161,8 @@ app.use([_with_request_id])
 @app.post(
     "/v1/query",
     description="Ask a question; the answer cites pages. With `stream`, or `Accept: text/event-stream`, it comes "
-    "as server-sent events: `passages`, `token`..., `answer` (the whole object), or `error` (a problem document).",
+    "as server-sent events: `passages`, `token`..., `answer` (the whole object), or `error` (a problem document). "
+    "While model hosts sleep, `waking` events come until one answers.",
     responses={
         200: {
             "description": "An answer with its sources",
@@ -253,6 +254,14 @@ def ready() -> bodies.ReadyResponse:
         return bodies.ReadyResponse(status="degraded", dependencies={})
     status = "ready" if set(found.values()) == {OK} else "degraded"
     return bodies.ReadyResponse(status=status, dependencies=dict(found))
+
+
+@app.get("/v1/status", description="Whether the model's hosts are asleep, waking, awake or down. Charges nothing.")
+def status() -> bodies.StatusResponse:
+    """Look at the model host for a known caller."""
+    _known()
+    state = run(wiring.sleeper().state(Deadline(wiring.query_settings().ready_timeout_s)))
+    return bodies.StatusResponse(model=wiring.query_settings().model, model_host=state)
 
 
 async def _dependencies(deadline: Deadline) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ class Question:
     """A question and where to look for its answer.
 
     No collections means all of them; `document` narrows to one key, `filter` to several. `fallback` allows an
-    extractive answer when the model host fails.
+    extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps.
     """
 
     text: str
@@ -28,6 +28,7 @@ class Question:
     top_k: int = 5
     history: tuple[Turn, ...] = ()
     fallback: bool = False
+    waits: bool = False
     mode: Mode = Mode.AUTO
 
 
@@ -116,4 +117,11 @@ class Progress:
     at_model: bool = False
 
 
-Event = Progress | Passages | Token | QueryReport
+@dataclass(frozen=True, slots=True)
+class Waking:
+    """The question found no model host, `seconds` ago: 0 in the first of these events."""
+
+    seconds: float = 0.0
+
+
+Event = Progress | Passages | Token | Waking | QueryReport

@@ -5,7 +5,8 @@ from __future__ import annotations
 from aws_lambda_powertools.metrics import MetricUnit
 
 from docwell.answers import AnswerStatus, Cost
-from docwell.observability import metrics
+from docwell.errors import ModelWaking
+from docwell.observability import metrics, record_alone
 from docwell.query.ask import QueryReport
 
 
@@ -23,11 +24,18 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
         "SuspiciousPassages": answer.suspicious_passages,
         "UnsupportedSentences": sum(not sentence.supported for sentence in answer.sentences),
         "Refusals": int(answer.status is AnswerStatus.REFUSED),
-        "Fallbacks": int(answer.status is AnswerStatus.EXTRACTIVE and answer.fallback_reason is not None),
+        # Sleep is no failure, and neither is an extractive answer of a mode.
+        "Fallbacks": int(
+            answer.status is AnswerStatus.EXTRACTIVE and answer.fallback_reason not in {None, ModelWaking.problem}
+        ),
     }
     if report.skipped:
         counts["SkippedStages"] = len(report.skipped)
-    latencies = {"EmbedLatency": timings.embed, "RetrieveLatency": timings.retrieve, "QueryLatency": timings.total}
+    latencies = {
+        "EmbedLatency": timings.embed,
+        "RetrieveLatency": timings.retrieve,
+        "QueryLatency": timings.total - timings.waking,
+    }
     if report.first_token_ms is not None:
         latencies |= {"GenerateLatency": timings.generate, "TimeToFirstToken": report.first_token_ms}
         counts["TruncatedPrompts"] = int(report.truncated)
@@ -41,3 +49,11 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
     metrics.add_metric("ModelHostSeconds", MetricUnit.Seconds, cost.model_host_s)
     metrics.add_metric("FunctionSeconds", MetricUnit.Seconds, cost.function_s)
     metrics.add_metric("Cost", MetricUnit.NoUnit, cost.amount)
+
+
+def record_sleep(*, asleep: bool) -> None:
+    """Record whether a question found all model hosts asleep, or had an answer of one.
+
+    The alarms of infra/ollama.yaml start a host at the sum 1, and stop all after minutes without any value.
+    """
+    record_alone("ModelAsleep", float(asleep))

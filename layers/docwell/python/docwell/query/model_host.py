@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import DeadlineExceeded, DocwellError, Overloaded, Unavailable
+from docwell.errors import DeadlineExceeded, DocwellError, ModelWaking, Overloaded, Unavailable
 from docwell.ports import LanguageModel
 
 _HOST = "ollama"
@@ -88,7 +88,9 @@ class GuardedModel:
                         begun = True
                         yield piece
             except Unavailable as error:
-                is_final = error.retry_after is None or isinstance(error, DeadlineExceeded | Overloaded)
+                is_final = error.retry_after is None or isinstance(
+                    error, DeadlineExceeded | Overloaded | ModelWaking
+                )
                 pause_s = random.uniform(0, self.backoff_s)  # noqa: S311 - jitter, not a secret
                 too_late = deadline.left(pause_s) < _LEAST_ATTEMPT_S
                 # A breaker that is not closed allows one attempt, the probe: it is not repeated.
@@ -134,13 +136,13 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
 
 def has_read(error: Unavailable) -> bool:
     """Return whether the host may have read the prompt before this error: its work is charged."""
-    return not isinstance(error, Overloaded) and error.retry_after is not None
+    return not isinstance(error, Overloaded | ModelWaking) and error.retry_after is not None
 
 
 def _is_failure(error: DocwellError, *, fair: bool) -> bool | None:
     """Return whether an error is the host's failure; None if it tells nothing about the host."""
     if isinstance(error, DeadlineExceeded):
         return True if fair else None
-    if not isinstance(error, Unavailable) or isinstance(error, Overloaded):
+    if not isinstance(error, Unavailable) or isinstance(error, Overloaded | ModelWaking):
         return None
     return error.retry_after is not None  # a host that refuses a request works

@@ -29,6 +29,7 @@ from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.rows import answered_in_rows
 from docwell.query.stopwatch import Stopwatch
+from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Writer
 
 # No document matches the filter: tell the user to relax it.
@@ -59,6 +60,7 @@ class Query:
     gate: Gate = OPEN
     expansion: Expansion | None = None
     reranker: Reranker | None = None
+    sleeper: Sleeper | None = None
 
     @cached_property
     def reports(self) -> Reports:
@@ -68,13 +70,15 @@ class Query:
     @cached_property
     def writer(self) -> Writer:
         """The writer of answers of this model."""
-        return Writer(self.model, self.embedder, self.calibration, self.reports, self.limits, self.scale)
+        return Writer(
+            self.model, self.embedder, self.calibration, self.reports, self.limits, self.scale, self.sleeper
+        )
 
     async def ask(self, ask: Ask) -> AsyncGenerator[Event]:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
-        A `Progress` precedes each of them, and each call of the model. Closing it, or cancelling its task, stops
-        the model; a whole text of the model is checked all the same.
+        A `Progress` precedes each of them, and each call of the model. `Waking` comes while all model hosts sleep.
+        Closing it, or cancelling its task, stops the model; a whole text of the model is checked all the same.
 
         Raises:
             NotFound: a collection or document does not exist, or is not the principal's.
@@ -83,8 +87,12 @@ class Query:
             Unavailable: a dependency failed; `DeadlineExceeded` when the time is used up. Where the question
                 allows it, a failed model host gives an extractive answer instead.
         """
-        begun = False
-        async with aclosing(self._find(ask)) as steps:
+        begun, found = False, Inquiry(ask, Stopwatch(ask.deadline), ask.question.text)
+        if self.sleeper is not None and ask.question.history:
+            async with aclosing(self.sleeper.before_rewriting(found)) as waiting:
+                async for waking in waiting:
+                    yield waking
+        async with aclosing(self._find(found)) as steps:
             async for found in steps:
                 begun = begun or found.at_model
                 if begun:
@@ -153,10 +161,9 @@ class Query:
             async for event in events:
                 yield event
 
-    async def _find(self, ask: Ask) -> AsyncGenerator[Inquiry]:
+    async def _find(self, found: Inquiry) -> AsyncGenerator[Inquiry]:
         """Yield the state before and after each call of the model, and last what was found. Raises as `ask`."""
-        question, watch = ask.question, Stopwatch(ask.deadline)
-        found = Inquiry(ask, watch, question.text)
+        ask, question, watch = found.ask, found.ask.question, found.watch
         if question.history:
             scope = await self._scope(ask, watch)
             admitted = await ask.admission.admitted()

@@ -15,7 +15,7 @@ from docwell.answers import AnswerStatus
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import DeadlineExceeded
-from docwell.query.ask import Admitted, Event, Passages, Progress, QueryReport, Token
+from docwell.query.ask import Admitted, Event, Passages, Progress, QueryReport, Token, Waking
 from docwell.query.checking.grounding import shifted
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.modes import Rows
@@ -70,8 +70,9 @@ async def answered_in_rows(
             try:
                 async with aclosing(writer.answer(admitted, row.found, row.prompt)) as events:
                     async for event in events:
-                        if isinstance(event, Token):
-                            yield Token("", event.pieces)  # unchecked: the row comes whole
+                        if isinstance(event, Token | Waking):
+                            # Tokens are unchecked: the row comes whole.
+                            yield Token("", event.pieces) if isinstance(event, Token) else event
                         elif isinstance(event, Progress):
                             found = replace(found, spent=event.report.answer.usage)
                             yield Progress(replace(event.report, prompted=prompted), at_model=event.at_model)

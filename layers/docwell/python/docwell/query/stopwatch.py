@@ -15,7 +15,7 @@ class Stopwatch:
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
-        self.seconds = {"embed": 0.0, "retrieve": 0.0, "generate": 0.0}
+        self.seconds = {"embed": 0.0, "retrieve": 0.0, "waking": 0.0, "generate": 0.0}
         self.first_token_ms: float | None = None
         self._started = perf_counter()
 

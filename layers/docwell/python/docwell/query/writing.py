@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.ports import Embedder, LanguageModel
-from docwell.query.ask import Admitted, Event, Progress, QueryReport, Token
+from docwell.query.ask import Admitted, Event, Progress, QueryReport, Token, Waking
 from docwell.query.calibration import Calibration
 from docwell.query.checking.check import check
 from docwell.query.checking.grounding import GroundedAnswer
@@ -23,6 +24,7 @@ from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.reports import Inquiry, Reports
 from docwell.query.stopwatch import ms
+from docwell.query.waking import Sleeper
 
 _Fact = TypeVar("_Fact")
 
@@ -41,6 +43,7 @@ class Writer:
     reports: Reports
     limits: QueryLimits
     scale: MeaningScale
+    sleeper: Sleeper | None = None
 
     async def prompt(self, found: Inquiry) -> BuiltPrompt:
         """Return the prompt that fits the model's context. Raises `BadInput`."""
@@ -56,13 +59,18 @@ class Writer:
     async def answer(self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
         completion, used = None, Usage()
+        attempt = partial(self._generate, admitted, found, prompt)
         try:
-            async with aclosing(self._generate(admitted, found, prompt)) as pieces:
+            async with aclosing(self.sleeper.awake(found, attempt) if self.sleeper else attempt()) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Completion):
                         completion = piece
                         continue
-                    used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
+                    if isinstance(piece, Waking):
+                        used = Usage()
+                        yield Progress(self.reports.report(found, prompt))
+                    else:
+                        used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
                     yield piece
         except Unavailable as error:
             used = used if has_read(error) else Usage()

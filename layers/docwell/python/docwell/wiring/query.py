@@ -17,6 +17,7 @@ from docwell.query.model_host import Breaker, GuardedModel
 from docwell.query.prompting import PromptChoice, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
+from docwell.query.waking import Sleeper
 from docwell.wiring.pipelines import (
     cross_encoder_of,
     embedder_of,
@@ -127,6 +128,7 @@ def _query(fingerprint: str) -> Query:
         gate=Gate(measured.gate.min_fit),
         expansion=_expansion(),
         reranker=_reranker(),
+        sleeper=sleeper() if settings.wake_s else None,
     )
 
 
@@ -175,7 +177,15 @@ def model() -> OllamaModel:
         num_ctx=settings.num_ctx,
         num_predict=settings.num_predict,
         keep_alive=settings.keep_alive,
+        sleeps=settings.wake_s > 0,
     )
+
+
+@cache
+def sleeper() -> Sleeper:
+    """Return the watch over the model host's sleep."""
+    settings = query_settings()
+    return Sleeper(model(), state_store(settings), settings.wake_s)
 
 
 @cache
@@ -216,7 +226,7 @@ def principals() -> DynamoPrincipals:
         settings.principals_table,
         settings.usage_table,
         max_in_flight=settings.max_in_flight,
-        longest_s=settings.deadline_s + _FOLLOW_UP_MARGIN_S,
+        longest_s=settings.deadline_s + settings.wake_s + _FOLLOW_UP_MARGIN_S,
         shards=settings.usage_shards,
     )
 

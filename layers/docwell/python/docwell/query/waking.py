@@ -1,0 +1,135 @@
+"""Model hosts that sleep while unused, and the wait until one has woken.
+
+A question that finds no host starts one outside of docwell: in AWS, by an alarm on the metric `ModelAsleep`. Only
+the time of the last such question is stored here, so that another process can tell waking from sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from docwell.answers import HostState
+from docwell.deadline import Deadline
+from docwell.errors import DocwellError, ModelWaking, Unavailable
+from docwell.ports import ModelHost, StateStore
+from docwell.query.ask import Waking
+from docwell.query.reports import Inquiry
+
+_Piece = TypeVar("_Piece")
+
+# The fact "a question found no host", in the `StateStore`.
+FACT = "model#waking"
+_ASKED_AT = "asked_at"
+# The pause between two checks, which are small requests.
+_POLL_S = 2.0
+
+
+def host_state(failure: DocwellError | None, since_asked_s: float, wake_s: float) -> HostState:
+    """Return the state of hosts from the failure of a check, and the seconds since a question found none.
+
+    >>> host_state(ModelWaking("ollama", "none"), 30.0, 600.0)
+    <HostState.WAKING: 'waking'>
+    """
+    if failure is None:
+        return HostState.AWAKE
+    if not isinstance(failure, ModelWaking):
+        return HostState.DOWN
+    return HostState.WAKING if since_asked_s <= wake_s else HostState.ASLEEP
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """Hosts that wake within `wake_s` seconds of a question."""
+
+    host: ModelHost
+    states: StateStore
+    wake_s: float
+    poll_s: float = _POLL_S
+    clock: Callable[[], float] = time.time
+
+    async def state(self, deadline: Deadline) -> HostState:
+        """Return the state of the hosts; one that is silent until the deadline is down.
+
+        Raises `Unavailable` when the store fails.
+        """
+        try:
+            async with deadline.stage("ollama"):
+                await self.host.check()
+        except DocwellError as error:
+            failure: DocwellError | None = error
+        else:
+            failure = None
+        asked = await asyncio.to_thread(self.states.read, FACT) if isinstance(failure, ModelWaking) else {}
+        return host_state(failure, self.clock() - float(asked.get(_ASKED_AT, "-inf")), self.wake_s)
+
+    async def awake(
+        self, found: Inquiry, attempt: Callable[[], AsyncGenerator[_Piece]]
+    ) -> AsyncGenerator[_Piece | Waking]:
+        """Yield the pieces of `attempt`. If it finds all hosts asleep and the question waits, repeat it once.
+
+        Raises `ModelWaking` when the question does not wait, or no host has woken in time; else as `attempt`.
+        """
+        try:
+            async with aclosing(attempt()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except ModelWaking:
+            async with aclosing(self._waking(found)) as events:
+                async for event in events:
+                    yield event
+            if not found.ask.question.waits:
+                raise
+        else:
+            return
+        async with aclosing(attempt()) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def before_rewriting(self, found: Inquiry) -> AsyncGenerator[Waking]:
+        """Wait for a host before a follow-up is rewritten, which needs the model.
+
+        Raises as charging the caller does.
+        """
+        if not found.ask.question.waits:
+            return
+        await found.ask.admission.admitted()
+        try:
+            await self.host.check()
+        except ModelWaking:
+            async with aclosing(self._waking(found)) as events:
+                async for event in events:
+                    yield event
+        except Unavailable:
+            pass  # the call of the model reports it
+
+    async def _waking(self, found: Inquiry) -> AsyncGenerator[Waking]:
+        """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline."""
+        await self._note({_ASKED_AT: str(self.clock())})
+        yield Waking()
+        if not found.ask.question.waits:
+            return
+        watch, began = found.watch, self.clock()
+        left_s = self.wake_s - watch.seconds["waking"]  # less the wait before a follow-up was rewritten
+        while (waited := self.clock() - began) < left_s:
+            try:
+                await self.host.check()
+            except Unavailable as error:  # also from a host that has just started
+                if error.retry_after is None:
+                    break
+            else:
+                await self._note({})
+                break
+            yield Waking(waited)
+            await asyncio.sleep(self.poll_s)
+        watch.seconds["waking"] += self.clock() - began
+        watch.deadline.postpone(self.clock() - began)
+
+    async def _note(self, fact: Mapping[str, str]) -> None:
+        """Store when a question found no host. A failure is dropped: only `state` needs it."""
+        with suppress(Unavailable):
+            await asyncio.to_thread(self.states.write, FACT, fact)

@@ -1,0 +1,135 @@
+"""Routes where model hosts may sleep: the default fallback, `waking` events, the status and the metric."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from docwell.config import RuntimeSettings
+from docwell.errors import ModelWaking, Unavailable
+from docwell.http import sse
+from docwell.http.streaming import StreamedResponse
+from docwell.query.waking import Sleeper
+from docwell.wiring import query as wiring
+from functions.query.handler import handler
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import CONTEXT, call, event_of
+from tests.unit.query.query_fakes import FakeStates
+from tests.unit.query.query_world import QUESTION
+
+ASLEEP = ModelWaking("ollama", "no model host is running")
+BODY = {"question": QUESTION}
+
+
+@pytest.fixture
+def asleep(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
+    """A world whose hosts sleep, and wake at the second check."""
+    settings = wiring.query_settings().model_copy(update={"wake_s": 60.0})
+    monkeypatch.setattr(wiring, "query_settings", lambda: settings)
+    world.model.fails = ASLEEP
+    checks: list[int] = []
+
+    class Host:
+        async def check(self) -> None:
+            checks.append(1)
+            if len(checks) == 2:
+                world.model.fails = None
+            if world.model.fails:
+                raise world.model.fails
+
+    sleeper = Sleeper(Host(), FakeStates(), 60.0, poll_s=0.0)
+    monkeypatch.setattr(wiring, "sleeper", lambda: sleeper)
+    world.query = replace(world.query, sleeper=sleeper)
+    world.runtime = RuntimeSettings(can_stream=True)
+    return world
+
+
+def events() -> list[tuple[str, Any]]:
+    answer = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    text = b"".join(answer.body).decode()
+    answer.close()
+    return list(sse.read(text.splitlines()))
+
+
+def whole(body: dict[str, Any]) -> dict[str, Any]:
+    answer = handler(event_of("POST", "/v1/query", body), CONTEXT)
+    assert isinstance(answer, StreamedResponse)
+    found: dict[str, Any] = json.loads(b"".join(answer.body))
+    answer.close()
+    return found
+
+
+def sleep_metrics(text: str) -> list[float]:
+    lines = [json.loads(line) for line in text.splitlines() if "ModelAsleep" in line]
+    return [value for line in lines for value in line["ModelAsleep"]]
+
+
+def test_the_sentences_come_at_once_and_by_default(asleep: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = whole(BODY)
+    assert (answer["status"], answer["fallback_reason"]) == ("extractive", "model_waking")
+    assert answer["citations"][0]["page"] == 7
+    assert sleep_metrics(capsys.readouterr().out) == [1.0]
+
+
+def test_a_caller_may_ask_for_the_problem(asleep: HttpWorld) -> None:
+    problem = whole(BODY | {"fallback": "none"})
+    assert (problem["type"], problem["status"]) == ("urn:docwell:problem:model_waking", 503)
+
+
+def test_where_hosts_never_sleep_a_failure_stays_a_problem(world: HttpWorld) -> None:
+    world.model.fails = Unavailable("ollama", "down")
+    assert call("POST", "/v1/query", BODY)[0] == 503
+
+
+def test_a_stream_shows_passages_and_progress_until_the_model_answers(
+    asleep: HttpWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = events()
+    names = [name for name, _ in found]
+    assert names[:2] == ["passages", "waking"]
+    assert names[-1] == "answer"
+    assert set(names[2:-1]) == {"waking", "token"}
+    assert found[1][1] == {"seconds": 0}
+    answer = found[-1][1]
+    assert (answer["status"], answer["fallback_reason"]) == ("answered", None)
+    # The question counts once when it finds no host, and once when one has answered.
+    assert sleep_metrics(capsys.readouterr().out) == [1.0, 0.0]
+
+
+def test_a_stream_that_the_runtime_buffers_does_not_wait(asleep: HttpWorld) -> None:
+    asleep.runtime = RuntimeSettings()
+    answer = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)
+    assert not isinstance(answer, StreamedResponse)
+    found = list(sse.read(answer["body"].splitlines()))
+    assert found[-1][1]["fallback_reason"] == "model_waking"
+
+
+def test_no_metric_where_hosts_never_sleep(world: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("POST", "/v1/query", BODY)[0] == 200
+    assert sleep_metrics(capsys.readouterr().out) == []
+
+
+def test_the_status_names_the_state(asleep: HttpWorld) -> None:
+    def state() -> str:
+        status, body, _ = call("GET", "/v1/status")
+        assert (status, body["model"]) == (200, "fake-model")
+        return str(body["model_host"])
+
+    assert state() == "asleep"
+    assert state() == "awake"
+    asleep.model.fails = Unavailable("ollama", "down")
+    assert state() == "down"
+
+
+def test_a_status_of_sleeping_hosts_wakes_none(asleep: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    call("GET", "/v1/status")
+    call("GET", "/v1/ready")
+    assert sleep_metrics(capsys.readouterr().out) == []
+
+
+def test_strangers_see_no_status(asleep: HttpWorld) -> None:
+    assert call("GET", "/v1/status", key="unknown")[0] == 401

@@ -1,0 +1,106 @@
+"""The alarms of infra/ollama.yaml that stop the last model host and start one, on minutes of their metric."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
+
+from docwell.query.metrics import record_sleep
+
+TEMPLATE = Path(__file__).parents[3] / "infra" / "ollama.yaml"
+IDLE_MINUTES = 20
+# A minute of the metric ModelAsleep: its values, one for each question. None: no question.
+Minute = Sequence[int] | None
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    content, problems = decode(str(TEMPLATE))
+    assert not problems
+    assert isinstance(content, dict)
+    found: dict[str, Any] = content["Resources"]
+    return found
+
+
+def rings(alarm: dict[str, Any], minutes: Sequence[Minute]) -> bool:
+    """Whether CloudWatch sets the alarm after these minutes: missing ones count as TreatMissingData says."""
+    periods = IDLE_MINUTES if alarm["EvaluationPeriods"] == {"Ref": "IdleMinutes"} else alarm["EvaluationPeriods"]
+    missing = alarm["TreatMissingData"] == "breaching"
+    breaches = sum(missing if one is None else _breaches(alarm, one) for one in list(minutes)[-periods:])
+    return bool(breaches >= alarm.get("DatapointsToAlarm", periods))
+
+
+def _breaches(alarm: dict[str, Any], minute: Sequence[int]) -> bool:
+    value = sum(minute) if alarm["Statistic"] == "Sum" else len(minute)
+    below = alarm["ComparisonOperator"] == "LessThanThreshold"
+    return bool(value < alarm["Threshold"] if below else value >= alarm["Threshold"])
+
+
+def state(resources: dict[str, Any], *minutes: Minute) -> str:
+    """The order that the two alarms give after these minutes."""
+    start = rings(resources["QuestionFoundNoHost"]["Properties"], minutes)
+    stop = rings(resources["HostsAreUnused"]["Properties"], minutes)
+    return {(True, False): "start", (False, True): "stop", (False, False): "keep"}[start, stop]
+
+
+NOTHING: list[Minute] = [None] * 60
+
+
+def test_hosts_that_nobody_asks_stop_although_there_is_no_value(resources: dict[str, Any]) -> None:
+    assert state(resources, *NOTHING) == "stop"
+
+
+def test_a_question_that_finds_no_host_starts_one(resources: dict[str, Any]) -> None:
+    assert state(resources, *NOTHING, [1]) == "start"
+    assert state(resources, *NOTHING, [1, 1, 0]) == "start"
+
+
+def test_the_host_may_start_for_as_long_as_it_may_be_idle(resources: dict[str, Any]) -> None:
+    for minutes in range(3, IDLE_MINUTES):
+        assert state(resources, *NOTHING, [1], *[None] * minutes) == "keep", minutes
+    assert state(resources, *NOTHING, [1], *[None] * IDLE_MINUTES) == "stop"
+
+
+def test_answers_keep_the_host_and_start_no_other(resources: dict[str, Any]) -> None:
+    assert state(resources, *NOTHING, [0]) == "keep"
+    assert state(resources, *[[0, 0], *[None] * 15] * 4) == "keep"
+
+
+def test_starting_goes_on_longer_than_the_other_alarm_repeats_its_stop(resources: dict[str, Any]) -> None:
+    assert state(resources, *NOTHING, [1], None, None) == "start"
+
+
+def test_both_read_the_metric_of_the_query_function(
+    resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_sleep(asleep=True)
+    emitted = json.loads(capsys.readouterr().out)
+    (said,) = emitted["_aws"]["CloudWatchMetrics"]
+    for name in ("QuestionFoundNoHost", "HostsAreUnused"):
+        alarm = resources[name]["Properties"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == (said["Namespace"], said["Metrics"][0]["Name"])
+        assert [[one["Name"] for one in alarm["Dimensions"]]] == said["Dimensions"]
+        assert alarm["Period"] == 60
+
+
+def test_the_orders_set_the_number_of_hosts_and_exist_only_where_hosts_sleep(resources: dict[str, Any]) -> None:
+    for alarm, policy, hosts in (("QuestionFoundNoHost", "WakeHost", 1), ("HostsAreUnused", "StopLastHost", 0)):
+        assert resources[alarm]["Properties"]["AlarmActions"] == [{"Ref": policy}]
+        assert {resources[alarm]["Condition"], resources[policy]["Condition"]} == {"Sleeps"}
+        order = resources[policy]["Properties"]
+        steps = order.get("StepAdjustments", [order])
+        assert (order["AdjustmentType"], steps[0]["ScalingAdjustment"]) == ("ExactCapacity", hosts)
+    # A step policy needs the value that missing data does not have.
+    assert resources["StopLastHost"]["Properties"]["PolicyType"] == "SimpleScaling"
+
+
+def test_an_idle_gpu_alone_never_stops_the_last_host(resources: dict[str, Any]) -> None:
+    alarm = resources["GpusAreIdle"]["Properties"]
+    (math,) = (one for one in alarm["Metrics"] if "Expression" in one)
+    assert math["Expression"] == "IF(hosts > 1, gpus, 100)"
+    assert alarm["Threshold"] < 100

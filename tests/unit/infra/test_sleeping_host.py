@@ -1,0 +1,140 @@
+"""The local model server sleeps and wakes as the hosts of infra/ollama.yaml do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from starlette.testclient import TestClient
+
+from benchmarks.model_host import ModelHost
+from infra.local import sleeping_host
+from infra.local.process import Child
+from infra.local.sleeping_host import SleepingHost, application
+from infra.local.stack import StackOptions, plan
+
+IDLE_S = 60.0
+
+
+@dataclass
+class Machine:
+    """Stands for the server's process and the clock."""
+
+    now: float = 1000.0
+    starts: int = 0
+    running: bool = True
+    answering: bool = False
+    stops: int = 0
+    host: SleepingHost = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.host = SleepingHost(self.start, IDLE_S, lambda: self.now)
+
+    def start(self, _port: int) -> Child:
+        self.starts, self.running = self.starts + 1, True
+        return cast("Child", self)
+
+    def stop(self, _grace_s: float) -> None:
+        self.stops, self.answering = self.stops + 1, False
+
+    def after(self, seconds: float) -> str | None:
+        """The URL of the server once this time has passed."""
+        self.now += seconds
+        self.host.tick()
+        return self.host.url
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    monkeypatch.setattr(sleeping_host, "answers", lambda _url: machine.answering)
+    return machine
+
+
+def test_it_begins_asleep_and_one_question_starts_one_server(machine: Machine) -> None:
+    assert machine.after(5) is None
+    assert machine.starts == 0
+    machine.host.ask()
+    machine.host.ask()
+    assert machine.starts == 1
+    assert machine.after(5) is None
+    machine.answering = True
+    assert machine.after(5) is not None
+
+
+def test_it_stops_when_idle_and_starts_again(machine: Machine) -> None:
+    machine.host.ask()
+    machine.answering = True
+    assert machine.after(1)
+    machine.host.ask()
+    assert machine.after(IDLE_S - 1)
+    assert machine.after(1) is None
+    assert machine.stops == 1
+    machine.host.ask()
+    assert machine.starts == 2
+
+
+def test_a_start_or_a_long_answer_is_no_idle_time(machine: Machine) -> None:
+    machine.host.ask()
+    machine.after(3 * IDLE_S)
+    assert machine.stops == 0
+    machine.answering = True
+    assert machine.after(1)
+    machine.host.questions = 1
+    assert machine.after(3 * IDLE_S)
+    machine.host.questions = 0
+    assert machine.after(IDLE_S) is None
+
+
+def test_a_server_that_died_is_started_by_the_next_question(machine: Machine) -> None:
+    machine.host.ask()
+    machine.answering = True
+    assert machine.after(1)
+    machine.running = False
+    assert machine.after(1) is None
+    machine.host.ask()
+    assert machine.starts == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "starts"), [("POST", "/api/chat", 1), ("POST", "/api/show", 0), ("GET", "/api/tags", 0)]
+)
+def test_a_question_wakes_it_and_a_check_does_not(machine: Machine, method: str, path: str, starts: int) -> None:
+    with TestClient(application(machine.host)) as client:
+        answer = client.request(method, path)
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert machine.starts == starts
+
+
+def test_the_stack_puts_its_model_to_sleep_only_when_told(tmp_path: Any) -> None:
+    def parts(sleep_minutes: float) -> dict[str, Any]:
+        options = StackOptions(tmp_path, port=0, sleep_minutes=sleep_minutes)
+        return {part.name: part for part in plan(options, None, lambda: tmp_path / "model.gguf")[1]}
+
+    assert "infra.local.ollama_server" in parts(0)["model"].command
+    assert "DOCWELL_WAKE_S" not in parts(0)["gateway"].environment
+    asleep = parts(10)
+    assert asleep["model"].command[2] == "infra.local.sleeping_host"
+    assert asleep["model"].command[-2:] == ["--idle-s", "600"]
+    assert float(asleep["gateway"].environment["DOCWELL_WAKE_S"]) > 0
+
+
+def test_an_awake_server_answers_through_the_port(machine: Machine) -> None:
+    server = ModelHost("Nine [1].")
+    machine.answering = True
+    machine.host.ask()
+    machine.after(1)
+    machine.host._url = server.url
+    chat = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
+    try:
+        with TestClient(application(machine.host)) as client:
+            lines = client.post("/api/chat", json=chat).text.splitlines()
+            card = client.post("/api/show", json={"model": "m"})
+    finally:
+        server.close()
+    assert "".join(json.loads(line)["message"]["content"] for line in lines).strip() == "Nine [1]."
+    assert (card.status_code, "model_info" in card.json()) == (200, True)
+    assert machine.host.questions == 0

@@ -1,0 +1,255 @@
+"""Questions while the model hosts sleep: what the caller gets at once, what a stream waits for, and the state."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from docwell.answers import AnswerStatus, HostState, Mode, Turn
+from docwell.deadline import Deadline, run
+from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, QuotaExceeded, Unavailable
+from docwell.query.ask import Passages, Progress, Question, Token, Waking
+from docwell.query.waking import FACT, Sleeper, host_state
+from tests.unit.query.query_fakes import FakeModel, FakeStates
+from tests.unit.query.query_world import QUESTION, World
+
+ASLEEP = ModelWaking("ollama", "no model host is running")
+DOWN = Unavailable("ollama", "down")
+WAKE_S = 600.0
+
+
+@dataclass
+class Hosts(FakeModel):
+    """Hosts that answer from the check `wakes_at` on; each pause of a poll moves the clock by 10 s."""
+
+    wakes_at: int | None = None
+    checks: int = 0
+    now: float = 1000.0
+    states: FakeStates = field(default_factory=FakeStates)
+    fails_meanwhile: Unavailable = ASLEEP
+
+    async def check(self) -> None:
+        self.checks += 1
+        self.now += 10.0
+        if self.checks == self.wakes_at:
+            self.fails = None
+        if self.fails:
+            raise self.fails_meanwhile
+
+
+class Asleep(World):
+    """A world whose hosts sleep."""
+
+    def __init__(self, wakes_at: int | None = None, **limits: float) -> None:
+        super().__init__(**limits)
+        self.hosts = Hosts(fails=ASLEEP, says="Every March [1].", wakes_at=wakes_at)
+        sleeper = Sleeper(self.hosts, self.hosts.states, WAKE_S, poll_s=0.0, clock=lambda: self.hosts.now)
+        self.query = replace(self.query, model=self.hosts, sleeper=sleeper)
+        self.add("house/rules.pdf", "The boiler is inspected every March.", page=7)
+
+    def of(self, kind: type) -> list[object]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "since_asked_s", "state"),
+    [
+        (None, 5.0, HostState.AWAKE),
+        (ASLEEP, float("inf"), HostState.ASLEEP),
+        (ASLEEP, 601.0, HostState.ASLEEP),
+        (ASLEEP, 600.0, HostState.WAKING),
+        (ASLEEP, 0.0, HostState.WAKING),
+        (DOWN, 5.0, HostState.DOWN),
+        (ModelMissing("ollama", "pull"), 5.0, HostState.DOWN),
+        (DeadlineExceeded("ollama", "late"), 5.0, HostState.DOWN),
+    ],
+)
+def test_the_state_of_the_hosts(failure: DocwellError | None, since_asked_s: float, state: HostState) -> None:
+    assert host_state(failure, since_asked_s, WAKE_S) is state
+
+
+def test_another_process_tells_waking_from_sleep_by_the_last_question_that_found_no_host() -> None:
+    world = Asleep()
+    sleeper = world.query.sleeper
+    assert sleeper
+    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+    world.ask(Question(QUESTION, fallback=True))
+    assert run(sleeper.state(Deadline(2.0))) is HostState.WAKING
+    world.hosts.now += WAKE_S
+    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+    world.hosts.fails = None
+    assert run(sleeper.state(Deadline(2.0))) is HostState.AWAKE
+
+
+def test_a_host_that_woke_and_stopped_soon_is_asleep_again() -> None:
+    world = Asleep(wakes_at=3)
+    world.ask(Question(QUESTION, waits=True))
+    world.hosts.fails, world.hosts.wakes_at = ASLEEP, None
+    sleeper = world.query.sleeper
+    assert sleeper
+    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+
+
+def test_a_silent_host_is_down() -> None:
+    class Silent(Hosts):
+        async def check(self) -> None:
+            await asyncio.sleep(60)
+
+    assert run(Sleeper(Silent(), FakeStates(), WAKE_S).state(Deadline(0.05))) is HostState.DOWN
+
+
+def test_a_question_that_finds_no_host_gets_the_best_sentences_at_once() -> None:
+    world = Asleep()
+    answer = world.ask(Question(QUESTION, fallback=True)).answer
+    assert (answer.status, answer.fallback_reason) == (AnswerStatus.EXTRACTIVE, "model_waking")
+    assert answer.citations[0].page == 7
+    assert answer.usage.tokens == 0
+    assert world.hosts.checks == 0
+    assert world.of(Waking) == [Waking(0.0)]
+
+
+def test_without_a_fallback_it_is_an_error() -> None:
+    world = Asleep()
+    with pytest.raises(ModelWaking):
+        world.ask(Question(QUESTION))
+    assert world.of(Waking) == [Waking(0.0)]
+
+
+def test_a_question_that_waits_gets_passages_then_progress_then_the_answer_of_the_model() -> None:
+    world = Asleep(wakes_at=4)
+    answer = world.ask(Question(QUESTION, waits=True)).answer
+    assert (answer.status, answer.answer) == (AnswerStatus.ANSWERED, "Every March [1].")
+    assert world.of(Waking) == [Waking(0.0), Waking(0.0), Waking(10.0), Waking(20.0)]
+    kinds = [type(event) for event in world.events]
+    assert kinds.index(Passages) < kinds.index(Waking) < kinds.index(Token)
+    assert len(world.hosts.asked) == 2
+
+
+def test_the_wait_is_not_taken_from_the_time_for_the_answer() -> None:
+    world = Asleep(wakes_at=30, deadline_s=28.0)  # 300 s on the hosts' clock
+    times: list[float] = []
+    chat = world.hosts.chat
+
+    def timed(messages: object, timeout_s: float) -> object:
+        times.append(timeout_s)
+        return chat(messages, timeout_s)  # type: ignore[arg-type] # passed on
+
+    world.hosts.chat = timed  # type: ignore[method-assign,assignment] # a fake
+    world.ask(Question(QUESTION, waits=True))
+    assert times[1] - times[0] == pytest.approx(300.0, abs=1.0)
+
+
+def test_nothing_is_charged_while_it_waits() -> None:
+    world = Asleep(wakes_at=3)
+    world.ask(Question(QUESTION, waits=True))
+    last_wait = max(i for i, event in enumerate(world.events) if isinstance(event, Waking))
+    before = world.events[last_wait - 1]
+    assert isinstance(before, Progress)
+    assert not before.at_model
+    assert before.report.answer.usage.tokens == 0
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_host_that_does_not_wake_in_time_ends_the_wait(*, fallback: bool) -> None:
+    world = Asleep()
+    question = Question(QUESTION, waits=True, fallback=fallback)
+    if fallback:
+        assert world.ask(question).answer.fallback_reason == "model_waking"
+    else:
+        with pytest.raises(ModelWaking):
+            world.ask(question)
+    assert world.hosts.checks == 60
+    assert len(world.hosts.asked) == 2
+
+
+def test_a_host_that_starts_is_waited_for_also_while_it_fails() -> None:
+    world = Asleep(wakes_at=5)
+    world.hosts.fails_meanwhile = DOWN
+    assert world.ask(Question(QUESTION, waits=True)).answer.status is AnswerStatus.ANSWERED
+
+
+def test_a_host_without_the_model_is_not_waited_for() -> None:
+    world = Asleep()
+    world.hosts.fails_meanwhile = ModelMissing("ollama", "pull it")
+    with pytest.raises(ModelWaking):
+        world.ask(Question(QUESTION, waits=True))
+    assert world.hosts.checks == 1
+
+
+def test_a_follow_up_waits_before_it_is_rewritten() -> None:
+    world = Asleep(wakes_at=3)
+    world.rewriter.says = f"{QUESTION} in 2017"
+    history = (Turn("how often is the boiler inspected?", "Every March [1]."),)
+    report = world.ask(Question("and in 2017?", history=history, waits=True))
+    kinds = [type(event) for event in world.events]
+    assert kinds.index(Waking) < kinds.index(Passages)
+    assert report.answer.rewritten_question == f"{QUESTION} in 2017"
+    assert len(world.hosts.asked) == 1
+
+
+def test_a_follow_up_waits_for_the_whole_time_once() -> None:
+    world = Asleep()
+    history = (Turn("how often is the boiler inspected?", "Every March [1]."),)
+    world.rewriter.fails = ASLEEP
+    answer = world.ask(Question(f"{QUESTION} in 2017?", history=history, waits=True, fallback=True)).answer
+    assert answer.fallback_reason == "model_waking"
+    assert answer.timings_ms.waking == pytest.approx(WAKE_S * 1000, rel=0.05)
+
+
+def test_a_caller_who_is_refused_does_not_wait() -> None:
+    world = Asleep()
+    history = (Turn("how often is the boiler inspected?", "Every March [1]."),)
+    with pytest.raises(QuotaExceeded):
+        world.ask(Question("and in 2017?", history=history, waits=True), refuses=QuotaExceeded("used up", 60.0))
+    assert world.hosts.checks == 0
+    assert FACT not in world.hosts.states.kept
+
+
+def test_a_question_that_needs_no_model_wakes_no_host() -> None:
+    world = Asleep()
+    answer = world.ask(Question("zebra quantum", waits=True)).answer
+    assert answer.status is AnswerStatus.REFUSED
+    assert world.of(Waking) == []
+    assert FACT not in world.hosts.states.kept
+
+
+class AsleepFirms(Asleep):
+    """Two documents to compare, whose rows the hosts write."""
+
+    def __init__(self, wakes_at: int | None = None) -> None:
+        super().__init__(wakes_at)
+        self.add("firms/ACME_2022.pdf", "Acme employs 310 people in its three plants.")
+        self.add("firms/BOLT_2022.pdf", "Bolt employs 310 people in one workshop.")
+        self.hosts.says = "It employs 310 people [1]."
+        modes = self.query.modes
+        comparison = replace(modes.ways[Mode.COMPARE], model=self.hosts)  # type: ignore[type-var]
+        self.query = replace(self.query, modes=replace(modes, ways={**modes.ways, Mode.COMPARE: comparison}))
+
+
+COMPARED = "How many people does Acme employ, and how many does Bolt?"
+
+
+def test_the_first_row_of_a_comparison_waits_for_all() -> None:
+    world = AsleepFirms(wakes_at=4)
+    answer = world.ask(Question(COMPARED, mode=Mode.COMPARE, waits=True)).answer
+    assert (answer.status, len(answer.citations)) == (AnswerStatus.ANSWERED, 2)
+    assert world.of(Waking) == [Waking(0.0), Waking(0.0), Waking(10.0), Waking(20.0)]
+    assert len(world.hosts.asked) == 3
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_without_a_host_the_rows_of_a_comparison_are_extractive(*, waits: bool) -> None:
+    world = AsleepFirms()
+    answer = world.ask(Question(COMPARED, mode=Mode.COMPARE, fallback=True, waits=waits)).answer
+    assert (answer.status, answer.fallback_reason) == (AnswerStatus.EXTRACTIVE, "model_waking")
+    assert (len(answer.citations), answer.usage.tokens) == (2, 0)
+    assert world.hosts.checks == (60 if waits else 0)
+
+
+def test_a_list_wakes_no_host() -> None:
+    world = Asleep()
+    answer = world.ask(Question('Which documents mention "boiler"?', mode=Mode.LIST, waits=True)).answer
+    assert (answer.status, answer.fallback_reason) == (AnswerStatus.ANSWERED, None)
+    assert FACT not in world.hosts.states.kept
