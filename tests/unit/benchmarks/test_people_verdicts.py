@@ -263,7 +263,7 @@ class FakeDoors:
 
 def test_only_the_documents_that_the_questions_need_are_indexed(monkeypatch: pytest.MonkeyPatch) -> None:
     indexed: dict[str, Path] = {}
-    monkeypatch.setattr(people, "local_stack", nullcontext)
+    monkeypatch.setattr(people, "stack_with_replies", lambda model: nullcontext((model, None)))
     monkeypatch.setattr(people, "Doors", FakeDoors)
     monkeypatch.setattr(people, "index_files", lambda _, files: indexed.update(files))
     files = {key: Path(key) for key in (A1.key, B1.key, "y/c.pdf")}

@@ -46,7 +46,7 @@ def passage(score: float) -> Passage:
     ],
 )
 def test_the_nearest_of_examples_and_passages_decides(vector: Sequence[float], score: float, mode: Mode) -> None:
-    assert Router(Axes()).choose("What?", vector, [passage(score), passage(-1.0)]) is mode
+    assert Router(Axes()).choose("?", vector, [passage(score), passage(-1.0)]) is mode
 
 
 def test_a_question_that_reads_like_a_list_without_its_subject_is_one_however_near_the_passages_are() -> None:
@@ -62,7 +62,7 @@ def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None
     router = Router(embedder)
     assert embedder.calls == 0
     for _ in range(3):
-        router.choose("What?", OVERVIEW, [passage(0.1)])
+        router.choose("?", OVERVIEW, [passage(0.1)])
     assert embedder.calls == len(examples())
 
 
@@ -76,7 +76,7 @@ def test_the_examples_are_embedded_once_and_not_before_they_are_needed() -> None
 )
 def test_words_decide_where_meanings_are_equal(question: str, text: str, mode: Mode) -> None:
     said = Passage("id", "a.pdf", "g", "v", Chunk(text, 1, 0, len(text), 1), 0.5)
-    assert Router(Axes()).choose(question, (0.5, 0.5, 0.7), [said]) is mode
+    assert Router(Axes()).choose(question, (0.5, 0.5, 0.7, 0.0), [said]) is mode
 
 
 def test_each_mode_has_examples_in_as_many_languages_and_none_is_in_two() -> None:

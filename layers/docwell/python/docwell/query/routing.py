@@ -39,6 +39,7 @@ class Router:
         """Return the mode of a question with this unit vector and these nearest passages."""
         cosines = {mode: rows @ np.asarray(vector) for mode, rows in self._vectors.items()}
         nearest = {mode: float(np.max(row)) for mode, row in cosines.items()}
+        nearest[Mode.PASSAGES] = max(nearest[Mode.PASSAGES], *(one.score for one in passages))
         if self._is_list(question, nearest.pop(Mode.LIST), nearest, passages):
             return Mode.LIST
         del cosines[Mode.LIST]
