@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, create_task_group, to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response, StreamingResponse
 
-from infra.local.disconnect import cancel_when_gone
+from infra.local.disconnect import run_until_gone
 from infra.local.function_errors import FunctionError
 from infra.local.names import ERROR
 
@@ -94,10 +94,7 @@ class StreamedAnswer(StreamingResponse):
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream until its end, or until the client disconnects."""
         try:
-            async with create_task_group() as tasks:
-                tasks.start_soon(cancel_when_gone, receive, tasks.cancel_scope)
-                await self._pass_on(send)
-                tasks.cancel_scope.cancel()
+            await run_until_gone(receive, self._pass_on(send))
         finally:
             if not self._complete:
                 self._stream.close()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from anyio import CancelScope, create_task_group
+
 if TYPE_CHECKING:
-    from anyio import CancelScope
+    from collections.abc import Awaitable
+
     from starlette.types import Receive
 
 
@@ -15,7 +18,14 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-async def cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
-    """Cancel `scope` when the client closes the connection."""
+async def run_until_gone(receive: Receive, work: Awaitable[None]) -> None:
+    """Do the work; cancel it when the client closes the connection."""
+    async with create_task_group() as tasks:
+        tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+        await work
+        tasks.cancel_scope.cancel()
+
+
+async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
     await until_gone(receive)
     scope.cancel()

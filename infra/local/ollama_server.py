@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from anyio import create_task_group
 from pydantic import BaseModel, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from infra.local.disconnect import cancel_when_gone
+from infra.local.disconnect import run_until_gone
 from infra.local.guard import Guarded, end_with_any_thread
 from infra.local.language_model import LanguageModel, ModelError
 from infra.local.names import HOST
@@ -98,10 +97,7 @@ class ChatResponse(Response):
         """Send the answer until the client disconnects."""
         begun = time.perf_counter()
         try:
-            async with create_task_group() as tasks:
-                tasks.start_soon(cancel_when_gone, receive, tasks.cancel_scope)
-                await self._answer(send)
-                tasks.cancel_scope.cancel()
+            await run_until_gone(receive, self._answer(send))
         finally:
             log.info("%s %.2fs %s", self._request.model, time.perf_counter() - begun, self._outcome)
 

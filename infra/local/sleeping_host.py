@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
-from anyio import create_task_group, to_thread
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from infra.local.disconnect import cancel_when_gone
+from infra.local.disconnect import run_until_gone
 from infra.local.guard import READY_PATH, Guarded, end_with_any_thread
 from infra.local.names import HOST, NOTICE
 from infra.local.ports import answers, free_port
@@ -101,10 +101,7 @@ class _Forwarded(Response):
         counts = self._request.url.path in QUESTIONS
         self._host.questions += counts
         try:
-            async with create_task_group() as tasks:
-                tasks.start_soon(cancel_when_gone, receive, tasks.cancel_scope)
-                await self._pass_on(send)
-                tasks.cancel_scope.cancel()
+            await run_until_gone(receive, self._pass_on(send))
         finally:
             self._host.questions -= counts
 

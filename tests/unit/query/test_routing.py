@@ -49,7 +49,7 @@ def test_the_nearest_of_examples_and_passages_decides(vector: Sequence[float], s
     assert Router(Axes()).choose("?", vector, [passage(score), passage(-1.0)]) is mode
 
 
-def test_a_question_that_reads_like_a_list_without_its_subject_is_one_however_near_the_passages_are() -> None:
+def test_a_question_that_reads_like_a_list_without_its_subject_is_one_beside_near_passages() -> None:
     router, near = Router(Axes()), [passage(0.9)]
     assert router.choose("Which documents mention Ada Holt?", LIST, near) is Mode.LIST
     assert router.choose("Who is Ada Holt?", LIST, near) is Mode.PASSAGES
