@@ -36,8 +36,7 @@ def amounts(prices: Prices) -> Callable[[str], float]:
 def idle_month(prices: Prices, parameters: Mapping[str, Any] | None = None) -> Lines:
     """Return the price of each part in a month without questions; without parameters, of the defaults."""
     price, stack = amounts(prices), system(parameters or {})
-    stopped = (str(stack.values.names[name]) for name in ("OllamaStopAt", "OllamaStartAt"))
-    hours = HOURS_IN_MONTH * share_on(*stopped)
+    hours = HOURS_IN_MONTH * share_on(str(stack.values.names["OllamaNight"]))
     lines = dict.fromkeys((MODEL_HOSTS, CHROMA, *(part for part, _ in _PRICED.values())), 0.0)
     lines[WATCHING] = OWN_METRICS * price("metric")
     for one in stack.resources():
@@ -47,7 +46,7 @@ def idle_month(prices: Prices, parameters: Mapping[str, Any] | None = None) -> L
         elif one.type in _PRICED:
             part, of = _PRICED[one.type]
             lines[part] += of(one, price)
-    query_gb = stack.of("QueryFunction").of("MemorySize") / 1024
+    query_gb = stack.stack_of("QueryFunction").of("QueryFunction").of("MemorySize") / 1024
     lines["snapshot of the query function"] = query_gb * HOURS_IN_MONTH * 3600 * price("snapstart_cache")
     return lines
 

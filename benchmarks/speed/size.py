@@ -32,6 +32,9 @@ def measure(report: Report, _: Options) -> None:
         size = packages.folder_megabytes(image)
         report.add("docwell: ingest image, added to its base", size, "MB", "<= 400")
         report.add("embedding model", packages.folder_megabytes(image / "model"), "MB")
-        for what, folders in (("query function", packages.package_folders(folder)), ("ingest image", [image])):
+        for what, folders in (
+            ("query function", packages.package_folders(folder.joinpath)),
+            ("ingest image", [image]),
+        ):
             for package, size in list(packages.packages_megabytes(folders).items())[:_LARGEST]:
                 report.add(f"{what}, package {package}", size, "MB")

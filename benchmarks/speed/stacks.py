@@ -42,12 +42,12 @@ class _Names(dict[str, Any]):
 
 
 class Stack:
-    """A template with its parameters. `of(logical_id)` is one resource; nested stacks are in `resources`."""
+    """A template with its parameters. `of(logical_id)` is one resource; `resources` has those of nested stacks."""
 
     def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
-        template = _template(path)
+        self._path, template = path, _template(path)
         names = _Names()
-        for name, one in template["Parameters"].items():
+        for name, one in template.get("Parameters", {}).items():
             given = parameters.get(name, one.get("Default", ""))
             listed = "List" in one["Type"] and isinstance(given, str)
             names[name] = given.split(",") if listed else given
@@ -61,14 +61,28 @@ class Stack:
 
     def resources(self) -> Iterator[Resource]:
         """Yield the resources that the conditions create, those of nested stacks included."""
-        for name, one in self._template["Resources"].items():
-            if one.get("Condition", None) not in (None, *self.values.conditions):
-                continue
-            if one["Type"] == _STACK:
-                given = self.values.of(one["Properties"]["Parameters"])
-                yield from Stack(ROOT / one["Properties"]["TemplateURL"], given).resources()
-            else:
-                yield self.of(name)
+        for stack in self.stacks():
+            for name, one in stack._template["Resources"].items():
+                if one["Type"] != _STACK and stack._creates(one):
+                    yield stack.of(name)
+
+    def stacks(self) -> Iterator["Stack"]:
+        """Yield this stack and those in it that the conditions create."""
+        yield self
+        for one in self._template["Resources"].values():
+            if one["Type"] == _STACK and self._creates(one):
+                given = self.values.of(one["Properties"].get("Parameters", {}))
+                yield from Stack(self._path.parent / one["Properties"]["TemplateURL"], given).stacks()
+
+    def stack_of(self, logical_id: str) -> "Stack":
+        """Return the stack that has a resource of that name. Raises `LookupError`."""
+        for stack in self.stacks():
+            if logical_id in stack._template["Resources"]:
+                return stack
+        raise LookupError(logical_id)
+
+    def _creates(self, resource: Mapping[str, Any]) -> bool:
+        return resource.get("Condition") in (None, *self.values.conditions)
 
 
 @cache
@@ -90,14 +104,15 @@ def system(parameters: Mapping[str, Any]) -> Stack:
     return Stack(ROOT / "template.yaml", parameters)
 
 
-def share_on(stop_at: str, start_at: str) -> float:
-    """Return the share of a week in which hosts run that two cron expressions stop and start.
+def share_on(night: str) -> float:
+    """Return the share of a week in which hosts run that two cron expressions stop and start, as in OllamaNight.
 
-    >>> share_on("0 19 * * *", "0 7 * * 1-5") == 5 * 12 / (7 * 24)
+    >>> share_on("0 19 * * *;0 7 * * 1-5;Etc/UTC") == 5 * 12 / (7 * 24)
     True
     """
-    if not (stop_at and start_at):
+    if not night:
         return 1.0
+    stop_at, start_at, _ = night.split(";")
     on, hours = True, 0
     for hour in range(2 * _DAYS * 24):  # the first week finds how the second begins
         on = (on or _matches(start_at, hour)) and not _matches(stop_at, hour)

@@ -1,7 +1,7 @@
 """``python -m infra.checks``: run all checks of the templates that need no AWS account.
 
-Writes `build/reports/infra.json` and exits with 0 only when there are no findings. The templates suppress accepted
-findings at the resource, with the reason.
+Writes `build/reports/infra.json` and exits with 0 only when there are no findings. `suppressions.toml`
+has the accepted findings with their reasons.
 """
 
 from __future__ import annotations

@@ -13,19 +13,15 @@ class Collector {
   print(kind, data) {
     const resource = data.resource.node.id;
     const finding = { template: this.template, rule: data.ruleId, resource, level: data.ruleLevel, kind };
-    console.log(JSON.stringify({ ...finding, text: data.ruleInfo, reason: data.suppressionReason || data.errorMessage }));
+    console.log(JSON.stringify({ ...finding, text: data.ruleInfo, reason: data.errorMessage }));
   }
   onCompliance() {}
   onNotApplicable() {}
   onNonCompliance(data) {
     this.print("finding", data);
   }
-  onSuppressed(data) {
-    this.print("suppressed", data);
-  }
-  onSuppressedError(data) {
-    this.print("suppressed", data);
-  }
+  onSuppressed() {}
+  onSuppressedError() {}
   onError(data) {
     this.print("unreadable", data);
   }

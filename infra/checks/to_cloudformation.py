@@ -4,8 +4,7 @@
 `to_cloudformation.py variants TEMPLATE` reads a JSON list of `{"parameters": {...}, "paths": {...}}` and writes
 the plain template of each.
 
-The SAM CLI's Python runs it, for SAM's translator. It does not call AWS. Resources that SAM generates get the
-Metadata of their source, so that its suppressions apply to them.
+The SAM CLI's Python runs it, for SAM's translator. It does not call AWS.
 """
 
 from __future__ import annotations
@@ -31,10 +30,8 @@ def plain(template: dict[str, Any], parameters: dict[str, str] | None = None) ->
     """Return the template after SAM's transform, with `parameters` in place of their defaults."""
     if "Transform" not in template:
         return template
-    sources = {}
-    for name, resource in template["Resources"].items():
+    for resource in template["Resources"].values():
         if resource["Type"].startswith("AWS::Serverless::"):
-            sources[name] = resource.get("Metadata", {})
             properties = resource["Properties"]
             # As `sam package` would.
             for folder in ("CodeUri", "ContentUri"):
@@ -42,13 +39,9 @@ def plain(template: dict[str, Any], parameters: dict[str, str] | None = None) ->
                     properties[folder] = ARTIFACT
             if properties.get("PackageType") == "Image":
                 properties["ImageUri"] = IMAGE
-    values = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
+    values = {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
     boto3.setup_default_session(region_name="us-east-1")
     translated: dict[str, Any] = Translator({}, Parser()).translate(template, values | (parameters or {}))
-    for name, resource in translated["Resources"].items():
-        for source, metadata in sources.items():
-            if name.startswith(source) and metadata and "Metadata" not in resource:
-                resource["Metadata"] = {key: metadata[key] for key in ("cdk_nag",) if key in metadata}
     return translated
 
 
@@ -59,7 +52,8 @@ def variants(template: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dic
     with patch("samtranslator.model.apigateway.time.time", count().__next__):
         for one in wanted:
             given = copy.deepcopy(template)
-            given["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= one.get("paths", {})
+            if "paths" in one:
+                given["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= one["paths"]
             found.append(plain(given, one["parameters"]))
     return found
 

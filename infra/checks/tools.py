@@ -6,12 +6,16 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
-from infra.container.sam import LOCK, ROOT, SAM, StepError, environment, variables
+from infra.container.sam import LOCK, ROOT, SAM, SAM_TEMPLATES, StepError, environment, variables
 from layers.embedder.download.environment import is_current, mark_current
 
 TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
+SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
 
 _HERE = Path(__file__).parent
@@ -51,9 +55,9 @@ def has_node() -> bool:
 
 
 def sam_validate() -> list[str]:
-    """Return SAM's findings in the main template. Its lint lacks some of the rules of `cfn_lint`."""
-    done = _run([str(SAM), "validate", "--lint"])
-    return [_end(done)] if done.returncode else []
+    """Return SAM's findings in the templates. Its lint lacks some of the rules of `cfn_lint`."""
+    runs = [_run([str(SAM), "validate", "--lint", "--template", str(path)]) for path in SAM_TEMPLATES]
+    return [_end(done) for done in runs if done.returncode]
 
 
 def cfn_lint() -> list[str]:
@@ -78,11 +82,15 @@ def checkov() -> list[str]:
         raise StepError("checkov checked nothing")
     problems = answer["results"].get("failed_checks", [])
     unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
-    return unread + [
-        f"{one['file_path'].lstrip('/')}:{one['file_line_range'][0]}: {one['resource']}: "
-        f"{one['check_id']} {one['check_name']}"
+    return unread + _unaccepted(
+        (
+            Path(one["file_path"]).stem,
+            one["resource"].partition(".")[2],
+            one["check_id"],
+            f"{one['file_path'].lstrip('/')}:{one['file_line_range'][0]}: {one['check_name']}",
+        )
         for one in problems
-    ]
+    )
 
 
 def secrets() -> list[str]:
@@ -132,14 +140,45 @@ def cdk_nag(unreadable: list[str]) -> list[str]:
     if done.returncode:
         raise StepError(f"cdk-nag failed:\n{_end(done)}")
     findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
-    if not any(one["kind"] == "suppressed" for one in findings):
-        raise StepError("cdk-nag checked nothing")
-    unreadable += [_line(one) for one in findings if one["kind"] == "unreadable"]
-    return [_line(one) for one in findings if one["kind"] == "finding"]
+    unreadable += [f"{one['template']}: {one['rule']}" for one in findings if one["kind"] == "unreadable"]
+    return _unaccepted(
+        (one["template"].partition(".")[0], one["resource"], one["rule"].partition("[")[0], one["text"])
+        for one in findings
+        if one["kind"] == "finding"
+    )
 
 
-def _line(finding: dict[str, str]) -> str:
-    return f"{finding['template']}: {finding['resource']}: {finding['rule']} {finding['text']}"
+Finding = tuple[str, str, str, str]  # template, resource, rule, text
+
+
+@cache
+def accepted() -> dict[str, dict[str, dict[str, str]]]:
+    """Return the reason of each accepted finding, by template, resource and rule."""
+    return tomllib.loads(SUPPRESSIONS.read_text(encoding="utf-8"))
+
+
+def _unaccepted(findings: Iterable[Finding]) -> list[str]:
+    """Return the findings that are not accepted, and the accepted ones that a checker no longer has.
+
+    A checker with no finding at all checked nothing: each has accepted ones.
+    """
+    lines, met, prefixes = [], set(), set()
+    for template, resource, rule, text in findings:
+        prefixes.add(rule.startswith("CKV"))
+        reasons = accepted().get(template, {})
+        owner = next((name for name in reasons if resource.startswith(name) and rule in reasons[name]), None)
+        met.add((template, owner, rule))
+        if owner is None:
+            lines.append(f"{template}: {resource}: {rule} {text}")
+    if not prefixes:
+        raise StepError("a checker found nothing, not even what suppressions.toml accepts")
+    return lines + [
+        f"{SUPPRESSIONS.name}: {template}.{resource}: {rule} matches no finding"
+        for template, resources in accepted().items()
+        for resource, rules in resources.items()
+        for rule in rules
+        if rule.startswith("CKV") in prefixes and (template, resource, rule) not in met
+    ]
 
 
 def _run(command: list[str], folder: Path = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:

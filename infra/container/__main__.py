@@ -23,12 +23,12 @@ console = Console()
 
 def add_sizes(report: Report) -> None:
     """Report the sizes of the zip with its layers, and of the image."""
-    parts = {name: packages.folder_megabytes(sam.BUILD / name) for name in packages.QUERY}
+    parts = {name: packages.folder_megabytes(sam.artefact(name)) for name in packages.QUERY}
     limit = f"<= {MOST_MEGABYTES}"
     report.add("query function with its layers, unzipped", sum(parts.values()), "MB", limit)
     for name, size in parts.items():
         report.add(f"of which {name}", size, "MB")
-    weights = packages.packages_megabytes(packages.package_folders(sam.BUILD))
+    weights = packages.packages_megabytes(packages.package_folders(sam.artefact))
     for name, size in list(weights.items())[:LARGEST]:
         report.add(f"of which {name}", size, "MB")
     added = packages.image_megabytes(sam.INGEST_IMAGE) - packages.image_megabytes(sam.BASE_IMAGE)

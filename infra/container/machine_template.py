@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml  # type: ignore[import-untyped] # ships no types
 
 from infra.container import sam
+from infra.whole_template import STACK, joined
 
+# What an account makes of these, sam cannot resolve.
+_APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "ObservabilityStack")
 INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction"
+
+
+def built() -> dict[str, Any]:
+    """Return the built template joined with its nested ones, without servers and VPC.
+
+    `sam local` does not find a layer of another nested stack.
+    """
+    template = joined(sam.BUILT_TEMPLATE, _read, _APART)
+    template["Resources"] = {name: one for name, one in template["Resources"].items() if one["Type"] != STACK}
+    for one in template["Resources"].values():
+        one["Properties"].pop("VpcConfig", None)
+    return template
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a template with absolute paths of its code."""
+    template: dict[str, Any] = yaml.safe_load(path.read_text())
+    for one in template["Resources"].values():
+        for name in ("CodeUri", "ContentUri"):
+            if name in one["Properties"]:
+                one["Properties"][name] = str(path.parent / one["Properties"][name])
+    return template
 
 
 def write(
@@ -20,8 +46,7 @@ def write(
     `variables` maps a function's logical name to environment variables. They go into the template because
     `sam local` drops variables of `--env-vars` that the template does not declare.
     """
-    template = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())
-    template["Globals"]["Function"].pop("VpcConfig")  # sam cannot resolve the nested stack's subnets
+    template = built()
     for function, given in variables.items():
         properties = template["Resources"][function]["Properties"]
         properties["Environment"]["Variables"] |= given

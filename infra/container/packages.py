@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra.container import sam
@@ -45,10 +45,10 @@ def build_image_folder(folder: Path) -> None:
     _run(["scripts/settle", str(folder)])
 
 
-def package_folders(built: Path) -> list[Path]:
-    """Return the folders of the query function's zips whose entries are packages."""
-    layer = built / "EmbedderLayer"
-    return [built / "QueryFunction", built / "DocwellLayer" / "python", layer / "python", layer / "embedder"]
+def package_folders(built: Callable[[str], Path]) -> list[Path]:
+    """Return the folders of the query function's zips whose entries are packages; `built` finds a zip's folder."""
+    layer = built("EmbedderLayer")
+    return [built("QueryFunction"), built("DocwellLayer") / "python", layer / "python", layer / "embedder"]
 
 
 def folder_megabytes(folder: Path) -> float:

@@ -20,6 +20,11 @@ INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LOCK = ROOT / "requirements" / "sam.txt"
 
+# The main template, and those with functions or layers.
+SAM_TEMPLATES = (
+    ROOT / "template.yaml",
+    *(ROOT / "infra" / f"{name}.yaml" for name in ("ingest", "layers", "query")),
+)
 _BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
@@ -66,9 +71,17 @@ def environment(folder: Path, lock: Path) -> None:
     mark_current(folder, lock)
 
 
+def artefact(name: str) -> Path:
+    """Return the folder of a built function or layer, which is in that of its stack. Raises `StepError`."""
+    for folder in BUILD.glob(f"*/{name}"):
+        return folder
+    raise StepError(f"the build has no {name}")
+
+
 def validate() -> None:
-    """Check the template with SAM. Raises `StepError`."""
-    _run([str(SAM), "validate", "--lint"])
+    """Check the templates with functions or layers with SAM. Raises `StepError`."""
+    for path in SAM_TEMPLATES:
+        _run([str(SAM), "validate", "--lint", "--template", str(path)])
 
 
 def build() -> None:

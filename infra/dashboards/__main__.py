@@ -14,7 +14,9 @@ from infra.dashboards import cloudwatch, grafana, queries
 from infra.dashboards.contents import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "infra" / "observability.yaml"
+TEMPLATE = ROOT / "infra" / "dashboard.yaml"
+# The templates with alarms for people, in the order of the dashboard.
+ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("alarms", "query", "observability")]
 GRAFANA = ROOT / "infra" / "grafana" / "docwell.json"
 
 _ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")
@@ -27,14 +29,15 @@ def made() -> dict[Path, str]:
     _, end, after = rest.partition(cloudwatch.END)
     if not (begin and end):
         raise ValueError(f"{TEMPLATE} must hold the two marks of infra/dashboards/cloudwatch.py")
-    by_hand = _decoded()
+    resources = [one for path in ALARMS for one in _decoded(path)["Resources"].values()]
     alarms = [
-        name for kind in _ALARMS for name, resource in by_hand["Resources"].items() if resource["Type"] == kind
+        one["Properties"]["AlarmName"]["Fn::Sub"] for kind in _ALARMS for one in resources if one["Type"] == kind
     ]
     written = cloudwatch.resources(SECTIONS, queries.ALL, alarms)
     page = grafana.dashboard(SECTIONS, {})
     used = dict.fromkeys(re.findall(r"\$\{([A-Z]\w+)\}", page))
-    parameters = {name: by_hand["Parameters"][name]["Description"] for name in used}
+    described = _decoded(TEMPLATE)["Parameters"]
+    parameters = {name: described[name]["Description"] for name in used}
     return {
         TEMPLATE: before + begin + written + end + after,
         GRAFANA: grafana.dashboard(SECTIONS, parameters),
@@ -54,10 +57,10 @@ def main() -> int:
     return 1 if check and old else 0
 
 
-def _decoded() -> dict[str, Any]:
-    content, problems = decode(str(TEMPLATE))
+def _decoded(path: Path) -> dict[str, Any]:
+    content, problems = decode(str(path))
     if problems or not isinstance(content, dict):
-        raise ValueError(f"{TEMPLATE} cannot be read: {problems}")
+        raise ValueError(f"{path} cannot be read: {problems}")
     return content
 
 

@@ -12,6 +12,7 @@ BEGIN = "  # --- `make dashboards` writes from here to the next mark, see infra/
 END = "  # --- `make dashboards` writes up to here ---\n"
 
 _HEADING_HEIGHT = 2
+_ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
 _AXIS = {
     "milliseconds": "ms",
     "seconds": "s",
@@ -22,7 +23,7 @@ _AXIS = {
 
 
 def resources(sections: Iterable[Section], queries: Iterable[SavedQuery], alarms: Iterable[str]) -> str:
-    """Return YAML of the resources, indented for `Resources:`. `alarms` are logical names of alarms."""
+    """Return YAML of the resources, indented for `Resources:`. `alarms` are names of alarms, with `${SystemName}`."""
     widgets = ",\n".join(json.dumps(one, separators=(", ", ": ")) for one in _widgets(sections, alarms))
     body = f'{{"periodOverride": "inherit", "start": "-PT12H", "widgets": [\n{widgets}\n]}}'
     dashboard = f"""  Dashboard:
@@ -49,7 +50,7 @@ def _definition(query: SavedQuery) -> str:
 
 def _widgets(sections: Iterable[Section], alarms: Iterable[str]) -> Iterator[dict[str, Any]]:
     top = 0
-    arns = [f"${{{name}.Arn}}" for name in alarms]
+    arns = [f"{_ALARM}:{name}" for name in alarms]
     yield _widget("alarm", (0, top, COLUMNS, PANEL_HEIGHT), {"title": "Alarms", "alarms": arns})
     top += PANEL_HEIGHT
     for section in sections:

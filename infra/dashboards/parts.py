@@ -1,7 +1,7 @@
 """The parts of a dashboard, independent of CloudWatch and Grafana.
 
 `contents` has docwell's dashboard and `queries` the saved Logs Insights queries. `cloudwatch` and `grafana` write
-both out (`make dashboards`). A `${Name}` is a parameter of infra/observability.yaml and a variable in Grafana.
+both out (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml and a variable in Grafana.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def of_function(function: str, name: str) -> Metric:
 
 def of_api(name: str) -> Metric:
     """Return a metric of API Gateway, which identifies a REST API by its name."""
-    return Metric("AWS/ApiGateway", name, (("ApiName", "${ApiName}"), ("Stage", "${ApiStage}")))
+    return Metric("AWS/ApiGateway", name, (("ApiName", "${SystemName}"), ("Stage", "live")))
 
 
 def of_model_hosts(name: str) -> Metric:

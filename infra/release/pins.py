@@ -11,11 +11,12 @@ from typing import Any
 
 STAGES = ("staging", "large")
 # `sam build` reads these, and a release is built once for all stages.
-BUILT_BY = ("Architecture", "BaseImage", "Ocr", "NextOcr")
+BUILT_BY = ("Architecture", "BaseImage", "Index", "NextIndex")
 
-_IMAGE = re.compile(
-    r"^  (?P<name>\w*(?<!Machine)Image):\n    Type: String\n    Default: (?P<value>\S+)$", re.MULTILINE
-)
+MACHINE_IMAGES = "MachineImages"
+
+_IMAGE = re.compile(r"^  (?P<name>\w*Image):\n    Type: String\n    Default: (?P<value>\S+)$", re.MULTILINE)
+_AMI = re.compile(r"ami-[0-9a-f]+")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # The newest image, which a nested template takes when it gets none.
 _NEWEST = re.compile(r'"\{\{resolve:ssm:(?P<parameter>[^}]+)\}\}"')
@@ -35,6 +36,11 @@ class Tree:
         return self.root / "template.yaml"
 
     @property
+    def templates(self) -> list[Path]:
+        """Return the templates that name images: of the function, of Chroma and of Ollama."""
+        return [self.template, *(self.root / "infra" / f"{name}.yaml" for name in ("chroma", "ollama"))]
+
+    @property
     def profiles(self) -> Path:
         """Return the folder with the parameters of each stage."""
         return self.root / "infra" / "parameters"
@@ -44,16 +50,17 @@ class Tree:
         return tomllib.loads((self.profiles / f"{stage}.toml").read_text(encoding="utf-8"))
 
     def images(self) -> dict[str, str]:
-        """Return the container images by parameter."""
-        return {one["name"]: one["value"] for one in _IMAGE.finditer(self.template.read_text(encoding="utf-8"))}
+        """Return the container images by template and parameter."""
+        return {
+            f"{path.name}: {one['name']}": one["value"]
+            for path in self.templates
+            for one in _IMAGE.finditer(path.read_text(encoding="utf-8"))
+        }
 
-    def machine_images(self) -> dict[str, str]:
-        """Return the public SSM parameter with the newest machine image, by template parameter."""
-        found: dict[str, str] = {}
-        for name in ("chroma", "ollama"):
-            text = (self.root / "infra" / f"{name}.yaml").read_text(encoding="utf-8")
-            found |= {f"{name.title()}MachineImage": one["parameter"] for one in _NEWEST.finditer(text)}
-        return found
+    def machine_images(self) -> list[str]:
+        """Return the public SSM parameters with the newest machine images, in the order of `MachineImages`."""
+        texts = (path.read_text(encoding="utf-8") for path in self.templates)
+        return [one["parameter"] for text in texts for one in _NEWEST.finditer(text)]
 
     def actions(self) -> Iterator[tuple[str, str]]:
         """Yield (workflow, action) of every action that a workflow uses."""
@@ -65,9 +72,7 @@ class Tree:
 def unpinned(tree: Tree) -> list[str]:
     """Return a line for each thing that a release must not take by name."""
     found = [
-        f"template.yaml: {name}: {value} has no digest"
-        for name, value in tree.images().items()
-        if not _DIGEST.search(value)
+        f"{name}: {value} has no digest" for name, value in tree.images().items() if not _DIGEST.search(value)
     ]
     profiles = {stage: tree.profile(stage) for stage in STAGES}
     found += [
@@ -76,16 +81,11 @@ def unpinned(tree: Tree) -> list[str]:
         if len({given.get(name) for given in profiles.values()}) > 1
     ]
     for stage, given in profiles.items():
-        found += [
-            f"{stage}.toml: {name} names no machine image"
-            for name in tree.machine_images()
-            if not given.get(name, "").startswith("ami-")
-        ]
-        found += [
-            f"{stage}.toml: {name}: {given[name]} has no digest"
-            for name in tree.images()
-            if name in given and not _DIGEST.search(given[name])
-        ]
+        named = given.get(MACHINE_IMAGES, "").split(",")
+        if len(named) != len(tree.machine_images()) or not all(map(_AMI.fullmatch, named)):
+            found.append(f"{stage}.toml: {MACHINE_IMAGES} must name one of each server")
+        if "BaseImage" in given and not _DIGEST.search(given["BaseImage"]):
+            found.append(f"{stage}.toml: BaseImage: {given['BaseImage']} has no digest")
     found += [
         f"{workflow}: {action} is not a commit"
         for workflow, action in tree.actions()
@@ -96,22 +96,23 @@ def unpinned(tree: Tree) -> list[str]:
 
 def pin_images(tree: Tree, digest_of: Callable[[str], str]) -> list[str]:
     """Write the digest behind the tag of each container image; return the new references."""
-    text = tree.template.read_text(encoding="utf-8")
     pinned = {}
     for value in tree.images().values():
         tagged = value.partition("@")[0]
         pinned[value] = f"{tagged}@{digest_of(tagged)}"
-    for old, new in pinned.items():
-        text = text.replace(f"    Default: {old}\n", f"    Default: {new}\n")
-    tree.template.write_text(text, encoding="utf-8")
+    for path in tree.templates:
+        text = path.read_text(encoding="utf-8")
+        for old, new in pinned.items():
+            text = text.replace(f"    Default: {old}\n", f"    Default: {new}\n")
+        path.write_text(text, encoding="utf-8")
     return list(pinned.values())
 
 
 def pin_machine_images(tree: Tree, stages: tuple[str, ...], read: Callable[[str], str]) -> list[str]:
-    """Write each machine image into the stages' parameters; return the new lines."""
-    lines = [f'{name} = "{read(parameter)}"' for name, parameter in tree.machine_images().items()]
+    """Write the machine images into the stages' parameters; return the new lines."""
+    lines = [f'{MACHINE_IMAGES} = "{",".join(map(read, tree.machine_images()))}"']
     for stage in stages:
         path = tree.profiles / f"{stage}.toml"
-        kept = [one for one in path.read_text(encoding="utf-8").splitlines() if "MachineImage = " not in one]
+        kept = [one for one in path.read_text(encoding="utf-8").splitlines() if not one.startswith(MACHINE_IMAGES)]
         path.write_text("".join(f"{one}\n" for one in (*kept, *lines)), encoding="utf-8")
     return lines

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "usage": "UsageTable", "audit": "AuditTable"}
 WHAT = ("zone", *TABLES)
+# A parameter with the names of `TABLES` in their order, empty for the stack's own.
+_RESTORED = "RestoredTables"
 _SNAPSHOT_TAG = "docwell-snapshots"
 _EXPIRES = "expires_at"
 # A restore takes from minutes to hours, by the table's size.
@@ -33,7 +35,7 @@ def restore(what: str, profile: str, at: str | None) -> dict[str, str]:
     """
     stack = deployment.stack_name(profile)
     try:
-        given = _volume(stack, profile) if what == "zone" else _table(stack, what, at)
+        given = _volume(stack, profile) if what == "zone" else _table(stack, profile, what, at)
     except (BotoCoreError, ClientError) as error:
         raise StepError(f"cannot restore {what} of {stack}: {error}") from None
     write_parameters(profile, given)
@@ -77,18 +79,18 @@ def write_parameters(profile: str, given: dict[str, str]) -> None:
 def _volume(stack: str, profile: str) -> dict[str, str]:
     """Return the parameters of a volume from the newest snapshot, in the other zone."""
     before = deployment.profile_parameters(profile)
-    here = before.get("ChromaZone", "first")
+    here = before.get("ChromaPlace", "first,").partition(",")[0]
     wanted = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-*ChromaStack-*"]}]
     pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=wanted)
     found = [one for page in pages for one in page["Snapshots"] if one["State"] == "completed"]
     # Without a snapshot the volume begins empty, and reconcile indexes the bucket again.
     newest = max(found, key=lambda one: one["StartTime"])["SnapshotId"] if found else ""
-    given = {"ChromaZone": "second" if here == "first" else "first", "ChromaSnapshotId": newest}
+    given = {"ChromaPlace": f"{'second' if here == 'first' else 'first'},{newest}"}
     # Functions in one zone would stay in the lost one.
-    return given | ({"Zones": "2"} if before.get("Zones") == "1" else {})
+    return given | ({"Network": "two-zones"} if before.get("Network") == "one-zone" else {})
 
 
-def _table(stack: str, what: str, at: str | None) -> dict[str, str]:
+def _table(stack: str, profile: str, what: str, at: str | None) -> dict[str, str]:
     """Restore a table of the stack, and return the parameter that puts it in place."""
     (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
@@ -96,7 +98,9 @@ def _table(stack: str, what: str, at: str | None) -> dict[str, str]:
     suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
     target = f"{stack}-{what}-{suffix}"
     restore_table(boto3.client("dynamodb"), outputs[TABLES[what]], target, moment)
-    return {f"{TABLES[what]}Name": target}
+    restored = deployment.profile_parameters(profile).get(_RESTORED, "," * (len(TABLES) - 1)).split(",")
+    restored[list(TABLES).index(what)] = target
+    return {_RESTORED: ",".join(restored)}
 
 
 def _time(text: str) -> datetime:

@@ -16,7 +16,6 @@ from typing import Any
 
 import boto3
 import httpx
-import yaml  # type: ignore[import-untyped] # ships no types
 
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import KEY, SAM_LOCAL
@@ -89,7 +88,7 @@ class Cloud:
 
 def make_resources(cloud: Cloud) -> None:
     """Create the template's bucket, with notifications, and ledger."""
-    resources = yaml.safe_load(sam.BUILT_TEMPLATE.read_text())["Resources"]
+    resources = machine_template.built()["Resources"]
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     tables = {"LedgerTable": TABLE, "PrincipalsTable": PRINCIPALS, "UsageTable": USAGE, "ReceiptsTable": RECEIPTS}
     for resource, name in tables.items():
@@ -198,7 +197,7 @@ def query_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
         "DOCWELL_OLLAMA_URL": cloud.ollama,
         "DOCWELL_MODEL": stand_ins.MODEL,
     }
-    folders = (f"{sam.BUILD / 'QueryFunction'}:/var/task:ro", f"{unpacked_layers()}:/opt:ro")
+    folders = (f"{sam.artefact('QueryFunction')}:/var/task:ro", f"{unpacked_layers()}:/opt:ro")
     options = [part for folder in folders for part in ("--volume", folder)]
     return container(sam.BASE_IMAGE, variables, 1769, "--user", "993:990", *options, "handler.handler")
 
@@ -208,7 +207,7 @@ def unpacked_layers() -> Path:
     opt = sam.ROOT / "build" / "container" / "opt"
     shutil.rmtree(opt, ignore_errors=True)
     for layer in ("DocwellLayer", "EmbedderLayer"):
-        shutil.copytree(sam.BUILD / layer, opt, copy_function=os.link, dirs_exist_ok=True)
+        shutil.copytree(sam.artefact(layer), opt, copy_function=os.link, dirs_exist_ok=True)
     return opt
 
 

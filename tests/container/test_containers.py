@@ -154,8 +154,8 @@ def test_a_document_event_logs_no_document_text(ingest: Emulated) -> None:
 def test_neither_function_has_torch_or_what_was_trimmed() -> None:
     command = ["docker", "run", "--rm", "--entrypoint", "ls", sam.INGEST_IMAGE, "/var/task"]
     image = set(subprocess.check_output(command, text=True).split())
-    layers = {path.name for path in (sam.BUILD / "EmbedderLayer" / "python").iterdir()}
-    query = {path.name for path in (sam.BUILD / "QueryFunction").iterdir()}
+    layers = {path.name for path in (sam.artefact("EmbedderLayer") / "python").iterdir()}
+    query = {path.name for path in sam.artefact("QueryFunction").iterdir()}
     assert {"docwell", "handler.py", "model", "numpy", "pypdf"} <= image
     assert len(image & {"openvino", "onnxruntime"}) == 1  # OpenVINO but on ARM
     assert {"onnxruntime", "numpy", "tokenizers"} <= layers

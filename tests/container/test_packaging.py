@@ -74,7 +74,7 @@ def test_building_again_gives_the_same_zip(name: str) -> None:
     folder = AGAIN / name
     shutil.rmtree(folder, ignore_errors=True)
     packages.build_zip(name, folder)
-    assert zip_hash(folder) == zip_hash(sam.BUILD / name)
+    assert zip_hash(folder) == zip_hash(sam.artefact(name))
     shutil.rmtree(folder)
 
 

@@ -29,7 +29,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER=/opt/docwell-stream"
 def function(*environment: str) -> Iterator[httpx.Client]:
     """A streaming toy function in the layout of a zip function with the layer."""
     port = stand_ins.free_port("127.0.0.1")
-    folders = [f"{sam.BUILD / 'DocwellLayer'}:/opt:ro", f"{TOYS}:/var/task/toy_functions.py:ro"]
+    folders = [f"{sam.artefact('DocwellLayer')}:/opt:ro", f"{TOYS}:/var/task/toy_functions.py:ro"]
     options = [part for folder in folders for part in ("--volume", folder)]
     options += [part for variable in environment for part in ("--env", variable)]
     options += ["--env", "DOCWELL_TOY_LOG=/tmp/notes", "--publish", f"127.0.0.1:{port}:8080"]

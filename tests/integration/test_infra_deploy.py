@@ -88,16 +88,18 @@ def test_the_second_deployment_changes_what_the_profile_and_the_template_change(
     account: Account, tmp_path: Path
 ) -> None:
     profile = tmp_path / "team.toml"
-    profile.write_text('ModelName = "large"\nOllamaStopAt = "0 19 * * *"\nChromaVolumeGiB = 20\n')
+    profile.write_text(
+        'ModelName = "large"\nOllamaNight = "0 19 * * *;0 7 * * 1-5;Etc/UTC"\nChromaVolumeGiB = 20\n'
+    )
     first = account.deploy()
     assert account.deployed()["ModelName"] == "large"
-    assert account.deployed()["OllamaStopAt"] == "0 19 * * *"
+    assert account.deployed()["OllamaNight"] == "0 19 * * *;0 7 * * 1-5;Etc/UTC"
     # A line leaves the profile, and the template has a new default.
-    profile.write_text('OllamaStopAt = "0 19 * * *"\nChromaVolumeGiB = 20\n')
+    profile.write_text('OllamaNight = "0 19 * * *;0 7 * * 1-5;Etc/UTC"\nChromaVolumeGiB = 20\n')
     path = account.build / "template.yaml"
-    path.write_text(path.read_text().replace("chromadb/chroma:", "chromadb/chroma:next-"))
+    path.write_text(path.read_text().replace("default_tenant,", "next-tenant,"))
     second = account.deploy()
     deployed = account.deployed()
     assert deployed["ModelName"] != "large"
-    assert "chroma:next-" in deployed["ChromaImage"]
+    assert deployed["ChromaAccount"].startswith("next-tenant,")
     assert deployed["Release"] == second["Release"] != first["Release"]

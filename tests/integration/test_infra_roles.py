@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -14,7 +15,6 @@ from unittest.mock import patch as patched
 
 import boto3
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 from fpdf import FPDF
 from moto import mock_aws
 
@@ -36,6 +36,7 @@ from layers.embedder import build_model
 from tests.integration.recorded_calls import Call, record
 from tests.unit.adapters.embedding import tiny_model
 from tests.unit.infra.emissions import CONTEXT, Model
+from tests.unit.infra.templates import whole
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -63,10 +64,7 @@ PLATFORM_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    content, problems = decode(str(ROOT / "template.yaml"))
-    assert not problems
-    assert isinstance(content, dict)
-    return content
+    return whole()
 
 
 def statements(template: dict[str, Any], role: str) -> Iterator[dict[str, Any]]:
@@ -76,13 +74,14 @@ def statements(template: dict[str, Any], role: str) -> Iterator[dict[str, Any]]:
 
 
 def logical_id(resource: dict[str, Any]) -> str:
-    """`{"Fn::GetAtt": [ID, "Arn"]}` or `{"Fn::Sub": "${ID.Arn}/..."}`; an index has `/index` after its table."""
-    if "Fn::If" in resource:  # the stack's own table, or a restored one
+    """`{"Fn::GetAtt": [ID, "Arn"]}` or `{"Fn::Sub": "…${ID}/…"}`; an index has `/index` after its table."""
+    if "Fn::If" in resource:  # a queue that the stack may have
         return logical_id(resource["Fn::If"][1])
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
-    name, _, rest = resource["Fn::Sub"].removeprefix("${").partition(".Arn}")
-    return str(name) + ("/index" if rest.startswith("/index/") else "")
+    text = resource["Fn::Sub"] if isinstance(resource["Fn::Sub"], str) else resource["Fn::Sub"][0]
+    ((name, index),) = re.findall(r"[/:]\$\{(\w+)\}(/index/)?[^$]*$", text)
+    return str(name) + ("/index" if index else "")
 
 
 def granted(template: dict[str, Any], role: str) -> set[Call]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 from moto.cloudformation import parsing
 
 from infra.container.sam import ROOT
+from infra.whole_template import STACK
+from tests.unit.infra.templates import content, whole
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,9 +32,16 @@ AMI = "ami-12c6146b"  # one that moto has
 
 
 def template(name: str) -> dict[str, Any]:
-    content, problems = decode(str(ROOT / "infra" / f"{name}.yaml"))
-    assert not problems
-    return dict(json.loads(json.dumps(content)))
+    """A template whose nested ones are in the bucket."""
+    found = content(ROOT / "infra" / f"{name}.yaml")
+    for one in found["Resources"].values():
+        if one["Type"] == STACK:
+            one["Properties"]["TemplateURL"] = address(one["Properties"]["TemplateURL"])
+    return found
+
+
+def address(name: str) -> str:
+    return f"https://{BUCKET}.s3.amazonaws.com/{name}"
 
 
 def with_ranges(node: Any) -> Any:
@@ -49,7 +57,8 @@ def with_ranges(node: Any) -> Any:
 
 
 def unsupported(name: str) -> set[str]:
-    return {one["Type"] for one in template(name)["Resources"].values()} - set(parsing.get_model_map())
+    resources = whole(ROOT / "infra" / f"{name}.yaml")["Resources"]
+    return {one["Type"] for one in resources.values()} - set(parsing.get_model_map())
 
 
 class Account:
@@ -59,6 +68,8 @@ class Account:
         names: tuple[Any, ...] = ("cloudformation", "s3", "ec2", "autoscaling")
         self.clients: dict[str, Any] = {name: boto3.client(name) for name in names}
         self.clients["s3"].create_bucket(Bucket=BUCKET)
+        for name in ("endpoints", "scaling", "snapshots"):
+            self.clients["s3"].put_object(Bucket=BUCKET, Key=f"{name}.yaml", Body=json.dumps(template(name)))
 
     def deploy(self, name: str, **parameters: str) -> dict[str, str]:
         """Deploy a template; return the stack's resources by their names in it."""
@@ -67,7 +78,7 @@ class Account:
         known = {one["StackName"] for one in client.describe_stacks()["Stacks"]}
         call = client.update_stack if name in known else client.create_stack
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-        call(StackName=name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/{name}", Parameters=given)
+        call(StackName=name, TemplateURL=address(name), Parameters=given)
         (stack,) = client.describe_stacks(StackName=name)["Stacks"]
         assert stack["StackStatus"] == ("UPDATE_COMPLETE" if name in known else "CREATE_COMPLETE")
         listed = client.describe_stack_resources(StackName=name)["StackResources"]

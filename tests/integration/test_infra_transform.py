@@ -10,32 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from infra.container.sam import LOCK, ROOT, SAM, environment, variables
+from tests.unit.infra.templates import TEMPLATES, content
 
 pytestmark = pytest.mark.integration
 Transformed = dict[str, dict[str, Any]]
-TEMPLATE = ROOT / "template.yaml"
-NESTED = sorted((ROOT / "infra").glob("*.yaml"))
+TEMPLATE = ROOT / "infra" / "query.yaml"
 RELEASES = "a" * 64, "b" * 64
 POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_1"
 NETWORKS = {
-    "create": {"Network": "create"},
-    "existing": {
-        "Network": "existing",
-        "VpcId": "vpc-1",
-        "SubnetIds": "subnet-1,subnet-2",
-        "SecurityGroupIds": "sg-1",
-    },
-    "none": {"Network": "none", "ChromaUrl": "https://chroma.example", "OllamaUrl": "https://ollama.example"},
+    "with a": {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"},
+    "without a": {"SubnetIds": "none", "SecurityGroupIds": "none"},
 }
 # `sam build` reads it, in Metadata that no deployment has.
-BUILD_ONLY = {"BaseImage"}
+BUILD_ONLY = {"ingest.yaml": {"BaseImage"}}
+# The transform puts the values of these in place of their names.
+BY_VALUE = {"query.yaml": {"Release": "next", "QueryDeployment": "deployment"}}
 
 
 def released(release: str = RELEASES[0], **parameters: str) -> dict[str, Any]:
-    return {"parameters": {"Release": release, **parameters}}
+    given = {"Release": release, "QueryDeployment": "Canary10Percent5Minutes", **parameters}
+    return {"parameters": given}
 
 
 VARIANTS = {
@@ -76,13 +72,6 @@ def only(template: dict[str, Any], kind: str) -> str:
     return name
 
 
-def content(path: Path) -> dict[str, Any]:
-    found, problems = decode(str(path))
-    assert not problems
-    assert isinstance(found, dict)
-    return found
-
-
 def names_in(node: Any) -> Iterator[str]:
     """Yield the names that a part of a template refers to, conditions included."""
     if isinstance(node, list):
@@ -104,7 +93,7 @@ def unused(template: dict[str, Any]) -> set[str]:
     """The parameters and conditions that neither a resource nor an output reads."""
     conditions = template.get("Conditions", {})
     resources = [{**one, "Metadata": {}} for one in template["Resources"].values()]
-    used = set(names_in([resources, template.get("Outputs", {})]))
+    used = set(names_in([resources, template.get("Globals", {}), template.get("Outputs", {})]))
     while more := {name for one in used & set(conditions) for name in names_in(conditions[one])} - used:
         used |= more
     return (set(template.get("Parameters", {})) | set(conditions)) - used
@@ -151,17 +140,15 @@ def test_the_api_has_one_stage_with_limit_log_and_tracing(transformed: Transform
     properties = stage["Properties"]
     assert properties["TracingEnabled"] is True
     assert properties["AccessLogSetting"]["DestinationArn"]
-    assert properties["MethodSettings"][0]["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    assert properties["MethodSettings"][0]["ThrottlingRateLimit"] == 20
 
 
-def test_every_parameter_and_condition_has_an_effect(transformed: Transformed) -> None:
-    # The transform puts the values of these in place of their names.
-    by_value = {"Release": "next", "QueryDeployment": "deployment"}
-    assert unused(transformed["first"]) == BUILD_ONLY | set(by_value)
-    for variant in by_value.values():
+def test_a_parameter_that_the_transform_reads_has_an_effect(transformed: Transformed) -> None:
+    assert unused(transformed["first"]) == set(BY_VALUE["query.yaml"])
+    for variant in BY_VALUE["query.yaml"].values():
         assert transformed[variant]["Resources"] != transformed["first"]["Resources"]
 
 
-@pytest.mark.parametrize("path", NESTED, ids=lambda path: path.name)
-def test_every_parameter_of_a_nested_stack_has_an_effect(path: Path) -> None:
-    assert unused(content(path)) == set()
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_parameter_and_condition_of_a_template_has_an_effect(path: Path) -> None:
+    assert unused(content(path)) == BUILD_ONLY.get(path.name, set())

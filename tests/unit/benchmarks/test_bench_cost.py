@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,30 +13,21 @@ from benchmarks.speed import cost
 from benchmarks.speed.cost import SYSTEM, Measured, Workload, measured_in
 from benchmarks.speed.idle import amounts, idle_month
 from benchmarks.speed.options import BenchError, Options
-from benchmarks.speed.stacks import profiles
+from benchmarks.speed.stacks import profiles, system
 from docwell.query.costs import Prices, load_prices
 from infra.report import Report
 
-ROOT = Path(__file__).parents[3]
 PRICES = load_prices()
 MEASURED = Measured(question_s=0.02, first_question_s=1.0, pages_a_second=10, cores=2)
 IDLE = idle_month(PRICES)
 LOADS = st.floats(min_value=1, max_value=1e7)
 
 
-def template(name: str) -> dict[str, Any]:
-    content, problems = decode(str(ROOT / name))
-    assert not problems
-    assert isinstance(content, dict)
-    return content
-
-
 def test_the_functions_and_servers_are_those_of_the_template() -> None:
-    main = template("template.yaml")
-    functions = main["Resources"]
-    assert functions["IngestFunction"]["Properties"]["MemorySize"] == SYSTEM.ingest_mb
-    assert functions["QueryFunction"]["Properties"]["MemorySize"] == SYSTEM.query_mb
-    assert main["Parameters"]["OllamaInstanceType"]["Default"] == PRICES.model_host.instance
+    stack = system({})
+    for function, memory in (("IngestFunction", SYSTEM.ingest_mb), ("QueryFunction", SYSTEM.query_mb)):
+        assert stack.stack_of(function).of(function).of("MemorySize") == memory
+    assert stack.values.names["OllamaInstance"].partition(",")[0] == PRICES.model_host.instance
 
 
 def test_a_month_of_the_defaults_by_hand() -> None:
@@ -65,7 +54,7 @@ def test_a_small_installation_pays_for_one_server_one_balancer_and_one_endpoint(
 
 
 def test_hosts_that_stop_at_night_cost_the_hours_in_which_they_run() -> None:
-    by_day = {"OllamaHosts": "1,1", "OllamaStopAt": "0 19 * * *", "OllamaStartAt": "0 7 * * 1-5"}
+    by_day = {"OllamaHosts": "1,1", "OllamaNight": "0 19 * * *;0 7 * * 1-5;Etc/UTC"}
     idle = idle_month(PRICES, by_day)
     assert idle["model hosts"] == pytest.approx(730 * 60 / 168 * 1.006)
     always = idle_month(PRICES, {"OllamaHosts": "2,4"})
@@ -79,17 +68,16 @@ def test_every_profile_has_a_price_and_the_small_one_a_goal() -> None:
 
 
 def test_the_cost_alarm_counts_hosts_at_the_price_of_the_price_file() -> None:
-    defaults = {name: one.get("Default") for name, one in template("template.yaml")["Parameters"].items()}
     for profile, parameters in {"defaults": {}, **profiles()}.items():
-        given = defaults | parameters
-        assert float(given["OllamaHourPrice"]) == amounts(PRICES)(given["OllamaInstanceType"]), profile
+        instance, price = system(parameters).values.names["OllamaInstance"].split(",")
+        assert float(price) == amounts(PRICES)(instance), profile
 
 
 def test_the_cost_alarm_sees_a_host_that_is_left_on() -> None:
     for profile, parameters in profiles().items():
-        if "OllamaStopAt" in parameters or parameters["OllamaHosts"].startswith("0,"):
-            a_day = 24 * parameters.get("OllamaHourPrice", PRICES.model_host.per_hour)
-            assert parameters["CostPerDay"] < a_day, profile
+        if "OllamaNight" in parameters or parameters["OllamaHosts"].startswith("0,"):
+            price = system(parameters).values.names["OllamaInstance"].partition(",")[2]
+            assert parameters["CostPerDay"] < 24 * float(price), profile
 
 
 def test_without_reports_the_idle_months_are_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

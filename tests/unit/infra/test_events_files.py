@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from docwell.errors import Unavailable
 from docwell.http import sse
@@ -23,6 +22,7 @@ from infra.local.names import ACCOUNT, BUCKET, INGEST_QUEUE, LOCAL_API_KEY_ID, R
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import CONTEXT
 from tests.unit.ingest import ingest_world
+from tests.unit.infra.templates import whole
 from tests.unit.upkeep import reconcile_world, test_reconcile
 
 EVENTS = ROOT / "tests" / "events"
@@ -138,7 +138,7 @@ def test_nobody_is_not_let_in() -> None:
 
 
 def test_schedule_is_what_the_template_sends_and_finds_drift(monkeypatch: pytest.MonkeyPatch) -> None:
-    template, _ = decode(str(ROOT / "template.yaml"))
+    template = whole()
     schedule = template["Resources"]["ReconcileFunction"]["Properties"]["Events"]["Schedule"]["Properties"]
     assert json.loads(schedule["Input"]) == event("schedule")
     world = reconcile_world.World()

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from infra.intrinsics import PSEUDO, Values
+from tests.unit.infra.templates import content, whole
 
 ROOT = Path(__file__).parents[3]
 REGION, ACCOUNT, STACK = PSEUDO["AWS::Region"], PSEUDO["AWS::AccountId"], PSEUDO["AWS::StackName"]
 OWN_TABLES = {f"Owns{name}" for name in ("Ledger", "Principals", "Usage", "Audit")}
-CONDITIONS = frozenset({"KeepsReceipts", "Recognises", "HasModelsUri", *OWN_TABLES})
+HOLDING = {"KeepsReceipts", "HasReceipts", "Recognises", "HasOcrQueue", "ReadsScans", "HasModelsUri"}
+CONDITIONS = frozenset({*HOLDING, *OWN_TABLES})
 MODELS = "s3://models-of-the-company/ollama"
 # Lambda's pollers make these calls from outside the VPC.
 POLLERS = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
@@ -41,10 +42,7 @@ FOREIGN = [
 
 
 def template(name: str) -> dict[str, Any]:
-    content, problems = decode(str(ROOT / name))
-    assert not problems
-    assert isinstance(content, dict)
-    return content
+    return content(ROOT / name)
 
 
 def main_values(main: dict[str, Any]) -> Values:
@@ -60,12 +58,12 @@ def main_values(main: dict[str, Any]) -> Values:
 
 def endpoint_policies() -> dict[str, list[dict[str, Any]]]:
     """The statements of each endpoint by its service."""
-    main, network = template("template.yaml"), template("infra/network.yaml")
+    main, network = whole(), whole(ROOT / "infra" / "network.yaml")
     given = main_values(main).of(main["Resources"]["NetworkStack"]["Properties"]["Parameters"])
     for name, parameter in network["Parameters"].items():
         if parameter["Type"] == "CommaDelimitedList":
             given[name] = given[name].split(",")
-    values = Values(given, CONDITIONS)
+    values = Values({name: name for name in network["Resources"]} | given, CONDITIONS)
     endpoints = [one for one in network["Resources"].values() if one["Type"] == "AWS::EC2::VPCEndpoint"]
     return {
         str(values.of(one["Properties"]["ServiceName"])).split(".", 3)[3]: values.of(
@@ -89,14 +87,14 @@ def allows(statements: list[dict[str, Any]], action: str, resource: str) -> bool
 
 def role_calls() -> Iterator[tuple[str, str, str]]:
     """(role, action, resource) of every call of the functions, and of S3 by the model hosts."""
-    main = template("template.yaml")
+    main = whole()
     values = main_values(main)
     roles = [(values, "", main, name) for name in ("IngestRole", "QueryRole", "ReconcileRole")]
     ollama = template("infra/ollama.yaml")
     names = {name: name for name in ollama["Resources"]} | {f"{name}.Arn": name for name in ollama["Resources"]}
     roles.append((Values(names | {"ModelsUri": MODELS}, CONDITIONS), "s3:", ollama, "HostRole"))
-    for known, prefix, content, role in roles:
-        for policy in content["Resources"][role]["Properties"]["Policies"]:
+    for known, prefix, stack, role in roles:
+        for policy in stack["Resources"][role]["Properties"]["Policies"]:
             for one in known.of(policy["PolicyDocument"]["Statement"]):
                 for action in listed(one["Action"]):
                     if action.startswith(prefix) and action not in POLLERS:
@@ -140,9 +138,9 @@ def test_an_endpoint_takes_only_this_accounts_credentials() -> None:
 def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group: str) -> None:
     names = {"S3PrefixListId": "pl-1", "NetworkCidr": "10.72.0.0/16", "VpcId": "vpc-1"}
     names["ClientSecurityGroupId"] = "sg-1"
-    content = template(f"infra/{name}.yaml")["Resources"]
-    names |= dict.fromkeys(content, "")
-    properties = Values(names, frozenset({"IsClosed"})).of(content[group]["Properties"])
+    resources = template(f"infra/{name}.yaml")["Resources"]
+    names |= dict.fromkeys(resources, "")
+    properties = Values(names, frozenset({"IsClosed"})).of(resources[group]["Properties"])
     ways = {
         (one.get("CidrIp") or one["DestinationPrefixListId"], one["FromPort"])
         for one in properties["SecurityGroupEgress"]
@@ -152,7 +150,7 @@ def test_a_server_without_internet_reaches_only_the_vpc_and_s3(name: str, group:
 
 def created(**parameters: object) -> dict[str, set[str]]:
     """The resources of each type, by name, that the network of these parameters has."""
-    stack = template("infra/network.yaml")
+    stack = whole(ROOT / "infra" / "network.yaml")
     names = {name: one.get("Default") for name, one in stack["Parameters"].items()} | parameters
     held = Values(names).holding(stack["Conditions"])
     found: dict[str, set[str]] = {}
@@ -178,9 +176,9 @@ def test_servers_with_public_addresses_need_no_nat_gateway() -> None:
 
 
 def test_only_the_servers_ever_have_public_addresses() -> None:
-    content = template("infra/network.yaml")["Resources"]
+    resources = template("infra/network.yaml")["Resources"]
     given = {
-        name: one["Properties"].get("MapPublicIpOnLaunch") for name, one in content.items() if "Subnet" in name
+        name: one["Properties"].get("MapPublicIpOnLaunch") for name, one in resources.items() if "Subnet" in name
     }
     public = {name for name, value in given.items() if value}
     assert public == {"ServerSubnetA", "ServerSubnetB"}

@@ -90,8 +90,21 @@ def test_an_address_that_is_not_this_machines_is_refused_with_what_to_do() -> No
 def test_the_template_of_this_machine_takes_variables_that_the_real_one_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = {"Properties": {"Timeout": 29, "Environment": {"Variables": {"KEPT": "1"}}}}
-    built = {"Globals": {"Function": {"VpcConfig": {}}}, "Resources": {machine_template.QUERY: function}}
+    variables: dict[str, object] = {"KEPT": "1", "GIVEN": {"Ref": "Model"}}
+    properties = {"Timeout": 29, "CodeUri": "QueryFunction", "Environment": {"Variables": variables}}
+    function = {"Type": "AWS::Serverless::Function", "Properties": properties}
+    nested = {
+        "Parameters": {"Model": {"Type": "String"}},
+        "Globals": {"Function": {"VpcConfig": {}}},
+        "Resources": {machine_template.QUERY: function},
+    }
+    stack = {"TemplateURL": "QueryStack/template.yaml", "Parameters": {"Model": {"Ref": "ModelName"}}}
+    built = {
+        "Parameters": {"ModelName": {"Type": "String"}},
+        "Resources": {"QueryStack": {"Type": "AWS::CloudFormation::Stack", "Properties": stack}},
+    }
+    (tmp_path / "QueryStack").mkdir()
+    (tmp_path / "QueryStack" / "template.yaml").write_text(json.dumps(nested))
     monkeypatch.setattr(sam, "BUILD", tmp_path)
     monkeypatch.setattr(sam, "BUILT_TEMPLATE", tmp_path / "template.yaml")
     sam.BUILT_TEMPLATE.write_text(json.dumps(built))
@@ -100,4 +113,6 @@ def test_the_template_of_this_machine_takes_variables_that_the_real_one_lacks(
     assert "AWS_ENDPOINT_URL: http://x" in text
     assert "KEPT: '1'" in text
     assert "Timeout: 180" in text
+    assert "Ref: ModelName" in text
+    assert f"CodeUri: {tmp_path}/QueryStack/QueryFunction" in text
     assert "VpcConfig" not in text

@@ -10,15 +10,15 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 from moto.ec2.models import ec2_backends
 
-from infra.container.sam import ROOT, StepError
+from infra.container.sam import StepError
 from infra.local.names import LEDGER_SCHEMA
 from infra.release import deployment
 from infra.release.restore import TABLES, restore, restore_table
 from tests.unit.infra.boot_machine import Machine
+from tests.unit.infra.templates import whole
 
 STACK = "docwell-dev"
 
@@ -37,7 +37,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(deployment, "PROFILES", tmp_path)
     monkeypatch.setattr(deployment, "stack_name", lambda _: STACK)
     path = tmp_path / "dev.toml"
-    path.write_text('# Why it is so.\nChromaZone = "first"\nModelName = "m"\n')
+    path.write_text('# Why it is so.\nChromaPlace = "first,"\nModelName = "m"\n')
     return path
 
 
@@ -63,19 +63,19 @@ def snapshot(name: str, days: int) -> str:
 
 
 def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile: Path) -> None:
-    snapshot(f"{STACK}-ChromaStack-X", 2)
-    newest = snapshot(f"{STACK}-ChromaStack-X", 1)
-    snapshot("docwell-prod-ChromaStack-Y", 0)
-    assert restore("zone", "dev", None) == {"ChromaZone": "second", "ChromaSnapshotId": newest}
+    snapshot(f"{STACK}-ServersStack-W-ChromaStack-X", 2)
+    newest = snapshot(f"{STACK}-ServersStack-W-ChromaStack-X", 1)
+    snapshot("docwell-prod-ServersStack-W-ChromaStack-Y", 0)
+    assert restore("zone", "dev", None) == {"ChromaPlace": f"second,{newest}"}
     text = profile.read_text()
     given = tomllib.loads(text)
-    assert given == {"ChromaZone": "second", "ModelName": "m", "ChromaSnapshotId": newest}
+    assert given == {"ChromaPlace": f"second,{newest}", "ModelName": "m"}
     assert text.startswith("# Why")
-    assert restore("zone", "dev", None)["ChromaZone"] == "first"
+    assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
 
 
 def test_without_a_snapshot_the_volume_begins_empty(profile: Path) -> None:
-    assert restore("zone", "dev", None) == {"ChromaZone": "second", "ChromaSnapshotId": ""}
+    assert restore("zone", "dev", None) == {"ChromaPlace": "second,"}
 
 
 def test_a_table_is_restored_beside_its_source_with_recovery_and_expiry(table: str) -> None:
@@ -100,12 +100,13 @@ def test_a_deleted_table_comes_back_from_its_last_backup(table: str) -> None:
 
 
 def test_the_profile_gets_the_name_of_the_restored_table(profile: Path, table: str) -> None:
+    profile.write_text('RestoredTables = ",,usage-1,"\n')
     output = {"LedgerTable": {"Value": table}}
     body = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": output}
     boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=str(body).replace("'", '"'))
     name = f"{STACK}-ledger-20261125-1000"
-    assert restore("ledger", "dev", "2026-11-25T10:00") == {"LedgerTableName": name}
-    assert tomllib.loads(profile.read_text())["LedgerTableName"] == name
+    assert restore("ledger", "dev", "2026-11-25T10:00") == {"RestoredTables": f"{name},,usage-1,"}
+    assert tomllib.loads(profile.read_text())["RestoredTables"] == f"{name},,usage-1,"
     assert boto3.client("dynamodb").scan(TableName=name)["Count"] == 1
 
 
@@ -122,6 +123,16 @@ def restore_at_nonsense(profile: Path) -> None:
     restore("audit", "dev", "yesterday")
 
 
+def own_names(value: Any) -> str:
+    """The text of a reference, without the names that a `Fn::Sub` itself gives a value."""
+    match value:
+        case [str(text), dict(values)]:
+            for name in values:
+                text = text.replace(f"${{{name}}}", "")
+            return text
+    return str(value)
+
+
 def bare_uses(node: Any, table: str, condition: str) -> Iterator[Any]:
     """Yield each reference to the stack's own table for which a restored one would not step in."""
     if isinstance(node, list):
@@ -132,17 +143,15 @@ def bare_uses(node: Any, table: str, condition: str) -> Iterator[Any]:
             if name == "Fn::If" and value[0] == condition:
                 yield from bare_uses(value[2], table, condition)
                 continue
-            if name in ("Ref", "Fn::GetAtt", "Fn::Sub") and table in str(value).replace(f"{table}Name", ""):
+            if name in ("Ref", "Fn::GetAtt", "Fn::Sub") and table in own_names(value):
                 yield node
             yield from bare_uses(value, table, condition)
 
 
 @pytest.mark.parametrize("table", TABLES.values())
 def test_a_restored_table_steps_in_wherever_the_template_names_the_stacks_own(table: str) -> None:
-    content: Any
-    content, problems = decode(str(ROOT / "template.yaml"))
-    assert not problems
-    parts = [content[name] for name in ("Globals", "Resources", "Outputs")]
+    joined = whole()
+    parts = [joined[name] for name in ("Resources", "Outputs")]
     assert list(bare_uses(parts, table, f"Owns{table.removesuffix('Table')}")) == []
 
 

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from packaging.requirements import Requirement
 
 from infra.release import contents, pins
+from tests.unit.infra.templates import TEMPLATES
 
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -135,7 +136,7 @@ def test_every_image_is_a_parameter_that_a_release_checks() -> None:
     dockerfiles = [path.read_text() for path in (ROOT / "functions").rglob("Dockerfile")]
     assert {one for text in dockerfiles for one in re.findall(r"(?m)^FROM (\S+)", text)} == {"${BASE_IMAGE}"}
     assert all(re.findall(r"(?m)^ARG BASE_IMAGE.*", text) == ["ARG BASE_IMAGE"] for text in dockerfiles)
-    for path in (ROOT / "template.yaml", *(ROOT / "infra").glob("*.yaml")):
+    for path in TEMPLATES:
         named = set(re.findall(r"\b[\w.-]+\.(?:io|aws|com)/[\w./-]+:[\w.-]*\d[\w.@:-]*", path.read_text()))
         assert named <= set(TREE.images().values()), path.name
         assert "AWS::EC2::Image::Id" not in path.read_text(), path.name
