@@ -23,7 +23,7 @@ from infra.progress import CONSOLE, bar
 from infra.report import Report
 
 DOCUMENTS, SHORT_DOCUMENTS = 10_000_000, 20_000
-PARTS = 6  # as template.yaml's ReconcilePartitions
+PARTS = 6  # as infra/ingest.yaml's ReconcilePartitions
 CHUNKS, SHARDS = 12, 4
 EVERY = 10_000  # of so many documents, one has each kind of drift
 # Assumed seconds of a call, with the work of its client. HEAD: its share of eight at once.

@@ -52,36 +52,37 @@ class Stack:
             listed = "List" in one["Type"] and isinstance(given, str)
             names[name] = given.split(",") if listed else given
         self.values = Values(names, Values(names).holding(template.get("Conditions", {})))
-        self._template = template
+        self.template = template
 
     def of(self, logical_id: str) -> Resource:
         """Return a resource by its name in the template."""
-        one = self._template["Resources"][logical_id]
+        one = self.template["Resources"][logical_id]
         return Resource(one["Type"], self, one.get("Properties", {}))
 
     def resources(self) -> Iterator[Resource]:
         """Yield the resources that the conditions create, those of nested stacks included."""
         for stack in self.stacks():
-            for name, one in stack._template["Resources"].items():
-                if one["Type"] != _STACK and stack._creates(one):
+            for name, one in stack.template["Resources"].items():
+                if one["Type"] != _STACK and stack.creates(one):
                     yield stack.of(name)
 
     def stacks(self) -> Iterator["Stack"]:
         """Yield this stack and those in it that the conditions create."""
         yield self
-        for one in self._template["Resources"].values():
-            if one["Type"] == _STACK and self._creates(one):
+        for one in self.template["Resources"].values():
+            if one["Type"] == _STACK and self.creates(one):
                 given = self.values.of(one["Properties"].get("Parameters", {}))
                 yield from Stack(self._path.parent / one["Properties"]["TemplateURL"], given).stacks()
 
     def stack_of(self, logical_id: str) -> "Stack":
         """Return the stack that has a resource of that name. Raises `LookupError`."""
         for stack in self.stacks():
-            if logical_id in stack._template["Resources"]:
+            if logical_id in stack.template["Resources"]:
                 return stack
         raise LookupError(logical_id)
 
-    def _creates(self, resource: Mapping[str, Any]) -> bool:
+    def creates(self, resource: Mapping[str, Any]) -> bool:
+        """Return whether the conditions create a resource of the template."""
         return resource.get("Condition") in (None, *self.values.conditions)
 
 

@@ -23,7 +23,7 @@ _AXIS = {
 
 
 def resources(sections: Iterable[Section], queries: Iterable[SavedQuery], alarms: Iterable[str]) -> str:
-    """Return YAML of the resources, indented for `Resources:`. `alarms` are names of alarms, with `${SystemName}`."""
+    """Return YAML of the resources, indented for `Resources:`. `alarms` are names, with `${SystemName}`."""
     widgets = ",\n".join(json.dumps(one, separators=(", ", ": ")) for one in _widgets(sections, alarms))
     body = f'{{"periodOverride": "inherit", "start": "-PT12H", "widgets": [\n{widgets}\n]}}'
     dashboard = f"""  Dashboard:

@@ -30,7 +30,7 @@ def _table(partition: str, sort: str, *others: str) -> dict[str, Any]:
     return {"BillingMode": "PAY_PER_REQUEST", "KeySchema": keys, "AttributeDefinitions": attributes}
 
 
-# As in template.yaml.
+# As in infra/tables.yaml.
 _BY_COLLECTION = {
     "IndexName": "by_collection",
     "KeySchema": _keys("collection", "document"),
@@ -59,9 +59,9 @@ OCR_QUEUE = "docwell-ocr"
 DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
 PARKED_QUEUE = "docwell-parked"
 RECONCILE_FUNCTION = "docwell-reconcile"
-# As in template.yaml and `docwell.config.IngestSettings.max_receives`.
+# As in infra/ingest.yaml and `docwell.config.IngestSettings.max_receives`.
 MAX_RECEIVES = 5
-# As in template.yaml: after so many receives SQS itself parks a message that ingest cannot give up.
+# As in infra/data.yaml: after so many receives SQS itself parks a message that ingest cannot give up.
 MAX_DEAD_RECEIVES = 1000
 
 # The console shows lines with these prefixes in quiet mode too.

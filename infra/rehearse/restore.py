@@ -171,7 +171,7 @@ def _lose_ledger(place: Place) -> Callable[[], None]:
     _change(place)
 
     def restore() -> None:
-        # The local stack's table keeps its name: in AWS, the parameter LedgerTableName puts the copy in place.
+        # The local stack's table keeps its name: in AWS, the parameter RestoredTables puts the copy in place.
         _empty_ledger(place)()
         client = place.stack.client("dynamodb")
         for row in client.scan(TableName="restored")["Items"]:

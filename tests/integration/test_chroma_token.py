@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any, get_args
+from typing import get_args
 
 import boto3
 import pytest

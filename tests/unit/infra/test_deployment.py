@@ -19,7 +19,7 @@ PARAMETERS = {
     "ModelName": {"Type": "String", "Default": "small"},
     "ContextTokens": {"Type": "Number", "Default": 4096},
     "OllamaHosts": {"Type": "String", "Default": "1,2"},
-    "OllamaStopAt": {"Type": "String", "Default": ""},
+    "OllamaNight": {"Type": "String", "Default": ""},
     "Release": {"Type": "String", "Default": ""},
 }
 BUILT = {"Parameters": PARAMETERS, "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
@@ -42,7 +42,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of the profile `mine`."""
     monkeypatch.setattr(deployment, "PROFILES", tmp_path)
     path = tmp_path / "mine.toml"
-    path.write_text('OllamaHosts = "2,4"\nOllamaStopAt = "0 19 * * *"\n')
+    path.write_text('OllamaHosts = "2,4"\nOllamaNight = "0 19 * * *;0 7 * * 1-5;Etc/UTC"\n')
     return path
 
 

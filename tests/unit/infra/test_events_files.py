@@ -21,8 +21,8 @@ from functions.reconcile.handler import handler as reconcile
 from infra.local.names import ACCOUNT, BUCKET, INGEST_QUEUE, LOCAL_API_KEY_ID, REGION, ROOT
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import CONTEXT
-from tests.unit.ingest import ingest_world
 from tests.unit.infra.templates import whole
+from tests.unit.ingest import ingest_world
 from tests.unit.upkeep import reconcile_world, test_reconcile
 
 EVENTS = ROOT / "tests" / "events"

@@ -229,7 +229,7 @@ def remaining_copies(settings: Settings, found: Erased) -> list[tuple[str, str]]
         ("daily snapshots of the Chroma volume", on(_SNAPSHOT_DAYS)),
         ("point-in-time copies of the tables: titles, receipts, names", on(_TABLE_COPY_DAYS)),
         ("the key, without text, in queues", on(_MESSAGE_DAYS)),
-        ("the key, without text, in logs", "LogRetentionDays of the stack"),
+        ("the key, without text, in logs", "RetentionDays of the stack"),
     ]
 
 
