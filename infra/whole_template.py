@@ -1,7 +1,7 @@
 """Join the nested templates into one: what the root stack creates, without the borders of its stacks.
 
 A parameter becomes the value that the parent gives, and an output of a stack the value behind it. So a reference
-in the joined template names a resource, however many stacks it has passed. Conditions and `Globals` are joined too.
+in the joined template names a resource, however many stacks it has passed.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def checkov() -> list[str]:
         raise StepError("checkov checked nothing")
     problems = answer["results"].get("failed_checks", [])
     unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
-    return unread + _unaccepted(
+    return unread + unaccepted(
         (
             Path(one["file_path"]).stem,
             one["resource"].partition(".")[2],
@@ -141,7 +141,7 @@ def cdk_nag(unreadable: list[str]) -> list[str]:
         raise StepError(f"cdk-nag failed:\n{_end(done)}")
     findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"template"')]
     unreadable += [f"{one['template']}: {one['rule']}" for one in findings if one["kind"] == "unreadable"]
-    return _unaccepted(
+    return unaccepted(
         (one["template"].partition(".")[0], one["resource"], one["rule"].partition("[")[0], one["text"])
         for one in findings
         if one["kind"] == "finding"
@@ -157,7 +157,7 @@ def accepted() -> dict[str, dict[str, dict[str, str]]]:
     return tomllib.loads(SUPPRESSIONS.read_text(encoding="utf-8"))
 
 
-def _unaccepted(findings: Iterable[Finding]) -> list[str]:
+def unaccepted(findings: Iterable[Finding]) -> list[str]:
     """Return the findings that are not accepted, and the accepted ones that a checker no longer has.
 
     A checker with no finding at all checked nothing: each has accepted ones.
