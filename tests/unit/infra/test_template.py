@@ -199,6 +199,22 @@ def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None
     assert template["Parameters"]["Index"]["Default"] == ",".join(index)
 
 
+@pytest.mark.parametrize(
+    ("index", "following", "has_queue"),
+    [
+        ("200,off,4", "0,,,", False),
+        ("200,off,4", "400,off,,", False),
+        ("200,rapidocr,4", "0,,,", True),
+        ("200,off,4", "200,rapidocr,,", True),
+    ],
+)
+def test_scans_have_a_queue_if_either_index_has_an_ocr_engine(
+    template: dict[str, Any], index: str, following: str, has_queue: bool
+) -> None:
+    condition = {"Recognises": template["Conditions"]["Recognises"]}
+    assert bool(Values({"Index": index, "NextIndex": following}).holding(condition)) is has_queue
+
+
 def test_who_writes_to_the_queue_knows_its_address(template: dict[str, Any]) -> None:
     for function in ("IngestFunction", "ReconcileFunction"):
         assert variables(template, function)["DOCWELL_QUEUE_URL"] == {"Ref": "IngestQueue"}
