@@ -53,6 +53,8 @@ class _Stack:
 
     def add_to(self, whole: Template, condition: str | None = None) -> None:
         """Add the conditions, and the resources that a condition creates, of this stack and of those in it."""
+        if "Transform" in self._template:
+            whole["Transform"] = self._template["Transform"]
         for name, one in self._template.get("Conditions", {}).items():
             _add(whole["Conditions"], name, self._replaced(one))
         shared = self._template.get("Globals", {}).get("Function", {})

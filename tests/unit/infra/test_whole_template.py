@@ -36,6 +36,7 @@ DATA = {
     },
 }
 WORK = {
+    "Transform": "AWS::Serverless-2016-10-31",
     "Parameters": {"Queue": {}, "Table": {}, "System": {}, "Mode": {"Default": "fast"}},
     "Globals": {"Function": {"Timeout": 3, "Environment": {"Variables": {"MODE": {"Ref": "Mode"}, "OWN": "1"}}}},
     "Resources": {
@@ -85,6 +86,7 @@ def test_defaults_globals_and_conditions_are_joined() -> None:
     assert whole["Resources"]["Table"]["Properties"] == {"Days": 3}
     assert whole["Conditions"] == {"Keeps": {"Fn::Not": [{"Fn::Equals": [3, 0]}]}}
     assert whole["Parameters"] == MAIN["Parameters"]
+    assert whole["Transform"] == WORK["Transform"]
 
 
 def test_a_stack_that_stays_apart_keeps_its_outputs() -> None:
