@@ -9,23 +9,56 @@ from typing import Any
 import yaml  # type: ignore[import-untyped] # ships no types
 
 from infra.container import sam
+from infra.intrinsics import Values
 from infra.whole_template import STACK, joined
 
 # What an account makes of these, sam cannot resolve.
 _APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "ObservabilityStack")
+# `overrides` names both servers.
+_GIVEN = {"ChromaUrl": "given", "OllamaUrl": "given"}
+_NO_VALUE = {"Ref": "AWS::NoValue"}
 INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction"
 
 
 def built() -> dict[str, Any]:
-    """Return the built template joined with its nested ones, without servers and VPC.
+    """Return the built template joined with its nested ones, without servers and VPC, and with conditions decided.
 
-    `sam local` does not find a layer of another nested stack.
+    `sam local` does not find a layer of another nested stack, and a condition on an output of one.
     """
     template = joined(sam.BUILT_TEMPLATE, _read, _APART)
-    template["Resources"] = {name: one for name, one in template["Resources"].items() if one["Type"] != STACK}
-    for one in template["Resources"].values():
-        one["Properties"].pop("VpcConfig", None)
-    return template
+    names = _Names({name: one.get("Default", "") for name, one in template["Parameters"].items()} | _GIVEN)
+    conditions = template.pop("Conditions")
+    del template["Outputs"]
+    held: frozenset[str] = frozenset()
+    # A condition may stand on another one's value.
+    while (found := Values(names, held).holding(conditions)) != held:
+        held = found
+    resources = {}
+    for name, one in template["Resources"].items():
+        if one["Type"] != STACK and one.pop("Condition", None) in (None, *held):
+            one["Properties"].pop("VpcConfig", None)
+            resources[name] = _decided(one, held)
+    return template | {"Resources": resources}
+
+
+class _Names(dict[str, Any]):
+    """The values of parameters. Another name stands for itself."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+def _decided(node: Any, held: frozenset[str]) -> Any:
+    """Return a part of a template with the branches that the conditions choose."""
+    match node:
+        case {"Fn::If": [condition, yes, no]}:
+            return _decided(yes if condition in held else no, held)
+        case dict():
+            parts = {key: _decided(value, held) for key, value in node.items()}
+            return {key: value for key, value in parts.items() if value != _NO_VALUE}
+        case list():
+            return [value for value in (_decided(one, held) for one in node) if value != _NO_VALUE]
+    return node
 
 
 def _read(path: Path) -> dict[str, Any]:

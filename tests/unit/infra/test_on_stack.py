@@ -90,17 +90,20 @@ def test_an_address_that_is_not_this_machines_is_refused_with_what_to_do() -> No
 def test_the_template_of_this_machine_takes_variables_that_the_real_one_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables: dict[str, object] = {"KEPT": "1", "GIVEN": {"Ref": "Model"}}
+    chosen = {"Fn::If": ["HasModel", {"Ref": "Model"}, {"Ref": "AWS::NoValue"}]}
+    left_out = {"Fn::If": ["HasModel", {"Ref": "AWS::NoValue"}, "unknown"]}
+    variables: dict[str, object] = {"KEPT": "1", "GIVEN": chosen, "ABSENT": left_out}
     properties = {"Timeout": 29, "CodeUri": "QueryFunction", "Environment": {"Variables": variables}}
     function = {"Type": "AWS::Serverless::Function", "Properties": properties}
     nested = {
         "Parameters": {"Model": {"Type": "String"}},
+        "Conditions": {"HasModel": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Model"}, ""]}]}},
         "Globals": {"Function": {"VpcConfig": {}}},
         "Resources": {machine_template.QUERY: function},
     }
     stack = {"TemplateURL": "QueryStack/template.yaml", "Parameters": {"Model": {"Ref": "ModelName"}}}
     built = {
-        "Parameters": {"ModelName": {"Type": "String"}},
+        "Parameters": {"ModelName": {"Type": "String", "Default": "m"}},
         "Resources": {"QueryStack": {"Type": "AWS::CloudFormation::Stack", "Properties": stack}},
     }
     (tmp_path / "QueryStack").mkdir()
@@ -114,5 +117,6 @@ def test_the_template_of_this_machine_takes_variables_that_the_real_one_lacks(
     assert "KEPT: '1'" in text
     assert "Timeout: 180" in text
     assert "Ref: ModelName" in text
+    assert "ABSENT" not in text
     assert f"CodeUri: {tmp_path}/QueryStack/QueryFunction" in text
     assert "VpcConfig" not in text
