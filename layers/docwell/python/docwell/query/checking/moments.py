@@ -1,0 +1,61 @@
+"""Judge whether a sentence is of the period that its question names: not 1997 for 1987. Pure.
+
+The period has to be the sentence's, or to stand where the passages say the sentence. What no text dates is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from docwell.query.checking.mentions import labels, mentions, stated
+from docwell.query.checking.periods import agree, periods, share
+from docwell.text.lexicon import content_words, segments, words
+
+# Words that ask for a time, in the languages of `modes.json`: another year can be the answer.
+_ASKING = frozenset("when year years date wann jahr datum quand ann\u00e9e date cu\u00e1ndo a\u00f1o fecha".split())
+_ASKING_SIGNS = ("\u4f55\u65f6", "\u4ec0\u4e48\u65f6\u5019", "\u54ea\u5e74", "\u54ea\u4e00\u5e74")
+# A cited sentence has this share of the words of the sentence that it supports, dates aside.
+_LEAST_SHARE = 0.5
+
+
+def is_of_period(sentence: str, question: str, passages: Sequence[str], names: str = "") -> bool:
+    """Return whether a sentence without markers, and the passages that it cites, can be of the question's period.
+
+    `names` are those of the documents and sections of the passages, which can date them.
+    """
+    asked, said = periods(question), periods(sentence)
+    if not asked:
+        return True
+    if said:
+        return agree(asked, said) or _is_dated(sentence, question, passages, names)
+    if any(not one.is_grammar for one in stated(sentence)):
+        return True  # figures have periods of their own
+    return _is_undated(sentence, question, passages, names)
+
+
+def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
+    """Return whether the passages connect a sentence of another period with the question's."""
+    asked, said, own = periods(question), periods(sentence), labels(sentence)
+    prose = {one.text for text in passages for one in mentions(text) if not one.in_table}
+    if any(
+        share(asked, periods(one)) and share(said, periods(one)) and len(own & labels(one)) >= _LEAST_SHARE * len(own)
+        for one in prose
+    ):
+        return True
+    asks = not _ASKING.isdisjoint(words(question)) or any(sign in question for sign in _ASKING_SIGNS)
+    only_dates = all(one.is_date for one in stated(sentence))
+    places = [names] if only_dates else []
+    return any(share(asked, periods(one)) for one in (places if not asks else [names, *passages]))
+
+
+def _is_undated(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
+    """Return whether a sentence that names no period stands in the passages beside no other one."""
+    asked, said = periods(question), content_words(sentence) - content_words(question)
+    spans = [text[slice(*span)] for text in passages for span in segments(text)]
+    own = [one for one in spans if said and said <= content_words(one)]
+    if not own or any(agree(asked, periods(one)) for one in own) or share(asked, periods(names)):
+        return True
+    # "In 1987 the cup was in Kiel. Ada Holt, born in 1950, won it": the sentence with the year is no rival.
+    wanted = labels(question)
+    dated = [len(wanted & labels(one)) for one in spans if share(asked, periods(one))]
+    return bool(dated) and max(dated) < max(len(wanted & labels(one)) for one in own)
