@@ -16,7 +16,8 @@ from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
 from docwell.query import overview
 from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
-from docwell.query.overview import digest, pieces, spread
+from docwell.query.modes import Modes
+from docwell.query.overview import Overview, digest, pieces, spread
 from docwell.query.prompting import load_prompt
 from docwell.query.reports import REFUSAL, Inquiry
 from docwell.query.retrieval.filters import Filter
@@ -294,7 +295,8 @@ def test_a_passage_near_to_the_question_takes_the_place_of_the_pieces_that_it_ho
 
 def test_a_host_that_reads_slowly_is_not_asked_for_an_overview() -> None:
     world = with_overview()
-    world.query = replace(world.query, limits=QueryLimits(passage_tokens=100))
+    ways = {Mode.OVERVIEW: Overview(world.index, load_prompt("overview"), extractive=True)}
+    world.query = replace(world.query, modes=Modes(world.router, ways))
     report = world.ask(Question(ABOUT, document=KEY))
     answer = report.answer
     assert (answer.status, answer.fallback_reason, answer.mode) == (AnswerStatus.EXTRACTIVE, None, Mode.OVERVIEW)

@@ -41,10 +41,15 @@ ONE_DOCUMENT = "an overview is of one document, and this question has found seve
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The mode `overview`: the documents' marked pieces, and the prompt for them."""
+    """The mode `overview`: the documents' marked pieces, and the prompt for them.
+
+    An overview that is `extractive` is the document's own sentences, at once: a model host that reads slowly writes
+    none.
+    """
 
     index: Overviews
     prompt: Prompt
+    extractive: bool = False
 
     def basis(self, searched: Searched) -> Basis | None:
         """Return the pieces of the document that all passages are of, about as long as `top_k` passages.
@@ -58,7 +63,11 @@ class Overview:
             raise BadInput(ONE_DOCUMENT)
         near = searched.passages
         found = [piece for one in documents for piece in pieces(self.index.marked(*one), searched.top_k, near)]
-        return Basis(Mode.OVERVIEW, tuple(found), self.prompt) if found else None
+        basis = Basis(Mode.OVERVIEW, tuple(found), self.prompt) if found else None
+        if basis is None or not self.extractive:
+            return basis
+        answer, sentences = digest(searched.text, basis.passages)
+        return replace(basis, answer=answer, sentences=sentences) if answer.citations else None
 
 
 def pieces(

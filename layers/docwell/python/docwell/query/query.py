@@ -97,10 +97,10 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
-        if found.basis and (answer := found.basis.answer):
+        if found.basis and found.basis.answer:
             found = found.of(found.basis)
             yield Passages(found.passages, found.suspicious, found.text)
-            yield self.reports.without_model(found, answer)
+            yield self.reports.of_basis(found)
             return
         if found.basis:
             async with aclosing(self._of_mode(found, found.basis)) as events:
@@ -136,16 +136,7 @@ class Query:
             yield self.reports.report(found)  # a refusal
 
     async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
-        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`.
-
-        A model host that reads slowly writes no overview: the document's own sentences are one, at once.
-        """
-        if found.mode is Mode.OVERVIEW and self.limits.passage_tokens is not None:
-            report = self.reports.overview(found)
-            yield Progress(report)
-            yield Passages(report.prompted, question=found.text)
-            yield report
-            return
+        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
         prompt = None if found.hopeless else await self.writer.prompt(found)
         # Markers number the passages of the prompt, and quotes come from the part that the model saw.
         if prompt is not None:

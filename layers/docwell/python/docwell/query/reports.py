@@ -105,23 +105,19 @@ class Reports:
 
     def extractive(self, found: Inquiry, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        if found.mode is Mode.OVERVIEW:
-            report = self.overview(found, used)
-        else:
-            answer = _extractive(self.answer(found, used, extract(found.text, found.passages)))
-            report = replace(self.report(found), answer=answer, prompted=found.passages)
-        reason = error.problem if report.answer.status is AnswerStatus.EXTRACTIVE else None
-        answer = replace(report.answer, dropped_passages=prompt.dropped, fallback_reason=reason)
-        return replace(report, answer=answer)
-
-    def overview(self, found: Inquiry, used: Usage = _NONE) -> QueryReport:
-        """Return the overview in the document's own sentences."""
-        answer = _extractive(self.answer(found, used, *digest(found.text, found.passages)))
+        said = digest(found.text, found.passages) if found.mode is Mode.OVERVIEW else (extract(found.text, found.passages),)
+        answer = _extractive(self.answer(found, used, *said))
+        reason = error.problem if answer.status is AnswerStatus.EXTRACTIVE else None
+        answer = replace(answer, dropped_passages=prompt.dropped, fallback_reason=reason)
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
-    def without_model(self, found: Inquiry, answer: GroundedAnswer) -> QueryReport:
-        """Return the report of an answer that a mode has given by itself."""
-        return replace(self.report(found), answer=self.answer(found, _NONE, answer), prompted=found.passages)
+    def of_basis(self, found: Inquiry) -> QueryReport:
+        """Return the report of an answer that a mode has given without a model."""
+        if found.basis is None:
+            return self.report(found)
+        answer = self.answer(found, _NONE, found.basis.answer, found.basis.sentences)
+        answer = _extractive(answer) if found.basis.sentences else answer
+        return replace(self.report(found), answer=answer, prompted=found.passages)
 
     def answer(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
-from docwell.query.checking.periods import certain, located_periods, periods
+from docwell.query.checking.periods import Period, certain, located_periods, periods
 from docwell.text.lexicon import UNSPACED, content_words, segments, stem
 
 # Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
@@ -305,11 +305,11 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
         )
     plain = [index for index, one in enumerate(found) if not one.is_grammar]
     periods_of = dict(zip(plain, _periods(sentence, [spots[index] for index in plain]), strict=True))
-    for year in (True, False):
-        same = [index for index in plain if found[index].is_date == year]
-        parts = _parts(sentence, [spots[index][:2] for index in same])
+    for date in (True, False):
+        same = [index for index in plain if found[index].is_date == date]
+        parts = _parts(sentence, [spots[index][:2] for index in same], dates)
         for index, near in zip(same, parts, strict=True):
-            period = frozenset[str]() if year else periods_of[index]
+            period = frozenset[str]() if date else periods_of[index]
             found[index] = replace(found[index], near=near, periods=period)
     yield from found
 
@@ -331,17 +331,18 @@ def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> li
     return found
 
 
-def _parts(sentence: str, spans: Sequence[tuple[int, int]]) -> list[frozenset[str]]:
+def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:
     """Return the words of each figure's part of a sentence.
 
     If nothing follows the last figure, each owns the words before it; if nothing precedes the first, those after
-    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51") share
-    their words, and so does one whose own words are none (an ellipsis).
+    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51"), and
+    those of one date, share their words, and so does one whose own words are none (an ellipsis).
     """
     groups: list[tuple[int, int]] = []
     for start, end in spans:
         between = sentence[groups[-1][1] : start] if groups else ""
-        if groups and (not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
+        of_one = any(one.start <= groups[-1][0] and end <= one.end for one in dates) if groups else False
+        if groups and (of_one or not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
             groups[-1] = (groups[-1][0], end)
         else:
             groups.append((start, end))
