@@ -96,3 +96,17 @@ class Modes:
             if searched.mode is Mode.AUTO:
                 return None
             raise
+
+    def after_refusal(self, searched: Searched) -> Basis | None:
+        """Return a list in place of a refusal by the passages, if docwell chooses the mode and the question may ask
+        for one. None where no document has its subject.
+        """
+        way = self.ways.get(Mode.LIST)
+        if way is None or searched.mode is not Mode.AUTO or not searched.passages:
+            return None
+        if not self.router.is_near_list(searched.text, searched.vector, searched.passages):
+            return None
+        try:
+            return way.basis(searched)
+        except BadInput:
+            return None

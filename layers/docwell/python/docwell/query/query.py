@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from docwell.answers import Mode
+from docwell.answers import AnswerStatus, Mode
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
@@ -98,9 +98,8 @@ class Query:
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
         if found.basis and found.basis.answer:
-            found = found.of(found.basis)
-            yield Passages(found.passages, found.suspicious, found.text)
-            yield self.reports.of_basis(found)
+            for event in self._without_model(found, found.basis):
+                yield event
             return
         if found.basis:
             async with aclosing(self._of_mode(found, found.basis)) as events:
@@ -117,7 +116,26 @@ class Query:
                     return
         async with aclosing(self._answered(found)) as events:
             async for event in events:
+                if isinstance(event, QueryReport) and (basis := await self._list(found, event)):
+                    for listed in self._without_model(replace(found, spent=event.answer.usage), basis):
+                        yield listed
+                    return
                 yield event
+
+    def _without_model(self, found: Inquiry, basis: Basis) -> tuple[Passages, QueryReport]:
+        """Return the events of an answer that a mode has given by itself."""
+        found = found.of(basis)
+        return Passages(found.passages, found.suspicious, found.text), self.reports.of_basis(found, basis)
+
+    async def _list(self, found: Inquiry, report: QueryReport) -> Basis | None:
+        """Return a list in place of a refusal, if there is time to make one."""
+        refused, deadline = report.answer.status is AnswerStatus.REFUSED, found.watch.deadline
+        if not (refused and found.searched) or is_cancelled():
+            return None
+        if deadline.left(RESERVE_S) < deadline.seconds * _RETRIEVE_SHARE:
+            return None
+        async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
+            return await asyncio.to_thread(self.modes.after_refusal, found.searched)
 
     async def _of_mode(self, found: Inquiry, basis: Basis) -> AsyncGenerator[Event]:
         """Yield the events of an answer of the question's mode. Raises as `ask`."""
@@ -229,6 +247,7 @@ class Query:
         return replace(
             found,
             passages=passages,
+            searched=searched,
             basis=basis,
             suspicious=_suspicious(passages),
             refusal=refusal,

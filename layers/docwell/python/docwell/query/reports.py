@@ -12,7 +12,7 @@ from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.modes import Basis
+from docwell.query.modes import Basis, Searched
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt
 from docwell.query.stopwatch import Stopwatch
@@ -33,6 +33,7 @@ class Inquiry:
     gave nothing. A question that is `hopeless`, for its `fit` is under `min_fit`, is refused without the model;
     `refusal` is the text of a refusal.
     `basis` is what to answer from before the passages are tried, if anything; `mode` is how it is answered now.
+    `searched` is the question as the modes see it.
     The model may take this `share` of the time that is left.
     """
 
@@ -44,6 +45,7 @@ class Inquiry:
     skipped: tuple[str, ...] = ()
     wordings: tuple[str, ...] = ()
     passages: tuple[Passage, ...] = ()
+    searched: Searched | None = None
     basis: Basis | None = None
     suspicious: frozenset[str] = frozenset()
     fit: float | None = None
@@ -111,12 +113,10 @@ class Reports:
         answer = replace(answer, dropped_passages=prompt.dropped, fallback_reason=reason)
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
-    def of_basis(self, found: Inquiry) -> QueryReport:
+    def of_basis(self, found: Inquiry, basis: Basis) -> QueryReport:
         """Return the report of an answer that a mode has given without a model."""
-        if found.basis is None:
-            return self.report(found)
-        answer = self.answer(found, _NONE, found.basis.answer, found.basis.sentences)
-        answer = _extractive(answer) if found.basis.sentences else answer
+        answer = self.answer(found, _NONE, basis.answer, basis.sentences)
+        answer = _extractive(answer) if basis.sentences else answer
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
     def answer(
