@@ -90,7 +90,10 @@ def test_an_answer_of_another_period_than_the_question_is_marked(
 
 def test_the_year_of_a_document_dates_what_it_tells() -> None:
     text = "Ada Holt has won the cup. The club was founded in 1931 by Ines Roth."
-    question, answer = "Who founded the club, by the report of 2019?", "The club was founded in 1931 by Ines Roth [1]."
+    question, answer = (
+        "Who founded the club, by the report of 2019?",
+        "The club was founded in 1931 by Ines Roth [1].",
+    )
     assert passes(question, answer, text, "report_2019.pdf")
     assert not passes(question, answer, text, "report.pdf")
 

@@ -304,7 +304,9 @@ def _footer(answer: Json) -> str:
     usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
     read, written = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     # A list, and a local overview, ask no model.
-    asked = [answer.get("model") or "no model", f"{read:,} + {written:,} tokens"] if read or written else ["no model"]
+    asked = (
+        [answer.get("model") or "no model", f"{read:,} + {written:,} tokens"] if read or written else ["no model"]
+    )
     parts = [*asked, f"{timings.get('total', 0):,.0f} ms"]
     if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
         parts.insert(0, clean(mode))

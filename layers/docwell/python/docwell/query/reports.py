@@ -107,7 +107,11 @@ class Reports:
 
     def extractive(self, found: Inquiry, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        said = digest(found.text, found.passages) if found.mode is Mode.OVERVIEW else (extract(found.text, found.passages),)
+        said = (
+            digest(found.text, found.passages)
+            if found.mode is Mode.OVERVIEW
+            else (extract(found.text, found.passages),)
+        )
         answer = _extractive(self.answer(found, used, *said))
         reason = error.problem if answer.status is AnswerStatus.EXTRACTIVE else None
         answer = replace(answer, dropped_passages=prompt.dropped, fallback_reason=reason)

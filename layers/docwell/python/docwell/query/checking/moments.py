@@ -12,7 +12,9 @@ from docwell.query.checking.periods import agree, periods, share
 from docwell.text.lexicon import content_words, segments, words
 
 # Words that ask for a time, in the languages of `modes.json`: another year can be the answer.
-_ASKING = frozenset("when year years date wann jahr datum quand ann\u00e9e date cu\u00e1ndo a\u00f1o fecha".split())
+_ASKING = frozenset(
+    "when year years date wann jahr datum quand ann\u00e9e date cu\u00e1ndo a\u00f1o fecha".split()
+)
 _ASKING_SIGNS = ("\u4f55\u65f6", "\u4ec0\u4e48\u65f6\u5019", "\u54ea\u5e74", "\u54ea\u4e00\u5e74")
 # A cited sentence has this share of the words of the sentence that it supports, dates aside.
 _LEAST_SHARE = 0.5
@@ -38,7 +40,9 @@ def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str)
     asked, said, own = periods(question), periods(sentence), labels(sentence)
     prose = {one.text for text in passages for one in mentions(text) if not one.in_table}
     if any(
-        share(asked, periods(one)) and share(said, periods(one)) and len(own & labels(one)) >= _LEAST_SHARE * len(own)
+        share(asked, periods(one))
+        and share(said, periods(one))
+        and len(own & labels(one)) >= _LEAST_SHARE * len(own)
         for one in prose
     ):
         return True

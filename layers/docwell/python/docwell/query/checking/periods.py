@@ -26,7 +26,8 @@ _FISCAL = re.compile(rf"(?<!{_LETTER})FY\s?['\u2019]?(\d\d)(?!{_LETTER})", re.IG
 # "Q3", "3Q19", "Q3'19", "H1".
 _QUARTER = re.compile(rf"(?<!{_LETTER})(?:([QH])([1-4])|([1-4])([QH]))(?:['\u2019]?(\d\d))?(?!{_LETTER})")
 _ORDINAL_QUARTER = re.compile(
-    r"(\w+)[\s.-]{1,2}(?:quarter|quartal|trimestre)|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6", re.IGNORECASE
+    r"(\w+)[\s.-]{1,2}(?:quarter|quartal|trimestre)|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
+    re.IGNORECASE,
 )
 _MONTH_SIGN = re.compile(r"(1[0-2]|0?[1-9])\u6708")
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -69,7 +70,10 @@ _UNTIL = re.compile(
     r"(?:\b(?:until|till|before|bis|vor|avant|jusqu['\u2019](?:en|\u00e0|au)|hasta|antes\sde))(?:\s(?:the|dem|der|el|en))?\s$",
     re.IGNORECASE,
 )
-_SINCE_AFTER, _UNTIL_AFTER = re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)"), re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)")
+_SINCE_AFTER, _UNTIL_AFTER = (
+    re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)"),
+    re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)"),
+)
 # No more than "despu\u00e9s de el " before a year.
 _BEFORE = 20
 
