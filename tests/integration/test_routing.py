@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 QUESTIONS: dict[str, dict[str, list[Any]]] = json.loads(
     Path(__file__).with_name("router_questions.json").read_text(encoding="utf-8")
 )
-# Lists and ordinary questions in other words, half of the latter as lists begin: "Which documents does Acme ask for?"
+# Lists in other words, and ordinary questions that begin as lists do: "Which documents does Acme ask for?"
 REWORDED: dict[str, dict[str, list[Any]]] = json.loads(
     Path(__file__).with_name("router_lists.json").read_text(encoding="utf-8")
 )

@@ -9,7 +9,6 @@ from itertools import pairwise
 import pytest
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal

@@ -20,7 +20,7 @@ SENTENCES = [
     "Der Hafen von Kiel hat seit 1911 vierzig Liegeplätze für große Schiffe.",
     "¿Puede el inquilino devolver el piso antes del plazo?",
     "“We oil the pumps every night,” the crew of the mill said.",
-    "港口建于1911年，有四十个泊位。",
+    "港口建于1911年并有四十个泊位。",
 ]
 
 
@@ -80,7 +80,10 @@ def test_headings_before_a_sentence_are_not_in_it(text: str, rest: str | None) -
 
 
 def test_short_lines_end_paragraphs_and_long_ones_are_joined() -> None:
-    text = "Pump Safety\nAda Holt\n\nThe pumps of the mill are oiled by the\nnight crew, which begins at ten o'clock\nsharp."
+    text = (
+        "Pump Safety\nAda Holt\n\n"
+        "The pumps of the mill are oiled by the\nnight crew, which begins at ten o'clock\nsharp."
+    )
     assert paragraphs(text) == [
         "Pump Safety",
         "Ada Holt",

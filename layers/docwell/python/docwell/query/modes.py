@@ -98,8 +98,9 @@ class Modes:
             raise
 
     def after_refusal(self, searched: Searched) -> Basis | None:
-        """Return a list in place of a refusal by the passages, if docwell chooses the mode and the question may ask
-        for one. None where no document has its subject.
+        """Return a list in place of a refusal, if docwell chooses the mode and the question can be one for a list.
+
+        None where no document has its subject.
         """
         way = self.ways.get(Mode.LIST)
         if way is None or searched.mode is not Mode.AUTO or not searched.passages:

@@ -42,8 +42,7 @@ ONE_DOCUMENT = "an overview is of one document, and this question has found seve
 class Overview:
     """The mode `overview`: the documents' marked pieces, and the prompt for them.
 
-    An overview that is `extractive` is the document's own sentences, at once: a model host that reads slowly writes
-    none.
+    An overview that is `extractive` is the document's own sentences, at once: a slow model host writes none.
     """
 
     index: Overviews

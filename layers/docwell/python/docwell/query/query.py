@@ -97,10 +97,12 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
-        if found.basis and found.basis.answer:
-            for event in self._without_model(found, found.basis):
+        async with aclosing(self._in_turn(found)) as events:
+            async for event in events:
                 yield event
-            return
+
+    async def _in_turn(self, found: Inquiry) -> AsyncGenerator[Event]:
+        """Yield the events of the mode's answer, of the passages' if it refuses, and of a list if these refuse."""
         if found.basis:
             async with aclosing(self._of_mode(found, found.basis)) as events:
                 async for event in events:
@@ -117,8 +119,8 @@ class Query:
         async with aclosing(self._answered(found)) as events:
             async for event in events:
                 if isinstance(event, QueryReport) and (basis := await self._list(found, event)):
-                    for listed in self._without_model(replace(found, spent=event.answer.usage), basis):
-                        yield listed
+                    for one in self._without_model(replace(found, spent=event.answer.usage), basis):
+                        yield one
                     return
                 yield event
 
@@ -139,6 +141,10 @@ class Query:
 
     async def _of_mode(self, found: Inquiry, basis: Basis) -> AsyncGenerator[Event]:
         """Yield the events of an answer of the question's mode. Raises as `ask`."""
+        if basis.answer:
+            for one in self._without_model(found, basis):
+                yield one
+            return
         found = found.of(basis)
         if basis.rows is None:
             events = self._answered(found)

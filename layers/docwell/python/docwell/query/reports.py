@@ -75,8 +75,8 @@ class Inquiry:
         )
 
     def tries_passages(self, answer: Answer, reserve_s: float) -> bool:
-        """Whether the answer of a mode is a refusal, and there is time for another one as long as it."""
-        refused = answer.status is AnswerStatus.REFUSED
+        """Whether the model refuses to answer in a mode, and there is time for another answer as long as this."""
+        refused = answer.status is AnswerStatus.REFUSED and not (self.basis and self.basis.answer)
         return refused and self.watch.deadline.left(reserve_s) > self.watch.seconds["generate"]
 
 

@@ -52,9 +52,9 @@ def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
 
 
 class Typical(NamedTuple):
-    """Figures of the examples of lists, each beside the others: the lower quartile of `near`, the median `margin`.
+    """The lower quartile of `near` and the median `margin` of the examples of lists, each beside the others.
 
-    Questions for a list are in words of their own, and so are further from the examples than these from each other.
+    Real questions are in other words, and so are further from the examples than these are from each other.
     """
 
     near: float

@@ -11,7 +11,7 @@ from docwell.text.lexicon import SENTENCE_ENDS, UNSPACED, segments
 LETTERS_SHARE = 0.7
 # Shorter sentences say little by themselves; in unspaced scripts this many pairs of signs do.
 _FEWEST_WORDS = 5
-# Letter-spaced titles and formulas have more words of one letter; glyphs without a mapping have words of any length.
+# Letter-spaced titles and formulas have more words of one letter, and unmapped glyphs words of any length.
 _MOST_SINGLE = 0.3
 _WORD_LENGTH = (2.5, 13.0)
 # Letters with digits or capitals inside: "vT3x", "tHe". Names such as "iPhone 3GS" are few.
@@ -56,7 +56,7 @@ def is_sentence(text: str) -> bool:
 def is_reference(text: str) -> bool:
     """Return whether a sentence is of a list of references.
 
-    It has two of these: names with initials, a year or a key ("[PS07]"), an address. Or it has an issue with pages.
+    It has two of these: names with initials, a year or a key ("[PS07]"), an address. Or it has an issue and pages.
     """
     dated = _YEAR.search(text) is not None or _KEY.search(text) is not None
     signs = (dated, len(_INITIAL.findall(text)) > 1, _ADDRESS.search(text) is not None)

@@ -34,8 +34,10 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 
 # English, German, French, Spanish and, of ordinals, Chinese: the languages of `modes.json`, folded.
 _ORDINALS = """
-    1 1st first erste ersten erstes premier 1er primer \u4e00|2 2nd second zweite zweiten zweites deuxieme 2e segundo \u4e8c
-    |3 3rd third dritte dritten drittes troisieme 3e tercer \u4e09|4 4th fourth vierte vierten viertes quatrieme 4e cuarto \u56db
+    1 1st first erste ersten erstes premier 1er primer \u4e00
+    |2 2nd second zweite zweiten zweites deuxieme 2e segundo \u4e8c
+    |3 3rd third dritte dritten drittes troisieme 3e tercer \u4e09
+    |4 4th fourth vierte vierten viertes quatrieme 4e cuarto \u56db
 """
 _MONTHS = """
     january januar janner janvier enero|february februar fevrier febrero|march marz mars marzo
@@ -62,12 +64,13 @@ _DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
 _YEAR_AFTER = re.compile(r"[.,]?\s(?:de\s|of\s|del\s)?(?:1[5-9]|20)\d\d")
 # Between the parts of "the third quarter of 2019" and "31 March, 2019".
 _BETWEEN = re.compile(r"[.,]?\s?(?:of\s|de\s|del\s|des\s|du\s|in\s)?(?:the\s)?|\u5e74\u7b2c?")
+_ARTICLE = r"(?:\s(?:the|dem|der|el|en))?\s$"
 _SINCE = re.compile(
-    r"\b(?:since|from|after|seit|ab|nach|depuis|d\u00e8s|partir\sde|apr\u00e8s|desde|despu\u00e9s\sde)(?:\s(?:the|dem|der|el|en))?\s$",
+    r"\b(?:since|from|after|seit|ab|nach|depuis|d\u00e8s|partir\sde|apr\u00e8s|desde|despu\u00e9s\sde)" + _ARTICLE,
     re.IGNORECASE,
 )
 _UNTIL = re.compile(
-    r"(?:\b(?:until|till|before|bis|vor|avant|jusqu['\u2019](?:en|\u00e0|au)|hasta|antes\sde))(?:\s(?:the|dem|der|el|en))?\s$",
+    r"\b(?:until|till|before|bis|vor|avant|jusqu['\u2019](?:en|\u00e0|au)|hasta|antes\sde)" + _ARTICLE,
     re.IGNORECASE,
 )
 _SINCE_AFTER, _UNTIL_AFTER = (
@@ -139,8 +142,8 @@ def _named(text: str) -> Iterator[Period]:
     for match in _FISCAL.finditer(text):
         yield Period(*match.span(), frozenset({whole_year(match[1])}))
     for match in _QUARTER.finditer(text):
-        parts = {f"{match[1] or match[4]}{match[2] or match[3]}", *([whole_year(match[5])] if match[5] else [])}
-        yield Period(*match.span(), frozenset(parts))
+        quarter = {f"{match[1] or match[4]}{match[2] or match[3]}", *([whole_year(match[5])] if match[5] else [])}
+        yield Period(*match.span(), frozenset(quarter))
     for match in _ORDINAL_QUARTER.finditer(text):
         if number := _ORDINAL_OF.get(fold(match[1] or match[2])):
             yield Period(*match.span(), frozenset({f"Q{number}"}))
