@@ -1,4 +1,4 @@
-"""What is a sentence, and what is a heading, a reference or a scrap."""
+"""Tests of the signs of sentences, headings, references and scraps."""
 
 from __future__ import annotations
 

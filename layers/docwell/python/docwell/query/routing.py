@@ -56,7 +56,7 @@ class Router:
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
 
     def is_near_list(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> bool:
-        """Return whether a question that the passages do not answer can be one for a list, in words of its own."""
+        """Return whether a question that the passages do not answer can be one for a list, in unusual words."""
         return self._is_list(question, self._cosines(vector), passages, near=False)
 
     def _is_list(

@@ -150,7 +150,7 @@ class Subjects:
 
     @cached_property
     def typical(self) -> Typical:
-        """What a question for a list has at least."""
+        """The least `near` and `margin` of a question for a list."""
         lists, others = self._examples
         near = lists @ lists.T
         np.fill_diagonal(near, -1.0)

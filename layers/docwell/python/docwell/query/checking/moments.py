@@ -31,7 +31,7 @@ def is_of_period(sentence: str, question: str, passages: Sequence[str], names: s
     if said:
         return agree(asked, said) or _is_dated(sentence, question, passages, names)
     if any(not one.is_grammar for one in stated(sentence)):
-        return True  # figures have periods of their own
+        return True  # `Claim` compares the periods of figures
     return _is_undated(sentence, question, passages, names)
 
 
