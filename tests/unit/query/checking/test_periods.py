@@ -69,6 +69,13 @@ def test_a_period_that_goes_on_has_the_years_to_come(text: str) -> None:
         ("Who won the cup in 1987?", "The cup was held in Kiel in 1987, and Ines Roth won it [1].", CUPS, True),
         ("Who won the cup in 1997?", "Ada Holt [1]", CUPS, True),
         ("When was the cup that was in Kiel in 1987 founded?", "Founded in 1931 [1].", CUPS, True),
+        (
+            "Was the club founded in 1987?",
+            "No, the club was founded in 1931 [1].",
+            "The club was founded in 1931.",
+            True,
+        ),
+        ("Who was the winner of the year 1987?", "Ada Holt won the cup in 1997 [1].", CUPS, False),
         ("What did North sell in the second quarter of 2019?", "North sold 640 in Q2 2019 [1].", SALES, True),
         ("What did North sell in the second quarter of 2019?", "North sold 512 in Q2 2019 [1].", SALES, False),
         ("How many boats were sold in fiscal 2022?", "It sold 512 boats in FY2022 [1].", FISCAL, True),

@@ -5,10 +5,12 @@ The period has to be the sentence's, or to stand where the passages say the sent
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from docwell.query.checking.mentions import labels, mentions, stated
-from docwell.query.checking.periods import agree, periods, share
+from docwell.query.checking.periods import agree, located_periods, periods, share
+from docwell.query.checking.polarity import is_yes_or_no
 from docwell.text.lexicon import content_words, segments, words
 
 # Words that ask for a time, in the languages of `modes.json`: another year can be the answer.
@@ -16,6 +18,7 @@ _ASKING = frozenset(
     ["when", "year", "years", "date", "wann", "jahr", "datum", "quand", "année", "date", "cuándo", "año", "fecha"]
 )
 _ASKING_SIGNS = ("\u4f55\u65f6", "\u4ec0\u4e48\u65f6\u5019", "\u54ea\u5e74", "\u54ea\u4e00\u5e74")
+_LAST_WORD = re.compile(r"\w+\s*$")
 # A cited sentence has this share of the words of the sentence that it supports, dates aside.
 _LEAST_SHARE = 0.5
 
@@ -26,7 +29,7 @@ def is_of_period(sentence: str, question: str, passages: Sequence[str], names: s
     `names` are those of the documents and sections of the passages, which can date them.
     """
     asked, said = periods(question), periods(sentence)
-    if not asked:
+    if not asked or is_yes_or_no(sentence):  # "No, it was in 1997."
         return True
     if said:
         return agree(asked, said) or _is_dated(sentence, question, passages, names)
@@ -46,14 +49,21 @@ def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str)
         for one in prose
     ):
         return True
-    asks = not _ASKING.isdisjoint(words(question)) or any(sign in question for sign in _ASKING_SIGNS)
-    only_dates = all(one.is_date for one in stated(sentence))
-    places = [names] if only_dates else []
-    return any(share(asked, periods(one)) for one in (places if not asks else [names, *passages]))
+    if _asks_for_time(question):
+        return any(share(asked, periods(one)) for one in (names, *passages))
+    return all(one.is_date for one in stated(sentence)) and share(asked, periods(names))
+
+
+def _asks_for_time(question: str) -> bool:
+    """Return whether a question asks for a time: "In which year", but not "in the year 2019"."""
+    rest = question
+    for one in reversed(located_periods(question)):
+        rest = _LAST_WORD.sub("", rest[: one.start]) + rest[one.end :]
+    return not _ASKING.isdisjoint(words(rest)) or any(sign in rest for sign in _ASKING_SIGNS)
 
 
 def _is_undated(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
-    """Return whether a sentence that names no period stands in the passages beside no other one."""
+    """Return whether the passages give a sentence without a period no other period than the question's."""
     asked, said = periods(question), content_words(sentence) - content_words(question)
     spans = [text[slice(*span)] for text in passages for span in segments(text)]
     own = [one for one in spans if said and said <= content_words(one)]
