@@ -90,9 +90,12 @@ def errors(folder: Path, asked_of: Mapping[str, Mapping[str, list[Any]]] = QUEST
             one is None or one.text != subject for one, (_, subject) in zip(subjects, lists, strict=True)
         )
         found[language] = Errors(
-            *(wrong[mode] for mode in (Mode.OVERVIEW, Mode.LIST, Mode.PASSAGES)),
-            *(after[mode] for mode in (Mode.LIST, Mode.PASSAGES)),
-            (unfound, len(lists)),
+            wrong[Mode.OVERVIEW],
+            wrong[Mode.LIST],
+            wrong[Mode.PASSAGES],
+            refused=after[Mode.LIST],
+            unanswered=after[Mode.PASSAGES],
+            subjects=(unfound, len(lists)),
         )
     print(found)  # noqa: T201 - docs/modes.md has these figures
     return found
