@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.errors import BadInput
+from docwell.errors import BadInput, DeadlineExceeded
 from docwell.identity import Principal, Rule
 from docwell.query import census
 from docwell.query.ask import Passages, QueryReport, Question, Token
@@ -87,6 +87,19 @@ def test_a_list_takes_the_place_of_a_refusal_if_the_question_can_be_for_one(
         assert ask(world, far, mode=mode).answer.mode is Mode.PASSAGES
     refused = ask(world, 'Which documents mention "Zanzibar"?', mode=Mode.AUTO).answer
     assert (refused.status, refused.mode) == (AnswerStatus.REFUSED, Mode.PASSAGES)
+
+
+def test_a_refusal_stays_if_the_list_in_its_place_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Router, "choose", lambda *_: Mode.PASSAGES)
+
+    def fail(*_: object) -> None:
+        raise DeadlineExceeded("retrieve", "too slow")
+
+    monkeypatch.setattr(Census, "basis", fail)
+    world = with_letters()
+    world.model.says = "NOT FOUND"
+    answer = ask(world, "Which documents mention Ada Holt?", mode=Mode.AUTO).answer
+    assert (answer.status, answer.mode) == (AnswerStatus.REFUSED, Mode.PASSAGES)
 
 
 def test_a_question_without_a_subject_is_refused_and_left_to_passages_otherwise() -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from docwell.answers import AnswerStatus, Mode
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
-from docwell.errors import BadInput
+from docwell.errors import BadInput, Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport
@@ -130,14 +130,17 @@ class Query:
         return Passages(found.passages, found.suspicious, found.text), self.reports.of_basis(found, basis)
 
     async def _list(self, found: Inquiry, report: QueryReport) -> Basis | None:
-        """Return a list in place of a refusal, if there is time to make one."""
+        """Return a list in place of a refusal, if there is time to make one; a failure leaves the refusal."""
         refused, deadline = report.answer.status is AnswerStatus.REFUSED, found.watch.deadline
         if not (refused and found.searched) or is_cancelled():
             return None
         if deadline.left(RESERVE_S) < deadline.seconds * _RETRIEVE_SHARE:
             return None
-        async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
-            return await asyncio.to_thread(self.modes.after_refusal, found.searched)
+        try:
+            async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
+                return await asyncio.to_thread(self.modes.after_refusal, found.searched)
+        except Unavailable:
+            return None
 
     async def _of_mode(self, found: Inquiry, basis: Basis) -> AsyncGenerator[Event]:
         """Yield the events of an answer of the question's mode. Raises as `ask`."""
