@@ -31,8 +31,10 @@ REWORDED: dict[str, dict[str, list[Any]]] = json.loads(
 BUILT = Path(__file__).parents[2] / "layers/embedder/model"
 # A question about a document that is missed is answered from passages; another one taken for it is answered wrong.
 MOST_MISSED, MOST_WRONG = 1 / 8, 1 / 16
-# Of lists that the passages refuse, and of ordinary questions that begin as lists do.
-MOST_REFUSED, MOST_TAKEN_FOR_LISTS = 2 / 5, 1 / 6
+# After the passages have refused. A list is then no worse than a refusal: it says what it has looked for.
+MOST_REFUSED, MOST_LISTED = 2 / 5, 1 / 8
+# Of ordinary questions that begin as lists do.
+MOST_TAKEN_FOR_LISTS = 1 / 6
 # The examples have these; what follows is about languages of which the router knows no question too.
 WITH_EXAMPLES = ("en", "de", "fr", "es", "zh")
 __all__ = ["multilingual"]
@@ -130,7 +132,7 @@ def test_the_english_model_knows_questions_about_a_document_in_languages_with_ex
     assert share(found, "ordinary", found) <= MOST_WRONG
     assert share(found, "subjects", ["en"]) <= MOST_MISSED
     assert share(found, "refused", WITH_EXAMPLES) <= MOST_REFUSED
-    assert share(found, "unanswered", found) <= MOST_WRONG
+    assert share(found, "unanswered", found) <= MOST_LISTED
     reworded = errors(BUILT, REWORDED)
     assert share(reworded, "refused", WITH_EXAMPLES) <= MOST_REFUSED
     assert share(reworded, "unanswered", WITH_EXAMPLES) <= MOST_TAKEN_FOR_LISTS
