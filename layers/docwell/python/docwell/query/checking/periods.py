@@ -26,7 +26,7 @@ _FISCAL = re.compile(rf"(?<!{_LETTER})FY\s?['\u2019]?(\d\d)(?!{_LETTER})", re.IG
 # "Q3", "3Q19", "Q3'19", "H1".
 _QUARTER = re.compile(rf"(?<!{_LETTER})(?:([QH])([1-4])|([1-4])([QH]))(?:['\u2019]?(\d\d))?(?!{_LETTER})")
 _ORDINAL_QUARTER = re.compile(
-    r"(\w+)[\s.-]{1,2}(?:quarter|quartal|trimestre)|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
+    r"(?<!\w)(\w{1,12})[\s.-]{1,2}(?:quarter|quartal|trimestre)|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
     re.IGNORECASE,
 )
 _MONTH_SIGN = re.compile(r"(1[0-2]|0?[1-9])\u6708")
