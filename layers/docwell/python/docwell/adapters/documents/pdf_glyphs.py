@@ -91,6 +91,11 @@ class Glyphs:
         ends = self._turned(left, bottom)[1], self._turned(right, top)[1]
         return min(ends), max(ends)
 
+    def turned_box(self, box: Box) -> Box:
+        """Return a box of the page in the rotated page's coordinates."""
+        (left, bottom), (right, top) = self._turned(*box[:2]), self._turned(*box[2:])
+        return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
+
     def _is_within(self, index: int, box: Box) -> bool:
         x, y = self._origin(index)
         left, bottom, right, top = box
