@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from docwell.adapters.documents.pdf_layout import Line, edges, headings, lay_out, rows
+from docwell.adapters.documents.pdf_layout import edges, headings, lay_out
+from docwell.adapters.documents.pdf_rows import Line, rows
 
 LOW, HIGH = 0.0, 800.0
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_doubts import LEAST_TYPE, LIGHT, Box
-from docwell.adapters.documents.pdf_layout import RAISED, Line
+from docwell.adapters.documents.pdf_rows import RAISED, Line
 from docwell.adapters.documents.pdfium_calls import address
 
 # Of each page. A tax form has 250 fields, a reviewed page 30 comments.

@@ -71,6 +71,9 @@ _SIGNATURES = {
     "FPDFText_GetTextObject": "ppi",
     "FPDFText_GetMatrix": "ipip",
     "FPDFText_GetFontSize": "dpi",
+    "FPDFText_GetCharIndexFromTextIndex": "ipi",
+    "FPDFText_GetCharOrigin": "ipipp",
+    "FPDFText_GetFontInfo": "upipup",
     "FPDFText_GetCharBox": "ipipppp",
 }
 
