@@ -126,8 +126,9 @@ class Glyphs:
         for match in _WORD.finditer(piece.text):
             x, y = self._turned(*self._origin(self._place(piece, match.start())))
             words.append((x, y, match.start(), match.end()))
-        apart = whole.size * RAISED
-        if any(two[0] < one[0] - 1 and abs(two[1] - one[1]) < apart for one, two in pairwise(words)):
+        backward = [two for one, two in pairwise(words) if two[0] < one[0] - whole.size]
+        # A line that runs backward as a whole is upside down.
+        if backward and not _ACCENT.search(piece.text) and 2 * len(backward) < len(words) and _are_level(words, RAISED * whole.size):
             words.sort()
         begins = 0
         for number, word in enumerate(words, 1):
@@ -146,7 +147,7 @@ class Glyphs:
 
     def _cell(self, piece: _Piece, words: Sequence[_Word], whole: Line) -> Line:
         begins, ends = words[0][2], words[-1][3]
-        in_order = all(one[3] <= two[2] for one, two in pairwise(words))
+        in_order = all(piece.text[one[3] : two[2]].isspace() for one, two in pairwise(words))
         parts = [(begins, ends)] if in_order else [word[2:] for word in words]
         text = " ".join(self._accented(piece.part(one, end)) for one, end in parts)
         letters = piece.text[begins:ends].rstrip("".join(HYPHENS))
@@ -168,7 +169,8 @@ class Glyphs:
             if not EXPONENT_RISE * size < rise < size:
                 break
             at -= 1
-        return at if word.start() < at < word.end() and word.string[at - 1].isdigit() else 0
+        is_power = word.start() < at < word.end() and EXPONENT.match(word.string, at)
+        return at if is_power and word.string[at - 1].isdigit() else 0
 
     def _place(self, piece: _Piece, at: int) -> int:
         """Return the index of a character of a piece."""
@@ -258,6 +260,10 @@ class Glyphs:
                 if gap < TOUCHES * self._size(self._place(piece, place)):
                     letters[before] = ""
             return
+
+
+def _are_level(words: Sequence[_Word], apart: float) -> bool:
+    return max(word[1] for word in words) - min(word[1] for word in words) < apart
 
 
 def _beside(piece: str, at: int) -> Iterator[int]:

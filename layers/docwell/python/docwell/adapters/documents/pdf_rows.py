@@ -27,13 +27,17 @@ EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
 PROSE_WORDS, PROSE_WIDTH, COLUMN_LINES = 4, 10.0, 4
 # A wordy column belongs to a table if this share of its lines has a number beside it; second lines have none.
 TABLE_SHARE = 0.33
-# Pages with more lines are plots: the search for columns compares each column with each.
+# Numbers without a label are cells of a table from so many digits on; shorter ones are parts of fractions.
+BARE_DIGITS = 3
+# Pages with more columns are plots: the search for columns compares each column with each.
 MAX_COLUMNS = 40
 
-_WORD = re.compile(r"[^\W\d_]{2,}")
 _DIGITS = re.compile(r"\d\Z")
-# An exponent at the beginning of a text.
-EXPONENT = re.compile(r"[+\-\u2212\u2013]?\d{1,3}(?!\w)")
+# An exponent at the beginning of a text. Some fonts have a zero for the sign of minutes.
+EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?!\w)")
+_LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
+# Signs of formulas, whose parts are above and below each other: a row of them makes no sense.
+_FORMULA = re.compile("[=\u2202-\u221a\u2208\u222b\u2248\u2261\u2264\u2265]")
 # Marks that fill a cell of a column of numbers.
 _BLANK_CELL = re.compile(r"[\s$€£¥%()\-\u2012-\u2015\u2212.*]+\Z")
 
@@ -56,7 +60,7 @@ class Line(NamedTuple):
 
 
 class _Gutter(NamedTuple):
-    """The left end of a column of prose that has another one to its left, and where both are on the page."""
+    """The left end of a column of prose that has another one to its left, and how low and high it reaches."""
 
     x: float
     low: float
@@ -64,9 +68,7 @@ class _Gutter(NamedTuple):
 
     def is_between(self, left: Line, right: Line) -> bool:
         """Return whether two lines beside each other are in different columns."""
-        reach = 2 * max(left.size, right.size)
-        is_at_height = self.low - reach <= left.baseline <= self.high + reach
-        return is_at_height and left.right <= self.x + 1 and right.left >= self.x - 1
+        return self.low < left.baseline < self.high and left.right <= self.x + 1 and right.left >= self.x - 1
 
 
 def rows(lines: Iterable[Line]) -> list[Line]:
@@ -125,7 +127,7 @@ def _tables(lines: list[Line]) -> list[Line]:
     if not groups or not any(_is_number(lines[at].text) for group in groups for at in group):
         return lines
     columns = _columns(lines)
-    gutters = list(_gutters(columns))
+    gutters = list(_gutters(columns, lines))
     prose = _untabled(columns, groups, lines)
     joined: dict[int, Line] = {}
     gone = set[int]()
@@ -163,7 +165,8 @@ def _cells(
     for one, other in pairwise(group):
         left, right = lines[one], lines[other]
         beside = right.left - left.right >= -OVERLAP * max(left.size, right.size)
-        cut = left.text.endswith(HYPHENS) or any(gutter.is_between(left, right) for gutter in gutters)
+        cut = left.text.endswith(HYPHENS) or (_is_wide(left) and _is_wide(right))
+        cut = cut or any(gutter.is_between(left, right) for gutter in gutters)
         if beside and not cut and other not in prose and one not in prose:
             part.append(other)
         else:
@@ -175,7 +178,11 @@ def _cells(
 
 
 def _is_row(part: Sequence[int], lines: Sequence[Line]) -> bool:
-    return len(part) > 1 and any(_is_cell(lines[at].text) for at in part[1:])
+    if len(part) == 1 or any(_FORMULA.search(lines[at].text) for at in part):
+        return False
+    if not any(_LABEL.search(lines[at].text) for at in part[:-1]):
+        return all(sum(map(str.isdigit, lines[at].text)) >= BARE_DIGITS for at in part)
+    return any(_is_cell(lines[at].text) for at in part[1:])
 
 
 def _is_number(text: str) -> bool:
@@ -188,13 +195,12 @@ def _is_cell(text: str) -> bool:
     return _is_number(text) or _BLANK_CELL.match(text) is not None
 
 
+def _is_wide(line: Line) -> bool:
+    return line.right - line.left >= PROSE_WIDTH * line.size
+
+
 def _is_prose(line: Line) -> bool:
-    return (
-        line.level
-        and line.right - line.left >= PROSE_WIDTH * line.size
-        and len(_WORD.findall(line.text)) >= PROSE_WORDS
-        and not _is_number(line.text)
-    )
+    return line.level and _is_wide(line) and len(line.text.split()) >= PROSE_WORDS
 
 
 def _columns(lines: Sequence[Line]) -> list[list[tuple[int, Line]]]:
@@ -207,14 +213,18 @@ def _columns(lines: Sequence[Line]) -> list[list[tuple[int, Line]]]:
     return sorted(found, key=len)[-MAX_COLUMNS:]
 
 
-def _gutters(columns: Sequence[Sequence[tuple[int, Line]]]) -> Iterator[_Gutter]:
+def _gutters(columns: Sequence[Sequence[tuple[int, Line]]], lines: Sequence[Line]) -> Iterator[_Gutter]:
     for right in columns:
         x = min(line.left for _, line in right)
         top, foot = max(line.baseline for _, line in right), min(line.baseline for _, line in right)
         for left in columns:
             beside = [line.baseline for _, line in left if line.right <= x and foot <= line.baseline <= top]
             if len(beside) >= COLUMN_LINES:
-                yield _Gutter(x, min(foot, *beside), max(top, *beside))
+                # It goes on to the next line that crosses it.
+                across = [line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1]
+                high = min((y for y in across if y > max(beside)), default=float("inf"))
+                low = max((y for y in across if y < min(beside)), default=float("-inf"))
+                yield _Gutter(x, low, high)
 
 
 def _untabled(
