@@ -22,7 +22,9 @@ def _rotated(letter: str) -> str:
 
 def _permuted(text: str, seed: int) -> str:
     order = random.Random(seed).sample(_LETTERS, 26)
-    table = str.maketrans(dict(zip(_LETTERS + _LETTERS.upper(), order + [one.upper() for one in order], strict=True)))
+    table = str.maketrans(
+        dict(zip(_LETTERS + _LETTERS.upper(), order + [one.upper() for one in order], strict=True))
+    )
     return text.translate(table)
 
 

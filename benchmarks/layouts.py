@@ -16,8 +16,22 @@ SIZE, LEADING = 9.0, 13.0
 # Marks a line of prose.
 PROSE = "\u00b6"
 ORDERS = ("by row", "by column", "numbers first", "shuffled", "from below", "by row, digits apart")
-_NOUNS = "Card Cheque Transfer Rent Salary Water Insurance Repair Grocery Fuel Pension Travel Interest Fee".split()
-_PLACES = "Northgate Harbour Millbrook Eastfield Riverside Oakham Station Market Bridge Summit".split()
+_NOUNS = [
+    "Card",
+    "Cheque",
+    "Transfer",
+    "Rent",
+    "Salary",
+    "Water",
+    "Insurance",
+    "Repair",
+    "Grocery",
+    "Fuel",
+    "Pension",
+    "Travel",
+    "Fee",
+]
+_PLACES = ["Northgate", "Harbour", "Millbrook", "Eastfield", "Riverside", "Oakham", "Station", "Market", "Bridge"]
 _ITEMS = "Net sales|Cost of sales|Gross profit|Selling expenses|Research and development|Operating income|"
 _ITEMS += "Interest expense, net|Income before taxes|Provision for taxes|Net income|Other current assets|Goodwill"
 _FUNDS = "Global Equity Fund|Short Bond Index|Income Trust|Small Companies|Treasury Notes 2031|Emerging Markets"

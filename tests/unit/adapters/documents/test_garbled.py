@@ -15,10 +15,11 @@ GOOD = {
     "English": ENGLISH,
     "Polish": "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Są oni obdarzeni "
     "rozumem i sumieniem i powinni postępować wobec innych w duchu braterstwa. " * 2,
-    "Finnish": "Kaikki ihmiset syntyvät vapaina ja tasavertaisina arvoltaan ja oikeuksiltaan. Heille on annettu järki "
-    "ja omatunto, ja heidän on toimittava toisiaan kohtaan veljeyden hengessä. " * 2,
+    "Finnish": "Kaikki ihmiset syntyvät vapaina ja tasavertaisina arvoltaan ja oikeuksiltaan. Heille on annettu "
+    "järki ja omatunto, ja heidän on toimittava toisiaan kohtaan veljeyden hengessä. " * 2,
     "Vietnamese": "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền. " * 4,
-    "Japanese": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。PDFの文字。" * 4,
+    "Japanese": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。PDFの文字。"
+    * 4,
     "a table of numbers": "2025 2024\n12,345 (67,890) 1.2% $ 45\n" * 20,
     "a list of contents": "Chapter one . . . . . . . . . . . . . . . . 12\nChapter two ______________ 34\n" * 10,
     "paths": "/usr/share/docs/index.html /etc/hosts /srv/data/2026/report.txt\n" * 10,

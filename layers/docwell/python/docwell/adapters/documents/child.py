@@ -143,9 +143,7 @@ class Pdfium:
             drawn = self._doubts.Objects(self._raw, self._calls, self._address(page.raw), box).read()
             text_page = page.get_textpage()
             text = text_page.get_text_range()
-            glyphs = self._glyphs.Glyphs(
-                self._raw, self._calls, self._address(text_page.raw), page.get_rotation()
-            )
+            glyphs = self._glyphs.Glyphs(self._raw, self._calls, self._address(text_page.raw), page.get_rotation())
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)

@@ -105,9 +105,9 @@ class Annotations:
             return True
         colour = [ctypes.c_uint() for _ in range(3)]
         at = [ctypes.addressof(channel) for channel in colour]
-        if self._calls.FPDFAnnot_GetFontColor(self._form, field, *at):
-            if min(channel.value for channel in colour) >= LIGHT:
-                return False
+        is_coloured = self._calls.FPDFAnnot_GetFontColor(self._form, field, *at)
+        if is_coloured and min(channel.value for channel in colour) >= LIGHT:
+            return False
         size = ctypes.c_float()
         self._calls.FPDFAnnot_GetFontSize(self._form, field, ctypes.addressof(size))
         return not 0 < size.value < LEAST_TYPE
@@ -144,10 +144,14 @@ class Annotations:
                 value = _text(calls.FPDFAnnot_GetFormFieldExportValue, MAX_VALUE, form, field)
                 value = "checked" if _TICKS.match(value) else value
         elif kind in {raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX}:
-            value = ", ".join(self._chosen(field)) or _text(calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
-        elif kind == raw.FPDF_FORMFIELD_TEXTFIELD:
-            if not calls.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD:
-                value = _text(calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
+            value = ", ".join(self._chosen(field)) or _text(
+                calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field
+            )
+        elif (
+            kind == raw.FPDF_FORMFIELD_TEXTFIELD
+            and not calls.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD
+        ):
+            value = _text(calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
         return value
 
     def _chosen(self, field: int) -> Iterator[str]:
@@ -173,7 +177,7 @@ class Cover:
         self._form = address(document.formenv.raw) if document.formenv else 0
 
     def reason(self, content: Any) -> str | None:
-        """Return why the pages of a file with this `content` are not the document, as a `docwell.models.Reason`."""
+        """Return the `docwell.models.Reason` why the pages of a file with this `content` are not the document."""
         raw, document = self._raw, self._document
         if self._type == raw.FORMTYPE_XFA_FULL:
             return "dynamic_form"
@@ -208,7 +212,7 @@ class Cover:
 
 
 def _text(read: Any, most: int, *where: Any) -> str:
-    """Return a string that `read` writes as UTF-16 behind the arguments `where`: one line of at most `most` units."""
+    """Return a string of at most `most` units on one line, which `read` writes behind the arguments `where`."""
     length = read(*where, None, 0)
     buffer = ctypes.create_string_buffer(min(length, 1 << 22))
     read(*where, ctypes.addressof(buffer), len(buffer))

@@ -25,6 +25,8 @@ SHARED = 0.5
 # A blank before an accent is false when the letter begins within this distance of the one before it, as a share of
 # the type size.
 TOUCHES = 0.15
+# A line with so many characters, of at most this mean width in type sizes, has no wide gap: words are not located.
+PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
 # A gap between cells, and the usual width of a letter, in type sizes.
 CELL_GAP, USUAL_WIDTH = 1.5, 0.5
 
@@ -110,9 +112,13 @@ class Glyphs:
         """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""
         text = piece.text.strip()
         places = [self._turned(*self._origin(self._place(piece, at))) for at in range(len(text))]
-        is_column = len(text) > 1 and not any(map(str.isalpha, text)) and all(
-            abs(one[0] - two[0]) < whole.size and abs(one[1] - two[1]) > RAISED * whole.size
-            for one, two in pairwise(places)
+        is_column = (
+            len(text) > 1
+            and not any(map(str.isalpha, text))
+            and all(
+                abs(one[0] - two[0]) < whole.size and abs(one[1] - two[1]) > RAISED * whole.size
+                for one, two in pairwise(places)
+            )
         )
         if not is_column:
             return [whole._replace(text=self._accented(piece))]
@@ -122,19 +128,37 @@ class Glyphs:
 
     def _cells(self, piece: _Piece, whole: Line) -> Iterator[Line]:
         """Yield the parts of a level line between wide gaps, each with its words from left to right."""
-        words = []
-        for match in _WORD.finditer(piece.text):
-            x, y = self._turned(*self._origin(self._place(piece, match.start())))
-            words.append((x, y, match.start(), match.end()))
+        length = len(piece.text)
+        if length >= PROSE_CHARACTERS and whole.right - whole.left <= PROSE_WIDTH * whole.size * length:
+            yield self._cell(piece, [(whole.left, whole.baseline, 0, length)], whole)
+            return
+        words = self._words(piece)
         backward = [two for one, two in pairwise(words) if two[0] < one[0] - whole.size]
         # A line that runs backward as a whole is upside down.
-        if backward and not _ACCENT.search(piece.text) and 2 * len(backward) < len(words) and _are_level(words, RAISED * whole.size):
+        if (
+            backward
+            and not _ACCENT.search(piece.text)
+            and 2 * len(backward) < len(words)
+            and _are_level(words, RAISED * whole.size)
+        ):
             words.sort()
         begins = 0
         for number, word in enumerate(words, 1):
             if number == len(words) or self._ends_cell(piece, word, words[number], whole.size):
                 yield self._cell(piece, words[begins:number], whole)._replace(follows=begins > 0)
                 begins = number
+
+    def _words(self, piece: _Piece) -> list[_Word]:
+        words: list[_Word] = []
+        origin, (across, up), at = self._calls.FPDFText_GetCharOrigin, self._numbers[:2], self._references[:2]
+        for match in _WORD.finditer(piece.text):
+            begins, ends = match.span()
+            origin(self._page, self._place(piece, begins), *at)
+            x, y = across.value, up.value
+            if self._rotation:
+                x, y = self._turned(x, y)
+            words.append((x, y, begins, ends))
+        return words
 
     def _ends_cell(self, piece: _Piece, word: _Word, following: _Word, size: float) -> bool:
         """Return whether a wide gap follows a word, or the word is the exponent of the line before."""
@@ -174,8 +198,10 @@ class Glyphs:
 
     def _place(self, piece: _Piece, at: int) -> int:
         """Return the index of a character of a piece."""
-        return at + piece.start + piece.shift if piece.shift is not None else self._index(
-            piece.units.before(piece.start + at)
+        return (
+            at + piece.start + piece.shift
+            if piece.shift is not None
+            else self._index(piece.units.before(piece.start + at))
         )
 
     def height(self, box: Box) -> tuple[float, float]:
@@ -229,7 +255,9 @@ class Glyphs:
         return abs(float(size) * math.hypot(self._matrix.c, self._matrix.d))
 
     def _is_bold(self, index: int) -> bool:
-        self._calls.FPDFText_GetFontInfo(self._page, index, self._name_at, NAME_BYTES, ctypes.addressof(self._flags))
+        self._calls.FPDFText_GetFontInfo(
+            self._page, index, self._name_at, NAME_BYTES, ctypes.addressof(self._flags)
+        )
         return _BOLD.search(self._name.value) is not None
 
     def _accented(self, piece: _Piece) -> str:

@@ -19,7 +19,7 @@ HYPHENS = ("\x02", "\ufffe")
 RAISED = 0.5
 OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
 WORD_GAP = 0.15
-# Cells of a row have the same baseline to within this share of the type size: programs round by a third of a point.
+# Cells of a row have the same baseline to within this share of the type size: programs round places.
 SAME_BASELINE = 0.3
 # The least rise of an exponent, and its largest type, as shares of the type before it.
 EXPONENT_RISE, EXPONENT_SIZE = 0.15, 0.9
@@ -149,7 +149,9 @@ def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
     group: list[int] = []
     for at in order:
         line = lines[at]
-        if group and lines[group[0]].baseline - line.baseline > SAME_BASELINE * max(line.size, lines[group[0]].size):
+        if group and lines[group[0]].baseline - line.baseline > SAME_BASELINE * max(
+            line.size, lines[group[0]].size
+        ):
             yield sorted(group, key=lambda at: lines[at].left)
             group = []
         group.append(at)
@@ -160,7 +162,7 @@ def _level(lines: Sequence[Line]) -> Iterator[list[int]]:
 def _cells(
     group: Sequence[int], lines: Sequence[Line], gutters: Sequence[_Gutter], prose: set[int]
 ) -> Iterator[list[int]]:
-    """Yield the parts of a group that are one row: beside each other, in one column, with a number after a label."""
+    """Yield the parts of a group that are one row: beside each other, in one column, a number after a label."""
     part = [group[0]]
     for one, other in pairwise(group):
         left, right = lines[one], lines[other]
@@ -221,7 +223,9 @@ def _gutters(columns: Sequence[Sequence[tuple[int, Line]]], lines: Sequence[Line
             beside = [line.baseline for _, line in left if line.right <= x and foot <= line.baseline <= top]
             if len(beside) >= COLUMN_LINES:
                 # It goes on to the next line that crosses it.
-                across = [line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1]
+                across = [
+                    line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1
+                ]
                 high = min((y for y in across if y > max(beside)), default=float("inf"))
                 low = max((y for y in across if y < min(beside)), default=float("-inf"))
                 yield _Gutter(x, low, high)
