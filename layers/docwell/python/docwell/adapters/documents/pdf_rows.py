@@ -33,8 +33,8 @@ BARE_DIGITS = 3
 MAX_COLUMNS = 40
 
 _DIGITS = re.compile(r"\d\Z")
-# An exponent at the beginning of a text. Some fonts have a zero for the sign of minutes.
-EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?!\w)")
+# An exponent at the beginning of a text: no numerator, nor the sign of minutes, which is a zero in some fonts.
+EXPONENT = re.compile(r"[+\-\u2212\u2013]?(?!0+(?:\D|\Z))\d{1,3}(?![\w/\u2044])")
 _LABEL = re.compile(r"[^\W\d_]{3,}|[$€£¥]")
 # Signs of formulas, whose parts are above and below each other: a row of them makes no sense.
 _FORMULA = re.compile("[=\u2202-\u221a\u2208\u222b\u2248\u2261\u2264\u2265]")
