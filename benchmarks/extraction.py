@@ -2,13 +2,16 @@
 
 It reads each PDF of `extraction/pdf` and scores the whole text by its Levenshtein ratio (0 to 100) to the file of
 the same name in `extraction/truth`, as `Levenshtein.ratio` does. The other libraries read page by page with their
-defaults.
+defaults. It also counts the rows of made-up pages (`benchmarks.layouts`) that stand on one line, and the pages of
+the truth that are taken for unreadable, as they are and spoiled in ten ways (`benchmarks.broken_maps`).
 """
 
 import argparse
 import logging
 import os
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -16,11 +19,17 @@ from statistics import fmean
 import pypdf
 import pypdfium2
 
+from benchmarks import layouts
+from benchmarks.broken_maps import BROKEN
 from benchmarks.reading import default_reader
+from docwell.adapters.documents.text_quality import is_unreadable
 from infra.progress import bar
 from infra.report import EVALUATION, Report
 
 GOAL = ">= 98.5"
+ROWS_GOAL, SEEN_GOAL, ACCUSED_GOAL = ">= 95", ">= 95", "<= 0.2"
+# A page of a paper in characters.
+PAGE_CHARACTERS = 3000
 DOCWELL = "docwell"
 
 
@@ -54,7 +63,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.add(f"{name}: text like a human's, mean of {len(paths)}", fmean(own.values()), "%", goal)
         report.add(f"{name}: processor time a page", cost[name], "ms")
     report.add("docwell: the worst document", min(scores[DOCWELL].values()), "%")
+    _rows(report)
+    _garbled(report, [options.folder / "truth" / f"{path.stem}.txt" for path in paths])
     return report.finish()
+
+
+def _rows(report: Report) -> None:
+    """Add the share of rows that each library has on one line, over the made-up layouts."""
+    hits: Counter[str] = Counter()
+    total = pages = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "layout.pdf")
+        for sheet, content in layouts.sheets():
+            path.write_bytes(content)
+            total, pages = total + len(sheet.rows), pages + 1
+            for name, read in READERS.items():
+                hits[name] += layouts.found(sheet, read(path)[0].replace("\r", ""))
+    for name in READERS:
+        goal = ROWS_GOAL if name == DOCWELL else None
+        report.add(f"{name}: rows on one line, {total} of {pages} layouts", 100 * hits[name] / total, "%", goal)
+
+
+def _garbled(report: Report, truths: Sequence[Path]) -> None:
+    """Add the shares of spoiled pages that are seen, and of good ones that are taken for spoiled."""
+    texts = [path.read_text(encoding="utf-8") for path in truths]
+    good = [text[at : at + PAGE_CHARACTERS] for text in texts for at in range(0, len(text), PAGE_CHARACTERS)]
+    for kind, spoil in BROKEN.items():
+        seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
+        report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%", SEEN_GOAL)
+    accused = sum(map(is_unreadable, good))
+    report.add(f"good pages taken for unreadable, of {len(good)}", 100 * accused / len(good), "%", ACCUSED_GOAL)
 
 
 def _processor_s() -> float:

@@ -41,6 +41,8 @@ class Reason(StrEnum):
     NOT_PDF = "not_pdf"  # REJECTED from here on
     EMPTY_FILE = "empty_file"
     ENCRYPTED = "encrypted"
+    DYNAMIC_FORM = "dynamic_form"  # an XFA form, whose page only says that another viewer is needed
+    PORTFOLIO = "portfolio"  # attached files behind a cover page
     CORRUPT = "corrupt"
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"

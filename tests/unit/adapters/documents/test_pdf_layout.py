@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from docwell.adapters.documents.pdf_layout import Line, edges, headings, lay_out, rows
+from docwell.adapters.documents.pdf_layout import edges, headings, lay_out
+from docwell.adapters.documents.pdf_rows import Line, rows
 
 LOW, HIGH = 0.0, 800.0
 
@@ -113,3 +114,29 @@ def test_headings_are_larger_or_bold() -> None:
         line("1,234", 580, size=18),
     ]
     assert headings(lines, 10.0) == [("The report", 18), ("Results", 10.2)]
+
+
+def test_a_table_written_by_column_is_read_by_row() -> None:
+    names = [line(text, 500 - 12 * at) for at, text in enumerate(("Net sales", "Costs", "Profit"))]
+    values = [line(text, 500 - 12 * at, x=300) for at, text in enumerate(("1,200", "900", "300"))]
+    assert lay_out([*values, *names], LOW, HIGH, {}).text == "Net sales 1,200\nCosts 900\nProfit 300"
+
+
+def test_lines_of_two_columns_of_prose_stay_apart() -> None:
+    words = "the rate of each sample depends on it"
+    left = [line(words, 700 - 12 * at, size=8) for at in range(6)]
+    right = [line(f"{words} in {at}", 700 - 12 * at, x=320, size=8) for at in range(6)]
+    cell = line("4,711", 700 - 12 * 6, x=320, size=8)
+    text = lay_out([*left, line("Note here", 700 - 12 * 6, size=8), *right, cell], LOW, HIGH, {}).text
+    assert text.split("\n")[:7] == [words] * 6 + ["Note here"]
+    assert text.endswith("4,711")
+
+
+def test_raised_digits_after_a_number_are_an_exponent() -> None:
+    lines = [line("about 10", 500), line("12", 504, x=90.5, size=7), line("cells", 500, x=105)]
+    assert lay_out(lines, LOW, HIGH, {}).text == "about 10^12 cells"
+
+
+def test_the_parts_of_a_formula_are_no_row() -> None:
+    lines = [line("sum = x", 500), line("and so on", 480), line("(12)", 500, x=400)]
+    assert lay_out(lines, LOW, HIGH, {}).text.split("\n")[0] == "sum = x"

@@ -88,9 +88,16 @@ class Pdfium:
         with open(path, "rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         codecs.lookup(PDFIUM_CODEC)
-        from docwell.adapters.documents import pdf_doubts, pdf_glyphs, pdf_layout, pdf_pictures, pdfium_calls
+        from docwell.adapters.documents import (
+            pdf_doubts,
+            pdf_fields,
+            pdf_glyphs,
+            pdf_layout,
+            pdf_pictures,
+            pdfium_calls,
+        )
 
-        self._glyphs, self._layout = pdf_glyphs, pdf_layout
+        self._fields, self._glyphs, self._layout = pdf_fields, pdf_glyphs, pdf_layout
         self._doubts, self._pictures = pdf_doubts, pdf_pictures
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
         self._error = pypdfium2.PdfiumError
@@ -102,6 +109,9 @@ class Pdfium:
         except pypdfium2.PdfiumError as error:
             locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
             raise DocumentError("encrypted" if locked else "corrupt") from None
+        self._cover = pdf_fields.Cover(self._raw, self._calls, self._document)
+        if reason := self._cover.reason(self._mapped):
+            raise DocumentError(reason)
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -109,8 +119,12 @@ class Pdfium:
 
     def metadata(self) -> dict[str, str | None]:
         """Return title, author and date of creation."""
-        value = self._document.get_metadata_value
-        return {"title": value("Title"), "author": value("Author"), "created": value("CreationDate")}
+        keys = {"title": "Title", "author": "Author", "created": "CreationDate"}
+        found: dict[str, str | None] = {}
+        for name, key in keys.items():
+            with contextlib.suppress(ValueError):  # text that is no UTF-16
+                found[name] = self._document.get_metadata_value(key)
+        return found
 
     def page(self, index: int, first: int, drawing_s: float) -> PageText:
         """Return a page's text without the heads and feet that pages from `first` on have at the same place."""
@@ -129,7 +143,7 @@ class Pdfium:
             drawn = self._doubts.Objects(self._raw, self._calls, self._address(page.raw), box).read()
             text_page = page.get_textpage()
             text = text_page.get_text_range()
-            glyphs = self._glyphs.Glyphs(self._raw, text_page, page.get_rotation())
+            glyphs = self._glyphs.Glyphs(self._raw, self._calls, self._address(text_page.raw), page.get_rotation())
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
@@ -144,12 +158,17 @@ class Pdfium:
                 hidden += unseen
             lines = glyphs.lines(text)
             text_page.close()
-        if not lines:
-            return PageText(text, self._label(index), suspect, hidden=hidden)
+            notes = self._cover.notes(self._address(page.raw), box, glyphs)
+            hidden += notes.hidden
+        comments = notes.comments + (self._cover.attached() if index == 0 and text.strip() else [])
+        if not lines and text.strip():
+            return PageText("\n\n".join([text, *comments]), self._label(index), suspect, hidden=hidden)
+        lines = self._fields.placed(lines, notes.fields)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
         laid_out = self._layout.lay_out(lines, *glyphs.height(box), earlier)
         self._edges[index] = laid_out.edges
-        return PageText(laid_out.text, self._label(index), suspect, laid_out.headings, hidden=hidden)
+        text = "\n\n".join(filter(None, [laid_out.text, *comments]))
+        return PageText(text, self._label(index), suspect, laid_out.headings, hidden=hidden)
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:

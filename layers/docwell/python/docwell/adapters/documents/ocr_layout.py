@@ -1,7 +1,7 @@
 """Put the recognised lines of a page's picture into reading order.
 
 Part of the child's program. Places on the picture are in pixels, y growing downward; a `Line` is in points, y
-growing upward, as in `pdf_layout`.
+growing upward, as in `pdf_rows`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from docwell.adapters.documents.pdf_layout import OVERLAP, RAISED, WORD_GAP, Line
+from docwell.adapters.documents.pdf_rows import OVERLAP, RAISED, WORD_GAP, Line
 
 # Boxes whose heights are within this ratio have one type size: in equal type, "ace" is lower than "fig".
 SAME_SIZE = 1.35

@@ -1,7 +1,7 @@
 """Read the lines of a PDFium text page with their places, and put accents onto their letters.
 
-Part of the child's program. A call of PDFium costs a microsecond, so only the first and the last character of each
-line are located.
+Part of the child's program. A call of PDFium costs half a microsecond, so only the first character of each word is
+located, and the last where a wide gap or an exponent may follow.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import ctypes
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_doubts import Box
-from docwell.adapters.documents.pdf_layout import HYPHENS, Line
+from docwell.adapters.documents.pdf_rows import EXPONENT, EXPONENT_RISE, HYPHENS, RAISED, Line
 
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
@@ -24,8 +25,17 @@ SHARED = 0.5
 # A blank before an accent is false when the letter begins within this distance of the one before it, as a share of
 # the type size.
 TOUCHES = 0.15
+# A line with so many characters, of at most this mean width in type sizes, has no wide gap: words are not located.
+PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
+# A gap between cells, and the usual width of a letter, in type sizes.
+CELL_GAP, USUAL_WIDTH = 1.5, 0.5
 
 _LINE = re.compile(rf"[^\r\n{''.join(HYPHENS)}]+[{''.join(HYPHENS)}]?")
+_WORD = re.compile(r"\S+")
+# Digits that may end in an exponent.
+_POWER = re.compile(r"\d[+\-\u2212\u2013]?\d+(?![\w.,])")
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
 # Accents that TeX's fonts draw as separate characters, and the marks that combine with a letter.
 _ACCENTS = dict(
@@ -38,18 +48,22 @@ _ACCENTS = dict(
 _ACCENT = re.compile(f"[{re.escape(''.join(_ACCENTS))}]")
 
 
-class Glyphs:
-    """The characters of one text page. `rotation` is the page's, in degrees: 0, 90, 180 or 270."""
+_Word = tuple[float, float, int, int]  # the origin of its first character, and its part of a piece
 
-    def __init__(self, raw: Any, text_page: Any, rotation: int) -> None:
-        self._raw = raw
+
+class Glyphs:
+    """The characters of the text page at an address. `rotation` is the page's, in degrees: 0, 90, 180 or 270."""
+
+    def __init__(self, raw: Any, calls: Any, text_page: int, rotation: int) -> None:
+        self._calls = calls
         self._page = text_page
         self._rotation = rotation
         self._numbers = [ctypes.c_double() for _ in range(4)]
-        self._references = [ctypes.byref(number) for number in self._numbers]
+        self._references = [ctypes.addressof(number) for number in self._numbers]
         self._matrix = raw.FS_MATRIX()
-        self._matrix_reference = ctypes.byref(self._matrix)
+        self._matrix_reference = ctypes.addressof(self._matrix)
         self._name = ctypes.create_string_buffer(NAME_BYTES)
+        self._name_at = ctypes.addressof(self._name)
         self._flags = ctypes.c_int()
 
     def within(self, text: str, box: Box) -> tuple[str, int]:
@@ -82,14 +96,124 @@ class Glyphs:
                 return []
             end = match.start() + len(body) - 1
             first, last = self._index(units.before(start)), self._index(units.before(end))
-            found.append(self._line(self._accented(match[0], match.start(), units), first, last))
+            whole = self._line("", first, last)
+            # PDFium counts fewer characters than it has where it leaves some out, such as hyphens.
+            is_plain = last - first == units.before(end) - units.before(start)
+            piece = _Piece(match[0], match.start(), units, first - start if is_plain and units.is_narrow else None)
+            if _RIGHT_TO_LEFT.search(body) or (not whole.level and _IDEOGRAPH.search(body)):
+                found.append(whole._replace(text=self._accented(piece)))
+            elif whole.level:
+                found += self._cells(piece, whole)
+            else:
+                found += self._stacked(piece, whole)
         return found
+
+    def _stacked(self, piece: _Piece, whole: Line) -> list[Line]:
+        """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""
+        text = piece.text.strip()
+        places = [self._turned(*self._origin(self._place(piece, at))) for at in range(len(text))]
+        is_column = (
+            len(text) > 1
+            and not any(map(str.isalpha, text))
+            and all(
+                abs(one[0] - two[0]) < whole.size and abs(one[1] - two[1]) > RAISED * whole.size
+                for one, two in pairwise(places)
+            )
+        )
+        if not is_column:
+            return [whole._replace(text=self._accented(piece))]
+        return [
+            self._line(letter, self._place(piece, at), self._place(piece, at)) for at, letter in enumerate(text)
+        ]
+
+    def _cells(self, piece: _Piece, whole: Line) -> Iterator[Line]:
+        """Yield the parts of a level line between wide gaps, each with its words from left to right."""
+        length = len(piece.text)
+        if length >= PROSE_CHARACTERS and whole.right - whole.left <= PROSE_WIDTH * whole.size * length:
+            yield self._cell(piece, [(whole.left, whole.baseline, 0, length)], whole)
+            return
+        words = self._words(piece)
+        backward = [two for one, two in pairwise(words) if two[0] < one[0] - whole.size]
+        # A line that runs backward as a whole is upside down.
+        if (
+            backward
+            and not _ACCENT.search(piece.text)
+            and 2 * len(backward) < len(words)
+            and _are_level(words, RAISED * whole.size)
+        ):
+            words.sort()
+        begins = 0
+        for number, word in enumerate(words, 1):
+            if number == len(words) or self._ends_cell(piece, word, words[number], whole.size):
+                yield self._cell(piece, words[begins:number], whole)._replace(follows=begins > 0)
+                begins = number
+
+    def _words(self, piece: _Piece) -> list[_Word]:
+        words: list[_Word] = []
+        origin, (across, up), at = self._calls.FPDFText_GetCharOrigin, self._numbers[:2], self._references[:2]
+        for match in _WORD.finditer(piece.text):
+            begins, ends = match.span()
+            origin(self._page, self._place(piece, begins), *at)
+            x, y = across.value, up.value
+            if self._rotation:
+                x, y = self._turned(x, y)
+            words.append((x, y, begins, ends))
+        return words
+
+    def _ends_cell(self, piece: _Piece, word: _Word, following: _Word, size: float) -> bool:
+        """Return whether a wide gap follows a word, or the word is the exponent of the line before."""
+        left, y, begins, ends = word
+        if begins == 0 and y - following[1] > EXPONENT_RISE * size and EXPONENT.fullmatch(piece.text, 0, ends):
+            return True
+        if following[0] - left < (CELL_GAP + USUAL_WIDTH * (ends - begins)) * size:
+            return False
+        return following[0] - self._extent(self._place(piece, ends - 1))[1] > CELL_GAP * size
+
+    def _cell(self, piece: _Piece, words: Sequence[_Word], whole: Line) -> Line:
+        begins, ends = words[0][2], words[-1][3]
+        in_order = all(piece.text[one[3] : two[2]].isspace() for one, two in pairwise(words))
+        parts = [(begins, ends)] if in_order else [word[2:] for word in words]
+        text = " ".join(self._accented(piece.part(one, end)) for one, end in parts)
+        letters = piece.text[begins:ends].rstrip("".join(HYPHENS))
+        last = begins + len(letters) - 1 if in_order else ends - 1
+        own = self._line(text, self._place(piece, begins), self._place(piece, last))
+        if in_order and len(text) == ends - begins:
+            for match in reversed(list(_POWER.finditer(text))):
+                if at := self._exponent(piece.part(begins, ends), match, own.size):
+                    text = f"{text[:at]}^{text[at:]}"
+        is_level = abs(own.baseline - whole.baseline) < EXPONENT_RISE * whole.size
+        return own._replace(text=text, baseline=whole.baseline if is_level else own.baseline, level=True)
+
+    def _exponent(self, piece: _Piece, word: re.Match[str], size: float) -> int:
+        """Return where the raised digits at the end of a number begin, or 0."""
+        base = self._turned(*self._origin(self._place(piece, word.start())))[1]
+        at = word.end()
+        while at > word.start():
+            rise = self._turned(*self._origin(self._place(piece, at - 1)))[1] - base
+            if not EXPONENT_RISE * size < rise < size:
+                break
+            at -= 1
+        is_power = word.start() < at < word.end() and EXPONENT.match(word.string, at)
+        return at if is_power and word.string[at - 1].isdigit() else 0
+
+    def _place(self, piece: _Piece, at: int) -> int:
+        """Return the index of a character of a piece."""
+        return (
+            at + piece.start + piece.shift
+            if piece.shift is not None
+            else self._index(piece.units.before(piece.start + at))
+        )
 
     def height(self, box: Box) -> tuple[float, float]:
         """Return the lower and the upper end of a page with this `box`."""
         left, bottom, right, top = box
         ends = self._turned(left, bottom)[1], self._turned(right, top)[1]
         return min(ends), max(ends)
+
+    def turned_box(self, box: Box) -> Box:
+        """Return a box of the page in the rotated page's coordinates."""
+        (left, bottom), (right, top) = self._turned(*box[:2]), self._turned(*box[2:])
+        return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
 
     def _is_within(self, index: int, box: Box) -> bool:
         x, y = self._origin(index)
@@ -101,7 +225,7 @@ class Glyphs:
         return {90: (y, -x), 180: (-x, -y), 270: (-y, x)}.get(self._rotation, (x, y))
 
     def _index(self, position: int) -> int:
-        return int(self._raw.FPDFText_GetCharIndexFromTextIndex(self._page, position))
+        return int(self._calls.FPDFText_GetCharIndexFromTextIndex(self._page, position))
 
     def _line(self, text: str, first: int, last: int) -> Line:
         left, y = self._turned(*self._origin(first))
@@ -114,54 +238,60 @@ class Glyphs:
 
     def _origin(self, index: int) -> tuple[float, float]:
         x, y = self._references[:2]
-        self._raw.FPDFText_GetCharOrigin(self._page, index, x, y)
+        self._calls.FPDFText_GetCharOrigin(self._page, index, x, y)
         return self._numbers[0].value, self._numbers[1].value
 
     def _extent(self, index: int) -> tuple[float, float]:
         """Return the left and the right end of a character."""
-        self._raw.FPDFText_GetCharBox(self._page, index, *self._references)
+        self._calls.FPDFText_GetCharBox(self._page, index, *self._references)
         left, right, bottom, top = (number.value for number in self._numbers)
         ends = self._turned(left, bottom)[0], self._turned(right, top)[0]
         return min(ends), max(ends)
 
     def _size(self, index: int) -> float:
         """Return the type size in points: the font's, scaled by the text matrix."""
-        self._raw.FPDFText_GetMatrix(self._page, index, self._matrix_reference)
-        size = self._raw.FPDFText_GetFontSize(self._page, index)
+        self._calls.FPDFText_GetMatrix(self._page, index, self._matrix_reference)
+        size = self._calls.FPDFText_GetFontSize(self._page, index)
         return abs(float(size) * math.hypot(self._matrix.c, self._matrix.d))
 
     def _is_bold(self, index: int) -> bool:
-        self._raw.FPDFText_GetFontInfo(self._page, index, self._name, NAME_BYTES, ctypes.byref(self._flags))
+        self._calls.FPDFText_GetFontInfo(
+            self._page, index, self._name_at, NAME_BYTES, ctypes.addressof(self._flags)
+        )
         return _BOLD.search(self._name.value) is not None
 
-    def _accented(self, piece: str, start: int, units: _Units) -> str:
+    def _accented(self, piece: _Piece) -> str:
         """Return a line's text with each separate accent moved behind its letter, as a combining mark."""
-        if not _ACCENT.search(piece):
-            return piece
-        letters = list(piece)
-        for at, letter in enumerate(piece):
+        if not _ACCENT.search(piece.text):
+            return piece.text
+        letters = list(piece.text)
+        for at, letter in enumerate(piece.text):
             if letter in _ACCENTS:
-                self._place(letters, piece, at, lambda place: self._index(units.before(start + place)))
+                self._combine(letters, piece, at)
         return "".join(letters)
 
-    def _place(self, letters: list[str], piece: str, at: int, index: Callable[[int], int]) -> None:
+    def _combine(self, letters: list[str], piece: _Piece, at: int) -> None:
         """Move the accent at `at` onto its letter in `letters`, and remove false blanks around it."""
-        accent = self._extent(index(at))
-        for place in _beside(piece, at):
-            own = self._extent(index(place))
+        text, accent = piece.text, self._extent(self._place(piece, at))
+        for place in _beside(text, at):
+            own = self._extent(self._place(piece, place))
             shared = min(accent[1], own[1]) - max(accent[0], own[0])
             if shared < SHARED * (accent[1] - accent[0]):
                 continue
             letters[at] = ""
-            letters[place] = piece[place] + _ACCENTS[piece[at]]
+            letters[place] = text[place] + _ACCENTS[text[at]]
             for blank in range(min(at, place) + 1, max(at, place)):
                 letters[blank] = ""
             before = at - 1
-            if place > at and before > 0 and piece[before] == " " and piece[before - 1].isalpha():
-                gap = own[0] - self._extent(index(before - 1))[1]
-                if gap < TOUCHES * self._size(index(place)):
+            if place > at and before > 0 and text[before] == " " and text[before - 1].isalpha():
+                gap = own[0] - self._extent(self._place(piece, before - 1))[1]
+                if gap < TOUCHES * self._size(self._place(piece, place)):
                     letters[before] = ""
             return
+
+
+def _are_level(words: Sequence[_Word], apart: float) -> bool:
+    return max(word[1] for word in words) - min(word[1] for word in words) < apart
 
 
 def _beside(piece: str, at: int) -> Iterator[int]:
@@ -180,6 +310,23 @@ class _Units:
     def __init__(self, text: str) -> None:
         self._wide = [at for at, letter in enumerate(text) if letter > "\uffff"] if not text.isascii() else []
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether each character is one unit."""
+        return not self._wide
+
     def before(self, position: int) -> int:
         """Return the number of units before a character."""
         return position + bisect_left(self._wide, position)
+
+
+class _Piece(NamedTuple):
+    """A part of the page's text from `start` on. `shift` is added to a position to get an index, unless None."""
+
+    text: str
+    start: int
+    units: _Units
+    shift: int | None
+
+    def part(self, begins: int, ends: int) -> _Piece:
+        return self._replace(text=self.text[begins:ends], start=self.start + begins)

@@ -1,4 +1,4 @@
-"""Join a page's lines to rows and paragraphs by their places and sizes, and find headings and running heads.
+"""Lay out a page's rows as paragraphs by their places and sizes, and find headings and running heads.
 
 Part of the child's program. Lengths are in points; x grows to the right and y upward, as on the displayed page.
 """
@@ -11,12 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-# PDFium's marks for a hyphen that it removed at a line's end; the word goes on in the next line.
-HYPHENS = ("\x02", "\ufffe")
-# Shares of the type size. A superscript is raised by a third, a numerator by two thirds.
-RAISED = 0.5
-OVERLAP, NEAR, FAR = 0.5, 1.0, 6.0
-WORD_GAP = 0.15
+from docwell.adapters.documents.pdf_rows import HYPHENS, Line, rows
+
 # A line gap larger than this multiple of the page's usual gap starts a paragraph.
 PARAGRAPH_GAP, USUAL_GAP = 1.25, 1.2
 # Lines further apart than this are not neighbours.
@@ -39,21 +35,6 @@ BOLD_RANKS = 0.2
 _ROW = re.compile(r"(?:\d\)?%?|[\u2014\u2013])\s*\Z")
 ROW_GAP = 2.0
 _NUMBER = re.compile(r"\d+")
-
-
-class Line(NamedTuple):
-    """One line, which is not `level` when it runs up or down the page.
-
-    `left` is the origin of its first character; `baseline`, `size` and `bold` are those of its largest type.
-    """
-
-    text: str
-    left: float
-    right: float
-    baseline: float
-    size: float
-    bold: bool = False
-    level: bool = True
 
 
 class LaidOut(NamedTuple):
@@ -117,35 +98,6 @@ def _repeats(text: str, other: str, pages: int) -> bool:
         return False
     numbers = zip(_NUMBER.findall(text), _NUMBER.findall(other), strict=True)
     return all(int(now[-9:]) - int(then[-9:]) in {0, pages} for now, then in numbers)
-
-
-def rows(lines: Iterable[Line]) -> list[Line]:
-    """Join lines that are beside each other; a superscript joins the line that it is raised from."""
-    found: list[Line] = []
-    for line in lines:
-        if found and _same_row(found[-1], line):
-            found[-1] = _joined(found[-1], line)
-        else:
-            found.append(line)
-    return found
-
-
-def _same_row(left: Line, right: Line) -> bool:
-    size = max(left.size, right.size)
-    if left.text.endswith(HYPHENS) or not (left.level and right.level):
-        return False
-    if abs(left.baseline - right.baseline) > RAISED * size:
-        return False
-    same = abs(left.size - right.size) < 0.1 * size and abs(left.baseline - right.baseline) < 0.1 * size
-    return -OVERLAP * size <= right.left - left.right <= (FAR if same else NEAR) * size
-
-
-def _joined(left: Line, right: Line) -> Line:
-    larger = max(left, right, key=lambda line: line.size)
-    apart = right.left - left.right > WORD_GAP * larger.size
-    space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
-    text = f"{left.text}{space}{right.text}"
-    return Line(text, left.left, right.right, larger.baseline, larger.size, left.bold and right.bold)
 
 
 def text_size(lines: Iterable[Line]) -> float:

@@ -30,11 +30,15 @@ TRAILER_WITHIN = 2048
 DRAWING_SHARE = 0.25
 # Reasons that make a page dangerous, not just damaged.
 POISON = frozenset({Reason.TOO_SLOW, Reason.TOO_MUCH_MEMORY, Reason.READER_CRASHED})
+# Reasons of a file that opens, but whose pages are not the document.
+COVERS = frozenset({Reason.DYNAMIC_FORM, Reason.PORTFOLIO})
 
 _DETAIL = {
     Reason.EMPTY_FILE: "The file has no content.",
     Reason.NOT_PDF: "The file's content is not a PDF.",
     Reason.ENCRYPTED: "The document needs a password.",
+    Reason.DYNAMIC_FORM: "The document is an XFA form, which only some viewers show.",
+    Reason.PORTFOLIO: "The document is a portfolio, whose attached files are not read.",
     Reason.CORRUPT: "The document is damaged: no reader can open it.",
     Reason.TOO_SLOW: "Reading the document takes too long.",
     Reason.TOO_MUCH_MEMORY: "Reading the document takes too much memory.",
@@ -182,9 +186,8 @@ class _Readers:
         return page
 
     def _second(self) -> _Reader:
-        if self._pdfium.given_up is Reason.ENCRYPTED:
-            # pypdf accepts an empty owner password and would bypass the user password.
-            self._pypdf.given_up = Reason.ENCRYPTED
+        if self._pdfium.given_up in COVERS:
+            self._pypdf.given_up = self._pdfium.given_up
         return self._pypdf
 
     def _deadline(self) -> float:

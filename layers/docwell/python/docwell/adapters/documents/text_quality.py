@@ -16,6 +16,58 @@ UNREADABLE_SHARE = 0.5
 # A page with fewer characters is not judged.
 FEW = 20
 
+# A page with fewer pairs of letters, or symbols, is not judged by them.
+FEW_PAIRS, FEW_SYMBOLS = 100, 100
+# The least mean grade of a page's pairs of letters (`PAIR_GRADES`). Pages of the evaluation set have 5.2 and more,
+# but for one that lists the alphabet.
+LEAST_GRADE = 5.0
+# The largest share of glyph names, and of one letter among the letters ("e" has 17 % in French).
+NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
+# The least share of letters and digits; a page of formulas has 0.6.
+LEAST_ALPHANUMERIC = 0.3
+# The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
+MIXED_SHARE = 0.4
+
+# How often a letter (row, a to z) is followed by another (column) in 27 languages in Latin letters: 9 for 2 % of
+# pairs, and one less for each factor of 2.1. Counted in langdetect's profiles of Wikipedia (Apache-2.0).
+PAIR_GRADES = (
+    "66775566767879562888664266",
+    "73217000620502600630601040",
+    "70307007735404700435500034",
+    "72039024732435710554631044",
+    "65776465656879562988564446",
+    "50005300610400600624400010",
+    "71027044633524610643610040",
+    "70027000623333602415621030",
+    "75767565567879753788563245",
+    "70027000602023600042520000",
+    "81217003724543700556623050",
+    "84358343844754730156640051",
+    "86118231733353750243603031",
+    "83688485855436700278632064",
+    "56674564556778560876675135",
+    "70107105620502740744500020",
+    "00003000200000000000600000",
+    "85568353835566841567652054",
+    "83628226837544761368642045",
+    "83108227833434800766743053",
+    "65566354545768550776443235",
+    "70117000711304600331400042",
+    "70005002500003400120100030",
+    "20002000300000010002000000",
+    "63435032423444530454331012",
+    "62136022612335510223432042",
+)
+_PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "ß": "s", "æ": "a", "œ": "o", "\u0131": "i", "đ": "d", "ð": "d", "þ": "t"}
+)
+_LETTERS = re.compile("[a-z]{2,}")
+# Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
+_NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
+_LEADERS = re.compile(r"(\W)(?:\s?\1){2,}")
+# Scripts that one word may have beside each other.
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "HALFWIDTH"})
+
 # PDFium writes one of these where it removed a hyphen at a line's end and joined the lines.
 _HYPHEN = "\x02\ufffe"
 _CUT = re.compile(rf"[{_HYPHEN}]\n?|\u00ad\n")
@@ -52,8 +104,52 @@ def unreadable_share(text: str) -> float:
 
 
 def is_unreadable(text: str) -> bool:
-    """Return whether most characters of a page are unreadable; False for a page with few characters."""
-    return len(text) >= FEW and unreadable_share(text) > UNREADABLE_SHARE
+    """Return whether most characters of a page are unreadable or make no words; False for a page with few."""
+    return len(text) >= FEW and (unreadable_share(text) > UNREADABLE_SHARE or is_garbled(text))
+
+
+def is_garbled(text: str) -> bool:
+    """Return whether a page's characters are valid but not its own, as from a font with a wrong map to Unicode.
+
+    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, or pairs of letters
+    that no language in Latin letters has.
+    """
+    solid = len("".join(text.split()))
+    if sum(len(match[0]) for match in _NAMES.finditer(text)) > NAMES_SHARE * solid:
+        return True
+    kinds = Counter(unicodedata.category(letter)[0] for letter in _LEADERS.sub("", text) if not letter.isspace())
+    total = sum(kinds.values())
+    if total >= FEW_SYMBOLS and sum(kinds[kind] for kind in "LMN") < LEAST_ALPHANUMERIC * total:
+        return True
+    letters = Counter(letter for letter in text.lower() if letter.isalpha())
+    if sum(letters.values()) >= FEW_PAIRS and max(letters.values()) > LETTER_SHARE * sum(letters.values()):
+        return True
+    return _mixes_scripts(text) or _pair_grade(text) < LEAST_GRADE
+
+
+def _pair_grade(text: str) -> float:
+    """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
+    plain = unicodedata.normalize("NFD", text.lower().translate(_PLAIN))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    pairs = Counter(pair for word in _LETTERS.findall(plain) for pair in pairwise(word))
+    total = sum(pairs.values())
+    if total < FEW_PAIRS:
+        return 9.0
+    grades = (int(PAIR_GRADES[ord(a) - 97][ord(b) - 97]) * count for (a, b), count in pairs.items())
+    return sum(grades) / total
+
+
+def _mixes_scripts(text: str) -> bool:
+    pairs = Counter(pair for pair in pairwise(text) if pair[0].isalpha() and pair[1].isalpha())
+    total = sum(pairs.values())
+    mixed = sum(count for (a, b), count in pairs.items() if not (a < "\u0250" and b < "\u0250") and _differ(a, b))
+    return total >= FEW_PAIRS and mixed > MIXED_SHARE * total
+
+
+def _differ(one: str, other: str) -> bool:
+    """Return whether two letters are of scripts that no word has both of."""
+    scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in (one, other)}
+    return len(scripts) > 1 and not scripts & _EAST_ASIAN
 
 
 def tidy(text: str) -> str:

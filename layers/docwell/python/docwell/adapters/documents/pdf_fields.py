@@ -1,0 +1,266 @@
+"""Read the form values and the comments of a PDFium page: text that the page shows and its content lacks.
+
+Part of the child's program. A value becomes a line at its field's place, `[Name: value]`, and a comment a line at
+the page's end, `[Comment by author: text]`. Hidden fields, passwords and comments off the page are left out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from docwell.adapters.documents.pdf_doubts import LEAST_TYPE, LIGHT, Box
+from docwell.adapters.documents.pdf_rows import RAISED, Line
+from docwell.adapters.documents.pdfium_calls import address
+
+# Of each page. A tax form has 250 fields, a reviewed page 30 comments.
+MAX_NOTES = 2000
+MAX_OPTIONS = 1000
+# In UTF-16 code units. A longer value or comment is cut.
+MAX_NAME, MAX_VALUE = 200, 20_000
+# The type of a value: this share of a field's height, at most so many points, with its baseline this share below
+# the middle.
+TYPE_SHARE, MAX_TYPE, BELOW_MIDDLE = 0.75, 12.0, 0.35
+# PDF 32000-1, 12.7.4.3: a text field that shows no letters.
+PASSWORD_FIELD = 1 << 13
+# What a tick is called in a file; other export values are answers ("male").
+_TICKS = re.compile(r"(yes|on|true|checked|x|\d*|oui|ja|s[ií])\Z", re.IGNORECASE)
+# An index of a form's program ("Page1[0].Name[0]").
+_INDEX = re.compile(r"\[\d+\]")
+_BREAKS = re.compile(r"[\r\n]+")
+# The catalog's entry that makes attached files a portfolio (PDF 32000-1, 12.3.5).
+_COLLECTION = re.compile(rb"/Collection\b")
+MAX_FILES = 100
+# A page with more pairs of lines and fields is not a form for people; its values come at its end.
+MAX_PAIRS = 500_000
+
+
+class Notes(NamedTuple):
+    """The lines of a page's fields, those of its comments, and the number of characters in hidden ones."""
+
+    fields: list[Line]
+    comments: list[str]
+    hidden: int
+
+
+class Annotations:
+    """The fields and comments of one page. `form` is the document's form or 0, `box` the page's visible part."""
+
+    def __init__(self, raw: Any, calls: Any, form: int, page: int, box: Box) -> None:
+        self._raw, self._calls, self._form, self._page, self._box = raw, calls, form, page, box
+        self._kinds = {
+            raw.FPDF_ANNOT_TEXT: "Comment",
+            raw.FPDF_ANNOT_FREETEXT: "Text box",
+            raw.FPDF_ANNOT_STAMP: "Stamp",
+            raw.FPDF_ANNOT_FILEATTACHMENT: "Attached file, not read",
+            **dict.fromkeys((raw.FPDF_ANNOT_HIGHLIGHT, raw.FPDF_ANNOT_UNDERLINE), "Comment"),
+            **dict.fromkeys((raw.FPDF_ANNOT_SQUIGGLY, raw.FPDF_ANNOT_STRIKEOUT), "Comment"),
+            **dict.fromkeys((raw.FPDF_ANNOT_CARET, raw.FPDF_ANNOT_INK), "Comment"),
+            **dict.fromkeys((raw.FPDF_ANNOT_LINE, raw.FPDF_ANNOT_SQUARE, raw.FPDF_ANNOT_CIRCLE), "Comment"),
+            **dict.fromkeys((raw.FPDF_ANNOT_POLYGON, raw.FPDF_ANNOT_POLYLINE), "Comment"),
+        }
+        # Types whose icon has a size of its own.
+        self._icons = {raw.FPDF_ANNOT_TEXT, raw.FPDF_ANNOT_FILEATTACHMENT}
+        self._unseen = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
+
+    def read(self, glyphs: Any) -> Notes:
+        """Return the page's notes; `glyphs` turns places."""
+        calls, notes = self._calls, Notes([], [], 0)
+        for number in range(min(calls.FPDFPage_GetAnnotCount(self._page), MAX_NOTES)):
+            note = calls.FPDFPage_GetAnnot(self._page, number)
+            if not note:
+                continue
+            kind = calls.FPDFAnnot_GetSubtype(note)
+            is_field = kind == self._raw.FPDF_ANNOT_WIDGET
+            text = self._field(note) if is_field else self._comment(note, kind)
+            if text:
+                box = self._visible(note, kind)
+                if not box or (is_field and not self._is_legible(note)):
+                    notes = notes._replace(hidden=notes.hidden + len("".join(text.split())))
+                elif is_field:
+                    notes.fields.append(_line(text, glyphs.turned_box(box)))
+                else:
+                    notes.comments.append(text)
+            calls.FPDFPage_CloseAnnot(note)
+        return notes
+
+    def _visible(self, note: int, kind: int) -> Box | None:
+        """Return the place of a note that the page shows, or None."""
+        if self._calls.FPDFAnnot_GetFlags(note) & self._unseen:
+            return None
+        found = self._raw.FS_RECTF()
+        self._calls.FPDFAnnot_GetRect(note, ctypes.addressof(found))
+        left, right = sorted((found.left, found.right))
+        bottom, top = sorted((found.bottom, found.top))
+        least = 0.0 if kind in self._icons else LEAST_TYPE
+        own = self._box
+        is_on_page = left < own[2] and right > own[0] and bottom < own[3] and top > own[1]
+        return (left, bottom, right, top) if is_on_page and min(right - left, top - bottom) >= least else None
+
+    def _is_legible(self, field: int) -> bool:
+        """Return whether a field's type is dark and not tiny (0 points: sized to fit)."""
+        if not self._form:
+            return True
+        colour = [ctypes.c_uint() for _ in range(3)]
+        at = [ctypes.addressof(channel) for channel in colour]
+        is_coloured = self._calls.FPDFAnnot_GetFontColor(self._form, field, *at)
+        if is_coloured and min(channel.value for channel in colour) >= LIGHT:
+            return False
+        size = ctypes.c_float()
+        self._calls.FPDFAnnot_GetFontSize(self._form, field, ctypes.addressof(size))
+        return not 0 < size.value < LEAST_TYPE
+
+    def _comment(self, note: int, kind: int) -> str:
+        label = self._kinds.get(kind)
+        if label is None:
+            return ""
+        text = self._entry(note, b"Contents", MAX_VALUE)
+        author = self._entry(note, b"T", MAX_NAME)
+        by = f" by {author}" if author and label == "Comment" else ""
+        return f"[{label}{by}: {text}]" if text else ""
+
+    def _entry(self, note: int, key: bytes, most: int) -> str:
+        return _text(self._calls.FPDFAnnot_GetStringValue, most, note, key)
+
+    def _field(self, field: int) -> str:
+        """Return a field with its name and value, or nothing for an empty one and a button."""
+        name, value = (self._name(field), self._value(field)) if self._form else self._bare(field)
+        return f"[{_INDEX.sub('', name) or 'Field'}: {value}]" if value else ""
+
+    def _bare(self, field: int) -> tuple[str, str]:
+        """Return the name and value of a field in a document without a form, as pages cut from one have."""
+        name = self._entry(field, b"TU", MAX_NAME) or self._entry(field, b"T", MAX_NAME)
+        state = self._entry(field, b"AS", MAX_NAME)
+        ticked = "checked" if state not in {"", "Off"} else ""
+        return name, ticked if state else self._entry(field, b"V", MAX_VALUE)
+
+    def _value(self, field: int) -> str:
+        raw, calls, form = self._raw, self._calls, self._form
+        kind, value = calls.FPDFAnnot_GetFormFieldType(form, field), ""
+        if kind in {raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON}:
+            if calls.FPDFAnnot_IsChecked(form, field):
+                value = _text(calls.FPDFAnnot_GetFormFieldExportValue, MAX_VALUE, form, field)
+                value = "checked" if _TICKS.match(value) else value
+        elif kind in {raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX}:
+            value = ", ".join(self._chosen(field)) or _text(
+                calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field
+            )
+        elif (
+            kind == raw.FPDF_FORMFIELD_TEXTFIELD
+            and not calls.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD
+        ):
+            value = _text(calls.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
+        return value
+
+    def _chosen(self, field: int) -> Iterator[str]:
+        calls, form = self._calls, self._form
+        for number in range(min(calls.FPDFAnnot_GetOptionCount(form, field), MAX_OPTIONS)):
+            if calls.FPDFAnnot_IsOptionSelected(form, field, number):
+                yield _text(calls.FPDFAnnot_GetOptionLabel, MAX_VALUE, form, field, number)
+
+    def _name(self, field: int) -> str:
+        """Return the name that a viewer shows, or else the last part of the field's own."""
+        calls, form = self._calls, self._form
+        shown = _text(calls.FPDFAnnot_GetFormFieldAlternateName, MAX_NAME, form, field)
+        return shown or _text(calls.FPDFAnnot_GetFormFieldName, MAX_NAME, form, field).rpartition(".")[2]
+
+
+class Cover:
+    """What belongs to a whole document: its form, its attached files, and whether its pages are only a cover."""
+
+    def __init__(self, raw: Any, calls: Any, document: Any) -> None:
+        self._raw, self._calls, self._document = raw, calls, document
+        self._type = document.get_formtype()
+        document.init_forms()
+        self._form = address(document.formenv.raw) if document.formenv else 0
+
+    def reason(self, content: Any) -> str | None:
+        """Return the `docwell.models.Reason` why the pages of a file with this `content` are not the document."""
+        raw, document = self._raw, self._document
+        if self._type == raw.FORMTYPE_XFA_FULL:
+            return "dynamic_form"
+        if len(document) != 1:
+            return None
+        if self._type == raw.FORMTYPE_XFA_FOREGROUND and not self._has_fields():
+            return "dynamic_form"
+        if raw.FPDFDoc_GetAttachmentCount(document) > 0 and _COLLECTION.search(content):
+            return "portfolio"
+        return None
+
+    def _has_fields(self) -> bool:
+        page = self._document[0]
+        count = self._raw.FPDFPage_GetAnnotCount(page)
+        page.close()
+        return bool(count > 0)
+
+    def notes(self, page: int, box: Box, glyphs: Any) -> Notes:
+        """Return the fields and comments of the page at an address."""
+        if not self._calls.FPDFPage_GetAnnotCount(page):
+            return Notes([], [], 0)
+        return Annotations(self._raw, self._calls, self._form, page, box).read(glyphs)
+
+    def attached(self) -> list[str]:
+        """Return a line for each attached file, which is not read."""
+        raw, found = self._raw, list[str]()
+        for number in range(min(raw.FPDFDoc_GetAttachmentCount(self._document), MAX_FILES)):
+            file = address(raw.FPDFDoc_GetAttachment(self._document, number))
+            if file and (name := _text(self._calls.FPDFAttachment_GetName, MAX_NAME, file)):
+                found.append(f"[Attached file, not read: {name}]")
+        return found
+
+
+def _text(read: Any, most: int, *where: Any) -> str:
+    """Return a string of at most `most` units on one line, which `read` writes behind the arguments `where`."""
+    length = read(*where, None, 0)
+    buffer = ctypes.create_string_buffer(min(length, 1 << 22))
+    read(*where, ctypes.addressof(buffer), len(buffer))
+    text = buffer.raw[: 2 * most].decode("utf-16-le", "replace").partition("\0")[0]
+    return _BREAKS.sub(" ", text).strip()
+
+
+def _line(text: str, box: Box) -> Line:
+    left, bottom, right, top = box
+    size = min(TYPE_SHARE * (top - bottom), MAX_TYPE)
+    # The text of a high field begins at its top.
+    middle = max((bottom + top) / 2, top - size)
+    return Line(text, left, right, middle - BELOW_MIDDLE * size, size)
+
+
+def placed(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:
+    """Return the lines with each field after the line to its left, or else before the one to its right.
+
+    A field without either comes after the nearest line above it. It takes the type size of its neighbour.
+    """
+    if len(lines) * len(fields) > MAX_PAIRS:
+        return [*lines, *fields]
+    found = list(lines)
+    for field in sorted(fields, key=lambda line: (-line.baseline, line.left)):
+        beside = [at for at, line in enumerate(found) if _is_beside(line, field)]
+        before = [at for at in beside if found[at].left <= field.left]
+        above = [at for at, line in enumerate(found) if line.baseline > field.baseline and _overlap(line, field)]
+        if before:
+            at = max(before, key=lambda at: found[at].left)
+            neighbour, place = found[at], at + 1
+        elif beside:
+            place = min(beside, key=lambda at: found[at].left)
+            neighbour = found[place]
+        elif above:
+            at = min(above, key=lambda at: found[at].baseline)
+            neighbour, place = field._replace(size=found[at].size), at + 1
+        else:
+            below = [at for at, line in enumerate(found) if line.baseline < field.baseline]
+            place = below[0] if below else len(found)
+            neighbour = field
+        found.insert(place, field._replace(baseline=neighbour.baseline, size=neighbour.size or field.size))
+    return found
+
+
+def _is_beside(line: Line, field: Line) -> bool:
+    size = max(min(line.size, MAX_TYPE), field.size)
+    return line.level and abs(line.baseline - field.baseline) <= RAISED * size
+
+
+def _overlap(line: Line, field: Line) -> bool:
+    return line.level and line.left < field.right and line.right > field.left
