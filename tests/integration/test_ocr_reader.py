@@ -19,7 +19,7 @@ from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
-from docwell.models import Page, PdfInfo, Reason
+from docwell.models import DocumentInfo, Page, Reason
 from docwell.pipeline import RAPIDOCR_VERSION
 
 MIB = 1024 * 1024
@@ -43,8 +43,8 @@ with_rapidocr = pytest.mark.skipif(not is_installed(), reason="rapidocr is not i
 class ThreePages:
     """A reader of a document of three pages; the first one has text."""
 
-    def inspect(self, path: Path) -> PdfInfo:
-        return PdfInfo(3)
+    def inspect(self, path: Path) -> DocumentInfo:
+        return DocumentInfo(3)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number in range(first, last + 1):

@@ -1,9 +1,10 @@
-"""The program of the child process: open one PDF with one library and print its pages as JSON.
+"""The program of the child process: open one document with one library and print its pages as JSON.
 
 `process.py` runs this file by its path in a fresh interpreter with an almost empty environment: one process for
-one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are pictures). The process may hang,
-grow or die without harm to its parent. It limits its memory and time, imports the library, opens the document,
-gives up other files, the network and new processes (`sandbox.py`), and only then parses.
+one document and one reader (`pdfium`, `pypdf`, `formats` for all that is no PDF, or `rapidocr` for pages that are
+pictures). The process may hang, grow or die without harm to its parent. It limits its memory and time, imports the
+library, opens the document, gives up other files, the network and new processes (`sandbox.py`), and only then
+parses.
 
 Requests (stdin), one on a line: `info`, `count`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a
 page before 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
@@ -11,14 +12,16 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0}
+     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]]}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
 `suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
 does not show and the text leaves out; pypdf cannot tell them. `headings` are lines of the text that their
 type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out a
-running head or foot: a line that one of the last two pages has at the same place. The process ends with stdin.
+running head or foot: a line that one of the last two pages has at the same place. The
+citation `units` of a document that is no PDF have their start in the text, kind, label and anchor. The process
+ends with stdin.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ class PageText(NamedTuple):
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
     hidden: int = 0
+    units: Sequence[tuple[int, str, str, str]] = ()
 
 
 class Pdfium:
@@ -241,8 +245,37 @@ class Rapidocr(Pdfium):
         )
 
 
-Reader = Pdfium | Pypdf
-READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf, "rapidocr": Rapidocr}
+class Formats:
+    """Every kind of document but PDF: read whole when it is opened."""
+
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        from docwell.adapters.documents.formats.opening import read
+
+        self._read = read(path, close_doors)
+
+    def count(self) -> int:
+        """Return the number of parts."""
+        return len(self._read.pages)
+
+    def metadata(self) -> dict[str, str | None]:
+        """Return title, author and date of creation."""
+        return self._read.metadata
+
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
+        """Return a part of the document."""
+        part = self._read.pages[index]
+        return PageText(
+            part.text, None, suspect=False, headings=part.headings, hidden=part.hidden, units=part.units
+        )
+
+
+Reader = Pdfium | Pypdf | Formats
+READERS: dict[str, type[Reader]] = {
+    "pdfium": Pdfium,
+    "pypdf": Pypdf,
+    "formats": Formats,
+    "rapidocr": Rapidocr,
+}
 
 
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
@@ -315,6 +348,7 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         out.flush()
 
     from docwell.adapters.documents.sandbox import close_doors
+    from docwell.errors import Refused
 
     try:
         reader = READERS[settings["reader"]](settings["path"], close_doors)
@@ -326,6 +360,8 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         send({"kind": "refused", "reason": "too_much_memory"})
     except DocumentError as error:
         send({"kind": "refused", "reason": str(error)})
+    except Refused as error:
+        send({"kind": "refused", "reason": error.reason})
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         send({"kind": "refused", "reason": "corrupt"})
 

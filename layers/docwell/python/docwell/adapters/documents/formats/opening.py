@@ -1,0 +1,120 @@
+"""Opens a document that is no PDF, inside the child process: finds its kind, gives up its rights, then parses."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import encodings.aliases
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from charset_normalizer import from_bytes
+
+from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
+from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
+from docwell.errors import Refused
+from docwell.models import Reason
+
+# The module of each kind, and the function that adds its text to the parts.
+_READERS = {
+    Kind.WORD: ("word", "read"),
+    Kind.SHEETS: ("sheets", "read"),
+    Kind.SLIDES: ("slides", "read"),
+    Kind.WEB: ("web", "read"),
+    Kind.MARKDOWN: ("plain", "read_markdown"),
+    Kind.TABLE: ("plain", "read_table"),
+    Kind.TEXT: ("plain", "read_text"),
+    Kind.MAIL: ("mail", "read"),
+    Kind.OUTLOOK: ("mail", "read_outlook"),
+    Kind.IMAGE: ("images", "read"),
+}
+_BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE})
+# Any of these may be attached to a message.
+_MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
+# Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
+_LATE_MODULES = ("_strptime", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
+_CODECS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "cp437", "latin-1", "ascii")
+# The least that a guess of the encoding needs; more only takes longer.
+_GUESSED = 65_536
+# Unicode's byte order marks, with what they announce.
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
+
+
+class Document(NamedTuple):
+    """A document as the child answers for it."""
+
+    pages: list[Part]
+    metadata: dict[str, str | None]
+
+
+def read(path: str, close_doors: Callable[[], object]) -> Document:
+    """Return the parts and the metadata of a document.
+
+    Raises `Refused`: not_pdf where it is of no kind that docwell reads, encrypted, or corrupt.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    kind, text = kind_of(data)
+    _load(kind)
+    close_doors()
+    parts = Parts()
+    metadata = add(data, kind, text, parts)
+    return Document(parts.end(), metadata._asdict())
+
+
+def _load(kind: Kind) -> None:
+    """Import what reading a document of this kind needs; of a message, also for any attachment."""
+    of_message = kind in _MESSAGES
+    for module, _ in _READERS.values() if of_message else (_READERS[kind],):
+        importlib.import_module(f"docwell.adapters.documents.formats.{module}")
+    for name in _LATE_MODULES if kind in _BINARY else ():
+        importlib.import_module(name)
+    for name in (*_CODECS, *(sorted(set(encodings.aliases.aliases.values())) if of_message else ())):
+        # Not every machine has every codec: mbcs is that of Windows.
+        with contextlib.suppress(LookupError):
+            codecs.lookup(name)
+
+
+def kind_of(data: bytes) -> tuple[Kind, str]:
+    """Return the kind, and the decoded text of a document that is text. Raises `Refused`."""
+    if is_locked(data):
+        raise Refused(Reason.ENCRYPTED, "an Office document with a password")
+    if kind := binary_kind(data):
+        return kind, ""
+    text = decoded(data)
+    found = None if text is None else text_kind(text)
+    if text is None or found is None:
+        raise Refused(Reason.NOT_PDF, "no kind of document that docwell reads")
+    return found, text
+
+
+def add(data: bytes, kind: Kind, text: str, parts: Parts) -> Metadata:
+    """Add a document of this kind to the parts."""
+    module, function = _READERS[kind]
+    reader = getattr(importlib.import_module(f"docwell.adapters.documents.formats.{module}"), function)
+    metadata: Metadata = reader(data if kind in _BINARY else text, parts)
+    return metadata
+
+
+def decoded(data: bytes) -> str | None:
+    """Return the text of a file, with line feeds alone; None where it is no text."""
+    text = None
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            text = data.decode(encoding, "replace")
+            break
+    else:
+        if not _CONTROLS.isdisjoint(data[:_GUESSED]) or not _CONTROLS.isdisjoint(data):
+            return None
+        text = _without_mark(data)
+    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _without_mark(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        guess = from_bytes(data[:_GUESSED]).best()
+        return None if guess is None else data.decode(guess.encoding, "replace")
