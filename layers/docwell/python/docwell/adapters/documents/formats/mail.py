@@ -104,7 +104,8 @@ def _attachments(message: EmailMessage) -> Iterator[_Attachment]:
             content = part.get_content()
             yield _Attachment(str(content.get("Subject", "")) or name, content.as_bytes())
         elif not part.is_multipart():
-            yield _Attachment(name, part.get_payload(decode=True) or b"")
+            payload = part.get_payload(decode=True)
+            yield _Attachment(name, payload if isinstance(payload, bytes) else b"")
 
 
 def _outlook(data: bytes) -> _Read:

@@ -9,6 +9,7 @@ import datetime as dt
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import openpyxl
@@ -46,8 +47,8 @@ def read(data: bytes, parts: Parts) -> Metadata:
             parts.start_part()
             _add_sheet(sheet, parts)
         else:
-            for row in sheet.iter_rows(values_only=True):
-                parts.hide("".join(str(value) for value in row if value is not None))
+            for _, cells in _filled_rows(sheet):
+                parts.hide("".join(str(cell.value) for cell in cells))
     made = book.properties
     return Metadata.of(made.title, made.creator, made.created)
 
@@ -84,19 +85,29 @@ def _hidden_columns(sheet: Any) -> set[int]:
     return hidden
 
 
+def _filled_rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
+    """Yield number and filled cells of each row.
+
+    The library's public way makes a cell for each place up to the last one.
+    """
+    filled = sorted(
+        ((place, cell) for place, cell in sheet._cells.items() if cell.value is not None),
+        key=lambda item: item[0],
+    )
+    for number, cells in groupby(filled, key=lambda item: item[0][0]):
+        yield number, [cell for _, cell in cells]
+
+
 def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[tuple[int, list[Any]]]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
-    for number, row in enumerate(sheet.iter_rows(), sheet.min_row):
-        filled = [cell for cell in row if cell.value is not None]
-        if number in sheet.row_dimensions and sheet.row_dimensions[number].hidden:
-            unseen = filled
-        else:
-            unseen = [cell for cell in filled if cell.column in hidden]
-            filled = [cell for cell in filled if cell.column not in hidden]
-            if filled:
-                yield number, filled
-        for cell in unseen:
-            parts.hide(str(cell.value))
+    for number, filled in _filled_rows(sheet):
+        row_hidden = number in sheet.row_dimensions and sheet.row_dimensions[number].hidden
+        seen = [] if row_hidden else [cell for cell in filled if cell.column not in hidden]
+        for cell in filled:
+            if row_hidden or cell.column in hidden:
+                parts.hide(str(cell.value))
+        if seen:
+            yield number, seen
 
 
 def _is_header(cells: Sequence[Any], following: Sequence[Any], *, known: bool) -> bool:
@@ -113,7 +124,7 @@ def _is_header(cells: Sequence[Any], following: Sequence[Any], *, known: bool) -
 
 
 def shown(cell: Any) -> str:
-    """Return a cell's value about as the sheet shows it: with its percent sign, decimals, thousands and currency."""
+    """Return a cell's value about as the sheet shows it, with its percent sign, decimals and currency."""
     value = cell.value
     if isinstance(value, bool):
         return str(value).upper()

@@ -24,8 +24,8 @@ def read(data: bytes, parts: Parts) -> Metadata:
     """Add the slides of a presentation."""
     presentation = Presentation(io.BytesIO(data))
     for number, slide in enumerate(presentation.slides, 1):
-        if slide._element.get("show") in {"0", "false"}:  # noqa: SLF001 - no public way
-            parts.hide("".join(slide._element.itertext(_TEXT)))  # noqa: SLF001 - no public way
+        if slide._element.get("show") in {"0", "false"}:
+            parts.hide("".join(slide._element.itertext(_TEXT)))
             continue
         parts.start_part()
         _add(slide, number, parts)
@@ -57,8 +57,8 @@ def _texts(shape: Any, parts: Parts) -> Iterator[str]:
     stack = [shape]
     while stack:
         one = stack.pop()
-        if one._element.xpath("boolean(./*/p:cNvPr[@hidden='1' or @hidden='true'])"):  # noqa: SLF001 - no public way
-            parts.hide("".join(one._element.itertext(_TEXT)))  # noqa: SLF001 - no public way
+        if one._element.xpath("boolean(./*/p:cNvPr[@hidden='1' or @hidden='true'])"):
+            parts.hide("".join(one._element.itertext(_TEXT)))
         elif hasattr(one, "shapes"):
             stack += reversed(list(one.shapes))
         elif getattr(one, "has_table", False):

@@ -136,12 +136,12 @@ class _Page:
         if node.tag == _TEXT:
             return True
         if node.tag in _UNSEEN or node.tag.startswith(("-", "!", "_")):
-            return node.tag == "-document"
+            return bool(node.tag == "-document")
         attributes = node.attributes
-        hidden = (
+        hidden: bool = (
             "hidden" in attributes
             or node.mem_id in self._hidden
-            or _HIDDEN_STYLE.search(attributes.get("style") or "")
+            or _HIDDEN_STYLE.search(attributes.get("style") or "") is not None
         )
         if hidden:
             self._parts.hide(node.text(deep=True))
@@ -149,15 +149,25 @@ class _Page:
 
     def _table(self, tag: str, *, enters: bool) -> None:
         if tag == "tr":
-            self._flush()
-            if enters:
-                self._cells = []
-            elif self._cells is not None:
-                self._parts.paragraph(" | ".join(filter(None, self._cells)), line=self._last_was_row)
-                self._cells, self._last_was_row = None, True
+            self._end_row()
+            self._cells = [] if enters else None
         elif not enters and self._cells is not None:
-            self._cells.append(" ".join("".join(self._texts).split()))
-            self._texts = []
+            self._end_cell(self._cells)
+
+    def _end_cell(self, cells: list[str]) -> None:
+        cells.append(" ".join("".join(self._texts).split()))
+        self._texts = []
+
+    def _end_row(self) -> None:
+        """End the row, also one that a table inside a cell interrupts."""
+        cells, self._cells = self._cells, None
+        if cells is None:
+            self._flush()
+            return
+        self._end_cell(cells)
+        if any(cells):
+            self._parts.paragraph(" | ".join(filter(None, cells)), line=self._last_was_row)
+            self._last_was_row = True
 
     def _flush(self, level: int | None = None) -> None:
         """End the block. Inside a row, a block is a part of its cell."""

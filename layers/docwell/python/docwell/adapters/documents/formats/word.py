@@ -73,7 +73,7 @@ class _Reader:
         for section in self._document.sections:
             for place in (section.header, section.footer, section.first_page_header, section.first_page_footer):
                 # Looking at an inherited one would read the section before again.
-                text = "" if place.is_linked_to_previous else self._joined(place._element)  # noqa: SLF001 - no public way to its whole text
+                text = "" if place.is_linked_to_previous else self._joined(place._element)
                 if text.strip() and text not in seen:
                     seen.add(text)
                     self._parts.paragraph(text)
