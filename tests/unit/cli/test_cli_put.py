@@ -13,7 +13,7 @@ import pytest
 from docwell.cli import documents, uploads
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Bucket
-from docwell.cli.uploads import looks_like_pdf
+from docwell.cli.uploads import looks_readable
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
@@ -139,12 +139,14 @@ def test_an_odd_key_is_asked_for_as_one_path_segment(run: Run, api: FakeApi, buc
     assert json.loads(run("status", ODD_KEY, "--json", api=api).stdout)["document"] == ODD_KEY
 
 
-def test_a_file_that_is_no_pdf_is_warned_about_and_uploaded(run: Run, bucket: S3Client, tmp_path: Path) -> None:
-    notes = tmp_path / "notes.txt"
+def test_a_file_of_an_unknown_kind_is_warned_about_and_uploaded(
+    run: Run, bucket: S3Client, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.bin"
     notes.write_text("plain text")
     result = run("put", notes, "--no-wait", "--bucket", BUCKET)
-    assert "does not look like a PDF" in result.stderr
-    assert bucket.head_object(Bucket=BUCKET, Key="notes.txt")["ContentLength"] == 10
+    assert "looks like no document that docwell reads" in result.stderr
+    assert bucket.head_object(Bucket=BUCKET, Key="notes.bin")["ContentLength"] == 10
 
 
 def test_wrong_uses_of_put_exit_2(run: Run, tmp_path: Path, pdf: Path) -> None:
@@ -197,9 +199,9 @@ def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
     def looks(path: Path) -> bool:
         if path.name == "c.pdf":
             raise Failure(f"cannot read {path}: Permission denied")
-        return looks_like_pdf(path)
+        return looks_readable(path)
 
-    monkeypatch.setattr(documents, "looks_like_pdf", looks)
+    monkeypatch.setattr(documents, "looks_readable", looks)
     result = run("put", folder, "--json", api=api)
     assert result.exit_code == 1
     shown = {one["document"]: one["status"] for one in json.loads(result.stdout)["documents"]}

@@ -227,9 +227,7 @@ class Rapidocr(Pdfium):
 
         self._engine, self._ocr = ocr_engine.Engine(), ocr_layout
         self._longest = ocr_engine.LONGEST_SIDE
-        # The engine has started its threads: forbid new ones.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        ocr_engine.forbid_threads()
         super().__init__(path, close_doors)
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
@@ -245,37 +243,22 @@ class Rapidocr(Pdfium):
         )
 
 
-class Formats:
-    """Every kind of document but PDF: read whole when it is opened."""
-
-    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        from docwell.adapters.documents.formats.opening import read
-
-        self._read = read(path, close_doors)
-
-    def count(self) -> int:
-        """Return the number of parts."""
-        return len(self._read.pages)
-
-    def metadata(self) -> dict[str, str | None]:
-        """Return title, author and date of creation."""
-        return self._read.metadata
-
-    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
-        """Return a part of the document."""
-        part = self._read.pages[index]
-        return PageText(
-            part.text, None, suspect=False, headings=part.headings, hidden=part.hidden, units=part.units
-        )
+Reader = Pdfium | Pypdf
+READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf, "rapidocr": Rapidocr}
 
 
-Reader = Pdfium | Pypdf | Formats
-READERS: dict[str, type[Reader]] = {
-    "pdfium": Pdfium,
-    "pypdf": Pypdf,
-    "formats": Formats,
-    "rapidocr": Rapidocr,
-}
+def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
+    """Open a document with a reader, which has the methods of `Pdfium`."""
+    if name == "formats":
+        from docwell.adapters.documents.formats.opening import Formats
+
+        return Formats(path, close_doors)
+    if name == "rapidocr":
+        from docwell.adapters.documents.ocr_pictures import Pictures, is_picture
+
+        if is_picture(path):
+            return Pictures(path, close_doors)
+    return READERS[name](path, close_doors)
 
 
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
@@ -351,7 +334,7 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
     from docwell.errors import Refused
 
     try:
-        reader = READERS[settings["reader"]](settings["path"], close_doors)
+        reader = open_reader(settings["reader"], settings["path"], close_doors)
         for line in sys.stdin:
             send(answer(reader, line.split(), settings["max_page_characters"]))
     except BrokenPipeError:

@@ -115,7 +115,9 @@ class _Recogniser:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
         found = page_of(page.number, answer)
         confidence = found.confidence if found.text.strip() else None
-        return replace(found, label=page.label or found.label, confidence=confidence)
+        return replace(
+            found, label=page.label or found.label, confidence=confidence, citation_units=page.citation_units
+        )
 
     def _cpu_s(self) -> float:
         return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)

@@ -46,7 +46,9 @@ _MAIL_FIELDS = frozenset(
 )
 MAIL_FIELDS = 3
 _HEADING = re.compile(r"(?:\A|\n[ \t]*\n)(?:#{1,6} +\S[^\n]*|[^\n]+\n(?:={3,}|-{3,})[ \t]*)(?=\n|\Z)")
-_MARKS = re.compile(r"\[[^\]\n]+\]\([^)\s]+\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]*\*\*", re.MULTILINE)
+_MARKS = re.compile(
+    r"\[[^\[\]\n]{1,200}\]\([^)\s]{1,500}\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]{0,200}\*\*", re.MULTILINE
+)
 _SAMPLE = 65_536
 _DELIMITERS = ",;\t|"
 TABLE_ROWS = 3

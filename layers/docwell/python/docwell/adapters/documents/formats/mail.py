@@ -6,6 +6,7 @@ import email.policy
 import io
 from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
+from itertools import islice
 from typing import NamedTuple
 
 from oxmsg import Message
@@ -36,6 +37,7 @@ class _Read(NamedTuple):
     text: str
     page: str
     attachments: Sequence[_Attachment]
+    unread: int
     metadata: Metadata
 
 
@@ -51,6 +53,8 @@ def read_outlook(data: bytes, parts: Parts) -> Metadata:
 
 def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
     names = ", ".join(attachment.name for attachment in message.attachments)
+    if message.unread:
+        names += f", and {message.unread} more, which are not read"
     fields = [*message.fields, *([("Attachments", names)] if names else [])]
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
@@ -60,7 +64,7 @@ def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
                 parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
         elif message.page.strip():
             web.read(message.page, parts)
-    for number, attachment in enumerate(message.attachments[:MAX_ATTACHMENTS], 2):
+    for number, attachment in enumerate(message.attachments, 2):
         with parts.inside(f"attachment {attachment.name}", f"part={number}"):
             _attached(attachment.data, parts, depth)
     return message.metadata
@@ -89,16 +93,25 @@ def _internet(data: bytes) -> _Read:
     text, page = _body(message, _BODY), _body(message, _WEB_BODY)
     sent = getattr(message["Date"], "datetime", None)
     author, subject = str(message.get("From", "")), str(message.get("Subject", ""))
-    return _Read(fields, text, page, list(_attachments(message)), Metadata.of(subject, author, sent))
+    attachments = list(_attachments(message))
+    unread = max(0, sum(1 for _ in message.iter_attachments()) - MAX_ATTACHMENTS)
+    return _Read(fields, text, page, attachments, unread, Metadata.of(subject, author, sent))
 
 
 def _body(message: EmailMessage, kind: str) -> str:
     part = message.get_body((kind,))
-    return "" if part is None else str(part.get_content()).replace("\r\n", "\n")
+    if part is None:
+        return ""
+    try:
+        content = str(part.get_content())
+    except LookupError:  # a character set that Python does not know
+        payload = part.get_payload(decode=True)
+        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+    return content.replace("\r\n", "\n")
 
 
 def _attachments(message: EmailMessage) -> Iterator[_Attachment]:
-    for number, part in enumerate(message.iter_attachments(), 1):
+    for number, part in enumerate(islice(message.iter_attachments(), MAX_ATTACHMENTS), 1):
         name = part.get_filename() or f"{number}"
         if part.get_content_type() == "message/rfc822":
             content = part.get_content()
@@ -114,11 +127,10 @@ def _outlook(data: bytes) -> _Read:
     to = ", ".join(f"{one.name} <{one.email_address}>" for one in message.recipients)
     date = sent.isoformat(" ", "minutes") if sent else ""
     fields = [("From", sender), ("To", to), ("Date", date), ("Subject", subject)]
+    carried = [one for one in message.attachments if one.attached_by_value and one.file_bytes]
     attachments = [
         _Attachment(one.file_name or f"{number}", one.file_bytes)
-        for number, one in enumerate(message.attachments, 1)
-        if one.attached_by_value and one.file_bytes
+        for number, one in enumerate(carried[:MAX_ATTACHMENTS], 1)
     ]
-    return _Read(
-        fields, message.body or "", message.html_body or "", attachments, Metadata.of(subject, sender, sent)
-    )
+    unread, metadata = len(carried) - len(attachments), Metadata.of(subject, sender, sent)
+    return _Read(fields, message.body or "", message.html_body or "", attachments, unread, metadata)

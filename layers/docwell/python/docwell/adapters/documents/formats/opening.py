@@ -7,7 +7,6 @@ import contextlib
 import encodings.aliases
 import importlib
 from collections.abc import Callable
-from typing import NamedTuple
 
 from charset_normalizer import from_bytes
 
@@ -33,7 +32,8 @@ _BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOO
 # Any of these may be attached to a message.
 _MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
 # Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
-_LATE_MODULES = ("_strptime", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
+IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
+_LATE_MODULES = ("_strptime", *IMAGE_MODULES)
 _CODECS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "cp437", "latin-1", "ascii")
 # The least that a guess of the encoding needs; more only takes longer.
 _GUESSED = 65_536
@@ -42,26 +42,33 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 _CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
 
 
-class Document(NamedTuple):
-    """A document as the child answers for it."""
+class Formats:
+    """The child's reader of every kind of document but PDF: it reads the whole document when it opens it.
 
-    pages: list[Part]
-    metadata: dict[str, str | None]
-
-
-def read(path: str, close_doors: Callable[[], object]) -> Document:
-    """Return the parts and the metadata of a document.
-
-    Raises `Refused`: not_pdf where it is of no kind that docwell reads, encrypted, or corrupt.
+    The constructor raises `Refused`: not_pdf where it is of no kind that docwell reads, or encrypted.
     """
-    with open(path, "rb") as file:
-        data = file.read()
-    kind, text = kind_of(data)
-    _load(kind)
-    close_doors()
-    parts = Parts()
-    metadata = add(data, kind, text, parts)
-    return Document(parts.end(), metadata._asdict())
+
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        with open(path, "rb") as file:
+            data = file.read()
+        kind, text = kind_of(data)
+        _load(kind)
+        close_doors()
+        parts = Parts()
+        self._metadata = add(data, kind, text, parts)
+        self._parts = parts.end()
+
+    def count(self) -> int:
+        """Return the number of parts."""
+        return len(self._parts)
+
+    def metadata(self) -> dict[str, str | None]:
+        """Return title, author and date of creation."""
+        return self._metadata._asdict()
+
+    def page(self, index: int, _first: int, _drawing_s: float) -> Part:
+        """Return a part of the document."""
+        return self._parts[index]
 
 
 def _load(kind: Kind) -> None:

@@ -27,6 +27,9 @@ class Part(NamedTuple):
     headings: list[tuple[str, float]]
     units: list[tuple[int, str, str, str]]
     hidden: int = 0
+    label: str | None = None
+    suspect: bool = False
+    confidence: float | None = None
 
 
 class Metadata(NamedTuple):
@@ -130,11 +133,12 @@ class Parts:
 
 def _pieces(text: str) -> Iterator[str]:
     """Yield the text, cut where white space allows into pieces that fit a part."""
-    while len(text) > PART_CHARACTERS:
-        window = text[:PART_CHARACTERS]
-        cut = max(window.rfind("\n"), window.rfind(" "))
-        end = cut if cut > 0 else PART_CHARACTERS
-        yield text[:end].strip()
-        text = text[end:].lstrip()
-    if text:
-        yield text
+    start = 0
+    while start < len(text):
+        end = start + PART_CHARACTERS
+        if end < len(text):
+            cut = max(text.rfind("\n", start, end), text.rfind(" ", start, end))
+            end = cut if cut > start else end
+        if piece := text[start:end].strip():
+            yield piece
+        start = end
