@@ -1,4 +1,4 @@
-"""Make one small example of each kind of document that is no PDF, with the same bytes each time.
+"""Make one small example of each kind of document that is no PDF, with the same content each time.
 
     python examples/make_formats.py [FOLDER]
 
@@ -72,9 +72,8 @@ def message() -> bytes:
     made["From"], made["To"] = "station@example.org", "orders@example.org"
     made["Subject"], made["Date"] = "Spare parts", _DATE
     made.set_content("Please deliver the attached items before the end of April.")
-    made.add_attachment(
-        "item,for,count\nShaft seal,P-204,2\nGasket,P-110,4\n", subtype="csv", filename="items.csv"
-    )
+    items = "item,for,count\nShaft seal,P-204,2\nGasket,P-110,4\n"
+    made.add_attachment(items, subtype="csv", filename="items.csv")
     made.set_boundary("pump-station")
     return bytes(made)
 
@@ -92,10 +91,10 @@ def _settled(document: Any) -> bytes:
     """Return the saved file with fixed times in place of now."""
     saved, out = io.BytesIO(), io.BytesIO()
     document.save(saved)
-    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as new:
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             data = _TIMES.sub(rb"\g<1>2026-01-15T12:00:00Z", old.read(name))
-            new.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data)
+            new.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 

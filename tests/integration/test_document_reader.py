@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,9 +138,7 @@ def test_a_hostile_file_is_refused_for_its_reason(readings: dict[str, Reading]) 
 def test_an_entity_from_outside_never_becomes_text(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a"
     path.write_bytes(format_poison()[f"{kind}_entity_from_outside"]())
-    try:
-        texts = [page.text for page in default_reader().pages(path, 1, 1)]
-    except Refused as refused:
-        assert refused.reason == "corrupt"
-    else:
-        assert "root:" not in "".join(texts)
+    reader, texts = default_reader(), list[str]()
+    with suppress(Refused):
+        texts = [page.text for page in reader.pages(path, 1, 1)]
+    assert "root:" not in "".join(texts)
