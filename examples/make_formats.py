@@ -81,7 +81,8 @@ def message() -> bytes:
 TEXTS = {
     "rounds.txt": "Monday\nThe pump P-204 runs at 71 degrees.\n\nTuesday\nNo remarks.\n",
     "starting.md": "# Starting\n\n1. Open the inlet valve.\n2. Vent the pump P-204 for 30 seconds.\n",
-    "noise.html": "<!doctype html><title>Noise</title><h1>Noise</h1><p>Stop the pump P-204 when its bearing is loud."
+    "noise.html": "<!doctype html><title>Noise</title><h1>Noise</h1>"
+    "<p>Stop the pump P-204 when its bearing is loud."
     "<p style='display: none'>This paragraph is not shown.\n",
     "hours.csv": "pump,hours,last service\nP-110,12040,2025-11-02\nP-204,6310,2025-06-17\n",
 }

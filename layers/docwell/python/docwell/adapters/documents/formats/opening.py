@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import encodings.aliases
 import importlib
+import re
 from collections.abc import Callable
+from encodings.aliases import aliases
 
 from charset_normalizer import from_bytes
 
@@ -29,12 +30,13 @@ _READERS = {
     Kind.IMAGE: ("images", "read"),
 }
 _BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE})
-# Any of these may be attached to a message.
-_MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
+# A field of every message's header.
+_FROM = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE)
 # Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
 IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
 _LATE_MODULES = ("_strptime", *IMAGE_MODULES)
 _CODECS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "cp437", "latin-1", "ascii")
+_WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252")
 # The least that a guess of the encoding needs; more only takes longer.
 _GUESSED = 65_536
 # Unicode's byte order marks, with what they announce.
@@ -51,9 +53,9 @@ class Formats:
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         with open(path, "rb") as file:
             data = file.read()
-        kind, text = kind_of(data)
-        _load(kind)
+        _load(data)
         close_doors()
+        kind, text = kind_of(data)
         parts = Parts()
         self._metadata = add(data, kind, text, parts)
         self._parts = parts.end()
@@ -71,17 +73,22 @@ class Formats:
         return self._parts[index]
 
 
-def _load(kind: Kind) -> None:
-    """Import what reading a document of this kind needs; of a message, also for any attachment."""
-    of_message = kind in _MESSAGES
-    for module, _ in _READERS.values() if of_message else (_READERS[kind],):
+def _load(data: bytes) -> None:
+    """Import what reading the document needs, without parsing it; of a message, also what attachments need."""
+    kind = binary_kind(data)
+    may_be_message = kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_GUESSED]) is not None)
+    modules = {_READERS[kind][0]} if kind else {"web", "plain"}
+    for module in sorted({module for module, _ in _READERS.values()} if may_be_message else modules):
         importlib.import_module(f"docwell.adapters.documents.formats.{module}")
-    for name in _LATE_MODULES if kind in _BINARY else ():
+    for name in _LATE_MODULES if kind or may_be_message else ():
         importlib.import_module(name)
-    for name in (*_CODECS, *(sorted(set(encodings.aliases.aliases.values())) if of_message else ())):
+    for name in _CODECS if kind and not may_be_message else (*_CODECS, *sorted(set(aliases.values()))):
         # Not every machine has every codec: mbcs is that of Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
+    if may_be_message or not (kind or data.isascii()):
+        # It imports more with its first guess.
+        from_bytes(_WARM_UP).best()
 
 
 def kind_of(data: bytes) -> tuple[Kind, str]:
