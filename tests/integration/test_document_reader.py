@@ -16,7 +16,7 @@ from benchmarks.reading import Reading, default_reader, read_all
 from docwell.adapters.documents.document_reader import is_pdf
 from docwell.citation_units import UnitKind
 from docwell.errors import Refused
-from tests.unit.adapters.documents.made import image
+from tests.unit.adapters.documents.made import image, message
 
 # The first citation of each good file.
 FIRST = {
@@ -73,6 +73,22 @@ def test_a_document_is_read_and_cited_whatever_its_name(tmp_path: Path, kind: st
     assert (unit.kind, unit.label) == FIRST[kind]
     assert "valve" in " ".join(page.text for page in pages) or "mass: 3" in pages[0].text
     assert sum(page.cpu_s for page in pages) > 0
+
+
+def test_the_attachments_of_a_message_are_read_in_its_sandbox(tmp_path: Path) -> None:
+    document = FPDF()
+    document.set_font("Helvetica")
+    document.add_page()
+    document.cell(text="Close the valve.")
+    attached = {**{kind: make() for kind, make in good_files().items()}, "pdf": bytes(document.output())}
+    path = tmp_path / "a"
+    path.write_bytes(bytes(message(*((f"a.{kind}", data) for kind, data in attached.items()))))
+    reader = default_reader()
+    pages = list(reader.pages(path, 1, reader.inspect(path).page_count))
+    text = "\n".join(page.text for page in pages)
+    assert "not read" not in text
+    read = {unit.label.split(",")[0] for page in pages for _, unit in page.citation_units}
+    assert read >= {f"attachment a.{kind}" for kind in attached}
 
 
 def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from fpdf import FPDF
 
 from docwell.adapters.documents.formats.kinds import Kind
 from docwell.adapters.documents.formats.opening import kind_of
@@ -261,7 +262,21 @@ def test_a_message_has_its_attachments_as_parts() -> None:
     assert found["message text"] == "The pumps arrive on Friday.\n\nRegards"
     assert found["attachment budget.xlsx, Budget!A4:C4"] == "Region: West | Sales: 7 | Share: 0"
     assert found["attachment Pump order, attachment note.txt, line 1"] == "Inner note"
+    assert found["attachment photo.png"] == "[This attachment is not read: no_text]"
+    assert found["attachment bad.docx"] == "[This attachment is not read: corrupt]"
     assert metadata == ("Pump order", "ann@example.org", "D:20260302")
+
+
+def test_a_pdf_in_a_message_is_read_page_by_page() -> None:
+    document = FPDF()
+    document.set_font("Helvetica")
+    for text in ("Close the valve.", "Open the valve."):
+        document.add_page()
+        document.cell(text=text)
+    parts, _ = parts_of(bytes(message(("manual.pdf", bytes(document.output())), ("bad.pdf", b"%PDF-1.7"))))
+    found = cited(parts)
+    assert found["attachment manual.pdf, page 1"] == "Close the valve."
+    assert found["attachment manual.pdf, page 2"] == "Open the valve."
 
 
 def test_a_message_in_html_is_read_as_a_page() -> None:

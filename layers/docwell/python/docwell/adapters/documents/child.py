@@ -30,6 +30,7 @@ import codecs
 import contextlib
 import importlib
 import json
+import mmap
 import os
 import resource
 import sys
@@ -81,23 +82,19 @@ class Pdfium:
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         import ctypes
-        import mmap
 
         import pypdfium2
 
         self._raw = pypdfium2.raw
         self._dont_need = mmap.MADV_DONTNEED
-        # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
-        # private mapping takes no memory until it is written to, and nothing writes to it.
-        with open(path, "rb") as file:
-            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._mapped = self._map(path)
         codecs.lookup(PDFIUM_CODEC)
         from docwell.adapters.documents import pdf_doubts, pdf_glyphs, pdf_layout, pdf_pictures, pdfium_calls
 
         self._glyphs, self._layout = pdf_glyphs, pdf_layout
         self._doubts, self._pictures = pdf_doubts, pdf_pictures
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
-        self._error = pypdfium2.PdfiumError
+        self.error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
         self._budget, self._drawing_s = pdf_pictures.Budget(self._raw), 0.0
         close_doors()
@@ -106,6 +103,12 @@ class Pdfium:
         except pypdfium2.PdfiumError as error:
             locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
             raise DocumentError("encrypted" if locked else "corrupt") from None
+
+    def _map(self, path: str) -> mmap.mmap:
+        # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
+        # private mapping takes no memory until it is written to, and nothing writes to it.
+        with open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -122,7 +125,7 @@ class Pdfium:
         for earlier in range(max(first, index - self._layout.PAGES_BACK), index):
             if earlier not in self._edges:
                 # An unreadable page has no lines that this page could repeat.
-                with contextlib.suppress(self._error):
+                with contextlib.suppress(self.error):
                     self._read(earlier)
         return self._read(index)
 

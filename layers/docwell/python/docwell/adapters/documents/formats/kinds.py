@@ -21,6 +21,7 @@ class Kind(StrEnum):
     MAIL = "eml"
     OUTLOOK = "msg"
     IMAGE = "image"
+    PDF = "pdf"  # attached to a message
 
 
 # An Office file names its main part in its directory, which is not compressed.
@@ -65,6 +66,8 @@ def binary_kind(data: bytes) -> Kind | None:
         return next((kind for name, kind in _OFFICE if name in data), None)
     if data.startswith(OLE):
         return Kind.OUTLOOK if _MESSAGE in data else None
+    if data.startswith(b"%PDF"):
+        return Kind.PDF
     return Kind.IMAGE if data.startswith(IMAGES) else None
 
 

@@ -16,6 +16,7 @@ from docwell.adapters.documents.formats.kinds import Kind
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
+from docwell.models import Reason
 
 # A message in a message in a message.
 MAX_DEPTH = 3
@@ -66,25 +67,30 @@ def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
             web.read(message.page, parts)
     for number, attachment in enumerate(message.attachments, 2):
         with parts.inside(f"attachment {attachment.name}", f"part={number}"):
-            _attached(attachment.data, parts, depth)
+            if reason := _attached(attachment.data, parts, depth):
+                parts.add(f"[This attachment is not read: {reason}]", CitationUnit(UnitKind.PART, "", ""))
     return message.metadata
 
 
-def _attached(data: bytes, parts: Parts, depth: int) -> None:
-    """Add an attachment. One that cannot be read has only its name, in the header."""
+def _attached(data: bytes, parts: Parts, depth: int) -> Reason | None:
+    """Add an attachment. Return why it is not read, or None."""
     try:
         kind, text = opening.kind_of(data)
         if kind in {Kind.MAIL, Kind.OUTLOOK}:
-            if depth < MAX_DEPTH:
-                _add(_internet(data) if kind is Kind.MAIL else _outlook(data), parts, depth + 1)
-        elif kind is not Kind.IMAGE:
+            if depth == MAX_DEPTH:
+                return Reason.TOO_MANY_PAGES
+            _add(_internet(data) if kind is Kind.MAIL else _outlook(data), parts, depth + 1)
+        elif kind is Kind.IMAGE:
+            return Reason.NO_TEXT
+        else:
             opening.add(data, kind, text, parts)
     except (MemoryError, RecursionError):
         raise
-    except Refused:
-        return
+    except Refused as refused:
+        return Reason(refused.reason)
     except Exception:  # noqa: BLE001 - the libraries raise anything on a damaged attachment
-        return
+        return Reason.CORRUPT
+    return None
 
 
 def _internet(data: bytes) -> _Read:

@@ -16,6 +16,7 @@ from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
 from docwell.errors import Refused
 from docwell.models import Reason
 
+_FORMATS = "docwell.adapters.documents.formats"
 # The module of each kind, and the function that adds its text to the parts.
 _READERS = {
     Kind.WORD: ("word", "read"),
@@ -28,8 +29,9 @@ _READERS = {
     Kind.MAIL: ("mail", "read"),
     Kind.OUTLOOK: ("mail", "read_outlook"),
     Kind.IMAGE: ("images", "read"),
+    Kind.PDF: ("attached_pdf", "read"),
 }
-_BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE})
+_BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE, Kind.PDF})
 # A field of every message's header.
 _FROM = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE)
 # Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
@@ -79,13 +81,15 @@ def _load(data: bytes) -> None:
     may_be_message = kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_GUESSED]) is not None)
     modules = {_READERS[kind][0]} if kind else {"web", "plain"}
     for module in sorted({module for module, _ in _READERS.values()} if may_be_message else modules):
-        importlib.import_module(f"docwell.adapters.documents.formats.{module}")
+        importlib.import_module(f"{_FORMATS}.{module}")
     for name in _LATE_MODULES if kind or may_be_message else ():
         importlib.import_module(name)
     for name in _CODECS if kind and not may_be_message else (*_CODECS, *sorted(set(aliases.values()))):
         # Not every machine has every codec: mbcs is that of Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
+    if may_be_message:
+        importlib.import_module(f"{_FORMATS}.attached_pdf").load()
     if may_be_message or not (kind or data.isascii()):
         # It imports more with its first guess.
         from_bytes(_WARM_UP).best()
@@ -107,7 +111,7 @@ def kind_of(data: bytes) -> tuple[Kind, str]:
 def add(data: bytes, kind: Kind, text: str, parts: Parts) -> Metadata:
     """Add a document of this kind to the parts."""
     module, function = _READERS[kind]
-    reader = getattr(importlib.import_module(f"docwell.adapters.documents.formats.{module}"), function)
+    reader = getattr(importlib.import_module(f"{_FORMATS}.{module}"), function)
     metadata: Metadata = reader(data if kind in _BINARY else text, parts)
     return metadata
 

@@ -61,8 +61,12 @@ class _Reader:
     def __init__(self, document: Document, parts: Parts) -> None:
         self._parts = parts
         self._document = document
-        self._levels = {style.style_id: _level(style) for style in document.styles if style.type == 1}
-        self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in document.comments}
+        # For a part that is not there the library would read a template of its own, which the sandbox forbids.
+        parts_there = {relation.reltype for relation in document.part.rels.values()}
+        styles = document.styles if RELATIONSHIP_TYPE.STYLES in parts_there else []
+        comments = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
+        self._levels = {style.style_id: _level(style) for style in styles if style.type == 1}
+        self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
         self._notes = dict(self._read_notes())
         # What stands beside the paragraph that is being read.
         self._beside: list[str] = []
