@@ -122,12 +122,12 @@ def test_put_without_waiting_does_not_need_the_api(run: Run, bucket: S3Client, p
 
 def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    for name in ("a.pdf", "deep/é 日本.PDF", "deep/notes.txt"):
+    for name in ("a.pdf", "deep/notes.txt", "deep/é 日本.PDF", "deep/tool.exe"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"%PDF-1.7")
     result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
     keys = [document["document"] for document in json.loads(result.stdout)["documents"]]
-    assert keys == ["a.pdf", "deep/é 日本.PDF"]
+    assert keys == ["a.pdf", "deep/notes.txt", "deep/é 日本.PDF"]
     assert [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]] == keys
 
 

@@ -103,7 +103,7 @@ class Parts:
             self.add(tidied, unit, line=line)
 
     def add(self, text: str, unit: CitationUnit, *, line: bool = False) -> None:
-        """Add text that stands in a unit; with `line` right below the last text."""
+        """Add text of a unit; with `line` right below the last text."""
         if self._outer is not None:
             label = ", ".join(filter(None, (self._outer[0], unit.label)))
             unit = CitationUnit(UnitKind.PART, label, self._outer[1])

@@ -28,7 +28,7 @@ _UNSEEN = frozenset(
     | {"video", "canvas"}
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-# Elements that do not begin a block of their own; any other does.
+# Any other element begins a block.
 _INLINE = frozenset(
     {
         "a",

@@ -61,7 +61,7 @@ class _Reader:
     def __init__(self, document: Document, parts: Parts) -> None:
         self._parts = parts
         self._document = document
-        # For a part that is not there the library would read a template of its own, which the sandbox forbids.
+        # For a missing part the library reads a template file, which the sandbox forbids.
         parts_there = {relation.reltype for relation in document.part.rels.values()}
         styles = document.styles if RELATIONSHIP_TYPE.STYLES in parts_there else []
         comments = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
