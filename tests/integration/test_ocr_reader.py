@@ -282,6 +282,7 @@ def test_the_text_of_an_image_is_recognised(tmp_path: Path) -> None:
     drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
     drawn.save(path, "PNG")
     limits = real()
+    assert isinstance(limits.reader, ChildPdfReader)
     reader = replace(limits, reader=ChildDocumentReader(pdf=limits.reader, opening_cpu_s=60))
     (page,) = reader.pages(path, 1, 1)
     assert page.confidence is not None

@@ -107,9 +107,10 @@ class Census:
         )
 
 
-def _where(group: Sequence[Passage]) -> str:
+def _where(subject: Subject, group: Sequence[Passage]) -> str:
     """Return the pages of the passages of a PDF, or the first places of those of another document."""
-    units = [unit_of(one.chunk, 0) for one in sorted(group, key=lambda one: (one.chunk.page, one.chunk.start))]
+    ordered = sorted(group, key=lambda one: (one.chunk.page, one.chunk.start))
+    units = [unit_of(one.chunk, _place(subject, one.chunk.text)[0]) for one in ordered]
     if all(unit.kind is UnitKind.PAGE for unit in units):
         pages = sorted({one.chunk.page for one in group})
         return f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
@@ -134,7 +135,7 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
         cited.append(best)
         start, end = _place(subject, best.chunk.text)
         citations.append(cite(len(cited), best, start, end))
-        where = _where(group)
+        where = _where(subject, group)
         title = where if of_one else f"{_plain(str(name))}, {where}"
         lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
     if shown[MOST_LINES:]:

@@ -135,7 +135,7 @@ def _outlook(data: bytes) -> _Read:
     fields = [("From", sender), ("To", to), ("Date", date), ("Subject", subject)]
     carried = [one for one in message.attachments if one.attached_by_value and one.file_bytes]
     attachments = [
-        _Attachment(one.file_name or f"{number}", one.file_bytes)
+        _Attachment(one.file_name or f"{number}", one.file_bytes or b"")
         for number, one in enumerate(carried[:MAX_ATTACHMENTS], 1)
     ]
     unread, metadata = len(carried) - len(attachments), Metadata.of(subject, sender, sent)

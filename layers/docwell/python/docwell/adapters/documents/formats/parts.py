@@ -94,7 +94,7 @@ class Parts:
         self._headings.append((tidy(line), _LARGEST - level))
 
     def paragraph(self, text: str, *, line: bool = False) -> None:
-        """Add a paragraph of the open section; with `line` right below the last one, as a row of a table."""
+        """Add a paragraph of the open section; with `line` right below the last one, as a comment on it."""
         if tidied := tidy(text):
             self._paragraphs += 1
             path = [name for _, name in self._path][-HEADINGS:]
@@ -103,7 +103,7 @@ class Parts:
             self.add(tidied, unit, line=line)
 
     def add(self, text: str, unit: CitationUnit, *, line: bool = False) -> None:
-        """Add text of a unit; with `line` right below the last text."""
+        """Add text of a unit; with `line` right below the last text, which then shares a sentence with it."""
         if self._outer is not None:
             label = ", ".join(filter(None, (self._outer[0], unit.label)))
             unit = CitationUnit(UnitKind.PART, label, self._outer[1])

@@ -36,7 +36,7 @@ def add_row(parts: Parts, sheet: str, number: int, row: Row, header: Mapping[int
     first, last = get_column_letter(cells[0][0]), get_column_letter(cells[-1][0])
     place = f"{first}{number}" if first == last else f"{first}{number}:{last}{number}"
     label = f"{sheet}!{place}" if sheet else place
-    parts.add(line, CitationUnit(UnitKind.RANGE, label, label), line=True)
+    parts.add(line, CitationUnit(UnitKind.RANGE, label, label))
 
 
 def read(data: bytes, parts: Parts) -> Metadata:
@@ -74,7 +74,7 @@ def _add_comment(sheet: str, cell: Any, parts: Parts) -> None:
         label = f"{sheet}!{cell.coordinate}"
         author = f" by {cell.comment.author}" if cell.comment.author else ""
         text = f"[Comment on {cell.coordinate}{author}: {cell.comment.text.strip()}]"
-        parts.add(text, CitationUnit(UnitKind.RANGE, label, label), line=True)
+        parts.add(text, CitationUnit(UnitKind.RANGE, label, label))
 
 
 def _hidden_columns(sheet: Any) -> set[int]:

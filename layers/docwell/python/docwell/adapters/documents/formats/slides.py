@@ -62,8 +62,7 @@ def _texts(shape: Any, parts: Parts) -> Iterator[str]:
         elif hasattr(one, "shapes"):
             stack += reversed(list(one.shapes))
         elif getattr(one, "has_table", False):
-            rows = (" | ".join(" ".join(cell.text.split()) for cell in row.cells) for row in one.table.rows)
-            yield "\n".join(rows)
+            yield from (" | ".join(" ".join(cell.text.split()) for cell in row.cells) for row in one.table.rows)
         elif getattr(one, "has_chart", False):
             yield from _chart(one.chart)
         elif one.has_text_frame:

@@ -106,7 +106,6 @@ class _Page:
         self._hidden = hidden
         self._texts: list[str] = []
         self._cells: list[str] | None = None
-        self._last_was_row = False
         self._preformatted = 0
 
     def add(self, root: Any) -> None:
@@ -166,8 +165,7 @@ class _Page:
             return
         self._end_cell(cells)
         if any(cells):
-            self._parts.paragraph(" | ".join(filter(None, cells)), line=self._last_was_row)
-            self._last_was_row = True
+            self._parts.paragraph(" | ".join(filter(None, cells)))
 
     def _flush(self, level: int | None = None) -> None:
         """End the block. Inside a row, a block is a part of its cell."""
@@ -179,7 +177,6 @@ class _Page:
         self._texts = []
         if not text.strip():
             return
-        self._last_was_row = False
         if level is None:
             self._parts.paragraph(text)
         else:

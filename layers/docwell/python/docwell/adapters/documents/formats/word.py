@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from docx.document import Document
@@ -63,8 +63,8 @@ class _Reader:
         self._document = document
         # For a missing part the library reads a template file, which the sandbox forbids.
         parts_there = {relation.reltype for relation in document.part.rels.values()}
-        styles = document.styles if RELATIONSHIP_TYPE.STYLES in parts_there else []
-        comments = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
+        styles: Iterable[Any] = document.styles if RELATIONSHIP_TYPE.STYLES in parts_there else []
+        comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
         self._levels = {style.style_id: _level(style) for style in styles if style.type == 1}
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
         self._notes = dict(self._read_notes())
@@ -100,14 +100,12 @@ class _Reader:
         self._add_beside()
 
     def _table(self, table: Any) -> None:
-        is_first = True
         for row in table.iterchildren(qn("w:tr")):
             if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is not None:
                 self._parts.hide(self._joined(row))
                 continue
             cells = [" ".join(self._joined(cell).split()) for cell in _cells(row)]
-            self._parts.paragraph(" | ".join(filter(None, cells)), line=not is_first)
-            is_first = False
+            self._parts.paragraph(" | ".join(filter(None, cells)))
         self._add_beside()
 
     def _joined(self, element: Any) -> str:
