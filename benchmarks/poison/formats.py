@@ -172,12 +172,9 @@ _OFFICE: dict[str, Make] = {
     ),
 }
 _TEXTS: dict[str, Make] = {
-    "html_deep": lambda: b"<!doctype html>" + b"<div>" * 500_000 + b"Close the valve.",
+    "html_deep": lambda: b"<!doctype html>" + b"<div>" * 300_000 + b"Close the valve.",
     "html_selectors": lambda: (
-        b"<!doctype html><style>"
-        + b"div > * ~ p:not(b){display:none}" * 20_000
-        + b"</style>"
-        + b"<p>a</p>" * 20_000
+        b"<!doctype html><style>" + b"div > * ~ p:not(b){display:none}" * 2000 + b"</style>" + b"<p>a</p>" * 5000
     ),
     "html_reference": lambda: (
         b"<!doctype html><p>Close the valve.</p><img src=http://127.0.0.1:9/x><iframe src=file:///etc/passwd></iframe>"

@@ -136,16 +136,19 @@ def test_an_image_is_a_page_that_a_recogniser_may_read(tmp_path: Path) -> None:
     assert [page.may_be_picture for page in pages] == [True, True]
 
 
+@pytest.mark.timeout(900)
 def test_every_hostile_or_damaged_file_ends_in_a_named_status(readings: dict[str, Reading]) -> None:
     assert len(readings) == len(format_poison()) >= 80
     assert {name: one.outcome for name, one in readings.items() if one.status == "UNEXPECTED"} == {}
 
 
+@pytest.mark.timeout(900)
 def test_no_hostile_file_costs_more_than_the_budget(readings: dict[str, Reading]) -> None:
     dear = [one for one in readings.values() if one.cpu_s > 30 or one.peak_bytes > 1_000_000_000]
     assert dear == []
 
 
+@pytest.mark.timeout(900)
 def test_a_hostile_file_is_refused_for_its_reason(readings: dict[str, Reading]) -> None:
     assert {name: readings[name].outcome for name in OUTCOMES} == OUTCOMES
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from docwell.adapters.documents.text_quality import tidy
 from docwell.citation_units import CitationUnit, UnitKind
 
-# About a page of a PDF. A chunk never crosses the end of a part.
-PART_CHARACTERS = 3000
+# The densest real page of a PDF. A chunk never crosses the end of a part, and each range of parts has the whole
+# document read again.
+PART_CHARACTERS = 9000
 # Bounds an answer of the child: a label has at most three headings of 80 characters.
-PART_BLOCKS = 100
+PART_BLOCKS = 200
 HEADINGS, HEADING_CHARACTERS = 3, 80
 # The sizes of headings by their level, 0 for a title; docwell.ingest.outline compares them.
 _LARGEST = 100.0
