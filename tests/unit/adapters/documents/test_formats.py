@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fpdf import FPDF
 
+from docwell.adapters.documents.formats import mail
 from docwell.adapters.documents.formats.kinds import Kind
 from docwell.adapters.documents.formats.opening import kind_of
 from docwell.adapters.documents.formats.parts import PART_CHARACTERS, Parts
@@ -277,6 +279,33 @@ def test_a_pdf_in_a_message_is_read_page_by_page() -> None:
     found = cited(parts)
     assert found["attachment manual.pdf, page 1"] == "Close the valve."
     assert found["attachment manual.pdf, page 2"] == "Open the valve."
+
+
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [("2026-03-02T10:00+00:00", "Date: 2026-03-02 10:00+00:00\n"), ("1601-01-01T00:00+00:00", "")],
+)
+def test_a_message_of_outlook_has_its_header_text_and_attachments(
+    monkeypatch: pytest.MonkeyPatch, sent: str, line: str
+) -> None:
+    made = SimpleNamespace(
+        sender="Ann <ann@example.org>",
+        subject="Pump order",
+        sent_date=dt.datetime.fromisoformat(sent),
+        recipients=[SimpleNamespace(name="Bob", email_address="bob@example.org")],
+        body="The pumps arrive.\n",
+        html_body=None,
+        attachments=[SimpleNamespace(attached_by_value=True, file_bytes=b"Note\n", file_name="note.txt")],
+    )
+    monkeypatch.setattr(mail.Message, "load", lambda _: made)
+    parts = Parts()
+    mail.read_outlook(b"", parts)
+    header = "From: Ann <ann@example.org>\nTo: Bob <bob@example.org>\n" + line
+    assert cited(parts.end()) == {
+        "message header": f"{header}Subject: Pump order\nAttachments: note.txt",
+        "message text": "The pumps arrive.",
+        "attachment note.txt, line 1": "Note",
+    }
 
 
 def test_a_message_in_html_is_read_as_a_page() -> None:

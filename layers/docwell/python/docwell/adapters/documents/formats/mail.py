@@ -21,6 +21,7 @@ from docwell.models import Reason
 # A message in a message in a message.
 MAX_DEPTH = 3
 MAX_ATTACHMENTS = 200
+UNSENT_YEAR = 1601
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _BODY, _WEB_BODY = "plain", "html"
 _HEADER, _TEXT = "message header", "message text"
@@ -129,7 +130,9 @@ def _attachments(message: EmailMessage) -> Iterator[_Attachment]:
 
 def _outlook(data: bytes) -> _Read:
     message = Message.load(io.BytesIO(data))
-    sent, sender, subject = message.sent_date, message.sender or "", message.subject or ""
+    sender, subject = message.sender or "", message.subject or ""
+    # Outlook's clock begins in 1601: a message that was never sent has this date.
+    sent = message.sent_date if message.sent_date and message.sent_date.year > UNSENT_YEAR else None
     to = ", ".join(f"{one.name} <{one.email_address}>" for one in message.recipients)
     date = sent.isoformat(" ", "minutes") if sent else ""
     fields = [("From", sender), ("To", to), ("Date", date), ("Subject", subject)]
