@@ -45,9 +45,9 @@ def workbook() -> bytes:
     book.active.title = "Parts"
     for row in (
         ["Part", "Fits", "Price"],
-        ["Shaft seal", "P-204", 148.5],
-        ["Impeller", "P-110", 612],
-        ["Coupling", "P-110", 95],
+        ["Shaft seal", "pump P-204", 148.5],
+        ["Impeller", "pump P-110", 612],
+        ["Coupling", "pump P-110", 95],
     ):
         book.active.append(row)
     return _settled(book)
@@ -72,14 +72,14 @@ def message() -> bytes:
     made["From"], made["To"] = "station@example.org", "orders@example.org"
     made["Subject"], made["Date"] = "Spare parts", _DATE
     made.set_content("Please deliver the attached items before the end of April.")
-    items = "item,for,count\nShaft seal,P-204,2\nGasket,P-110,4\n"
+    items = "item,for,count\nShaft seal,pump P-204,2\nGasket,pump P-110,4\n"
     made.add_attachment(items, subtype="csv", filename="items.csv")
     made.set_boundary("pump-station")
     return bytes(made)
 
 
 TEXTS = {
-    "rounds.txt": "Monday\nThe pump P-204 runs at 71 degrees.\n\nTuesday\nNo remarks.\n",
+    "rounds.txt": "Monday\n\nThe pump P-204 runs at 71 degrees.\n\nTuesday\n\nNo remarks.\n",
     "starting.md": "# Starting\n\n1. Open the inlet valve.\n2. Vent the pump P-204 for 30 seconds.\n",
     "noise.html": "<!doctype html><title>Noise</title><h1>Noise</h1>"
     "<p>Stop the pump P-204 when its bearing is loud."

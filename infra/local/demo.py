@@ -37,7 +37,7 @@ OVERVIEW: dict[str, Any] = {
 # The kinds of documents that are no PDF, one example of each; a list needs no model.
 FORMATS = "pump-station"
 MENTIONED: dict[str, Any] = {
-    "question": "Which documents mention the pump P-204?",
+    "question": 'Which documents mention "pump P-204"?',
     "collection": FORMATS,
     "mode": Mode.LIST,
 }

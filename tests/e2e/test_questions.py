@@ -67,7 +67,7 @@ def test_a_list_cites_a_document_of_each_kind_at_its_unit(doors: Doors) -> None:
     versions = {f"pump-station/{path.name}": doors.put(f"pump-station/{path.name}", path) for path in paths}
     for key, version in versions.items():
         assert doors.settled(key, version)["status"] == "INDEXED"
-    question = "Which documents mention the pump P-204?"
+    question = 'Which documents mention "pump P-204"?'
     answer = doors.ask(question, collection="pump-station", mode="list").json()
     units = {
         citation["document"].rpartition(".")[2]: citation["unit"]["label"] for citation in answer["citations"]
@@ -79,7 +79,7 @@ def test_a_list_cites_a_document_of_each_kind_at_its_unit(doors: Doors) -> None:
         "html": "Noise > paragraph 2",
         "md": "Starting > paragraph 3",
         "pptx": "slide 2",
-        "txt": "line 2",
+        "txt": "line 3",
         "xlsx": "Parts!A2:C2",
     }
 
