@@ -163,8 +163,9 @@ bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s,
 	$(PY) -m benchmarks.long_documents
 
 .PHONY: examples
-examples: dev ## Make the example PDFs again
+examples: dev ## Make the example documents again
 	$(PY) examples/make_examples.py
+	$(PY) examples/make_formats.py
 
 .PHONY: picture
 picture: local ## Record docs/terminal.svg on the stack of make up

@@ -1,7 +1,7 @@
-"""``make hard-pdfs``: every broken, odd or hostile PDF of a folder ends in a named status, in bounded time.
+"""``make hard-pdfs``: every broken, odd or hostile file of a folder ends in a named status, in bounded time.
 
-It reads each file as ingest does. The manifest of the evaluation set has the results of PDFium and pypdf.
-`--folder` reads another folder.
+It reads each file as ingest does. The manifest of the evaluation set has the results of PDFium and pypdf. Then it
+makes and reads hostile and damaged files of the other kinds of document. `--folder` reads another folder instead.
 """
 
 import argparse
@@ -9,11 +9,13 @@ import csv
 import os
 import statistics
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
+from benchmarks.poison.formats import format_poison
 from benchmarks.reading import UNEXPECTED, Reading, read_all
 from infra.progress import bar
 from infra.report import EVALUATION, Report
@@ -46,12 +48,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _figures(report, readings, seconds)
     if folder == evaluation / "pdf":
         _comparison(report, readings, evaluation / "manifest_dev.csv")
+        _other_kinds(report, options.workers)
     return report.finish()
+
+
+def _other_kinds(report: Report, workers: int) -> None:
+    """Read hostile and damaged files of each kind that is no PDF."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for name, make in format_poison().items():
+            path = Path(folder) / name
+            path.write_bytes(make())
+            paths.append(path)
+        readings = list(read_all(paths, workers))
+    for one in sorted(readings, key=lambda reading: reading.path.name):
+        print(f"{one.path.name}: {one.outcome}, {one.cpu_s:.1f} s, {one.peak_bytes / 1e6:.0f} MB")
+    named = sum(reading.status != UNEXPECTED for reading in readings) / len(readings)
+    report.add(
+        f"share of {len(readings)} hostile files of other kinds that end in a named status", named, "", "== 1"
+    )
+    report.add("their processor time, worst", max(reading.cpu_s for reading in readings), "s", "<= 30")
+    report.add("their memory, worst", max(reading.peak_bytes for reading in readings) / 1e6, "MB", "<= 1000")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
-    parser.add_argument("--folder", type=Path, help="another folder of PDFs")
+    parser.add_argument("--folder", type=Path, help="another folder of documents")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""Reads one PDF as ingest does, in a new process, so that its cost is known."""
+"""Reads one document as ingest does, in a new process, so that its cost is known."""
 
 import multiprocessing
 import resource
@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from docwell.adapters.documents.document_reader import ChildDocumentReader
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.config import IngestLimits, IngestSettings
 from docwell.errors import Refused
@@ -94,9 +95,9 @@ def _read(path: Path, pages: list[Page]) -> tuple[str, str | None]:
     return Status.EMPTY, Reason.NO_TEXT
 
 
-def default_reader() -> ChildPdfReader:
+def default_reader() -> ChildDocumentReader:
     """Return the reader with the default limits of `IngestSettings`."""
-    return ChildPdfReader(
+    pdf = ChildPdfReader(
         parse_cpu_s=_default("parse_cpu_s"),
         # Ingest tries again when a busy machine starves the reader; here the first try must count.
         parse_timeout_s=600.0,
@@ -105,6 +106,7 @@ def default_reader() -> ChildPdfReader:
         max_page_characters=_default("max_page_characters"),
         max_reader_restarts=_default("max_reader_restarts"),
     )
+    return ChildDocumentReader(pdf=pdf, opening_cpu_s=_default("opening_cpu_s"))
 
 
 def _default(name: str) -> int:

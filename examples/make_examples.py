@@ -1,4 +1,4 @@
-"""Make the example PDFs from `texts/`, with the same bytes each time.
+"""Make the example PDFs from `scripts/example-texts/`, with the same bytes each time.
 
     python examples/make_examples.py [FOLDER]
 
@@ -22,6 +22,8 @@ from fpdf.enums import WrapMode, XPos, YPos
 from fpdf.fonts import FontFace
 
 HERE = Path(__file__).parent
+# Outside the examples: `docwell put examples` would upload them too.
+TEXTS = HERE.parent / "scripts" / "example-texts"
 FONT_FOLDERS = (
     Path("/usr/share/fonts"),
     Path("/usr/local/share/fonts"),
@@ -244,7 +246,7 @@ def write(document: Document, text: str) -> None:
 
 def make(source: str, fonts: dict[tuple[str, str], Path]) -> bytes:
     """Return the PDF of one text. The first of two passes finds the page labels for the table of contents."""
-    text = (HERE / "texts" / source).read_text("utf-8")
+    text = (TEXTS / source).read_text("utf-8")
     head = dict(block for block in blocks(text) if block[0] in {"title", "subject"})
     chapters: list[tuple[str, str]] = []
     for _ in range(2):

@@ -23,7 +23,7 @@ from benchmarks.reading import default_reader
 from docwell.config import IngestLimits
 from docwell.ingest.indexing import Generation, RangeIndexer
 from docwell.ingest.ranges import Span
-from docwell.models import DocumentRef, IndexRecord, Page, PdfInfo
+from docwell.models import DocumentInfo, DocumentRef, IndexRecord, Page
 from docwell.ports import Embedder
 from infra.report import ROOT
 
@@ -48,8 +48,8 @@ class TextOrPdfReader:
     def __init__(self) -> None:
         self._pdfs = default_reader()
 
-    def inspect(self, path: Path) -> PdfInfo:
-        return self._pdfs.inspect(path) if _is_pdf(path) else PdfInfo(1)
+    def inspect(self, path: Path) -> DocumentInfo:
+        return self._pdfs.inspect(path) if _is_pdf(path) else DocumentInfo(1)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         if _is_pdf(path):

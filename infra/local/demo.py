@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from docwell.answers import AnswerStatus
+from docwell.answers import AnswerStatus, Mode
+from docwell.citation_units import UnitKind
 from docwell.models import FINAL, Status
 from infra.local.names import ROOT
 from infra.local.stack import DEADLINE_S, Stack
@@ -32,6 +33,13 @@ OVERVIEW: dict[str, Any] = {
     "page": 1,
     "phrase": "Working rules for teams that put models and language models into production",
     "facts": ["language models into production", "January 2026"],
+}
+# The kinds of documents that are no PDF, one example of each; a list needs no model.
+FORMATS = "pump-station"
+MENTIONED: dict[str, Any] = {
+    "question": 'Which documents mention "pump P-204"?',
+    "collection": FORMATS,
+    "mode": Mode.LIST,
 }
 # The rest of the file is for tests.
 SHOWN = 3
@@ -59,16 +67,16 @@ def example_questions() -> list[dict[str, Any]]:
 
 
 def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
-    """Upload every PDF under `folder` with its path as the key. Return the keys."""
+    """Upload every PDF and other example under `folder` with its path as the key. Return the keys."""
     s3 = stack.client("s3")
     keys = []
-    for path in sorted(folder.rglob("*.pdf")):
+    for path in sorted([*folder.rglob("*.pdf"), *(folder / FORMATS).glob("*")]):
         key = path.relative_to(folder).as_posix()
-        s3.upload_file(str(path), stack.bucket, key, ExtraArgs={"ContentType": "application/pdf"})
+        s3.upload_file(str(path), stack.bucket, key)
         console.print(f"  uploaded s3://{stack.bucket}/{key}  ({path.stat().st_size / 1000:,.0f} kB)")
         keys.append(key)
     if not keys:
-        raise DemoFailed(f"no PDF in {folder}: run `python examples/make_examples.py`")
+        raise DemoFailed(f"no example in {folder}: run `make examples`")
     return keys
 
 
@@ -114,10 +122,10 @@ def show(answer: dict[str, Any], question: str, console: Console) -> None:
     panel = Panel(Text(answer["answer"]), title=Text(question), title_align="left", border_style="cyan")
     console.print(panel, soft_wrap=False)
     for citation in answer["citations"]:
-        label, page = citation.get("page_label"), str(citation["page"])
-        printed = "" if label in (None, page) else f" (printed: {label})"
-        place = f"{citation['document']}, page {page}{printed}"
-        console.print(f"  [{citation['marker']}] {place}", markup=False, style="bold")
+        unit, page = citation["unit"], str(citation["page"])
+        printed = "" if unit["label"] == page else f" (printed: {unit['label']})"
+        place = f"page {page}{printed}" if unit["kind"] == UnitKind.PAGE else unit["label"]
+        console.print(f"  [{citation['marker']}] {citation['document']}, {place}", markup=False, style="bold")
         quotation = shorten(citation["quote"], QUOTED_CHARACTERS, placeholder="…")
         console.print(f"      “{quotation}”", markup=False)
     timings, usage = answer["timings_ms"], answer["usage"]
@@ -165,6 +173,18 @@ def _questions(client: httpx.Client, report: Report, started: float, console: Co
         report.add(f"question {number}: states {facts}", int(not missing), "", "== 1")
 
 
+def _formats(client: httpx.Client, keys: Sequence[str], report: Report, console: Console) -> None:
+    response = client.post("/v1/query", json=MENTIONED)
+    if response.status_code != httpx.codes.OK:
+        raise DemoFailed(f"POST /v1/query: {response.status_code} {response.text[:500]}")
+    answer = response.json()
+    show(answer, MENTIONED["question"], console)
+    cited = {citation["document"] for citation in answer["citations"]}
+    wanted = [key for key in keys if key.startswith(f"{FORMATS}/")]
+    missing = ", ".join(sorted(set(wanted) - cited)) or "none missing"
+    report.add(f"kinds of documents cited, of {len(wanted)} ({missing})", len(cited), "", f"== {len(wanted)}")
+
+
 def demo(data: Path, model: str) -> int:
     """Run the demo on the data folder. Return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
@@ -182,6 +202,7 @@ def demo(data: Path, model: str) -> int:
             wait_indexed(client, keys, since, console)
             report.add(f"{len(keys)} documents uploaded and indexed", time.monotonic() - uploading, "s")
             _questions(client, report, started, console)
+            _formats(client, keys, report, console)
             p50 = statistics.median(own_milliseconds(client))
             report.add("query without the model's own time, p50", p50, "ms")
     except (DemoFailed, StackFailed, httpx.HTTPError) as failure:

@@ -62,6 +62,28 @@ def test_a_question_with_no_relevant_passage_is_refused_without_the_model(
     assert answer["timings_ms"]["generate"] == 0
 
 
+def test_a_list_cites_a_document_of_each_kind_at_its_unit(doors: Doors) -> None:
+    paths = sorted((EXAMPLES / "pump-station").iterdir())
+    versions = {f"pump-station/{path.name}": doors.put(f"pump-station/{path.name}", path) for path in paths}
+    for key, version in versions.items():
+        assert doors.settled(key, version)["status"] == "INDEXED"
+    question = 'Which documents mention "pump P-204"?'
+    answer = doors.ask(question, collection="pump-station", mode="list").json()
+    units = {
+        citation["document"].rpartition(".")[2]: citation["unit"]["label"] for citation in answer["citations"]
+    }
+    assert units == {
+        "csv": "A3:C3",
+        "docx": "Service manual > Yearly service > Seals > paragraph 5",
+        "eml": "attachment items.csv, A2:C2",
+        "html": "Noise > paragraph 2",
+        "md": "Starting > paragraph 3",
+        "pptx": "slide 2",
+        "txt": "line 3",
+        "xlsx": "Parts!A2:C2",
+    }
+
+
 def test_a_deleted_document_answers_nothing_any_more(doors: Doors) -> None:
     key, question = "gone/harbour.pdf", "When does the harbour ferry leave?"
     doors.settled(key, doors.put(key, pdf("The harbour ferry leaves at a quarter past nine.")))

@@ -14,6 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Unavailable
 
 pytestmark = pytest.mark.integration
@@ -39,13 +40,27 @@ def bucket(request: pytest.FixtureRequest, server: str, monkeypatch: pytest.Monk
     return bucket
 
 
+def page(number: int) -> CitationUnit:
+    return CitationUnit(UnitKind.PAGE, str(number), f"page={number}")
+
+
+def test_a_link_to_another_document_saves_it_and_never_shows_it(bucket: Any) -> None:
+    bucket.put_object(Key="a.html", Body=b"<script>alert(1)</script>", ContentType="text/html")
+    unit = CitationUnit(UnitKind.PARAGRAPH, "Pumps > paragraph 2", "paragraph=2")
+    link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a.html", "null", unit)
+    assert "#" not in link
+    answer = httpx.get(link)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == "attachment"
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_link_gives_the_pdf_to_whoever_follows_it(bucket: Any, key: str) -> None:
     # The content type of the upload does not count.
     bucket.put_object(Key=key, Body=b"%PDF-1.7 content", ContentType="text/html")
     head = S3ObjectStore(client("s3"), bucket.name).head(key)
     assert head is not None
-    link = S3DocumentLinks(client("s3"), bucket.name, 300).link(key, head.version, 9)
+    link = S3DocumentLinks(client("s3"), bucket.name, 300).link(key, head.version, page(9))
     assert link.endswith("#page=9")
     answer = httpx.get(link)
     assert answer.content == b"%PDF-1.7 content"
@@ -61,7 +76,8 @@ def test_a_link_opens_the_version_that_was_cited(server: str, monkeypatch: pytes
     head = S3ObjectStore(client("s3"), bucket.name).head("a")
     assert head is not None
     bucket.put_object(Key="a", Body=b"new")
-    assert httpx.get(S3DocumentLinks(client("s3"), bucket.name, 300).link("a", head.version, 1)).content == b"old"
+    link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a", head.version, page(1))
+    assert httpx.get(link).content == b"old"
 
 
 @pytest.mark.parametrize(
@@ -76,12 +92,12 @@ def test_a_link_opens_the_version_that_was_cited(server: str, monkeypatch: pytes
     ],
 )
 def test_only_a_version_id_goes_into_a_link(version: str, expected: bool) -> None:
-    query = query_of(S3DocumentLinks(client("s3"), "documents", 300).link("a", version, 1))
+    query = query_of(S3DocumentLinks(client("s3"), "documents", 300).link("a", version, page(1)))
     assert query.get("versionId") == ([version] if expected else None)
 
 
 def test_a_link_is_signed_the_new_way_for_as_long_as_it_was_told() -> None:
-    query = query_of(S3DocumentLinks(client("s3"), "documents", 120).link("a", "v", 1))
+    query = query_of(S3DocumentLinks(client("s3"), "documents", 120).link("a", "v", page(1)))
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == ["120"]
     assert query["X-Amz-Signature"][0]
@@ -90,7 +106,7 @@ def test_a_link_is_signed_the_new_way_for_as_long_as_it_was_told() -> None:
 def test_a_link_names_the_region_of_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    link = urlsplit(S3DocumentLinks(client("s3"), "documents", 120).link("a b", "v", 1))
+    link = urlsplit(S3DocumentLinks(client("s3"), "documents", 120).link("a b", "v", page(1)))
     assert (link.hostname, link.path) == ("documents.s3.eu-central-1.amazonaws.com", "/a%20b")
     assert "/eu-central-1/s3/aws4_request" in parse_qs(link.query)["X-Amz-Credential"][0]
 
@@ -104,16 +120,16 @@ def test_without_credentials_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     links = S3DocumentLinks(client("s3"), "documents", 300)
     with pytest.raises(Unavailable, match="s3"):
-        links.link("a", "v", 1)
+        links.link("a", "v", page(1))
 
 
 def test_a_link_takes_no_time_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: no server listens
     links = S3DocumentLinks(client("s3"), "documents", 300)
-    links.link("a", "v", 1)  # boto3 prepares the first call
+    links.link("a", "v", page(1))  # boto3 prepares the first call
     began = time.process_time()
-    for page in range(100):
-        links.link("handbooks/é.pdf", "v", page)
+    for number in range(100):
+        links.link("handbooks/é.pdf", "v", page(number))
     assert time.process_time() - began < 0.1  # 1 ms each; 0.2 ms is usual
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -15,11 +15,13 @@ import pytest
 from fpdf import FPDF
 
 from docwell.adapters.documents import ocr, process
+from docwell.adapters.documents.document_reader import ChildDocumentReader
 from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 from docwell.adapters.documents.reader import ChildPdfReader
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
-from docwell.models import Page, PdfInfo, Reason
+from docwell.models import DocumentInfo, Page, Reason
 from docwell.pipeline import RAPIDOCR_VERSION
 
 MIB = 1024 * 1024
@@ -43,12 +45,25 @@ with_rapidocr = pytest.mark.skipif(not is_installed(), reason="rapidocr is not i
 class ThreePages:
     """A reader of a document of three pages; the first one has text."""
 
-    def inspect(self, path: Path) -> PdfInfo:
-        return PdfInfo(3)
+    def inspect(self, path: Path) -> DocumentInfo:
+        return DocumentInfo(3)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number in range(first, last + 1):
             yield Page(number, "text" if number == 1 else "", label=str(number))
+
+
+@dataclass(frozen=True)
+class OnePage:
+    """A reader of a document of one page."""
+
+    page: Page
+
+    def inspect(self, path: Path) -> DocumentInfo:
+        return DocumentInfo(1)
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        yield self.page
 
 
 def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReader:
@@ -58,7 +73,7 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "import json, os, sys, time\n"
         "def say(**answer): print(json.dumps({'pages': 3, **answer}), flush=True)\n"
         "def page(text, confidence): say(kind='page', text=text, label=None, suspect=False, hidden=0, headings=[],"
-        " confidence=confidence)\n"
+        " units=[], confidence=confidence)\n"
         f"started = {str(tmp_path / 'started')!r}\n"
         "open(started, 'a').write('x')\n"
         "for line in sys.stdin:\n"
@@ -239,6 +254,40 @@ def test_a_scanned_page_reads_as_the_page_that_was_scanned_whichever_way_round_i
         assert len(missed) <= 0.05 * len(words(printed.text)), missed
     positions = [upright.text.index(sentence[:8]) for sentence in SENTENCES]
     assert positions == sorted(positions)
+
+
+def test_a_recognised_image_keeps_its_citation_unit(tmp_path: Path) -> None:
+    unit = (0, CitationUnit(UnitKind.IMAGE, "image 1", "image=1"))
+    reader = recogniser(tmp_path, "page('seen', 0.9)")
+    image = Page(1, "", citation_units=(unit,))
+    reader = replace(reader, reader=OnePage(image))
+    path = tmp_path / "image"
+    path.write_bytes(b"image")
+    (found,) = reader.pages(path, 1, 1)
+    assert (found.text, found.citation_units) == ("seen", (unit,))
+
+
+def test_an_empty_page_of_a_document_that_cannot_be_drawn_starts_no_recogniser(tmp_path: Path) -> None:
+    empty = Page(1, "", citation_units=((0, CitationUnit(UnitKind.PARAGRAPH, "", "")),))
+    reader = replace(recogniser(tmp_path, "page('seen', 0.9)"), reader=OnePage(empty))
+    assert list(reader.pages(tmp_path, 1, 1)) == [empty]
+    assert children(tmp_path) == 0
+
+
+@with_rapidocr
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+def test_the_text_of_an_image_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "letter"
+    drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
+    drawn.save(path, "PNG")
+    limits = real()
+    assert isinstance(limits.reader, ChildPdfReader)
+    reader = replace(limits, reader=ChildDocumentReader(pdf=limits.reader, opening_cpu_s=60))
+    (page,) = reader.pages(path, 1, 1)
+    assert page.confidence is not None
+    assert page.citation_units[0][1].label == "image 1"
+    assert all(words(sentence) <= words(page.text) for sentence in SENTENCES)
 
 
 @with_rapidocr

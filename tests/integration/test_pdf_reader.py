@@ -19,7 +19,7 @@ from pypdf.constants import PageLabelStyle
 from docwell.adapters.documents import process
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.errors import Refused, Unavailable
-from docwell.models import Page, PdfInfo, Reason
+from docwell.models import DocumentInfo, Page, Reason
 from infra.report import EVALUATION
 
 MIB = 1024 * 1024
@@ -126,7 +126,7 @@ def _no_process_is_left() -> Any:
 
 def test_text_title_author_and_page_numbers_come_out(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
-    assert reader().inspect(path) == PdfInfo(2, "A title", "An author", "2026-03-01")
+    assert reader().inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01")
     assert list(reader().pages(path, 1, 2)) == [Page(1, "First page."), Page(2, "Second page.")]
 
 
@@ -203,7 +203,7 @@ def test_what_pdfium_cannot_open_pypdf_reads(tmp_path: Path) -> None:
     )
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
     found = reader(child=fallen)
-    assert found.inspect(path) == PdfInfo(2, "A title", "An author", "2026-03-01")
+    assert found.inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01")
     assert [page.text.strip() for page in found.pages(path, 1, 2)] == ["First page.", "Second page."]
 
 

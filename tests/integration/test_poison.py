@@ -20,7 +20,6 @@ REFUSED = {
     "header_only": "corrupt",
     "random_after_header": "corrupt",
     "nul_bytes": "not_pdf",
-    "web_page": "not_pdf",
     "program": "not_pdf",
     "truncated_in_the_page_tree": "corrupt",
     "flate_bomb": "too_much_memory",
@@ -36,6 +35,7 @@ BAD_PAGES = {"bomb_among_a_hundred_pages": "too_much_memory", "long_page_among_a
 # Files with a good page beside an odd one: a reader that gives up loses a document.
 READ = {
     "polyglot",
+    "web_page",
     "hundreds_of_filters",
     "encoding_of_nonsense",
     "two_billion_pages_claimed",

@@ -16,6 +16,7 @@ from docwell.errors import BadInput, LeaseLost, NotFound, Refused
 from docwell.models import (
     OBSERVED,
     PROGRESS,
+    DocumentInfo,
     DocumentRecord,
     Hint,
     IndexRecord,
@@ -25,7 +26,6 @@ from docwell.models import (
     ObjectVersion,
     Page,
     Passage,
-    PdfInfo,
     RangeTally,
     RangeTask,
     Reason,
@@ -318,11 +318,11 @@ class FakeReader:
     created: str | None = None
     page_cpu_s: float = 0.0
 
-    def inspect(self, path: Path) -> PdfInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         text = path.read_text()
         if text.startswith("!") and "\f" not in text:
             raise Refused(Reason(text[1:].strip()), "refused by the fake")
-        return PdfInfo(text.count("\f") + 1, self.title, self.author, self.created)
+        return DocumentInfo(text.count("\f") + 1, self.title, self.author, self.created)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):

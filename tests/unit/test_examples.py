@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import runpy
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pypdf
 import pypdfium2
 import pytest
+
+from tests.unit.adapters.documents.made import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,3 +143,24 @@ def test_the_fonts_of_the_guide_are_embedded_as_subsets() -> None:
     assert len(names) == 3
     # A subset's name starts with six capitals and a plus sign (ISO 32000, 9.6.4).
     assert all(name[1:7].isupper() and name[7] == "+" for name in names), names
+
+
+def content_of(data: bytes) -> dict[str, bytes] | bytes:
+    """The files of an archive: their compressed bytes depend on the version of zlib."""
+    if not data.startswith(b"PK"):
+        return data
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_other_committed_examples_are_what_their_script_makes() -> None:
+    made = runpy.run_path(str(EXAMPLES / "make_formats.py"))
+    committed = {path.name: path.read_bytes() for path in (EXAMPLES / made["FOLDER"]).iterdir()}
+    found = {name: content_of(data) for name, data in committed.items()}
+    assert found == {name: content_of(data) for name, data in made["files"]().items()}
+
+
+def test_each_other_example_mentions_the_pump_in_its_text() -> None:
+    for path in (EXAMPLES / "pump-station").iterdir():
+        parts, _ = parts_of(path.read_bytes())
+        assert sum("P-204" in part.text for part in parts) == 1, path.name

@@ -13,7 +13,7 @@ import pytest
 from docwell.cli import documents, uploads
 from docwell.cli.failure import Failure
 from docwell.cli.remote import Bucket
-from docwell.cli.uploads import looks_like_pdf
+from docwell.cli.uploads import looks_readable
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
@@ -122,12 +122,12 @@ def test_put_without_waiting_does_not_need_the_api(run: Run, bucket: S3Client, p
 
 def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3Client, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    for name in ("a.pdf", "deep/é 日本.PDF", "deep/notes.txt"):
+    for name in ("a.pdf", "deep/notes.txt", "deep/é 日本.PDF", "deep/tool.exe"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"%PDF-1.7")
     result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
     keys = [document["document"] for document in json.loads(result.stdout)["documents"]]
-    assert keys == ["a.pdf", "deep/é 日本.PDF"]
+    assert keys == ["a.pdf", "deep/notes.txt", "deep/é 日本.PDF"]
     assert [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]] == keys
 
 
@@ -139,12 +139,14 @@ def test_an_odd_key_is_asked_for_as_one_path_segment(run: Run, api: FakeApi, buc
     assert json.loads(run("status", ODD_KEY, "--json", api=api).stdout)["document"] == ODD_KEY
 
 
-def test_a_file_that_is_no_pdf_is_warned_about_and_uploaded(run: Run, bucket: S3Client, tmp_path: Path) -> None:
-    notes = tmp_path / "notes.txt"
+def test_a_file_of_an_unknown_kind_is_warned_about_and_uploaded(
+    run: Run, bucket: S3Client, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.bin"
     notes.write_text("plain text")
     result = run("put", notes, "--no-wait", "--bucket", BUCKET)
-    assert "does not look like a PDF" in result.stderr
-    assert bucket.head_object(Bucket=BUCKET, Key="notes.txt")["ContentLength"] == 10
+    assert "looks like no document that docwell reads" in result.stderr
+    assert bucket.head_object(Bucket=BUCKET, Key="notes.bin")["ContentLength"] == 10
 
 
 def test_wrong_uses_of_put_exit_2(run: Run, tmp_path: Path, pdf: Path) -> None:
@@ -197,9 +199,9 @@ def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
     def looks(path: Path) -> bool:
         if path.name == "c.pdf":
             raise Failure(f"cannot read {path}: Permission denied")
-        return looks_like_pdf(path)
+        return looks_readable(path)
 
-    monkeypatch.setattr(documents, "looks_like_pdf", looks)
+    monkeypatch.setattr(documents, "looks_readable", looks)
     result = run("put", folder, "--json", api=api)
     assert result.exit_code == 1
     shown = {one["document"]: one["status"] for one in json.loads(result.stdout)["documents"]}

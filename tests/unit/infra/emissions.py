@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from docwell.answers import Completion, Message, Mode
+from docwell.citation_units import CitationUnit
 from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.identity import Principal
@@ -122,8 +123,8 @@ class Model:
 class Links:
     """Links without a target."""
 
-    def link(self, document: str, version: str, page: int) -> str:
-        return f"https://bucket/{document}?{version}#page={page}"
+    def link(self, document: str, version: str, unit: CitationUnit) -> str:
+        return f"https://bucket/{document}?{version}#{unit.anchor}"
 
 
 class Callers:

@@ -17,7 +17,9 @@ ANSWERS = {one["question"]: one for one in demo.example_questions()}
 
 
 def answer_of(asked: dict[str, Any], text: str, status: str = "answered") -> dict[str, Any]:
-    citation = {"marker": 1, "document": asked["document"], "page": asked["page"], "quote": asked["phrase"]}
+    unit = {"kind": "page", "label": str(asked["page"]), "anchor": f"page={asked['page']}"}
+    place = {"document": asked["document"], "page": asked["page"], "unit": unit}
+    citation = {"marker": 1, **place, "quote": asked["phrase"]}
     usage = {"prompt_tokens": 1, "completion_tokens": 1}
     timings = {"total": 1, "generate": 1}
     reason = "dependency-unavailable" if status == "extractive" else None

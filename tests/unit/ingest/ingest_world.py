@@ -11,7 +11,7 @@ from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.ingest import Ingest, IngestReport
 from docwell.ingest.range_worker import RangeWorker
 from docwell.models import Hint, RangeTask
-from docwell.ports import PdfReader
+from docwell.ports import DocumentReader
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger, FakeQueue, FakeReader, FakeStore
 
 KEY = "handbooks/a.pdf"
@@ -20,7 +20,7 @@ KEY = "handbooks/a.pdf"
 class World:
     """A bucket, a ledger, an index, two queues, and the use case on them."""
 
-    def __init__(self, recogniser: PdfReader | None = None, **limits: Any) -> None:
+    def __init__(self, recogniser: DocumentReader | None = None, **limits: Any) -> None:
         self.store, self.ledger, self.index = FakeStore(), FakeLedger(), FakeIndex()
         self.queue, self.ocr_queue, self.reader = FakeQueue(), FakeQueue(), FakeReader()
         limits_ = IngestLimits(**{"chunk_tokens": 16, **limits})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from docwell.answers import Completion, Message, Receipt
 from docwell.audit import AuditEvent
+from docwell.citation_units import CitationUnit
 from docwell.identity import Principal
 from docwell.ports import Reservation
 from docwell.query.ask import Admitted, Identified
@@ -81,8 +82,8 @@ class FakeAdmission:
 
 
 class FakeLinks:
-    def link(self, document: str, version: str, page: int) -> str:
-        return f"https://bucket/{document}?versionId={version}#page={page}"
+    def link(self, document: str, version: str, unit: CitationUnit) -> str:
+        return f"https://bucket/{document}?versionId={version}#{unit.anchor}"
 
 
 @dataclass

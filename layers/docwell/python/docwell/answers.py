@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from docwell.citation_units import CitationUnit
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -77,11 +79,11 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """One resolved `[marker]` of the answer: `quote` stands verbatim on `page` of `document`.
+    """One resolved `[marker]` of the answer: `quote` stands verbatim on `page` of `document`, in its `unit`.
 
     `display_quote` is the quote as plain text without markup or links, for pages and terminals. `link` opens the
-    PDF at that page for a short time. `suspicious` marks a passage that gives orders. With an `ocr_confidence`
-    (0 to 1) the page is a picture, and `quote` is from its recognised text.
+    document for a short time, a PDF at that page. `suspicious` marks a passage that gives orders. With an
+    `ocr_confidence` (0 to 1) the page is a picture, and `quote` is from its recognised text.
     """
 
     marker: int
@@ -89,6 +91,7 @@ class Citation:
     version: str
     page: int
     page_label: str | None
+    unit: CitationUnit
     quote: str
     display_quote: str
     start: int

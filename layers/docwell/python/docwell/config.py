@@ -138,6 +138,9 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     max_page_characters: Annotated[int, Field(gt=0)] = 200_000
     # Processor time of a reader for opening a file, and for each page.
     parse_cpu_s: Annotated[float, Field(gt=0, le=600)] = 6.0
+    # Processor time for reading a document that is no PDF, whole. 200,000 cells of a
+    # workbook take 2 s and 60 MB.
+    opening_cpu_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     # Wall time for the same with both readers. It protects only against a reader that is stopped or starved, which
     # says nothing about the document: the message is delivered again.
     parse_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0

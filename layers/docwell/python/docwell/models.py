@@ -11,6 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from docwell.attributes import Attributes
+from docwell.citation_units import CitationUnit, UnitKind
 
 DEFAULT_COLLECTION = "default"
 # The limit of S3 for a key, and of DynamoDB for a sort key, which a document is in the ledger's index.
@@ -123,8 +124,8 @@ def _digest(*parts: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class PdfInfo:
-    """The metadata of a PDF. `created` is a day, such as 2026-03-01."""
+class DocumentInfo:
+    """The metadata of a document. `created` is a day, such as 2026-03-01."""
 
     page_count: int
     title: str | None = None
@@ -142,7 +143,10 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The text of one page. `label` is the printed page number where the file has one ("iv", "A-3").
+    """The text of one page, or of a part of similar length of a document that is no PDF.
+
+    `label` is the printed page number where the file has one ("iv", "A-3"). `citation_units` has the places of a
+    document that is no PDF, each with its start in the text, in order.
 
     `unreadable` says why the text cannot be read; then `text` is empty. `headings` are lines of the text, in
     order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
@@ -158,11 +162,13 @@ class Page:
     confidence: float | None = None
     hidden: int = 0
     cpu_s: float = field(default=0.0, compare=False)
+    citation_units: tuple[tuple[int, CitationUnit], ...] = ()
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find text on the page."""
-        return not self.text.strip() and self.unreadable in RECOGNISABLE
+        """Whether a recogniser may find text on the page: an empty page of a PDF, or an image."""
+        can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
+        return can_be_drawn and not self.text.strip() and self.unreadable in RECOGNISABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,7 @@ class Chunk:
 
     `tokens` counts the embedding model's tokens of `text`, without special tokens. `heading` is the path of the
     section in which the piece begins ("Results > Methods"), or empty. `label` and `confidence` are its page's.
+    `citation_units` are those of the page that the text touches, with starts in the text; the first is 0.
     """
 
     text: str
@@ -181,6 +188,14 @@ class Chunk:
     label: str | None = None
     heading: str = ""
     confidence: float | None = None
+    citation_units: tuple[tuple[int, CitationUnit], ...] = ()
+
+    def unit_at(self, place: int) -> CitationUnit:
+        """Return the unit of a place in the text, in characters; in a PDF the page."""
+        found = [unit for start, unit in self.citation_units if start <= place]
+        return (
+            found[-1] if found else CitationUnit(UnitKind.PAGE, self.label or str(self.page), f"page={self.page}")
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from docwell.answers import Completion, Message, Receipt, Usage
 from docwell.attributes import Attributes
 from docwell.audit import AuditEvent
+from docwell.citation_units import CitationUnit
 from docwell.identity import Principal
 from docwell.models import (
+    DocumentInfo,
     DocumentRecord,
     Hint,
     IndexRecord,
@@ -23,7 +25,6 @@ from docwell.models import (
     ObjectVersion,
     Page,
     Passage,
-    PdfInfo,
     RangeTally,
     RangeTask,
     Status,
@@ -333,8 +334,8 @@ class Reranker(Protocol):
 class DocumentLinks(Protocol):
     """Short-lived links with which a browser opens a document."""
 
-    def link(self, document: str, version: str, page: int) -> str:
-        """Return a URL of that version that opens at `page`, computed without the network."""
+    def link(self, document: str, version: str, unit: CitationUnit) -> str:
+        """Return a URL of that version, of a PDF at the page, computed without the network."""
 
 
 class Reservation(NamedTuple):
@@ -389,10 +390,10 @@ class AuditTrail(Protocol):
         """Store an event for good."""
 
 
-class PdfReader(Protocol):
-    """PDF to text. Raises `Refused` with a reason for a document that it cannot read."""
+class DocumentReader(Protocol):
+    """A document to text. Raises `Refused` with a reason for a document that it cannot read."""
 
-    def inspect(self, path: Path) -> PdfInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         """Return the number of pages and the file's metadata. Raises `Refused`."""
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:

@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Corrupt
 from docwell.models import Chunk, IndexRecord, Mark, Part, Passage, Units
 
@@ -26,6 +27,7 @@ def record_fields(record: IndexRecord) -> dict[str, str]:
         "label": chunk.label,
         "heading": chunk.heading,
         "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
+        "citation_units": [(start, one.kind, one.label, one.anchor) for start, one in chunk.citation_units],
         "unit_spans": units.spans,
         "unit_vectors": b64encode(units.vectors).decode(),
     }
@@ -46,6 +48,10 @@ def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
             label=rest["label"],
             heading=rest["heading"],
             confidence=rest["confidence"],
+            citation_units=tuple(
+                (start, CitationUnit(UnitKind(kind), label, anchor))
+                for start, kind, label, anchor in rest["citation_units"]
+            ),
         )
         return Passage(
             id=id_,

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import NotFound
 from docwell.models import ObjectSummary, ObjectVersion
 
@@ -155,17 +156,21 @@ class S3DocumentLinks:
         self._bucket = bucket
         self._seconds = seconds
 
-    def link(self, document: str, version: str, page: int) -> str:
-        """Sign a link locally, in 0.2 ms. Raises `Unavailable` without credentials."""
+    def link(self, document: str, version: str, unit: CitationUnit) -> str:
+        """Sign a link locally, in 0.2 ms. Raises `Unavailable` without credentials.
+
+        The browser shows a PDF at the cited page, and saves any other document.
+        """
+        is_pdf = unit.kind is UnitKind.PAGE
         wanted = {
             "Bucket": self._bucket,
             "Key": document,
             # The browser shows an upload as a PDF or not at all: it must not run as a page of the bucket's origin.
-            "ResponseContentType": "application/pdf",
-            "ResponseContentDisposition": "inline",
+            "ResponseContentType": "application/pdf" if is_pdf else "application/octet-stream",
+            "ResponseContentDisposition": "inline" if is_pdf else "attachment",
         }
         if not _NO_VERSION_ID.fullmatch(version):
             wanted["VersionId"] = version
         with vendor_errors("s3"):
             url = self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=self._seconds)
-        return f"{url}#page={page}"
+        return f"{url}#{unit.anchor}" if is_pdf else url

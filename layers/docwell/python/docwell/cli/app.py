@@ -21,7 +21,7 @@ from docwell.cli import (
 from docwell.cli.command import FailingGroup, group
 
 # \b keeps Typer from joining the lines that follow it.
-HELP = """Drop PDFs into a bucket, ask questions, get answers that cite the page.
+HELP = """Drop documents into a bucket, ask questions, get answers that cite the page.
 
 Each connection setting comes from the first of these that has it:
 

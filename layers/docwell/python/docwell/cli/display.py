@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from docwell.answers import AnswerStatus, Mode
+from docwell.citation_units import UnitKind
 from docwell.cli.remote import Json
 from docwell.errors import ModelWaking
 from docwell.models import Status
@@ -177,12 +178,14 @@ class GrowingAnswer:
         likely: dict[str, str] = {}
         for one in passages:
             document = one_line(one.get("document"))
-            pages.setdefault(document, []).append(str(one.get("page")))
+            pages.setdefault(document, []).append(place_of(one).removeprefix("page "))
             if sentence := one_line(one.get("likely") or ""):
                 likely[document] = sentence
         for document, each in pages.items():
-            numbers = list(dict.fromkeys(each))
-            where = f"{'pages' if numbers[1:] else 'page'} {', '.join(numbers)}"
+            places = list(dict.fromkeys(each))
+            where = ", ".join(places)
+            if all(map(str.isdecimal, places)):
+                where = f"{'pages' if places[1:] else 'page'} {where}"
             self._out.print(Text(f"found {document}, {where}", "dim"), soft_wrap=True)
             if document in likely:
                 self._out.print(Padding(Text(f"“{likely[document]}”", "bold"), (0, 0, 0, 6), expand=False))
@@ -258,6 +261,12 @@ def link_of(citation: Json) -> str | None:
     return link if link.isascii() and link.isprintable() and " " not in link else None
 
 
+def place_of(cited: Json) -> str:
+    """Return the place of a citation or passage in its document: "page 3", or the label of its unit."""
+    unit = cited.get("unit") or {"kind": UnitKind.PAGE}
+    return f"page {cited.get('page')}" if unit.get("kind") == UnitKind.PAGE else one_line(unit.get("label"))
+
+
 def _cell(value: object) -> Text:
     return value if isinstance(value, Text) else Text(clean(value))
 
@@ -288,7 +297,8 @@ def _show_citation(out: Console, citation: Json, position: int, *, quotes: bool)
     printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
     line = Text(f"[{citation.get('marker', position)}] ", style="bold")
     line.append(
-        f"{clean(citation.get('document'))}, page {page}{printed}", Style(bold=True, link=link_of(citation))
+        f"{clean(citation.get('document'))}, {place_of(citation)}{printed}",
+        Style(bold=True, link=link_of(citation)),
     )
     if isinstance(sure := citation.get("ocr_confidence"), int | float):
         # Round down, so that only certainty reads 100%. round() first: 0.29 * 100 is a little under 29.

@@ -14,7 +14,7 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
-from docwell.cli.uploads import Upload, looks_like_pdf, plan, wait
+from docwell.cli.uploads import Upload, looks_readable, plan, wait
 from docwell.models import Status
 
 # The list of documents is charged against the daily quota, unlike a single one.
@@ -31,7 +31,7 @@ def put(
     ctx: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|FOLDER...", exists=True, help="PDF files, or folders with *.pdf files."),
+        typer.Argument(metavar="FILE|FOLDER...", exists=True, help="Documents, or folders of documents."),
     ],
     *,
     prefix: Annotated[
@@ -54,7 +54,7 @@ def put(
     ] = 300.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Upload PDFs and wait until they can be asked about.
+    """Upload documents and wait until they can be asked about.
 
     A file goes under its name, a file of a folder under its path below that folder. The first folder
     of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1
@@ -89,8 +89,8 @@ def _fail_unless_indexed(uploads: list[Upload]) -> None:
 def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     for upload in uploads:
         try:
-            if not looks_like_pdf(upload.path):
-                display.echo(f"docwell: {upload.path} does not look like a PDF", err=True)
+            if not looks_readable(upload.path):
+                display.echo(f"docwell: {upload.path} looks like no document that docwell reads", err=True)
         except Failure as failure:
             upload.failure = failure.detail
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:

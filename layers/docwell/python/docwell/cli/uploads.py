@@ -11,6 +11,11 @@ from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
 from docwell.models import FINAL, Status, collection_of
 
+# The usual suffixes of documents that ingest reads. Ingest itself goes by the content.
+SUFFIXES = frozenset(
+    {".pdf", ".docx", ".docm", ".txt", ".md", ".html", ".htm", ".xlsx", ".xlsm", ".csv", ".tsv", ".pptx", ".pptm"}
+    | {".eml", ".msg", ".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+)
 # PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
 _HEADER_BYTES = 1024
 # Shown in place of a document's status.
@@ -81,17 +86,20 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         if not path.is_dir():
             yield path, path.name
             continue
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".pdf" and file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not files:
-            raise Failure(f"no *.pdf files in {path}: name a file or another folder", ExitCode.USAGE)
+            raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
         yield from ((file, file.relative_to(path).as_posix()) for file in files)
 
 
-def looks_like_pdf(path: Path) -> bool:
-    """Return whether the file has a PDF header. Raises `Failure` when it cannot be read."""
+def looks_readable(path: Path) -> bool:
+    """Return whether ingest may read the file: by its PDF header, or the suffix of another kind of document.
+
+    Raises `Failure` when it cannot be read here.
+    """
     try:
         with path.open("rb") as file:
-            return b"%PDF-" in file.read(_HEADER_BYTES)
+            return b"%PDF-" in file.read(_HEADER_BYTES) or path.suffix.lower() in SUFFIXES - {".pdf"}
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
 

@@ -10,11 +10,13 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
 from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
+from docwell.citation_units import CitationUnit
 from docwell.errors import BadInput
 from docwell.models import KEY_BYTES, DocumentRecord, Reason, Status, collection_of
 from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
+from docwell.query.checking.grounding import unit_of
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.rows import ROWS_CALLS
 from docwell.text.page_lists import by_reason, listed
@@ -110,6 +112,7 @@ class CitationBody(BaseModel):
     version: str
     page: int
     page_label: str | None
+    unit: CitationUnit
     quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
     display_quote: str = Field(description="The quote without markup; an address reads docs[.]org. Show this one.")
     start: int = Field(description="First character of the quote in the page's text.")
@@ -118,7 +121,7 @@ class CitationBody(BaseModel):
         description="Cosine similarity of the question and the passage, or its nearest part; 0 in an overview."
     )
     suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
-    link: str | None = Field(description="Opens the PDF at that page, for a short time.")
+    link: str | None = Field(description="Opens the document for a short time, a PDF at that page.")
     ocr_confidence: float | None = Field(
         default=None, description="The page is a picture: the confidence of its recognised text, 0 to 1."
     )
@@ -195,6 +198,7 @@ class PassageBody(BaseModel):
     version: str
     page: int
     page_label: str | None
+    unit: CitationUnit
     text: str
     score: float
     suspicious: bool
@@ -344,6 +348,7 @@ def passage_bodies(event: Passages) -> list[dict[str, Any]]:
             version=passage.version,
             page=passage.chunk.page,
             page_label=passage.chunk.label and clean_answer(passage.chunk.label, ())[0],
+            unit=unit_of(passage.chunk, 0),
             text=strip_invisible(passage.chunk.text),
             score=round(passage.score, 4),
             suspicious=passage.id in event.suspicious,

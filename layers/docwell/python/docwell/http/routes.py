@@ -282,7 +282,7 @@ def openapi_page() -> dict[str, Any]:
         app.get_openapi_json_schema(
             title="docwell",
             version=API_VERSION,
-            description="Ask questions of the PDFs in a bucket; every answer cites pages.",
+            description="Ask questions of the documents in a bucket; every answer cites its places.",
         )
     )
     paths = schema["paths"]

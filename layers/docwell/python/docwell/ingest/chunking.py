@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from docwell.citation_units import CitationUnit
 from docwell.ingest.outline import Outline, Section, shown
 from docwell.models import Chunk, Page
 
@@ -88,8 +89,8 @@ def cut_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) -> I
         chunks = []
         for start, end, tokens in _fit(page.text, 0, offsets, tokenizer, max_tokens, marks):
             heading = shown(_path(above, sections, start), opening if start > opening_end else ())
-            text, number = page.text[start:end], page.number
-            chunks.append(Chunk(text, number, start, end, tokens, page.label, heading, page.confidence))
+            text, number, units = page.text[start:end], page.number, _units(page, start, end)
+            chunks.append(Chunk(text, number, start, end, tokens, page.label, heading, page.confidence, units))
         yield page, chunks
 
 
@@ -97,6 +98,13 @@ def chunk_pages(pages: Iterable[Page], tokenizer: Tokenizer, max_tokens: int) ->
     """Yield the chunks of `cut_pages` without their pages."""
     for _, chunks in cut_pages(pages, tokenizer, max_tokens):
         yield from chunks
+
+
+def _units(page: Page, start: int, end: int) -> tuple[tuple[int, CitationUnit], ...]:
+    """Return the citation units of a page from `start` to `end`, with their starts in that piece."""
+    units = page.citation_units
+    first = max(0, bisect_right(units, start, key=lambda unit: unit[0]) - 1)
+    return tuple((max(0, place - start), unit) for place, unit in units[first:] if place < end)
 
 
 def _path(above: tuple[str, ...], sections: Sequence[Section], start: int) -> tuple[str, ...]:

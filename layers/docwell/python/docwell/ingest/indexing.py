@@ -23,7 +23,7 @@ from docwell.ingest.chunking import chunk_pages, cut_pages
 from docwell.ingest.ranges import Span, check_length
 from docwell.ingest.sketch import Sketch
 from docwell.models import Chunk, DocumentRef, IndexRecord, ObjectVersion, Page, RangeTally, Reason, Units
-from docwell.ports import Embedder, MarkedIndex, ObjectStore, PdfReader, Tokenizer
+from docwell.ports import DocumentReader, Embedder, MarkedIndex, ObjectStore, Tokenizer
 from docwell.text.naming import InContext, embedded_texts
 from docwell.text.page_lists import page_failures
 
@@ -64,9 +64,9 @@ class RangeIndexer:
     store: ObjectStore
     index: MarkedIndex
     embedder: Embedder
-    reader: PdfReader
+    reader: DocumentReader
     limits: IngestLimits
-    recogniser: PdfReader | None = None
+    recogniser: DocumentReader | None = None
 
     @contextmanager
     def downloaded(self, key: str, head: ObjectVersion) -> Iterator[Path]:
@@ -132,7 +132,7 @@ class RangeIndexer:
             return self._cut(self.recogniser, path, span, count)
         return _ahead(self._cut(self.reader, path, span, count), _PAGES_AHEAD)
 
-    def _cut(self, reader: PdfReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
+    def _cut(self, reader: DocumentReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
             texts = map(count.without_doubtful_text, within_budget(pages, span))

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from docwell.answers import Mode
+from docwell.citation_units import UnitKind
 from docwell.errors import BadInput
 from docwell.models import Passage, collection_of
 from docwell.ports import Catalogue, TextIndex
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.grounding import GroundedAnswer, cite
+from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.modes import Basis, Searched
 from docwell.query.retrieval.ranking import nearest
@@ -33,6 +34,8 @@ from docwell.text.visible import strip_invisible
 MOST_HITS = 2000
 # The most lines of an answer. The count is of all.
 MOST_LINES = 50
+# The most places named in a line about a document that is no PDF.
+MOST_PLACES = 5
 # Documents in one condition of a search.
 _AT_ONCE = 200
 
@@ -104,6 +107,18 @@ class Census:
         )
 
 
+def _where(subject: Subject, group: Sequence[Passage]) -> str:
+    """Return the pages of the passages of a PDF, or the first places of those of another document."""
+    ordered = sorted(group, key=lambda one: (one.chunk.page, one.chunk.start))
+    units = [unit_of(one.chunk, _place(subject, one.chunk.text)[0]) for one in ordered]
+    if all(unit.kind is UnitKind.PAGE for unit in units):
+        pages = sorted({one.chunk.page for one in group})
+        return f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
+    labels = list(dict.fromkeys(unit.label for unit in units))
+    rest = f" and {len(labels) - MOST_PLACES} more" if labels[MOST_PLACES:] else ""
+    return "; ".join(labels[:MOST_PLACES]) + rest
+
+
 def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis:
     """Return the answer: a line for each document, the nearest to the question first, or for each page of one."""
     hits = _ranked(looked.hits, vector)
@@ -120,8 +135,7 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
         cited.append(best)
         start, end = _place(subject, best.chunk.text)
         citations.append(cite(len(cited), best, start, end))
-        pages = sorted({one.chunk.page for one in group})
-        where = f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
+        where = _where(subject, group)
         title = where if of_one else f"{_plain(str(name))}, {where}"
         lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
     if shown[MOST_LINES:]:

@@ -151,7 +151,7 @@ class Reports:
     def _cited(self, citation: Citation) -> Citation:
         """Return the citation with its link."""
         try:
-            link = self.links.link(citation.document, citation.version, citation.page)
+            link = self.links.link(citation.document, citation.version, citation.unit)
         except Unavailable:
             link = None  # without credentials to sign a link, the citation still holds
         return replace(citation, link=link)

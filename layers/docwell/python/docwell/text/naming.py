@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 # A longer path would outweigh the chunk itself.
 HEADING_TOKENS = 40
 _TINY = 1e-12
+# Only those of documents: the end of "v2.1 draft" is no suffix.
+_SUFFIX = re.compile(
+    r"\.(?:pdf|do[ct][xm]|txt|md|html?|xls[xm]|[ct]sv|pptx|pptm|eml|msg|png|jpe?g|tiff?)\Z", re.IGNORECASE
+)
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
 def file_words(key: str) -> str:
-    """Return the words of a key's file name without .pdf: "ACME 2022 10K" of a/ACME_2022-10K.pdf."""
-    name = key.rpartition("/")[2]
-    stem = name[: -len(".pdf")] if name.lower().endswith(".pdf") else name
-    return _SEPARATORS.sub(" ", stem).strip()
+    """Return the words of a key's file name without its suffix: "ACME 2022 10K" of a/ACME_2022-10K.pdf."""
+    return _SEPARATORS.sub(" ", _SUFFIX.sub("", key.rpartition("/")[2])).strip()
 
 
 def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: int) -> list[str]:

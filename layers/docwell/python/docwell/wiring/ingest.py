@@ -13,7 +13,7 @@ from docwell.wiring.stores import documents_of, ledger_of, task_queue
 
 if TYPE_CHECKING:
     from docwell.adapters.sqs import SqsTaskQueue
-    from docwell.ports import PdfReader
+    from docwell.ports import DocumentReader
 
 
 @cache
@@ -41,7 +41,7 @@ def _ingest() -> tuple[Ingest, ...]:
 
 
 def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
-    store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), _pdf_reader(settings)
+    store, index, reader = documents_of(settings), vectors_of(settings, fingerprint), _document_reader(settings)
     return Ingest(
         bucket=settings.bucket,
         store=store,
@@ -61,11 +61,12 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
     )
 
 
-def _pdf_reader(settings: IngestSettings) -> PdfReader:
-    """Return the reader of text layers."""
+def _document_reader(settings: IngestSettings) -> DocumentReader:
+    """Return the reader of text layers and of documents that are no PDF."""
+    from docwell.adapters.documents.document_reader import ChildDocumentReader
     from docwell.adapters.documents.reader import ChildPdfReader
 
-    return ChildPdfReader(
+    pdf = ChildPdfReader(
         parse_cpu_s=settings.parse_cpu_s,
         parse_timeout_s=settings.parse_timeout_s,
         parse_memory_bytes=settings.parse_memory_bytes,
@@ -73,9 +74,10 @@ def _pdf_reader(settings: IngestSettings) -> PdfReader:
         max_page_characters=settings.max_page_characters,
         max_reader_restarts=settings.max_reader_restarts,
     )
+    return ChildDocumentReader(pdf=pdf, opening_cpu_s=settings.opening_cpu_s)
 
 
-def _recogniser(settings: IngestSettings, reader: PdfReader) -> PdfReader:
+def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentReader:
     """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
     from docwell.adapters.documents.ocr import RecognisingReader, check_installed
 

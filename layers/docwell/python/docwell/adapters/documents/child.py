@@ -1,9 +1,10 @@
-"""The program of the child process: open one PDF with one library and print its pages as JSON.
+"""The program of the child process: open one document with one library and print its pages as JSON.
 
 `process.py` runs this file by its path in a fresh interpreter with an almost empty environment: one process for
-one document and one reader (`pdfium`, `pypdf`, or `rapidocr` for pages that are pictures). The process may hang,
-grow or die without harm to its parent. It limits its memory and time, imports the library, opens the document,
-gives up other files, the network and new processes (`sandbox.py`), and only then parses.
+one document and one reader (`pdfium`, `pypdf`, `formats` for all that is no PDF, or `rapidocr` for pages that are
+pictures). The process may hang, grow or die without harm to its parent. It limits its memory and time, imports the
+library, opens the document, gives up other files, the network and new processes (`sandbox.py`), and only then
+parses.
 
 Requests (stdin), one on a line: `info`, `count`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a
 page before 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
@@ -11,14 +12,16 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
     {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0}
+     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]]}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
 `suspect` means that the reader found no text where there may be some. `hidden` counts the characters that the page
 does not show and the text leaves out; pypdf cannot tell them. `headings` are lines of the text that their
 type sets off, with its size in points. `confidence` (0 to 1) is that of recognised text. The text leaves out a
-running head or foot: a line that one of the last two pages has at the same place. The process ends with stdin.
+running head or foot: a line that one of the last two pages has at the same place. The
+citation `units` of a document that is no PDF have their start in the text, kind, label and anchor. The process
+ends with stdin.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import codecs
 import contextlib
 import importlib
 import json
+import mmap
 import os
 import resource
 import sys
@@ -70,6 +74,7 @@ class PageText(NamedTuple):
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
     hidden: int = 0
+    units: Sequence[tuple[int, str, str, str]] = ()
 
 
 class Pdfium:
@@ -77,16 +82,12 @@ class Pdfium:
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         import ctypes
-        import mmap
 
         import pypdfium2
 
         self._raw = pypdfium2.raw
         self._dont_need = mmap.MADV_DONTNEED
-        # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
-        # private mapping takes no memory until it is written to, and nothing writes to it.
-        with open(path, "rb") as file:
-            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._mapped = self._map(path)
         codecs.lookup(PDFIUM_CODEC)
         from docwell.adapters.documents import (
             pdf_doubts,
@@ -100,7 +101,7 @@ class Pdfium:
         self._fields, self._glyphs, self._layout = pdf_fields, pdf_glyphs, pdf_layout
         self._doubts, self._pictures = pdf_doubts, pdf_pictures
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
-        self._error = pypdfium2.PdfiumError
+        self.error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
         self._budget, self._drawing_s = pdf_pictures.Budget(self._raw), 0.0
         close_doors()
@@ -112,6 +113,12 @@ class Pdfium:
         self._cover = pdf_fields.Cover(self._raw, self._calls, self._document)
         if reason := self._cover.reason(self._mapped):
             raise DocumentError(reason)
+
+    def _map(self, path: str) -> mmap.mmap:
+        # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
+        # private mapping takes no memory until it is written to, and nothing writes to it.
+        with open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -132,7 +139,7 @@ class Pdfium:
         for earlier in range(max(first, index - self._layout.PAGES_BACK), index):
             if earlier not in self._edges:
                 # An unreadable page has no lines that this page could repeat.
-                with contextlib.suppress(self._error):
+                with contextlib.suppress(self.error):
                     self._read(earlier)
         return self._read(index)
 
@@ -242,9 +249,7 @@ class Rapidocr(Pdfium):
 
         self._engine, self._ocr = ocr_engine.Engine(), ocr_layout
         self._longest = ocr_engine.LONGEST_SIDE
-        # The engine has started its threads: forbid new ones.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        ocr_engine.forbid_threads()
         super().__init__(path, close_doors)
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
@@ -262,6 +267,20 @@ class Rapidocr(Pdfium):
 
 Reader = Pdfium | Pypdf
 READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf, "rapidocr": Rapidocr}
+
+
+def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
+    """Open a document with a reader, which has the methods of `Pdfium`."""
+    if name == "formats":
+        from docwell.adapters.documents.formats.opening import Formats
+
+        return Formats(path, close_doors)
+    if name == "rapidocr":
+        from docwell.adapters.documents.ocr_pictures import Pictures, is_picture
+
+        if is_picture(path):
+            return Pictures(path, close_doors)
+    return READERS[name](path, close_doors)
 
 
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
@@ -334,9 +353,10 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         out.flush()
 
     from docwell.adapters.documents.sandbox import close_doors
+    from docwell.errors import Refused
 
     try:
-        reader = READERS[settings["reader"]](settings["path"], close_doors)
+        reader = open_reader(settings["reader"], settings["path"], close_doors)
         for line in sys.stdin:
             send(answer(reader, line.split(), settings["max_page_characters"]))
     except BrokenPipeError:
@@ -345,6 +365,8 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         send({"kind": "refused", "reason": "too_much_memory"})
     except DocumentError as error:
         send({"kind": "refused", "reason": str(error)})
+    except Refused as error:
+        send({"kind": "refused", "reason": error.reason})
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input
         send({"kind": "refused", "reason": "corrupt"})
 

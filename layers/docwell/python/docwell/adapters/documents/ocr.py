@@ -18,9 +18,9 @@ from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.reader import page_of
 from docwell.config import SettingsError
 from docwell.errors import Unavailable
-from docwell.models import Page, PdfInfo, Reason
+from docwell.models import DocumentInfo, Page, Reason
 from docwell.pipeline import RAPIDOCR_VERSION
-from docwell.ports import PdfReader
+from docwell.ports import DocumentReader
 
 RAPIDOCR = "rapidocr"
 # The wall time to start and to load the models: 2 s alone, 10 s beside other work.
@@ -47,20 +47,20 @@ def check_installed() -> None:
 
 @dataclass(frozen=True)
 class RecognisingReader:
-    """`docwell.ports.PdfReader`: the pages of another reader, with recognised text where they have none.
+    """`docwell.ports.DocumentReader`: the pages of another reader, with recognised text where they have none.
 
     A recognised page has a `confidence`. A page that takes more than `page_cpu_s` of processor time or
     `memory_bytes` is unreadable.
     """
 
-    reader: PdfReader
+    reader: DocumentReader
     _: KW_ONLY
     page_cpu_s: float
     page_timeout_s: float
     memory_bytes: int
     max_page_characters: int
 
-    def inspect(self, path: Path) -> PdfInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         """Return the other reader's answer."""
         return self.reader.inspect(path)
 
@@ -115,7 +115,9 @@ class _Recogniser:
             return replace(page, text="", unreadable=Reason.TOO_MUCH_TEXT)
         found = page_of(page.number, answer)
         confidence = found.confidence if found.text.strip() else None
-        return replace(found, label=page.label or found.label, confidence=confidence)
+        return replace(
+            found, label=page.label or found.label, confidence=confidence, citation_units=page.citation_units
+        )
 
     def _cpu_s(self) -> float:
         return self._ended_s + (self._child.cpu_s if self._child is not None else 0.0)

@@ -6,7 +6,9 @@ thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,12 @@ THREADS = 2
 DOUBT = 0.8
 # A picture is blank when its lightest and darkest points differ by less (of 255).
 CONTRAST = 32
+
+
+def forbid_threads() -> None:
+    """Forbid new threads and processes, after the engine has started its threads."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 class Engine:

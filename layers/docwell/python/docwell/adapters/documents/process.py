@@ -1,4 +1,4 @@
-"""The parent's side of a child process that reads one PDF: start it, ask it a line, read its line, reap it.
+"""The parent's side of a child process that reads one document: start it, ask it a line, read its line, reap it.
 
 The parent trusts nothing that the child says: an answer is one JSON object on one line of bounded length, else the
 child counts as crashed. The child runs `child.py`.
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import IO, Any, cast
 
+from docwell.citation_units import UnitKind
 from docwell.errors import Unavailable
 from docwell.models import Reason
 
@@ -199,14 +200,23 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "headings": [*headings],
             "confidence": None | int() | float() as confidence,
             "hidden": int(hidden),
+            "units": [*units],
         }:
             return (
                 min(pages, hidden) >= 0
                 and all(map(_is_heading, headings))
+                and all(map(_is_unit, units))
                 and (confidence is None or 0 <= confidence <= 1)
             )
         case "page", {"kind": "failed", "pages": int(pages)}:
             return pages >= 0
+    return False
+
+
+def _is_unit(found: object) -> bool:
+    match found:
+        case [int(start), str(kind), str(), str()]:
+            return start >= 0 and kind in tuple(UnitKind)
     return False
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreadable_share
 from docwell.attributes import day_of
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
-from docwell.models import Heading, Page, PdfInfo, Reason
+from docwell.models import DocumentInfo, Heading, Page, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,7 +36,7 @@ COVERS = frozenset({Reason.DYNAMIC_FORM, Reason.PORTFOLIO})
 
 _DETAIL = {
     Reason.EMPTY_FILE: "The file has no content.",
-    Reason.NOT_PDF: "The file's content is not a PDF.",
+    Reason.NOT_PDF: "The file's content is neither a PDF nor another kind of document that docwell reads.",
     Reason.ENCRYPTED: "The document needs a password.",
     Reason.DYNAMIC_FORM: "The document is an XFA form, which only some viewers show.",
     Reason.PORTFOLIO: "The document is a portfolio, whose attached files are not read.",
@@ -46,13 +47,14 @@ _DETAIL = {
 }
 
 
-def _refused(reason: Reason) -> Refused:
+def refused(reason: Reason) -> Refused:
+    """Return the refusal for a reason, with its detail."""
     return Refused(reason, _DETAIL[reason])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChildPdfReader:
-    """`docwell.ports.PdfReader`.
+    """`docwell.ports.DocumentReader` for PDFs.
 
     Each of the two readers may use `parse_cpu_s` of processor time to open the file, and the same for each page.
     Both raise `Unavailable` after `parse_timeout_s` of wall time. A reader gives up a range after
@@ -66,7 +68,7 @@ class ChildPdfReader:
     max_page_characters: int
     max_reader_restarts: int
 
-    def inspect(self, path: Path) -> PdfInfo:
+    def inspect(self, path: Path) -> DocumentInfo:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
 
         Raises:
@@ -77,12 +79,12 @@ class ChildPdfReader:
         with closing(_Readers(self, path, 1)) as readers:
             info = readers.info()
             if info is None:
-                raise _refused(readers.reason() if has_header else Reason.NOT_PDF)
+                raise refused(readers.reason() if has_header else Reason.NOT_PDF)
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
-        title, author = _one_line(info["title"]), _one_line(info["author"])
-        return PdfInfo(info["pages"], title, author, day_of(info["created"]))
+        title, author = one_line(info["title"]), one_line(info["author"])
+        return DocumentInfo(info["pages"], title, author, day_of(info["created"]))
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text.
@@ -104,14 +106,14 @@ def _check_content(path: Path) -> bool:
     """Return whether the file begins like a PDF. Raises `Refused` when it is not worth starting a reader."""
     size = path.stat().st_size
     if size == 0:
-        raise _refused(Reason.EMPTY_FILE)
+        raise refused(Reason.EMPTY_FILE)
     with path.open("rb") as file:
         has_header = b"%PDF" in file.read(HEADER_WITHIN)
         file.seek(max(0, size - TRAILER_WITHIN))
         end = file.read()
     # pypdf opens some files whose beginning is lost.
     if not has_header and b"startxref" not in end and b"%%EOF" not in end:
-        raise _refused(Reason.NOT_PDF)
+        raise refused(Reason.NOT_PDF)
     return has_header
 
 
@@ -121,14 +123,19 @@ def page_of(number: int, answer: dict[str, Any]) -> Page:
     return Page(
         number,
         tidy(answer["text"]),
-        _one_line(answer["label"]),
+        one_line(answer["label"]),
         headings=tuple(Heading(text, size) for text, size in headings if text),
         confidence=answer["confidence"],
         hidden=answer["hidden"],
+        citation_units=tuple(
+            (start, CitationUnit(UnitKind(kind), tidy(label), tidy(anchor)))
+            for start, kind, label, anchor in answer["units"]
+        ),
     )
 
 
-def _one_line(text: str | None) -> str | None:
+def one_line(text: str | None) -> str | None:
+    """Return tidied text on one line; None when it is empty."""
     return " ".join(tidy(text).split()) or None if text else None
 
 
@@ -176,7 +183,7 @@ class _Readers:
                 best = other
         if isinstance(best, Reason):
             if not self._pdfium.has_opened and not self._pypdf.has_opened:
-                raise _refused(self.reason())
+                raise refused(self.reason())
             return Page(number, "", unreadable=best if best in POISON else Reason.CORRUPT)
         if len(best["text"]) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from docwell.answers import Answer, Citation, Sentence
-from docwell.models import Passage
+from docwell.citation_units import CitationUnit
+from docwell.models import Chunk, Passage
 from docwell.query.checking.claims import Claim
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.polarity import verdict
@@ -183,6 +184,7 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         version=passage.version,
         page=chunk.page,
         page_label=chunk.label and clean_answer(chunk.label, ())[0],
+        unit=unit_of(chunk, start),
         quote=quote,
         display_quote=clean_answer(quote, trusted)[0],
         start=chunk.start + start,
@@ -191,6 +193,12 @@ def cite(marker: int, passage: Passage, start: int, end: int) -> Citation:
         suspicious=not trusted,
         ocr_confidence=chunk.confidence,
     )
+
+
+def unit_of(chunk: Chunk, start: int) -> CitationUnit:
+    """Return the unit of a place in a chunk's text. Its label, which the document wrote, has no links."""
+    unit = chunk.unit_at(start)
+    return replace(unit, label=clean_answer(unit.label, ())[0])
 
 
 def marked(text: str, count: int) -> list[int]:

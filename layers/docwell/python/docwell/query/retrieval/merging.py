@@ -48,5 +48,7 @@ def _joined(better: Passage, other: Passage) -> Passage | None:
         return None
     # The page's own white space is not known; quotes are compared without it.
     text = first.text + "\n" * gap + second.text
-    chunk = replace(first, text=text, end=second.end, tokens=tokens)
+    shift = len(first.text) + gap
+    units = first.citation_units + tuple((start + shift, unit) for start, unit in second.citation_units)
+    chunk = replace(first, text=text, end=second.end, tokens=tokens, citation_units=units)
     return replace(better, chunk=chunk, score=max(better.score, other.score))

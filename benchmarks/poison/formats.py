@@ -1,0 +1,230 @@
+"""Poison of every kind that is no PDF, by name, and damaged copies of good files. No file is stored."""
+
+import io
+import random
+import zipfile
+import zlib
+from collections.abc import Callable
+from email.message import EmailMessage
+from functools import partial
+
+import docx
+import openpyxl
+import pptx
+from PIL import Image
+
+from benchmarks.poison.build import MIB, Make
+
+_ENTITIES = "<!DOCTYPE x [<!ENTITY a0 'aaaaaaaaaa'>{}]>".format(
+    "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
+)
+_OUTSIDE = "<!DOCTYPE x [<!ENTITY a9 SYSTEM 'file:///etc/passwd'>]>"
+_MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
+# Copies of each kind, with one byte in so many replaced.
+FUZZED, EVERY = 6, 200
+
+
+def format_poison() -> dict[str, Make]:
+    """Return the makers by name. Some files unpack to gigabytes; none is over 5 MB."""
+    return _OFFICE | _TEXTS | _IMAGES | _fuzzed()
+
+
+def good_files() -> dict[str, Make]:
+    """Return the makers of one good file of each kind that has text, by its usual suffix."""
+    return {
+        "docx": _word,
+        "xlsx": _workbook,
+        "pptx": _slides,
+        "html": lambda: b"<!doctype html><title>T</title><h1>Pumps</h1><p>Close the valve.</p>",
+        "md": lambda: b"# Pumps\n\nClose the **valve**.\n",
+        "txt": lambda: b"Close the valve.\nThen open it.\n",
+        "csv": lambda: b"part,mass\nrotor,3\nseal,1\n",
+        "eml": _mail,
+    }
+
+
+def _saved(document: object) -> bytes:
+    out = io.BytesIO()
+    document.save(out)  # type: ignore[attr-defined] # the three libraries share no type
+    return out.getvalue()
+
+
+def _word() -> bytes:
+    document = docx.Document()
+    document.add_heading("Pumps", 1)
+    document.add_paragraph("Close the valve.")
+    return _saved(document)
+
+
+def _workbook() -> bytes:
+    book = openpyxl.Workbook()
+    for row in (["part", "mass"], ["rotor", 3], ["seal", 1]):
+        book.active.append(row)
+    return _saved(book)
+
+
+def _slides() -> bytes:
+    presentation = pptx.Presentation()
+    presentation.slides.add_slide(presentation.slide_layouts[5]).shapes.title.text = "Close the valve."
+    return _saved(presentation)
+
+
+def _mail(*attachments: bytes) -> bytes:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.org", "Pumps"
+    message["Date"] = "Mon, 02 Mar 2026 10:00:00 +0000"
+    message.set_content("Close the valve.")
+    for number, data in enumerate(attachments):
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=f"{number}.bin")
+    return bytes(message)
+
+
+def _rewritten(good: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """Return an archive with one of its files changed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.namelist():
+            data = old.read(entry)
+            new.writestr(entry, change(data) if entry == name else data)
+    return out.getvalue()
+
+
+def _with_entity(kind: str, doctype: str) -> bytes:
+    """Return a file whose main part refers to the entity a9 in an attribute's place of text."""
+
+    def change(data: bytes) -> bytes:
+        start = data.index(b"?>") + 2 if data.startswith(b"<?xml") else 0
+        body = data[start:]
+        first = body.index(b"</")
+        return data[:start] + doctype.encode() + body[:first] + b"&a9;" + body[first:]
+
+    return _rewritten(good_files()[kind](), _MAIN[kind], change)
+
+
+def _bomb(kind: str) -> bytes:
+    """Return a file whose main part unpacks to two gigabytes, before which nothing is wrong."""
+    out = io.BytesIO()
+    name = _MAIN[kind]
+    with (
+        zipfile.ZipFile(io.BytesIO(good_files()[kind]())) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new,
+    ):
+        for entry in old.namelist():
+            if entry != name:
+                new.writestr(entry, old.read(entry))
+        data = old.read(name)
+        at = data.rindex(b"</")
+        with new.open(name, "w", force_zip64=True) as file:
+            file.write(data[:at])
+            for _ in range(2048):
+                file.write(b" " * MIB)
+            file.write(data[at:])
+    return out.getvalue()
+
+
+def _deep(kind: str) -> bytes:
+    def change(data: bytes) -> bytes:
+        at = data.rindex(b"</")
+        return data[:at] + b"<a>" * 200_000 + b"</a>" * 200_000 + data[at:]
+
+    return _rewritten(good_files()[kind](), _MAIN[kind], change)
+
+
+def _wide_sheet() -> bytes:
+    def change(data: bytes) -> bytes:
+        cell = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+        return data.replace(b"</sheetData>", cell)
+
+    return _rewritten(_workbook(), _MAIN["xlsx"], change)
+
+
+def _many_entries() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("word/document.xml", "<x/>")
+        for number in range(40_000):
+            archive.writestr(f"{number}", "")
+    return out.getvalue()
+
+
+def _nested_mail() -> bytes:
+    data = _mail()
+    for _ in range(30):
+        data = _mail(data)
+    return data
+
+
+_OFFICE: dict[str, Make] = {
+    **{f"{kind}_bomb": partial(_bomb, kind) for kind in _MAIN},
+    **{f"{kind}_entities": partial(_with_entity, kind, _ENTITIES) for kind in _MAIN},
+    **{f"{kind}_entity_from_outside": partial(_with_entity, kind, _OUTSIDE) for kind in _MAIN},
+    **{f"{kind}_deep": partial(_deep, kind) for kind in _MAIN},
+    **{f"{kind}_cut_off": partial(lambda kind: good_files()[kind]()[:-300], kind) for kind in _MAIN},
+    "xlsx_far_cell": _wide_sheet,
+    "zip_many_entries": _many_entries,
+    "zip_of_nothing_known": lambda: b"PK\x03\x04" + random.Random(5).randbytes(MIB),
+    "ole_of_nothing_known": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + random.Random(6).randbytes(MIB),
+    "msg_damaged": lambda: (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "__properties_version1.0".encode("utf-16-le") + bytes(8192)
+    ),
+    "office_with_a_password": lambda: (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512) + "EncryptedPackage".encode("utf-16-le")
+    ),
+}
+_TEXTS: dict[str, Make] = {
+    "html_deep": lambda: b"<!doctype html>" + b"<div>" * 300_000 + b"Close the valve.",
+    "html_selectors": lambda: (
+        b"<!doctype html><style>" + b"div > * ~ p:not(b){display:none}" * 2000 + b"</style>" + b"<p>a</p>" * 5000
+    ),
+    "html_reference": lambda: (
+        b"<!doctype html><p>Close the valve.</p><img src=http://127.0.0.1:9/x><iframe src=file:///etc/passwd></iframe>"
+    ),
+    "md_links": lambda: b"# a\n\n" + b"[" * 200_000 + b"](x)",
+    "md_quotes": lambda: b"# a\n\n" + b">" * 100_000 + b" a\n",
+    "txt_one_line": lambda: b"valve " * (4 * MIB // 6),
+    "txt_with_nul": lambda: b"Close the valve.\0" * 100,
+    "csv_wide": lambda: b"\n".join([b",".join([b"a"] * 100_000)] * 5),
+    "csv_quote_never_closed": lambda: b"a,b\n1,2\n3,4\n" + b'5,"' + b"x," * MIB,
+    "eml_nested": _nested_mail,
+    "eml_with_a_bomb": lambda: _mail(_bomb("xlsx")),
+    "eml_of_many_attachments": lambda: _mail(*[b"Close the valve."] * 5000),
+}
+
+
+def _png(width: int, height: int) -> bytes:
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(MIB), 9)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        for name, data in chunks
+    )
+
+
+def _image(kind: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (200, 100)).save(out, kind)
+    return out.getvalue()
+
+
+_IMAGES: dict[str, Make] = {
+    "png_of_a_billion_pixels": lambda: _png(40_000, 40_000),
+    "png_without_its_pixels": lambda: _png(5000, 5000),
+    "jpeg_cut_off": lambda: _image("JPEG")[:-200],
+    "tiff_cut_off": lambda: _image("TIFF")[:-200],
+}
+
+
+def _fuzzed() -> dict[str, Make]:
+    return {
+        f"{suffix}_fuzzed_{seed}": partial(_damaged, make, seed)
+        for suffix, make in good_files().items()
+        for seed in range(FUZZED)
+    }
+
+
+def _damaged(make: Make, seed: int) -> bytes:
+    """Return a good file with some bytes replaced, not the four that tell an archive's kind."""
+    data, chance = bytearray(make()), random.Random(seed)
+    for _ in range(max(1, len(data) // EVERY)):
+        data[chance.randrange(4, len(data))] = chance.randrange(256)
+    return bytes(data)

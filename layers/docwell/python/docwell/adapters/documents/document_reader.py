@@ -1,0 +1,125 @@
+"""The reader that ingest uses for every document: it finds the kind by the content, never by the name.
+
+A PDF goes to `ChildPdfReader`. Everything else goes to a child process of the same kind with the reader `formats`,
+which reads the whole document when it opens it (`formats/opening.py`). The parent looks only at the first and last
+bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from docwell.adapters.documents.process import Child, ChildError
+from docwell.adapters.documents.reader import (
+    HEADER_WITHIN,
+    TRAILER_WITHIN,
+    ChildPdfReader,
+    one_line,
+    page_of,
+    refused,
+)
+from docwell.attributes import day_of
+from docwell.errors import Refused
+from docwell.models import DocumentInfo, Page, Reason
+
+FORMATS = "formats"
+# The first bytes of zip archives (Office documents), of OLE files (.msg) and of images.
+_OTHER_SIGNATURES = (
+    b"PK\x03\x04",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"\x89PNG\r\n",
+    b"\xff\xd8\xff",
+    b"II*\0",
+    b"MM\0*",
+)
+_OBJECT = re.compile(rb"\d\s+obj\b|\bxref\b")
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_HEAD = 4096
+_MARKS = (b"startxref", b"%%EOF")
+
+
+def is_pdf(path: Path) -> bool:
+    """Return whether the PDF readers should read the file. Raises `Refused` when it is empty.
+
+    A PDF has `%PDF` in its first 1,024 bytes, or has lost its beginning and has a trailer. A text that only
+    mentions one of these is no PDF.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise refused(Reason.EMPTY_FILE)
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(max(0, size - TRAILER_WITHIN))
+        tail = file.read()
+    if head.startswith(b"%PDF"):
+        return True
+    if head.startswith(_OTHER_SIGNATURES):
+        return False
+    if b"%PDF" not in head[:HEADER_WITHIN] and not any(mark in tail for mark in _MARKS):
+        return False
+    return bool(_NOT_TEXT.search(head) or _OBJECT.search(head))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildDocumentReader:
+    """`docwell.ports.DocumentReader` for every kind of document.
+
+    A document that is no PDF may use `opening_cpu_s` of processor time for being read whole, and as much memory as
+    a PDF. Each range reads it again.
+    """
+
+    pdf: ChildPdfReader
+    opening_cpu_s: float
+
+    def inspect(self, path: Path) -> DocumentInfo:
+        """Return the number of pages or parts, the title and author (None when empty) and the day of creation.
+
+        Raises:
+            Refused: empty_file, not_pdf (no kind that docwell reads), encrypted, corrupt, too_many_pages, or the
+                cause of a reader's death.
+            Unavailable: the reader gets too little processor time.
+        """
+        if is_pdf(path):
+            return self.pdf.inspect(path)
+        with closing(self._child(path)) as child:
+            info = self._ask(child, "info")
+        if info["pages"] > self.pdf.max_document_pages:
+            detail = f"The document has {info['pages']} parts; {self.pdf.max_document_pages} are allowed."
+            raise Refused(Reason.TOO_MANY_PAGES, detail)
+        return DocumentInfo(
+            info["pages"], one_line(info["title"]), one_line(info["author"]), day_of(info["created"])
+        )
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        """Yield pages or parts `first` to `last` (both included, 1-based). Close the iterator when done.
+
+        Raises `Refused` and `Unavailable` as `inspect`.
+        """
+        if is_pdf(path):
+            yield from self.pdf.pages(path, first, last)
+            return
+        with closing(self._child(path)) as child:
+            for number in range(first, last + 1):
+                before = child.cpu_s
+                answer = self._ask(child, f"page {number} 1 0")
+                if answer["kind"] == "failed":
+                    yield Page(number, "", unreadable=Reason.CORRUPT)
+                else:
+                    yield replace(page_of(number, answer), cpu_s=child.cpu_s - before)
+
+    def _child(self, path: Path) -> Child:
+        # Opening takes nearly all; the parts are then only handed over.
+        life_s = self.opening_cpu_s * 2
+        return Child(path, FORMATS, self.pdf.parse_memory_bytes, life_s, self.pdf.max_page_characters)
+
+    def _ask(self, child: Child, request: str) -> dict[str, Any]:
+        try:
+            return child.ask(request, self.opening_cpu_s, time.monotonic() + self.pdf.parse_timeout_s)
+        except ChildError as error:
+            raise refused(error.reason) from None

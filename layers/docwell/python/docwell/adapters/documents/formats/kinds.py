@@ -1,0 +1,115 @@
+"""Tells the kind of a document by its content. Pure, and before any parsing: it only searches the bytes."""
+
+from __future__ import annotations
+
+import csv
+import re
+from enum import StrEnum
+from itertools import islice
+
+
+class Kind(StrEnum):
+    """A kind of document."""
+
+    WORD = "docx"
+    SHEETS = "xlsx"
+    SLIDES = "pptx"
+    WEB = "html"
+    MARKDOWN = "md"
+    TABLE = "csv"
+    TEXT = "txt"
+    MAIL = "eml"
+    OUTLOOK = "msg"
+    IMAGE = "image"
+    PDF = "pdf"  # attached to a message
+
+
+# An Office file names its main part in its directory, which is not compressed.
+_OFFICE = (
+    (b"word/document.xml", Kind.WORD),
+    (b"xl/workbook.xml", Kind.SHEETS),
+    (b"xl/workbook.bin", None),
+    (b"ppt/presentation.xml", Kind.SLIDES),
+)
+ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_LOCKED = "EncryptedPackage".encode("utf-16-le")
+_MESSAGE = "__properties_version1.0".encode("utf-16-le")
+# Formats of markup that are text, which a reader never sees in this form.
+_MARKUP = re.compile(r"\s*(?:\{\\rtf|%!PS|<svg\b|<\?xml\b)", re.IGNORECASE)
+_TAGS = "html|head|body|title|meta|div|p|table|h[1-6]|ul|ol|section|article|main|header|span|pre|center|font"
+_WEB = re.compile(
+    rf"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|(?:{_TAGS})\b)", re.IGNORECASE | re.DOTALL
+)
+_FIELD = re.compile(r"([!-9;-~]+):[ \t]?(.*)")
+_MAIL_FIELDS = frozenset(
+    {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
+)
+MAIL_FIELDS = 3
+_HEADING = re.compile(r"(?:\A|\n[ \t]*\n)(?:#{1,6} +\S[^\n]*|[^\n]+\n(?:={3,}|-{3,})[ \t]*)(?=\n|\Z)")
+_MARKS = re.compile(
+    r"\[[^\[\]\n]{1,200}\]\([^)\s]{1,500}\)|^```|^\|[ :|-]+\|[ \t]*$|\*\*\S[^*\n]{0,200}\*\*", re.MULTILINE
+)
+_SAMPLE = 65_536
+_DELIMITERS = ",;\t|"
+TABLE_ROWS = 3
+
+
+def is_locked(data: bytes) -> bool:
+    """Return whether the file is an Office document behind a password."""
+    return data.startswith(OLE) and _LOCKED in data
+
+
+def binary_kind(data: bytes) -> Kind | None:
+    """Return the kind of a file with a signature, or None."""
+    if data.startswith(ZIP):
+        return next((kind for name, kind in _OFFICE if name in data), None)
+    if data.startswith(OLE):
+        return Kind.OUTLOOK if _MESSAGE in data else None
+    if data.startswith(b"%PDF"):
+        return Kind.PDF
+    return Kind.IMAGE if data.startswith(IMAGES) else None
+
+
+def text_kind(text: str) -> Kind | None:
+    """Return the kind of a text, or None for a format of markup that docwell does not read."""
+    sample = text[:_SAMPLE]
+    if _WEB.match(sample):
+        return Kind.WEB
+    if _MARKUP.match(sample):
+        return None
+    if _is_mail(sample):
+        return Kind.MAIL
+    if delimiter(sample):
+        return Kind.TABLE
+    return Kind.MARKDOWN if _HEADING.search(sample) or _MARKS.search(sample) else Kind.TEXT
+
+
+def _is_mail(sample: str) -> bool:
+    """Return whether the text begins with the header of a message (RFC 5322)."""
+    names = set()
+    lines = sample.split("\n")
+    for line in lines[1:] if lines[0].startswith("From ") else lines:
+        field = _FIELD.fullmatch(line.rstrip("\r"))
+        if field is not None:
+            names.add(field[1].lower())
+        elif not line.startswith((" ", "\t")):
+            break
+    return len(names & _MAIL_FIELDS) >= MAIL_FIELDS and "from" in names
+
+
+def delimiter(sample: str) -> str | None:
+    """Return the delimiter with which every row has the same number of fields, at least two; None for no table."""
+    lines = sample.splitlines(keepends=True)
+    rows = lines if len(sample) < _SAMPLE else lines[:-1]
+    best: tuple[int, str] = (1, "")
+    for candidate in _DELIMITERS:
+        try:
+            read = list(islice(csv.reader(rows, delimiter=candidate, strict=True), 100))
+        except csv.Error:
+            continue
+        filled = [len(row) for row in read if row]
+        # Two lines of prose may have one comma each.
+        if len(filled) >= TABLE_ROWS and len(set(filled)) == 1 and filled[0] > 1:
+            best = max(best, (filled[0], candidate))
+    return best[1] or None

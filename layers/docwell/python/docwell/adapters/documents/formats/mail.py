@@ -1,0 +1,145 @@
+"""Messages: header, text and attachments, each attachment as part of the message in its own kind."""
+
+from __future__ import annotations
+
+import email.policy
+import io
+from collections.abc import Iterator, Sequence
+from email.message import EmailMessage
+from itertools import islice
+from typing import NamedTuple
+
+from oxmsg import Message
+
+from docwell.adapters.documents.formats import opening, web
+from docwell.adapters.documents.formats.kinds import Kind
+from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.citation_units import CitationUnit, UnitKind
+from docwell.errors import Refused
+from docwell.models import Reason
+
+# A message in a message in a message.
+MAX_DEPTH = 3
+MAX_ATTACHMENTS = 200
+UNSENT_YEAR = 1601
+_FIELDS = ("From", "To", "Cc", "Date", "Subject")
+_BODY, _WEB_BODY = "plain", "html"
+_HEADER, _TEXT = "message header", "message text"
+
+
+class _Attachment(NamedTuple):
+    name: str
+    data: bytes
+
+
+class _Read(NamedTuple):
+    """A message: its shown fields, plain text, text as HTML, and attachments."""
+
+    fields: Sequence[tuple[str, str]]
+    text: str
+    page: str
+    attachments: Sequence[_Attachment]
+    unread: int
+    metadata: Metadata
+
+
+def read(data: bytes, parts: Parts) -> Metadata:
+    """Add a message in the format of the internet (RFC 5322)."""
+    return _add(_internet(data), parts, 1)
+
+
+def read_outlook(data: bytes, parts: Parts) -> Metadata:
+    """Add a message in Outlook's format."""
+    return _add(_outlook(data), parts, 1)
+
+
+def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
+    names = ", ".join(attachment.name for attachment in message.attachments)
+    if message.unread:
+        names += f", and {message.unread} more, which are not read"
+    fields = [*message.fields, *([("Attachments", names)] if names else [])]
+    header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
+    parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
+    with parts.inside(_TEXT, "part=1"):
+        if message.text.strip():
+            for paragraph in message.text.split("\n\n"):
+                parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
+        elif message.page.strip():
+            web.read(message.page, parts)
+    for number, attachment in enumerate(message.attachments, 2):
+        with parts.inside(f"attachment {attachment.name}", f"part={number}"):
+            if reason := _attached(attachment.data, parts, depth):
+                parts.add(f"[This attachment is not read: {reason}]", CitationUnit(UnitKind.PART, "", ""))
+    return message.metadata
+
+
+def _attached(data: bytes, parts: Parts, depth: int) -> Reason | None:
+    """Add an attachment. Return why it is not read, or None."""
+    try:
+        kind, text = opening.kind_of(data)
+        if kind in {Kind.MAIL, Kind.OUTLOOK}:
+            if depth == MAX_DEPTH:
+                return Reason.TOO_MANY_PAGES
+            _add(_internet(data) if kind is Kind.MAIL else _outlook(data), parts, depth + 1)
+        elif kind is Kind.IMAGE:
+            return Reason.NO_TEXT
+        else:
+            opening.add(data, kind, text, parts)
+    except (MemoryError, RecursionError):
+        raise
+    except Refused as refused:
+        return Reason(refused.reason)
+    except Exception:  # noqa: BLE001 - the libraries raise anything on a damaged attachment
+        return Reason.CORRUPT
+    return None
+
+
+def _internet(data: bytes) -> _Read:
+    message = email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default)
+    fields = [(name, str(message.get(name, ""))) for name in _FIELDS]
+    text, page = _body(message, _BODY), _body(message, _WEB_BODY)
+    sent = getattr(message["Date"], "datetime", None)
+    author, subject = str(message.get("From", "")), str(message.get("Subject", ""))
+    attachments = list(_attachments(message))
+    unread = max(0, sum(1 for _ in message.iter_attachments()) - MAX_ATTACHMENTS)
+    return _Read(fields, text, page, attachments, unread, Metadata.of(subject, author, sent))
+
+
+def _body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    if part is None:
+        return ""
+    try:
+        content = str(part.get_content())
+    except LookupError:  # a character set that Python does not know
+        payload = part.get_payload(decode=True)
+        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+    return content.replace("\r\n", "\n")
+
+
+def _attachments(message: EmailMessage) -> Iterator[_Attachment]:
+    for number, part in enumerate(islice(message.iter_attachments(), MAX_ATTACHMENTS), 1):
+        name = part.get_filename() or f"{number}"
+        if part.get_content_type() == "message/rfc822":
+            content = part.get_content()
+            yield _Attachment(str(content.get("Subject", "")) or name, content.as_bytes())
+        elif not part.is_multipart():
+            payload = part.get_payload(decode=True)
+            yield _Attachment(name, payload if isinstance(payload, bytes) else b"")
+
+
+def _outlook(data: bytes) -> _Read:
+    message = Message.load(io.BytesIO(data))
+    sender, subject = message.sender or "", message.subject or ""
+    # Outlook's clock begins in 1601: a message that was never sent has this date.
+    sent = message.sent_date if message.sent_date and message.sent_date.year > UNSENT_YEAR else None
+    to = ", ".join(f"{one.name} <{one.email_address}>" for one in message.recipients)
+    date = sent.isoformat(" ", "minutes") if sent else ""
+    fields = [("From", sender), ("To", to), ("Date", date), ("Subject", subject)]
+    carried = [one for one in message.attachments if one.attached_by_value and one.file_bytes]
+    attachments = [
+        _Attachment(one.file_name or f"{number}", one.file_bytes or b"")
+        for number, one in enumerate(carried[:MAX_ATTACHMENTS], 1)
+    ]
+    unread, metadata = len(carried) - len(attachments), Metadata.of(subject, sender, sent)
+    return _Read(fields, message.body or "", message.html_body or "", attachments, unread, metadata)

@@ -1,0 +1,138 @@
+"""Opens a document that is no PDF, inside the child process: finds its kind, gives up its rights, then parses."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import importlib
+import re
+from collections.abc import Callable
+from encodings.aliases import aliases
+
+from charset_normalizer import from_bytes
+
+from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
+from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
+from docwell.errors import Refused
+from docwell.models import Reason
+
+_FORMATS = "docwell.adapters.documents.formats"
+# The module of each kind, and the function that adds its text to the parts.
+_READERS = {
+    Kind.WORD: ("word", "read"),
+    Kind.SHEETS: ("sheets", "read"),
+    Kind.SLIDES: ("slides", "read"),
+    Kind.WEB: ("web", "read"),
+    Kind.MARKDOWN: ("plain", "read_markdown"),
+    Kind.TABLE: ("plain", "read_table"),
+    Kind.TEXT: ("plain", "read_text"),
+    Kind.MAIL: ("mail", "read"),
+    Kind.OUTLOOK: ("mail", "read_outlook"),
+    Kind.IMAGE: ("images", "read"),
+    Kind.PDF: ("attached_pdf", "read"),
+}
+_BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE, Kind.PDF})
+# A field of every message's header.
+_FROM = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE)
+# Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
+IMAGE_MODULES = ("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.PpmImagePlugin")
+_LATE_MODULES = ("_strptime", *IMAGE_MODULES)
+_CODECS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "cp437", "latin-1", "ascii")
+_WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252")
+# The least that a guess of the encoding needs; more only takes longer.
+_GUESSED = 65_536
+# Unicode's byte order marks, with what they announce.
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
+
+
+class Formats:
+    """The child's reader of every kind of document but PDF: it reads the whole document when it opens it.
+
+    The constructor raises `Refused`: not_pdf where it is of no kind that docwell reads, or encrypted.
+    """
+
+    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
+        with open(path, "rb") as file:
+            data = file.read()
+        _load(data)
+        close_doors()
+        kind, text = kind_of(data)
+        parts = Parts()
+        self._metadata = add(data, kind, text, parts)
+        self._parts = parts.end()
+
+    def count(self) -> int:
+        """Return the number of parts."""
+        return len(self._parts)
+
+    def metadata(self) -> dict[str, str | None]:
+        """Return title, author and date of creation."""
+        return self._metadata._asdict()
+
+    def page(self, index: int, _first: int, _drawing_s: float) -> Part:
+        """Return a part of the document."""
+        return self._parts[index]
+
+
+def _load(data: bytes) -> None:
+    """Import what reading the document needs, without parsing it; of a message, also what attachments need."""
+    kind = binary_kind(data)
+    may_be_message = kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_GUESSED]) is not None)
+    modules = {_READERS[kind][0]} if kind else {"web", "plain"}
+    for module in sorted({module for module, _ in _READERS.values()} if may_be_message else modules):
+        importlib.import_module(f"{_FORMATS}.{module}")
+    for name in _LATE_MODULES if kind or may_be_message else ():
+        importlib.import_module(name)
+    for name in _CODECS if kind and not may_be_message else (*_CODECS, *sorted(set(aliases.values()))):
+        # Not every machine has every codec: mbcs is that of Windows.
+        with contextlib.suppress(LookupError):
+            codecs.lookup(name)
+    if may_be_message:
+        importlib.import_module(f"{_FORMATS}.attached_pdf").load()
+    if may_be_message or not (kind or data.isascii()):
+        # It imports more with its first guess.
+        from_bytes(_WARM_UP).best()
+
+
+def kind_of(data: bytes) -> tuple[Kind, str]:
+    """Return the kind, and the decoded text of a document that is text. Raises `Refused`."""
+    if is_locked(data):
+        raise Refused(Reason.ENCRYPTED, "an Office document with a password")
+    if kind := binary_kind(data):
+        return kind, ""
+    text = decoded(data)
+    found = None if text is None else text_kind(text)
+    if text is None or found is None:
+        raise Refused(Reason.NOT_PDF, "no kind of document that docwell reads")
+    return found, text
+
+
+def add(data: bytes, kind: Kind, text: str, parts: Parts) -> Metadata:
+    """Add a document of this kind to the parts."""
+    module, function = _READERS[kind]
+    reader = getattr(importlib.import_module(f"{_FORMATS}.{module}"), function)
+    metadata: Metadata = reader(data if kind in _BINARY else text, parts)
+    return metadata
+
+
+def decoded(data: bytes) -> str | None:
+    """Return the text of a file, with line feeds alone; None where it is no text."""
+    text = None
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            text = data.decode(encoding, "replace")
+            break
+    else:
+        if not _CONTROLS.isdisjoint(data[:_GUESSED]) or not _CONTROLS.isdisjoint(data):
+            return None
+        text = _without_mark(data)
+    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _without_mark(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        guess = from_bytes(data[:_GUESSED]).best()
+        return None if guess is None else data.decode(guess.encoding, "replace")

@@ -1,0 +1,95 @@
+"""Presentations: the text of the shown slides, with marked speaker notes and comments."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from lxml import etree
+from pptx import Presentation
+
+from docwell.adapters.documents.formats.parts import Metadata, Parts
+from docwell.citation_units import CitationUnit, UnitKind
+
+_TEXT = "{http://schemas.openxmlformats.org/drawingml/2006/main}t"
+_PARAGRAPH = "{http://schemas.openxmlformats.org/drawingml/2006/main}p"
+_DIAGRAM, _COMMENTS = "/diagramData", "/comments"
+# The text of a comment in the older and the newer form of the file.
+_OLD_TEXT = "{http://schemas.openxmlformats.org/presentationml/2006/main}text"
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
+
+
+def read(data: bytes, parts: Parts) -> Metadata:
+    """Add the slides of a presentation."""
+    presentation = Presentation(io.BytesIO(data))
+    for number, slide in enumerate(presentation.slides, 1):
+        if slide._element.get("show") in {"0", "false"}:
+            parts.hide("".join(slide._element.itertext(_TEXT)))
+            continue
+        parts.start_part()
+        _add(slide, number, parts)
+    made = presentation.core_properties
+    return Metadata.of(made.title, made.author, made.created)
+
+
+def _add(slide: Any, number: int, parts: Parts) -> None:
+    unit = CitationUnit(UnitKind.SLIDE, f"slide {number}", f"slide={number}")
+    title = slide.shapes.title
+    if title is not None and title.text_frame.text.strip():
+        text = " ".join(title.text_frame.text.split())
+        parts.add(text, unit)
+        parts.mark_heading(text, 1)
+    for shape in slide.shapes:
+        if title is None or shape.shape_id != title.shape_id:
+            for text in _texts(shape, parts):
+                parts.add(text, unit)
+    for text in _related(slide, _DIAGRAM):
+        parts.add(text, unit)
+    if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) and frame.text.strip():
+        parts.add(f"[Speaker notes: {frame.text.strip()}]", unit)
+    for text in _related(slide, _COMMENTS):
+        parts.add(f"[Comment: {text}]", unit)
+
+
+def _texts(shape: Any, parts: Parts) -> Iterator[str]:
+    """Yield the texts of a shape and of those in it: paragraphs, rows of a table, a chart's values."""
+    stack = [shape]
+    while stack:
+        one = stack.pop()
+        if one._element.xpath("boolean(./*/p:cNvPr[@hidden='1' or @hidden='true'])"):
+            parts.hide("".join(one._element.itertext(_TEXT)))
+        elif hasattr(one, "shapes"):
+            stack += reversed(list(one.shapes))
+        elif getattr(one, "has_table", False):
+            yield from (" | ".join(" ".join(cell.text.split()) for cell in row.cells) for row in one.table.rows)
+        elif getattr(one, "has_chart", False):
+            yield from _chart(one.chart)
+        elif one.has_text_frame:
+            yield one.text_frame.text
+
+
+def _chart(chart: Any) -> Iterator[str]:
+    if chart.has_title and chart.chart_title.has_text_frame:
+        yield chart.chart_title.text_frame.text
+    for plot in chart.plots:
+        names = [str(category) for category in plot.categories]
+        for series in plot.series:
+            values = [
+                f"{name}: {value:g}"
+                for name, value in zip(names, series.values, strict=False)
+                if value is not None
+            ]
+            yield f"{series.name} | {' | '.join(values)}"
+
+
+def _related(slide: Any, kind: str) -> Iterator[str]:
+    """Yield the paragraphs of the parts of this kind that a slide refers to."""
+    for relation in slide.part.rels.values():
+        if relation.is_external or not relation.reltype.endswith(kind):
+            continue
+        root = etree.fromstring(relation.target_part.blob, _PARSER)
+        for element in root.iter(_PARAGRAPH, _OLD_TEXT):
+            own = element.tag == _OLD_TEXT
+            if text := (element.text or "" if own else "".join(element.itertext(_TEXT))).strip():
+                yield text

@@ -1,0 +1,205 @@
+"""Web pages: the text that a browser would show. Scripts never run and references are never fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+
+from docwell.adapters.documents.formats.parts import Metadata, Parts
+
+_UNSEEN = frozenset(
+    {
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "head",
+        "title",
+        "iframe",
+        "object",
+        "svg",
+        "math",
+        "datalist",
+        "audio",
+    }
+    | {"video", "canvas"}
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+# Any other element begins a block.
+_INLINE = frozenset(
+    {
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "button",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+    }
+    | {"i", "img", "input", "ins", "kbd", "label", "mark", "meter", "nobr", "output", "q", "rp", "rt", "ruby", "s"}
+    | {
+        "samp",
+        "select",
+        "option",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+    }
+)
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
+# A rule under a condition, such as that for printers, may hide what a screen shows.
+_CONDITIONAL = re.compile(r"@[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
+_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+# Each selector is compared with all elements.
+MAX_SELECTORS = 200
+_TEXT = "-text"
+
+
+def read(text: str, parts: Parts) -> Metadata:
+    """Add the text of a page that a browser shows."""
+    tree = LexborHTMLParser(text)
+    title, author = tree.css_first("title"), tree.css_first('meta[name="author" i]')
+    _Page(parts, _hidden(tree)).add(tree.root)
+    return Metadata(title.text(deep=True) if title else None, author.attributes.get("content") if author else None)
+
+
+def _hidden(tree: LexborHTMLParser) -> set[int]:
+    """Return the ids of the elements that the page's own style rules hide."""
+    style = _COMMENTS.sub("", "\n".join(node.text(deep=True) for node in tree.css("style")))
+    rules = _RULE.findall(_CONDITIONAL.sub("", style))
+    selectors = [selector.strip() for selector, body in rules if _HIDDEN_STYLE.search(body)][:MAX_SELECTORS]
+    return {node.mem_id for selector in selectors for node in _matches(tree, selector)}
+
+
+def _matches(tree: LexborHTMLParser, selector: str) -> list[Any]:
+    try:
+        return list(tree.css(selector))
+    except (ValueError, RuntimeError):  # a selector that the library does not know
+        return []
+
+
+class _Page:
+    """Joins the texts between the borders of two blocks, and the cells of a row."""
+
+    def __init__(self, parts: Parts, hidden: set[int]) -> None:
+        self._parts = parts
+        self._hidden = hidden
+        self._texts: list[str] = []
+        self._cells: list[str] | None = None
+        self._preformatted = 0
+
+    def add(self, root: Any) -> None:
+        """Add all below an element."""
+        for node, enters in _walk(root, self._is_shown):
+            tag = node.tag
+            if tag == _TEXT:
+                text = node.text_content or ""
+                self._texts.append(text if self._preformatted else re.sub(r"\s+", " ", text))
+            elif tag == "br":
+                self._texts.append("\n")
+            elif tag == "pre":
+                self._flush()
+                self._preformatted += 1 if enters else -1
+            elif tag in {"tr", "td", "th"}:
+                self._table(tag, enters=enters)
+            elif tag in _HEADINGS:
+                if enters:
+                    self._flush()
+                else:
+                    self._flush(_HEADINGS[tag])
+            elif tag not in _INLINE:
+                self._flush()
+        self._flush()
+
+    def _is_shown(self, node: Any) -> bool:
+        if node.tag == _TEXT:
+            return True
+        if node.tag in _UNSEEN or node.tag.startswith(("-", "!", "_")):
+            return bool(node.tag == "-document")
+        attributes = node.attributes
+        hidden: bool = (
+            "hidden" in attributes
+            or node.mem_id in self._hidden
+            or _HIDDEN_STYLE.search(attributes.get("style") or "") is not None
+        )
+        if hidden:
+            self._parts.hide(node.text(deep=True))
+        return not hidden
+
+    def _table(self, tag: str, *, enters: bool) -> None:
+        if tag == "tr":
+            self._end_row()
+            self._cells = [] if enters else None
+        elif not enters and self._cells is not None:
+            self._end_cell(self._cells)
+
+    def _end_cell(self, cells: list[str]) -> None:
+        cells.append(" ".join("".join(self._texts).split()))
+        self._texts = []
+
+    def _end_row(self) -> None:
+        """End the row, also one that a table inside a cell interrupts."""
+        cells, self._cells = self._cells, None
+        if cells is None:
+            self._flush()
+            return
+        self._end_cell(cells)
+        if any(cells):
+            self._parts.paragraph(" | ".join(filter(None, cells)))
+
+    def _flush(self, level: int | None = None) -> None:
+        """End the block. Inside a row, a block is a part of its cell."""
+        if self._cells is not None and level is None:
+            self._texts.append(" ")
+            return
+        lines = [line if self._preformatted else line.strip() for line in "".join(self._texts).split("\n")]
+        text = "\n".join(lines).strip("\n")
+        self._texts = []
+        if not text.strip():
+            return
+        if level is None:
+            self._parts.paragraph(text)
+        else:
+            self._parts.heading(text, level)
+
+
+def _walk(root: Any, is_shown: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield each shown node when it is entered, and each element again when it is left, without recursion."""
+    stack: list[tuple[Any, bool]] = [(root, True)]
+    while stack:
+        node, enters = stack.pop()
+        if not enters:
+            yield node, False
+            continue
+        if not is_shown(node):
+            continue
+        yield node, True
+        if node.tag == _TEXT:
+            continue
+        stack.append((node, False))
+        children = []
+        child = node.first_child
+        while child is not None:
+            children.append((child, True))
+            child = child.next
+        stack += reversed(children)

@@ -1,0 +1,213 @@
+"""Word documents: paragraphs and tables in order, with notes and comments; deleted and hidden text is left out."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from docx.document import Document
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.part import PartFactory
+from docx.oxml import parse_xml
+from docx.oxml.ns import qn
+from docx.package import Package
+from docx.parts.document import DocumentPart
+
+from docwell.adapters.documents.formats.parts import Metadata, Parts
+
+_MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
+_MACRO = "application/vnd.ms-word."
+# Macros and templates: the same document under another type. Nothing in it is ever run.
+for _type in (
+    f"{_MACRO}document.macroEnabled.main+xml",
+    f"{_MACRO}template.macroEnabledTemplate.main+xml",
+    f"{_MAIN}template.main+xml",
+):
+    PartFactory.part_type_for[_type] = DocumentPart
+_LEVEL = re.compile(r"heading (\d)", re.IGNORECASE)
+# Text that was deleted or moved away, the second form of what has two, and what is no text of the page.
+_LEFT_OUT = frozenset(
+    {qn("w:del"), qn("w:moveFrom"), qn("w:instrText"), qn("w:delText"), qn("w:rPr"), qn("w:pPr")}
+    | {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"}
+)
+_TEXTS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
+_MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+_BOX = qn("w:txbxContent")
+_NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endnote"}
+_COMMENT = qn("w:commentReference")
+# The marks that separate notes from the text are notes themselves, of a type.
+_FOOT = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
+# The tenth, 9, is that of body text.
+_OUTLINE_LEVELS = frozenset("012345678")
+# Styles may be based on each other in a circle.
+MAX_BASE_STYLES = 10
+_OFF = frozenset({"0", "false", "off"})
+
+
+def read(data: bytes, parts: Parts) -> Metadata:
+    """Add the text of a document."""
+    package = Package.open(io.BytesIO(data))
+    document: Document = package.main_document_part.document
+    reader = _Reader(document, parts)
+    reader.running_heads()
+    reader.blocks(document.element.body)
+    made = document.core_properties
+    return Metadata.of(made.title, made.author, made.created)
+
+
+class _Reader:
+    def __init__(self, document: Document, parts: Parts) -> None:
+        self._parts = parts
+        self._document = document
+        # For a missing part the library reads a template file, which the sandbox forbids.
+        parts_there = {relation.reltype for relation in document.part.rels.values()}
+        styles: Iterable[Any] = document.styles if RELATIONSHIP_TYPE.STYLES in parts_there else []
+        comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
+        self._levels = {style.style_id: _level(style) for style in styles if style.type == 1}
+        self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
+        self._notes = dict(self._read_notes())
+        # What stands beside the paragraph that is being read.
+        self._beside: list[str] = []
+
+    def running_heads(self) -> None:
+        """Add the text of page heads and feet, each once."""
+        seen = set()
+        for section in self._document.sections:
+            for place in (section.header, section.footer, section.first_page_header, section.first_page_footer):
+                # Looking at an inherited one would read the section before again.
+                text = "" if place.is_linked_to_previous else self._joined(place._element)
+                if text.strip() and text not in seen:
+                    seen.add(text)
+                    self._parts.paragraph(text)
+
+    def blocks(self, root: Any) -> None:
+        """Add the paragraphs and tables below an element, in order."""
+        for element in _blocks(root):
+            if element.tag == qn("w:tbl"):
+                self._table(element)
+            else:
+                self._paragraph(element)
+
+    def _paragraph(self, element: Any) -> None:
+        text = self._text(element)
+        level = self._heading_level(element)
+        if level is None or not text.strip():
+            self._parts.paragraph(text)
+        else:
+            self._parts.heading(text, level)
+        self._add_beside()
+
+    def _table(self, table: Any) -> None:
+        for row in table.iterchildren(qn("w:tr")):
+            if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is not None:
+                self._parts.hide(self._joined(row))
+                continue
+            cells = [" ".join(self._joined(cell).split()) for cell in _cells(row)]
+            self._parts.paragraph(" | ".join(filter(None, cells)))
+        self._add_beside()
+
+    def _joined(self, element: Any) -> str:
+        """Return the text of all paragraphs below an element."""
+        return "\n".join(
+            self._text(paragraph) for paragraph in element.iter(qn("w:p")) if not _is_boxed(paragraph)
+        )
+
+    def _add_beside(self) -> None:
+        texts, self._beside = self._beside, []
+        for text in texts:
+            self._parts.paragraph(text, line=True)
+
+    def _text(self, paragraph: Any) -> str:
+        """Return the shown text of a paragraph; notes, comments and text boxes then stand beside it."""
+        found: list[str] = []
+        stack = list(reversed(paragraph))
+        while stack:
+            element = stack.pop()
+            tag = element.tag
+            if tag in {qn("w:t"), _MATH}:
+                found.append(element.text or "")
+            elif tag in _TEXTS:
+                found.append(_TEXTS[tag])
+            elif tag in {_COMMENT, _BOX, *_NOTES}:
+                found.append(self._aside(element))
+            elif tag == qn("w:del") or (tag == qn("w:r") and _is_hidden(element)):
+                self._parts.hide("".join(element.itertext(qn("w:t"), qn("w:delText"))))
+            elif tag not in _LEFT_OUT:
+                stack += reversed(element)
+        return "".join(found)
+
+    def _aside(self, element: Any) -> str:
+        """Keep the text of a note, comment or text box for below the paragraph. Return its mark in the text."""
+        number = element.get(qn("w:id"))
+        if element.tag == _BOX:
+            self._beside.append("\n".join(self._text(paragraph) for paragraph in element.iterchildren(qn("w:p"))))
+            return ""
+        if element.tag == _COMMENT:
+            author, text = self._comments.get(number, ("", ""))
+            if text.strip():
+                self._beside.append(f"[Comment{f' by {author}' if author else ''}: {text.strip()}]")
+            return ""
+        name = _NOTES[element.tag]
+        if note := self._notes.get((name, number)):
+            self._beside.append(f"[{name} {number}: {note}]")
+        return f"[{number}]"
+
+    def _heading_level(self, paragraph: Any) -> int | None:
+        outline = paragraph.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
+        if outline is not None and (value := outline.get(qn("w:val"), "")) in _OUTLINE_LEVELS:
+            return int(value) + 1
+        style = paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
+        return None if style is None else self._levels.get(style.get(qn("w:val")))
+
+    def _read_notes(self) -> Iterator[tuple[tuple[str, str], str]]:
+        for name, kind in _FOOT:
+            for relation in self._document.part.rels.values():
+                if relation.reltype != kind or relation.is_external:
+                    continue
+                for note in parse_xml(relation.target_part.blob):
+                    if note.get(qn("w:type")) in {None, "normal"}:
+                        text = " ".join("".join(note.itertext(qn("w:t"))).split())
+                        yield (name, note.get(qn("w:id"))), text
+
+
+def _level(style: Any) -> int | None:
+    """Return the level of a heading style, also of one that is based on it; 0 for a title."""
+    seen = 0
+    while style is not None and seen < MAX_BASE_STYLES:
+        name = style.name or ""
+        if name.lower() == "title":
+            return 0
+        if found := _LEVEL.fullmatch(name):
+            return int(found[1])
+        style, seen = style.base_style, seen + 1
+    return None
+
+
+def _blocks(root: Any) -> Iterator[Any]:
+    """Yield paragraphs and tables in order, also those in content controls and insertions."""
+    stack = list(reversed(root))
+    while stack:
+        element = stack.pop()
+        if element.tag in {qn("w:p"), qn("w:tbl")}:
+            yield element
+        elif element.tag not in _LEFT_OUT and element.tag != qn("w:sectPr"):
+            stack += reversed(element)
+
+
+def _cells(row: Any) -> Iterator[Any]:
+    for child in row:
+        if child.tag == qn("w:tc"):
+            yield child
+        elif child.tag == qn("w:sdt"):
+            yield from child.iter(qn("w:tc"))
+
+
+def _is_boxed(paragraph: Any) -> bool:
+    return any(above.tag == _BOX for above in paragraph.iterancestors(_BOX))
+
+
+def _is_hidden(run: Any) -> bool:
+    mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+    return mark is not None and mark.get(qn("w:val")) not in _OFF

@@ -1,0 +1,337 @@
+"""The text and the citation units of each kind of document that is no PDF."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fpdf import FPDF
+
+from docwell.adapters.documents.formats import mail
+from docwell.adapters.documents.formats.kinds import Kind
+from docwell.adapters.documents.formats.opening import kind_of
+from docwell.adapters.documents.formats.parts import PART_CHARACTERS, Parts
+from docwell.adapters.documents.formats.sheets import shown
+from docwell.adapters.documents.text_quality import tidy
+from docwell.errors import Refused
+from tests.unit.adapters.documents.made import (
+    cited,
+    image,
+    message,
+    parts_of,
+    presentation,
+    revision,
+    run,
+    saved,
+    word,
+    workbook,
+)
+
+PAGE = "<!doctype html><title>Guide</title><h1>Pumps</h1><p>Close the <b>valve</b>.</p>"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PAGE.encode(), Kind.WEB),
+        (b"<?xml version='1.0'?>\n<html xmlns='http://www.w3.org/1999/xhtml'><p>a</p></html>", Kind.WEB),
+        (b"# Pumps\n\nClose the valve.\n", Kind.MARKDOWN),
+        (b"See the [manual](https://example.org) first.\n", Kind.MARKDOWN),
+        (b"Dear Ann,\nthe pumps are here, at last.\n", Kind.TEXT),
+        (b"echo start\n# no heading: a comment\nexit 1\n", Kind.TEXT),
+        ("Ölstand prüfen".encode("utf-16"), Kind.TEXT),
+        (b"name;age\nAnn;3\nBob;4\n", Kind.TABLE),
+        (b"Subject: Hi\nFrom: a@example.org\nDate: today\n\nHello", Kind.MAIL),
+        (b"From: Ann\n\nThis memo has no other field.", Kind.TEXT),
+        (image("PNG"), Kind.IMAGE),
+        (image("JPEG"), Kind.IMAGE),
+        (image("TIFF"), Kind.IMAGE),
+        (saved(workbook()), Kind.SHEETS),
+        (saved(presentation()), Kind.SLIDES),
+        (word(lambda document: document.add_paragraph("a")), Kind.WORD),
+    ],
+)
+def test_the_content_tells_the_kind(data: bytes, kind: Kind) -> None:
+    assert kind_of(data)[0] == kind
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04" + bytes(100),
+        b"MZ\x90\x00" + bytes(60),
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+        rb"{\rtf1\ansi Hello}",
+        b"%!PS-Adobe-3.0\nshowpage\n%%EOF",
+        b"<?xml version='1.0'?><invoice/>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'><text>Hi</text></svg>",
+        b"GIF89a" + bytes(20),
+    ],
+)
+def test_other_content_is_refused(data: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        kind_of(data)
+    assert refused.value.reason == "not_pdf"
+
+
+def test_an_office_document_with_a_password_is_encrypted() -> None:
+    with pytest.raises(Refused) as refused:
+        kind_of(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512) + "EncryptedPackage".encode("utf-16-le"))
+    assert refused.value.reason == "encrypted"
+
+
+def test_a_paragraph_is_cited_below_its_headings() -> None:
+    def body(document: Any) -> None:
+        document.add_heading("Pumps", 1)
+        document.add_heading("Oil", 2)
+        document.add_paragraph("Use 3 litres.")
+        document.add_heading("Valves", 1)
+        document.add_paragraph("Close them.")
+
+    parts, _ = parts_of(word(body))
+    assert cited(parts)["Pumps > Oil > paragraph 3"] == "Use 3 litres."
+    assert cited(parts)["Valves > paragraph 5"] == "Close them."
+    assert parts[0].headings == [("Pumps", 99.0), ("Oil", 98.0), ("Valves", 99.0)]
+
+
+def test_word_text_is_what_stands_after_all_changes() -> None:
+    def body(document: Any) -> None:
+        paragraph = document.add_paragraph("The price is ")
+        for change in (
+            revision("del", "90"),
+            revision("ins", "80"),
+            revision("moveFrom", "old"),
+            revision("moveTo", " EUR"),
+        ):
+            paragraph._p.append(change)
+        paragraph._p.append(run("<w:rPr><w:vanish/></w:rPr><w:t>secret</w:t>"))
+        paragraph._p.append(run('<w:rPr><w:vanish w:val="0"/></w:rPr><w:t> net</w:t>'))
+
+    parts, _ = parts_of(word(body))
+    assert parts[0].text == "The price is 80 EUR net"
+    assert parts[0].hidden == len("90") + len("secret")
+
+
+def test_word_comments_tables_and_heads_are_text() -> None:
+    def body(document: Any) -> None:
+        document.sections[0].header.paragraphs[0].text = "Acme, ref 7-B"
+        paragraph = document.add_paragraph("Check the seal.")
+        document.add_comment(paragraph.runs, "Monthly?", author="Ann")
+        table = document.add_table(2, 2)
+        for place, text in {(0, 0): "Part", (0, 1): "Mass", (1, 0): "Rotor", (1, 1): "3 kg"}.items():
+            table.cell(*place).text = text
+
+    parts, _ = parts_of(word(body))
+    expected = "Acme, ref 7-B\n\nCheck the seal.\n[Comment by Ann: Monthly?]\n\nPart | Mass\n\nRotor | 3 kg"
+    assert parts[0].text == expected
+
+
+def test_word_text_in_a_content_control_is_read() -> None:
+    def body(document: Any) -> None:
+        paragraph = document.add_paragraph("in a control")._p
+        control = run("<w:t/>").makeelement(paragraph.tag.replace("}p", "}sdt"))
+        content = control.makeelement(paragraph.tag.replace("}p", "}sdtContent"))
+        paragraph.addprevious(control)
+        control.append(content)
+        content.append(paragraph)
+
+    assert parts_of(word(body))[0][0].text == "in a control"
+
+
+def test_a_row_of_a_sheet_has_its_header_and_its_range() -> None:
+    book = workbook()
+    book.create_sheet("Secret").append(["hidden sheet"])
+    book["Secret"].sheet_state = "hidden"
+    parts, _ = parts_of(saved(book))
+    assert cited(parts) == {
+        "Budget!A1:C1": "Region | Sales | Share",
+        "Budget!A2:C2": "Region: North | Sales: 1,234.50 EUR | Share: 25%",
+        "Budget!B2": "[Comment on B2 by Ann: Before tax]",
+        "Budget!A4:C4": "Region: West | Sales: 7 | Share: 0",
+    }
+    assert sum(part.hidden for part in parts) == len("South900.75") + len("hiddensheet")
+
+
+def test_hidden_columns_are_no_text() -> None:
+    book = workbook()
+    book.active["D1"], book.active["D4"] = "Rank", 1
+    book.active.column_dimensions.group("B", "C", hidden=True)
+    assert cited(parts_of(saved(book))[0])["Budget!A4:D4"] == "Region: West | Rank: 1"
+
+
+def test_a_formula_has_the_saved_value_and_never_runs() -> None:
+    book = workbook()
+    book.active["D1"], book.active["D2"] = "Sum", '=WEBSERVICE("http://example.org")'
+    assert "example.org" not in parts_of(saved(book))[0][0].text
+
+
+@pytest.mark.parametrize(
+    ("value", "number_format", "expected"),
+    [
+        (0.256, "0.0%", "25.6%"),
+        (-1234.5, '"$"#,##0.00_);("$"#,##0.00)', "-$1,234.50"),
+        (1234.5, "[$€-407] #,##0", "€1,234"),
+        (0.1 + 0.2, "General", "0.3"),
+        (1e20, "0.00E+00", "1e+20"),
+        (True, "General", "TRUE"),
+        (dt.datetime.fromisoformat("2026-03-01"), "yyyy-mm-dd", "2026-03-01"),
+        (dt.datetime.fromisoformat("2026-03-01T09:05"), "yyyy-mm-dd", "2026-03-01 09:05:00"),
+    ],
+)
+def test_a_cell_is_shown_in_its_format(value: object, number_format: str, expected: str) -> None:
+    cell = workbook().active["A9"]
+    cell.value = value
+    cell.number_format = number_format
+    assert shown(cell) == expected
+
+
+def test_a_slide_has_its_text_table_and_marked_notes() -> None:
+    parts, _ = parts_of(saved(presentation()))
+    assert cited(parts) == {
+        "slide 1": "Plan\n\nBuild it\nTest it\n\nStep | Days\n\nBuild | 12\n\n[Speaker notes: Thank the team]"
+    }
+
+
+def test_a_hidden_slide_is_no_text_and_keeps_its_number() -> None:
+    shown_slides = presentation()
+    shown_slides.slides[0]._element.set("show", "0")
+    second = shown_slides.slides.add_slide(shown_slides.slide_layouts[1])
+    second.shapes.title.text = "Costs"
+    assert cited(parts_of(saved(shown_slides))[0]) == {"slide 2": "Costs"}
+
+
+def test_a_page_has_what_a_browser_shows() -> None:
+    hidden = (
+        "<style>.no{display:none} @media print{.yes{display:none}}</style><p class=no>a</p><p hidden>b</p>"
+        "<div style='display: none'>c<p>d</p></div><script>e</script><template>f</template><!-- g -->"
+    )
+    shown_html = "<p class=yes>Seen</p><pre>x\n  y</pre><ul><li>one<li>two</ul>"
+    parts, metadata = parts_of((PAGE + hidden + shown_html).encode())
+    assert metadata.title == "Guide"
+    assert parts[0].text == "Pumps\n\nClose the valve.\n\nSeen\n\nx\n  y\n\none\n\ntwo"
+    assert parts[0].hidden == len("abcd")
+
+
+def test_the_cells_of_tables_stay_in_their_rows() -> None:
+    inner = "<table><tr><td>in 1<td>in 2</tr></table>"
+    page = f"<table><tr><th>A<th>B</tr><tr><td>1<td><p>2</p></tr><tr><td>out<td>{inner}</tr></table>"
+    assert parts_of(page.encode())[0][0].text == "A | B\n\n1 | 2\n\nout\n\nin 1 | in 2"
+
+
+def test_markdown_is_read_as_it_is_shown() -> None:
+    front = "---\ntitle: Manual\n---\n"
+    text = front + "# Pumps\n\nSome **bold** [link](http://example.org)\n\n| a | b |\n|--|--|\n| 1 | 2 |\n"
+    parts, metadata = parts_of(text.encode())
+    assert metadata.title == "Manual"
+    assert cited(parts) == {
+        "Pumps > paragraph 1": "Pumps",
+        "Pumps > paragraph 2": "Some bold link",
+        "Pumps > paragraph 3": "a | b",
+        "Pumps > paragraph 4": "1 | 2",
+    }
+
+
+def test_a_text_is_cited_by_line() -> None:
+    assert cited(parts_of(b"One\ntwo\n\nfour\n")[0]) == {"line 1": "One", "line 2": "two", "line 4": "four"}
+
+
+def test_a_text_in_an_older_encoding_is_decoded() -> None:
+    text = "Der Ölstand muß täglich geprüft werden. Größere Mängel führen zur Stilllegung."
+    assert parts_of(text.encode("cp1252"))[0][0].text == text
+
+
+def test_a_row_of_values_has_its_header() -> None:
+    assert cited(parts_of(b'name,note\nAnn,"a, b"\nBob,\n')[0]) == {
+        "A1:B1": "name | note",
+        "A2:B2": "name: Ann | note: a, b",
+        "A3": "name: Bob",
+    }
+
+
+def test_a_message_has_its_attachments_as_parts() -> None:
+    inner = message(("note.txt", b"Inner note"))
+    made = message(
+        ("budget.xlsx", saved(workbook())),
+        ("photo.png", image("PNG")),
+        ("bad.docx", b"PK\x03\x04word/document.xml"),
+    )
+    made.add_attachment(inner)
+    parts, metadata = parts_of(bytes(made))
+    found = cited(parts)
+    assert found["message header"].endswith("Attachments: budget.xlsx, photo.png, bad.docx, Pump order")
+    assert found["message text"] == "The pumps arrive on Friday.\n\nRegards"
+    assert found["attachment budget.xlsx, Budget!A4:C4"] == "Region: West | Sales: 7 | Share: 0"
+    assert found["attachment Pump order, attachment note.txt, line 1"] == "Inner note"
+    assert found["attachment photo.png"] == "[This attachment is not read: no_text]"
+    assert found["attachment bad.docx"] == "[This attachment is not read: corrupt]"
+    assert metadata == ("Pump order", "ann@example.org", "D:20260302")
+
+
+def test_a_pdf_in_a_message_is_read_page_by_page() -> None:
+    document = FPDF()
+    document.set_font("Helvetica")
+    for text in ("Close the valve.", "Open the valve."):
+        document.add_page()
+        document.cell(text=text)
+    parts, _ = parts_of(bytes(message(("manual.pdf", bytes(document.output())), ("bad.pdf", b"%PDF-1.7"))))
+    found = cited(parts)
+    assert found["attachment manual.pdf, page 1"] == "Close the valve."
+    assert found["attachment manual.pdf, page 2"] == "Open the valve."
+
+
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [("2026-03-02T10:00+00:00", "Date: 2026-03-02 10:00+00:00\n"), ("1601-01-01T00:00+00:00", "")],
+)
+def test_a_message_of_outlook_has_its_header_text_and_attachments(
+    monkeypatch: pytest.MonkeyPatch, sent: str, line: str
+) -> None:
+    made = SimpleNamespace(
+        sender="Ann <ann@example.org>",
+        subject="Pump order",
+        sent_date=dt.datetime.fromisoformat(sent),
+        recipients=[SimpleNamespace(name="Bob", email_address="bob@example.org")],
+        body="The pumps arrive.\n",
+        html_body=None,
+        attachments=[SimpleNamespace(attached_by_value=True, file_bytes=b"Note\n", file_name="note.txt")],
+    )
+    monkeypatch.setattr(mail.Message, "load", lambda _: made)
+    parts = Parts()
+    mail.read_outlook(b"", parts)
+    header = "From: Ann <ann@example.org>\nTo: Bob <bob@example.org>\n" + line
+    assert cited(parts.end()) == {
+        "message header": f"{header}Subject: Pump order\nAttachments: note.txt",
+        "message text": "The pumps arrive.",
+        "attachment note.txt, line 1": "Note",
+    }
+
+
+def test_a_message_in_html_is_read_as_a_page() -> None:
+    made = message()
+    made.set_content("<p>See <i>below</i></p><p style='display:none'>tracker</p>", subtype="html")
+    assert cited(parts_of(bytes(made))[0])["message text, paragraph 1"] == "See below"
+
+
+def test_each_picture_of_an_image_is_a_part_without_text() -> None:
+    parts, _ = parts_of(image("TIFF", frames=2))
+    assert [(part.text, part.units[0][2]) for part in parts] == [("", "image 1"), ("", "image 2")]
+
+
+def test_a_document_without_text_has_one_empty_part() -> None:
+    parts, _ = parts_of(word(lambda _: None))
+    assert [part.text for part in parts] == [""]
+
+
+def test_a_long_text_is_cut_into_parts_whose_units_stay_in_place() -> None:
+    parts = Parts()
+    for number in range(200):
+        parts.paragraph(f"{number}: " + "word " * 40)
+    parts.paragraph("x" * (2 * PART_CHARACTERS + 5))
+    made = parts.end()
+    assert all(0 < len(part.text) <= PART_CHARACTERS + 2 for part in made)
+    assert all(tidy(part.text) == part.text for part in made)
+    found = cited(made)
+    assert all(found[f"paragraph {number + 1}"].startswith(f"{number}: word") for number in range(200))
+    assert sum(part.text.count("x") for part in made) == 2 * PART_CHARACTERS + 5

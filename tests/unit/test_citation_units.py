@@ -1,0 +1,100 @@
+"""A citation unit on its way: page, chunk, stored record, joined passage, citation, list and terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from docwell.adapters.chroma_records import passage_of, record_fields
+from docwell.citation_units import CitationUnit, UnitKind
+from docwell.cli.display import place_of
+from docwell.ingest.chunking import chunk_pages
+from docwell.models import Chunk, IndexRecord, Page, Passage
+from docwell.query.census import _where
+from docwell.query.checking.grounding import ground, unit_of
+from docwell.query.retrieval.merging import merge
+from docwell.query.subject import Subject
+from tests.unit.ingest.test_chunking import WordPieces
+
+ROWS = [f"Part: rotor {number} | Mass: {number} kg" for number in range(1, 9)]
+UNITS = [
+    CitationUnit(UnitKind.RANGE, f"Parts!A{number}:B{number}", f"Parts!A{number}:B{number}")
+    for number in range(2, 10)
+]
+TEXT = "\n\n".join(ROWS)
+STARTS = [TEXT.index(row) for row in ROWS]
+PAGE = Page(1, TEXT, citation_units=tuple(zip(STARTS, UNITS, strict=True)))
+
+ROTOR, ROTOR_2 = Subject("rotor", ("rotor",)), Subject("rotor 2", ("rotor 2",))
+
+
+@pytest.fixture
+def chunks() -> list[Chunk]:
+    found = list(chunk_pages([PAGE], WordPieces(), 30))
+    assert len(found) > 2
+    return found
+
+
+def passage(chunk: Chunk) -> Passage:
+    return Passage(f"{chunk.start}", "parts.xlsx", "g", "v", chunk, 0.9)
+
+
+def test_each_row_of_a_chunk_has_its_unit(chunks: list[Chunk]) -> None:
+    for chunk in chunks:
+        assert chunk.citation_units[0][0] == 0
+        for row, unit in zip(ROWS, UNITS, strict=True):
+            if (place := chunk.text.find(row)) >= 0:
+                assert chunk.unit_at(place) == chunk.unit_at(place + len(row) - 1) == unit
+
+
+def test_a_chunk_that_begins_within_a_unit_has_that_unit() -> None:
+    unit = CitationUnit(UnitKind.SLIDE, "slide 4", "slide=4")
+    page = Page(4, TEXT, citation_units=((0, unit),))
+    found = list(chunk_pages([page], WordPieces(), 40))
+    assert [chunk.citation_units for chunk in found] == [((0, unit),)] * len(found)
+
+
+def test_the_unit_of_a_pdf_is_its_page_with_the_printed_number() -> None:
+    assert Chunk("text", 9, 0, 4, 1, "vii").unit_at(2) == CitationUnit(UnitKind.PAGE, "vii", "page=9")
+    assert Chunk("text", 9, 0, 4, 1).unit_at(2) == CitationUnit(UnitKind.PAGE, "9", "page=9")
+
+
+def test_a_stored_chunk_comes_back_with_its_units(chunks: list[Chunk]) -> None:
+    fields = record_fields(IndexRecord("id", "parts.xlsx", "g", "v", chunks[1], []))
+    assert passage_of("id", chunks[1].text, fields).chunk == chunks[1]
+
+
+def test_a_joined_passage_has_the_units_of_both(chunks: list[Chunk]) -> None:
+    (joined,) = merge([passage(chunks[1]), passage(chunks[0])], 5)
+    for row, unit in zip(ROWS, UNITS, strict=True):
+        if (place := joined.chunk.text.find(row)) >= 0:
+            assert joined.chunk.unit_at(place) == unit
+
+
+def test_a_citation_has_the_unit_in_which_its_quote_begins(chunks: list[Chunk]) -> None:
+    (citation,) = ground("The mass of rotor 2 is 2 kg [1].", [passage(chunks[0])]).citations
+    assert citation.unit == UNITS[[row in citation.quote for row in ROWS].index(True)]
+
+
+def test_a_label_that_a_document_wrote_has_no_links(chunks: list[Chunk]) -> None:
+    evil = CitationUnit(UnitKind.PARAGRAPH, "[pay](http://evil.example) > paragraph 1", "paragraph=1")
+    chunk = replace(chunks[0], citation_units=((0, evil),))
+    assert "http" not in unit_of(chunk, 0).label
+
+
+def test_a_list_names_pages_of_a_pdf_and_places_of_another_document(chunks: list[Chunk]) -> None:
+    pdf = [replace(chunks[0], page=number, citation_units=()) for number in (3, 4)]
+    assert _where(ROTOR, [passage(chunk) for chunk in pdf]) == "pages 3-4"
+    assert _where(ROTOR_2, [passage(chunks[0])]) == "Parts!A3:B3"
+    many = [
+        passage(replace(chunks[0], page=number, citation_units=((0, unit),))) for number, unit in enumerate(UNITS)
+    ]
+    assert _where(ROTOR, many).endswith("Parts!A6:B6 and 3 more")
+
+
+def test_the_terminal_names_the_unit_and_of_a_pdf_the_page() -> None:
+    unit = {"kind": "range", "label": "Parts!A2:B2", "anchor": "Parts!A2:B2"}
+    assert place_of({"page": 1, "unit": unit}) == "Parts!A2:B2"
+    assert place_of({"page": 4, "unit": {"kind": "page", "label": "vii", "anchor": "page=4"}}) == "page 4"
+    assert place_of({"page": 4}) == "page 4"
