@@ -29,7 +29,7 @@ PROSE_WORDS, PROSE_WIDTH, COLUMN_LINES = 4, 10.0, 4
 TABLE_SHARE = 0.33
 # Numbers without a label are cells of a table from so many digits on; shorter ones are parts of fractions.
 BARE_DIGITS = 3
-# Pages with more columns are plots: the search for columns compares each column with each.
+# Pages with more columns are plots. Each is compared with all lines of prose.
 MAX_COLUMNS = 40
 
 _DIGITS = re.compile(r"\d\Z")
@@ -219,16 +219,19 @@ def _gutters(columns: Sequence[Sequence[tuple[int, Line]]], lines: Sequence[Line
     for right in columns:
         x = min(line.left for _, line in right)
         top, foot = max(line.baseline for _, line in right), min(line.baseline for _, line in right)
-        for left in columns:
-            beside = [line.baseline for _, line in left if line.right <= x and foot <= line.baseline <= top]
-            if len(beside) >= COLUMN_LINES:
-                # It goes on to the next line that crosses it.
-                across = [
-                    line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1
-                ]
-                high = min((y for y in across if y > max(beside)), default=float("inf"))
-                low = max((y for y in across if y < min(beside)), default=float("-inf"))
-                yield _Gutter(x, low, high)
+        beside = [
+            line.baseline
+            for left in columns
+            for _, line in left
+            if line.right <= x and foot <= line.baseline <= top
+        ]
+        if len(beside) >= COLUMN_LINES:
+            first, last = min(beside), max(beside)
+            # It goes on to the next line that crosses it.
+            across = [line.baseline for line in lines if line.level and line.left < x - 1 and line.right > x + 1]
+            high = min((y for y in across if y > last), default=float("inf"))
+            low = max((y for y in across if y < first), default=float("-inf"))
+            yield _Gutter(x, low, high)
 
 
 def _untabled(
