@@ -186,7 +186,7 @@ class QuestionRequest:
             tasks.append(finished.audit)
             if keep:
                 tasks.append(lambda: wiring.receipt_book().keep(finished.receipt()))
-        run(_save(tasks))
+        run(save(tasks))
 
     @contextmanager
     def _followed_up_on_error(self) -> Generator[None]:
@@ -265,40 +265,49 @@ class QuestionRequest:
         return Finished(principal, self.body, response, report, cost, self._shown)
 
 
-async def _save(tasks: Iterable[Callable[[], None]]) -> None:
+async def save(tasks: Iterable[Callable[[], None]]) -> None:
     """Run blocking tasks in parallel. The client already has its answer: only log failures."""
     deadline = Deadline(_FOLLOW_UP_S)
 
-    async def save(task: Callable[[], None]) -> None:
+    async def done(task: Callable[[], None]) -> None:
         async with deadline.stage("afterwards"):
             await asyncio.to_thread(task)
 
-    for error in await asyncio.gather(*map(save, tasks), return_exceptions=True):
+    for error in await asyncio.gather(*map(done, tasks), return_exceptions=True):
         if isinstance(error, DocwellError):
             logger.warning("not saved", extra={"detail": error.detail})
         elif isinstance(error, Exception):
             problems.recorded(error)
 
 
-def question_of(body: bodies.QueryRequest) -> Question:
-    """Return the question of a request. Raises `BadInput` when it is over a limit of the settings."""
+def searched_question(body: bodies.SearchFields) -> Question:
+    """Return the question of a request, and where to search. Raises `BadInput` when it is over a limit."""
     settings = wiring.query_settings()
     if len(body.question) > settings.max_question_characters:
         raise BadInput(f"the question is over {settings.max_question_characters:,} characters")
     top_k = body.top_k or settings.top_k
     if top_k > settings.max_top_k:
         raise BadInput(f"top_k is over {settings.max_top_k}")
-    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
-    if len(history) > settings.max_history_turns:
-        raise BadInput(f"the history is over {settings.max_history_turns} turns: send the last ones")
-    if sum(len(turn.question) + len(turn.answer) for turn in history) > settings.max_history_characters:
-        raise BadInput(f"the history is over {settings.max_history_characters:,} characters: send the last turns")
     return Question(
         text=body.question,
         collections=bodies.chosen_collections(body),
         document=body.document,
         filter=bodies.chosen_documents(body),
         top_k=top_k,
+    )
+
+
+def question_of(body: bodies.QueryRequest) -> Question:
+    """Return the question of a request. Raises `BadInput` when it is over a limit of the settings."""
+    settings = wiring.query_settings()
+    question = searched_question(body)
+    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
+    if len(history) > settings.max_history_turns:
+        raise BadInput(f"the history is over {settings.max_history_turns} turns: send the last ones")
+    if sum(len(turn.question) + len(turn.answer) for turn in history) > settings.max_history_characters:
+        raise BadInput(f"the history is over {settings.max_history_characters:,} characters: send the last turns")
+    return replace(
+        question,
         history=history,
         fallback=(body.fallback or ("extractive" if settings.wake_s else "none")) == "extractive",
         mode=body.mode,
@@ -314,7 +323,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     try:
         then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
     except DocwellError:
-        run(_save([lambda: admission.settle(0)]))
+        run(save([lambda: admission.settle(0)]))
         raise
     body = bodies.QueryRequest.model_validate(then.request)
     asked = QuestionRequest(body, new_request_id, admission)

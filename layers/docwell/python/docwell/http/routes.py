@@ -1,4 +1,4 @@
-"""The routes of the HTTP API: questions, feedback, receipts, documents, health, readiness and the OpenAPI page."""
+"""The routes of the HTTP API: questions, searches, receipts, documents, health and the OpenAPI page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, problems, sse, streaming
+from docwell.http import answering, bodies, problems, searching, sse, streaming
 from docwell.http.admission import RequestAdmission, known
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Identity, Principal, identity_of
@@ -179,6 +179,16 @@ def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
         return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
     return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
+
+
+@app.post(
+    "/v1/search",
+    description="The passages for a question, best first, without the language model. The ranking is that of "
+    "`/v1/query`.",
+)
+def search(body: Annotated[searching.SearchRequest, Body()]) -> searching.SearchResponse:
+    """Search for one question."""
+    return searching.search(body, _admission(), request_id())
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
