@@ -122,7 +122,7 @@ class Query:
     async def search(self, ask: Ask) -> Hits:
         """Return the passages for a question, best first, ranked as for `ask`. Calls no language model.
 
-        So it searches for no other wordings, and a reranker that is the language model is skipped. Raises as `ask`.
+        So it searches for no other wordings, and skips a reranker that is the language model. Raises as `ask`.
         """
         found = Inquiry(ask, Stopwatch(ask.deadline), ask.question.text)
         scope, vectors = await asyncio.gather(
@@ -132,8 +132,8 @@ class Query:
         found = await self._search(admitted, found, scope, vectors)
         if self.reranker is not None and not self.reranker.reading(found.text, _reranked_texts(found)).tokens:
             async with aclosing(self._rerank(admitted, self.reranker, found)) as steps:
-                async for found in steps:
-                    pass
+                async for step in steps:
+                    found = step
         return self.reports.hits(replace(found, passages=found.passages[: ask.question.top_k]))
 
     async def _of_mode(self, found: Inquiry, basis: Basis) -> AsyncGenerator[Event]:
