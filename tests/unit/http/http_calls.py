@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -82,5 +81,7 @@ class _Pieces(httpx.SyncByteStream):
         self._answer = answer
 
     def __iter__(self) -> Iterator[bytes]:
-        with closing(self._answer):
-            yield from self._answer.body
+        return self._answer.body
+
+    def close(self) -> None:
+        self._answer.close()

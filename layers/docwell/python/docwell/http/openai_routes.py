@@ -19,7 +19,7 @@ CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
 ROUTES = frozenset({CHAT, _MODELS})
 
-router = APIGatewayRouter()
+router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
 
 
 @router.get(_MODELS, description="The collections that the caller may read, as OpenAI's models.")
