@@ -195,6 +195,7 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
         "/v1/search",
         "/v1/models",
         "/v1/chat/completions",
+        "/v1/mcp",
         "/v1/feedback",
         "/v1/receipts/{id_}",
         "/v1/receipts/{id_}/replay",

@@ -79,10 +79,15 @@ def question(request: chat.ChatRequest) -> bodies.QueryRequest:
     )
 
 
+def content(response: bodies.QueryResponse) -> str:
+    """Return an answer as text, with a list of its sources."""
+    return "".join(_pieces(response.answer, response.sentences)) + _sources(response.citations)
+
+
 def completion(response: bodies.QueryResponse, model: str) -> chat.ChatCompletion:
     """Return an answer as a chat completion."""
-    content = "".join(_pieces(response.answer, response.sentences)) + _sources(response.citations)
-    message = chat.AnswerMessage(content=content, annotations=_annotations(content, response.citations))
+    text = content(response)
+    message = chat.AnswerMessage(content=text, annotations=_annotations(text, response.citations))
     return chat.ChatCompletion(
         id=f"chatcmpl-{response.request_id}",
         created=int(time.time()),
@@ -250,12 +255,12 @@ def _sources(citations: Sequence[bodies.CitationBody]) -> str:
     return _SOURCES + "\n".join(("", *lines)) if lines else ""
 
 
-def _annotations(content: str, citations: Sequence[bodies.CitationBody]) -> list[chat.Annotation]:
+def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[chat.Annotation]:
     """Return the citations that have a link, each at its first marker."""
     found: list[chat.Annotation] = []
     for one in citations:
         marker = f"[{one.marker}]"
-        start = content.find(marker)
+        start = text.find(marker)
         if one.link and start >= 0:
             place = chat.UrlCitation(
                 start_index=start, end_index=start + len(marker), title=_title(one), url=one.link

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, content_types
 
-from docwell.http import chat_bodies, openai_routes, problems
+from docwell.http import chat_bodies, mcp_routes, openai_routes, problems
 
 API_VERSION = "1.0.0"
 
@@ -41,6 +41,15 @@ def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> di
             operation["responses"]["default"] = {
                 "description": "An error in OpenAI's shape",
                 "content": {content_types.APPLICATION_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+            }
+        if path == mcp_routes.MCP:
+            operation["responses"]["202"] = {"description": "A notification was accepted"}
+            operation["responses"]["default"]["content"][content_types.APPLICATION_JSON] = {
+                "schema": {
+                    "type": "object",
+                    "description": "An error of JSON-RPC",
+                    "required": ["jsonrpc", "error"],
+                }
             }
     for unused in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(unused, None)

@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, openai_routes, openapi, problems, searching, sse, streaming
+from docwell.http import answering, bodies, mcp_routes, openai_routes, openapi, problems, searching, sse, streaming
 from docwell.http.app import AnswerResponse, admission, app, charged, known, request_id
 from docwell.http.streaming import StreamedResponse
 from docwell.models import KEY_BYTES, Status
@@ -116,6 +116,7 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
 
 app.use([_with_request_id])
 app.include_router(openai_routes.router)
+app.include_router(mcp_routes.router)
 
 
 @app.post(
