@@ -2,8 +2,8 @@
 
 ``python -m infra.local.gateway --port 8080``
 
-It puts the id of the API key (`x-api-key`, or a Bearer key) into the event. It also serves the part of Lambda's API that calls the
-reconcile function by its name, and runs that function's schedule.
+It puts the id of the API key (`x-api-key`, or a Bearer key) into the event. It also serves the part of Lambda's
+API that calls the reconcile function by its name, and runs that function's schedule.
 
 As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
 `/`), and query strings are decoded.

@@ -66,7 +66,11 @@ def complete(body: Annotated[chat_bodies.ChatRequest, Body()]) -> Response[Any]:
 
 
 def in_openai_shape(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of a problem document as an error of OpenAI's API."""
-    error = chat.openai_error(problems.Problem.model_validate_json(answer["body"]))
-    headers = {**answer["multiValueHeaders"], "Content-Type": [content_types.APPLICATION_JSON]}
-    return {**answer, "multiValueHeaders": headers, "body": json.dumps(error)}
+    """Return the answer of a problem document as an error of OpenAI's API, whose clients show the request id."""
+    problem = problems.Problem.model_validate_json(answer["body"])
+    headers = {
+        "x-request-id": [problem.request_id],
+        **answer["multiValueHeaders"],
+        "Content-Type": [content_types.APPLICATION_JSON],
+    }
+    return {**answer, "multiValueHeaders": headers, "body": json.dumps(chat.openai_error(problem))}
