@@ -85,7 +85,7 @@ def test_the_attack_would_see_a_leak(world: World) -> None:
         (
             "POST",
             "/v1/chat/completions",
-            {"model": "docwell", "messages": [{"role": "user", "content": QUESTION}]},
+            {"model": "docwell", "messages": [asked]},
         ),
         ("POST", "/v1/mcp", {"jsonrpc": "2.0", "id": 1, "method": "resources/list"}),
     ):
