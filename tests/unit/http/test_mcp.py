@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 
 
 class _Transport(httpx2.AsyncBaseTransport):
-    """Sends the client's requests to the handler, on a thread: the handler has an event loop of its own."""
+    """Sends the client's requests to the handler, on another thread, as the handler runs an event loop."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         content = await request.aread()

@@ -199,13 +199,6 @@ class Overviews(Protocol):
         """Return the chunks with marks in no order. A generation of an earlier release has none."""
 
 
-class PageIndex(Protocol):
-    """The chunks of the index, by page."""
-
-    def on_page(self, document: str, generation: str, page: int) -> Sequence[Passage]:
-        """Return the chunks of a page in no order. Raises `BadInput` for a document with too many chunks."""
-
-
 class TextIndex(Protocol):
     """The text of the chunks, for a list of all that mention something."""
 

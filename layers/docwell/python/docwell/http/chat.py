@@ -270,7 +270,7 @@ def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[ch
 
 
 def _title(citation: bodies.CitationBody) -> str:
-    """Return the document and the page on one line, harmless: whoever uploads a document chooses its key."""
+    """Return the document and the page on one line, without markup: a key may hold any text."""
     name = clean_answer(citation.document, [citation.document])[0]
     label = citation.page_label
     printed = f" (printed {label})" if label not in {None, str(citation.page)} else ""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from docwell.errors import NotFound
 from docwell.identity import Principal
-from docwell.ports import Catalogue, PageIndex
+from docwell.models import Passage
+from docwell.ports import Catalogue
 from docwell.query import rights
 from docwell.query.retrieval.scope import NO_DOCUMENT
 from docwell.text.visible import strip_invisible
 
 NO_PAGE = "this page does not exist, or has no text"
+
+
+class PageIndex(Protocol):
+    """The chunks of the index, by page."""
+
+    def on_page(self, document: str, generation: str, page: int) -> Sequence[Passage]:
+        """Return the chunks of a page in no order. Raises `BadInput` for a document with too many chunks."""
 
 
 def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, document: str, page: int) -> str:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
-    from docwell.ports import AuditTrail, PageIndex, Reranker
+    from docwell.ports import AuditTrail, Reranker
+    from docwell.query.page_text import PageIndex
     from docwell.query.query import Query
     from docwell.query.retrieval.expansion import Expansion
 
