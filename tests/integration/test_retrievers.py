@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.unit import conftest
@@ -29,15 +29,16 @@ class _Door(BaseHTTPRequestHandler):
     """Passes requests to the handler, with the API key as a Bearer key."""
 
     def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["content-length"]))
+        sent = self.rfile.read(int(self.headers["content-length"]))
         headers = {"authorization": f"Bearer {self.headers['x-api-key']}"}
-        request = httpx.Request("POST", f"http://docwell{self.path}", content=content, headers=headers)
+        request = httpx2.Request("POST", f"http://docwell{self.path}", content=sent, headers=headers)
         answer = HandlerTransport().handle_request(request)
+        content = answer.read()
         self.send_response(answer.status_code)
         for name in ("content-type", "content-length"):
             self.send_header(name, answer.headers[name])
         self.end_headers()
-        self.wfile.write(answer.content)
+        self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 
 from docwell.http.streaming import StreamedResponse
 from functions.query.handler import handler
@@ -61,22 +61,22 @@ def masked(answer: tuple[int, Any, dict[str, Any]]) -> tuple[int, Any, dict[str,
     return status, {**body, "request_id": "REQUEST"}, headers | hidden
 
 
-class HandlerTransport(httpx.BaseTransport):
+class HandlerTransport(httpx2.BaseTransport):
     """Sends the requests of a real client to the handler. The Bearer key of a request is the id of an API key."""
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         assert scheme in {"Bearer", ""}
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
         event = event_of(request.method, request.url.path, request.read().decode() or None, key or None, **headers)
         answer = handler(event, CONTEXT)
         if isinstance(answer, StreamedResponse):
-            return httpx.Response(answer.status, headers=answer.headers, stream=_Pieces(answer))
+            return httpx2.Response(answer.status, headers=answer.headers, stream=_Pieces(answer))
         sent = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
-        return httpx.Response(answer["statusCode"], headers=sent, text=answer["body"])
+        return httpx2.Response(answer["statusCode"], headers=sent, text=answer["body"])
 
 
-class _Pieces(httpx.SyncByteStream):
+class _Pieces(httpx2.SyncByteStream):
     def __init__(self, answer: StreamedResponse) -> None:
         self._answer = answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
@@ -26,7 +26,7 @@ USER: ChatCompletionMessageParam = {"role": "user", "content": QUESTION}
 
 
 def client_of(key: str) -> openai.OpenAI:
-    http = httpx.Client(transport=HandlerTransport())
+    http = httpx2.Client(transport=HandlerTransport())
     return openai.OpenAI(api_key=key, base_url="http://docwell/v1", http_client=http, max_retries=0)
 
 
@@ -70,7 +70,8 @@ def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(
     assert (status, receipt["request"]["collection"]) == (200, "house")
     assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 200
     event, _of_the_replay = world.audit.events
-    assert (event.action, event.documents, event.request_id) == (Action.ASKED, {"house/rules.pdf"}, id_)
+    assert (event.action, event.request_id) == (Action.ASKED, id_)
+    assert event.documents == {"house/rules.pdf"}
 
 
 TWO = "The boiler is inspected every March [1]. Every March, the boiler is inspected [1]."
@@ -135,12 +136,14 @@ def test_a_check_of_the_whole_that_changes_what_was_sent_is_told(
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refusal_is_ordinary_content(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
     world.model.says = "Not found."
-    answer = client.chat.completions.create(model="docwell", messages=[USER], stream=stream)  # type: ignore[call-overload]
+    text: str | None = ""
     if stream:
-        text = "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+        chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     else:
-        text = answer.choices[0].message.content
-        assert answer.choices[0].finish_reason == "stop"
+        (choice,) = client.chat.completions.create(model="docwell", messages=[USER]).choices
+        text = choice.message.content
+        assert choice.finish_reason == "stop"
     assert text == REFUSAL
 
 
@@ -177,7 +180,7 @@ def test_an_unknown_model_is_404_in_openais_shape(
 ) -> None:
     world.add("cellar/a.pdf", "The cellar is dry.")
     with pytest.raises(openai.NotFoundError) as caught:
-        client_of("house").chat.completions.create(model=model, messages=[USER], stream=stream)  # type: ignore[call-overload]
+        client_of("house").chat.completions.create(model=model, messages=[USER], stream=stream)
     assert caught.value.body == {
         "message": chat.NO_MODEL,
         "type": "invalid_request_error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,10 +111,10 @@ class Reversing:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
-    def reading(self, _question: str, _texts: object, /) -> Usage:
+    def reading(self, _question: str, _texts: Sequence[str], /) -> Usage:
         return Usage(self.tokens)
 
-    async def rerank(self, _question: str, texts: list[str], _timeout_s: float) -> Reranking:
+    async def rerank(self, question: str, texts: Sequence[str], timeout_s: float) -> Reranking:
         return Reranking([float(number) for number, _ in enumerate(texts)])
 
 
