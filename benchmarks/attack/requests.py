@@ -77,6 +77,20 @@ def names(target: Target) -> Tries:
         for body in bodies:
             response = client.post("/v1/query", json={"question": question, **body})
             yield judge(f"query with {body}", response, echoed=json.dumps(body))
+            if "history" not in body:
+                found = client.post("/v1/search", json={"question": question, **body})
+                yield judge(f"search with {body}", found, echoed=json.dumps(body))
+        chat = {"model": "docwell/theirs", "messages": [{"role": "user", "content": question}]}
+        yield judge("chat with theirs", client.post("/v1/chat/completions", json=chat))
+        page = f"docwell://documents/{quote(wanted, safe='')}/pages/1"
+        calls: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("tools/call", {"name": "search", "arguments": {"question": question}}),
+            ("tools/call", {"name": "overview", "arguments": {"document": wanted}}),
+            ("resources/read", {"uri": page}),
+        )
+        for method, params in calls:
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            yield judge(f"{method} {params}", client.post("/v1/mcp", json=message))
 
 
 def identities(target: Target) -> Tries:

@@ -72,12 +72,12 @@ def langchain(asked: dict[str, Any]) -> _Framework:
 
 def llamaindex(asked: dict[str, Any]) -> _Framework:
     import chromadb
-    from llama_index.core.ingestion import IngestionPipeline  # type: ignore[import-not-found]
-    from llama_index.core.node_parser import SentenceSplitter  # type: ignore[import-not-found]
-    from llama_index.core.schema import MetadataMode  # type: ignore[import-not-found]
-    from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # type: ignore[import-not-found]
-    from llama_index.readers.file import PDFReader  # type: ignore[import-not-found]
-    from llama_index.vector_stores.chroma import ChromaVectorStore  # type: ignore[import-not-found]
+    from llama_index.core.ingestion import IngestionPipeline
+    from llama_index.core.node_parser import SentenceSplitter
+    from llama_index.core.schema import MetadataMode
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+    from llama_index.readers.file import PDFReader
+    from llama_index.vector_stores.chroma import ChromaVectorStore
 
     client = chromadb.HttpClient(
         host=asked["chroma_host"],

@@ -2,8 +2,8 @@
 
 ``python -m infra.local.gateway --port 8080``
 
-It puts the id of the API key in `x-api-key` into the event. It also serves the part of Lambda's API that calls the
-reconcile function by its name, and runs that function's schedule.
+It puts the id of the API key (`x-api-key`, or a Bearer key) into the event. It also serves the part of Lambda's
+API that calls the reconcile function by its name, and runs that function's schedule.
 
 As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
 `/`), and query strings are decoded.
@@ -110,7 +110,7 @@ def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str 
             "extendedRequestId": request_id,
             "httpMethod": request.method,
             "identity": {
-                "apiKey": request.headers.get(HEADER) if api_key_id else None,
+                "apiKey": _key(request) if api_key_id else None,
                 "apiKeyId": api_key_id,
                 "sourceIp": request.client.host if request.client else HOST,
                 "userAgent": request.headers.get("user-agent"),
@@ -127,6 +127,12 @@ def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str 
         "body": text,
         "isBase64Encoded": is_base64,
     }
+
+
+def _key(request: Request) -> str | None:
+    """Return the API key of a request, from `x-api-key` or `Authorization: Bearer`."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return request.headers.get(HEADER) or (bearer if scheme.lower() == "bearer" else None)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -194,7 +200,7 @@ class Gateway:
     def _call(self, request: Request, body: bytes, request_id: str) -> Response:
         """Return the function's answer as HTTP, or a problem document."""
         try:
-            key_id = self._api_keys.id_of(request.headers.get(HEADER)) if self._api_keys else None
+            key_id = self._api_keys.id_of(_key(request)) if self._api_keys else None
         except KeysUnavailable:
             title = "The API keys cannot be read"
             return problem(503, "dependency-unavailable", title, request_id, retry_after="1")

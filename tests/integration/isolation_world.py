@@ -217,7 +217,8 @@ class World:
         text = answer["body"].replace(self.last_id, "REQUEST")
         out = {name: value for name, value in sent.items() if name != "x-request-id"}
         streamed = sse.CONTENT_TYPE in str(out)
-        found = dict(sse.read(text.splitlines())) if streamed else json.loads(text)
+        lines = [line for line in text.splitlines() if line != "data: [DONE]"]
+        found = dict(sse.read(lines)) if streamed else json.loads(text)
         opened = _opened(found.get("cursor"))
         return Reply(
             answer["statusCode"],

@@ -156,7 +156,9 @@ def test_the_function_gets_the_keys_id_and_a_client_cannot_forge_an_identity() -
             return found
 
         known, unknown, nobody = context(**{"X-Api-Key": VALUE}), context(**{"x-api-key": "guess"}), context()
-    assert (known["identity"]["apiKeyId"], known["identity"]["apiKey"]) == ("k1", VALUE)
+        bearer = context(authorization=f"Bearer {VALUE}")
+    for found in (known, bearer):
+        assert (found["identity"]["apiKeyId"], found["identity"]["apiKey"]) == ("k1", VALUE)
     for found in (unknown, nobody):
         assert (found["identity"]["apiKeyId"], found["identity"]["apiKey"]) == (None, None)
     assert not any("authorizer" in found for found in (known, unknown, nobody))

@@ -1,4 +1,4 @@
-"""The search of the chunks' text on a real Chroma server."""
+"""The search of the chunks' text, and reading by page, on a real Chroma server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from docwell.errors import BadInput
 from tests.integration.test_chroma import collection, index, records
 
 pytestmark = pytest.mark.integration
@@ -43,3 +44,32 @@ def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_lang
     assert len(found("hugue", documents=("a.pdf", "b.pdf"))) == 4
     assert len(found("hugue", documents=("a.pdf", "b.pdf"), limit=3)) == 3
     assert chroma.containing({f"{collection}/none": ["a.pdf"]}, ["hugue"], 10) == []
+
+
+def test_the_chunks_of_a_page_are_those_of_one_generation(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    home = collection.replace("/", "-")
+    written = records(6, document=f"{home}/a.pdf")
+    places = [(1, "g1"), (2, "g1"), (2, "g1"), (2, "g2"), (3, "g1"), (2, "g1")]
+    chroma.upsert(
+        home,
+        [
+            replace(one, chunk=replace(one.chunk, page=page), generation=generation)
+            for one, (page, generation) in zip(written, places, strict=True)
+        ],
+    )
+    found = {one.id for one in chroma.on_page(f"{home}/a.pdf", "g1", 2)}
+    assert found == {written[number].id for number in (1, 2, 5)}
+    assert chroma.on_page(f"{home}/a.pdf", "g3", 2) == []
+
+
+def test_a_document_with_too_many_chunks_is_not_read_by_page(
+    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chroma = index(chroma_url)
+    home = collection.replace("/", "-")
+    written = records(3, document=f"{home}/a.pdf")
+    chroma.upsert(home, written)
+    monkeypatch.setattr("docwell.adapters.chroma._MOST_READ", 2)
+    with pytest.raises(BadInput, match="too long"):
+        chroma.on_page(f"{home}/a.pdf", written[0].generation, 1)

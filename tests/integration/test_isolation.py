@@ -16,6 +16,7 @@ import pytest
 from docwell.adapters.dynamodb.principals import Grant
 
 from .isolation_attack import MOVES, Attack
+from .isolation_doors import DOOR_MOVES
 from .isolation_world import (
     PEOPLE,
     QUESTION,
@@ -38,13 +39,13 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captur
 
 def test_no_principal_ever_sees_what_is_not_theirs(world: World) -> None:
     attack = Attack(world)
-    moves, weights = zip(*MOVES, strict=True)
+    moves, weights = zip(*MOVES, *DOOR_MOVES, strict=True)
     while attack.sent < REQUESTS:
         person = attack.random.choice(PEOPLE)
         attack.random.choices(moves, weights)[0](attack, person)
     assert attack.logged  # otherwise the search in the logs proves nothing
     if REQUESTS >= 1000:  # a full run sends every kind of request, and people get answers
-        assert len(attack.kinds) == 18, attack.kinds
+        assert len(attack.kinds) == 30, attack.kinds
         assert attack.statuses[200] > REQUESTS / 10, attack.statuses
 
 
@@ -74,11 +75,19 @@ def test_the_attack_would_see_a_leak(world: World) -> None:
     """Check that the attack sees every leak, with a caller who may read all, judged as one who may not."""
     everything = PEOPLE[0].context | {"identity": {}, "authorizer": {"claims": {"sub": "one"}}}
     impostor = Person("impostor", everything, frozenset({"amber"}))
-    attack = Attack(world)
+    attack, asked = Attack(world), {"role": "user", "content": QUESTION}
     for request in (
         ("POST", "/v1/query", {"question": QUESTION, "top_k": 20}),
         ("GET", "/v1/documents", None),
         ("GET", f"/v1/documents/{quote(key('cedar', 0), safe='')}", None),
+        ("POST", "/v1/search", {"question": QUESTION, "top_k": 20}),
+        ("GET", "/v1/models", None),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {"model": "docwell", "messages": [asked]},
+        ),
+        ("POST", "/v1/mcp", {"jsonrpc": "2.0", "id": 1, "method": "resources/list"}),
     ):
         with pytest.raises(AssertionError, match="impostor"):
             attack.send(impostor, "leak", *request)

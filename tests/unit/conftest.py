@@ -58,6 +58,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "query": query,
         "model": lambda: world.model,
         "catalogue": lambda: world.ledger,
+        "page_index": lambda: world.index,
         "readiness": lambda: world.readiness,
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),

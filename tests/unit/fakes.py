@@ -242,6 +242,13 @@ class FakeIndex:
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
 
+    def on_page(self, document: str, generation: str, page: int) -> list[Passage]:
+        return [
+            Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units)
+            for r in self.of(document)
+            if (r.generation, r.chunk.page) == (generation, page)
+        ]
+
     def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> list[Passage]:
         self.before_search()
         found = [

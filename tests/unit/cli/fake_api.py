@@ -53,7 +53,7 @@ class FakeApi:
         parts = urlsplit(path)
         if parts.path == "/v1/health" or (parts.path == "/v1/status" and self.model_host):
             return 200, {"status": "ok", "model_host": self.model_host}
-        if method == "POST" and parts.path == "/v1/query":
+        if method == "POST" and parts.path in {"/v1/query", "/v1/search"}:
             return self.answer
         if method == "POST" and (parts.path.startswith("/v1/receipts/") or parts.path == "/v1/feedback"):
             return self.receipts

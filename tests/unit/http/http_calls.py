@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+
+import httpx2
 
 from docwell.http.streaming import StreamedResponse
 from functions.query.handler import handler
@@ -56,3 +59,29 @@ def masked(answer: tuple[int, Any, dict[str, Any]]) -> tuple[int, Any, dict[str,
     status, body, headers = answer
     hidden = {"x-request-id": ["REQUEST"]}
     return status, {**body, "request_id": "REQUEST"}, headers | hidden
+
+
+class HandlerTransport(httpx2.BaseTransport):
+    """Sends the requests of a real client to the handler. The Bearer key of a request is the id of an API key."""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        assert scheme in {"Bearer", ""}
+        headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+        event = event_of(request.method, request.url.path, request.read().decode() or None, key or None, **headers)
+        answer = handler(event, CONTEXT)
+        if isinstance(answer, StreamedResponse):
+            return httpx2.Response(answer.status, headers=answer.headers, stream=_Pieces(answer))
+        sent = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+        return httpx2.Response(answer["statusCode"], headers=sent, text=answer["body"])
+
+
+class _Pieces(httpx2.SyncByteStream):
+    def __init__(self, answer: StreamedResponse) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._answer.body
+
+    def close(self) -> None:
+        self._answer.close()

@@ -192,6 +192,10 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
     assert status == 200
     assert set(page["paths"]) == {
         "/v1/query",
+        "/v1/search",
+        "/v1/models",
+        "/v1/chat/completions",
+        "/v1/mcp",
         "/v1/feedback",
         "/v1/receipts/{id_}",
         "/v1/receipts/{id_}/replay",

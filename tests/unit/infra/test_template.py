@@ -280,13 +280,14 @@ def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:
     for path, method in methods(template).items():
         integration = method["x-amazon-apigateway-integration"]
         streams = integration.get("responseTransferMode") == "STREAM"
-        assert streams == (path == "/v1/query")
+        assert streams == (path in {"/v1/query", "/v1/chat/completions"})
         end = "/response-streaming-invocations" if streams else "/invocations"
         assert integration["uri"]["Fn::Sub"].endswith("${QueryFunction.Arn}:live" + end)
 
 
-def test_the_streaming_route_waits_as_long_as_the_function_may_take(template: dict[str, Any]) -> None:
-    integration = methods(template)["/v1/query"]["x-amazon-apigateway-integration"]
+@pytest.mark.parametrize("path", ["/v1/query", "/v1/chat/completions"])
+def test_the_streaming_routes_wait_as_long_as_the_function_may_take(template: dict[str, Any], path: str) -> None:
+    integration = methods(template)[path]["x-amazon-apigateway-integration"]
     condition, *seconds = properties(template, "QueryFunction")["Timeout"]["Fn::If"]
     assert integration["timeoutInMillis"]["Fn::If"] == [condition, *(one * 1000 for one in seconds)]
 

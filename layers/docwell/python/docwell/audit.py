@@ -1,4 +1,4 @@
-"""The events of the audit trail: who asked, which documents were cited, who changed a grant, who erased."""
+"""The events of the audit trail: who asked, searched and read which documents, changed a grant, or erased."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ class Action(StrEnum):
     """The action of an event."""
 
     ASKED = "asked"
+    SEARCHED = "searched"
+    READ = "read"
     GRANTED = "granted"
     REVOKED = "revoked"
     ERASED = "erased"
@@ -22,8 +24,8 @@ class AuditEvent:
     """One event. It holds no question, no answer and no text of a document.
 
     `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, or `os:USER` on a local stack.
-    `documents` are the keys that an answer cites or a stream has shown passages of, or the pseudonyms of erased
-    ones. `subject` is the principal of a grant, and `request_id` that of an answer. `at` is in seconds since the
+    `documents` are the keys that an answer cites, or that text was shown of, or the pseudonyms of erased ones.
+    `subject` is the principal of a grant, and `request_id` that of an answer. `at` is in seconds since the
     epoch.
     """
 

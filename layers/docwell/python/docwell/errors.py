@@ -40,9 +40,15 @@ class DocwellError(Exception):
 
 
 class BadInput(DocwellError):
+    """The request is malformed or over a limit. `where` names the field, such as `messages.0.content`."""
+
     status = 400
     problem = "bad-input"
     title = "The request is invalid"
+
+    def __init__(self, detail: str, where: str | None = None) -> None:
+        super().__init__(detail)
+        self.where = where
 
 
 class Unauthenticated(DocwellError):

@@ -28,7 +28,7 @@ from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionE
 
 from docwell.adapters.chroma_layout import SYNC_THRESHOLD, Layout
 from docwell.adapters.chroma_records import MARKED, mark_fields, marks_of, passage_of, record_fields
-from docwell.errors import Corrupt, Unavailable
+from docwell.errors import BadInput, Corrupt, Unavailable
 from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import Places
 
@@ -38,6 +38,8 @@ _Result = TypeVar("_Result")
 _ChunkPlace = tuple[str, str]
 
 _CONNECT_TIMEOUT_S = 3.0
+# The chunks of a document that are read for one page, at about 4 KB each: those of about 600 pages.
+_MOST_READ = 2000
 # With Chroma's 16 links and 100 considered neighbours, a search loses the nearest chunks of a small subject beside
 # a large one in the same collection. Embedding takes far longer than building a larger graph.
 _GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
@@ -125,6 +127,15 @@ class ChromaIndex:
         condition = {"$and": [{"document": document}, {"generation": generation}, {MARKED: True}]}
         rows = self._rows(self._layout.name(collection_of(document)), where=condition)
         return [(passage_of(self._layout.id_of(id_), text, row), marks_of(row)) for id_, text, row in rows]
+
+    def on_page(self, document: str, generation: str, page: int) -> list[Passage]:
+        """Return the chunks of a page in no order. Raises `BadInput` for a document with too many chunks."""
+        condition = {"$and": [{"document": document}, {"generation": generation}]}
+        rows = self._rows(self._layout.name(collection_of(document)), where=condition, limit=_MOST_READ + 1)
+        if len(rows) > _MOST_READ:
+            raise BadInput("this document is too long to read by page: search in it")
+        found = (passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows)
+        return [one for one in found if one.chunk.page == page]
 
     def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> list[Passage]:
         """Return up to `limit` chunks of these documents whose text has all beginnings of words, in any case."""

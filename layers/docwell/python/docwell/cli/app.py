@@ -17,6 +17,7 @@ from docwell.cli import (
     principals,
     prompts,
     restore,
+    search,
 )
 from docwell.cli.command import FailingGroup, group
 
@@ -53,7 +54,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, chat, dead_letters, operations, restore, erase, audit):
+for part in (documents, asking, search, chat, dead_letters, operations, restore, erase, audit):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

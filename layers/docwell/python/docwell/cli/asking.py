@@ -86,15 +86,7 @@ def ask(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
-    filter_ = given(
-        prefix=prefix,
-        title=title,
-        author=author,
-        created_from=day_from and f"{day_from:%Y-%m-%d}",
-        created_to=day_to and f"{day_to:%Y-%m-%d}",
-        tags=pairs("--tag", tag),
-        metadata=pairs("--metadata", metadata),
-    )
+    filter_ = filtered(prefix, title, author, (day_from, day_to), tag, metadata)
     where = searched(collection, document, filter_)
     more = given(top_k=top_k, mode=mode, fallback=fallback and "extractive")
     answer = answered(Api(ctx.obj, timeout), {"question": question} | where | more, live=streaming and not as_json)
@@ -127,6 +119,27 @@ def answered(api: Api, body: Json, *, live: bool = True) -> Json:
 def _tell_mode(wanted: str | None, answer: Json) -> None:
     if wanted not in {None, Mode.AUTO, answer.get("mode")}:
         display.say(f"The mode {wanted} has no answer: this one is from passages.", "yellow")
+
+
+def filtered(
+    prefix: str | None,
+    title: str | None,
+    author: str | None,
+    days: tuple[datetime | None, datetime | None],
+    tags: list[str] | None,
+    metadata: list[str] | None,
+) -> Json:
+    """Return the filter that the options name; `days` are the first and the last. Raises `Failure`."""
+    first, last = days
+    return given(
+        prefix=prefix,
+        title=title,
+        author=author,
+        created_from=first and f"{first:%Y-%m-%d}",
+        created_to=last and f"{last:%Y-%m-%d}",
+        tags=pairs("--tag", tags),
+        metadata=pairs("--metadata", metadata),
+    )
 
 
 def searched(collections: list[str] | None, documents: list[str] | None, filter_: Json | None = None) -> Json:

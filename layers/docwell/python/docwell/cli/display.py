@@ -253,6 +253,15 @@ def show_sources(answer: Json, *, quotes: bool = True) -> None:
         _show_citation(out, citation, position, quotes=quotes)
 
 
+def show_hits(passages: Sequence[Json]) -> None:
+    """Print the passages of a search as citations are printed, each with its score."""
+    out = console()
+    for number, passage in enumerate(passages, start=1):
+        _show_citation(out, passage, number, quotes=True)
+        warning = "; it gives its reader orders" if passage.get("suspicious") else ""
+        say(f"    score {passage.get('score', 0):.2f}{warning}", "dim")
+
+
 def link_of(citation: Json) -> str | None:
     """Return the address of a citation's page, None where it has none that is safe to open."""
     link = citation.get("link")

@@ -10,6 +10,8 @@ from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from docwell.answers import AnswerStatus, Cost, Receipt, Turn, Usage
 from docwell.audit import Action, AuditEvent
 from docwell.deadline import Deadline, run
@@ -20,7 +22,7 @@ from docwell.http.streaming import ResponseBody, stream_events
 from docwell.identity import Principal
 from docwell.observability import logger, metrics
 from docwell.query import costs
-from docwell.query.ask import Ask, Event, Passages, Progress, QueryReport, Question, Token, Waking
+from docwell.query.ask import Ask, Checked, Event, Passages, Progress, QueryReport, Question, Token, Waking
 from docwell.query.checking.cleaning import StreamCleaner
 from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare
@@ -106,9 +108,12 @@ class Finished:
         )
 
 
+Shown = Passages | Waking | Token | Checked | Finished
+
+
 @dataclass(slots=True)
 class QuestionRequest:
-    """One question over HTTP, and how far its answer has come.
+    """One question over HTTP, and how far its answer has come. `sent` is the text that a stream has sent.
 
     `follow_up` ends it once the answer is sent or given up. Until then the most that it can use is charged.
     """
@@ -116,23 +121,24 @@ class QuestionRequest:
     body: bodies.QueryRequest
     request_id: str
     admission: RequestAdmission
+    by_sentence: bool = False
+    sent: str = ""
     _started: float = field(default_factory=time.perf_counter)
     _progress: Progress | None = None
     _progress_at: float = 0.0
     _pieces: int = 0  # of the model since the progress
-    _sent: str = ""
     _shown: frozenset[str] = frozenset()
     _waits: bool = False
     _found_asleep: bool = False
     _error: Exception | None = None
     _finished: Finished | None = None
 
-    async def events(self) -> AsyncGenerator[Passages | Waking | Token | Finished]:
+    async def events(self) -> AsyncGenerator[Shown]:
         """Yield the events of `Query.ask`, the last as `Finished`. Raises as that, and `BadInput`."""
         try:
             async with self.admission:
                 deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
-                question = replace(question_of(self.body), waits=self._waits)
+                question = replace(question_of(self.body), waits=self._waits, by_sentence=self.by_sentence)
                 ask = Ask(question, prompt, self.admission, deadline)
                 async with deadline.stage("ledger"):
                     query = await wiring.query()
@@ -149,11 +155,11 @@ class QuestionRequest:
         (finished,) = [event async for event in self.events() if isinstance(event, Finished)]
         return finished
 
-    def answer(self) -> ResponseBody:
+    def answer(self, body_of: Callable[[bodies.QueryResponse], BaseModel] = lambda one: one) -> ResponseBody:
         """Return the whole answer as a body of JSON. Raises as `events`."""
         with self._followed_up_on_error():
             finished = run(self.result())
-        text = json.dumps(finished.response.model_dump(mode="json"), separators=(",", ":"))
+        text = json.dumps(body_of(finished.response).model_dump(mode="json"), separators=(",", ":"))
         return ResponseBody.whole(text, self.follow_up)
 
     def stream(self) -> ResponseBody:
@@ -161,15 +167,23 @@ class QuestionRequest:
 
         Errors before the first event are raised here.
         """
+        return self.streamed(self._encoded(), lambda problem: problem.model_dump(exclude_none=True))
+
+    def streamed(
+        self, encoded: AsyncGenerator[bytes], failed: Callable[[problems.Problem], Mapping[str, Any]]
+    ) -> ResponseBody:
+        """Return `events`, as they are encoded, as server-sent events; `failed` gives the data of an error.
+
+        Errors before the first event are raised here.
+        """
         # A buffered stream must end within the deadline.
         self._waits = pipelines.runtime_settings().can_stream
 
-        def failed(error: Exception) -> Mapping[str, Any]:
-            problem = problems.problem_of(problems.recorded(error), self.request_id)
-            return problem.model_dump(exclude_none=True)
+        def recorded(error: Exception) -> Mapping[str, Any]:
+            return failed(problems.problem_of(problems.recorded(error), self.request_id))
 
         with self._followed_up_on_error():
-            return ResponseBody(stream_events(self._encoded(), failed), self.follow_up)
+            return ResponseBody(stream_events(encoded, recorded), self.follow_up)
 
     def follow_up(self, *, keep: bool = True) -> None:
         """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`."""
@@ -186,7 +200,7 @@ class QuestionRequest:
             tasks.append(finished.audit)
             if keep:
                 tasks.append(lambda: wiring.receipt_book().keep(finished.receipt()))
-        run(_save(tasks))
+        run(save(tasks))
 
     @contextmanager
     def _followed_up_on_error(self) -> Generator[None]:
@@ -196,7 +210,7 @@ class QuestionRequest:
             self.follow_up()
             raise
 
-    async def _followed(self, event: Event) -> Passages | Waking | Token | Finished | None:
+    async def _followed(self, event: Event) -> Shown | None:
         """Keep account of an event; return it as the client gets it, if at all."""
         if isinstance(event, Progress):
             self._progress, self._progress_at, self._pieces = event, time.perf_counter(), 0
@@ -223,14 +237,14 @@ class QuestionRequest:
                     cleaner = StreamCleaner(trusted)
                     passages = bodies.passage_bodies(event)
                     self._shown |= {one.document for one in event.passages}
-                    self._sent = ""  # the text of a mode that refuses does not count
+                    self.sent = ""  # the text of a mode that refuses does not count
                     yield sse.event("passages", {"passages": passages})
                     continue
                 if isinstance(event, Waking):
                     yield sse.event("waking", {"seconds": round(event.seconds)})
                     continue
                 text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()
-                self._sent += text
+                self.sent += text
                 if text:
                     yield sse.event("token", {"text": text})
                 if isinstance(event, Finished):
@@ -245,7 +259,7 @@ class QuestionRequest:
         problem = error.problem if isinstance(error, DocwellError) else DocwellError.problem
         answer = replace(
             report.answer,
-            answer=self._sent,
+            answer=self.sent,
             status=status,
             usage=report.answer.usage + Usage(0, self._pieces),
             fallback_reason=None if error is None else problem,
@@ -265,40 +279,49 @@ class QuestionRequest:
         return Finished(principal, self.body, response, report, cost, self._shown)
 
 
-async def _save(tasks: Iterable[Callable[[], None]]) -> None:
+async def save(tasks: Iterable[Callable[[], None]]) -> None:
     """Run blocking tasks in parallel. The client already has its answer: only log failures."""
     deadline = Deadline(_FOLLOW_UP_S)
 
-    async def save(task: Callable[[], None]) -> None:
+    async def done(task: Callable[[], None]) -> None:
         async with deadline.stage("afterwards"):
             await asyncio.to_thread(task)
 
-    for error in await asyncio.gather(*map(save, tasks), return_exceptions=True):
+    for error in await asyncio.gather(*map(done, tasks), return_exceptions=True):
         if isinstance(error, DocwellError):
             logger.warning("not saved", extra={"detail": error.detail})
         elif isinstance(error, Exception):
             problems.recorded(error)
 
 
-def question_of(body: bodies.QueryRequest) -> Question:
-    """Return the question of a request. Raises `BadInput` when it is over a limit of the settings."""
+def searched_question(body: bodies.SearchFields) -> Question:
+    """Return the question of a request, and where to search. Raises `BadInput` when it is over a limit."""
     settings = wiring.query_settings()
     if len(body.question) > settings.max_question_characters:
         raise BadInput(f"the question is over {settings.max_question_characters:,} characters")
     top_k = body.top_k or settings.top_k
     if top_k > settings.max_top_k:
         raise BadInput(f"top_k is over {settings.max_top_k}")
-    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
-    if len(history) > settings.max_history_turns:
-        raise BadInput(f"the history is over {settings.max_history_turns} turns: send the last ones")
-    if sum(len(turn.question) + len(turn.answer) for turn in history) > settings.max_history_characters:
-        raise BadInput(f"the history is over {settings.max_history_characters:,} characters: send the last turns")
     return Question(
         text=body.question,
         collections=bodies.chosen_collections(body),
         document=body.document,
         filter=bodies.chosen_documents(body),
         top_k=top_k,
+    )
+
+
+def question_of(body: bodies.QueryRequest) -> Question:
+    """Return the question of a request. Raises `BadInput` when it is over a limit of the settings."""
+    settings = wiring.query_settings()
+    question = searched_question(body)
+    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
+    if len(history) > settings.max_history_turns:
+        raise BadInput(f"the history is over {settings.max_history_turns} turns: send the last ones")
+    if sum(len(turn.question) + len(turn.answer) for turn in history) > settings.max_history_characters:
+        raise BadInput(f"the history is over {settings.max_history_characters:,} characters: send the last turns")
+    return replace(
+        question,
         history=history,
         fallback=(body.fallback or ("extractive" if settings.wake_s else "none")) == "extractive",
         mode=body.mode,
@@ -314,7 +337,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     try:
         then = wiring.receipt_book().get(principal, request_id, wiring.catalogue())
     except DocwellError:
-        run(_save([lambda: admission.settle(0)]))
+        run(save([lambda: admission.settle(0)]))
         raise
     body = bodies.QueryRequest.model_validate(then.request)
     asked = QuestionRequest(body, new_request_id, admission)

@@ -80,15 +80,20 @@ class FilterBody(BaseModel, extra="forbid"):
     )
 
 
-class QueryRequest(BaseModel, extra="forbid"):
+class SearchFields(BaseModel, extra="forbid"):
     """A question. Without `collection` and `collections` it searches all that the caller may read."""
 
     question: _Text = Field(description="In any language the embedding model knows.")
     collection: Key | None = None
     collections: Annotated[list[Key], Field(max_length=_MAX_COLLECTIONS)] | None = None
-    top_k: int | None = Field(default=None, ge=1, description="The number of passages for the model.")
+    top_k: int | None = Field(default=None, ge=1, description="The number of passages.")
     document: Key | None = Field(default=None, description="Only this document: its key.")
     filter: FilterBody | None = Field(default=None, description="Only documents that match.")
+
+
+class QueryRequest(SearchFields):
+    """A question to answer, and how."""
+
     history: list[TurnBody] = Field(default=[], description="The conversation so far, oldest first.")
     stream: bool = Field(default=False, description="Answer as server-sent events.")
     fallback: Literal["none", "extractive"] | None = Field(
@@ -377,7 +382,7 @@ def most_model_calls(request: QueryRequest) -> int:
     return bool(request.history) + _MODE_CALLS[request.mode] + 1
 
 
-def chosen_collections(request: QueryRequest) -> tuple[str, ...]:
+def chosen_collections(request: SearchFields) -> tuple[str, ...]:
     """Return the collections of a request. Raises `BadInput` when it uses both forms."""
     if request.collection is not None and request.collections is not None:
         raise BadInput("give collection or collections, not both")
@@ -385,7 +390,7 @@ def chosen_collections(request: QueryRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names or ()))
 
 
-def chosen_documents(request: QueryRequest) -> Filter:
+def chosen_documents(request: SearchFields) -> Filter:
     """Return the filter of a request. Raises `BadInput` when it contradicts itself."""
     body = request.filter
     if body is None:

@@ -11,7 +11,15 @@ from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel
 
 from docwell.config import SettingsError
-from docwell.errors import DocwellError, Overloaded, QuotaExceeded, TooManyInFlight, Unauthenticated, Unavailable
+from docwell.errors import (
+    BadInput,
+    DocwellError,
+    Overloaded,
+    QuotaExceeded,
+    TooManyInFlight,
+    Unauthenticated,
+    Unavailable,
+)
 from docwell.observability import logger, record_alone
 
 PROBLEM_JSON = "application/problem+json"
@@ -47,6 +55,8 @@ def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] |
 
 def problem_of(error: DocwellError, request_id: str, errors: list[dict[str, Any]] | None = None) -> Problem:
     """Return the problem document of an error."""
+    if isinstance(error, BadInput) and error.where:
+        errors = [{"where": error.where, "what": error.detail}]
     return Problem(
         type=f"urn:docwell:problem:{error.problem}",
         title=error.title,

@@ -1,4 +1,4 @@
-"""The routes of the HTTP API: questions, feedback, receipts, documents, health, readiness and the OpenAPI page."""
+"""The routes of the HTTP API: questions, searches, receipts, documents, health and the OpenAPI page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -20,10 +21,9 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, problems, sse, streaming
-from docwell.http.admission import RequestAdmission, known
+from docwell.http import answering, bodies, mcp_routes, openai_routes, openapi, problems, searching, sse, streaming
+from docwell.http.app import AnswerResponse, admission, app, charged, known, request_id
 from docwell.http.streaming import StreamedResponse
-from docwell.identity import SAM_LOCAL, Identity, Principal, identity_of
 from docwell.models import KEY_BYTES, Status
 from docwell.observability import logger, record_alone
 from docwell.query import rights
@@ -33,29 +33,14 @@ from docwell.query.retrieval.scope import NO_DOCUMENT
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 
-API_VERSION = "1.0.0"
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 _PAGE_SIZE = 100
-# API Gateway expects a stream from this route, even of a whole answer.
-_STREAMED_ROUTE = ("POST", "/v1/query")
+# API Gateway expects a stream from these routes, even of a whole answer.
+_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", openai_routes.CHAT)})
 _NAME = re.compile(r"\w{1,40}")
 # A cursor is a key and its collection, packed and in base64: 1,024 bytes each, under 3,000 characters.
 _CURSOR_CHARACTERS = 4096
-
-app = APIGatewayRestResolver(enable_validation=True)
-
-
-class _AnswerResponse(Response[Any]):
-    """An answer to a question, which carries its own stream and its follow-up work."""
-
-    def __init__(self, content_type: str, content: streaming.ResponseBody) -> None:
-        super().__init__(200, content_type)
-        self.content = content
-
-    def is_json(self) -> bool:
-        """Return False, so that Powertools passes the body through as it is."""
-        return False
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
@@ -83,9 +68,11 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         shown = {"request_id": id_, "shown_request_id": clients_id or id_}
         app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
+    if event.get("path") in openai_routes.ROUTES and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
+        answer = openai_routes.in_openai_shape(answer)
     can_stream, body = pipelines.runtime_settings().can_stream, answer["body"]
     if not isinstance(body, streaming.ResponseBody):
-        if not can_stream or (event.get("httpMethod"), event.get("path")) != _STREAMED_ROUTE:
+        if not can_stream or (event.get("httpMethod"), event.get("path")) not in _STREAMED_ROUTES:
             return answer
         body = streaming.ResponseBody.whole(body or "")
     names = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
@@ -118,44 +105,18 @@ def _clients_request_id(event: Mapping[str, Any]) -> str | None:
     return from_client if re.fullmatch(bodies.REQUEST_ID, from_client) else None
 
 
-def request_id() -> str:
-    """Return the id of the current request, which no client can choose: receipts are stored under it."""
-    return str(app.context["request_id"])
-
-
-def _identity() -> Identity:
-    """Return the caller that the gateway names. Raises `Unauthenticated`."""
-    return SAM_LOCAL if pipelines.runtime_settings().sam_local else identity_of(app.current_event.raw_event)
-
-
-def _admission(model_calls: int = 0) -> RequestAdmission:
-    """Return the admission of the current request. Raises `Unauthenticated` when it has no identity."""
-    settings = wiring.query_settings()
-    # A call of the model reads and writes at most its context.
-    tokens = (model_calls + settings.model_stages) * settings.num_ctx if model_calls else 0
-    return RequestAdmission(_identity(), wiring.principals(), Deadline(settings.deadline_s), tokens)
-
-
-def _charged() -> Principal:
-    """Return the caller, and charge the request. Raises `Unauthenticated`, `QuotaExceeded`, `Unavailable`."""
-    return run(_admission().admitted()).principal
-
-
-def _known() -> Principal:
-    """Return the caller without a charge, which costs more than reading one row. Raises as `known` does."""
-    return known(_identity(), wiring.principals())
-
-
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
     """Put the client's request id, else docwell's, into every response's headers."""
     response = next_middleware(app_)
     response.headers["x-request-id"] = app.context["shown_request_id"]
-    if isinstance(response, _AnswerResponse):
+    if isinstance(response, AnswerResponse):
         response.body = response.content  # set it only here: the validation of responses expects JSON
     return response
 
 
 app.use([_with_request_id])
+app.include_router(openai_routes.router)
+app.include_router(mcp_routes.router)
 
 
 @app.post(
@@ -175,16 +136,26 @@ app.use([_with_request_id])
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
-    asked = answering.QuestionRequest(body, request_id(), _admission(bodies.most_model_calls(body)))
+    asked = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
     if body.stream or "text/event-stream" in (app.current_event.headers.get("accept") or ""):
-        return _AnswerResponse(sse.CONTENT_TYPE, asked.stream())
-    return _AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
+        return AnswerResponse(sse.CONTENT_TYPE, asked.stream())
+    return AnswerResponse(content_types.APPLICATION_JSON, asked.answer())
+
+
+@app.post(
+    "/v1/search",
+    description="The passages for a question, best first, without the language model. The ranking is that of "
+    "`/v1/query`.",
+)
+def search(body: Annotated[searching.SearchRequest, Body()]) -> searching.SearchResponse:
+    """Search for one question."""
+    return searching.search(body, admission(), request_id())
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
     """Take one verdict."""
-    principal = _charged()
+    principal = charged()
     wiring.receipt_book().judge(principal, body.request_id, body.verdict)
     record_alone("Feedback", float(body.verdict == "good"))  # the average is the share of good answers
     logger.info("feedback", extra={"principal": principal.id, "about": body.request_id, "verdict": body.verdict})
@@ -194,14 +165,14 @@ def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.Feedback
 @app.get("/v1/receipts/<id_>", description="The stored receipt of an answer, for its caller.")
 def receipt(id_: str) -> bodies.ReceiptBody:
     """Return one receipt."""
-    kept = wiring.receipt_book().get(_charged(), id_, wiring.catalogue())
+    kept = wiring.receipt_book().get(charged(), id_, wiring.catalogue())
     return bodies.ReceiptBody.model_validate(kept, from_attributes=True)
 
 
 @app.post("/v1/receipts/<id_>/replay", description="Ask the question of an answer again; shows what changed.")
 def replay(id_: str) -> bodies.ReplayResponse:
     """Return the answer then and now."""
-    return answering.replay(_admission(bodies.MOST_MODEL_CALLS), id_, request_id())
+    return answering.replay(admission(bodies.MOST_MODEL_CALLS), id_, request_id())
 
 
 @app.get(_DOCUMENTS, description="The documents and where each stands; DELETED ones only when asked for.")
@@ -214,7 +185,7 @@ def documents(
 ) -> bodies.DocumentsResponse:
     """Return one page of documents."""
     wanted = Listing(collection, prefix or "", status, cursor, limit)
-    records, following = list_documents(wiring.catalogue(), _charged(), wanted)
+    records, following = list_documents(wiring.catalogue(), charged(), wanted)
     return bodies.DocumentsResponse(
         documents=[bodies.document_body(record) for record in records], cursor=following
     )
@@ -223,7 +194,7 @@ def documents(
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
 def document() -> bodies.DocumentBody:
     """Return one document."""
-    principal = _known()
+    principal = known()
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
     catalogue = wiring.catalogue()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
@@ -259,48 +230,22 @@ def ready() -> bodies.ReadyResponse:
 @app.get("/v1/status", description="Whether the model's hosts are asleep, waking, awake or down. Charges nothing.")
 def status() -> bodies.StatusResponse:
     """Look at the model host for a known caller."""
-    _known()
+    known()
     state = run(wiring.sleeper().state(Deadline(wiring.query_settings().ready_timeout_s)))
     return bodies.StatusResponse(model=wiring.query_settings().model, model_host=state)
 
 
 async def _dependencies(deadline: Deadline) -> Mapping[str, str]:
     async with deadline.stage("principals"):
-        await asyncio.to_thread(_known)
+        await asyncio.to_thread(known)
     return await wiring.readiness().dependencies(deadline)
 
 
 @app.get("/v1/openapi.json", include_in_schema=False)
-def openapi() -> Response[str]:
+def openapi_page() -> Response[str]:
     """Return the OpenAPI page of this API."""
-    return Response(200, content_types.APPLICATION_JSON, json.dumps(openapi_page()))
-
-
-def openapi_page() -> dict[str, Any]:
-    """Return Powertools' OpenAPI page, with the key as a parameter and problems as the only errors."""
-    schema: dict[str, Any] = json.loads(
-        app.get_openapi_json_schema(
-            title="docwell",
-            version=API_VERSION,
-            description="Ask questions of the documents in a bucket; every answer cites its places.",
-        )
-    )
-    paths = schema["paths"]
-    item = paths.pop(_DOCUMENT_ROUTE)
-    key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    item["get"]["parameters"] = [key]
-    paths[f"{_DOCUMENTS}/{{key}}"] = item
-    schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
-    problem = {"$ref": "#/components/schemas/Problem"}
-    for operation in (operation for path in paths.values() for operation in path.values()):
-        operation["responses"].pop("422", None)
-        operation["responses"]["default"] = {
-            "description": "A problem document",
-            "content": {problems.PROBLEM_JSON: {"schema": problem}},
-        }
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(unused, None)
-    return schema
+    page = openapi.page(app, _DOCUMENT_ROUTE, _DOCUMENTS)
+    return Response(200, content_types.APPLICATION_JSON, json.dumps(page))
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so

@@ -17,9 +17,14 @@ _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:
     """Encode one event with `data` as JSON on one line. Raises `ValueError` for NaN and cycles."""
+    return f"event: {name}\n".encode() + message(data)
+
+
+def message(data: Mapping[str, Any]) -> bytes:
+    """Encode one event without a name. Raises as `event`."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return f"event: {name}\ndata: {text}\n\n".encode()
+    return f"data: {text}\n\n".encode()
 
 
 def read(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:

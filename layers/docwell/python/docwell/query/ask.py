@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from docwell.answers import Answer, Mode, Turn
+from docwell.answers import Answer, Mode, Sentence, Turn
 from docwell.deadline import Deadline
 from docwell.identity import Principal
 from docwell.models import Passage
@@ -18,7 +18,8 @@ class Question:
     """A question and where to look for its answer.
 
     No collections means all of them; `document` narrows to one key, `filter` to several. `fallback` allows an
-    extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps.
+    extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps. With
+    `by_sentence`, `Checked` events come while the model writes.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Question:
     history: tuple[Turn, ...] = ()
     fallback: bool = False
     waits: bool = False
+    by_sentence: bool = False
     mode: Mode = Mode.AUTO
 
 
@@ -107,6 +109,14 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """The checked beginning of an answer, up to the last whole sentence."""
+
+    text: str
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The report of an answer that ends here: its client left, or an error follows.
 
@@ -124,4 +134,4 @@ class Waking:
     seconds: float = 0.0
 
 
-Event = Progress | Passages | Token | Waking | QueryReport
+Event = Progress | Passages | Token | Checked | Waking | QueryReport

@@ -1,4 +1,4 @@
-"""Use case: list the documents that a principal may see."""
+"""Use case: list the documents and collections that a principal may see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docwell.identity import Principal
 from docwell.models import DocumentRecord, Status, collection_of
 from docwell.ports import Catalogue
 from docwell.query import rights
-from docwell.query.retrieval.scope import NO_COLLECTION
+from docwell.query.retrieval.scope import MOST_ROWS, NO_COLLECTION, exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,16 @@ def list_documents(
         if not anything and more is None:
             raise NotFound(NO_COLLECTION)
     return records, following
+
+
+def list_collections(catalogue: Catalogue, principal: Principal) -> list[str]:
+    """Return the names of the collections that the principal may read, in alphabetical order.
+
+    A caller whose grant names no collections gets those of the first `MOST_ROWS` documents of the ledger.
+    """
+    reach = rights.reach(principal)
+    if reach is not None:
+        return sorted(name for name in reach if principal.may_read(name) or exists(catalogue, principal, name))
+    live, _ = catalogue.under(None, rights.shared_prefix(principal, None), MOST_ROWS)
+    seen = {collection_of(key) for key, one in live.items() if rights.may_see(principal, key, one.attributes.tags)}
+    return sorted(seen | (principal.collections or frozenset()))

@@ -20,7 +20,7 @@ from docwell.query.checking.support import MeaningScale
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.conversation import Conversation, FollowUp, Rewritten
 from docwell.query.modes import Basis, Modes, Searched
-from docwell.query.reports import REFUSAL, Inquiry, Reports
+from docwell.query.reports import REFUSAL, Hits, Inquiry, Reports
 from docwell.query.retrieval.absence import refusal_of_nothing
 from docwell.query.retrieval.expansion import Expanded, Expansion, Wording
 from docwell.query.retrieval.gates import OPEN, Gate
@@ -123,6 +123,23 @@ class Query:
                         yield one
                     return
                 yield event
+
+    async def search(self, ask: Ask) -> Hits:
+        """Return the passages for a question, best first, ranked as for `ask`. Calls no language model.
+
+        So it searches for no other wordings, and skips a reranker that is the language model. Raises as `ask`.
+        """
+        found = Inquiry(ask, Stopwatch(ask.deadline), ask.question.text)
+        scope, vectors = await asyncio.gather(
+            self._scope(ask, found.watch), self._embed([found.text], found.watch)
+        )
+        admitted = await ask.admission.admitted()
+        found = await self._search(admitted, found, scope, vectors)
+        if self.reranker is not None and not self.reranker.reading(found.text, _reranked_texts(found)).tokens:
+            async with aclosing(self._rerank(admitted, self.reranker, found)) as steps:
+                async for step in steps:
+                    found = step
+        return self.reports.hits(replace(found, passages=found.passages[: ask.question.top_k]))
 
     def _without_model(self, found: Inquiry, basis: Basis) -> tuple[Passages, QueryReport]:
         """Return the events of an answer that a mode has given by itself."""
@@ -267,7 +284,7 @@ class Query:
 
     async def _rerank(self, _admitted: Admitted, reranker: Reranker, found: Inquiry) -> AsyncGenerator[Inquiry]:
         """Yield the state while the reranker reads the passages, and the state with the `top_k` best of them."""
-        texts = [reranked_text(one) for one in found.passages[:RERANKED]]
+        texts = _reranked_texts(found)
         timeout_s, reranking = found.stage_s(_RERANK_SHARE), Reranking()
         needless = found.basis is not None or found.hopeless or not texts[1:]
         if timeout_s and not needless:
@@ -284,6 +301,10 @@ class Query:
             passages=passages,
             suspicious=found.suspicious & {one.id for one in passages},
         )
+
+
+def _reranked_texts(found: Inquiry) -> list[str]:
+    return [reranked_text(one) for one in found.passages[:RERANKED]]
 
 
 def _suspicious(passages: Sequence[Passage]) -> frozenset[str]:

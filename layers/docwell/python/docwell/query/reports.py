@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from docwell.answers import Answer, AnswerStatus, Citation, Mode, Sentence, Usage
+from docwell.answers import Answer, AnswerStatus, Citation, Mode, Sentence, Timings, Usage
 from docwell.errors import Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks
 from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
-from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.modes import Basis, Searched
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt
 from docwell.query.stopwatch import Stopwatch
+from docwell.text.lexicon import words
 
 REFUSAL = "The documents do not answer this question."
 
@@ -80,6 +82,19 @@ class Inquiry:
         return refused and self.watch.deadline.left(reserve_s) > self.watch.seconds["generate"]
 
 
+class Hits(NamedTuple):
+    """The passages of a search, best first, and the citation of each: its quote is nearest to the question.
+
+    `fit` and `min_fit` are those of `docwell.query.ask.QueryReport`.
+    """
+
+    passages: tuple[Passage, ...]
+    citations: tuple[Citation, ...]
+    fit: float | None
+    min_fit: float | None
+    timings_ms: Timings
+
+
 @dataclass(frozen=True, slots=True)
 class Reports:
     """Makes the reports of the answers of one model."""
@@ -122,6 +137,15 @@ class Reports:
         answer = self.answer(found, _NONE, basis.answer, basis.sentences)
         answer = _extractive(answer) if basis.sentences else answer
         return replace(self.report(found), answer=answer, prompted=found.passages)
+
+    def hits(self, found: Inquiry) -> Hits:
+        """Return the passages of a search with their citations."""
+        evidence, asked = Evidence(found.passages, found.text), words(found.text)
+        citations = (
+            self._cited(cite(number, one, *evidence.window(asked, number - 1)))
+            for number, one in enumerate(found.passages, 1)
+        )
+        return Hits(found.passages, tuple(citations), found.fit, found.min_fit, found.watch.timings())
 
     def answer(
         self,

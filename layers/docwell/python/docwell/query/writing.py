@@ -15,11 +15,12 @@ from docwell.config import QueryLimits
 from docwell.deadline import Deadline, finish
 from docwell.errors import Corrupt, DeadlineExceeded, Unavailable
 from docwell.ports import Embedder, LanguageModel
-from docwell.query.ask import Admitted, Event, Progress, QueryReport, Token, Waking
+from docwell.query.ask import Admitted, Checked, Event, Progress, QueryReport, Token, Waking
 from docwell.query.calibration import Calibration
 from docwell.query.checking.check import check
-from docwell.query.checking.grounding import GroundedAnswer
+from docwell.query.checking.grounding import GroundedAnswer, marked
 from docwell.query.checking.support import MeaningScale
+from docwell.query.checking.wording import finished_part
 from docwell.query.model_host import has_read
 from docwell.query.prompting import BuiltPrompt, build_prompt, is_refusal, may_be_refusal
 from docwell.query.reports import Inquiry, Reports
@@ -58,7 +59,7 @@ class Writer:
 
     async def answer(self, admitted: Admitted, found: Inquiry, prompt: BuiltPrompt) -> AsyncGenerator[Event]:
         """Yield pieces of the model's text, then the checked answer, or the extractive one. Raises as `ask`."""
-        completion, used = None, Usage()
+        completion, used, early = None, Usage(), _Early()
         attempt = partial(self._generate, admitted, found, prompt)
         try:
             async with aclosing(self.sleeper.awake(found, attempt) if self.sleeper else attempt()) as pieces:
@@ -67,11 +68,14 @@ class Writer:
                         completion = piece
                         continue
                     if isinstance(piece, Waking):
-                        used = Usage()
+                        used, early = Usage(), _Early()
                         yield Progress(self.reports.report(found, prompt))
                     else:
                         used += Usage(0, piece.pieces) if isinstance(piece, Token) else _reading(prompt)
                     yield piece
+                    grown = found.ask.question.by_sentence and isinstance(piece, Token) and early.grows(piece.text)
+                    if grown and (checked := await self._checked_early(found, prompt, early.part)):
+                        yield checked
         except Unavailable as error:
             used = used if has_read(error) else Usage()
             if not found.ask.question.fallback:
@@ -114,6 +118,14 @@ class Writer:
                         yield Token(held, pieces_held)
                         held, pieces_held = "", 0
 
+    async def _checked_early(self, found: Inquiry, prompt: BuiltPrompt, part: str) -> Checked | None:
+        """Return the checked beginning of an answer; None while its check could still change with the rest."""
+        # A text without any marker gets some, and a later one with a marker does not.
+        if found.mode is not Mode.OVERVIEW and not marked(part, len(prompt.passages)):
+            return None
+        grounded, sentences = await asyncio.to_thread(self._grounded, found, prompt, part)
+        return Checked(grounded.text, sentences) if grounded and grounded.citations else None
+
     async def _checked(self, found: Inquiry, prompt: BuiltPrompt, completion: Completion) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
         estimate = self.calibration.ratio.observe(prompt.bound, completion.prompt_tokens)
@@ -153,6 +165,20 @@ class Writer:
         vectors = self.embedder.embed_queries([*one, *other])
         cosines: list[list[float]] = (vectors[: len(one)] @ vectors[len(one) :].T).tolist()
         return cosines
+
+
+@dataclass(slots=True)
+class _Early:
+    """The model's text so far, and the `part` of it that is finished."""
+
+    text: str = ""
+    part: str = ""
+
+    def grows(self, piece: str) -> bool:
+        """Add a piece, and return whether this finishes a sentence."""
+        self.text += piece
+        before, self.part = self.part, finished_part(self.text)
+        return len(self.part) > len(before)
 
 
 def _reading(prompt: BuiltPrompt) -> Usage:

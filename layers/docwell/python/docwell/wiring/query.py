@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.s3 import S3DocumentLinks
     from docwell.ports import AuditTrail, Reranker
+    from docwell.query.page_text import PageIndex
     from docwell.query.query import Query
     from docwell.query.retrieval.expansion import Expansion
 
@@ -256,6 +257,12 @@ def catalogue() -> DynamoLedger:
     """Return the ledger of the active pipeline as the query function reads it."""
     settings = query_settings()
     return ledger_of(settings, roles_of(settings).active)
+
+
+def page_index() -> PageIndex:
+    """Return the index of the active pipeline, by page."""
+    settings = query_settings()
+    return vectors_of(settings, roles_of(settings).active)
 
 
 @cache

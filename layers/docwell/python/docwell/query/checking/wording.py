@@ -16,6 +16,8 @@ _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
 _UNWRAPPED = re.compile(rf"\n(?!{_ITEM})")
 _ITEM_NUMBER = re.compile(r"(\n\s*)\d{1,2}[.)](?=[ \t])")
+# After a list, so many characters show whether another item follows ("12. A").
+_UNDECIDED = 8
 # Shorter pieces are headings and cells: "Yes", "52 hours".
 _FEWEST_WORDS = 4
 _FEWEST_LETTERS = 8
@@ -30,6 +32,24 @@ def answer_sentences(text: str) -> list[str]:
         pieces += [*before, f"{first}{text[found.start() + 1 : found.end()].rstrip()}"]
         position = found.end()
     return [*pieces, *sentences(text[position:])]
+
+
+def finished_part(begun: str) -> str:
+    """Return the beginning of an unfinished answer whose sentences stay as they are, whatever follows.
+
+    The next sentence must have begun: its first character shows that a marker, a list or the sentence has ended.
+    """
+    *pieces, last = answer_sentences(begun) or [""]
+    if last.startswith("["):  # perhaps a marker of the sentence before
+        pieces = pieces[:-1]
+    while pieces and (
+        pieces[-1].rstrip().endswith((":", "\uff1a")) or (_LIST.search(pieces[-1]) and len(last) < _UNDECIDED)
+    ):
+        pieces = pieces[:-1]
+    end = 0
+    for piece in pieces:
+        end = begun.index(piece, end) + len(piece)
+    return begun[:end]
 
 
 def claimed(sentence: str) -> str:

@@ -100,7 +100,7 @@ def find_scope(
     named = wanted.documents if document is None else (document,)
     if named:
         return Scope(principal, _of_documents(ledger, principal, collections, named, wanted), wanted)
-    if not all(_exists(ledger, principal, name) for name in collections):
+    if not all(exists(ledger, principal, name) for name in collections):
         raise NotFound(NO_COLLECTION)
     return Scope(principal, _places(ledger, principal, collections, wanted), wanted)
 
@@ -120,7 +120,7 @@ def _of_documents(
     )
 
 
-def _exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
+def exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
     """Return whether the collection has a live document that the principal may see."""
     reach = rights.reach(principal)
     if reach is not None and collection not in reach:

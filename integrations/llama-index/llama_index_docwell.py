@@ -1,0 +1,65 @@
+"""A LlamaIndex retriever over docwell's search: passages with document, page, quote and link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+
+
+class SearchFailed(RuntimeError):  # noqa: N818 - a name says what happened
+    """docwell refused the search. `status` is that of HTTP."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"docwell: {detail} (HTTP {status})")
+        self.status = status
+
+
+class DocwellRetriever(BaseRetriever):
+    """Retrieves the passages for a question that the key may read."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_key: str,
+        *,
+        collections: list[str] | None = None,
+        top_k: int | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - the name in docwell's API
+        timeout_s: float = 30.0,
+    ) -> None:
+        """`filter` is that of `POST /v1/search`.
+
+        Retrieving raises `SearchFailed`, and `httpx.HTTPError` when docwell cannot be reached within `timeout_s`
+        seconds.
+        """
+        super().__init__()
+        self._address = f"{endpoint.rstrip('/')}/v1/search"
+        self._headers = {"x-api-key": api_key}
+        options = {"collections": collections, "top_k": top_k, "filter": filter}
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._timeout_s = timeout_s
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        with httpx.Client(timeout=self._timeout_s) as client:
+            return _nodes(client.send(self._request(query_bundle.query_str)))
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        async with httpx.AsyncClient(timeout=self._timeout_s) as client:
+            return _nodes(await client.send(self._request(query_bundle.query_str)))
+
+    def _request(self, question: str) -> httpx.Request:
+        body = {"question": question, **self._options}
+        return httpx.Request("POST", self._address, json=body, headers=self._headers)
+
+
+def _nodes(response: httpx.Response) -> list[NodeWithScore]:
+    if not response.is_success:
+        json = response.headers.get("content-type", "").endswith("json")
+        raise SearchFailed(
+            response.status_code, response.json().get("detail", "") if json else response.text[:200]
+        )
+    found = response.json()["passages"]
+    return [NodeWithScore(node=TextNode(text=one.pop("text"), metadata=one), score=one["score"]) for one in found]

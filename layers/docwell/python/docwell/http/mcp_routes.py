@@ -1,0 +1,77 @@
+"""The route of the Model Context Protocol."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from docwell.audit import Action
+from docwell.deadline import run
+from docwell.http import answering, bodies, mcp, searching
+from docwell.http.app import admission, charged, known, request_id
+from docwell.http.mcp_tools import DocumentsArguments
+from docwell.identity import Principal
+from docwell.query.listing import Listing, list_documents
+from docwell.query.page_text import read_page
+from docwell.wiring import query as wiring
+
+MCP = "/v1/mcp"
+_PAGE_SIZE = 100
+
+router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """`docwell.http.mcp_tools.Caller` for the current request."""
+
+    def known(self) -> Principal:
+        return known()
+
+    def search(self, body: searching.SearchRequest) -> searching.SearchResponse:
+        return searching.search(body, admission(), request_id())
+
+    def answer(self, body: bodies.QueryRequest) -> bodies.QueryResponse:
+        asked = answering.QuestionRequest(body, request_id(), admission(bodies.most_model_calls(body)))
+        try:
+            return run(asked.result()).response
+        finally:
+            asked.follow_up()
+
+    def documents(self, wanted: DocumentsArguments) -> bodies.DocumentsResponse:
+        listing = Listing(wanted.collection, wanted.prefix or "", wanted.status, wanted.cursor, _PAGE_SIZE)
+        records, following = list_documents(wiring.catalogue(), charged(), listing)
+        found = [bodies.document_body(record) for record in records]
+        return bodies.DocumentsResponse(documents=found, cursor=following)
+
+    def page(self, document: str, page: int) -> str:
+        admitted = admission()
+        principal = run(admitted.admitted()).principal
+        text = read_page(wiring.catalogue(), wiring.page_index(), principal, document, page)
+        searching.audit(admitted, Action.READ, frozenset({document}), request_id())
+        return text
+
+
+@router.post(
+    MCP,
+    description="The Model Context Protocol (2026-07-28 and 2025-11-25), stateless: one JSON-RPC message.",
+)
+def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
+    """Answer one message."""
+    headers = {name.lower(): value for name, value in router.current_event.headers.items()}
+    answer = mcp.reply(body, headers, _Caller())
+    text = "" if answer.body is None else json.dumps(answer.body)
+    return Response(answer.status, content_types.APPLICATION_JSON, text)
+
+
+@router.route(MCP, method=["GET", "DELETE"], include_in_schema=False)
+def no_session() -> Response[str]:
+    """Say that there are no sessions, and no messages of the server's own."""
+    known()
+    return Response(HTTPStatus.METHOD_NOT_ALLOWED, content_types.APPLICATION_JSON, "", {"Allow": "POST"})

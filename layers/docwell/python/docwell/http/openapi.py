@@ -1,0 +1,56 @@
+"""The OpenAPI page of the HTTP API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, content_types
+
+from docwell.http import chat_bodies, mcp_routes, openai_routes, problems
+
+API_VERSION = "1.0.0"
+
+
+def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> dict[str, Any]:
+    """Return Powertools' OpenAPI page, with the key as a parameter and problems as the only errors."""
+    schema: dict[str, Any] = json.loads(
+        app.get_openapi_json_schema(
+            title="docwell",
+            version=API_VERSION,
+            description="Ask questions of the PDFs in a bucket; every answer cites pages.",
+        )
+    )
+    paths = schema["paths"]
+    item = paths.pop(document_route)
+    key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    item["get"]["parameters"] = [key]
+    paths[f"{documents}/{{key}}"] = item
+    schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
+    problem = {"$ref": "#/components/schemas/Problem"}
+    schema["components"]["schemas"]["Error"] = chat_bodies.ErrorResponse.model_json_schema(
+        ref_template="#/components/schemas/Error/$defs/{model}"
+    )
+    for path, operation in ((path, one) for path, item in paths.items() for one in item.values()):
+        operation["responses"].pop("422", None)
+        operation["responses"]["default"] = {
+            "description": "A problem document",
+            "content": {problems.PROBLEM_JSON: {"schema": problem}},
+        }
+        if path in openai_routes.ROUTES:
+            operation["responses"]["default"] = {
+                "description": "An error in OpenAI's shape",
+                "content": {content_types.APPLICATION_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+            }
+        if path == mcp_routes.MCP:
+            operation["responses"]["202"] = {"description": "A notification was accepted"}
+            operation["responses"]["default"]["content"][content_types.APPLICATION_JSON] = {
+                "schema": {
+                    "type": "object",
+                    "description": "An error of JSON-RPC",
+                    "required": ["jsonrpc", "error"],
+                }
+            }
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(unused, None)
+    return schema

@@ -1,0 +1,248 @@
+"""The Model Context Protocol with the official client, through the handler on ports in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from docwell.audit import Action
+from docwell.errors import QuotaExceeded
+from docwell.http import mcp
+from docwell.models import Chunk, IndexRecord
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import HandlerTransport, call
+from tests.unit.query.query_world import BOILER, QUESTION
+
+MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
+ASKED = {"question": QUESTION}
+PAGE = "docwell://documents/house%2Frules.pdf/pages/7"
+_Result = TypeVar("_Result")
+
+
+class _Transport(httpx2.AsyncBaseTransport):
+    """Sends the client's requests to the handler, on another thread, as the handler runs an event loop."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await request.aread()
+        answer = await asyncio.to_thread(HandlerTransport().handle_request, request)
+        content = answer.read()
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=content)
+
+
+def using(work: Callable[[Client], Awaitable[_Result]], key: str = "house", mode: Any = "auto") -> _Result:
+    """Return the result of work with a connected client."""
+
+    async def connected() -> _Result:
+        async with (
+            httpx2.AsyncClient(transport=_Transport(), headers={"authorization": f"Bearer {key}"}) as http,
+            Client(streamable_http_client("http://docwell/v1/mcp", http_client=http), mode=mode) as client,
+        ):
+            return await work(client)
+
+    return asyncio.run(connected())
+
+
+def tool(name: str, key: str = "house", mode: Any = "auto", **arguments: Any) -> Any:
+    return using(lambda client: client.call_tool(name, arguments), key, mode)
+
+
+@MODES
+def test_the_official_client_lists_the_tools_at_no_charge(world: HttpWorld, mode: str) -> None:
+    listed = using(lambda client: client.list_tools(), mode=mode)
+    assert [one.name for one in listed.tools] == ["search", "ask", "documents", "overview"]
+    assert {"question", "filter", "group_by"} <= set(listed.tools[0].input_schema["properties"])
+    assert world.principals.requests == 0
+
+
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+def test_todays_version_and_the_one_before_are_spoken(world: HttpWorld, mode: str, version: str) -> None:
+    async def work(client: Client) -> str:
+        return str(client.protocol_version)
+
+    assert using(work, mode=mode) == version
+
+
+@MODES
+def test_a_search_gives_passages_with_pages(world: HttpWorld, mode: str) -> None:
+    world.add("cellar/a.pdf", "The boiler of the cellar is inspected every June.")
+    found = tool("search", mode=mode, question=QUESTION, top_k=3)
+    assert not found.is_error
+    (passage,) = found.structured_content["passages"]
+    assert (passage["document"], passage["page"], passage["quote"]) == ("house/rules.pdf", 7, BOILER)
+    assert BOILER in found.content[0].text
+    assert (world.principals.requests, world.model.asked) == (1, [])
+
+
+@MODES
+def test_an_answer_has_its_sources_a_receipt_and_its_charge(world: HttpWorld, mode: str) -> None:
+    found = tool("ask", mode=mode, question=QUESTION, collection="house")
+    assert found.content[0].text.startswith("Every March [1].\n\nSources:\n\n1. [house/rules.pdf, page 7")
+    answer = found.structured_content
+    assert world.principals.tokens == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"] > 0
+    assert [id_ for _, id_ in world.receipts.kept] == [answer["request_id"]]
+    (event,) = world.audit.events
+    assert event.action is Action.ASKED
+    assert event.documents == {"house/rules.pdf"}
+
+
+def test_an_overview_is_of_one_document(world: HttpWorld) -> None:
+    tool("overview", document="house/rules.pdf")
+    (receipt,) = world.receipts.kept.values()
+    assert (receipt.request["document"], receipt.request["mode"]) == ("house/rules.pdf", "overview")
+
+
+def test_documents_are_those_of_the_caller(world: HttpWorld) -> None:
+    world.add("cellar/a.pdf", "The cellar is dry.")
+    listed = tool("documents").structured_content["documents"]
+    assert [one["document"] for one in listed] == ["house/rules.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("search", {"question": QUESTION, "collection": "cellar"}, "no such collection"),
+        ("ask", {"question": QUESTION, "document": "cellar/a.pdf"}, "no document has this key"),
+        ("overview", {"document": "cellar/a.pdf"}, "no document has this key"),
+        ("documents", {"collection": "cellar"}, "no such collection"),
+        ("search", {}, "question: Field required"),
+        ("search", {"question": QUESTION, "top_k": 10_000}, "top_k is over"),
+    ],
+)
+def test_what_goes_wrong_in_a_tool_is_told_to_the_model(
+    world: HttpWorld, name: str, arguments: dict[str, Any], told: str
+) -> None:
+    world.add("cellar/a.pdf", "The cellar is dry.")
+    found = tool(name, **arguments)
+    assert found.is_error
+    assert told in found.content[0].text
+
+
+def test_a_used_up_quota_is_told_to_the_model(world: HttpWorld) -> None:
+    world.principals.fails = QuotaExceeded("the requests of today are used up", 60)
+    for name, arguments in (
+        ("ask", {"question": QUESTION}),
+        ("search", {"question": QUESTION}),
+        ("documents", {}),
+    ):
+        found = tool(name, **arguments)
+        assert (found.is_error, "used up" in found.content[0].text) == (True, True)
+
+
+@MODES
+def test_resources_are_pages_of_documents(world: HttpWorld, mode: str) -> None:
+    async def work(client: Client) -> tuple[Any, Any, Any]:
+        listed, templates = await client.list_resources(), await client.list_resource_templates()
+        return listed, templates, await client.read_resource(PAGE)
+
+    listed, templates, page = using(work, mode=mode)
+    assert [one.uri for one in listed.resources] == ["docwell://documents/house%2Frules.pdf/pages/1"]
+    assert templates.resource_templates[0].uri_template == "docwell://documents/{document}/pages/{page}"
+    assert page.contents[0].text == BOILER
+    assert world.principals.requests == 2
+    (event,) = world.audit.events
+    assert event.action is Action.READ
+    assert event.documents == {"house/rules.pdf"}
+
+
+def test_a_page_is_joined_from_its_chunks_of_the_live_version(world: HttpWorld) -> None:
+    for start, text, live in (
+        (20, "the second one.", True),
+        (0, "One sentence, and the second", True),
+        (5, "x", False),
+    ):
+        chunk = Chunk(text, 8, start - 2 if start else 0, start - 2 + len(text) if start else len(text), 4)
+        generation = "live" if live else "old"
+        record = IndexRecord(f"c{start}", "house/rules.pdf", generation, "v1", chunk, [1.0])
+        world.index.upsert("house", [record])
+    page: Any = using(lambda client: client.read_resource(PAGE.replace("/7", "/8")))
+    assert page.contents[0].text == "One sentence, and the second one."
+
+
+@MODES
+@pytest.mark.parametrize(
+    "uri",
+    [
+        PAGE.replace("house", "cellar"),
+        PAGE.replace("/7", "/9"),
+        PAGE.replace("/7", "/0"),
+        "docwell://documents/none.pdf/pages/1",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_page_that_the_caller_may_not_read_looks_missing(world: HttpWorld, uri: str, mode: str) -> None:
+    world.add("cellar/rules.pdf", "The cellar is dry.", page=7)
+
+    async def work(client: Client) -> int:
+        with pytest.raises(MCPError) as caught:
+            await client.read_resource(uri)
+        return int(caught.value.code)
+
+    assert using(work, mode=mode) == -32602
+
+
+@pytest.mark.parametrize("key", [None, "revoked"])
+@pytest.mark.parametrize("method", ["initialize", "tools/list", "notifications/initialized", "nothing"])
+def test_an_unknown_key_is_401_for_every_message(world: HttpWorld, key: str | None, method: str) -> None:
+    message = {"jsonrpc": "2.0", "method": method} | ({} if "/init" in method else {"id": 1})
+    status, problem, headers = call("POST", "/v1/mcp", message, key)
+    assert (status, problem["type"]) == (401, "urn:docwell:problem:unauthenticated")
+    assert headers["WWW-Authenticate"]
+    assert call_empty("GET", key) == call_empty("DELETE", key) == 401
+
+
+def call_empty(method: str, key: str | None = "house") -> int:
+    request = httpx2.Request(
+        method, "http://docwell/v1/mcp", headers={"authorization": f"Bearer {key}"} if key else {}
+    )
+    return HandlerTransport().handle_request(request).status_code
+
+
+def test_there_is_no_session_to_open_or_delete(world: HttpWorld) -> None:
+    assert [call_empty(method) for method in ("GET", "DELETE")] == [405, 405]
+
+
+META = {"io.modelcontextprotocol/protocolVersion": mcp.VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "status", "code"),
+    [
+        ({"id": 1, "method": "ping"}, {}, 400, -32600),
+        (LIST | {"id": None}, {}, 400, -32600),
+        (LIST | {"params": [1]}, {}, 400, -32600),
+        (LIST | {"method": "nothing"}, {}, 200, -32601),
+        (LIST, {"mcp-protocol-version": "2024-11-05"}, 400, -32022),
+        (LIST, {"mcp-protocol-version": mcp.VERSION}, 400, -32020),
+        (LIST | {"params": {"_meta": META}}, {"mcp-protocol-version": mcp.VERSION_BEFORE}, 400, -32020),
+        (LIST | {"params": {"_meta": META}}, {"mcp-protocol-version": mcp.VERSION}, 400, -32020),
+        (
+            LIST | {"method": "nothing", "params": {"_meta": META}},
+            {"mcp-protocol-version": mcp.VERSION, "mcp-method": "nothing"},
+            404,
+            -32601,
+        ),
+    ],
+)
+def test_a_message_that_breaks_the_protocol_is_an_error_of_json_rpc(
+    world: HttpWorld, message: dict[str, Any], headers: dict[str, str], status: int, code: int
+) -> None:
+    got, answer, _ = call("POST", "/v1/mcp", message, "house", **headers)
+    assert (got, answer["error"]["code"]) == (status, code)
+
+
+def test_a_version_that_docwell_does_not_speak_names_those_that_it_does(world: HttpWorld) -> None:
+    _, answer, _ = call("POST", "/v1/mcp", LIST, "house", **{"mcp-protocol-version": "2099-01-01"})
+    assert answer["error"]["data"] == {"supported": ["2026-07-28", "2025-11-25"], "requested": "2099-01-01"}
+
+
+def test_an_unknown_tool_is_an_error_of_json_rpc(world: HttpWorld) -> None:
+    message = {"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {"name": "erase"}}
+    assert call("POST", "/v1/mcp", message, "house")[1]["error"]["code"] == -32602
