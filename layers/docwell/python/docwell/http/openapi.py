@@ -18,7 +18,7 @@ def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> di
         app.get_openapi_json_schema(
             title="docwell",
             version=API_VERSION,
-            description="Ask questions of the PDFs in a bucket; every answer cites pages.",
+            description="Ask questions of the documents in a bucket; every answer cites its places.",
         )
     )
     paths = schema["paths"]
