@@ -1,4 +1,4 @@
-"""The events of the audit trail: who asked, which documents were cited, who changed a grant, who erased."""
+"""The events of the audit trail: who asked, who changed a document or a grant, who erased."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from hashlib import sha256
 
 
 class Action(StrEnum):
-    """The action of an event."""
+    """The action of an event. `UPLOADED` records a form for an upload, even if it was not sent."""
 
     ASKED = "asked"
+    UPLOADED = "uploaded"
+    DELETED = "deleted"
     GRANTED = "granted"
     REVOKED = "revoked"
     ERASED = "erased"
@@ -22,9 +24,9 @@ class AuditEvent:
     """One event. It holds no question, no answer and no text of a document.
 
     `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, or `os:USER` on a local stack.
-    `documents` are the keys that an answer cites or a stream has shown passages of, or the pseudonyms of erased
-    ones. `subject` is the principal of a grant, and `request_id` that of an answer. `at` is in seconds since the
-    epoch.
+    `documents` are the keys that an answer cites, that a stream has shown passages of, or that an upload or a
+    deletion is about, or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id` that
+    of an answer. `at` is in seconds since the epoch.
     """
 
     actor: str

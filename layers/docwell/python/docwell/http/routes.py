@@ -1,4 +1,4 @@
-"""The routes of the HTTP API: questions, feedback, receipts, documents, health, readiness and the OpenAPI page."""
+"""The routes of the HTTP API: questions, feedback, receipts, documents, use, readiness and the OpenAPI page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, problems, sse, streaming
+from docwell.http import answering, bodies, change_bodies, problems, sse, streaming
 from docwell.http.admission import RequestAdmission, known
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import SAM_LOCAL, Identity, Principal, identity_of
-from docwell.models import KEY_BYTES, Status
+from docwell.models import KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query import rights
+from docwell.query.changes import delete_document, upload_form
 from docwell.query.listing import Listing, list_documents
 from docwell.query.readiness import OK
 from docwell.query.retrieval.scope import NO_DOCUMENT
@@ -223,15 +224,56 @@ def documents(
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
 def document() -> bodies.DocumentBody:
     """Return one document."""
-    principal = _known()
+    record = _named(_known())
+    if record is None:
+        raise NotFound(NO_DOCUMENT)
+    body = bodies.document_body(record)
+    if body.live_version is not None:
+        body.link = wiring.document_links().link(record.key, body.live_version, page=1)
+    return body
+
+
+@app.delete(_DOCUMENT_ROUTE, description="Delete a document from the bucket; needs a grant to write.")
+def delete() -> change_bodies.DeletionResponse:
+    """Delete one document."""
+    principal = _charged()
+    record = _named(principal)
+    delete_document(wiring.document_writer(), wiring.audit_trail(), principal, record)
+    return change_bodies.DeletionResponse(document=record.key if record else "")
+
+
+def _named(principal: Principal) -> DocumentRecord | None:
+    """Return the document that the path names, None for one that the principal cannot see."""
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
     catalogue = wiring.catalogue()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
     for key in dict.fromkeys((unquote(raw), raw)):
         record = catalogue.get(key)
         if record is not None and rights.may_see_record(principal, record):
-            return bodies.document_body(record)
-    raise NotFound(NO_DOCUMENT)
+            return record
+    return None
+
+
+@app.post("/v1/uploads", description="Get a form that uploads one file to the bucket; needs a grant to write.")
+def upload(body: Annotated[change_bodies.UploadRequest, Body()]) -> change_bodies.UploadResponse:
+    """Return a form for an upload."""
+    settings = wiring.query_settings()
+    if body.size > settings.max_upload_bytes:
+        raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
+    form = upload_form(
+        wiring.document_writer(), wiring.audit_trail(), _charged(), body.document, body.size, body.content_type
+    )
+    return change_bodies.UploadResponse(
+        document=body.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s
+    )
+
+
+@app.get("/v1/usage", description="The caller's rights to write, its quotas and today's use. Charges nothing.")
+def usage() -> change_bodies.UsageResponse:
+    """Return the caller's use."""
+    principal = _known()
+    most = wiring.query_settings().max_upload_bytes
+    return change_bodies.usage_body(principal, wiring.principals().use(principal), most)
 
 
 @app.get("/v1/health", description="Whether the function runs; public, and calls no dependency.")
@@ -288,7 +330,8 @@ def openapi_page() -> dict[str, Any]:
     paths = schema["paths"]
     item = paths.pop(_DOCUMENT_ROUTE)
     key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    item["get"]["parameters"] = [key]
+    for operation in item.values():
+        operation["parameters"] = [key]
     paths[f"{_DOCUMENTS}/{{key}}"] = item
     schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
     problem = {"$ref": "#/components/schemas/Problem"}

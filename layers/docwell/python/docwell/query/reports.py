@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from docwell.answers import Answer, AnswerStatus, Citation, Mode, Sentence, Usage
+from docwell.bucket_ports import DocumentLinks
 from docwell.errors import Unavailable
 from docwell.models import Passage
-from docwell.ports import DocumentLinks
 from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer
