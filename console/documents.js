@@ -29,6 +29,21 @@ const sized = (bytes) => {
   return `${(bytes / 1024 ** power).toFixed(power ? 1 : 0)} ${["B", "KB", "MB", "GB"][power]}`;
 };
 
+const isWorking = (one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status));
+
+/** Read one document's status, and change its row. */
+async function look({ document, awaits }, change, fail) {
+  try {
+    const found = await call("GET", pathOf(document));
+    const seen = awaits === "deletion" ? found.status === "DELETED" : found.version !== awaits;
+    if (found.status === "DELETED") change(document, null);
+    else if (!awaits || seen) change(document, { ...found, awaits: null, deleting: false });
+  } catch (error) {
+    if (error.status === 404 && awaits === "deletion") change(document, null);
+    else if (error.status !== 404) fail(error);
+  }
+}
+
 function Details({ one }) {
   const rows = [
     ["title", one.title], ["author", one.author], ["created", one.created], ["chunks", one.chunks || null],
@@ -113,31 +128,27 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   const [most, setMost] = useState(SHOWN);
   const [failure, setFailure] = useState(null);
   const [deleting, setDeleting] = useState(null);
+  // Rows stay in their places; a new one is the first.
   const change = (document, values) =>
     setList((now) => {
-      const rest = now.filter((one) => one.document !== document);
-      const before = now.find((one) => one.document === document) ?? { document, status: "PENDING" };
-      return values ? [{ ...before, ...values }, ...rest] : rest;
+      if (!values) return now.filter((one) => one.document !== document);
+      if (!now.some((one) => one.document === document)) return [{ document, status: "PENDING", ...values }, ...now];
+      return now.map((one) => (one.document === document ? { ...one, ...values } : one));
     });
 
-  const working = list.filter((one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status)));
-  const names = working.slice(0, POLLED).map((one) => one.document).join("\n");
+  const latest = useRef(list);
+  latest.current = list;
   useEffect(() => {
-    if (!names) return undefined;
-    const poll = () => Promise.all(working.slice(0, POLLED).map(async (one) => {
-      try {
-        const found = await call("GET", pathOf(one.document));
-        const seen = one.awaits === "deletion" ? found.status === "DELETED" : found.version !== one.awaits;
-        if (found.status === "DELETED") change(one.document, null);
-        else if (!one.awaits || seen) change(one.document, { ...found, awaits: null, deleting: false });
-      } catch (error) {
-        if (error.status === 404 && one.awaits === "deletion") change(one.document, null);
-        else if (error.status !== 404) setFailure(error);
-      }
-    }));
-    const timer = setInterval(poll, POLL_MS);
-    return () => clearInterval(timer);
-  }, [names]);
+    let left = false;
+    const poll = async () => {
+      await Promise.all(latest.current.filter(isWorking).slice(0, POLLED).map((one) => look(one, change, setFailure)));
+      if (!left) setTimeout(poll, POLL_MS);
+    };
+    poll();
+    return () => {
+      left = true;
+    };
+  }, []);
 
   const take = async (files, into) => {
     setFailure(null);

@@ -82,8 +82,8 @@ export function AnswerTools({ question, answer }) {
   return html`
     <p class="tools">
       <button class="quiet" onClick=${copy}>${t("answer.copy")}</button>
-      <button class="quiet" onClick=${judge("good")} aria-label=${t("verdict.good")}>👍</button>
-      <button class="quiet" onClick=${judge("bad")} aria-label=${t("verdict.bad")}>👎</button>
+      <button class="quiet" onClick=${judge("good")}>${t("verdict.good")}</button>
+      <button class="quiet" onClick=${judge("bad")}>${t("verdict.bad")}</button>
       <a href=${`#/receipt/${answer.request_id}`}>${t("answer.receipt")}</a>
       <span role="status">${said}</span>
     </p>`;

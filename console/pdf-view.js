@@ -125,6 +125,7 @@ export class PdfView {
   mark(layer, sheet) {
     const frame = sheet.getBoundingClientRect();
     let boxes = 0;
+    let first;
     for (const { index, start, end } of find(layer.textContentItemsStr, this.quote)) {
       const node = layer.textDivs[index]?.firstChild;
       if (!node) continue;
@@ -138,10 +139,12 @@ export class PdfView {
         mark.style.width = `${(100 * box.width) / frame.width}%`;
         mark.style.height = `${(100 * box.height) / frame.height}%`;
         sheet.append(mark);
-        if (boxes === 0) this.root.scrollTop += box.top - this.root.getBoundingClientRect().top - 120;
+        first ??= box.top;
         boxes += 1;
       }
     }
+    // Last: it moves the boxes.
+    if (boxes) this.root.scrollTop += first - this.root.getBoundingClientRect().top - 120;
     this.onQuote(boxes);
   }
 }

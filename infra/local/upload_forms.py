@@ -53,6 +53,8 @@ def as_put(environ: WSGIEnvironment, access_key: str, secret_key: str) -> WSGIEn
         "QUERY_STRING": "",
         "RAW_URI": url,
         "REQUEST_URI": url,
+        # Without it, moto takes the request for an anonymous one, which may not replace an object.
+        "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential={form['x-amz-credential']}",
         "CONTENT_TYPE": form.get("content-type", "application/octet-stream"),
         "CONTENT_LENGTH": str(size),
         "wsgi.input": file,

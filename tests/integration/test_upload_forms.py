@@ -63,6 +63,8 @@ def test_a_form_stores_its_file_under_its_key(bucket: Bucket) -> None:
     assert bucket.send(bucket.form()) == 200
     stored = bucket.s3.get_object(Bucket=BUCKET, Key=KEY)
     assert (stored["Body"].read(), stored["ContentType"]) == (BODY, "application/pdf")
+    assert bucket.send(bucket.form(), BODY[::-1]) == 200
+    assert bucket.s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == BODY[::-1]
 
 
 @pytest.mark.parametrize(
