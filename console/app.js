@@ -9,6 +9,8 @@ import { Source, sourceAddress } from "./source.js";
 import { t } from "./strings.js";
 
 const THEME = "docwell.theme";
+// As in style.css.
+const NARROW = "(max-width: 60rem)";
 
 /** Return the view and its parameters of an address such as #/source?document=a.pdf&page=3. */
 function route() {
@@ -104,6 +106,7 @@ function App() {
   }, [known]);
   useEffect(() => {
     if (view === "source") setSource(sourceOf(query));
+    else if (matchMedia(NARROW).matches) setSource(null); // there it covers the view
     document.querySelector("main h1[tabindex]")?.focus();
   }, [view, id, query.toString()]);
 

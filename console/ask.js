@@ -83,7 +83,10 @@ export function Ask({ turns, setTurns, collections, about, setAbout, onSource, o
   useEffect(() => () => running?.abort(), [running]);
 
   const change = (values) =>
-    setTurns((now) => [...now.slice(0, -1), { ...now.at(-1), ...(values.call ? values(now.at(-1)) : values) }]);
+    setTurns((now) => {
+      const turn = now.at(-1);
+      return [...now.slice(0, -1), { ...turn, ...(typeof values === "function" ? values(turn) : values) }];
+    });
 
   const submit = async (event) => {
     event.preventDefault();
@@ -119,14 +122,16 @@ export function Ask({ turns, setTurns, collections, about, setAbout, onSource, o
     <section class="ask" aria-label=${t("nav.ask")}>
       <h1 class="hidden">${t("nav.ask")}</h1>
       <div class="turns">
-        ${!turns.length && html`<p class="empty">${collections.length ? t("ask.empty") : t("ask.upload_first")}</p>`}
+        ${!turns.length && html`<p class="empty">
+          ${collections.length ? t("ask.empty") : t("ask.upload_first")}</p>`}
         ${turns.map((turn) => html`<${Turn} turn=${turn} last=${turn === last} onSource=${onSource} />`)}
-        <p class="state" role="status">${statusOf(last)}</p>
         <div ref=${end}></div>
       </div>
       <form onSubmit=${submit}>
+        <p class="state" role="status">${statusOf(last)}</p>
         ${about && html`<p class="chip">${t("ask.about", { document: about })}
-          <button type="button" class="quiet" aria-label=${t("ask.about_all")} onClick=${() => setAbout(null)}>✕</button>
+          <button type="button" class="quiet" aria-label=${t("ask.about_all")}
+            onClick=${() => setAbout(null)}>✕</button>
         </p>`}
         <label class="hidden" for="question">${t("ask.question")}</label>
         <textarea id="question" rows="2" ref=${field} placeholder=${t("ask.placeholder")} value=${question}

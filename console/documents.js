@@ -132,7 +132,8 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   const change = (document, values) =>
     setList((now) => {
       if (!values) return now.filter((one) => one.document !== document);
-      if (!now.some((one) => one.document === document)) return [{ document, status: "PENDING", ...values }, ...now];
+      const known = now.some((one) => one.document === document);
+      if (!known) return [{ document, status: "PENDING", ...values }, ...now];
       return now.map((one) => (one.document === document ? { ...one, ...values } : one));
     });
 
@@ -141,7 +142,8 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
   useEffect(() => {
     let left = false;
     const poll = async () => {
-      await Promise.all(latest.current.filter(isWorking).slice(0, POLLED).map((one) => look(one, change, setFailure)));
+      const working = latest.current.filter(isWorking).slice(0, POLLED);
+      await Promise.all(working.map((one) => look(one, change, setFailure)));
       if (!left) setTimeout(poll, POLL_MS);
     };
     poll();
@@ -201,7 +203,7 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
         <span class="muted" role="status">${t("documents.count", { count: found.length, all: list.length })}</span>
         <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
       </p>
-      ${found.length > 0 && html`<div class="wide" tabindex="0" role="group" aria-label=${t("nav.documents")}><table>
+      ${found.length > 0 && html`<div class="wide"><table>
         <thead><tr><th>${t("field.document")}</th><th>${t("field.status")}</th>
           <th class="number">${t("field.pages")}</th><th>${t("field.actions")}</th></tr></thead>
         <tbody>${found.slice(0, most).map((one) => html`<${Row} key=${one.document} one=${one}

@@ -26,6 +26,7 @@ async function within(entry, path) {
 export async function dropped(transfer) {
   // All at once: the list of items is empty after the first pause.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
   const files = await Promise.all(entries.map((entry) => within(entry, [])));
   return files.flat().filter(({ file }) => !file.name.startsWith("."));
 }

@@ -16,7 +16,9 @@ function Changes({ changes }) {
   if (!changes.length) return html`<p>${t("receipt.same")}</p>`;
   return html`
     <table>
-      <thead><tr><th>${t("receipt.what")}</th><th>${t("receipt.then")}</th><th>${t("receipt.now")}</th></tr></thead>
+      <thead><tr>
+        <th>${t("receipt.what")}</th><th>${t("receipt.then")}</th><th>${t("receipt.now")}</th>
+      </tr></thead>
       <tbody>${changes.map(
         (one) => html`<tr><td>${one.what}</td><td>${shown(one.then)}</td><td>${shown(one.now)}</td></tr>`,
       )}</tbody>
@@ -41,14 +43,17 @@ export function Receipt({ id, onSource }) {
       setFailure(error);
     }
   };
-  if (!receipt) return failure ? html`<${Failure} error=${failure} />` : html`<p role="status">${t("loading")}</p>`;
+  if (!receipt) {
+    return failure ? html`<${Failure} error=${failure} />` : html`<p role="status">${t("loading")}</p>`;
+  }
   const { request, answer } = receipt;
+  const collections = [request.collection, ...(request.collections ?? [])].filter(Boolean).join(", ");
   const rows = [
     [t("receipt.id"), receipt.request_id],
     [t("receipt.at"), new Date(receipt.created_at * 1000).toLocaleString()],
     [t("receipt.model"), receipt.model],
     [t("receipt.prompt"), receipt.prompt_version],
-    [t("receipt.collections"), [request.collection, ...(request.collections ?? [])].filter(Boolean).join(", ") || t("all")],
+    [t("receipt.collections"), collections || t("all")],
     [t("receipt.mode"), t(`mode.${answer.mode}`)],
     [t("receipt.verdict"), receipt.verdict ? t(`verdict.${receipt.verdict}`) : t("none")],
     ...Object.entries(receipt.options).map(([name, value]) => [name, shown(value)]),

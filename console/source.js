@@ -4,6 +4,13 @@ import { call, pathOf } from "./api.js";
 import { PdfView, opened } from "./pdf-view.js";
 import { t } from "./strings.js";
 
+const NOTES = {
+  loading: "source.loading",
+  gone: "source.gone",
+  failed: "source.failed",
+  unmarked: "source.unmarked",
+};
+
 /** Return the address of a source, which stays valid for whoever may read the document. */
 export function sourceAddress({ document, version, page, quote }) {
   return `#/source?${new URLSearchParams({ document, version: version ?? "", page, quote: quote ?? "" })}`;
@@ -30,7 +37,8 @@ export function Source({ source, onClose }) {
       const label = (number) => t("source.page", { page: number });
       view.current = new PdfView(root.current, pdf, { page, quote, onQuote, label });
       setPages(pdf.numPages);
-      setState({ status: quote ? "drawing" : "open", replaced: Boolean(version) && version !== record.live_version });
+      const replaced = Boolean(version) && version !== record.live_version;
+      setState({ status: quote ? "drawing" : "open", replaced });
       await view.current.start();
     };
     show().catch((error) => left || setState({ status: "failed", detail: error.message }));
@@ -41,8 +49,7 @@ export function Source({ source, onClose }) {
     };
   }, [name, version, page, quote]);
 
-  const notes = { gone: "source.gone", failed: "source.failed", unmarked: "source.unmarked", loading: "source.loading" };
-  const note = notes[state.status];
+  const note = NOTES[state.status];
   return html`
     <section class="source" aria-labelledby="source-title" data-state=${state.status}
       onKeyDown=${(event) => event.key === "Escape" && onClose()}>

@@ -61,7 +61,7 @@ class Stack:
     api_key: str = ""
     chroma_token: str = ""
 
-    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda"], **config: Any) -> Any:
+    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda", "apigateway"], **config: Any) -> Any:
         """Return a boto3 client of the local AWS server, or of the gateway for `lambda`."""
         return boto3.client(
             service,

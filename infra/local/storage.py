@@ -29,7 +29,7 @@ _HEADERS = {"x-content-type-options": "nosniff", "content-security-policy": "san
 
 def is_storage(request: Request) -> bool:
     """Return whether the request is for the local AWS server: a read of a document, or a form for the bucket."""
-    path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+    path: str = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
     if request.method == "POST":
         return path == f"{STORAGE_PATH}/{BUCKET}"
     return request.method in {"GET", "HEAD"} and path.startswith(f"{STORAGE_PATH}/{BUCKET}/")

@@ -29,8 +29,9 @@ _MAX_FIELD_BYTES = 64 * 1024
 
 def is_form(environ: WSGIEnvironment) -> bool:
     """Return whether the request is a form for a bucket."""
-    is_multipart = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/form-data")
-    return environ["REQUEST_METHOD"] == "POST" and is_multipart and environ["PATH_INFO"].count("/") == 1
+    is_multipart = str(environ.get("CONTENT_TYPE", "")).lower().startswith("multipart/form-data")
+    is_bucket = str(environ["PATH_INFO"]).count("/") == 1
+    return is_multipart and is_bucket and environ["REQUEST_METHOD"] == "POST"
 
 
 def as_put(environ: WSGIEnvironment, access_key: str, secret_key: str) -> WSGIEnvironment:

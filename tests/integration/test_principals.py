@@ -87,7 +87,8 @@ def test_rights_to_write_are_put_together_and_a_row_without_them_has_none(
     }
     mine = frozenset({"a"})
     assert writable == {(): mine, ("g",): mine | {"b"}, ("admins", "g"): None, ("readers",): mine}
-    assert (found := principals.find("sub:new", ["readers"])) is not None
+    found = principals.find("sub:new", ["readers"])
+    assert found is not None
     assert not found.may_write("a")
 
 

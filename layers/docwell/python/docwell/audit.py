@@ -25,8 +25,8 @@ class AuditEvent:
 
     `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, or `os:USER` on a local stack.
     `documents` are the keys that an answer cites, that a stream has shown passages of, or that an upload or a
-    deletion is about, or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id` that
-    of an answer. `at` is in seconds since the epoch.
+    deletion is about, or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id`
+    that of an answer. `at` is in seconds since the epoch.
     """
 
     actor: str
