@@ -210,7 +210,8 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
           canDelete=${mayDelete(one)} onDelete=${setDeleting} onAsk=${onAsk} onSource=${onSource} />`)}</tbody>
       </table></div>`}
       ${!list.length && html`<p class="empty">${t("documents.none")}</p>`}
-      ${found.length > most && html`<button onClick=${() => setMost(most + SHOWN)}>${t("documents.more")}</button>`}
+      ${found.length > most && html`
+        <button onClick=${() => setMost(most + SHOWN)}>${t("documents.more")}</button>`}
       ${deleting && html`<${Confirm} one=${deleting} onYes=${() => remove(deleting)}
         onNo=${() => setDeleting(null)} />`}
     </section>`;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -11,7 +13,7 @@ from tests.console.conftest import QUESTION, Console, ask
 pytestmark = pytest.mark.e2e
 
 
-def with_every_part(console: Console, **options: object) -> Page:
+def with_every_part(console: Console, **options: Any) -> Page:
     """Return a page with an answer that has each kind of part, and its source."""
     console.host.say("The boiler in the cellar is inspected every March [1]. Eleven llamas sing in Paris [1].")
     page = console.open(**options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pypdf
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Response, expect
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
@@ -99,7 +99,12 @@ def test_a_refusal_names_what_was_looked_through(console: Console) -> None:
 def test_a_follow_up_sends_the_conversation_and_a_new_one_forgets_it(console: Console) -> None:
     page = console.open()
     sent: list[Any] = []
-    page.on("request", lambda one: one.url.endswith("/v1/query") and sent.append(one.post_data_json))
+
+    def keep(request: Request) -> None:
+        if request.url.endswith("/v1/query"):
+            sent.append(request.post_data_json)
+
+    page.on("request", keep)
     ask(page)
     ask(page, "And by whom is it inspected?")
     page.get_by_role("button", name="New conversation").click()
@@ -183,10 +188,12 @@ def test_a_page_of_a_large_file_is_read_by_ranges(console: Console) -> None:
     page = console.open()
     ask(page, "How many wheels has the mill?")
     read: list[tuple[int, int]] = []
-    page.on(
-        "response",
-        lambda one: "/-/s3/" in one.url and read.append((one.status, int(one.headers.get("content-length", 0)))),
-    )
+
+    def keep(response: Response) -> None:
+        if "/-/s3/" in response.url:
+            read.append((response.status, int(response.headers.get("content-length", 0))))
+
+    page.on("response", keep)
     page.locator(".answer .marker").first.click()
     page.locator(".source[data-state=marked]").wait_for()
     assert marked_words(page) == ("The mill has nine wheels of oak", {3})
