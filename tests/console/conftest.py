@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
@@ -86,6 +86,7 @@ def running() -> Iterator[Console]:
         Doors(stack, timeout_s=60) as doors,
     ):
         doors.indexed(BOILER, doors.put(BOILER, pdf(PAGES)), _INDEXED_S)
+        expect.set_options(timeout=WAIT_MS)
         # Without its sandbox, which needs rights that a container lacks: it opens the console alone.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield Console(stack, doors, host, browser)

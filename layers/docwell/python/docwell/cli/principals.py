@@ -44,6 +44,12 @@ Tags = Annotated[
     typer.Option(metavar="NAME=VALUE", help="Of all these, only documents with this S3 tag. May be repeated."),
 ]
 
+Writes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
+]
+WriteAll = Annotated[bool, typer.Option("--write-all", help="It may change every collection.")]
+
 
 @app.callback()
 def principals() -> None:
@@ -61,11 +67,8 @@ def add(
     every: Annotated[bool, typer.Option("--all", help="It may read every collection, also future ones.")] = False,
     prefix: Prefixes = None,
     tag: Tags = None,
-    write: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
-    ] = None,
-    write_all: Annotated[bool, typer.Option("--write-all", help="It may change every collection.")] = False,
+    write: Writes = None,
+    write_all: WriteAll = False,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
     jwt_subject: Annotated[
@@ -89,9 +92,7 @@ def add(
     from docwell.adapters.dynamodb.principals import Grant
 
     readable, rules = _rights(_collections(collections), prefix or [], pairs("--tag", tag), every=every)
-    if write and write_all:
-        raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
-    writable = None if write_all else _collections(write)
+    writable = _writable_of(write, every=write_all)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
     admin = _admin(settings)
@@ -223,6 +224,12 @@ def _rights(
         return None if every else collections, frozenset(rules)
     rules |= {Rule(name, "", narrowed) for name in ([None] if every else collections)}
     return frozenset(), frozenset(rules)
+
+
+def _writable_of(given: list[str] | None, *, every: bool) -> frozenset[str] | None:
+    if every and given:
+        raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
+    return None if every else _collections(given)
 
 
 def _known_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str | None:
