@@ -31,6 +31,11 @@ test: dev embedder ## Run all tests with coverage; ARGS="-k name" selects some
 	$(PY) -m pytest $(SIDE_BY_SIDE) --cov --cov-report= $(ARGS)
 	$(PY) -m coverage report
 
+.PHONY: console-test
+console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 2 minutes
+	@scripts/chromium >/dev/null
+	$(PY) -m pytest -q tests/console $(ARGS)
+
 .PHONY: test-unit
 test-unit: dev embedder ## Run the unit tests, without a network
 	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/unit $(ARGS)

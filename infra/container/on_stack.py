@@ -35,8 +35,8 @@ FUNCTIONS = {
 EVENTS = sam.ROOT / "tests" / "events"
 DEFAULT_DATA = sam.ROOT / ".docwell"
 DEFAULT_PORT = 3000
-# Containers have their own path for these.
-_INSIDE = {"DOCWELL_MODEL_DIR"}
+# Containers have their own path for the model, and clients reach S3 without the gateway.
+_INSIDE = {"DOCWELL_MODEL_DIR", "DOCWELL_STORAGE_URL"}
 _OUTSIDE = ("DOCWELL_", "POWERTOOLS_", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _STOP_S = 30.0
 _INGEST_IMAGE = "docwell-ingest-sam-local:latest"

@@ -39,6 +39,8 @@ def _activation() -> str | None:
 def _addresses(stack: Stack) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    # The key is in the fragment, which a browser sends to no server.
+    table.add_row("console", f"{stack.gateway}/#key={stack.api_key}")
     table.add_row("questions", f"{stack.gateway}/v1/query")
     table.add_row("S3, SQS, DynamoDB", stack.aws_endpoint)
     table.add_row("Chroma", stack.chroma)

@@ -1,10 +1,10 @@
-"""Look up the id of the key in `x-api-key`, as API Gateway does for the function's event."""
+"""Look up the id of the key in `x-api-key` or `Authorization: Bearer`, for the function's event."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +20,14 @@ _MISS_S = 0.1
 
 class KeysUnavailable(Exception):
     """The API keys cannot be read, so an unknown key may be valid."""
+
+
+def key_in(headers: Mapping[str, str]) -> str | None:
+    """Return the API key of a request with these lower-case headers. `x-api-key` counts before a Bearer key."""
+    if HEADER in headers:
+        return headers[HEADER]
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
 
 
 class ApiKeys:

@@ -9,8 +9,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
+from werkzeug.exceptions import HTTPException
+
 from infra.local.guard import READY_PATH, STATUS, refusal
 from infra.local.signatures import BadSignature, SignedRequest, signed_service
+from infra.local.upload_forms import as_put, is_form
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,7 +47,12 @@ class CheckedAccess:
         if reason is None and environ["PATH_INFO"] == READY_PATH:
             start_response("200 OK", [("Content-Length", str(len(self._keys.stack)))])
             return [self._keys.stack.encode()]
-        if reason is None:
+        if reason is None and is_form(environ):
+            try:
+                environ = as_put(environ, self._keys.access_key, self._keys.secret_key)
+            except (BadSignature, HTTPException) as error:
+                reason = str(error)
+        elif reason is None:
             reason = self._denied(environ)
         if reason is None:
             return self._application(environ, _without_cors(start_response))

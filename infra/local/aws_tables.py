@@ -29,6 +29,7 @@ _LOCAL_GRANT: Item = {
     "item": {"S": "grant"},
     "label": {"S": "this machine"},
     "all": {"BOOL": True},
+    "write_all": {"BOOL": True},
     "owns_key": {"BOOL": True},
 }
 

@@ -2,8 +2,9 @@
 
 ``python -m infra.local.gateway --port 8080``
 
-It puts the id of the API key (`x-api-key`, or a Bearer key) into the event. It also serves the part of Lambda's
-API that calls the reconcile function by its name, and runs that function's schedule.
+It puts the id of the API key in `x-api-key` or `Authorization: Bearer` into the event. It also serves the console,
+forwards documents and uploads to the local AWS server, and serves the part of Lambda's API that calls the
+reconcile function by its name, and runs that function's schedule.
 
 As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
 `/`), and query strings are decoded.
@@ -33,7 +34,8 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
-from infra.local.api_keys import HEADER, ApiKeys, KeysUnavailable
+from infra.local.api_keys import ApiKeys, KeysUnavailable, key_in
+from infra.local.console_files import console_file
 from infra.local.disconnect import until_gone
 from infra.local.functions_api import functions_route, scheduled
 from infra.local.guard import Guarded, end_with_any_thread
@@ -47,6 +49,7 @@ from infra.local.lambda_runtime import (
     function_environment,
 )
 from infra.local.names import ACCOUNT, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, WARNING
+from infra.local.storage import Storage, is_storage
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -110,7 +113,7 @@ def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str 
             "extendedRequestId": request_id,
             "httpMethod": request.method,
             "identity": {
-                "apiKey": _key(request) if api_key_id else None,
+                "apiKey": key_in(request.headers) if api_key_id else None,
                 "apiKeyId": api_key_id,
                 "sourceIp": request.client.host if request.client else HOST,
                 "userAgent": request.headers.get("user-agent"),
@@ -127,12 +130,6 @@ def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str 
         "body": text,
         "isBase64Encoded": is_base64,
     }
-
-
-def _key(request: Request) -> str | None:
-    """Return the API key of a request, from `x-api-key` or `Authorization: Bearer`."""
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    return request.headers.get(HEADER) or (bearer if scheme.lower() == "bearer" else None)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -153,9 +150,11 @@ class Gateway:
         functions: Mapping[str, FunctionPool] | None = None,
         api_keys: ApiKeys | None = None,
         keys: tuple[str, str] | None = None,
+        storage: Storage | None = None,
     ) -> None:
         """Calls of Lambda's API need a signature with `keys`: access key, secret key. None accepts every call."""
         self._pool = pool
+        self._storage = storage
         self._api_keys = api_keys
         self.app = Starlette(routes=[functions_route(functions or {}, keys)])
         # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
@@ -166,7 +165,10 @@ class Gateway:
     async def _handle(self, request: Request) -> Response:
         request_id = str(uuid.uuid4())
         line = _RequestLine(request)
-        response = await self._answer(request, request_id)
+        response = console_file(request)
+        if response is None and self._storage and is_storage(request):
+            response = await self._storage.forward(request, request_id)
+        response = response or await self._answer(request, request_id)
         if isinstance(response, StreamedAnswer):
             response.on_first_byte = line.first_byte
             response.on_end = lambda complete: line.end(response.status_code, complete=complete)
@@ -200,7 +202,7 @@ class Gateway:
     def _call(self, request: Request, body: bytes, request_id: str) -> Response:
         """Return the function's answer as HTTP, or a problem document."""
         try:
-            key_id = self._api_keys.id_of(_key(request)) if self._api_keys else None
+            key_id = self._api_keys.id_of(key_in(request.headers)) if self._api_keys else None
         except KeysUnavailable:
             title = "The API keys cannot be read"
             return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
@@ -289,7 +291,8 @@ def main() -> int:
     limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
     api_keys = ApiKeys(boto3.client("apigateway", config=limits))
     keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, api_keys, keys).app
+    storage = Storage(os.environ["AWS_ENDPOINT_URL"])
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, api_keys, keys, storage).app
     config = uvicorn.Config(
         Guarded(app, options.stack), HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
     )

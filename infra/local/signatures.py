@@ -9,7 +9,7 @@ import hmac
 import re
 import time
 from calendar import timegm
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import parse_qs, quote
@@ -54,13 +54,19 @@ def signed_service(request: SignedRequest, access_key: str, secret_key: str) -> 
     text = "\n".join(
         [_ALGORITHM, claim.time, f"{date}/{region}/{service}/{end}", _hash(_canonical(request, claim, service))]
     )
-    key = f"AWS4{secret_key}".encode()
-    for part in (date, region, service, end):
-        key = hmac.digest(key, part.encode(), "sha256")
+    key = signing_key(secret_key, (date, region, service, end))
     expected = hmac.digest(key, text.encode(), "sha256").hex()
     if key_id != access_key or not hmac.compare_digest(expected.encode(), claim.signature.encode()):
         raise BadSignature("the request is not signed with the keys of this stack")
     return service
+
+
+def signing_key(secret_key: str, scope: Iterable[str]) -> bytes:
+    """Return the key that signs within a scope: date, region, service, `aws4_request`."""
+    key = f"AWS4{secret_key}".encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _from_header(headers: Mapping[str, str]) -> _Claim:

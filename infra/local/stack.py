@@ -61,7 +61,7 @@ class Stack:
     api_key: str = ""
     chroma_token: str = ""
 
-    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda"], **config: Any) -> Any:
+    def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda", "apigateway"], **config: Any) -> Any:
         """Return a boto3 client of the local AWS server, or of the gateway for `lambda`."""
         return boto3.client(
             service,
@@ -173,6 +173,7 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
         "DOCWELL_OCR_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.OCR_QUEUE}",
         "DOCWELL_DEAD_LETTER_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.DEAD_LETTER_QUEUE}",
         "DOCWELL_PARKED_QUEUE_URL": f"{stack.aws_endpoint}/{names.ACCOUNT}/{names.PARKED_QUEUE}",
+        "DOCWELL_STORAGE_URL": f"{stack.gateway}{names.STORAGE_PATH}",
         "DOCWELL_CHROMA_URL": stack.chroma,
         "DOCWELL_CHROMA_TOKEN": stack.chroma_token,
         "DOCWELL_MODEL_DIR": str(MODEL_DIR),

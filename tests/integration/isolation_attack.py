@@ -267,9 +267,17 @@ class Attack:
             lambda name: quote(f"/{key(name, number)}", safe=""),
             lambda name: quote(key(name, number).upper(), safe=""),
         ]
-        path = self.random.choice(paths)
+        path, method = self.random.choice(paths), self.random.choice(["GET", "GET", "DELETE"])
         self.alike(
-            person, "document of others", lambda name: ("GET", f"/v1/documents/{path(name)}", None, {}), 404
+            person, "document of others", lambda name: (method, f"/v1/documents/{path(name)}", None, {}), 404
+        )
+
+    def uploads_to_others(self, person: Person) -> None:
+        self.alike(
+            person,
+            "upload to others",
+            lambda name: ("POST", "/v1/uploads", {"document": key(name, 0), "size": 9}, {}),
+            403,
         )
 
     def looks_at_receipts(self, person: Person) -> None:
@@ -337,6 +345,7 @@ MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (Attack.lists_with_a_stolen_cursor, 8),
     (Attack.looks_at, 6),
     (Attack.looks_at_others, 14),
+    (Attack.uploads_to_others, 4),
     (Attack.looks_at_receipts, 6),
     (Attack.errs, 8),
     (Attack.is_nobody, 6),

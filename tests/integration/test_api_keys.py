@@ -17,7 +17,7 @@ import uvicorn
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
-from infra.local.api_keys import ApiKeys, KeysUnavailable
+from infra.local.api_keys import ApiKeys, KeysUnavailable, key_in
 from infra.local.gateway import Gateway
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 
@@ -56,6 +56,24 @@ def test_a_disabled_or_deleted_key_stops_within_a_second(client: Any) -> None:
     client.delete_api_key(apiKey=id_)
     clock.now += 1.01
     assert keys.id_of(VALUE) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({}, None),
+        ({"x-api-key": "a"}, "a"),
+        ({"authorization": "Bearer b"}, "b"),
+        ({"authorization": "bearer  b "}, "b"),
+        ({"x-api-key": "a", "authorization": "Bearer b"}, "a"),
+        ({"x-api-key": "", "authorization": "Bearer b"}, ""),
+        ({"authorization": "Basic b"}, None),
+        ({"authorization": "Bearer"}, None),
+        ({"authorization": "b"}, None),
+    ],
+)
+def test_a_key_comes_in_its_own_header_or_as_a_bearer_token(headers: dict[str, str], key: str | None) -> None:
+    assert key_in(headers) == key
 
 
 class Counted:

@@ -158,7 +158,9 @@ class Aws:
         # An OCR engine that finds no text.
         patch.setattr(ocr, "check_installed", lambda: None)
         patch.setattr(ocr.RecognisingReader, "pages", lambda self, *which: self.reader.pages(*which))
-        PrincipalAdmin(boto3.client("dynamodb"), "principals").add(Grant("key:known", collections=None, label="k"))
+        PrincipalAdmin(boto3.client("dynamodb"), "principals").add(
+            Grant("key:known", None, label="k", writable=None)
+        )
 
     def record(self) -> set[Call]:
         """Start like a new function, and record its calls."""
@@ -259,6 +261,9 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     ask("/v1/documents/a.pdf")
     ask("/v1/feedback", "POST", {"request_id": answer["request_id"], "verdict": "good"})
     ask(f"/v1/receipts/{answer['request_id']}")
+    ask("/v1/uploads", "POST", {"document": "b.pdf", "size": 9})
+    ask("/v1/usage")
+    ask("/v1/documents/a.pdf", "DELETE")
     # A refused question reads the row that refused it.
     grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
     grants.add(Grant("key:known", collections=None, requests_per_day=1), replace=True)

@@ -73,6 +73,25 @@ def test_own_and_groups_rules_are_put_together(principals: DynamoPrincipals, adm
     assert principals.find("sub:s", ["g"]) == Principal("sub:s", frozenset({"b"}), frozenset({own, first}))
 
 
+def test_rights_to_write_are_put_together_and_a_row_without_them_has_none(
+    principals: DynamoPrincipals, admin: PrincipalAdmin
+) -> None:
+    admin.add(grant("sub:s", "a", writable=frozenset({"a"})))
+    admin.add(grant("group:g", "b", writable=frozenset({"b"})))
+    admin.add(Grant("group:admins", None, writable=None))
+    admin.add(Grant("group:readers", None))
+    writable = {
+        groups: found.writable
+        for groups in [(), ("g",), ("admins", "g"), ("readers",)]
+        if (found := principals.find("sub:s", groups))
+    }
+    mine = frozenset({"a"})
+    assert writable == {(): mine, ("g",): mine | {"b"}, ("admins", "g"): None, ("readers",): mine}
+    found = principals.find("sub:new", ["readers"])
+    assert found is not None
+    assert not found.may_write("a")
+
+
 def test_a_group_that_sees_all_opens_all_to_its_members_alone(
     principals: DynamoPrincipals, admin: PrincipalAdmin
 ) -> None:
@@ -126,6 +145,8 @@ def test_a_grant_comes_back_as_it_was_given(admin: PrincipalAdmin) -> None:
     given = [
         Grant("group:g", None, 1, 2, "G", int(NOON)),
         grant("key:k", "a", "b", requests_per_day=0, owns_key=True, created_at=int(NOON)),
+        grant("key:l", "a", writable=frozenset({"a"}), created_at=int(NOON)),
+        Grant("key:m", None, writable=None, created_at=int(NOON)),
         grant("sub:s", created_at=int(NOON)),
     ]
     for one in given:

@@ -15,9 +15,9 @@ import pytest
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin, Use
+from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, PrincipalAdmin
 from docwell.errors import QuotaExceeded, TooManyInFlight
-from docwell.identity import Principal
+from docwell.identity import Principal, Use
 from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
 
 from .waiting import Clock
@@ -91,6 +91,21 @@ def test_a_quota_of_requests_ends_at_midnight_utc(
     clock.now = NOON + HALF_A_DAY_S
     principals.charge(limited)
     assert used() == Use(1)
+
+
+def test_a_caller_sees_its_own_use_of_today_over_all_shards(table: Any, clock: Clock) -> None:
+    principals = DynamoPrincipals(
+        table, GRANTS, USAGE, max_in_flight=MOST, longest_s=LONGEST_S, shards=3, clock=clock
+    )
+    assert principals.use(ANY) == Use()
+    for _ in range(9):
+        principals.charge(ANY)
+    principals.settle(principals.reserve(ANY, 10), 7)
+    principals.reserve(ANY, 100)
+    principals.charge(Principal("key:other"))
+    assert principals.use(ANY) == Use(11, 107)
+    clock.now = NOON + HALF_A_DAY_S
+    assert principals.use(ANY) == Use()
 
 
 @pytest.mark.parametrize("quota", [{"requests_per_day": 0}, {"tokens_per_day": 0}])

@@ -15,7 +15,7 @@ from docwell.query.receipts import ReceiptBook
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from tests.unit.http.http_calls import KEY_OF_ALL
-from tests.unit.query.query_fakes import FakeAudit, FakePrincipals, FakeReceipts
+from tests.unit.query.query_fakes import FakeAudit, FakeLinks, FakePrincipals, FakeReceipts, FakeWriter
 from tests.unit.query.query_world import BOILER, EVERYTHING, World
 
 
@@ -26,10 +26,18 @@ class HttpWorld(World):
         super().__init__()
         self.receipts = FakeReceipts()
         self.audit = FakeAudit()
+        self.writer = FakeWriter()
         self.principals = FakePrincipals(
             {
                 f"key:{KEY_OF_ALL}": EVERYTHING,
                 "key:house": Principal("key:house", frozenset({"house"})),
+                "key:porter": Principal(
+                    "key:porter",
+                    frozenset({"house"}),
+                    requests_per_day=9,
+                    label="Porter",
+                    writable=frozenset({"house", "shed"}),
+                ),
             }
         )
         self.runtime = RuntimeSettings()
@@ -63,6 +71,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "principals": lambda: world.principals,
         "receipt_book": lambda: ReceiptBook(world.receipts),
         "audit_trail": lambda: world.audit,
+        "document_writer": lambda: world.writer,
+        "document_links": FakeLinks,
         "calibration": lambda: world.query.calibration,
     }
     for name, factory in replaced.items():

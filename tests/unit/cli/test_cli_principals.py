@@ -85,6 +85,29 @@ def test_a_grant_can_be_narrower_than_a_collection(
     assert sorted(map(repr, stored)) == sorted(map(repr, rules))
 
 
+@pytest.mark.parametrize(
+    ("options", "writable", "shown"),
+    [
+        (["--write", "b,c", "--write", "a"], ["a", "b", "c"], "a, b, c"),
+        (["--write-all"], None, "all collections"),
+    ],
+)
+def test_a_grant_to_write_is_apart_from_that_to_read(
+    run: Run, cloud: Cloud, options: list[str], writable: list[str] | None, shown: str
+) -> None:
+    result = run("principals", "add", "A", "--jwt-subject", "s", "--collections", "a", *options)
+    assert result.stdout == f"sub:s may read a, and may write {shown}\n"
+    assert run("principals", "add", "B", "--jwt-subject", "t", "--collections", "a").exit_code == 0
+    listed = json.loads(run("principals", "list", "--json").stdout)["principals"]
+    assert [one["writable"] for one in listed] == [writable, []]
+
+
+def test_two_grants_to_write_contradict_each_other(run: Run, cloud: Cloud) -> None:
+    result = run("principals", "add", "A", "--all", "--write", "a", "--write-all")
+    assert result.exit_code == 2
+    assert cloud.keys() == {}
+
+
 def test_add_puts_the_key_into_the_usage_plan(run: Run, cloud: Cloud) -> None:
     plan = cloud.gateway.create_usage_plan(name="p")["id"]
     result = run("principals", "add", "A", "--all", "--usage-plan", plan, "--json")

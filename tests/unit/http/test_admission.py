@@ -12,7 +12,7 @@ import pytest
 from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded, Unauthenticated
 from docwell.http.admission import RequestAdmission
-from docwell.identity import Identity, Principal
+from docwell.identity import Identity, Principal, Use
 from docwell.ports import Reservation
 
 ANN = Principal("key:ann", frozenset({"house"}))
@@ -38,6 +38,9 @@ class Principals:
         self.found += 1
         self.go.wait(PATIENT_S)
         return ANN if id_ == ANN.id else None
+
+    def use(self, principal: Principal) -> Use:
+        return Use(self.charged)
 
     def charge(self, principal: Principal) -> None:
         if self.refuses:

@@ -64,7 +64,7 @@ def folder(world: HttpWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "embedder_of": lambda _settings, _folder: world.embedder,
         "ledger_of": lambda _settings, _fingerprint: world.ledger,
         "vectors_of": lambda _settings, _fingerprint: world.index,
-        "_links": FakeLinks,
+        "document_links": FakeLinks,
         **REAL,
     }
     for name, factory in replaced.items():

@@ -201,6 +201,8 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
         "/v1/receipts/{id_}/replay",
         "/v1/documents",
         "/v1/documents/{key}",
+        "/v1/uploads",
+        "/v1/usage",
         "/v1/health",
         "/v1/ready",
         "/v1/status",

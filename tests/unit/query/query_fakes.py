@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from docwell.answers import Completion, Message, Receipt
 from docwell.audit import AuditEvent
+from docwell.bucket_ports import UploadForm
 from docwell.citation_units import CitationUnit
-from docwell.identity import Principal
+from docwell.identity import Principal, Use
 from docwell.ports import Reservation
 from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import bound_of
@@ -87,6 +88,21 @@ class FakeLinks:
 
 
 @dataclass
+class FakeWriter:
+    """Uploads and deletions of the bucket."""
+
+    forms: list[tuple[str, int, str]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+
+    def form(self, document: str, size: int, content_type: str) -> UploadForm:
+        self.forms.append((document, size, content_type))
+        return UploadForm("https://bucket/", {"key": document, "Content-Type": content_type})
+
+    def delete(self, document: str) -> None:
+        self.deleted.append(document)
+
+
+@dataclass
 class FakePrincipals:
     """Known callers, their charges, and their questions in flight."""
 
@@ -103,6 +119,9 @@ class FakePrincipals:
         if self.fails:
             raise self.fails
         self.requests += 1
+
+    def use(self, principal: Principal) -> Use:
+        return Use(self.requests, self.tokens)
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         self.charge(principal)

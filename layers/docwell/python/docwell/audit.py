@@ -1,4 +1,4 @@
-"""The events of the audit trail: who asked, searched and read which documents, changed a grant, or erased."""
+"""The events of the audit trail: who asked, searched and read, who changed a document or a grant, who erased."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from hashlib import sha256
 
 
 class Action(StrEnum):
-    """The action of an event."""
+    """The action of an event. `UPLOADED` records a form for an upload, even if it was not sent."""
 
     ASKED = "asked"
     SEARCHED = "searched"
     READ = "read"
+    UPLOADED = "uploaded"
+    DELETED = "deleted"
     GRANTED = "granted"
     REVOKED = "revoked"
     ERASED = "erased"
@@ -24,9 +26,9 @@ class AuditEvent:
     """One event. It holds no question, no answer and no text of a document.
 
     `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, or `os:USER` on a local stack.
-    `documents` are the keys that an answer cites, or that text was shown of, or the pseudonyms of erased ones.
-    `subject` is the principal of a grant, and `request_id` that of an answer. `at` is in seconds since the
-    epoch.
+    `documents` are the keys that an answer cites, that text was shown of, or that an upload or a deletion is about,
+    or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id` that of an answer.
+    `at` is in seconds since the epoch.
     """
 
     actor: str

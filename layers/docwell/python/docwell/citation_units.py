@@ -28,3 +28,6 @@ class CitationUnit:
     kind: UnitKind
     label: str
     anchor: str
+
+
+FIRST_PAGE = CitationUnit(UnitKind.PAGE, "1", "page=1")

@@ -217,6 +217,11 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     ready_kept_s: Annotated[float, Field(ge=0)] = 5.0
     # A link to a cited page is for a reader who clicks now, not for passing on.
     link_s: Annotated[int, Field(ge=1, le=43_200)] = 300
+    # An upload's form fixes its size, so the bucket refuses a larger one. As ingest's max_document_bytes.
+    max_upload_bytes: Annotated[int, Field(gt=0, le=5 * 1024 * MIB)] = 512 * MIB
+    # The address at which a browser reaches the endpoint of the bucket. None: the endpoint itself. The local stack
+    # forwards it from the gateway, so that the console has one origin.
+    storage_url: HttpUrl | None = None
     # A price file in the format of `docwell/query/prices.json`, which None uses.
     prices: Path | None = None
 

@@ -5,6 +5,7 @@
     DocwellError
     ├── BadInput             400  the request is malformed or over a limit
     ├── Unauthenticated      401  the request names no known principal
+    ├── Forbidden            403  the caller may see it, or name it, and not change it
     ├── NotFound             404  no such document, collection or route, or the caller may not see it
     ├── Refused              422  docwell does not index the document: REJECTED(reason)
     ├── QuotaExceeded        429  the caller has used up today's quota
@@ -55,6 +56,12 @@ class Unauthenticated(DocwellError):
     status = 401
     problem = "unauthenticated"
     title = "The request is not authenticated"
+
+
+class Forbidden(DocwellError):
+    status = 403
+    problem = "forbidden"
+    title = "Not allowed"
 
 
 class NotFound(DocwellError):

@@ -47,7 +47,8 @@ class Rule:
 class Principal:
     """A caller and its rights: whole `collections` (None: all), and the documents that any of the `rules` allows.
 
-    A quota of None means no limit.
+    It may upload to the `writable` collections (None: all) and delete what it can see in them. A quota of None
+    means no limit.
     """
 
     id: str
@@ -56,10 +57,23 @@ class Principal:
     requests_per_day: int | None = None
     tokens_per_day: int | None = None
     label: str = ""
+    writable: frozenset[str] | None = frozenset()
 
     def may_read(self, collection: str | None) -> bool:
         """Return whether this principal may see every document of the collection (None: of all collections)."""
         return self.collections is None or collection in self.collections
+
+    def may_write(self, collection: str) -> bool:
+        """Return whether this principal may add, replace and delete documents of the collection."""
+        return self.writable is None or collection in self.writable
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A principal's use of one UTC day."""
+
+    requests: int = 0
+    tokens: int = 0
 
 
 # `sam local` has no authorizer: use this principal, which has no grants by default.

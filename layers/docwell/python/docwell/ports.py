@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from docwell.answers import Completion, Message, Receipt, Usage
 from docwell.attributes import Attributes
 from docwell.audit import AuditEvent
-from docwell.citation_units import CitationUnit
-from docwell.identity import Principal
+from docwell.identity import Principal, Use
 from docwell.models import (
     DocumentInfo,
     DocumentRecord,
@@ -331,13 +330,6 @@ class Reranker(Protocol):
         """Return a score for each text within `timeout_s` seconds. A model that fails gives no scores."""
 
 
-class DocumentLinks(Protocol):
-    """Short-lived links with which a browser opens a document."""
-
-    def link(self, document: str, version: str, unit: CitationUnit) -> str:
-        """Return a URL of that version, of a PDF at the page, computed without the network."""
-
-
 class Reservation(NamedTuple):
     """The tokens charged for a question in flight. `id` is unique within the principal's `day` (UTC).
 
@@ -356,6 +348,9 @@ class Principals(Protocol):
 
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         """Return the principal with its and its groups' collections, read consistently; None without a grant."""
+
+    def use(self, principal: Principal) -> Use:
+        """Return today's use, with the tokens that questions in flight have reserved."""
 
     def charge(self, principal: Principal) -> None:
         """Count a request that uses no model. Raises `QuotaExceeded`, and counts nothing, over a quota."""

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
+from docwell.bucket_ports import UploadForm
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import NotFound
 from docwell.models import ObjectSummary, ObjectVersion
@@ -145,16 +146,18 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
 
 
 class S3DocumentLinks:
-    """`docwell.ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
+    """`docwell.bucket_ports.DocumentLinks` by presigned URLs that are valid for `seconds`.
 
     The signer needs `s3:GetObject` and `s3:GetObjectVersion`. A link expires early when the signer's credentials
     do: those of a role last hours. In a bucket without versions, it opens the current object.
     """
 
-    def __init__(self, client: S3Client, bucket: str, seconds: int) -> None:
+    def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
+        """Give addresses below `reached_at`, which forwards to the client's endpoint (None: at the endpoint)."""
         self._client = client
         self._bucket = bucket
         self._seconds = seconds
+        self._reached_at = reached_at
 
     def link(self, document: str, version: str, unit: CitationUnit) -> str:
         """Sign a link locally, in 0.2 ms. Raises `Unavailable` without credentials.
@@ -173,4 +176,40 @@ class S3DocumentLinks:
             wanted["VersionId"] = version
         with vendor_errors("s3"):
             url = self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=self._seconds)
+        url = _reachable(url, self._client, self._reached_at)
         return f"{url}#{unit.anchor}" if is_pdf else url
+
+
+class S3DocumentWriter:
+    """`docwell.bucket_ports.DocumentWriter`.
+
+    The signer of a form needs `s3:PutObject`, and `delete` needs `s3:DeleteObject`.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
+        """Forms are valid for `seconds`. `reached_at` is as for `S3DocumentLinks`."""
+        self._client = client
+        self._bucket = bucket
+        self._seconds = seconds
+        self._reached_at = reached_at
+
+    def form(self, document: str, size: int, content_type: str) -> UploadForm:
+        """Sign a form. S3 refuses other keys, sizes, types and fields. Raises `Unavailable`: no credentials."""
+        fields = {"Content-Type": content_type}
+        conditions = [fields, ["content-length-range", size, size]]
+        with vendor_errors("s3"):
+            form = self._client.generate_presigned_post(
+                Bucket=self._bucket, Key=document, Fields=fields, Conditions=conditions, ExpiresIn=self._seconds
+            )
+        return UploadForm(_reachable(form["url"], self._client, self._reached_at), form["fields"])
+
+    def delete(self, document: str) -> None:
+        """Remove the current version; a bucket with versions keeps it behind a delete marker."""
+        with vendor_errors("s3"):
+            self._client.delete_object(Bucket=self._bucket, Key=document)
+
+
+def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
+    """Return the address below `reached_at` that forwards to `url`."""
+    endpoint = client.meta.endpoint_url
+    return reached_at.rstrip("/") + url.removeprefix(endpoint) if reached_at else url

@@ -19,11 +19,11 @@ from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import Settings
-from docwell.identity import GROUP, KEY, SUBJECT, Rule, is_group, is_id
+from docwell.identity import GROUP, KEY, SUBJECT, Rule, Use, is_group, is_id
 from docwell.models import KEY_BYTES, collection_of
 
 if TYPE_CHECKING:
-    from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin, Use
+    from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 
 app = group()
 
@@ -44,6 +44,12 @@ Tags = Annotated[
     typer.Option(metavar="NAME=VALUE", help="Of all these, only documents with this S3 tag. May be repeated."),
 ]
 
+Writes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
+]
+WriteAll = Annotated[bool, typer.Option("--write-all", help="It may change every collection.")]
+
 
 @app.callback()
 def principals() -> None:
@@ -61,6 +67,8 @@ def add(
     every: Annotated[bool, typer.Option("--all", help="It may read every collection, also future ones.")] = False,
     prefix: Prefixes = None,
     tag: Tags = None,
+    write: Writes = None,
+    write_all: WriteAll = False,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
     jwt_subject: Annotated[
@@ -84,10 +92,12 @@ def add(
     from docwell.adapters.dynamodb.principals import Grant
 
     readable, rules = _rights(_collections(collections), prefix or [], pairs("--tag", tag), every=every)
+    writable = _writable_of(write, every=write_all)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
     admin = _admin(settings)
-    grant, value = Grant(known or "", readable, requests_per_day, tokens_per_day, name, rules=rules), None
+    quotas, value = (requests_per_day, tokens_per_day), None
+    grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable)
     if known:
         grant = _store(admin, grant, replacing=replace_)
     else:
@@ -140,7 +150,8 @@ def revoke(
 
 
 def _say_granted(grant: Grant, value: str | None, settings: Settings) -> None:
-    display.echo(f"{grant.id} may read {_readable(grant)}")
+    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
+    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}")
     if value:
         display.echo(f"API key: {value}")
         display.echo("store it now: it is not shown again", err=True)
@@ -215,6 +226,12 @@ def _rights(
     return frozenset(), frozenset(rules)
 
 
+def _writable_of(given: list[str] | None, *, every: bool) -> frozenset[str] | None:
+    if every and given:
+        raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
+    return None if every else _collections(given)
+
+
 def _known_id(subject: str | None, group_: str | None, api_key_id: str | None) -> str | None:
     given = [(kind, name) for kind, name in ((SUBJECT, subject), (GROUP, group_), (KEY, api_key_id)) if name]
     if len(given) > 1:
@@ -232,6 +249,10 @@ def _readable(grant: Grant) -> str:
     return ", ".join([*sorted(grant.collections), *sorted(map(_phrase, grant.rules))])
 
 
+def _writable(grant: Grant) -> str:
+    return "all collections" if grant.writable is None else ", ".join(sorted(grant.writable))
+
+
 def _phrase(rule: Rule) -> str:
     place = f"{rule.prefix}…" if rule.prefix else rule.collection or "all collections"
     return " ".join([place, *(f"with {name}={value}" for name, value in sorted(rule.tags))])
@@ -242,6 +263,7 @@ def _as_json(grant: Grant, use: Use | None = None) -> Json:
         "id": grant.id,
         "label": grant.label,
         "collections": None if grant.collections is None else sorted(grant.collections),
+        "writable": None if grant.writable is None else sorted(grant.writable),
         "rules": [
             {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
             for rule in sorted(grant.rules, key=_phrase)
@@ -259,12 +281,13 @@ def _show(principals: list[tuple[Grant, Use]]) -> None:
             grant.id,
             grant.label,
             _readable(grant),
+            _writable(grant),
             _of(use.requests, grant.requests_per_day),
             _of(use.tokens, grant.tokens_per_day),
         )
         for grant, use in principals
     )
-    display.console().print(display.table(("id", "name", "may read", *figures), rows, right=figures))
+    display.console().print(display.table(("id", "name", "may read", "may write", *figures), rows, right=figures))
 
 
 def _of(used: int, quota: int | None) -> str:

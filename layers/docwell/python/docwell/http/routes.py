@@ -1,4 +1,4 @@
-"""The routes of the HTTP API: questions, searches, receipts, documents, health and the OpenAPI page."""
+"""The routes of the HTTP API: questions, searches, receipts, documents, use, health and the OpenAPI page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,28 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from docwell.citation_units import FIRST_PAGE
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, mcp_routes, openai_routes, openapi, problems, searching, sse, streaming
+from docwell.http import (
+    answering,
+    bodies,
+    change_bodies,
+    mcp_routes,
+    openai_routes,
+    openapi,
+    problems,
+    searching,
+    sse,
+    streaming,
+)
 from docwell.http.app import AnswerResponse, admission, app, charged, known, request_id
 from docwell.http.streaming import StreamedResponse
-from docwell.models import KEY_BYTES, Status
+from docwell.identity import Principal
+from docwell.models import KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query import rights
+from docwell.query.changes import delete_document, upload_form
 from docwell.query.listing import Listing, list_documents
 from docwell.query.readiness import OK
 from docwell.query.retrieval.scope import NO_DOCUMENT
@@ -194,15 +208,56 @@ def documents(
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
 def document() -> bodies.DocumentBody:
     """Return one document."""
-    principal = known()
+    record = _named(known())
+    if record is None:
+        raise NotFound(NO_DOCUMENT)
+    body = bodies.document_body(record)
+    if body.live_version is not None:
+        body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE)
+    return body
+
+
+@app.delete(_DOCUMENT_ROUTE, description="Delete a document from the bucket; needs a grant to write.")
+def delete() -> change_bodies.DeletionResponse:
+    """Delete one document."""
+    principal = charged()
+    record = _named(principal)
+    delete_document(wiring.document_writer(), wiring.audit_trail(), principal, record)
+    return change_bodies.DeletionResponse(document=record.key if record else "")
+
+
+def _named(principal: Principal) -> DocumentRecord | None:
+    """Return the document that the path names, None for one that the principal cannot see."""
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
     catalogue = wiring.catalogue()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
     for key in dict.fromkeys((unquote(raw), raw)):
         record = catalogue.get(key)
         if record is not None and rights.may_see_record(principal, record):
-            return bodies.document_body(record)
-    raise NotFound(NO_DOCUMENT)
+            return record
+    return None
+
+
+@app.post("/v1/uploads", description="Get a form that uploads one file to the bucket; needs a grant to write.")
+def upload(body: Annotated[change_bodies.UploadRequest, Body()]) -> change_bodies.UploadResponse:
+    """Return a form for an upload."""
+    settings = wiring.query_settings()
+    if body.size > settings.max_upload_bytes:
+        raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
+    form = upload_form(
+        wiring.document_writer(), wiring.audit_trail(), charged(), body.document, body.size, body.content_type
+    )
+    return change_bodies.UploadResponse(
+        document=body.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s
+    )
+
+
+@app.get("/v1/usage", description="The caller's rights to write, its quotas and today's use. Charges nothing.")
+def usage() -> change_bodies.UsageResponse:
+    """Return the caller's use."""
+    principal = known()
+    most = wiring.query_settings().max_upload_bytes
+    return change_bodies.usage_body(principal, wiring.principals().use(principal), most)
 
 
 @app.get("/v1/health", description="Whether the function runs; public, and calls no dependency.")

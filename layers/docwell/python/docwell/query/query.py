@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from docwell.answers import AnswerStatus, Mode
+from docwell.bucket_ports import DocumentLinks
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput, Unavailable
 from docwell.models import Passage
-from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
+from docwell.ports import Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport
 from docwell.query.calibration import Calibration
 from docwell.query.checking.support import MeaningScale

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
-    from docwell.adapters.s3 import S3DocumentLinks
+    from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
     from docwell.ports import AuditTrail, Reranker
     from docwell.query.page_text import PageIndex
     from docwell.query.query import Query
@@ -63,7 +63,7 @@ def prepare_query() -> None:
     try:
         settings = query_settings()
         with model_loading(settings):
-            principals(), receipt_book(), audit_trail(), prices(), prompts(), _links(), model(), _breaker()
+            principals(), receipt_book(), audit_trail(), prices(), prompts(), document_links(), model(), _breaker()
             # All pipelines: only the first question learns which one is active.
             for fingerprint in pipelines(settings):
                 vectors_of(settings, fingerprint), ledger_of(settings, fingerprint)
@@ -123,7 +123,7 @@ def _query(fingerprint: str) -> Query:
                 ),
             },
         ),
-        links=_links(),
+        links=document_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
         gate=Gate(measured.gate.min_fit),
@@ -158,12 +158,25 @@ def _reranker() -> Reranker | None:
 
 
 @cache
-def _links() -> S3DocumentLinks:
+def document_links() -> S3DocumentLinks:
+    """Return the links to documents."""
     from docwell.adapters.aws import client
     from docwell.adapters.s3 import S3DocumentLinks
 
     settings = query_settings()
-    return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s)
+    reached_at = str(settings.storage_url) if settings.storage_url else None
+    return S3DocumentLinks(client("s3"), settings.bucket, settings.link_s, reached_at)
+
+
+@cache
+def document_writer() -> S3DocumentWriter:
+    """Return the changes to the documents bucket."""
+    from docwell.adapters.aws import client
+    from docwell.adapters.s3 import S3DocumentWriter
+
+    settings = query_settings()
+    reached_at = str(settings.storage_url) if settings.storage_url else None
+    return S3DocumentWriter(client("s3"), settings.bucket, settings.link_s, reached_at)
 
 
 @cache

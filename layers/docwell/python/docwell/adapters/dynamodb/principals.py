@@ -1,7 +1,8 @@
 """Principals in DynamoDB: their grants in one table, their daily use in another.
 
 A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
-`all` = true, `requests_per_day`, `tokens_per_day`, `label`, `created_at` (seconds), `owns_key`.
+`all` = true, `writable` or `write_all` for the right to write, `requests_per_day`, `tokens_per_day`, `label`,
+`created_at` (seconds), `owns_key`.
 
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
 `expires_at` (seconds, the table's TTL), and `in_flight`, a string set of `END#TOKENS#ID`: a question that has
@@ -15,14 +16,14 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from docwell.adapters.dynamodb.table import Row, Selection, Table
 from docwell.errors import QuotaExceeded, TooManyInFlight
-from docwell.identity import GROUP, MAX_GROUPS, Principal, Rule
+from docwell.identity import GROUP, MAX_GROUPS, Principal, Rule, Use
 from docwell.ports import Reservation
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _IN_FLIGHT_RETRY_S = 1.0
 class Grant:
     """The rights of one key, subject or group: whole `collections` (None: all), and what `rules` allow.
 
+    It may change the documents of the `writable` collections (None: all).
     With `owns_key`, docwell created the API key and deletes it with the grant.
     """
 
@@ -52,14 +54,7 @@ class Grant:
     created_at: int = 0
     owns_key: bool = False
     rules: frozenset[Rule] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A principal's use of one day."""
-
-    requests: int = 0
-    tokens: int = 0
+    writable: frozenset[str] | None = frozenset()
 
 
 class DynamoPrincipals:
@@ -97,17 +92,22 @@ class DynamoPrincipals:
         grants = {grant.id: grant for grant in map(_grant, rows)}
         if not grants:
             return None
-        collections = [grant.collections for grant in grants.values()]
-        rules = [grant.rules for grant in grants.values()]
+        given = list(grants.values())
         own = grants.pop(id_, None)
         return Principal(
             id=id_,
-            collections=None if None in collections else frozenset().union(*filter(None, collections)),
-            rules=frozenset().union(*rules),
+            collections=_union(grant.collections for grant in given),
+            rules=frozenset().union(*(grant.rules for grant in given)),
             requests_per_day=_quota(own, grants, "requests_per_day"),
             tokens_per_day=_quota(own, grants, "tokens_per_day"),
             label=own.label if own else "",
+            writable=_union(grant.writable for grant in given),
         )
+
+    def use(self, principal: Principal) -> Use:
+        """Return today's use. Tokens reserved by questions in flight count as used."""
+        rows = self._todays(principal, _day(self._clock()))
+        return Use(sum(row.get("requests", 0) for row in rows), sum(row.get("tokens", 0) for row in rows))
 
     def charge(self, principal: Principal) -> None:
         """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
@@ -207,10 +207,14 @@ class DynamoPrincipals:
     def _dead(self, row: Row) -> Iterator[str]:
         return (one for one in row.get("in_flight", ()) if int(one.split("#")[0]) <= self._clock())
 
+    def _todays(self, principal: Principal, day: str) -> list[Row]:
+        """Return the rows that count the principal's use of the day."""
+        keys = (_usage_key(principal.id, day, shard) for shard in range(self._shards))
+        return [self._usage.get(key) or {} for key in keys]
+
     def _refusal(self, principal: Principal, day: str) -> QuotaExceeded:
         """Return the error for rows of which none meets the conditions."""
-        keys = (_usage_key(principal.id, day, shard) for shard in range(self._shards))
-        rows = [self._usage.get(key) or {} for key in keys]
+        rows = self._todays(principal, day)
         running = [one for row in rows for one in row.get("in_flight", frozenset()) - frozenset(self._dead(row))]
         reserved = sum(int(one.split("#")[1]) for one in running)
         for name, quota, in_reserve in (
@@ -238,7 +242,8 @@ class PrincipalAdmin:
         """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
         values = asdict(grant)
         changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
-        row = {**_key(values.pop("id")), **values, **changed, "all": grant.collections is None}
+        everything = {"all": grant.collections is None, "write_all": grant.writable is None or None}
+        row = {**_key(values.pop("id")), **values, **changed, **everything}
         row["rules"] = [_stored_rule(rule) for rule in sorted(grant.rules, key=repr)] or None
         return self._table.put(row, only_if_new=not replace)
 
@@ -303,7 +308,18 @@ def _grant(row: Row) -> Grant:
         created_at=row.get("created_at", 0),
         owns_key=row.get("owns_key") is True,
         rules=_rules(row.get("rules")),
+        writable=None if row.get("write_all") is True else _names(row.get("writable")),
     )
+
+
+def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    """Return all names of the sets. None stands for all names."""
+    names = frozenset[str]()
+    for one in sets:
+        if one is None:
+            return None
+        names |= one
+    return names
 
 
 def _names(stored: object) -> frozenset[str]:

@@ -1,0 +1,46 @@
+// The parts of an answer for the page, and the same as Markdown. Pure: no element is made here.
+const MARKER = /\[(\d+)\]/;
+
+/** Return the answer as [{sentence, parts}]: `parts` are texts and marker numbers that have a citation. */
+export function pieces(answer) {
+  const known = new Set(answer.citations.map((one) => one.marker));
+  const split = (text) =>
+    text.split(MARKER).map((part, at) => {
+      if (at % 2 === 0) return part;
+      return known.has(Number(part)) ? Number(part) : `[${part}]`;
+    });
+  const found = [];
+  let at = 0;
+  for (const sentence of answer.sentences) {
+    const start = answer.answer.indexOf(sentence.text, at);
+    if (start < 0) continue;
+    if (start > at) found.push({ sentence: null, parts: split(answer.answer.slice(at, start)) });
+    at = start + sentence.text.length;
+    found.push({ sentence, parts: split(sentence.text) });
+  }
+  found.push({ sentence: null, parts: split(answer.answer.slice(at)) });
+  return found;
+}
+
+const escaped = (text) => text.replace(/[\\`*_[\]<>#|]/g, "\\$&");
+
+/** Return a question and its answer as Markdown, with the page and the quote of each citation. */
+export function markdown(question, answer) {
+  const sources = answer.citations.map(
+    (one) => `${one.marker}. ${escaped(one.document)}, page ${one.page}: “${escaped(one.display_quote)}”`,
+  );
+  return [`**${escaped(question)}**`, answer.answer, ...(sources.length ? [sources.join("\n")] : [])].join("\n\n");
+}
+
+/** Return the last turns of a conversation that the API takes as its history. */
+export function history(turns, most = 5, characters = 6000) {
+  const kept = [];
+  let left = characters;
+  for (const turn of turns.toReversed()) {
+    if (!turn.answer || kept.length === most) break;
+    left -= turn.question.length + turn.answer.answer.length;
+    if (left < 0) break;
+    kept.unshift({ question: turn.question, answer: turn.answer.answer });
+  }
+  return kept;
+}

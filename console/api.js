@@ -1,0 +1,116 @@
+// Calls of the API. The key is in the session storage alone: it ends with the tab.
+const STORED = "docwell.key";
+// The longest page of a listing that the API gives.
+const PAGE = 1000;
+
+/** Take the key from an address such as /#key=..., and remove it from the address and the history. */
+export function takeKey() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (given) {
+    sessionStorage.setItem(STORED, given);
+    history.replaceState(null, "", `${location.pathname}#/ask`);
+  }
+}
+
+export const hasKey = () => Boolean(sessionStorage.getItem(STORED));
+export const setKey = (key) => sessionStorage.setItem(STORED, key);
+export const forgetKey = () => sessionStorage.removeItem(STORED);
+
+/** An error with a problem document (RFC 9457). `status` is 0 where no server answers. */
+export class Problem extends Error {
+  constructor(status, document = {}) {
+    super(document.detail || document.title || `HTTP ${status}`);
+    this.status = status;
+    this.requestId = document.request_id;
+  }
+}
+
+async function send(method, path, body, signal, accept) {
+  const headers = { "x-api-key": sessionStorage.getItem(STORED) ?? "" };
+  if (body) headers["content-type"] = "application/json";
+  if (accept) headers.accept = accept;
+  let response;
+  try {
+    response = await fetch(path, { method, headers, signal, body: body && JSON.stringify(body) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, { detail: "unreachable" });
+  }
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  return response;
+}
+
+/** Call the API and return its JSON. Raises `Problem`. */
+export async function call(method, path, body, signal) {
+  return (await send(method, path, body, signal)).json();
+}
+
+export const pathOf = (document) => `/v1/documents/${encodeURIComponent(document)}`;
+
+/** Return all documents that the caller may see. */
+export async function documents() {
+  const found = [];
+  let cursor = "";
+  do {
+    const page = await call("GET", `/v1/documents?limit=${PAGE}${cursor && `&cursor=${cursor}`}`);
+    found.push(...page.documents);
+    cursor = page.cursor ?? "";
+  } while (cursor);
+  return found;
+}
+
+/** Ask a question; yield [event, data] of its stream. Raises `Problem`, also for a stream that is cut off. */
+export async function* ask(body, signal) {
+  const response = await send("POST", "/v1/query", { ...body, stream: true }, signal, "text/event-stream");
+  let text = "";
+  let ended = false;
+  for await (const piece of decoded(response.body)) {
+    text += piece;
+    const events = text.split("\n\n");
+    text = events.pop();
+    for (const [event, data] of events.map(parsed)) {
+      if (event === "error") throw new Problem(data.status, data);
+      ended ||= event === "answer";
+      yield [event, data];
+    }
+  }
+  if (!ended) throw new Problem(0, { detail: "cut_off" });
+}
+
+async function* decoded(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      yield value.replaceAll("\r", "");
+    }
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, { detail: "cut_off" });
+  }
+}
+
+function parsed(event) {
+  const lines = event.split("\n").map((line) => line.match(/^(\w+): ?(.*)$/)).filter(Boolean);
+  const of = (name) => lines.filter((one) => one[1] === name).map((one) => one[2]).join("\n");
+  return [of("event"), JSON.parse(of("data") || "{}")];
+}
+
+/** Upload a file to a key. `progress` gets the share that is sent, 0 to 1. Raises `Problem`. */
+export async function upload(file, document, progress) {
+  const type = file.type.split(";")[0].trim().toLowerCase();
+  const wanted = { document, size: file.size, ...(type && { content_type: type }) };
+  const form = await call("POST", "/v1/uploads", wanted);
+  const data = new FormData();
+  for (const [name, value] of Object.entries(form.fields)) data.append(name, value);
+  data.append("file", file);
+  await new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch reports no progress of an upload
+    request.upload.onprogress = (event) => progress(event.loaded / event.total);
+    request.onload = () => (request.status < 300 ? resolve() : reject(new Problem(request.status)));
+    request.onerror = () => reject(new Problem(0, { detail: "unreachable" }));
+    request.open("POST", form.url);
+    request.send(data);
+  });
+}

@@ -1,0 +1,164 @@
+// The console: its views by the address's fragment, and what they share.
+import { html, render, useCallback, useEffect, useState } from "./vendor/htm-preact.mjs";
+import { call, documents, forgetKey, hasKey, setKey, takeKey } from "./api.js";
+import { Ask } from "./ask.js";
+import { Documents } from "./documents.js";
+import { Failure } from "./parts.js";
+import { Receipt } from "./receipt.js";
+import { Source, sourceAddress } from "./source.js";
+import { t } from "./strings.js";
+
+const THEME = "docwell.theme";
+// As in style.css.
+const NARROW = "(max-width: 60rem)";
+
+/** Return the view and its parameters of an address such as #/source?document=a.pdf&page=3. */
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view, ...rest] = path.split("/");
+  return { view: view || "ask", id: rest.join("/"), query: new URLSearchParams(query) };
+}
+
+function sourceOf(query) {
+  const page = Math.max(1, Number.parseInt(query.get("page"), 10) || 1);
+  return { document: query.get("document"), version: query.get("version"), page, quote: query.get("quote") };
+}
+
+function KeyForm({ error, onKey }) {
+  const submit = (event) => {
+    event.preventDefault();
+    onKey(new FormData(event.target).get("key").trim());
+  };
+  return html`
+    <main class="login">
+      <h1>docwell</h1>
+      <p>${t("key.text")}</p>
+      <form onSubmit=${submit}>
+        <label for="key">${t("key.label")}</label>
+        <input id="key" name="key" type="password" autocomplete="off" required autofocus />
+        <button class="main">${t("key.open")}</button>
+      </form>
+      <${Failure} error=${error} />
+    </main>`;
+}
+
+function Header({ view, usage, onTheme, onLeave }) {
+  const link = (name) => html`
+    <a href=${`#/${name}`} aria-current=${view === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`;
+  const quota = usage.requests_per_day == null ? "" : ` / ${usage.requests_per_day.toLocaleString()}`;
+  return html`
+    <header class="top">
+      <a class="skip" href="#main" onClick=${(event) => {
+        event.preventDefault();
+        document.getElementById("main").focus();
+      }}>${t("nav.skip")}</a>
+      <b class="brand">docwell</b>
+      <nav aria-label=${t("nav.main")}>${link("ask")} ${link("documents")}</nav>
+      <span class="spring"></span>
+      <span class="muted usage">${t("nav.usage", {
+        requests: usage.requests.toLocaleString() + quota, tokens: usage.tokens.toLocaleString() })}</span>
+      <button class="quiet" onClick=${onTheme}>${t("nav.theme")}</button>
+      <button class="quiet" onClick=${onLeave}>${t("nav.leave")}</button>
+    </header>`;
+}
+
+function useRoute() {
+  const [now, setNow] = useState(route);
+  useEffect(() => {
+    const changed = () => {
+      takeKey();
+      setNow(route());
+    };
+    window.addEventListener("hashchange", changed);
+    return () => window.removeEventListener("hashchange", changed);
+  }, []);
+  return now;
+}
+
+function toggleTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
+  document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
+  localStorage.setItem(THEME, document.documentElement.dataset.theme);
+}
+
+function App() {
+  const { view, id, query } = useRoute();
+  const [known, setKnown] = useState(hasKey());
+  const [usage, setUsage] = useState(null);
+  const [list, setList] = useState([]);
+  const [turns, setTurns] = useState([]);
+  const [about, setAbout] = useState(null);
+  const [source, setSource] = useState(null);
+  const [failure, setFailure] = useState(null);
+
+  const fail = useCallback((error) => {
+    setFailure(error);
+    if (error.status === 401) {
+      forgetKey();
+      setKnown(false);
+    }
+  }, []);
+  const used = useCallback(() => call("GET", "/v1/usage").then(setUsage, fail), [fail]);
+  const reload = useCallback(() => documents().then(setList, fail), [fail]);
+  useEffect(() => {
+    if (known) Promise.all([used(), reload()]);
+  }, [known]);
+  useEffect(() => {
+    if (view === "source") setSource(sourceOf(query));
+    else if (matchMedia(NARROW).matches) setSource(null); // there it covers the view
+    document.querySelector("main h1[tabindex]")?.focus();
+  }, [view, id, query.toString()]);
+
+  if (!known) {
+    return html`<${KeyForm} error=${failure} onKey=${(key) => {
+      setKey(key);
+      setFailure(null);
+      setKnown(true);
+    }} />`;
+  }
+  if (!usage) {
+    return html`<main class="login"><p role="status">${t("loading")}</p><${Failure} error=${failure} /></main>`;
+  }
+  const collections = [...new Set(list.map((one) => one.collection).filter(Boolean))].sort();
+  const show = (one) => {
+    const { document: name, version, page, display_quote: cited, quote } = one;
+    setSource({ document: name, version, page, quote: cited ?? quote });
+  };
+  const askAbout = (name) => {
+    setAbout(name);
+    location.hash = "#/ask";
+  };
+  const leave = () => {
+    forgetKey();
+    location.reload();
+  };
+  const close = () => {
+    setSource(null);
+    if (view === "source") location.hash = "#/ask";
+    document.getElementById("question")?.focus();
+  };
+  const shared = { collections, onSource: show, onUsed: used };
+  return html`
+    <${Header} view=${view} usage=${usage} onTheme=${toggleTheme} onLeave=${leave} />
+    <div class=${source ? "columns two" : "columns"}>
+      <main id="main" tabindex="-1">
+        <${Failure} error=${failure} />
+        ${(view === "ask" || view === "source") && html`
+          <${Ask} ...${shared} turns=${turns} setTurns=${setTurns} about=${about} setAbout=${setAbout} />`}
+        ${view === "documents" && html`
+          <${Documents} ...${shared} list=${list} setList=${setList} usage=${usage} onAsk=${askAbout}
+            reload=${reload} />`}
+        ${view === "receipt" && html`<${Receipt} key=${id} id=${id} onSource=${show} />`}
+      </main>
+      ${source && html`<aside aria-label=${t("source.label")}>
+        <${Source} key=${sourceAddress(source)} source=${source} onClose=${close} />
+        <a class="permanent" href=${sourceAddress(source)}>${t("source.permanent")}</a>
+      </aside>`}
+    </div>`;
+}
+
+const theme = localStorage.getItem(THEME);
+if (theme) document.documentElement.dataset.theme = theme;
+takeKey();
+render(html`<${App} />`, document.body);

@@ -1,0 +1,153 @@
+// The view in which a person asks, and reads the answer as it comes.
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { ask } from "./api.js";
+import { history } from "./answer.js";
+import { Answer, AnswerTools, Failure } from "./parts.js";
+import { t } from "./strings.js";
+
+const MODES = ["auto", "passages", "overview", "compare", "list"];
+
+function Passages({ passages, open, onSource }) {
+  return html`
+    <details class="passages" open=${open}>
+      <summary>${t("ask.passages", { count: passages.length })}</summary>
+      <ol>${passages.map((one) => html`
+        <li value=${one.number}>
+          <button class="citation" onClick=${() => onSource({ ...one, quote: one.likely ?? one.text })}>
+            <b>${one.document}</b> ${t("answer.page", { page: one.page_label ?? one.page })}
+            <q>${one.likely ?? one.text}</q>
+            ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
+          </button>
+        </li>`)}</ol>
+    </details>`;
+}
+
+function lookedThrough(turn) {
+  const documents = [...new Set(turn.passages.map((one) => one.document))];
+  const where = turn.collections.length ? turn.collections.join(", ") : t("ask.everything");
+  if (!documents.length) return t("ask.looked_nothing", { where });
+  return t("ask.looked", { where, count: turn.passages.length, documents: documents.join(", ") });
+}
+
+function Turn({ turn, last, onSource }) {
+  const { question, answer, passages, text, failure, stopped } = turn;
+  const refused = answer?.status === "refused";
+  return html`
+    <article class="turn">
+      <h2 class="question">${question}</h2>
+      ${!answer && text && html`<p class="text streaming">${text}</p>`}
+      ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
+      ${refused && html`<p class="note looked">${lookedThrough(turn)}</p>`}
+      ${answer && html`<${AnswerTools} question=${question} answer=${answer} />`}
+      <${Failure} error=${failure} />
+      ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}
+      ${passages.length > 0 && html`
+        <${Passages} passages=${passages} open=${last && !answer} onSource=${onSource} />`}
+    </article>`;
+}
+
+function Choice({ collections, chosen, setChosen }) {
+  const toggle = (name) => () =>
+    setChosen(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
+  return html`
+    <details class="choice">
+      <summary>${chosen.length ? chosen.join(", ") : t("ask.everything")}</summary>
+      <fieldset>
+        <legend>${t("ask.collections")}</legend>
+        ${collections.map((name) => html`<label>
+          <input type="checkbox" checked=${chosen.includes(name)} onChange=${toggle(name)} /> ${name}
+        </label>`)}
+        ${!collections.length && t("ask.no_collections")}
+      </fieldset>
+    </details>`;
+}
+
+function statusOf(turn) {
+  if (!turn || turn.failure || turn.stopped) return "";
+  if (turn.answer) return t(turn.answer.status === "refused" ? "ask.refused" : "ask.answered");
+  if (turn.waking) return t("ask.waking");
+  if (turn.text) return t("ask.writing");
+  return turn.passages.length ? t("ask.reading") : t("ask.searching");
+}
+
+export function Ask({ turns, setTurns, collections, about, setAbout, onSource, onUsed }) {
+  const [question, setQuestion] = useState("");
+  const [chosen, setChosen] = useState([]);
+  const [mode, setMode] = useState("auto");
+  const [running, setRunning] = useState(null);
+  const field = useRef();
+  const end = useRef();
+  const last = turns.at(-1);
+  useEffect(() => field.current?.focus(), []);
+  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns.length, Boolean(last?.answer)]);
+  useEffect(() => () => running?.abort(), [running]);
+
+  const change = (values) =>
+    setTurns((now) => {
+      const turn = now.at(-1);
+      return [...now.slice(0, -1), { ...turn, ...(typeof values === "function" ? values(turn) : values) }];
+    });
+
+  const submit = async (event) => {
+    event.preventDefault();
+    const asked = question.trim();
+    if (!asked || running) return;
+    const stop = new AbortController();
+    const before = history(turns);
+    setRunning(stop);
+    setQuestion("");
+    setTurns((now) => [...now, { question: asked, collections: chosen, passages: [], text: "" }]);
+    const body = { question: asked, mode, history: before };
+    if (about) body.document = about;
+    else if (chosen.length) body.collections = chosen;
+    try {
+      for await (const [name, data] of ask(body, stop.signal)) {
+        if (name === "passages") change({ passages: data.passages, waking: false });
+        if (name === "waking") change({ waking: true });
+        if (name === "token") change((turn) => ({ text: turn.text + data.text }));
+        if (name === "answer") change({ answer: data });
+      }
+    } catch (error) {
+      change(stop.signal.aborted ? { stopped: true } : { failure: error });
+    }
+    setRunning(null);
+    onUsed();
+    field.current?.focus();
+  };
+  const onKey = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+    if (event.key === "Escape") running?.abort();
+  };
+  return html`
+    <section class="ask" aria-label=${t("nav.ask")}>
+      <h1 class="hidden">${t("nav.ask")}</h1>
+      <div class="turns">
+        ${!turns.length && html`<p class="empty">
+          ${collections.length ? t("ask.empty") : t("ask.upload_first")}</p>`}
+        ${turns.map((turn) => html`<${Turn} turn=${turn} last=${turn === last} onSource=${onSource} />`)}
+        <div ref=${end}></div>
+      </div>
+      <form onSubmit=${submit}>
+        <p class="state" role="status">${statusOf(last)}</p>
+        ${about && html`<p class="chip">${t("ask.about", { document: about })}
+          <button type="button" class="quiet" aria-label=${t("ask.about_all")}
+            onClick=${() => setAbout(null)}>✕</button>
+        </p>`}
+        <label class="hidden" for="question">${t("ask.question")}</label>
+        <textarea id="question" rows="2" ref=${field} placeholder=${t("ask.placeholder")} value=${question}
+          maxlength="2000" onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
+        <div class="row">
+          <${Choice} collections=${collections} chosen=${chosen} setChosen=${setChosen} />
+          <label>${t("ask.mode")} <select value=${mode} onChange=${(event) => setMode(event.target.value)}>
+            ${MODES.map((one) => html`<option value=${one}>${t(`mode.${one}`)}</option>`)}
+          </select></label>
+          <span class="spring"></span>
+          ${turns.length > 0 && !running && html`<button type="button" class="quiet" onClick=${() => setTurns([])}>
+            ${t("ask.new")}</button>`}
+          ${running
+            ? html`<button type="button" onClick=${() => running.abort()}>${t("ask.stop")}</button>`
+            : html`<button class="main" disabled=${!question.trim()}>${t("ask.send")}</button>`}
+        </div>
+      </form>
+    </section>`;
+}

@@ -1,0 +1,218 @@
+// The view of the documents: upload, follow, filter, delete.
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { call, pathOf, upload } from "./api.js";
+import { dropped, keyOf } from "./files.js";
+import { Failure } from "./parts.js";
+import { has, t } from "./strings.js";
+
+// One document's status is free of charge, so it is read often while there is work.
+const POLL_MS = 1000;
+const POLLED = 20;
+const SHOWN = 100;
+const AT_ONCE = 2;
+const FINAL = new Set(["INDEXED", "EMPTY", "REJECTED", "FAILED", "DELETED"]);
+
+/** Return the words for a document's status, and what to do about it. */
+function statusWords(one) {
+  if (one.uploading !== undefined) return t("status.uploading", { share: Math.round(100 * one.uploading) });
+  if (one.deleting) return t("status.deleting");
+  if (one.status === "PENDING") {
+    return one.pages ? t("status.pages", { done: one.pages_done, pages: one.pages }) : t("status.PENDING");
+  }
+  const reason = one.reason && has(`reason.${one.reason}`) ? t(`reason.${one.reason}`) : one.detail;
+  return [t(`status.${one.status}`), reason].filter(Boolean).join(": ");
+}
+
+const sized = (bytes) => {
+  if (bytes == null) return "";
+  const power = bytes < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power ? 1 : 0)} ${["B", "KB", "MB", "GB"][power]}`;
+};
+
+const isWorking = (one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status));
+
+/** Read one document's status, and change its row. */
+async function look({ document, awaits }, change, fail) {
+  try {
+    const found = await call("GET", pathOf(document));
+    const seen = awaits === "deletion" ? found.status === "DELETED" : found.version !== awaits;
+    if (found.status === "DELETED") change(document, null);
+    else if (!awaits || seen) change(document, { ...found, awaits: null, deleting: false });
+  } catch (error) {
+    if (error.status === 404 && awaits === "deletion") change(document, null);
+    else if (error.status !== 404) fail(error);
+  }
+}
+
+function Details({ one }) {
+  const rows = [
+    ["title", one.title], ["author", one.author], ["created", one.created], ["chunks", one.chunks || null],
+    ["size", sized(one.size)], ["version", one.version], ["live_version", one.live_version],
+    ["unreadable", Object.entries(one.unreadable_pages ?? {}).map((pair) => pair.join(": ")).join("; ")],
+    ...Object.entries({ ...one.metadata, ...one.tags }),
+  ].filter(([, value]) => value);
+  return html`<dl class="facts">${rows.map(([name, value]) => html`
+    <div><dt>${has(`field.${name}`) ? t(`field.${name}`) : name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function Row({ one, canDelete, onDelete, onAsk, onSource }) {
+  const [open, setOpen] = useState(false);
+  const busy = one.uploading !== undefined || one.deleting;
+  return html`
+    <tr data-document=${one.document} data-status=${busy ? "BUSY" : one.status}>
+      <th scope="row">
+        <button class="name" aria-expanded=${open} onClick=${() => setOpen(!open)}>${one.document}</button>
+        ${open && html`<${Details} one=${one} />`}
+      </th>
+      <td><span class=${`status ${busy ? "PENDING" : one.status}`}>${statusWords(one)}</span>
+        ${one.uploading !== undefined && html`
+          <progress value=${one.uploading} aria-label=${one.document}></progress>`}</td>
+      <td class="number">${one.pages ?? ""}</td>
+      <td class="actions">
+        ${one.live_version && html`
+          <button class="quiet" onClick=${() => onAsk(one.document)}>${t("documents.ask")}</button>
+          <button class="quiet" onClick=${() => onSource({ document: one.document, page: 1 })}>
+            ${t("documents.open")}</button>`}
+        ${canDelete && !busy && html`<button class="quiet danger" aria-label=${t("documents.delete_one", one)}
+          onClick=${() => onDelete(one)}>${t("documents.delete")}</button>`}
+      </td>
+    </tr>`;
+}
+
+function Confirm({ one, onYes, onNo }) {
+  const dialog = useRef();
+  useEffect(() => dialog.current?.showModal(), []);
+  return html`
+    <dialog ref=${dialog} onCancel=${onNo} aria-labelledby="confirm-title">
+      <h2 id="confirm-title">${t("documents.delete_title")}</h2>
+      <p>${t("documents.delete_text", one)}</p>
+      <p class="row"><span class="spring"></span>
+        <button class="quiet" onClick=${onNo} autofocus>${t("documents.keep")}</button>
+        <button class="danger-main" onClick=${onYes}>${t("documents.delete")}</button></p>
+    </dialog>`;
+}
+
+function Drop({ usage, collections, onFiles }) {
+  const writable = usage.writable ?? collections;
+  const [collection, setCollection] = useState("");
+  const [over, setOver] = useState(false);
+  const picked = useRef();
+  const target = collection || writable[0] || "default";
+  if (usage.writable && !usage.writable.length) return html`<p class="note">${t("documents.read_only")}</p>`;
+  const take = (files) => onFiles(files, target);
+  const drop = async (event) => {
+    event.preventDefault();
+    setOver(false);
+    take(await dropped(event.dataTransfer));
+  };
+  return html`
+    <div class=${over ? "drop over" : "drop"} onDrop=${drop} onDragLeave=${() => setOver(false)}
+      onDragOver=${(event) => (event.preventDefault(), setOver(true))}>
+      <p><b>${t("documents.drop")}</b></p>
+      <p class="row">
+        <label>${t("documents.into")} <input list="collections" value=${collection} placeholder=${target}
+          onInput=${(event) => setCollection(event.target.value.trim().replaceAll("/", ""))} /></label>
+        <datalist id="collections">${writable.map((name) => html`<option value=${name} />`)}</datalist>
+        <button class="main" onClick=${() => picked.current.click()}>${t("documents.choose")}</button>
+        <input type="file" multiple hidden ref=${picked} onChange=${(event) => {
+          take([...event.target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+          event.target.value = "";
+        }} />
+      </p>
+    </div>`;
+}
+
+export function Documents({ list, setList, usage, collections, onAsk, onSource, onUsed, reload }) {
+  const [words, setWords] = useState("");
+  const [collection, setCollection] = useState("");
+  const [most, setMost] = useState(SHOWN);
+  const [failure, setFailure] = useState(null);
+  const [deleting, setDeleting] = useState(null);
+  // Rows stay in their places; a new one is the first.
+  const change = (document, values) =>
+    setList((now) => {
+      if (!values) return now.filter((one) => one.document !== document);
+      const known = now.some((one) => one.document === document);
+      if (!known) return [{ document, status: "PENDING", ...values }, ...now];
+      return now.map((one) => (one.document === document ? { ...one, ...values } : one));
+    });
+
+  const latest = useRef(list);
+  latest.current = list;
+  useEffect(() => {
+    let left = false;
+    const poll = async () => {
+      const working = latest.current.filter(isWorking).slice(0, POLLED);
+      await Promise.all(working.map((one) => look(one, change, setFailure)));
+      if (!left) setTimeout(poll, POLL_MS);
+    };
+    poll();
+    return () => {
+      left = true;
+    };
+  }, []);
+
+  const take = async (files, into) => {
+    setFailure(null);
+    const waiting = files.map(({ file, path }) => ({ file, key: keyOf(into, path) }));
+    const before = new Map(list.map((one) => [one.document, one.version ?? "new"]));
+    for (const { key } of waiting) change(key, { uploading: 0 });
+    const next = async () => {
+      for (let one = waiting.shift(); one; one = waiting.shift()) {
+        const { file, key } = one;
+        try {
+          await upload(file, key, (share) => change(key, { uploading: share }));
+          change(key, { uploading: undefined, status: "PENDING", pages: null, awaits: before.get(key) ?? "new" });
+        } catch (error) {
+          change(key, before.has(key) ? { uploading: undefined } : null);
+          setFailure(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, next));
+    onUsed();
+  };
+  const remove = async (one) => {
+    setDeleting(null);
+    try {
+      await call("DELETE", pathOf(one.document));
+      change(one.document, { deleting: true, awaits: "deletion" });
+    } catch (error) {
+      setFailure(error);
+    }
+    onUsed();
+  };
+  const folded = words.toLowerCase();
+  const found = list.filter((one) =>
+    (!collection || one.document.startsWith(`${collection}/`) || one.collection === collection)
+    && `${one.document} ${one.title ?? ""} ${one.status}`.toLowerCase().includes(folded));
+  const mayDelete = (one) => !usage.writable || usage.writable.includes(one.collection);
+  return html`
+    <section class="page" aria-labelledby="documents-title">
+      <h1 id="documents-title" tabindex="-1">${t("nav.documents")}</h1>
+      <${Drop} usage=${usage} collections=${collections} onFiles=${take} />
+      <${Failure} error=${failure} />
+      <p class="row filters">
+        <label>${t("documents.find")} <input type="search" value=${words}
+          onInput=${(event) => setWords(event.target.value)} /></label>
+        <label>${t("documents.collection")} <select value=${collection}
+          onChange=${(event) => setCollection(event.target.value)}>
+          <option value="">${t("all")}</option>
+          ${collections.map((name) => html`<option value=${name}>${name}</option>`)}
+        </select></label>
+        <span class="muted" role="status">${t("documents.count", { count: found.length, all: list.length })}</span>
+        <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
+      </p>
+      ${found.length > 0 && html`<div class="wide"><table>
+        <thead><tr><th>${t("field.document")}</th><th>${t("field.status")}</th>
+          <th class="number">${t("field.pages")}</th><th>${t("field.actions")}</th></tr></thead>
+        <tbody>${found.slice(0, most).map((one) => html`<${Row} key=${one.document} one=${one}
+          canDelete=${mayDelete(one)} onDelete=${setDeleting} onAsk=${onAsk} onSource=${onSource} />`)}</tbody>
+      </table></div>`}
+      ${!list.length && html`<p class="empty">${t("documents.none")}</p>`}
+      ${found.length > most && html`
+        <button onClick=${() => setMost(most + SHOWN)}>${t("documents.more")}</button>`}
+      ${deleting && html`<${Confirm} one=${deleting} onYes=${() => remove(deleting)}
+        onNo=${() => setDeleting(null)} />`}
+    </section>`;
+}

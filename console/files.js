@@ -1,0 +1,32 @@
+// The files of a drop, those of folders too.
+
+/** Return the key of a file at `path` in a collection. The collection `default` has no folder. */
+export function keyOf(collection, path) {
+  const clean = path.split("/").filter(Boolean);
+  return collection === "default" ? clean.at(-1) : [collection, ...clean].join("/");
+}
+
+const listed = (reader) => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+
+async function within(entry, path) {
+  const here = [...path, entry.name];
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, path: here.join("/") }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (let some = await listed(reader); some.length; some = await listed(reader)) {
+    for (const one of some) found.push(...(await within(one, here)));
+  }
+  return found;
+}
+
+/** Return the files of a drop as [{file, path}]. */
+export async function dropped(transfer) {
+  // All at once: the list of items is empty after the first pause.
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
+  const files = await Promise.all(entries.map((entry) => within(entry, [])));
+  return files.flat().filter(({ file }) => !file.name.startsWith("."));
+}

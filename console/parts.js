@@ -1,0 +1,90 @@
+// Parts that several views share.
+import { html, useState } from "./vendor/htm-preact.mjs";
+import { call } from "./api.js";
+import { markdown, pieces } from "./answer.js";
+import { has, t } from "./strings.js";
+
+/** An error in words, with the id under which the logs have it. */
+export function Failure({ error }) {
+  if (!error) return null;
+  const known = `error.${error.message}`;
+  const words = has(known) ? t(known) : error.message;
+  return html`<p class="failure" role="alert">
+    ${words} ${error.requestId && html`<small>${t("error.id", { id: error.requestId })}</small>`}
+  </p>`;
+}
+
+function Marker({ citation, onSource }) {
+  const name = t("answer.marker", { marker: citation.marker, document: citation.document, page: citation.page });
+  return html`<button class="marker" aria-label=${name} title=${citation.display_quote}
+    onClick=${() => onSource(citation)}>${citation.marker}</button>`;
+}
+
+function why({ support, missing }) {
+  if (missing.length) return t("answer.missing", { names: missing.join(", ") });
+  return t("answer.weak", { support: support.toFixed(2) });
+}
+
+/** The text of an answer, with its markers as links and its unsupported sentences marked. */
+export function Answer({ answer, onSource }) {
+  const citations = new Map(answer.citations.map((one) => [one.marker, one]));
+  const part = (one) =>
+    typeof one === "number" ? html`<${Marker} citation=${citations.get(one)} onSource=${onSource} />` : one;
+  const unsupported = answer.sentences.filter((one) => !one.supported);
+  return html`
+    <div class="answer" data-status=${answer.status}>
+      <p class="text">${pieces(answer).map(({ sentence, parts }) =>
+        sentence && !sentence.supported && answer.status !== "refused"
+          ? html`<mark title=${why(sentence)}>${parts.map(part)}</mark>`
+          : parts.map(part),
+      )}</p>
+      ${answer.status !== "refused" && unsupported.length > 0 && html`<details class="doubt">
+        <summary>${t("answer.unsupported", { count: unsupported.length })}</summary>
+        <ul>${unsupported.map((one) => html`<li>“${one.text}” ${why(one)}</li>`)}</ul>
+      </details>`}
+      ${answer.cut_short && html`<p class="note">${t("answer.cut_short")}</p>`}
+      ${answer.fallback_reason && html`<p class="note">${t("answer.fallback")}</p>`}
+      ${answer.rewritten_question && html`<p class="note">
+        ${t("answer.rewritten", { question: answer.rewritten_question })}
+      </p>`}
+      ${answer.citations.length > 0 && html`<ol class="citations">${answer.citations.map((one) => html`
+        <li value=${one.marker}>
+          <button class="citation" onClick=${() => onSource(one)}>
+            <b>${one.document}</b> ${t("answer.page", { page: one.page_label ?? one.page })}
+            <q>${one.display_quote}</q>
+            ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
+          </button>
+        </li>`)}</ol>`}
+      <p class="cost muted">${t("answer.cost", {
+        seconds: (answer.timings_ms.total / 1000).toFixed(1),
+        tokens: (answer.usage.prompt_tokens + answer.usage.completion_tokens).toLocaleString(),
+        amount: `${answer.cost.amount.toFixed(5)} ${answer.cost.currency}`,
+        model: answer.model,
+      })}</p>
+    </div>`;
+}
+
+/** What can be done with an answer: copy it, judge it, open its receipt. */
+export function AnswerTools({ question, answer }) {
+  const [said, setSaid] = useState("");
+  const copy = async () => {
+    await navigator.clipboard.writeText(markdown(question, answer));
+    setSaid(t("answer.copied"));
+  };
+  const judge = (verdict) => async () => {
+    try {
+      await call("POST", "/v1/feedback", { request_id: answer.request_id, verdict });
+      setSaid(t("answer.thanks"));
+    } catch (error) {
+      setSaid(error.message);
+    }
+  };
+  return html`
+    <p class="tools">
+      <button class="quiet" onClick=${copy}>${t("answer.copy")}</button>
+      <button class="quiet" onClick=${judge("good")}>${t("verdict.good")}</button>
+      <button class="quiet" onClick=${judge("bad")}>${t("verdict.bad")}</button>
+      <a href=${`#/receipt/${answer.request_id}`}>${t("answer.receipt")}</a>
+      <span role="status">${said}</span>
+    </p>`;
+}

@@ -1,0 +1,150 @@
+// The pages of a PDF, drawn when they come into view, with a quote marked on one of them.
+import { find } from "./quote.js";
+
+// A page is read by ranges of this size; the rest of the file is not.
+const RANGE_BYTES = 65536;
+// Pages this near to the view are drawn before they are seen.
+const AHEAD = "600px 0px";
+// The PDFs that are kept open.
+const OPEN = 3;
+
+let library;
+const open = new Map();
+
+async function pdfjs() {
+  library ??= await import("./vendor/pdf.min.mjs");
+  library.GlobalWorkerOptions.workerSrc = "vendor/pdf.worker.min.mjs";
+  return library;
+}
+
+/** Return the PDF at an address. Those of the last documents stay open. */
+export async function opened(id, url) {
+  const { getDocument } = await pdfjs();
+  if (!open.has(id)) {
+    const options = { rangeChunkSize: RANGE_BYTES, disableAutoFetch: true, disableStream: true };
+    // No WebAssembly, which the page's policy forbids; no scripts and forms of the document.
+    const task = getDocument({ url, ...options, useWasm: false, enableXfa: false });
+    task.promise.catch(() => open.delete(id));
+    open.set(id, task);
+    for (const old of [...open.keys()].slice(0, -OPEN)) {
+      open.get(old).destroy();
+      open.delete(old);
+    }
+  }
+  return open.get(id).promise;
+}
+
+function element(name, className) {
+  const made = document.createElement(name);
+  made.className = className;
+  return made;
+}
+
+export class PdfView {
+  /** Show `pdf` in `root` at `page`. `onQuote` gets the number of marked boxes; `label` names a page. */
+  constructor(root, pdf, { page, quote, onQuote, label }) {
+    Object.assign(this, { root, pdf, page, quote, onQuote, label, sheets: [], drawn: new Map(), closed: false });
+    this.seen = new IntersectionObserver((entries) => this.moved(entries), { root, rootMargin: AHEAD });
+  }
+
+  async start() {
+    const first = await this.pdf.getPage(Math.min(this.page, this.pdf.numPages));
+    if (this.closed) return;
+    const { width, height } = first.getViewport({ scale: 1 });
+    for (let number = 1; number <= this.pdf.numPages; number += 1) {
+      const sheet = element("div", "sheet");
+      sheet.style.aspectRatio = `${width} / ${height}`;
+      sheet.dataset.page = String(number);
+      sheet.setAttribute("role", "region");
+      sheet.setAttribute("aria-label", this.label(number));
+      this.sheets.push(sheet);
+    }
+    this.root.replaceChildren(...this.sheets);
+    this.show(this.page);
+    for (const sheet of this.sheets) this.seen.observe(sheet);
+  }
+
+  show(page) {
+    const sheet = this.sheets[page - 1];
+    if (sheet) this.root.scrollTop = sheet.offsetTop - this.root.offsetTop - 8;
+  }
+
+  close() {
+    this.closed = true;
+    this.seen.disconnect();
+    for (const number of [...this.drawn.keys()]) this.erase(number);
+  }
+
+  moved(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const number = Number(target.dataset.page);
+      if (isIntersecting && !this.drawn.has(number)) this.draw(number, target);
+      if (!isIntersecting && this.drawn.has(number)) this.erase(number);
+    }
+  }
+
+  erase(number) {
+    this.drawn.get(number)?.task?.cancel();
+    this.drawn.delete(number);
+    this.sheets[number - 1].replaceChildren();
+  }
+
+  async draw(number, sheet) {
+    const drawing = { task: null };
+    this.drawn.set(number, drawing);
+    const current = () => !this.closed && this.drawn.get(number) === drawing;
+    try {
+      const page = await this.pdf.getPage(number);
+      if (!current()) return;
+      const base = page.getViewport({ scale: 1 });
+      sheet.style.aspectRatio = `${base.width} / ${base.height}`;
+      const viewport = page.getViewport({ scale: sheet.clientWidth / base.width });
+      const canvas = element("canvas", "");
+      const ratio = Math.min(window.devicePixelRatio || 1, 2);
+      canvas.width = Math.floor(viewport.width * ratio);
+      canvas.height = Math.floor(viewport.height * ratio);
+      canvas.setAttribute("aria-hidden", "true");
+      const text = element("div", "textLayer");
+      sheet.replaceChildren(canvas, text);
+      sheet.style.setProperty("--total-scale-factor", String(viewport.scale));
+      const transform = ratio === 1 ? null : [ratio, 0, 0, ratio, 0, 0];
+      drawing.task = page.render({ canvas, viewport, transform });
+      await Promise.all([this.write(page, viewport, text, sheet, number, current), drawing.task.promise]);
+    } catch (error) {
+      if (error.name !== "RenderingCancelledException" && current()) sheet.classList.add("failed");
+    }
+  }
+
+  async write(page, viewport, container, sheet, number, current) {
+    const { TextLayer } = await pdfjs();
+    const layer = new TextLayer({ textContentSource: await page.getTextContent(), container, viewport });
+    await layer.render();
+    if (current() && this.quote && number === this.page) this.mark(layer, sheet);
+  }
+
+  mark(layer, sheet) {
+    const frame = sheet.getBoundingClientRect();
+    let boxes = 0;
+    let first;
+    for (const { index, start, end } of find(layer.textContentItemsStr, this.quote)) {
+      const node = layer.textDivs[index]?.firstChild;
+      if (!node) continue;
+      const range = document.createRange();
+      range.setStart(node, start);
+      range.setEnd(node, end);
+      for (const box of range.getClientRects()) {
+        const mark = element("div", "quote-box");
+        mark.style.left = `${(100 * (box.left - frame.left)) / frame.width}%`;
+        mark.style.top = `${(100 * (box.top - frame.top)) / frame.height}%`;
+        mark.style.width = `${(100 * box.width) / frame.width}%`;
+        mark.style.height = `${(100 * box.height) / frame.height}%`;
+        sheet.append(mark);
+        first ??= box.top;
+        boxes += 1;
+      }
+    }
+    // Last: it moves the boxes.
+    if (boxes) this.root.scrollTop += first - this.root.getBoundingClientRect().top - 120;
+    this.onQuote(boxes);
+  }
+}

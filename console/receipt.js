@@ -1,0 +1,79 @@
+// The receipt of an answer: what was asked, found and answered, and at what cost.
+import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
+import { call } from "./api.js";
+import { Failure, Answer } from "./parts.js";
+import { t } from "./strings.js";
+
+const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+function Facts({ rows }) {
+  return html`<dl class="facts">${rows.map(
+    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
+  )}</dl>`;
+}
+
+function Changes({ changes }) {
+  if (!changes.length) return html`<p>${t("receipt.same")}</p>`;
+  return html`
+    <table>
+      <thead><tr>
+        <th>${t("receipt.what")}</th><th>${t("receipt.then")}</th><th>${t("receipt.now")}</th>
+      </tr></thead>
+      <tbody>${changes.map(
+        (one) => html`<tr><td>${one.what}</td><td>${shown(one.then)}</td><td>${shown(one.now)}</td></tr>`,
+      )}</tbody>
+    </table>`;
+}
+
+export function Receipt({ id, onSource }) {
+  const [receipt, setReceipt] = useState(null);
+  const [replay, setReplay] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const path = `/v1/receipts/${encodeURIComponent(id)}`;
+  useEffect(() => {
+    call("GET", path).then(setReceipt, setFailure);
+  }, [path]);
+
+  const again = async () => {
+    setReplay("waiting");
+    try {
+      setReplay(await call("POST", `${path}/replay`));
+    } catch (error) {
+      setReplay(null);
+      setFailure(error);
+    }
+  };
+  if (!receipt) {
+    return failure ? html`<${Failure} error=${failure} />` : html`<p role="status">${t("loading")}</p>`;
+  }
+  const { request, answer } = receipt;
+  const collections = [request.collection, ...(request.collections ?? [])].filter(Boolean).join(", ");
+  const rows = [
+    [t("receipt.id"), receipt.request_id],
+    [t("receipt.at"), new Date(receipt.created_at * 1000).toLocaleString()],
+    [t("receipt.model"), receipt.model],
+    [t("receipt.prompt"), receipt.prompt_version],
+    [t("receipt.collections"), collections || t("all")],
+    [t("receipt.mode"), t(`mode.${answer.mode}`)],
+    [t("receipt.verdict"), receipt.verdict ? t(`verdict.${receipt.verdict}`) : t("none")],
+    ...Object.entries(receipt.options).map(([name, value]) => [name, shown(value)]),
+  ];
+  return html`
+    <section class="page" aria-labelledby="receipt-title">
+      <h1 id="receipt-title" tabindex="-1">${t("receipt.title")}</h1>
+      <p class="question">${request.question}</p>
+      <${Answer} answer=${answer} onSource=${onSource} />
+      <h2>${t("receipt.facts")}</h2>
+      <${Facts} rows=${rows} />
+      <h2>${t("receipt.passages")}</h2>
+      <ul>${receipt.passages.map(([, document, version]) => html`<li>
+        ${document} <span class="muted">${version}</span>
+      </li>`)}</ul>
+      <p><button onClick=${again} disabled=${replay === "waiting"}>${t("receipt.replay")}</button></p>
+      <${Failure} error=${failure} />
+      <div role="status">
+        ${replay === "waiting" && t("receipt.replaying")}
+        ${replay?.changes && html`<${Changes} changes=${replay.changes} />`}
+      </div>
+    </section>`;
+}

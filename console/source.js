@@ -1,0 +1,68 @@
+// The source of a quote: its page, with the quote marked, and the quote as text.
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { call, pathOf } from "./api.js";
+import { PdfView, opened } from "./pdf-view.js";
+import { t } from "./strings.js";
+
+const NOTES = {
+  loading: "source.loading",
+  gone: "source.gone",
+  failed: "source.failed",
+  unmarked: "source.unmarked",
+};
+
+/** Return the address of a source, which stays valid for whoever may read the document. */
+export function sourceAddress({ document, version, page, quote }) {
+  return `#/source?${new URLSearchParams({ document, version: version ?? "", page, quote: quote ?? "" })}`;
+}
+
+export function Source({ source, onClose }) {
+  const root = useRef();
+  const view = useRef();
+  const heading = useRef();
+  const [state, setState] = useState({ status: "loading" });
+  const [pages, setPages] = useState(0);
+  const { document: name, version, page, quote } = source;
+
+  useEffect(() => {
+    let left = false;
+    const show = async () => {
+      setState({ status: "loading" });
+      const record = await call("GET", pathOf(name));
+      if (left) return;
+      if (!record.link) return setState({ status: "gone" });
+      const pdf = await opened(`${name}\n${record.live_version}`, record.link);
+      if (left) return;
+      const onQuote = (boxes) => setState((now) => ({ ...now, status: boxes ? "marked" : "unmarked" }));
+      const label = (number) => t("source.page", { page: number });
+      view.current = new PdfView(root.current, pdf, { page, quote, onQuote, label });
+      setPages(pdf.numPages);
+      const replaced = Boolean(version) && version !== record.live_version;
+      setState({ status: quote ? "drawing" : "open", replaced });
+      await view.current.start();
+    };
+    show().catch((error) => left || setState({ status: "failed", detail: error.message }));
+    heading.current?.focus();
+    return () => {
+      left = true;
+      view.current?.close();
+    };
+  }, [name, version, page, quote]);
+
+  const note = NOTES[state.status];
+  return html`
+    <section class="source" aria-labelledby="source-title" data-state=${state.status}
+      onKeyDown=${(event) => event.key === "Escape" && onClose()}>
+      <header>
+        <h2 id="source-title" tabindex="-1" ref=${heading}>
+          ${name} <span class="muted">${t("source.place", { page, pages: pages || "…" })}</span>
+        </h2>
+        <button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>
+        <button class="quiet" onClick=${onClose} aria-label=${t("source.close")}>✕</button>
+      </header>
+      ${state.replaced && html`<p class="note" role="status">${t("source.replaced")}</p>`}
+      ${note && html`<p class="note" role="status">${t(note, { detail: state.detail ?? "" })}</p>`}
+      ${quote && html`<blockquote>${quote}</blockquote>`}
+      <div class="pages" ref=${root} tabindex="0" role="group" aria-label=${t("source.pages")}></div>
+    </section>`;
+}

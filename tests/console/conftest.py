@@ -1,0 +1,127 @@
+"""The console in a real Chromium, on one local stack with a scripted model host."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from benchmarks.doors import Doors, local_stack
+from benchmarks.model_host import MODEL, Misdeed, ModelHost
+from benchmarks.pdfs import pdf
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+from infra.local.stack import Stack
+
+# scripts/chromium installs it where it is missing.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+BOILER = "house/boiler.pdf"
+PAGES = [
+    "Bicycles are kept in the yard behind the kitchen. The gate is locked at ten in the evening.",
+    "The boiler in the cellar is inspected every March by two engineers of the city. A sticker shows the date.",
+    "Waste paper is collected on the first Monday of each month. The blue bin is in the yard.",
+]
+QUESTION = "When is the boiler in the cellar inspected?"
+SAYS = "The boiler in the cellar is inspected every March [1]."
+WAIT_MS = 45_000
+# The answer takes this long for a first and each further word, so that its steps can be seen.
+FIRST_S, PACE_S = 0.2, 0.01
+_INDEXED_S = 120.0
+# Kept by the page for the test: what its policy has blocked.
+_WATCH = """
+window.blocked = [];
+addEventListener("securitypolicyviolation", (event) => {
+  blocked.push(`${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+
+@dataclass
+class Console:
+    """The stack, its model host, and pages of the console. `problems` are errors of the pages opened so far."""
+
+    stack: Stack
+    doors: Doors
+    host: ModelHost
+    browser: Browser
+    contexts: list[BrowserContext] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, fragment: str | None = None, **options: Any) -> Page:
+        """Return a new page with the local key; `options` are the browser context's."""
+        context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        self.contexts.append(context)
+        context.add_init_script(_WATCH)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.goto(f"{self.stack.gateway}/#{f'key={self.stack.api_key}' if fragment is None else fragment}")
+        return page
+
+    def key_of(self, name: str, grant: Callable[[str], Grant]) -> str:
+        """Return the value of a new API key with a grant."""
+        keys: Any = self.stack.client("apigateway")
+        made = keys.create_api_key(name=name, enabled=True, generateDistinctId=True)
+        PrincipalAdmin(self.stack.client("dynamodb"), self.stack.principals_table).add(grant(f"key:{made['id']}"))
+        return str(made["value"])
+
+    def close_pages(self) -> None:
+        for context in self.contexts:
+            context.close()
+        self.contexts.clear()
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Console]:
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    assert path, "Chromium is missing: run scripts/chromium"
+    host = ModelHost(SAYS, first_s=FIRST_S, pace_s=PACE_S)
+    with (
+        sync_playwright() as playwright,
+        local_stack(MODEL, host.url, ingest_workers=1, reconcile_every_s=0) as stack,
+        Doors(stack, timeout_s=60) as doors,
+    ):
+        doors.indexed(BOILER, doors.put(BOILER, pdf(PAGES)), _INDEXED_S)
+        expect.set_options(timeout=WAIT_MS)
+        # Without its sandbox, which needs rights that a container lacks: it opens the console alone.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield Console(stack, doors, host, browser)
+        browser.close()
+    host.close()
+
+
+@pytest.fixture
+def console(running: Console) -> Iterator[Console]:
+    """The console for one test, which fails when a page has failed or broken its policy."""
+    running.host.say(SAYS)
+    running.host.behave(Misdeed.NONE)
+    running.problems.clear()
+    yield running
+    blocked = [
+        one
+        for context in running.contexts
+        for page in context.pages
+        for one in page.evaluate("window.expected ? [] : window.blocked")
+    ]
+    running.close_pages()
+    assert running.problems == []
+    assert blocked == []
+
+
+def ask(page: Page, question: str = QUESTION) -> None:
+    """Ask, and wait for the answer."""
+    turns = page.locator(".turn").count()
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+    page.locator(".turn .answer").nth(turns).wait_for()
+
+
+def write_pdf(folder: Path, name: str, *pages: str) -> Path:
+    """Write a PDF with these pages and return its path."""
+    path = folder / name
+    path.write_bytes(pdf(list(pages)))
+    return path

@@ -1,0 +1,127 @@
+"""The console for everybody: keyboard, screen readers, both themes, narrow screens, and its policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import QUESTION, Console, ask
+
+pytestmark = pytest.mark.e2e
+
+
+def with_every_part(console: Console, **options: Any) -> Page:
+    """Return a page with an answer that has each kind of part, and its source."""
+    console.host.say("The boiler in the cellar is inspected every March [1]. Eleven llamas sing in Paris [1].")
+    page = console.open(**options)
+    ask(page)
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=marked]").wait_for()
+    return page
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"the keyboard does not reach {selector}")
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_view_has_a_barrier_that_axe_finds(console: Console, theme: str) -> None:
+    page = with_every_part(console, color_scheme=theme)
+    assert violations(page) == []
+    page.get_by_role("link", name="Receipt").click()
+    page.locator("#receipt-title").wait_for()
+    assert violations(page) == []
+    page.get_by_role("link", name="Documents").click()
+    page.locator("tbody tr").first.wait_for()
+    page.get_by_role("button", name="Delete").first.click()
+    assert violations(page) == []
+
+
+def test_axe_finds_a_barrier(console: Console) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    page.evaluate("document.querySelector('label[for=question]').remove()")
+    page.evaluate("document.querySelector('#question').removeAttribute('placeholder')")
+    assert any(one.startswith("label") for one in violations(page))
+
+
+def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    page.keyboard.type(QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".answer").wait_for()
+    tab_to(page, ".marker")
+    page.keyboard.press("Enter")
+    page.locator(".source[data-state=marked]").wait_for()
+    assert page.evaluate("document.activeElement.id") == "source-title"
+    page.keyboard.press("Escape")
+    expect(page.locator(".source")).to_have_count(0)
+    assert page.evaluate("document.activeElement.id") == "question"
+    tab_to(page, 'nav a[href="#/documents"]')
+    page.keyboard.press("Enter")
+    page.locator("tbody tr").first.wait_for()
+    assert page.evaluate("document.activeElement.id") == "documents-title"
+    tab_to(page, ".danger")
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("view", ["ask", "documents"])
+def test_nothing_is_wider_than_a_narrow_screen(console: Console, view: str) -> None:
+    page = with_every_part(console, viewport={"width": 320, "height": 640})
+    page.get_by_role("button", name="Close the source").click()
+    page.evaluate("view => { location.hash = `#/${view}`; }", view)
+    page.locator("tbody tr" if view == "documents" else ".answer").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    wide = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > 321)"
+    assert page.evaluate(f"{wide}.map((one) => one.className)") == []
+
+
+def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    page.evaluate("window.expected = true")  # tell the fixture
+    page.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.ran = true";
+          document.body.append(script);
+          fetch("http://127.0.0.1:9/").catch(() => {});
+          setTimeout("window.ran = true");
+        }"""
+    )
+    page.wait_for_function("window.blocked.length >= 3")
+    assert page.evaluate("window.ran") is None
+    assert set(page.evaluate("window.blocked")) == {
+        "script-src-elem inline",
+        "script-src eval",
+        "connect-src http://127.0.0.1:9/",
+    }
+
+
+def test_the_theme_is_switched_and_kept(console: Console) -> None:
+    page = console.open(color_scheme="light")
+    page.locator("#question").wait_for()
+    background = "getComputedStyle(document.body.parentElement).backgroundColor"
+    light = page.evaluate(background)
+    page.get_by_role("button", name="Dark or light").click()
+    dark = page.evaluate(background)
+    page.reload()
+    page.locator("#question").wait_for()
+    assert page.evaluate(background) == dark != light

@@ -1,0 +1,225 @@
+"""Questions in the console: the stream, the answer, its sources, what is not supported, what goes wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import pypdf
+import pytest
+from playwright.sync_api import Page, Request, Response, expect
+
+from benchmarks.model_host import Misdeed
+from benchmarks.pdfs import pdf
+from tests.console.conftest import BOILER, PAGES, QUESTION, Console, ask
+
+pytestmark = pytest.mark.e2e
+
+# The words of the drawn pages, and whether a mark covers the middle of each: independent of the console's search.
+_WORDS = """() => {
+  const boxes = [...document.querySelectorAll(".quote-box")].map((box) => box.getBoundingClientRect());
+  const words = [];
+  for (const sheet of document.querySelectorAll(".sheet")) {
+    const walker = document.createTreeWalker(sheet, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      for (const found of walker.currentNode.data.matchAll(/[A-Za-z]+/g)) {
+        const range = document.createRange();
+        range.setStart(walker.currentNode, found.index);
+        range.setEnd(walker.currentNode, found.index + found[0].length);
+        const word = range.getBoundingClientRect();
+        const [x, y] = [word.left + word.width / 2, word.top + word.height / 2];
+        const marked = boxes.some((b) => b.left <= x && x <= b.right && b.top <= y && y <= b.bottom);
+        words.push([Number(sheet.dataset.page), found[0], marked]);
+      }
+    }
+  }
+  return words;
+}"""
+
+
+def marked_words(page: Page) -> tuple[str, set[int]]:
+    """Return the words under the marks, and their pages."""
+    words = page.evaluate(_WORDS)
+    return " ".join(word for _, word, marked in words if marked), {on for on, _, marked in words if marked}
+
+
+def test_a_click_on_a_marker_marks_the_quote_on_its_page(console: Console) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    assert page.url.endswith("/#/ask")  # the key has left the address
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".passages li").first).to_contain_text(BOILER)
+    page.locator(".turn .answer").wait_for()
+    assert "every March" in page.inner_text(".answer .text")
+    assert "tokens" in page.inner_text(".cost")
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=marked]").wait_for()
+    words, pages = marked_words(page)
+    assert words == "The boiler in the cellar is inspected every March by two engineers of the city"
+    assert pages == {2}
+    assert "page 2 of 3" in page.inner_text("#source-title")
+    box = page.locator(".quote-box").first.bounding_box()
+    frame = page.locator(".pages").bounding_box()
+    assert box is not None
+    assert frame is not None
+    assert frame["y"] <= box["y"] <= frame["y"] + frame["height"]
+
+
+def test_the_address_of_a_source_opens_it_again_with_its_quote(console: Console) -> None:
+    page = console.open()
+    ask(page)
+    page.locator(".answer .marker").first.click()
+    address = page.locator(".permanent").get_attribute("href")
+    assert address is not None
+    page.evaluate("address => { location.hash = address; }", address)
+    page.reload()
+    page.locator(".source[data-state=marked]").wait_for()
+    assert marked_words(page)[1] == {2}
+
+
+def test_a_sentence_without_support_is_marked_and_the_others_are_not(console: Console) -> None:
+    console.host.say("The boiler in the cellar is inspected every March [1]. Eleven llamas sing in Paris [1].")
+    page = console.open()
+    ask(page)
+    assert page.locator(".answer mark").all_inner_texts() == ["Eleven llamas sing in Paris 1."]
+    page.locator(".doubt summary").click()
+    expect(page.locator(".doubt li")).to_contain_text("The sources do not contain: ")
+
+
+def test_a_refusal_names_what_was_looked_through(console: Console) -> None:
+    page = console.open()
+    ask(page, "Which opera did Rossini write in 1816?")
+    assert page.locator(".answer").get_attribute("data-status") == "refused"
+    expect(page.locator(".looked")).to_contain_text("Searched all collections.")
+    assert page.locator(".answer mark").count() == 0
+
+
+def test_a_follow_up_sends_the_conversation_and_a_new_one_forgets_it(console: Console) -> None:
+    page = console.open()
+    sent: list[Any] = []
+
+    def keep(request: Request) -> None:
+        if request.url.endswith("/v1/query"):
+            sent.append(request.post_data_json)
+
+    page.on("request", keep)
+    ask(page)
+    ask(page, "And by whom is it inspected?")
+    page.get_by_role("button", name="New conversation").click()
+    ask(page)
+    assert [[turn["question"] for turn in one["history"]] for one in sent] == [[], [QUESTION], []]
+
+
+def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: Console) -> None:
+    console.host.behave(Misdeed.STALL)
+    page = console.open()
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".passages li").first.wait_for()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".turn")).to_contain_text("Stopped.")
+    console.host.behave(Misdeed.NONE)
+    page.get_by_role("button", name="New conversation").click()
+    ask(page)
+
+
+def test_a_server_that_is_gone_is_named_and_the_question_can_be_asked_again(console: Console) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    page.context.set_offline(offline=True)
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn .failure")).to_contain_text("The server does not answer.")
+    page.context.set_offline(offline=False)
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".turn .answer").wait_for()
+
+
+def test_what_looks_like_html_is_text_in_every_view(console: Console) -> None:
+    hostile = "<img src=x onerror=document.title='hit'>"
+    key = f"house/{hostile}.pdf"
+    console.doors.indexed(key, console.doors.put(key, pdf([f"The pump {hostile} is red."])), 60)
+    console.host.say(f"The pump {hostile} is red [1].")
+    page = console.open()
+    ask(page, "Which colour is the pump?")
+    expect(page.locator(".turn")).to_contain_text("<img")
+    page.locator(".citation").first.click()
+    page.locator(".source:not([data-state=loading])").wait_for()
+    page.get_by_role("link", name="Documents").click()
+    expect(page.locator("tbody")).to_contain_text(hostile)
+    assert page.locator("img").count() == 0
+    assert page.title() == "docwell"
+    console.stack.client("s3").delete_object(Bucket=console.stack.bucket, Key=key)
+
+
+def test_a_copy_is_markdown_with_the_page_and_the_quote(console: Console) -> None:
+    page = console.open(permissions=["clipboard-read", "clipboard-write"])
+    ask(page)
+    page.get_by_role("button", name="Copy as Markdown").click()
+    expect(page.locator(".tools")).to_contain_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"**{QUESTION}**\n\nThe boiler in the cellar is inspected every March [1].\n\n1. ")
+    assert f"{BOILER}, page 2: “The boiler in the cellar" in copied
+
+
+def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> None:
+    page = console.open()
+    ask(page)
+    page.get_by_role("button", name="Good").click()
+    expect(page.locator(".tools")).to_contain_text("Saved with the receipt.")
+    page.get_by_role("link", name="Receipt").click()
+    expect(page.locator(".facts")).to_contain_text("Good")
+    assert page.inner_text(".question") == QUESTION
+    page.get_by_role("button", name="Ask again and compare").click()
+    expect(page.locator("main")).to_contain_text("The new answer is the same.")
+
+
+def test_a_page_of_a_large_file_is_read_by_ranges(console: Console) -> None:
+    large = 8 * 1024 * 1024
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf([*PAGES[::2], "The mill has nine wheels of oak."])))
+    writer.add_attachment("noise", os.urandom(large))
+    body = io.BytesIO()
+    writer.write(body)
+    console.doors.indexed("mill/large.pdf", console.doors.put("mill/large.pdf", body.getvalue()), 60)
+    console.host.say("The mill has nine wheels of oak [1].")
+    page = console.open()
+    ask(page, "How many wheels has the mill?")
+    read: list[tuple[int, int]] = []
+
+    def keep(response: Response) -> None:
+        if "/-/s3/" in response.url:
+            read.append((response.status, int(response.headers.get("content-length", 0))))
+
+    page.on("response", keep)
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=marked]").wait_for()
+    assert marked_words(page) == ("The mill has nine wheels of oak", {3})
+    assert 206 in {status for status, _ in read}
+    assert sum(length for status, length in read if status == 206) < large / 4
+
+
+@pytest.mark.parametrize(
+    ("strings", "quote", "found"),
+    [
+        (["The boil", "er is old."], "The boiler", ["The boil", "er"]),
+        (["an inter-", "national ﬁle"], "international file", ["inter-", "national ﬁle"]),
+        (["a  b", "c"], "B C", ["b", "c"]),
+        (["Größe: 5 mm"], "GRÖSSE 5", []),
+        (["日本語の文"], "本語", ["本語"]),
+        (["nothing"], "else", []),
+        (["nothing"], "…", []),
+    ],
+)
+def test_a_quote_is_found_by_its_letters_and_digits(
+    console: Console, strings: list[str], quote: str, found: list[str]
+) -> None:
+    page = console.open()
+    ranges = page.evaluate(
+        "async ([strings, quote]) => (await import('/quote.js')).find(strings, quote)", [strings, quote]
+    )
+    assert [strings[one["index"]][one["start"] : one["end"]] for one in ranges] == [
+        text if text != "inter-" else "inter" for text in found
+    ]

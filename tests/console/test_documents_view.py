@@ -1,0 +1,117 @@
+"""Documents in the console: uploads, statuses, deletions, rights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from docwell.adapters.dynamodb.principals import Grant
+from tests.console.conftest import BOILER, Console, ask, write_pdf
+
+pytestmark = pytest.mark.e2e
+
+# A drop of one file, as a person makes it.
+_DROP = """([name, text]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([text], name, { type: "application/pdf" }));
+  const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+  document.querySelector(".drop").dispatchEvent(new DragEvent("drop", options));
+}"""
+
+
+def documents(console: Console) -> Page:
+    page = console.open()
+    page.get_by_role("link", name="Documents").click()
+    page.locator(".drop input[list]").wait_for()
+    return page
+
+
+def upload(page: Page, collection: str, *paths: Path) -> None:
+    page.fill(".drop input[list]", collection)
+    page.set_input_files("input[type=file]", paths)
+
+
+def test_an_upload_is_followed_to_its_end_and_answers(console: Console, tmp_path: Path) -> None:
+    page = documents(console)
+    text = tmp_path / "notes.pdf"
+    text.write_text("no PDF at all")
+    upload(page, "garden", write_pdf(tmp_path, "roses.pdf", "Roses are cut back in late February."), text)
+    row = page.locator('tr[data-document="garden/roses.pdf"]')
+    expect(row).to_have_attribute("data-status", "INDEXED")
+    expect(page.locator('tr[data-document="garden/notes.pdf"]')).to_contain_text("this is not a PDF")
+    row.get_by_role("button", name="Ask").click()
+    console.host.say("Roses are cut back in late February [1].")
+    expect(page.locator(".chip")).to_contain_text("garden/roses.pdf")
+    ask(page, "When are roses cut back?")
+    expect(page.locator(".citations")).to_contain_text("garden/roses.pdf")
+
+
+def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tmp_path: Path) -> None:
+    page = documents(console)
+    row = page.locator('tr[data-document="shed/tools.pdf"]')
+    for pages in (["A saw."], ["A saw.", "A spade."]):
+        upload(page, "shed", write_pdf(tmp_path, "tools.pdf", *pages))
+        expect(row.locator(".number")).to_have_text(str(len(pages)))
+        expect(row).to_have_attribute("data-status", "INDEXED")
+
+
+def test_a_dropped_file_is_uploaded(console: Console) -> None:
+    page = documents(console)
+    page.fill(".drop input[list]", "drops")
+    page.evaluate(_DROP, ["empty.pdf", "not really"])
+    expect(page.locator('tr[data-document="drops/empty.pdf"]')).to_have_attribute("data-status", "REJECTED")
+
+
+def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Path) -> None:
+    page = documents(console)
+    upload(page, "cellar", write_pdf(tmp_path, "wine.pdf", "Wine is stored at twelve degrees."))
+    row = page.locator('tr[data-document="cellar/wine.pdf"]')
+    expect(row).to_have_attribute("data-status", "INDEXED")
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Keep").click()
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    found = console.doors.document("cellar/wine.pdf")
+    assert found is not None
+    assert found["status"] == "DELETED"
+
+
+def test_documents_are_found_by_words_and_by_collection(console: Console) -> None:
+    page = documents(console)
+    page.locator(f'tr[data-document="{BOILER}"]').wait_for()
+    page.fill("input[type=search]", "no such document")
+    expect(page.locator("tbody tr")).to_have_count(0)
+    page.fill("input[type=search]", "BOIL")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.select_option(".filters select", "house")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.locator(".name").click()
+    expect(page.locator(".facts")).to_contain_text("Chunks")
+
+
+def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: Console) -> None:
+    key = console.key_of("reader", lambda id_: Grant(id_, frozenset({"house"})))
+    page = console.open(f"key={key}")
+    page.get_by_role("link", name="Documents").click()
+    expect(page.locator("main")).to_contain_text("may read documents and not change them")
+    expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
+    assert page.get_by_role("button", name="Delete").count() == 0
+    headers = {"x-api-key": key}
+    gateway = console.stack.gateway
+    form = {"document": "house/a.pdf", "size": 1}
+    assert page.request.post(f"{gateway}/v1/uploads", headers=headers, data=form).status == 403
+    assert page.request.delete(f"{gateway}/v1/documents/{BOILER}", headers=headers).status == 403
+
+
+def test_a_wrong_key_leads_to_the_form_for_one(console: Console) -> None:
+    page = console.open("key=wrong")
+    expect(page.locator(".login")).to_contain_text("this API key is not known")
+    page.fill("#key", console.stack.api_key)
+    page.get_by_role("button", name="Open").click()
+    page.locator("#question").wait_for()
+    page.get_by_role("button", name="Leave").click()
+    page.locator("#key").wait_for()
+    assert page.evaluate("sessionStorage.length") == 0

@@ -1,0 +1,121 @@
+"""Uploads, deletions and the caller's use, through the query function's handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from docwell.audit import Action
+from docwell.models import DocumentRecord, Status
+from tests.unit.conftest import HttpWorld
+from tests.unit.http.http_calls import call, masked
+
+WANTED = {"document": "house/new.pdf", "size": 9}
+
+
+def changes(world: HttpWorld) -> list[tuple[str, Action, frozenset[str]]]:
+    return [(event.actor, event.action, event.documents) for event in world.audit.events]
+
+
+def test_a_form_fixes_key_size_and_type_and_is_in_the_audit_trail(world: HttpWorld) -> None:
+    status, form, _ = call("POST", "/v1/uploads", WANTED | {"content_type": "text/plain"}, key="porter")
+    assert status == 200
+    assert form == {
+        "document": "house/new.pdf",
+        "url": "https://bucket/",
+        "fields": {"key": "house/new.pdf", "Content-Type": "text/plain"},
+        "expires_in": 300,
+    }
+    assert world.writer.forms == [("house/new.pdf", 9, "text/plain")]
+    assert changes(world) == [("key:porter", Action.UPLOADED, frozenset({"house/new.pdf"}))]
+    assert world.principals.requests == 1
+
+
+@pytest.mark.parametrize("key", ["attic/a.pdf", "a.pdf", "/house/a.pdf", "housed/a.pdf"])
+def test_a_form_for_another_collection_is_forbidden_whether_it_exists_or_not(world: HttpWorld, key: str) -> None:
+    world.ledger.records["attic/a.pdf"] = DocumentRecord("attic/a.pdf", Status.PENDING)
+    answer = call("POST", "/v1/uploads", WANTED | {"document": key}, key="porter")
+    absent = call("POST", "/v1/uploads", WANTED | {"document": "nowhere/a.pdf"}, key="porter")
+    assert answer[0] == 403
+    assert masked(answer) == masked(absent)
+    assert world.writer.forms == []
+    assert changes(world) == []
+
+
+def test_a_grant_to_read_is_none_to_write(world: HttpWorld) -> None:
+    assert call("POST", "/v1/uploads", WANTED, key="house")[0] == 403
+    assert call("POST", "/v1/uploads", WANTED, key="all")[0] == 403
+    assert call("POST", "/v1/uploads", WANTED, key="unknown")[0] == 401
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"document": "house/"},
+        {"document": "house/${filename}"},
+        {"document": "house/${filename}.pdf"},
+        {"document": ""},
+        {"document": "é" * 600},
+        {"size": 0},
+        {"size": 536_870_913},
+        {"size": "many"},
+        {"content_type": "text/html; charset=utf-8"},
+        {"content_type": "html"},
+        {"acl": "public-read"},
+    ],
+)
+def test_a_form_that_would_not_be_fixed_is_bad_input(world: HttpWorld, wrong: dict[str, Any]) -> None:
+    assert call("POST", "/v1/uploads", WANTED | wrong, key="porter")[0] == 400
+    assert world.writer.forms == []
+
+
+def test_a_document_of_a_writable_collection_is_deleted(world: HttpWorld) -> None:
+    status, answer, _ = call("DELETE", "/v1/documents/house%2Frules.pdf", key="porter")
+    assert (status, answer) == (200, {"document": "house/rules.pdf"})
+    assert world.writer.deleted == ["house/rules.pdf"]
+    assert changes(world) == [("key:porter", Action.DELETED, frozenset({"house/rules.pdf"}))]
+
+
+@pytest.mark.parametrize(
+    ("caller", "document", "status"),
+    [
+        ("house", "house/rules.pdf", 403),  # may read it
+        ("porter", "house/none.pdf", 404),
+        ("porter", "attic/a.pdf", 404),
+        ("porter", "shed/a.pdf", 404),  # may write there, and not read
+        ("unknown", "house/rules.pdf", 401),
+    ],
+)
+def test_no_other_document_is_deleted(world: HttpWorld, caller: str, document: str, status: int) -> None:
+    for key in ("attic/a.pdf", "shed/a.pdf"):
+        world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
+    assert call("DELETE", f"/v1/documents/{document}", key=caller)[0] == status
+    assert world.writer.deleted == []
+    assert changes(world) == []
+
+
+def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpWorld) -> None:
+    world.principals.requests = 4
+    assert call("GET", "/v1/usage", key="porter")[:2] == (
+        200,
+        {
+            "label": "Porter",
+            "requests": 4,
+            "requests_per_day": 9,
+            "tokens": 0,
+            "tokens_per_day": None,
+            "writable": ["house", "shed"],
+            "max_upload_bytes": 512 * 1024 * 1024,
+        },
+    )
+    assert world.principals.requests == 4
+    assert call("GET", "/v1/usage", key="unknown")[0] == 401
+
+
+def test_a_document_has_a_link_to_the_version_that_answers_and_a_list_has_none(world: HttpWorld) -> None:
+    document = call("GET", "/v1/documents/house/rules.pdf")[1]
+    assert document["link"].startswith("https://bucket/house/rules.pdf?versionId=")
+    assert call("GET", "/v1/documents")[1]["documents"][0]["link"] is None
+    world.ledger.records["house/new.pdf"] = DocumentRecord("house/new.pdf", Status.PENDING)
+    assert call("GET", "/v1/documents/house/new.pdf")[1]["link"] is None
