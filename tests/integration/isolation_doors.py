@@ -48,7 +48,7 @@ def chats(attack: Attack, person: Person) -> None:
     body = {"model": f"docwell/{own}" if own else "docwell", "messages": messages, "stream": bool(own)}
     reply = attack.send(person, "chat", "POST", "/v1/chat/completions", body)
     assert reply.status == 200, reply.body
-    assert (own or "The documents do not answer") in reply.everything
+    assert bool(reply.prompts) == ("Sources:" in reply.everything) == bool(own), reply.body
     if own:
         person.receipts.append(attack.world.last_id)
 

@@ -216,6 +216,7 @@ LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     ("message", "headers", "status", "code"),
     [
         ({"id": 1, "method": "ping"}, {}, 400, -32600),
+        ({"method": "notifications/initialized"}, {}, 400, -32600),
         (LIST | {"id": None}, {}, 400, -32600),
         (LIST | {"params": [1]}, {}, 400, -32600),
         (LIST | {"method": "nothing"}, {}, 200, -32601),

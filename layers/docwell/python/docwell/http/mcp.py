@@ -74,7 +74,7 @@ def reply(message: Mapping[str, Any], headers: Mapping[str, str], caller: Caller
     Raises `Unauthenticated`, and what is wrong before the message is understood, as `DocwellError`.
     """
     caller.known()
-    if "id" not in message and isinstance(message.get("method"), str):
+    if "id" not in message and message.get("jsonrpc") == "2.0" and isinstance(message.get("method"), str):
         return Reply(HTTPStatus.ACCEPTED)  # a notification, and docwell waits for none
     modern, id_ = False, message.get("id")
     try:
