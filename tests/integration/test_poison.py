@@ -26,6 +26,7 @@ REFUSED = {
     "one_page_a_hundred_thousand_times": "too_many_pages",
     "cyclic_page_tree": "corrupt",
     "text_of_private_characters": "unreadable",
+    "form_of_xml_only": "dynamic_form",
     "locked_with_a_password": "encrypted",
     "locked_by_a_stranger": "encrypted",
     **dict.fromkeys(AMPLIFIERS, "too_much_text"),
@@ -54,7 +55,7 @@ READ = {
     "deep_dictionaries",
     "million_objects",
 }
-EMPTY = {"script_only", "program_to_launch", "form_of_xml_only", "content_elsewhere", "streams_of_no_length"}
+EMPTY = {"script_only", "program_to_launch", "content_elsewhere", "streams_of_no_length"}
 
 
 @pytest.fixture(scope="module")

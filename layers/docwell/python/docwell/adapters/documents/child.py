@@ -168,7 +168,7 @@ class Pdfium:
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
         comments = notes.comments + (self._cover.attached() if index == 0 and text.strip() else [])
-        if not lines and text.strip():
+        if not lines and (text.strip() or not notes.fields):
             return PageText("\n\n".join([text, *comments]), self._label(index), suspect, hidden=hidden)
         lines = self._fields.placed(lines, notes.fields)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
