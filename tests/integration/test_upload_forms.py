@@ -13,6 +13,7 @@ from werkzeug.serving import make_server
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
+from docwell.citation_units import CitationUnit, UnitKind
 from infra.local.aws_access import CheckedAccess, StackKeys
 from infra.local.gateway import Gateway
 from infra.local.names import BUCKET, STORAGE_PATH
@@ -109,7 +110,9 @@ def test_the_gateway_forwards_a_form_and_a_link_with_ranges(bucket: Bucket) -> N
     with through_gateway(bucket.endpoint) as http:
         assert http.post(form.url, data=form.fields, files={"file": ("a.pdf", BODY)}).status_code == 200
         version = bucket.s3.head_object(Bucket=BUCKET, Key=KEY)["VersionId"]
-        link = S3DocumentLinks(bucket.s3, BUCKET, 60, base).link(KEY, version, 3)
+        link = S3DocumentLinks(bucket.s3, BUCKET, 60, base).link(
+            KEY, version, CitationUnit(UnitKind.PAGE, "3", "page=3")
+        )
         assert link.startswith(f"{base}/{BUCKET}/house/")
         assert link.endswith("#page=3")
         whole, part = http.get(link), http.get(link, headers={"range": "bytes=1-3"})

@@ -297,7 +297,7 @@ def test_a_message_of_outlook_has_its_header_text_and_attachments(
         html_body=None,
         attachments=[SimpleNamespace(attached_by_value=True, file_bytes=b"Note\n", file_name="note.txt")],
     )
-    monkeypatch.setattr(mail.Message, "load", lambda _: made)
+    monkeypatch.setattr("docwell.adapters.documents.formats.mail.Message.load", lambda _: made)
     parts = Parts()
     mail.read_outlook(b"", parts)
     header = "From: Ann <ann@example.org>\nTo: Bob <bob@example.org>\n" + line

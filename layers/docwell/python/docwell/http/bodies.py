@@ -9,17 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode
-from docwell.attributes import MAX_METADATA, MAX_TAGS, Attributes
+from docwell.attributes import MAX_METADATA, MAX_TAGS
 from docwell.citation_units import CitationUnit
 from docwell.errors import BadInput
-from docwell.models import KEY_BYTES, DocumentRecord, Reason, Status, collection_of
+from docwell.models import KEY_BYTES
 from docwell.query.ask import Passages
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import unit_of
 from docwell.query.retrieval.filters import ANY, Filter
 from docwell.query.rows import ROWS_CALLS
-from docwell.text.page_lists import by_reason, listed
 from docwell.text.visible import strip_invisible
 
 _MAX_COLLECTIONS = 50
@@ -281,39 +280,6 @@ class ReplayResponse(BaseModel):
     changes: list[ChangeBody]
 
 
-class DocumentBody(BaseModel):
-    """The state of one document."""
-
-    document: str
-    collection: str
-    status: Status
-    reason: str | None
-    detail: str | None
-    version: str | None = Field(description="The S3 version that the status is about.")
-    live_version: str | None = Field(description="The S3 version that answers come from.")
-    size: int | None
-    pages: int | None
-    pages_done: int
-    unreadable_pages: dict[Reason, str] = Field(
-        description="Pages that are not searched, such as 3,7-9, by reason."
-    )
-    chunks: int
-    title: str | None
-    author: str | None
-    created: str | None = Field(description="The PDF's own creation day.")
-    metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
-    tags: dict[str, str] = Field(description="S3 object tags of the live version.")
-    updated_at: float = Field(description="Seconds since the epoch.")
-    link: str | None = Field(default=None, description="Opens the live version, for a short time. Not in lists.")
-
-
-class DocumentsResponse(BaseModel):
-    """One page of documents; `cursor` fetches the next page and is null on the last."""
-
-    documents: list[DocumentBody]
-    cursor: str | None
-
-
 class HealthResponse(BaseModel):
     """`ok` when the function runs."""
 
@@ -362,20 +328,6 @@ def passage_bodies(event: Passages) -> list[dict[str, Any]]:
         ).model_dump()
         for number, passage in enumerate(event.passages, 1)
     ]
-
-
-def document_body(record: DocumentRecord) -> DocumentBody:
-    """Return the response for a document's ledger row."""
-    attributes = record.live_attributes or Attributes()
-    fields = asdict(record) | {
-        "document": record.key,
-        "collection": collection_of(record.key),
-        "live_version": record.live_version if record.answers else None,
-        "metadata": attributes.metadata,
-        "tags": attributes.tags,
-        "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},
-    }
-    return DocumentBody.model_validate(fields, extra="ignore")
 
 
 def most_model_calls(request: QueryRequest) -> int:

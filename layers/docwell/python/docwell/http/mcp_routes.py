@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from docwell.audit import Action
 from docwell.deadline import run
-from docwell.http import answering, bodies, mcp, searching
+from docwell.http import answering, bodies, document_bodies, mcp, searching
 from docwell.http.app import admission, charged, known, request_id
 from docwell.http.mcp_tools import DocumentsArguments
 from docwell.identity import Principal
@@ -44,11 +44,11 @@ class _Caller:
         finally:
             asked.follow_up()
 
-    def documents(self, wanted: DocumentsArguments) -> bodies.DocumentsResponse:
+    def documents(self, wanted: DocumentsArguments) -> document_bodies.DocumentsResponse:
         listing = Listing(wanted.collection, wanted.prefix or "", wanted.status, wanted.cursor, _PAGE_SIZE)
         records, following = list_documents(wiring.catalogue(), charged(), listing)
-        found = [bodies.document_body(record) for record in records]
-        return bodies.DocumentsResponse(documents=found, cursor=following)
+        found = [document_bodies.document_body(record) for record in records]
+        return document_bodies.DocumentsResponse(documents=found, cursor=following)
 
     def page(self, document: str, page: int) -> str:
         admitted = admission()

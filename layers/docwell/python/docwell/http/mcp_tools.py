@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, Field
 
 from docwell.answers import Mode
-from docwell.http import bodies, chat
+from docwell.http import bodies, chat, document_bodies
 from docwell.http.searching import SearchRequest, SearchResponse
 from docwell.models import Status
 
@@ -54,7 +54,7 @@ class Caller(Protocol):
     def answer(self, body: bodies.QueryRequest) -> bodies.QueryResponse:
         """Return the answer to a question."""
 
-    def documents(self, wanted: DocumentsArguments) -> bodies.DocumentsResponse:
+    def documents(self, wanted: DocumentsArguments) -> document_bodies.DocumentsResponse:
         """Return one page of documents."""
 
     def page(self, document: str, page: int) -> str:

@@ -26,6 +26,7 @@ from docwell.http import (
     answering,
     bodies,
     change_bodies,
+    document_bodies,
     mcp_routes,
     openai_routes,
     openapi,
@@ -196,22 +197,22 @@ def documents(
     cursor: Annotated[str | None, Query(max_length=_CURSOR_CHARACTERS, pattern="^[A-Za-z0-9_=-]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
     prefix: Annotated[bodies.Key | None, Query(description="The beginning of their keys.")] = None,
-) -> bodies.DocumentsResponse:
+) -> document_bodies.DocumentsResponse:
     """Return one page of documents."""
     wanted = Listing(collection, prefix or "", status, cursor, limit)
     records, following = list_documents(wiring.catalogue(), charged(), wanted)
-    return bodies.DocumentsResponse(
-        documents=[bodies.document_body(record) for record in records], cursor=following
+    return document_bodies.DocumentsResponse(
+        documents=[document_bodies.document_body(record) for record in records], cursor=following
     )
 
 
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
-def document() -> bodies.DocumentBody:
+def document() -> document_bodies.DocumentBody:
     """Return one document."""
     record = _named(known())
     if record is None:
         raise NotFound(NO_DOCUMENT)
-    body = bodies.document_body(record)
+    body = document_bodies.document_body(record)
     if body.live_version is not None:
         body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE)
     return body
