@@ -17,6 +17,7 @@ MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
 ZIPS = {
     "QueryFunction": "functions/query",
     "ReconcileFunction": "functions/reconcile",
+    "CanaryFunction": "functions/canary",
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }

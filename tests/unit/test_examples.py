@@ -12,6 +12,8 @@ import pypdf
 import pypdfium2
 import pytest
 
+from docwell.upkeep.canary import PAGE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
@@ -27,7 +29,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def by_pdfium(name: str) -> list[str]:
+def by_pdfium(name: str | Path) -> list[str]:
     with pypdfium2.PdfDocument(EXAMPLES / name) as document:
         return [one_line(page.get_textpage().get_text_range()) for page in document]
 
@@ -138,3 +140,9 @@ def test_the_fonts_of_the_guide_are_embedded_as_subsets() -> None:
     assert len(names) == 3
     # A subset's name starts with six capitals and a plus sign (ISO 32000, 9.6.4).
     assert all(name[1:7].isupper() and name[7] == "+" for name in names), names
+
+
+def test_the_canarys_pdf_is_what_the_script_makes_and_one_page_answers(script: ModuleType) -> None:
+    assert script.CANARY_PDF.read_bytes() == script.make(script.CANARY, {})
+    found = ["winds the clock" in page for page in by_pdfium(script.CANARY_PDF)]
+    assert found == [number == PAGE for number in (1, 2, 3)]

@@ -105,14 +105,15 @@ class Reports:
 
     def extractive(self, found: Inquiry, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        if found.mode is Mode.OVERVIEW:
-            report = self.overview(found, used)
-        else:
-            answer = _extractive(self.answer(found, used, extract(found.text, found.passages)))
-            report = replace(self.report(found), answer=answer, prompted=found.passages)
+        report = self.overview(found, used) if found.mode is Mode.OVERVIEW else self.quotes(found, used)
         reason = error.problem if report.answer.status is AnswerStatus.EXTRACTIVE else None
         answer = replace(report.answer, dropped_passages=prompt.dropped, fallback_reason=reason)
         return replace(report, answer=answer)
+
+    def quotes(self, found: Inquiry, used: Usage = _NONE) -> QueryReport:
+        """Return the best sentences of the passages."""
+        answer = _extractive(self.answer(found, used, extract(found.text, found.passages)))
+        return replace(self.report(found), answer=answer, prompted=found.passages)
 
     def overview(self, found: Inquiry, used: Usage = _NONE) -> QueryReport:
         """Return the overview in the document's own sentences."""
