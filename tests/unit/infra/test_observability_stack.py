@@ -22,7 +22,10 @@ from infra.dashboards.parts import SavedQuery
 ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "runbook.md"
 PARTS = ("**Means.**", "**Callers see.**", "**Check.**\n1. ", "**Fix.**", "**Fixed when.**")
-SERVICES = ("ingest", "query", "reconcile")
+SERVICES = ("ingest", "query", "reconcile", "canary")
+NAMESPACE = "Docwell/${SystemName}"
+# What the Chroma server's user data sends.
+FROM_CHROMA = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")}
 MODEL = "fake-model"
 
 Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dimensions, sorted
@@ -40,7 +43,7 @@ class Recording:
             self.lines.setdefault(line["message"], set()).update(fields_of(line))
             return
         for one in line["_aws"]["CloudWatchMetrics"]:
-            assert one["Namespace"] == "Docwell"
+            assert one["Namespace"] == "Docwell/one"
             for names in one["Dimensions"]:
                 dimensions = tuple(sorted((name, line[name]) for name in names))
                 self.metrics |= {(metric["Name"], dimensions) for metric in one["Metrics"]}
@@ -59,6 +62,7 @@ def fields_of(value: Any, path: str = "") -> Iterator[str]:
 def record(service: str) -> Recording:
     names = {
         "POWERTOOLS_SERVICE_NAME": service,
+        "POWERTOOLS_METRICS_NAMESPACE": "Docwell/one",
         "POWERTOOLS_TRACE_DISABLED": "true",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
@@ -111,7 +115,7 @@ def shown(template: dict[str, Any]) -> set[Emitted]:
     for widget in widgets(template):
         for line in widget["properties"].get("metrics", []):
             parts = [part for part in line if isinstance(part, str)]
-            if parts[:1] == ["Docwell"]:
+            if parts[:1] == [NAMESPACE]:
                 pairs = zip(parts[2::2], map(value, parts[3::2]), strict=True)
                 found.add((parts[1], tuple(sorted(pairs))))
     return found
@@ -126,7 +130,7 @@ def watched(template: dict[str, Any]) -> set[Emitted]:
     return {
         (one["MetricName"], tuple(sorted((pair["Name"], value(pair["Value"])) for pair in one["Dimensions"])))
         for one in (*single, *inner)
-        if one.get("Namespace") == "Docwell"
+        if one.get("Namespace") == {"Fn::Sub": NAMESPACE}
     }
 
 
@@ -144,7 +148,7 @@ def test_every_metric_that_is_looked_at_is_emitted_with_those_dimensions(
     template: dict[str, Any], emitted: dict[str, Recording]
 ) -> None:
     really = {metric for recording in emitted.values() for metric in recording.metrics}
-    assert shown(template) | watched(template) <= really
+    assert shown(template) | watched(template) <= really | FROM_CHROMA
 
 
 def test_every_metric_that_is_emitted_is_on_the_dashboard(
@@ -155,10 +159,47 @@ def test_every_metric_that_is_emitted_is_on_the_dashboard(
 
 
 def test_the_functions_are_told_the_service_names_that_the_metrics_are_looked_for_under() -> None:
-    main, _ = decode(str(ROOT / "template.yaml"))
+    files: list[Any] = [decode(str(ROOT / name))[0] for name in ("template.yaml", "infra/canary.yaml")]
+    resources = {name: one for file in files for name, one in file["Resources"].items()}
     for service in SERVICES:
-        variables = main["Resources"][f"{service.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
+        variables = resources[f"{service.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
         assert variables["POWERTOOLS_SERVICE_NAME"] == service
+
+
+def test_each_stack_has_a_namespace_of_its_own(template: dict[str, Any]) -> None:
+    main: Any
+    main, _ = decode(str(ROOT / "template.yaml"))
+    own = {"Fn::Sub": NAMESPACE.replace("SystemName", "AWS::StackName")}
+    assert main["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == own
+    given = [one["Properties"].get("Parameters", {}) for one in main["Resources"].values()]
+    assert [one["MetricsNamespace"] for one in given if "MetricsNamespace" in one] == [own] * 3
+    for name in ("observability", "ollama", "chroma", "canary"):
+        assert not re.search(r"(Namespace|namespace): Docwell$", (ROOT / "infra" / f"{name}.yaml").read_text(), re.M)
+
+
+def test_a_hidden_message_of_a_dead_worker_is_no_backlog(template: dict[str, Any]) -> None:
+    for name, queue in {"BacklogAlarm": "IngestQueueName", "OcrBacklogAlarm": "OcrQueueName"}.items():
+        value, *parts = template["Resources"][name]["Properties"]["Metrics"]
+        assert value["Expression"] == "IF(waiting > 0, age, 0)"
+        found = {one["Id"]: (one["MetricStat"]["Metric"], one["MetricStat"]["Stat"]) for one in parts}
+        # Not hidden, and at no time of a period: a message that is retried is visible for seconds.
+        assert found["waiting"][0]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        assert found["waiting"][1] == "Minimum"
+        for metric, _ in found.values():
+            assert metric["Dimensions"] == [{"Name": "QueueName", "Value": {"Ref": queue}}]
+
+
+def test_a_host_that_takes_all_its_time_to_become_warm_raises_no_alarm(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["ModelHostsAlarm"]["Properties"]
+    ollama: Any
+    ollama, _ = decode(str(ROOT / "infra" / "ollama.yaml"))
+    (hook,) = ollama["Resources"]["Hosts"]["Properties"]["LifecycleHookSpecificationList"]
+    assert alarm["DatapointsToAlarm"] * alarm["Metrics"][1]["MetricStat"]["Period"] > hook["HeartbeatTimeout"]
+
+
+def test_silence_of_an_own_chroma_server_is_an_alarm(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["ChromaServerAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == {"Fn::If": ["HasChroma", "breaching", "notBreaching"]}
 
 
 def test_a_metric_has_no_other_dimensions_than_service_and_model(emitted: dict[str, Recording]) -> None:
@@ -171,7 +212,7 @@ def test_grafana_shows_the_same_metrics(template: dict[str, Any]) -> None:
     found = {
         (one["metricName"], tuple(sorted((name, value(text)) for name, text in one["dimensions"].items())))
         for one in on_grafana()
-        if one.get("namespace") == "Docwell"
+        if one.get("namespace") == NAMESPACE
     }
     assert found == shown(template)
 

@@ -92,7 +92,7 @@ def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs(template: d
     stacks = {
         name: one for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudFormation::Stack"
     }
-    assert len(stacks) == 5
+    assert len(stacks) == 6
     for name, stack in stacks.items():
         content, _ = decode(str(ROOT / stack["Properties"]["TemplateURL"]))
         assert isinstance(content, dict)

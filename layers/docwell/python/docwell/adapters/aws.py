@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
 # For a function whose caller waits: two attempts of 1 + 2 s.
 _QUICK = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
-# For calls of a function, which answers within a minute. A retry would start a second call beside the first.
-_CALL = Config(connect_timeout=3, read_timeout=60, retries={"total_max_attempts": 1})
+# For calls of the query function, which answers within 28 s of its start. A retry would be a second call.
+_CALL = Config(connect_timeout=3, read_timeout=40, retries={"total_max_attempts": 1})
 # By default boto3 signs links in some regions with version 2, which S3 rejects for objects encrypted by KMS.
 _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
 
