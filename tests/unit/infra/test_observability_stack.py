@@ -174,7 +174,9 @@ def test_each_stack_has_a_namespace_of_its_own(template: dict[str, Any]) -> None
     given = [one["Properties"].get("Parameters", {}) for one in main["Resources"].values()]
     assert [one["MetricsNamespace"] for one in given if "MetricsNamespace" in one] == [own] * 3
     for name in ("observability", "ollama", "chroma", "canary"):
-        assert not re.search(r"(Namespace|namespace): Docwell$", (ROOT / "infra" / f"{name}.yaml").read_text(), re.M)
+        assert not re.search(
+            r"(Namespace|namespace): Docwell$", (ROOT / "infra" / f"{name}.yaml").read_text(), re.MULTILINE
+        )
 
 
 def test_a_hidden_message_of_a_dead_worker_is_no_backlog(template: dict[str, Any]) -> None:
