@@ -102,7 +102,9 @@ RIGHT = Section(
                 *(Line(of_service("reconcile", f"Drift{kind}"), kind.lower(), "Maximum") for kind in _DRIFT),
             ),
         ),
-        Graph("Canary: 1 where its page is found", (Line(of_service("canary", "CanaryFound"), "found", "Minimum"),)),
+        Graph(
+            "Canary: 1 where its page is found", (Line(of_service("canary", "CanaryFound"), "found", "Minimum"),)
+        ),
         Graph(
             "Share of answers",
             (

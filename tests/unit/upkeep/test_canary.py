@@ -15,7 +15,7 @@ from functions.canary.handler import handler
 from tests.unit.infra.emissions import CONTEXT
 
 HIT, MISS, ERROR = {(KEY, PAGE)}, {(KEY, PAGE + 1)}, Unavailable("lambda", "down")
-Answer = Collection[tuple[str, int]] | Exception
+Answer = Collection[tuple[str, int]] | Exception | None
 
 
 class Bucket:
@@ -36,7 +36,7 @@ class Versions:
             version: chain(given, repeat(given[-1])) for version, given in answers.items()
         }
 
-    def cited(self, version: str, question: str) -> Collection[tuple[str, int]]:
+    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
         self.asked.append(version)
         answer = next(self._answers[version])
         if isinstance(answer, Exception):
@@ -56,9 +56,13 @@ def canary(**answers: list[Answer]) -> Canary:
         (MISS, HIT, False),
         (ERROR, HIT, False),
         (ERROR, MISS, False),
-        # The document has never been indexed: no version finds it.
+        # Its index has never had the document: the first release, or one with a new pipeline.
+        (None, set(), True),
+        (None, HIT, True),
+        (ERROR, None, False),
+        (MISS, None, False),
+        # The live one is no better.
         (MISS, MISS, True),
-        (set(), set(), True),
         # A server is down.
         (ERROR, ERROR, True),
         (MISS, ERROR, True),
@@ -122,7 +126,7 @@ def test_a_hook_that_breaks_fails_the_deployment(hooks: Reports, monkeypatch: py
     assert hooks.said == [("d-1", "e-1", False)]
 
 
-@pytest.mark.parametrize(("cited", "value"), [(HIT, "[1.0]"), (MISS, "[0.0]"), (ERROR, "[0.0]")])
+@pytest.mark.parametrize(("cited", "value"), [(HIT, "[1.0]"), (MISS, "[0.0]"), (ERROR, "[0.0]"), (None, "[0.0]")])
 def test_the_schedule_emits_the_metric(
     hooks: Reports,
     monkeypatch: pytest.MonkeyPatch,

@@ -55,13 +55,17 @@ class LambdaQueryVersions:
     """`docwell.upkeep.canary.QueryVersions` by calls of the function, as API Gateway would make them.
 
     The caller is the canary, which API Gateway never names: only a role that may invoke the function can be it.
+    `nothing_indexed` is the text of a refusal where nothing is indexed.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, nothing_indexed: str) -> None:
         self._client = client
+        self._nothing_indexed = nothing_indexed
 
-    def cited(self, version: str, question: str) -> Collection[tuple[str, int]]:
+    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
         """Return (document, page) of each citation; none of an answer with a client error.
+
+        None where nothing is indexed.
 
         Raises:
             Unavailable: the function does not run, fails, or answers with a server error.
@@ -80,6 +84,8 @@ class LambdaQueryVersions:
             raise Unavailable("lambda", f"the function failed: {answer['FunctionError']}")
         try:
             status, body = _response(payload)
+            if status == _OK and body["answer"] == self._nothing_indexed:
+                return None
             citations = body["citations"] if status == _OK else ()
             found = {(str(one["document"]), int(one["page"])) for one in citations}
         except (ValueError, LookupError, TypeError) as error:

@@ -26,11 +26,15 @@ _ATTEMPTS = 3
 
 
 class Finding(IntEnum):
-    """The result of a question, the worst first: no answer, one that does not cite the page, one that does."""
+    """The result of a question, the worst first.
+
+    No answer; one without the page; none in an index that has never had the document; one that cites the page.
+    """
 
     FAILED = 0
     MISSING = 1
-    FOUND = 2
+    UNINDEXED = 2
+    FOUND = 3
 
 
 class CanaryBucket(Protocol):
@@ -43,8 +47,11 @@ class CanaryBucket(Protocol):
 class QueryVersions(Protocol):
     """The versions of the query function."""
 
-    def cited(self, version: str, question: str) -> Collection[tuple[str, int]]:
-        """Return the documents and pages that an answer cites. Raises `Unavailable` when there is no answer."""
+    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
+        """Return the documents and pages that an answer cites; None where nothing is indexed.
+
+        Raises `Unavailable` when there is no answer.
+        """
 
 
 @dataclass(frozen=True)
@@ -66,22 +73,23 @@ class Canary:
     def allows(self, version: str, live: str) -> bool:
         """Return whether a new version may take traffic: it finds the page, or does no worse than the live one.
 
-        Before the document is first indexed, no version finds it: the first deployments must pass. While a server
-        is down, all fail: a deployment may be what repairs it.
+        A version whose index has never had the document passes: the first one, and a release with a new pipeline,
+        whose index is filled only once it is deployed. While a server is down, all versions fail: a deployment may
+        be what repairs it.
         """
         found = self._best(version)
-        if found is Finding.FOUND:
+        if found >= Finding.UNINDEXED:
             return True
-        known = self._ask(live)
+        known = self._best(live)
         logger.warning("canary not found", extra={"outcome": found.name, "live": known.name})
         return found >= known
 
     def _best(self, version: str) -> Finding:
-        """Return the best of some questions. Ask no more once the page is found."""
+        """Return the best of some questions. Ask no more than needed to let it pass."""
         found = Finding.FAILED
         for _ in range(_ATTEMPTS):
             found = max(found, self._ask(version))
-            if found is Finding.FOUND:
+            if found >= Finding.UNINDEXED:
                 break
         return found
 
@@ -91,4 +99,6 @@ class Canary:
         except DocwellError as error:
             logger.warning("canary failed", extra={"version": version, "detail": error.detail})
             return Finding.FAILED
+        if cited is None:
+            return Finding.UNINDEXED
         return Finding.FOUND if (KEY, PAGE) in cited else Finding.MISSING

@@ -24,10 +24,11 @@ def canary() -> Canary:
     """Return the canary."""
     from docwell.adapters.aws import client
     from docwell.adapters.canary import LambdaQueryVersions, S3CanaryBucket
+    from docwell.query.retrieval.absence import NOTHING_INDEXED
 
     return Canary(
         bucket=S3CanaryBucket(client("s3"), canary_settings().bucket),
-        versions=LambdaQueryVersions(client("lambda")),
+        versions=LambdaQueryVersions(client("lambda"), NOTHING_INDEXED),
         document=(files("docwell.upkeep") / "canary.pdf").read_bytes(),
     )
 
