@@ -225,7 +225,10 @@ def test_the_hook_stands_before_the_traffic_of_a_new_version(
     # CodeDeploy calls the hook with its own role.
     (policy,) = one["Resources"]["DeploymentRole"]["Properties"]["Policies"]
     calls = [one for one in policy["PolicyDocument"]["Statement"] if one["Action"] == "lambda:InvokeFunction"]
-    assert [one["Resource"] for one in calls] == [{"Fn::GetAtt": ["CanaryStack", "Outputs.FunctionArn"]}]
+    name = content(ROOT / "infra" / "canary.yaml")["Resources"]["CanaryFunction"]["Properties"]["FunctionName"]
+    assert given["SystemName"] == {"Ref": "AWS::StackName"}
+    (arn,) = (one["Resource"]["Fn::Sub"] for one in calls)
+    assert arn.endswith(":function:" + name["Fn::Sub"].replace("SystemName", "AWS::StackName"))
 
 
 def test_the_query_functions_version_does_not_wait_for_the_canary_that_asks_it(

@@ -172,7 +172,7 @@ def test_each_stack_has_a_namespace_of_its_own(template: dict[str, Any]) -> None
     own = {"Fn::Sub": NAMESPACE.replace("SystemName", "AWS::StackName")}
     assert main["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == own
     given = [one["Properties"].get("Parameters", {}) for one in main["Resources"].values()]
-    assert [one["MetricsNamespace"] for one in given if "MetricsNamespace" in one] == [own] * 3
+    assert [one["MetricsNamespace"] for one in given if "MetricsNamespace" in one] == [own] * 2
     for name in ("observability", "ollama", "chroma", "canary"):
         assert not re.search(
             r"(Namespace|namespace): Docwell$", (ROOT / "infra" / f"{name}.yaml").read_text(), re.MULTILINE
