@@ -8,6 +8,8 @@ MODEL ?= sentence-transformers/all-MiniLM-L6-v2
 LLM ?= qwen2.5-coder:1.5b
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 TEST_LLM ?= smollm2:135m
+# A file stays with one process, since its tests share servers. Each process may start a whole stack.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # OCR=0 and OCR=off switch it off.
 OCR_ON = $(filter 1 yes true rapidocr,$(OCR))
 
@@ -26,16 +28,16 @@ up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads
 .PHONY: test
 test: dev embedder ## Run all tests with coverage; ARGS="-k name" selects some
 	$(PY) -m coverage erase
-	$(PY) -m pytest --cov --cov-report= $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) --cov --cov-report= $(ARGS)
 	$(PY) -m coverage report
 
 .PHONY: test-unit
 test-unit: dev embedder ## Run the unit tests, without a network
-	$(PY) -m pytest -q tests/unit $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/unit $(ARGS)
 
 .PHONY: pr
 pr: lint embedder ## Run what a commit must pass: format, lint, types, unit tests
-	$(PY) -m pytest -q tests/unit
+	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/unit
 
 .PHONY: lint
 lint: dev ## Check format, lint, import contracts and types

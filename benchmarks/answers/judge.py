@@ -12,7 +12,7 @@ from docwell.config import QueryLimits
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
-# A host that reads less than this share of the prompt has cut it (docs/answers.md, "The prompt fits").
+# A host that reads less than this share of the prompt has cut it (docs/answers.md, "How prompts fit").
 _READ_SHARE = 0.9
 
 

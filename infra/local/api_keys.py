@@ -18,6 +18,10 @@ _FRESH_S = 1.0
 _MISS_S = 0.1
 
 
+class KeysUnavailable(Exception):
+    """The API keys cannot be read, so an unknown key may be valid."""
+
+
 class ApiKeys:
     """A cache of the enabled API keys of the local AWS server."""
 
@@ -28,15 +32,21 @@ class ApiKeys:
         self._lock = threading.Lock()
         self._ids: dict[str, str] = {}
         self._read_at = float("-inf")
+        self._complete = False
 
     def id_of(self, value: str | None) -> str | None:
-        """Return the id of the key with this value, or None. May wait for the local AWS server."""
+        """Return the id of the key with this value, or None. May wait for the local AWS server.
+
+        Raises `KeysUnavailable` if the key is unknown and the keys could not be read.
+        """
         if not value:
             return None
         with self._lock:
             age = self._clock() - self._read_at
             if age > _FRESH_S or (value not in self._ids and age > _MISS_S):
                 self._read()
+            if value not in self._ids and not self._complete:
+                raise KeysUnavailable
             return self._ids.get(value)
 
     def _read(self) -> None:
@@ -46,6 +56,8 @@ class ApiKeys:
         except (BotoCoreError, ClientError) as error:
             # Keep the known keys: API Gateway does not depend on another service.
             print(f"{WARNING}the API keys cannot be read: {type(error).__name__}", flush=True)
+            self._complete = False
         else:
             self._ids = {key["value"]: key["id"] for key in keys if key.get("enabled")}
+            self._complete = True
         self._read_at = self._clock()

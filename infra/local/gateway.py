@@ -33,7 +33,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
-from infra.local.api_keys import HEADER, ApiKeys
+from infra.local.api_keys import HEADER, ApiKeys, KeysUnavailable
 from infra.local.disconnect import until_gone
 from infra.local.functions_api import functions_route, scheduled
 from infra.local.guard import Guarded, end_with_any_thread
@@ -193,7 +193,11 @@ class Gateway:
 
     def _call(self, request: Request, body: bytes, request_id: str) -> Response:
         """Return the function's answer as HTTP, or a problem document."""
-        key_id = self._api_keys.id_of(request.headers.get(HEADER)) if self._api_keys else None
+        try:
+            key_id = self._api_keys.id_of(request.headers.get(HEADER)) if self._api_keys else None
+        except KeysUnavailable:
+            title = "The API keys cannot be read"
+            return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
         event = proxy_event(request, body, request_id, key_id)
         try:
             answer = self._pool.invoke(event)

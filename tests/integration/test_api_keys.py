@@ -17,7 +17,7 @@ import uvicorn
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
-from infra.local.api_keys import ApiKeys
+from infra.local.api_keys import ApiKeys, KeysUnavailable
 from infra.local.gateway import Gateway
 from infra.local.lambda_runtime import FunctionPool, FunctionSpec
 
@@ -25,6 +25,7 @@ from .waiting import Clock
 
 pytestmark = pytest.mark.integration
 VALUE = "a-value-of-twenty-characters"
+UNREADABLE = "another-value-of-twenty-characters"
 
 
 @pytest.fixture
@@ -91,13 +92,28 @@ def test_keys_stay_known_while_their_service_is_down(client: Any) -> None:
     assert keys.id_of(VALUE) == id_
 
 
+def test_a_key_is_not_called_unknown_while_the_keys_cannot_be_read(client: Any) -> None:
+    clock, counted = Clock(100.0), Counted(client)
+    id_ = client.create_api_key(name="k", value=VALUE, enabled=True)["id"]
+    keys = ApiKeys(counted, clock)
+    counted.down = True
+    with pytest.raises(KeysUnavailable):
+        keys.id_of(VALUE)
+    counted.down = False
+    clock.now += 0.2
+    assert keys.id_of(VALUE) == id_
+    assert keys.id_of("another") is None
+
+
 class FixedKeys(ApiKeys):
-    """One fixed key, without a service."""
+    """One fixed key, without a service, and one value for which the keys cannot be read."""
 
     def __init__(self) -> None:
         super().__init__(None)
 
     def id_of(self, value: str | None) -> str | None:
+        if value == UNREADABLE:
+            raise KeysUnavailable
         return "k1" if value == VALUE else None
 
 
@@ -144,3 +160,10 @@ def test_the_function_gets_the_keys_id_and_a_client_cannot_forge_an_identity() -
     for found in (unknown, nobody):
         assert (found["identity"]["apiKeyId"], found["identity"]["apiKey"]) == (None, None)
     assert not any("authorizer" in found for found in (known, unknown, nobody))
+
+
+def test_a_key_that_cannot_be_checked_gets_503_and_not_401() -> None:
+    with gateway() as url:
+        answer = httpx.get(f"{url}/v1/documents", headers={"x-api-key": UNREADABLE})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"] == "urn:docwell:dependency-unavailable"
