@@ -160,7 +160,8 @@ def test_the_document_is_stored_once_and_replaced_by_the_one_of_another_release(
 
 def test_no_other_principal_sees_the_document(account: Account) -> None:
     indexed(account)
-    question = {"question": QUESTION, "fallback": "none"}
+    question: dict[str, Any] = {"question": QUESTION, "fallback": "none"}
+    more: dict[str, Any]
     for more in ({}, {"mode": "list", "question": 'which documents mention "lighthouse"'}):
         status, answer = asked("/v1/query", "POST", question | more)
         assert (status, answer["status"], answer["citations"]) == (200, "refused", [])
@@ -200,7 +201,7 @@ def test_the_canary_may_do_what_it_does(account: Account) -> None:
     canary(HOOK, CONTEXT)
     template = content(ROOT / "infra" / "canary.yaml")
     (policy,) = template["Resources"]["CanaryRole"]["Properties"]["Policies"]
-    granted = {}
+    granted: dict[str, Any] = {}
     for one in policy["PolicyDocument"]["Statement"]:
         actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
         granted |= dict.fromkeys(actions, one["Resource"])
