@@ -79,7 +79,7 @@ def _figures_of_articles() -> Iterator[Case]:
         yield Case("articles", given, question["question"], f"{right} [1].", "figure", right=True)
         known = {form for figure in figures for form in figure.figure.forms}
         alike = [
-            other for other in mentions(context) if other.is_year == figures[0].is_year and not other.is_grammar
+            other for other in mentions(context) if other.is_date == figures[0].is_date and not other.is_grammar
         ]
         others = [other.figure.written for other in alike if known.isdisjoint(other.figure.forms)]
         if others:

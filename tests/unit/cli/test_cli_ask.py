@@ -22,6 +22,14 @@ def test_an_answer_is_shown_with_page_printed_label_and_quote(run: Run, api: Fak
     assert api.requests[-1][2] == {"question": "When?", "collection": "handbooks", "top_k": 3}
 
 
+def test_a_model_that_was_not_asked_is_not_named(run: Run, api: FakeApi) -> None:
+    unused = {"usage": {"prompt_tokens": 0, "completion_tokens": 0}, "mode": "list"}
+    api.answer = (200, api.answer[1] | unused)
+    shown = run("ask", "Which documents mention it?", api=api).stdout
+    assert "\nlist · no model · 912 ms" in shown
+    assert "small-model" not in shown
+
+
 def test_several_collections_go_as_a_list(run: Run, api: FakeApi) -> None:
     run("ask", "When?", "--collection", "a", "--collection", "b", "--document", "a/x.pdf", api=api)
     assert api.requests[-1][2] == {"question": "When?", "collections": ["a", "b"], "document": "a/x.pdf"}

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.errors import BadInput
+from docwell.errors import BadInput, DeadlineExceeded
 from docwell.identity import Principal, Rule
 from docwell.query import census
 from docwell.query.ask import Passages, QueryReport, Question, Token
 from docwell.query.census import Census
 from docwell.query.retrieval.filters import Filter
+from docwell.query.routing import Router
 from tests.unit.query.query_world import World
 
 ASKED = 'Which documents mention "Ada Holt"?'
@@ -66,6 +67,39 @@ def test_what_no_document_mentions_is_refused_with_its_bound_and_left_to_passage
     assert answer.answer == "None of the 12 documents mentions “Zanzibar”. All 12 were looked through in full."
     assert world.model.asked == []
     assert ask(world, asked, mode=Mode.AUTO).answer.mode is Mode.PASSAGES
+
+
+@pytest.mark.parametrize("says", ["NOT FOUND", "Every letter [1]."])
+def test_a_list_takes_the_place_of_a_refusal_if_the_question_can_be_for_one(
+    monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    monkeypatch.setattr(Router, "choose", lambda *_: Mode.PASSAGES)
+    world = with_letters()
+    world.model.says = says
+    near = "Which documents mention Ada Holt?"
+    report = ask(world, near, mode=Mode.AUTO)
+    assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.LIST)
+    assert "7 of the 12 documents" in report.answer.answer
+    assert len(world.model.asked) == 1
+    assert report.answer.usage.tokens > 0  # the model has read the passages
+    assert sum(isinstance(event, QueryReport) for event in world.events) == 1
+    for far, mode in ((near, Mode.PASSAGES), ("Who built the bridge?", Mode.AUTO)):
+        assert ask(world, far, mode=mode).answer.mode is Mode.PASSAGES
+    refused = ask(world, 'Which documents mention "Zanzibar"?', mode=Mode.AUTO).answer
+    assert (refused.status, refused.mode) == (AnswerStatus.REFUSED, Mode.PASSAGES)
+
+
+def test_a_refusal_stays_if_the_list_in_its_place_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Router, "choose", lambda *_: Mode.PASSAGES)
+
+    def fail(*_: object) -> None:
+        raise DeadlineExceeded("retrieve", "too slow")
+
+    monkeypatch.setattr(Census, "basis", fail)
+    world = with_letters()
+    world.model.says = "NOT FOUND"
+    answer = ask(world, "Which documents mention Ada Holt?", mode=Mode.AUTO).answer
+    assert (answer.status, answer.mode) == (AnswerStatus.REFUSED, Mode.PASSAGES)
 
 
 def test_a_question_without_a_subject_is_refused_and_left_to_passages_otherwise() -> None:

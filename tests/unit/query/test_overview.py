@@ -9,14 +9,14 @@ from itertools import pairwise
 import pytest
 
 from docwell.answers import AnswerStatus, Mode
-from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
 from docwell.query import overview
 from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
-from docwell.query.overview import digest, pieces, spread
+from docwell.query.modes import Modes
+from docwell.query.overview import Overview, digest, pieces, spread
 from docwell.query.prompting import load_prompt
 from docwell.query.reports import REFUSAL, Inquiry
 from docwell.query.retrieval.filters import Filter
@@ -256,21 +256,35 @@ def test_a_digest_has_few_sentences_of_all_parts_each_supported_by_its_page() ->
 
 
 def test_a_digest_begins_with_the_lines_of_the_title_page_and_has_no_scraps() -> None:
-    lines = "Pump Safety\nAda Holt\n\nMill Lane, May 2019\n\nThe pumps of the mill start early every day."
+    lines = "Pump Safety\nAda Holt\nMill Lane, May 2019\nThe pumps of the mill start early every day."
     scraps = [
         "and so the pumps of the mill are oiled twice.",
         "Pumps 12 14 15 mills 16 17 18 19 lanes 20 21 oil 3.",
         "Pumps, mills",
     ]
-    texts = [lines, "All pumps of the mill are switched off at night.", *scraps]
+    texts = [f"{lines}\n1 INTRODUCTION", "4 Nights\nAll pumps of the mill are switched off at night.", *scraps]
     given = [
         Passage(str(page), KEY, "g", "v", Chunk(text, page, 0, len(text), 9), 0.0)
         for page, text in enumerate(texts, 1)
     ]
     answer, sentences = digest("Who wrote it?", given)
-    assert sentences[0].text == f"{' '.join(lines.split())[:-1]} [1]."
+    assert sentences[0].text == f"{lines[:-1]} [1]."
+    assert sentences[1].text == "All pumps of the mill are switched off at night [2]."
     assert [citation.page for citation in answer.citations] == [1, 2]
     assert all(len(citation.quote) <= MAX_QUOTE_CHARACTERS for citation in answer.citations)
+
+
+def test_a_digest_quotes_no_list_of_references() -> None:
+    said = "The pumps of the mill are oiled by the crew at night."
+    references = (
+        "Holt, A. (2011). Pumps of the mill. Ott, B. (2012). The crew oils all pumps at night. Roth, I. (2013)."
+    )
+    texts = ["Pump Safety", references, said]
+    given = [
+        Passage(str(page), KEY, "g", "v", Chunk(text, page, 0, len(text), 9), 0.5)
+        for page, text in enumerate(texts, 1)
+    ]
+    assert [citation.page for citation in digest("What is it about?", given)[0].citations] == [1, 3]
 
 
 def test_a_digest_says_what_the_question_asks_for_and_says_nothing_twice() -> None:
@@ -294,7 +308,8 @@ def test_a_passage_near_to_the_question_takes_the_place_of_the_pieces_that_it_ho
 
 def test_a_host_that_reads_slowly_is_not_asked_for_an_overview() -> None:
     world = with_overview()
-    world.query = replace(world.query, limits=QueryLimits(passage_tokens=100))
+    ways = {Mode.OVERVIEW: Overview(world.index, load_prompt("overview"), extractive=True)}
+    world.query = replace(world.query, modes=Modes(world.router, ways))
     report = world.ask(Question(ABOUT, document=KEY))
     answer = report.answer
     assert (answer.status, answer.fallback_reason, answer.mode) == (AnswerStatus.EXTRACTIVE, None, Mode.OVERVIEW)

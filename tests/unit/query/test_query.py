@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docwell.answers import AnswerStatus, Turn
+from docwell.answers import AnswerStatus, Mode, Turn
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, QuotaExceeded, Unavailable
 from docwell.query.ask import Ask, Identified, Passages, Question, Token
@@ -88,7 +88,7 @@ def test_a_question_larger_than_the_context_is_bad_input() -> None:
     world = World(num_ctx=700)
     world.add("house/rules.pdf", BOILER)
     with pytest.raises(BadInput):
-        world.ask(Question(QUESTION + " boiler inspected" * 500))
+        world.ask(Question(QUESTION + " boiler inspected" * 500, mode=Mode.PASSAGES))
 
 
 def test_a_missing_model_raises_model_missing() -> None:

@@ -72,7 +72,7 @@ def test_any_text_is_read(text: str) -> None:
 
 
 def test_the_figures_of_a_sentence_own_their_years_and_words() -> None:
-    five, four = (mention for mention in mentions(YEARS) if not mention.is_year)
+    five, four = (mention for mention in mentions(YEARS) if not mention.is_date)
     assert (five.periods, four.periods) == (frozenset({"2021"}), frozenset({"2020"}))
     assert five.near == four.near >= {"revenu"}
 

@@ -302,11 +302,12 @@ def _show_citation(out: Console, citation: Json, position: int, *, quotes: bool)
 
 def _footer(answer: Json) -> str:
     usage, timings = answer.get("usage") or {}, answer.get("timings_ms") or {}
-    parts = [
-        answer.get("model") or "no model",
-        f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens",
-        f"{timings.get('total', 0):,.0f} ms",
-    ]
+    read, written = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    # A list, and a local overview, ask no model.
+    asked = (
+        [answer.get("model") or "no model", f"{read:,} + {written:,} tokens"] if read or written else ["no model"]
+    )
+    parts = [*asked, f"{timings.get('total', 0):,.0f} ms"]
     if (mode := answer.get("mode", Mode.PASSAGES)) != Mode.PASSAGES:
         parts.insert(0, clean(mode))
     # A model host on this machine costs nothing.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from docwell.ingest.outline import LETTERS_SHARE, titles
 from docwell.models import Chunk, Mark, Page, Part
 from docwell.text.lexicon import segments
+from docwell.text.prose import is_bibliography
 
 # Title, authors and abstract of a paper have about 300 tokens; reports have a title page before these. The opening
 # ends with the chunk that reaches this.
@@ -77,7 +78,7 @@ class Sketch:
                 self._opening, self._opening_tokens = ordinal + 1, self._opening_tokens + chunk.tokens
                 continue
             for place, (start, end) in zip(rows, spans or [(0, len(chunk.text))], strict=True):
-                if _is_prose(chunk.text[start:end]):
+                if _is_prose(chunk.text[start:end]) and not is_bibliography(chunk.text[start:end]):
                     self._units.append(_Piece(ordinal, start, end))
                     self._vectors.append(vectors[place])
 

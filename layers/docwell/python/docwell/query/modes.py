@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from docwell.answers import Mode
+from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import LanguageModel
@@ -50,7 +50,7 @@ class Basis:
     """The pieces that a mode answers from in place of the nearest passages, and the prompt for them.
 
     With `rows`, the prompt is for the passages of one document. With an `answer`, no model is asked; one without
-    citations is a refusal.
+    citations is a refusal. Its `sentences` are those of the documents.
     """
 
     mode: Mode
@@ -58,6 +58,7 @@ class Basis:
     prompt: Prompt | None = None
     rows: Rows | None = None
     answer: GroundedAnswer | None = None
+    sentences: tuple[Sentence, ...] = ()
 
 
 class Way(Protocol):
@@ -95,3 +96,18 @@ class Modes:
             if searched.mode is Mode.AUTO:
                 return None
             raise
+
+    def after_refusal(self, searched: Searched) -> Basis | None:
+        """Return a list in place of a refusal, if docwell chooses the mode and the question can be one for a list.
+
+        None where no document has its subject.
+        """
+        way = self.ways.get(Mode.LIST)
+        if way is None or searched.mode is not Mode.AUTO or not searched.passages:
+            return None
+        if not self.router.is_near_list(searched.text, searched.vector, searched.passages):
+            return None
+        try:
+            return way.basis(searched)
+        except BadInput:
+            return None

@@ -19,6 +19,7 @@ from docwell.query.checking.suspicion import suspicion
 from docwell.query.modes import Basis, Searched
 from docwell.query.prompting import Prompt
 from docwell.text.lexicon import SENTENCE_ENDS, content_words, segments
+from docwell.text.prose import is_bibliography, is_sentence, paragraphs
 
 _Item = TypeVar("_Item")
 
@@ -33,18 +34,20 @@ _BEGINNING = 700
 _OF_OPENING, _OF_FOUND, _OF_OTHERS = 3, 4, 3
 # The first pieces are the opening, which has about two chunks.
 _OPENING = 2
-# Rows of tables have fewer letters.
-_LETTERS_SHARE = 0.7
 
 ONE_DOCUMENT = "an overview is of one document, and this question has found several: name one as `document`"
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The mode `overview`: the documents' marked pieces, and the prompt for them."""
+    """The mode `overview`: the documents' marked pieces, and the prompt for them.
+
+    An overview that is `extractive` is the document's own sentences, at once: a slow model host writes none.
+    """
 
     index: Overviews
     prompt: Prompt
+    extractive: bool = False
 
     def basis(self, searched: Searched) -> Basis | None:
         """Return the pieces of the document that all passages are of, about as long as `top_k` passages.
@@ -58,7 +61,11 @@ class Overview:
             raise BadInput(ONE_DOCUMENT)
         near = searched.passages
         found = [piece for one in documents for piece in pieces(self.index.marked(*one), searched.top_k, near)]
-        return Basis(Mode.OVERVIEW, tuple(found), self.prompt) if found else None
+        basis = Basis(Mode.OVERVIEW, tuple(found), self.prompt) if found else None
+        if basis is None or not self.extractive:
+            return basis
+        answer, sentences = digest(searched.text, basis.passages)
+        return replace(basis, answer=answer, sentences=sentences) if answer.citations else None
 
 
 def pieces(
@@ -94,8 +101,10 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
     nearest to the question ("What did the court decide in the end?"), and central ones of all parts.
     """
     chosen = [*_beginning(passages)]
+    lists = {number for number, one in enumerate(passages, 1) if is_bibliography(one.chunk.text)}
     found = [one for one in candidates(question, passages) if not repeats(one, chosen)]
-    left = [one for one in found if _is_whole(one.text)] or found  # some languages mark no ends
+    # Some languages mark no ends.
+    left = [one for one in found if one.marker not in lists and is_sentence(one.text)] or found
     counts = Counter(word for one in passages for word in content_words(one.chunk.text))
     parts = (
         ([one for one in left if one.marker <= _OPENING], _OF_OPENING),
@@ -108,13 +117,16 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
 
 
 def _beginning(passages: Sequence[Passage]) -> Iterator[Candidate]:
-    """Yield the first lines of the first passage, if they can be quoted."""
+    """Yield the first lines of the first passage, if they can be quoted, without a heading at their end."""
     for passage in passages[:1]:
         text = passage.chunk.text
         ends = [end for _, end in segments(text) if end <= _BEGINNING] or [segments(text)[0][1]]
-        said, removed = quotable(text[: ends[-1]])
-        if not removed:
-            yield Candidate(0.0, 1, 0, ends[-1], said, content_words(said))
+        lines = paragraphs(text[: ends[-1]])
+        ended = [number for number, line in enumerate(lines, 1) if line.endswith(tuple(SENTENCE_ENDS))]
+        said = [quotable(line) for line in lines[: max(ended, default=len(lines))]]
+        if not any(removed for _, removed in said):
+            shown = "\n".join(line for line, _ in said)
+            yield Candidate(0.0, 1, 0, ends[-1], shown, content_words(shown))
 
 
 def _central(
@@ -135,16 +147,6 @@ def _central(
         yield best
         taken.append(best)
         known |= best.words
-
-
-def _is_whole(text: str) -> bool:
-    """Whether a text is a sentence from its start: a page may begin within one, and tables have no ends."""
-    letters = sum(map(str.isalpha, text))
-    first = text.lstrip("\"'\u201c\u2018\u00ab\u201e\u00bf\u00a1")[:1]
-    whole = (
-        first.isalpha() and not first.islower() and text.rstrip("\"'\u201d\u2019)").endswith(tuple(SENTENCE_ENDS))
-    )
-    return whole and letters >= _LETTERS_SHARE * len(text.replace(" ", ""))
 
 
 def _nearest(found: Sequence[Candidate], passages: Sequence[Passage]) -> list[Candidate]:

@@ -8,10 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from docwell.answers import Mode
+from docwell.answers import AnswerStatus, Mode
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
-from docwell.errors import BadInput
+from docwell.errors import BadInput, Unavailable
 from docwell.models import Passage
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker, Reranking
 from docwell.query.ask import Admitted, Ask, Event, Passages, Progress, QueryReport
@@ -97,11 +97,12 @@ class Query:
                 begun = begun or found.at_model
                 if begun:
                     yield Progress(self.reports.report(found), at_model=found.at_model)
-        if found.basis and (answer := found.basis.answer):
-            found = found.of(found.basis)
-            yield Passages(found.passages, found.suspicious, found.text)
-            yield self.reports.without_model(found, answer)
-            return
+        async with aclosing(self._in_turn(found)) as events:
+            async for event in events:
+                yield event
+
+    async def _in_turn(self, found: Inquiry) -> AsyncGenerator[Event]:
+        """Yield the events of the mode's answer, of the passages' if it refuses, and of a list if these refuse."""
         if found.basis:
             async with aclosing(self._of_mode(found, found.basis)) as events:
                 async for event in events:
@@ -117,10 +118,36 @@ class Query:
                     return
         async with aclosing(self._answered(found)) as events:
             async for event in events:
+                if isinstance(event, QueryReport) and (basis := await self._list(found, event)):
+                    for one in self._without_model(replace(found, spent=event.answer.usage), basis):
+                        yield one
+                    return
                 yield event
+
+    def _without_model(self, found: Inquiry, basis: Basis) -> tuple[Passages, QueryReport]:
+        """Return the events of an answer that a mode has given by itself."""
+        found = found.of(basis)
+        return Passages(found.passages, found.suspicious, found.text), self.reports.of_basis(found, basis)
+
+    async def _list(self, found: Inquiry, report: QueryReport) -> Basis | None:
+        """Return a list in place of a refusal, if there is time to make one; a failure leaves the refusal."""
+        refused, deadline = report.answer.status is AnswerStatus.REFUSED, found.watch.deadline
+        if not (refused and found.searched) or is_cancelled():
+            return None
+        if deadline.left(RESERVE_S) < deadline.seconds * _RETRIEVE_SHARE:
+            return None
+        try:
+            async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
+                return await asyncio.to_thread(self.modes.after_refusal, found.searched)
+        except Unavailable:
+            return None
 
     async def _of_mode(self, found: Inquiry, basis: Basis) -> AsyncGenerator[Event]:
         """Yield the events of an answer of the question's mode. Raises as `ask`."""
+        if basis.answer:
+            for one in self._without_model(found, basis):
+                yield one
+            return
         found = found.of(basis)
         if basis.rows is None:
             events = self._answered(found)
@@ -136,16 +163,7 @@ class Query:
             yield self.reports.report(found)  # a refusal
 
     async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
-        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`.
-
-        A model host that reads slowly writes no overview: the document's own sentences are one, at once.
-        """
-        if found.mode is Mode.OVERVIEW and self.limits.passage_tokens is not None:
-            report = self.reports.overview(found)
-            yield Progress(report)
-            yield Passages(report.prompted, question=found.text)
-            yield report
-            return
+        """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
         if found.ask.question.quotes:
             report = self.reports.report(found) if found.hopeless else self.reports.quotes(found)
             yield Passages(report.prompted, found.suspicious, found.text)
@@ -243,6 +261,7 @@ class Query:
         return replace(
             found,
             passages=passages,
+            searched=searched,
             basis=basis,
             suspicious=_suspicious(passages),
             refusal=refusal,

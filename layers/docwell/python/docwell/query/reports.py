@@ -12,7 +12,7 @@ from docwell.query.ask import Ask, QueryReport
 from docwell.query.checking.extractive import extract
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.modes import Basis
+from docwell.query.modes import Basis, Searched
 from docwell.query.overview import digest
 from docwell.query.prompting import BuiltPrompt
 from docwell.query.stopwatch import Stopwatch
@@ -33,6 +33,7 @@ class Inquiry:
     gave nothing. A question that is `hopeless`, for its `fit` is under `min_fit`, is refused without the model;
     `refusal` is the text of a refusal.
     `basis` is what to answer from before the passages are tried, if anything; `mode` is how it is answered now.
+    `searched` is the question as the modes see it.
     The model may take this `share` of the time that is left.
     """
 
@@ -44,6 +45,7 @@ class Inquiry:
     skipped: tuple[str, ...] = ()
     wordings: tuple[str, ...] = ()
     passages: tuple[Passage, ...] = ()
+    searched: Searched | None = None
     basis: Basis | None = None
     suspicious: frozenset[str] = frozenset()
     fit: float | None = None
@@ -73,8 +75,8 @@ class Inquiry:
         )
 
     def tries_passages(self, answer: Answer, reserve_s: float) -> bool:
-        """Whether the answer of a mode is a refusal, and there is time for another one as long as it."""
-        refused = answer.status is AnswerStatus.REFUSED
+        """Whether the model refuses to answer in a mode, and there is time for another answer as long as this."""
+        refused = answer.status is AnswerStatus.REFUSED and not (self.basis and self.basis.answer)
         return refused and self.watch.deadline.left(reserve_s) > self.watch.seconds["generate"]
 
 
@@ -105,24 +107,26 @@ class Reports:
 
     def extractive(self, found: Inquiry, prompt: BuiltPrompt, error: Unavailable, used: Usage) -> QueryReport:
         """Return the best sentences of the passages, because the model has failed."""
-        report = self.overview(found, used) if found.mode is Mode.OVERVIEW else self.quotes(found, used)
-        reason = error.problem if report.answer.status is AnswerStatus.EXTRACTIVE else None
-        answer = replace(report.answer, dropped_passages=prompt.dropped, fallback_reason=reason)
-        return replace(report, answer=answer)
-
-    def quotes(self, found: Inquiry, used: Usage = _NONE) -> QueryReport:
-        """Return the best sentences of the passages."""
-        answer = _extractive(self.answer(found, used, extract(found.text, found.passages)))
+        said = (
+            digest(found.text, found.passages)
+            if found.mode is Mode.OVERVIEW
+            else (extract(found.text, found.passages),)
+        )
+        answer = _extractive(self.answer(found, used, *said))
+        reason = error.problem if answer.status is AnswerStatus.EXTRACTIVE else None
+        answer = replace(answer, dropped_passages=prompt.dropped, fallback_reason=reason)
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
-    def overview(self, found: Inquiry, used: Usage = _NONE) -> QueryReport:
-        """Return the overview in the document's own sentences."""
-        answer = _extractive(self.answer(found, used, *digest(found.text, found.passages)))
+    def quotes(self, found: Inquiry) -> QueryReport:
+        """Return the best sentences of the passages; no model is asked."""
+        answer = _extractive(self.answer(found, _NONE, extract(found.text, found.passages)))
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
-    def without_model(self, found: Inquiry, answer: GroundedAnswer) -> QueryReport:
-        """Return the report of an answer that a mode has given by itself."""
-        return replace(self.report(found), answer=self.answer(found, _NONE, answer), prompted=found.passages)
+    def of_basis(self, found: Inquiry, basis: Basis) -> QueryReport:
+        """Return the report of an answer that a mode has given without a model."""
+        answer = self.answer(found, _NONE, basis.answer, basis.sentences)
+        answer = _extractive(answer) if basis.sentences else answer
+        return replace(self.report(found), answer=answer, prompted=found.passages)
 
     def answer(
         self,

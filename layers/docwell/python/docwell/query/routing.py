@@ -3,7 +3,7 @@
 Cosines differ from model to model, so they are only compared with each other, or measured by their spread among
 the examples. A question about a document as a whole is nearer to another such question than to an ordinary one and
 to any passage: in meaning, and in words, which also help in languages that the embedder does not know. A question
-for a list is near whatever is about its subject, so it is compared without its subject.
+for a list is near whatever is about its subject, so it is compared without its subject, and so are the examples.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from docwell.text.lexicon import beginnings, rarity
 # The weight of common words, in spreads of the cosines. Of 1, 2 and 3 it errs least (docs/modes.md).
 _WORDS = 2.0
 
-# Most questions are further than this from the examples of lists, and are not embedded again without a subject.
-_FAR = 0.8
+# Most questions are further than this from the examples of lists, beside the passages, and are not embedded again
+# without a subject.
+_FAR = 0.5
 
 
 class Router:
@@ -37,10 +38,8 @@ class Router:
 
     def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
         """Return the mode of a question with this unit vector and these nearest passages."""
-        cosines = {mode: rows @ np.asarray(vector) for mode, rows in self._vectors.items()}
-        nearest = {mode: float(np.max(row)) for mode, row in cosines.items()}
-        nearest[Mode.PASSAGES] = max(nearest[Mode.PASSAGES], *(one.score for one in passages))
-        if self._is_list(question, nearest.pop(Mode.LIST), nearest, passages):
+        cosines = self._cosines(vector)
+        if self._is_list(question, cosines, passages, near=True):
             return Mode.LIST
         del cosines[Mode.LIST]
         spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
@@ -56,17 +55,38 @@ class Router:
         near[Mode.PASSAGES] = max(near[Mode.PASSAGES], *own)
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
 
+    def is_near_list(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> bool:
+        """Return whether a question that the passages do not answer can be one for a list, in unusual words."""
+        return self._is_list(question, self._cosines(vector), passages, near=False)
+
     def _is_list(
-        self, question: str, as_list: float, near: Mapping[Mode, float], passages: Sequence[Passage]
+        self,
+        question: str,
+        cosines: Mapping[Mode, NDArray[np.float32]],
+        passages: Sequence[Passage],
+        *,
+        near: bool,
     ) -> bool:
-        """Return whether the question, as it is and without its subject, is like the examples of lists."""
+        """Return whether the question, as it is and without its subject, is more like the examples of lists.
+
+        With `near`, it also has to be about as near to one as these are to each other.
+        """
+        nearest = {mode: float(np.max(row)) for mode, row in cosines.items()}
         # An overview is of one document.
         of_one = len({one.document for one in passages}) == 1
-        rival = max(near.values()) if of_one else near[Mode.PASSAGES]
-        if as_list < _FAR * rival:
+        modes = (Mode.PASSAGES, Mode.OVERVIEW) if of_one else (Mode.PASSAGES,)
+        rival = max([nearest[mode] for mode in modes] + [one.score for one in passages])
+        if nearest[Mode.LIST] < _FAR * rival:
             return False
-        subject, (least, margin) = self.subjects.find(question), self.subjects.typical
-        return subject is not None and subject.near >= least and subject.margin + as_list - rival >= margin
+        subject = self.subjects.find(question)
+        if subject is None or not subject.is_of_list:
+            return False
+        typical = self.subjects.typical
+        is_more = subject.margin + nearest[Mode.LIST] - rival >= typical.margin
+        return is_more and (subject.near >= typical.near or not near)
+
+    def _cosines(self, vector: Sequence[float]) -> dict[Mode, NDArray[np.float32]]:
+        return {mode: rows @ np.asarray(vector, dtype=np.float32) for mode, rows in self._vectors.items()}
 
     @cached_property
     def _vectors(self) -> dict[Mode, NDArray[np.float32]]:

@@ -39,6 +39,7 @@ _SAME_SHARE = 0.75
 # Endings differ: the letters of a word that any form of it has, about.
 _ENDING = 3
 _FOUND_KEPT = 64
+_NEAR_QUANTILE = 0.25
 
 
 def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
@@ -48,6 +49,16 @@ def examples(subject: str = r"\1") -> dict[Mode, list[str]]:
         Mode(mode): [_SUBJECT.sub(subject, one) for one in questions]
         for mode, questions in json.loads(text).items()
     }
+
+
+class Typical(NamedTuple):
+    """The lower quartile of `near` and the median `margin` of the examples of lists, each beside the others.
+
+    Real questions are in other words, and so are further from the examples than these are from each other.
+    """
+
+    near: float
+    margin: float
 
 
 class _Word(NamedTuple):
@@ -69,6 +80,11 @@ class Subject:
     near: float = -1.0
     margin: float = -1.0
     shorter: Subject | None = None
+
+    @property
+    def is_of_list(self) -> bool:
+        """Whether anything but the subject is left of the question; keywords alone ask for no list."""
+        return self.near > -1.0
 
     @property
     def beginnings(self) -> list[str]:
@@ -133,13 +149,14 @@ class Subjects:
         )
 
     @cached_property
-    def typical(self) -> tuple[float, float]:
-        """The medians of `near` and `margin` of the examples of lists themselves, each beside the others."""
+    def typical(self) -> Typical:
+        """The least `near` and `margin` of a question for a list."""
         lists, others = self._examples
         near = lists @ lists.T
         np.fill_diagonal(near, -1.0)
         nearest = np.max(near, axis=1)
-        return float(np.median(nearest)), float(np.median(nearest - np.max(lists @ others.T, axis=1)))
+        margins = nearest - np.max(lists @ others.T, axis=1)
+        return Typical(float(np.quantile(nearest, _NEAR_QUANTILE)), float(np.median(margins)))
 
     @cached_property
     def _examples(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

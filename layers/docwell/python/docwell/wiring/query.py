@@ -113,7 +113,7 @@ def _query(fingerprint: str) -> Query:
         modes=Modes(
             router,
             {
-                Mode.OVERVIEW: Overview(vectors, load_prompt("overview")),
+                Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
                 Mode.LIST: Census(vectors, ledger, router.subjects, settings.deadline_s * _LIST_SHARE),
                 Mode.COMPARE: Comparison(
                     retrieval,

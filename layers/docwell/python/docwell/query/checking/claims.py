@@ -9,7 +9,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from docwell.query.checking.facts import Figure, shifted
-from docwell.query.checking.mentions import Mention, has_percent, labels, mentions, scale_of, stated, years
+from docwell.query.checking.mentions import Mention, has_percent, labels, mentions, scale_of, stated
+from docwell.query.checking.periods import agree, periods
 from docwell.text.lexicon import TEXTS_KEPT, rarity
 
 # What stands around a figure has this share of the question's words, by rarity. Chosen on XQuAD; `make eval-guard`
@@ -38,7 +39,7 @@ class Claim:
     said: frozenset[str]
     asked: frozenset[str]
     asked_figures: frozenset[str]
-    asked_years: frozenset[str]
+    asked_periods: frozenset[str]
     weights: dict[str, float]
     scale: int
 
@@ -51,18 +52,18 @@ class Claim:
             (one.figure, one.sign, one.unit, one.before, one.periods): one for one in stated(sentence)
         }.values()
         # A year beside another figure is its period.
-        alone = all(one.is_year or one.is_grammar for one in found)
+        alone = all(one.is_date or one.is_grammar for one in found)
         return cls(
             text=sentence,
             figures=tuple(
                 one
                 for one in found
-                if (alone or not one.is_year) and not (one.is_grammar and asked.isdisjoint(labels(one.unit)))
+                if (alone or not one.is_date) and not (one.is_grammar and asked.isdisjoint(labels(one.unit)))
             ),
             said=labels(sentence) | asked,
             asked=asked,
             asked_figures=frozenset(form for one in stated(question) for form in one.figure.forms),
-            asked_years=frozenset(years(question)),
+            asked_periods=periods(question),
             weights=weights_of(asked, passages),
             scale=scale_of(sentence),
         )
@@ -85,14 +86,14 @@ class Claim:
         """
         every = mentions(passage)
         same = [mention for mention in every if self._is_same(figure, mention)]
-        if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_year:
+        if not self.asked_figures.isdisjoint(figure.figure.forms) and not figure.is_date:
             return same
         fitting = [mention for mention in same if self._has_period(figure, mention)]
         if foreign:
             return fitting
         # A page of nothing but ones has few that differ as rivals.
         rivals = {
-            (one.near, one.here, one.in_table or one.sentence, one.in_table, one.is_year): one
+            (one.near, one.here, one.in_table or one.sentence, one.in_table, one.is_date): one
             for one in every
             if not one.is_grammar
         }
@@ -114,8 +115,7 @@ class Claim:
         return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
-        wanted = figure.periods or self.asked_years
-        return figure.is_year or not (wanted and mention.periods) or not wanted.isdisjoint(mention.periods)
+        return figure.is_date or agree(figure.periods or self.asked_periods, mention.periods)
 
     def _is_of(self, figure: Mention, mention: Mention, rivals: Iterable[Mention]) -> bool:
         unit = _word(figure.unit)
@@ -152,7 +152,7 @@ class Claim:
 
     def _is_rival(self, other: Mention, mention: Mention, unit: frozenset[str]) -> bool:
         """Return whether the sentence speaks of another figure of the passage rather than of this one."""
-        if other.in_table != mention.in_table or other.is_year != mention.is_year:
+        if other.in_table != mention.in_table or other.is_date != mention.is_date:
             return False
         if mention.in_table:
             said = self.said | unit

@@ -11,6 +11,7 @@ from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, numbered, with_marker
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import MARKER, MAX_QUOTE_CHARACTERS, SENTENCE_ENDS, content_words, segments, statements
+from docwell.text.prose import after_headings
 from docwell.text.visible import strip_invisible
 
 MAX_CHARACTERS = 600
@@ -82,7 +83,8 @@ def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate
         text = passage.chunk.text
         if suspicion(text):
             continue
-        for start, end in statements(text):
+        for begin, end in statements(text):
+            start = after_headings(text, begin, end)
             sentence, removed = quotable(text[start:end])
             words = content_words(sentence)
             if len(words) < _FEWEST_WORDS or removed:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
+from docwell.query.checking.periods import whole_year
 from docwell.text.lexicon import FUNCTION_WORDS, SPELLED, TEXTS_KEPT, UNSPACED, fold, sentences
 
 # Words that are as often grammar as figures ("one of them", "the two", "a second look").
@@ -206,6 +207,8 @@ def _numbers(text: str) -> Iterator[tuple[int, int, Figure, int]]:
         if rest and match["rest"][0].isalpha() and len(rest) == 1 and rest not in {"s", "x", *SCALES}:
             continue
         values = _values(number, match["gap"])
+        if len(number) == len("22") and match[0].lower().startswith("fy"):
+            values.add(whole_year(number))
         if match["part"]:
             values = {value + _FRACTIONS[match["part"]] for value in values}
         scale = SCALES.get(rest) or SCALES.get(rest.removesuffix("s")) or 0

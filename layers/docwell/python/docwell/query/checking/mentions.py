@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
+from docwell.query.checking.periods import Period, certain, located_periods, periods
 from docwell.text.lexicon import UNSPACED, content_words, segments, stem
 
 # Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
@@ -21,6 +22,8 @@ _FILLER = re.compile(r"[%)\u2030]+|[^\w\s(]?[(]?\$?|US\$")
 _EMPTY_CELL = re.compile(r"[-\u2013\u2014\u2212]+|n/a", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
 _PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b)", re.IGNORECASE)
+# "Q1 2019 Q2 2019" are heads as they are, but not "March 31, 2019".
+_QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
 _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
@@ -49,7 +52,8 @@ class Mention:
     `near` has the words of its row, or of its part of the sentence; `here` those of the whole sentence or of row,
     column head and caption, and `around` also those of the sentence before. `heads` are those of the columns of a
     table. `caption` has the words that give the `scale` of a table ("in thousands"), a power of ten. `unit` and
-    `before` are the words after and before the figure; `sign` is a currency's or "%".
+    `before` are the words after and before the figure; `sign` is a currency's or "%". A figure that `is_date` is a
+    part of a period, as both are in "Q3 2019".
     """
 
     figure: Figure
@@ -66,7 +70,7 @@ class Mention:
     sign: str = ""
     unit: str = ""
     before: str = ""
-    is_year: bool = False
+    is_date: bool = False
 
     @property
     def in_table(self) -> bool:
@@ -161,7 +165,7 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
     lines = [line for line in above.split("\n") if line.strip()]
     heads = _heads(lines, max(len(row.cells) for row in block))
     caption, scale = _caption(above)
-    over, head_labels, over_years = labels(above), tuple(map(labels, heads)), frozenset(years(above))
+    over, head_labels, period = labels(above), tuple(map(labels, heads)), certain(above)
     for number, row in enumerate(block):
         own, own_scale = _caption(row.label)
         label = labels(row.label)
@@ -181,7 +185,7 @@ def _table(above: str, block: Sequence[_Row]) -> Iterator[Mention]:
                 here,
                 text,
                 number,
-                frozenset(years(head)) or (over_years if len(over_years) == 1 else frozenset()),
+                periods(head) or period,
                 head_labels,
                 column,
                 (own_scale or scale) if not unscaled else 0,
@@ -202,8 +206,9 @@ def _heads(lines: Sequence[str], columns: int) -> list[str]:
     """Return the heads of a table's columns from the nearest line that has them: years, or a word for each."""
     for line in reversed(lines):
         found = years(line)
+        named = [line[one.start : one.end] for one in located_periods(line)]
         if len(found) > 1:
-            return found
+            return named if len(named) == len(found) and all(map(_QUARTER_HEAD.match, named)) else found
         tokens = _IN_BRACKETS.sub("", line).split()
         if columns > 1 and len(tokens) in {columns, columns + 1} and not line.rstrip().endswith((".", ":", ",")):
             return tokens[-columns:]
@@ -270,6 +275,7 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
     sentence = sentence.replace("\n", " ")
     here = labels(sentence)
     spots = located(sentence)
+    dates = located_periods(sentence)
     found: list[Mention] = []
     for start, end, figure, scale in spots:
         percent = _PERCENT.match(sentence, end)
@@ -294,51 +300,49 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
                 sign=sign,
                 unit=following[1] if following and not percent else "",
                 before=preceding[1] if preceding and preceding.start() else "",
-                is_year=bool(_YEAR.fullmatch(sentence[start:end])) and not sign,
+                is_date=any(one.start <= start < one.end for one in dates) and not sign,
             )
         )
     plain = [index for index, one in enumerate(found) if not one.is_grammar]
-    years_of = _periods(sentence, [spots[index] for index in plain], [found[index].is_year for index in plain])
-    periods = dict(zip(plain, years_of, strict=True))
-    for year in (True, False):
-        same = [index for index in plain if found[index].is_year == year]
-        parts = _parts(sentence, [spots[index][:2] for index in same])
+    periods_of = dict(zip(plain, _periods(sentence, [spots[index] for index in plain]), strict=True))
+    for date in (True, False):
+        same = [index for index in plain if found[index].is_date == date]
+        parts = _parts(sentence, [spots[index][:2] for index in same], dates)
         for index, near in zip(same, parts, strict=True):
-            period = frozenset[str]() if year else periods[index]
+            period = frozenset[str]() if date else periods_of[index]
             found[index] = replace(found[index], near=near, periods=period)
     yield from found
 
 
-def _periods(
-    sentence: str, spots: Sequence[tuple[int, int, Figure, int]], is_year: Sequence[bool]
-) -> list[frozenset[str]]:
-    """Return the year of each figure: the k-th of as many years ("5 in 2021 and 4 in 2020"), or a single figure's.
+def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> list[frozenset[str]]:
+    """Return the period of each figure: the k-th of as many ("5 in 2021 and 4 in 2020"), or a single figure's.
 
-    A year before all figures holds for each. Otherwise it is open which figure a year belongs to.
+    A period before all figures holds for each. Otherwise it is open which figure a period belongs to.
     """
-    kinds = list(zip(spots, is_year, strict=True))
-    own_years = [sentence[spot[0] : spot[1]] for spot, year in kinds if year]
-    others = [index for index, year in enumerate(is_year) if not year]
-    periods = [frozenset[str]()] * len(spots)
-    if len(own_years) == len(others):
-        for index, written in zip(others, own_years, strict=True):
-            periods[index] = frozenset(years(written))
-    elif len(others) == 1 or (own_years and all(is_year[: len(own_years)])):
-        return [frozenset(found for written in own_years for found in years(written))] * len(spots)
-    return periods
+    named = located_periods(sentence)
+    within = [any(one.start <= start < one.end for one in named) for start, *_ in spots]
+    others = [index for index, inside in enumerate(within) if not inside]
+    found = [frozenset[str]()] * len(spots)
+    if len(named) == len(others):
+        for index, one in zip(others, named, strict=True):
+            found[index] = one.parts
+    elif len(others) == 1 or (named and all(one.end <= spots[index][0] for one in named for index in others)):
+        return [periods(sentence)] * len(spots)
+    return found
 
 
-def _parts(sentence: str, spans: Sequence[tuple[int, int]]) -> list[frozenset[str]]:
+def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:
     """Return the words of each figure's part of a sentence.
 
     If nothing follows the last figure, each owns the words before it; if nothing precedes the first, those after
-    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51") share
-    their words, and so does one whose own words are none (an ellipsis).
+    it; otherwise both, and all own the beginning. Figures without words between them ("7 to 10", "4:51"), and
+    those of one date, share their words, and so does one whose own words are none (an ellipsis).
     """
     groups: list[tuple[int, int]] = []
     for start, end in spans:
         between = sentence[groups[-1][1] : start] if groups else ""
-        if groups and (not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
+        of_one = any(one.start <= groups[-1][0] and end <= one.end for one in dates) if groups else False
+        if groups and (of_one or not labels(between) or _IN_TWO_UNITS.fullmatch(between)):
             groups[-1] = (groups[-1][0], end)
         else:
             groups.append((start, end))

@@ -13,6 +13,7 @@ from docwell.query.checking.claims import LEAST_ASKED, Claim, weights_of
 from docwell.query.checking.facts import Known, figures, names
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, marked
 from docwell.query.checking.mentions import Mention, labels
+from docwell.query.checking.moments import is_of_period
 from docwell.query.checking.polarity import is_yes_or_no, verdict
 from docwell.query.checking.wording import answer_sentences, begins_sentence, claimed, verbatim_source
 from docwell.text.lexicon import MARKER, content_words, script, windows, words
@@ -134,6 +135,8 @@ class _Judge:
     def judged(self, bare: str, cited: Sequence[int], score: float) -> tuple[float, bool]:
         """Return the support of a sentence, of which `score` is that by its words, and whether its claim holds."""
         texts = [self.passages[marker - 1] for marker in cited]
+        if not self._has_period(bare, cited):
+            return score, False
         if verbatim_source(bare, texts) is not None:
             return 1.0, True
         decided = verdict(bare, self.question, texts)
@@ -143,6 +146,12 @@ class _Judge:
             return score, True
         claim = Claim.of(bare, self.question, self.passages)
         return score, all(self._holds(claim, figure, texts) for figure in claim.figures)
+
+    def _has_period(self, bare: str, cited: Sequence[int]) -> bool:
+        """Return whether a sentence can be of the period that the question names; a passage may be named by it."""
+        found = [self.found[marker - 1] for marker in cited]
+        names = " ".join(f"{one.document.replace('_', ' ')} {one.chunk.heading}" for one in found)
+        return is_of_period(bare, self.question, [one.chunk.text for one in found], names)
 
     def _holds(self, claim: Claim, figure: Mention, texts: Sequence[str]) -> bool:
         """Return whether a passage states the figure of the same thing, by the question's words or meaning."""

@@ -1,0 +1,75 @@
+"""Judge whether a sentence is of the period that its question names: not 1997 for 1987. Pure.
+
+The period has to be the sentence's, or to stand where the passages say the sentence. What no text dates is open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from docwell.query.checking.mentions import labels, mentions, stated
+from docwell.query.checking.periods import agree, located_periods, periods, share
+from docwell.query.checking.polarity import is_yes_or_no
+from docwell.text.lexicon import content_words, segments, words
+
+# Words that ask for a time, in the languages of `modes.json`: another year can be the answer.
+_ASKING = frozenset(
+    ["when", "year", "years", "date", "wann", "jahr", "datum", "quand", "année", "date", "cuándo", "año", "fecha"]
+)
+_ASKING_SIGNS = ("\u4f55\u65f6", "\u4ec0\u4e48\u65f6\u5019", "\u54ea\u5e74", "\u54ea\u4e00\u5e74")
+_LAST_WORD = re.compile(r"\w+\s*$")
+# A cited sentence has this share of the words of the sentence that it supports, dates aside.
+_LEAST_SHARE = 0.5
+
+
+def is_of_period(sentence: str, question: str, passages: Sequence[str], names: str = "") -> bool:
+    """Return whether a sentence without markers, and the passages that it cites, can be of the question's period.
+
+    `names` are those of the documents and sections of the passages, which can date them.
+    """
+    asked, said = periods(question), periods(sentence)
+    if not asked or is_yes_or_no(sentence):  # "No, it was in 1997."
+        return True
+    if said:
+        return agree(asked, said) or _is_dated(sentence, question, passages, names)
+    if any(not one.is_grammar for one in stated(sentence)):
+        return True  # `Claim` compares the periods of figures
+    return _is_undated(sentence, question, passages, names)
+
+
+def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
+    """Return whether the passages connect a sentence of another period with the question's."""
+    asked, said, own = periods(question), periods(sentence), labels(sentence)
+    prose = {one.text for text in passages for one in mentions(text) if not one.in_table}
+    if any(
+        share(asked, periods(one))
+        and share(said, periods(one))
+        and len(own & labels(one)) >= _LEAST_SHARE * len(own)
+        for one in prose
+    ):
+        return True
+    if _asks_for_time(question):
+        return any(share(asked, periods(one)) for one in (names, *passages))
+    return all(one.is_date for one in stated(sentence)) and share(asked, periods(names))
+
+
+def _asks_for_time(question: str) -> bool:
+    """Return whether a question asks for a time: "In which year", but not "in the year 2019"."""
+    rest = question
+    for one in reversed(located_periods(question)):
+        rest = _LAST_WORD.sub("", rest[: one.start]) + rest[one.end :]
+    return not _ASKING.isdisjoint(words(rest)) or any(sign in rest for sign in _ASKING_SIGNS)
+
+
+def _is_undated(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
+    """Return whether the passages give a sentence without a period no other period than the question's."""
+    asked, said = periods(question), content_words(sentence) - content_words(question)
+    spans = [text[slice(*span)] for text in passages for span in segments(text)]
+    own = [one for one in spans if said and said <= content_words(one)]
+    if not own or any(agree(asked, periods(one)) for one in own) or share(asked, periods(names)):
+        return True
+    # "In 1987 the cup was in Kiel. Ada Holt, born in 1950, won it": the sentence with the year is no rival.
+    wanted = labels(question)
+    dated = [len(wanted & labels(one)) for one in spans if share(asked, periods(one))]
+    return bool(dated) and max(dated) < max(len(wanted & labels(one)) for one in own)

@@ -1,0 +1,200 @@
+"""Read the years, quarters and months that a text names, and compare them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from docwell.text.lexicon import TEXTS_KEPT, UNSPACED, fold
+
+_FIRST_YEAR, _LAST_YEAR = 1500, 2099
+# FY70 is of 1970, FY69 of 2069.
+_LAST_CENTURY = 70
+_LETTER = rf"[^\W{UNSPACED.pattern[1:-1]}]"
+_YEAR = rf"(?:1[5-9]|20)\d\d(?!{_LETTER})(?!\s?%|[.,]\d)"
+_TO = r"\s?(?:[-\u2010-\u2015/]|\b(?:to|through|until|bis|\u00e0|au?|al|hasta)\b|\u5e74?[\u81f3\u5230])\s?"
+# "2015", "2015-2017", "2015-17", "FY2021/22", "2019-03", "between 2015 and 2017".
+_YEARS = re.compile(
+    rf"(?<!{_LETTER})(?<![.,])(?P<between>(?:between|zwischen|entre)\s)?(?:FY[\s'\u2019]?)?(?P<first>{_YEAR})"
+    rf"(?:(?:{_TO}|(?(between)\s(?:and|und|et|y)\s|(?!)))(?:FY)?(?P<last>{_YEAR})"
+    rf"|[-\u2010-\u2015/](?P<short>\d\d)(?!{_LETTER}))?",
+    re.IGNORECASE,
+)
+_FISCAL = re.compile(rf"(?<!{_LETTER})FY\s?['\u2019]?(\d\d)(?!{_LETTER})", re.IGNORECASE)
+# "Q3", "3Q19", "Q3'19", "H1".
+_QUARTER = re.compile(rf"(?<!{_LETTER})(?:([QH])([1-4])|([1-4])([QH]))(?:['\u2019]?(\d\d))?(?!{_LETTER})")
+_ORDINAL_QUARTER = re.compile(
+    r"(?<!\w)(\w{1,12})[\s.-]{1,2}(?:quarter|quartal|trimestre)|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
+    re.IGNORECASE,
+)
+_MONTH_SIGN = re.compile(r"(1[0-2]|0?[1-9])\u6708")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
+# English, German, French, Spanish and, of ordinals, Chinese: the languages of `modes.json`, folded.
+_ORDINALS = """
+    1 1st first erste ersten erstes premier 1er primer \u4e00
+    |2 2nd second zweite zweiten zweites deuxieme 2e segundo \u4e8c
+    |3 3rd third dritte dritten drittes troisieme 3e tercer \u4e09
+    |4 4th fourth vierte vierten viertes quatrieme 4e cuarto \u56db
+"""
+_MONTHS = """
+    january januar janner janvier enero|february februar fevrier febrero|march marz mars marzo
+    |april avril abril|may mai mayo|june juni juin junio|july juli juillet julio|august aout agosto
+    |september septembre septiembre|october oktober octobre octubre|november novembre noviembre
+    |december dezember decembre diciembre
+"""
+_SHORT_MONTHS = """
+    jan|feb|mar|apr||jun|jul|aug|sep sept|oct okt|nov|dec dez
+"""
+
+
+def _numbers(names: str) -> dict[str, int]:
+    return {name: number for number, some in enumerate(names.split("|"), 1) for name in some.split()}
+
+
+_ORDINAL_OF, _MONTH_OF = _numbers(_ORDINALS), _numbers(_MONTHS)
+_MONTH_OF_SHORT = _numbers(_SHORT_MONTHS)
+# Words of other meanings: they are months beside a day or a year, as short forms are.
+_AMBIGUOUS = frozenset({"march", "may", "mars"})
+_DAY = r"(?:[12]\d|3[01]|0?[1-9])"
+_DAY_BEFORE = re.compile(rf"(?<![\d.,]){_DAY}(?:\.|st|nd|rd|th|er)?\s(?:de\s|of\s)?$")
+_DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
+_YEAR_AFTER = re.compile(r"[.,]?\s(?:de\s|of\s|del\s)?(?:1[5-9]|20)\d\d")
+# Between the parts of "the third quarter of 2019" and "31 March, 2019".
+_BETWEEN = re.compile(r"[.,]?\s?(?:of\s|de\s|del\s|des\s|du\s|in\s)?(?:the\s)?|\u5e74\u7b2c?")
+_ARTICLE = r"(?:\s(?:the|dem|der|el|en))?\s$"
+_SINCE = re.compile(
+    r"\b(?:since|from|after|seit|ab|nach|depuis|d\u00e8s|partir\sde|apr\u00e8s|desde|despu\u00e9s\sde)" + _ARTICLE,
+    re.IGNORECASE,
+)
+_UNTIL = re.compile(
+    r"\b(?:until|till|before|bis|vor|avant|jusqu['\u2019](?:en|\u00e0|au)|hasta|antes\sde)" + _ARTICLE,
+    re.IGNORECASE,
+)
+_SINCE_AFTER, _UNTIL_AFTER = (
+    re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)"),
+    re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)"),
+)
+# No more than "despu\u00e9s de el " before a year.
+_BEFORE = 20
+
+
+class Period(NamedTuple):
+    """A period where a text names it, and its `parts`: years as "2019", others as "Q3", "H1" or "M12"."""
+
+    start: int
+    end: int
+    parts: frozenset[str]
+
+
+def periods(text: str) -> frozenset[str]:
+    """Return the parts of all periods that a text names; every year of a range, and of "since 2010"."""
+    return frozenset[str]().union(*(one.parts for one in located_periods(text)))
+
+
+def agree(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Return whether two sets of parts can be of one period: of each kind that both have, they share a part."""
+    ours, theirs = _by_kind(one), _by_kind(other)
+    return all(not ours[kind].isdisjoint(theirs[kind]) for kind in ours.keys() & theirs.keys())
+
+
+def share(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Return whether two sets of parts can be of one period, and do share a part."""
+    return agree(one, other) and not frozenset(one).isdisjoint(other)
+
+
+def certain(text: str) -> frozenset[str]:
+    """Return the period of a text that names one: the parts of each kind of which it has a single one."""
+    return frozenset(part for some in _by_kind(periods(text)).values() if len(some) == 1 for part in some)
+
+
+@lru_cache(TEXTS_KEPT)
+def located_periods(text: str) -> tuple[Period, ...]:
+    """Return the periods that a text names, in order. "March 31, 2019" is one, and so is "2015 to 2017"."""
+    found: list[Period] = []
+    for one in sorted(_named(text)):
+        last = found[-1] if found else None
+        if last and one.start < last.end:
+            continue
+        if (
+            last
+            and _by_kind(last.parts).keys().isdisjoint(_by_kind(one.parts))
+            and _BETWEEN.fullmatch(text, last.end, one.start)
+        ):
+            found[-1] = Period(last.start, one.end, last.parts | one.parts)
+        else:
+            found.append(one)
+    return tuple(_opened(text, one) for one in found)
+
+
+def whole_year(digits: str) -> str:
+    """Return the year that two digits mean: "2022" for "22"."""
+    return f"{'19' if int(digits) >= _LAST_CENTURY else '20'}{digits}"
+
+
+def _named(text: str) -> Iterator[Period]:
+    """Yield the years, quarters and months of a text, one kind after another."""
+    for match in _YEARS.finditer(text):
+        end, parts = _of_years(match)
+        yield Period(match.start("first"), end, parts)
+    for match in _FISCAL.finditer(text):
+        yield Period(*match.span(), frozenset({whole_year(match[1])}))
+    for match in _QUARTER.finditer(text):
+        quarter = {f"{match[1] or match[4]}{match[2] or match[3]}", *([whole_year(match[5])] if match[5] else [])}
+        yield Period(*match.span(), frozenset(quarter))
+    for match in _ORDINAL_QUARTER.finditer(text):
+        if number := _ORDINAL_OF.get(fold(match[1] or match[2])):
+            yield Period(*match.span(), frozenset({f"Q{number}"}))
+    for match in _MONTH_SIGN.finditer(text):
+        yield Period(*match.span(), frozenset({f"M{int(match[1])}"}))
+    for match in _WORD.finditer(text):
+        if named := _month(text, match):
+            yield named
+
+
+def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
+    """Return where a year or a range of years ends, and its parts."""
+    first, short = int(match["first"]), int(match["short"] or 0)
+    last = int(match["last"] or first - first % 100 + short)
+    if last > first:
+        return match.end(), frozenset(map(str, range(first, last + 1)))
+    if 1 <= short <= 12:  # noqa: PLR2004 - the months of "2019-03"
+        return match.end(), frozenset({match["first"], f"M{short}"})
+    return match.end("first"), frozenset({match["first"]})
+
+
+def _month(text: str, match: re.Match[str]) -> Period | None:
+    """Return the month that a word names, with its day."""
+    word = fold(match[0])
+    number = _MONTH_OF.get(word) or _MONTH_OF_SHORT.get(word)
+    if number is None:
+        return None
+    before = _DAY_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
+    after = _DAY_AFTER.match(text, match.end())
+    alone = word in _MONTH_OF and word not in _AMBIGUOUS
+    if not (alone or before or after or _YEAR_AFTER.match(text, match.end())):
+        return None
+    start = before.start() if before else match.start()
+    return Period(start, after.end() if after else match.end(), frozenset({f"M{number}"}))
+
+
+def _opened(text: str, one: Period) -> Period:
+    """Return a period with all years since or until its own, if the words beside it say so."""
+    own = sorted(filter(str.isdecimal, one.parts))
+    if len(own) != 1:
+        return one
+    year, begins = int(own[0]), max(0, one.start - _BEFORE)
+    if _SINCE.search(text, begins, one.start) or _SINCE_AFTER.match(text, one.end):
+        return one._replace(parts=frozenset(map(str, range(year, _LAST_YEAR + 1))))
+    if _UNTIL.search(text, begins, one.start) or _UNTIL_AFTER.match(text, one.end):
+        return one._replace(parts=frozenset(map(str, range(_FIRST_YEAR, year + 1))))
+    return one
+
+
+def _by_kind(parts: Iterable[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for part in parts:
+        found.setdefault("" if part.isdecimal() else part[0], set()).add(part)
+    return found

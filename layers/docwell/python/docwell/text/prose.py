@@ -1,0 +1,127 @@
+"""Tell sentences from headings, reference lists and scraps, by signs that most languages share. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from docwell.text.lexicon import SENTENCE_ENDS, UNSPACED, segments
+
+# Rows of tables and formulas have fewer letters.
+LETTERS_SHARE = 0.7
+# Shorter sentences say little by themselves; in unspaced scripts this many pairs of signs do.
+_FEWEST_WORDS = 5
+# Letter-spaced titles and formulas have more words of one letter, and unmapped glyphs words of any length.
+_MOST_SINGLE = 0.3
+_WORD_LENGTH = (2.5, 13.0)
+# Letters with digits or capitals inside: "vT3x", "tHe". Names such as "iPhone 3GS" are few.
+_MOST_MIXED = 0.2
+_MIXED = re.compile(r"[^\W\d_]+\d\w*|\d+[^\W\d_]+\d\w*|[^\W\d_]*[a-z][A-Z][^\W_]*")
+
+_CAPITAL = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0391-\u03a9\u0410-\u042f"
+# "C. Fowlkes" and "Fowlkes, C.", but not "U.S. law".
+_INITIAL = re.compile(rf"(?<![\w.])[{_CAPITAL}]\.(?:[ -][{_CAPITAL}]\.)*(?![{_CAPITAL}]?\w)")
+_YEAR = re.compile(r"(?<![\w.,])(?:1[89]|20)\d\d[a-z]?(?![\w%])")
+# "12(3), 45", "12 (3): 45", "pp. 45".
+_ISSUE = re.compile(
+    r"\d\s?\(\d{1,4}\)\s?[:,]\s?\w?\d|\bpp?\.(?:\s?\d|\W*$)|\bvol\b|\bdoi\b|\barxiv:\s?\d|\bISBN\b", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"https?:|www\.|\w\[?\.\]?(?:org|com|net|edu)/")
+# "[PS07]" and "[EVGW+10]".
+_KEY = re.compile(r"\[[^\W\d_][^\W_+]{0,6}\+?\d\d[a-z]?\]")
+# A list of references has this share of them among its sentences, and a name with an initial for so many words.
+_REFERENCES_SHARE = 0.25
+_WORDS_OF_NAME = 20
+_FEWEST_NAMES = 3
+
+_MOST_HEADING_WORDS = 12
+# A heading is shorter than the lines of the text below it.
+_HEADING_SHARE = 0.6
+# Articles and prepositions, which end no heading, are mostly so short.
+_SHORT_WORD = 3
+
+
+def is_sentence(text: str) -> bool:
+    """Return whether a text is a whole sentence of prose: from its start to its end, of words, not of a list."""
+    first = text.lstrip("\"'\u201c\u2018\u00ab\u201e\u00bf\u00a1(")[:1]
+    ended = text.rstrip("\"'\u201d\u2019\u00bb)").endswith(tuple(SENTENCE_ENDS))
+    if not (first.isalpha() and not first.islower() and ended) or is_reference(text):
+        return False
+    shown = [one for one in text if not one.isspace() and not unicodedata.category(one).startswith("P")]
+    if sum(map(str.isalpha, shown)) < LETTERS_SHARE * len(shown):
+        return False
+    return bool(UNSPACED.search(text)) or _has_words(text)
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a sentence is of a list of references.
+
+    It has two of these: names with initials, a year or a key ("[PS07]"), an address. Or it has an issue and pages.
+    """
+    dated = _YEAR.search(text) is not None or _KEY.search(text) is not None
+    signs = (dated, len(_INITIAL.findall(text)) > 1, _ADDRESS.search(text) is not None)
+    return sum(signs) > 1 or _ISSUE.search(text) is not None
+
+
+def is_bibliography(text: str) -> bool:
+    """Return whether a text is a list of references, or a part of one."""
+    said = [text[start:end] for start, end in segments(text)]
+    references = sum(map(is_reference, said))
+    names = len(_INITIAL.findall(text))
+    crowded = names >= _FEWEST_NAMES and names * _WORDS_OF_NAME >= len(text.split()) and bool(_YEAR.search(text))
+    return crowded or (references > 1 and references >= _REFERENCES_SHARE * len(said))
+
+
+def after_headings(text: str, start: int, end: int) -> int:
+    """Return where a sentence of a text begins behind the headings that precede it without a full stop."""
+    while start == 0 or text[start - 1] == "\n":
+        lines = text[start:end].split("\n")
+        below = [line.strip() for line in lines[1:] if line.strip()]
+        first = lines[0].strip()
+        if not below or first.endswith((*SENTENCE_ENDS, ",", ";", ":", "-")) or below[0][0].islower():
+            break
+        longest = max(map(len, below))
+        if not _is_heading(first, longest):
+            break
+        start += len(lines[0]) + 1
+        start += len(text[start:end]) - len(text[start:end].lstrip(" \t\n"))
+    return start
+
+
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a text in one line each.
+
+    A line that is much shorter than the longest ends one, and after a full stop it begins one.
+    """
+    lines = [line.strip() for line in text.split("\n")]
+    longest = max(map(len, lines))
+    found: list[list[str]] = [[]]
+    for line in lines:
+        short = len(line) <= _HEADING_SHARE * longest
+        if short and found[-1] and found[-1][-1].endswith(tuple(SENTENCE_ENDS)):
+            found.append([])
+        if line:
+            found[-1].append(line)
+        if short:
+            found.append([])
+    return [" ".join(lines) for lines in found if lines]
+
+
+def _is_heading(line: str, longest: int) -> bool:
+    """Return whether a line can be a heading: it is short beside the others, and no short word ends it."""
+    words = line.split()
+    last = words[-1] if words else ""
+    goes_on = last.islower() and len(last) <= _SHORT_WORD
+    return len(line) <= _HEADING_SHARE * longest and len(words) <= _MOST_HEADING_WORDS and not goes_on
+
+
+def _has_words(text: str) -> bool:
+    words = re.findall(r"[^\W_]+", text)
+    letters = [word for word in words if word.isalpha()]
+    if len(letters) < _FEWEST_WORDS:
+        return False
+    length = sum(map(len, letters)) / len(letters)
+    single = sum(len(word) == 1 for word in words)
+    mixed = sum(_MIXED.fullmatch(word) is not None for word in words)
+    least, most = _WORD_LENGTH
+    return least <= length <= most and single <= _MOST_SINGLE * len(words) and mixed <= _MOST_MIXED * len(words)
