@@ -18,7 +18,8 @@ class Question:
     """A question and where to look for its answer.
 
     No collections means all of them; `document` narrows to one key, `filter` to several. `fallback` allows an
-    extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps.
+    extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps. With
+    `quotes` the best sentences of the passages are the answer, and no model is asked or woken.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Question:
     history: tuple[Turn, ...] = ()
     fallback: bool = False
     waits: bool = False
+    quotes: bool = False
     mode: Mode = Mode.AUTO
 
 
