@@ -40,6 +40,9 @@ HANDBOOK = ("mlops-llmops-handbook.md", "handbooks/mlops-llmops-handbook.pdf")
 REPORT = ("data-centre-report.md", "reports/data-centre-2025-q3.pdf")
 GUIDE = ("household-guide.md", "guides/when-the-lights-go-out.pdf")
 EXAMPLES = (HANDBOOK, REPORT, GUIDE)
+# The document of the canary (docwell.upkeep.canary), which is part of the package.
+CANARY = "canary.md"
+CANARY_PDF = HERE.parent / "layers" / "docwell" / "python" / "docwell" / "upkeep" / "canary.pdf"
 
 _DATE = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 _BLUE, _GREY, _SHADE = (24, 66, 110), (105, 105, 105), (226, 234, 243)
@@ -257,7 +260,8 @@ def make(source: str, fonts: dict[tuple[str, str], Path]) -> bytes:
 
 
 def main(folder: Path) -> None:
-    """Write the three PDFs under `folder`."""
+    """Write the three PDFs under `folder`, and the canary's to its place."""
+    CANARY_PDF.write_bytes(make(CANARY, {}))
     for source, target in EXAMPLES:
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ MEGABYTE = 1024 * 1024  # Lambda's: its 250 MB are 262,144,000 bytes
 ZIPS = {
     "QueryFunction": "functions/query",
     "ReconcileFunction": "functions/reconcile",
+    "DeploymentStack/CanaryFunction": "functions/canary",
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }
@@ -27,7 +28,8 @@ QUERY = ("QueryFunction", "DocwellLayer", "EmbedderLayer")
 def build_zip(name: str, folder: Path) -> None:
     """Build the content of a zip in a new folder, with the command that SAM runs. Raises `StepError`."""
     folder.mkdir(parents=True)
-    _run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", f"build-{name}"], {"ARTIFACTS_DIR": str(folder)})
+    target = f"build-{name.rpartition('/')[2]}"  # the stack's folder is sam's
+    _run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", target], {"ARTIFACTS_DIR": str(folder)})
 
 
 def build_image_folder(folder: Path) -> None:

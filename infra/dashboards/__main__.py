@@ -16,7 +16,7 @@ from infra.dashboards.contents import SECTIONS
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "dashboard.yaml"
 # The templates with alarms for people, in the order of the dashboard.
-ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("alarms", "query", "observability")]
+ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("alarms", "deployment", "observability")]
 GRAFANA = ROOT / "infra" / "grafana" / "docwell.json"
 
 _ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")

@@ -78,6 +78,14 @@ UP = Section(
                 Line(of_service("query", "ModelAsleep"), "questions that found none"),
             ),
         ),
+        Graph(
+            "Chroma server",
+            (
+                Line(of_service("chroma", "MemoryUsed"), "memory", "Maximum"),
+                Line(of_service("chroma", "DiskUsed"), "disk", "Maximum"),
+            ),
+            "percent",
+        ),
         Table("Errors by kind", queries.PROBLEMS),
         Table("Bugs by place", queries.BUGS),
     ),
@@ -93,6 +101,9 @@ RIGHT = Section(
                 Line(of_service("reconcile", "Drift"), "all", "Maximum"),
                 *(Line(of_service("reconcile", f"Drift{kind}"), kind.lower(), "Maximum") for kind in _DRIFT),
             ),
+        ),
+        Graph(
+            "Canary: 1 where its page is found", (Line(of_service("canary", "CanaryFound"), "found", "Minimum"),)
         ),
         Graph(
             "Share of answers",
@@ -207,11 +218,15 @@ READING = Section(
             (
                 Line(of_queue("Ingest", "ApproximateNumberOfMessagesVisible"), "waiting", "Maximum"),
                 Line(of_queue("Ingest", "ApproximateNumberOfMessagesNotVisible"), "in progress", "Maximum"),
+                Line(of_queue("Ocr", "ApproximateNumberOfMessagesVisible"), "waiting for OCR", "Maximum"),
             ),
         ),
         Graph(
             "Age of the oldest message",
-            (Line(of_queue("Ingest", "ApproximateAgeOfOldestMessage"), "age", "Maximum"),),
+            (
+                Line(of_queue("Ingest", "ApproximateAgeOfOldestMessage"), "ingest", "Maximum"),
+                Line(of_queue("Ocr", "ApproximateAgeOfOldestMessage"), "OCR", "Maximum"),
+            ),
             "seconds",
         ),
         Graph(

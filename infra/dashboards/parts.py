@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 Dimensions = tuple[tuple[str, str], ...]
 
-DOCWELL = "Docwell"
+DOCWELL = "Docwell/${SystemName}"
 MINUTES_5 = 300
 DAY = 86_400
 
@@ -51,7 +51,7 @@ def of_model_hosts(name: str) -> Metric:
 
 
 def of_queue(queue: str, name: str) -> Metric:
-    """Return a metric of SQS. `queue` is Ingest or DeadLetter."""
+    """Return a metric of SQS. `queue` is Ingest, Ocr or DeadLetter."""
     return Metric("AWS/SQS", name, (("QueueName", f"${{{queue}QueueName}}"),))
 
 

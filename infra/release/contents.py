@@ -19,6 +19,7 @@ LOCKS = {
     "ingest-ocr": "functions/ingest/requirements-ocr.txt",
     "query": "functions/query/requirements.txt",
     "reconcile": "functions/reconcile/requirements.txt",
+    "canary": "functions/canary/requirements.txt",
     "embedder": "layers/embedder/requirements.txt",
 }
 SBOM = ROOT / "build" / "sbom"

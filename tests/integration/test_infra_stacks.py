@@ -97,6 +97,7 @@ class Account:
             "VpcId": network["VpcId"],
             "ClientSecurityGroupId": network["FunctionSecurityGroupId"],
             "NetworkCidr": CIDR,
+            "MetricsNamespace": "Docwell/docwell",
             "ImageId": AMI,
         }
         subnet = network["ServerSubnetId"]

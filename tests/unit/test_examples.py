@@ -15,6 +15,7 @@ import pypdf
 import pypdfium2
 import pytest
 
+from docwell.upkeep.canary import PAGE
 from tests.unit.adapters.documents.made import parts_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def by_pdfium(name: str) -> list[str]:
+def by_pdfium(name: str | Path) -> list[str]:
     with pypdfium2.PdfDocument(EXAMPLES / name) as document:
         return [one_line(page.get_textpage().get_text_range()) for page in document]
 
@@ -164,3 +165,9 @@ def test_each_other_example_mentions_the_pump_in_its_text() -> None:
     for path in (EXAMPLES / "pump-station").iterdir():
         parts, _ = parts_of(path.read_bytes())
         assert sum("P-204" in part.text for part in parts) == 1, path.name
+
+
+def test_the_canarys_pdf_is_what_the_script_makes_and_one_page_answers(script: ModuleType) -> None:
+    assert script.CANARY_PDF.read_bytes() == script.make(script.CANARY, {})
+    found = ["winds the clock" in page for page in by_pdfium(script.CANARY_PDF)]
+    assert found == [number == PAGE for number in (1, 2, 3)]

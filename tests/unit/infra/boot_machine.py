@@ -117,6 +117,12 @@ class Machine:
         (self.state / "waits").unlink()
         return [one for one in self.calls if one.startswith("aws")]
 
+    def gauge(self) -> list[str]:
+        """Run the timer's command once; return what it sends."""
+        (self.state / "calls").write_text("")
+        self._bash(str(self.root / "usr/local/sbin/chroma-gauge"))
+        return [one for one in self.calls if one.startswith("aws")]
+
     def reboot(self) -> None:
         """Unmount the volume and stop Chroma; the root disk stays."""
         (self.root / "var/lib/chroma").unlink()

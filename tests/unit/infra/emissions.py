@@ -31,6 +31,8 @@ from docwell.query.query import Query
 from docwell.query.receipts import ReceiptBook
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.routing import Router
+from docwell.upkeep.canary import Finding
+from docwell.wiring import canary as canary_wiring
 from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import reconcile as reconcile_wiring
@@ -210,10 +212,20 @@ def query(patch: pytest.MonkeyPatch) -> None:
     assert ask() == HTTPStatus.TOO_MANY_REQUESTS
 
 
+def canary(patch: pytest.MonkeyPatch) -> None:
+    """Ask the live version on a schedule."""
+    from functions.canary.handler import handler
+
+    patch.setattr(canary_wiring, "canary", lambda: SimpleNamespace(watch=lambda _live: Finding.FOUND))
+    patch.setattr(canary_wiring, "canary_settings", lambda: SimpleNamespace(live_version="live"))
+    handler({}, CONTEXT)
+
+
 RECORDINGS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "ingest": ingest,
     "query": query,
     "reconcile": reconcile,
+    "canary": canary,
 }
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def test_a_volume_that_grows_is_usable_without_a_restart(chroma: Machine) -> Non
         in (units / "chroma-grow.service").read_text()
     )
     assert "OnUnitActiveSec=10min" in (units / "chroma-grow.timer").read_text()
-    assert chroma.called("systemctl enable --now --no-block chroma.service chroma-grow.timer")
+    assert chroma.called("systemctl enable --now --no-block chroma.service chroma-grow.timer chroma-gauge.timer")
 
 
 def test_a_reboot_needs_no_login_to_the_registry(chroma: Machine) -> None:
@@ -162,6 +162,29 @@ def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: 
     chroma.fail(step)
     assert chroma.boot() != 0
     assert chroma.called("cfn-signal --exit-code 1")
+
+
+def test_chroma_sends_its_memory_and_disk_while_it_answers(chroma: Machine) -> None:
+    assert chroma.boot() == 0
+    assert "OnCalendar=*:0/5\n" in (chroma.root / "etc/systemd/system/chroma-gauge.timer").read_text()
+    (sent,) = chroma.gauge()
+    assert sent.startswith("aws cloudwatch put-metric-data --region eu-central-1 --namespace MetricsNamespace")
+    for name in ("MemoryUsed", "DiskUsed"):
+        value = re.search(rf"MetricName={name},Unit=Percent,Value=([\d.]+),Dimensions", sent)
+        assert value, sent
+        assert 0 <= float(value[1]) <= 100
+    assert sent.count("Dimensions=[{Name=service,Value=chroma}]") == 2
+    chroma.fail("heartbeat")
+    assert chroma.gauge() == []
+
+
+def test_a_group_that_is_created_waits_for_its_hosts(host: Machine) -> None:
+    group = host.content["Resources"]["Hosts"]
+    signal = group["CreationPolicy"]["ResourceSignal"]
+    # A host that is not warm within the hook's time is abandoned.
+    hook = group["Properties"]["LifecycleHookSpecificationList"][0]
+    assert signal == {"Count": {"Ref": "MinHosts"}, "Timeout": f"PT{hook['HeartbeatTimeout'] // 60}M"}
+    assert group["UpdatePolicy"]["AutoScalingRollingUpdate"]["PauseTime"] == signal["Timeout"]
 
 
 def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
@@ -209,7 +232,7 @@ def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])
 def test_the_role_of_a_server_allows_the_calls_of_its_user_data(tmp_path: Path, name: str, role: str) -> None:
     machine = Machine(tmp_path, name, {})
-    called = set(re.findall(r"\baws (ec2|autoscaling|cloudformation) ([a-z-]+)", machine.script))
+    called = set(re.findall(r"\baws (ec2|autoscaling|cloudformation|cloudwatch) ([a-z-]+)", machine.script))
     assert len(called) >= 3
     allowed = json.dumps(machine.content["Resources"][role]["Properties"]["Policies"])
     for service, operation in called:

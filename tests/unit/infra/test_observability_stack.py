@@ -17,12 +17,15 @@ import pytest
 from infra.dashboards import __main__ as dashboards
 from infra.dashboards import queries
 from infra.dashboards.parts import SavedQuery
-from tests.unit.infra.templates import content, whole
+from tests.unit.infra.templates import TEMPLATES, content, whole
 
 ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "runbook.md"
 PARTS = ("**Means.**", "**Callers see.**", "**Check.**\n1. ", "**Fix.**", "**Fixed when.**")
-SERVICES = ("ingest", "query", "reconcile")
+SERVICES = ("ingest", "query", "reconcile", "canary")
+NAMESPACE = "Docwell/${SystemName}"
+# What the Chroma server's user data sends.
+FROM_CHROMA = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")}
 MODEL = "fake-model"
 
 Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dimensions, sorted
@@ -40,7 +43,7 @@ class Recording:
             self.lines.setdefault(line["message"], set()).update(fields_of(line))
             return
         for one in line["_aws"]["CloudWatchMetrics"]:
-            assert one["Namespace"] == "Docwell"
+            assert one["Namespace"] == "Docwell/one"
             for names in one["Dimensions"]:
                 dimensions = tuple(sorted((name, line[name]) for name in names))
                 self.metrics |= {(metric["Name"], dimensions) for metric in one["Metrics"]}
@@ -59,6 +62,7 @@ def fields_of(value: Any, path: str = "") -> Iterator[str]:
 def record(service: str) -> Recording:
     names = {
         "POWERTOOLS_SERVICE_NAME": service,
+        "POWERTOOLS_METRICS_NAMESPACE": "Docwell/one",
         "POWERTOOLS_TRACE_DISABLED": "true",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
@@ -112,7 +116,7 @@ def shown(template: dict[str, Any]) -> set[Emitted]:
     for widget in widgets(template):
         for line in widget["properties"].get("metrics", []):
             parts = [part for part in line if isinstance(part, str)]
-            if parts[:1] == ["Docwell"]:
+            if parts[:1] == [NAMESPACE]:
                 pairs = zip(parts[2::2], map(value, parts[3::2]), strict=True)
                 found.add((parts[1], tuple(sorted(pairs))))
     return found
@@ -127,7 +131,7 @@ def watched(template: dict[str, Any]) -> set[Emitted]:
     return {
         (one["MetricName"], tuple(sorted((pair["Name"], value(pair["Value"])) for pair in one["Dimensions"])))
         for one in (*single, *inner)
-        if one.get("Namespace") == "Docwell"
+        if one.get("Namespace") == {"Fn::Sub": NAMESPACE}
     }
 
 
@@ -145,7 +149,7 @@ def test_every_metric_that_is_looked_at_is_emitted_with_those_dimensions(
     template: dict[str, Any], emitted: dict[str, Recording]
 ) -> None:
     really = {metric for recording in emitted.values() for metric in recording.metrics}
-    assert shown(template) | watched(template) <= really
+    assert shown(template) | watched(template) <= really | FROM_CHROMA
 
 
 def test_every_metric_that_is_emitted_is_on_the_dashboard(
@@ -162,6 +166,42 @@ def test_the_functions_are_told_the_service_names_that_the_metrics_are_looked_fo
         assert variables["POWERTOOLS_SERVICE_NAME"] == service
 
 
+def test_each_stack_has_a_namespace_of_its_own() -> None:
+    own = {"Fn::Sub": NAMESPACE.replace("SystemName", "AWS::StackName")}
+    main = whole()["Resources"]
+    for service in SERVICES:
+        variables = main[f"{service.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
+        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == own
+    for name in ("ChromaStack", "OllamaStack"):
+        assert main[name]["Properties"]["Parameters"]["MetricsNamespace"] == own
+    for path in TEMPLATES:
+        assert not re.search(r"namespace: Docwell$", path.read_text(), re.MULTILINE | re.IGNORECASE), path.name
+
+
+def test_a_hidden_message_of_a_dead_worker_is_no_backlog(template: dict[str, Any]) -> None:
+    for name, queue in {"BacklogAlarm": "IngestQueueName", "OcrBacklogAlarm": "OcrQueueName"}.items():
+        value, *parts = template["Resources"][name]["Properties"]["Metrics"]
+        assert value["Expression"] == "IF(waiting > 0, age, 0)"
+        found = {one["Id"]: (one["MetricStat"]["Metric"], one["MetricStat"]["Stat"]) for one in parts}
+        # Not hidden, and at no time of a period: a message that is retried is visible for seconds.
+        assert found["waiting"][0]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        assert found["waiting"][1] == "Minimum"
+        for metric, _ in found.values():
+            assert metric["Dimensions"] == [{"Name": "QueueName", "Value": {"Ref": queue}}]
+
+
+def test_a_host_that_takes_all_its_time_to_become_warm_raises_no_alarm(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["ModelHostsAlarm"]["Properties"]
+    hosts = content(ROOT / "infra" / "ollama.yaml")["Resources"]["Hosts"]["Properties"]
+    (hook,) = hosts["LifecycleHookSpecificationList"]
+    assert alarm["DatapointsToAlarm"] * alarm["Metrics"][1]["MetricStat"]["Period"] > hook["HeartbeatTimeout"]
+
+
+def test_silence_of_an_own_chroma_server_is_an_alarm(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["ChromaServerAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == {"Fn::If": ["HasChroma", "breaching", "notBreaching"]}
+
+
 def test_a_metric_has_no_other_dimensions_than_service_and_model(emitted: dict[str, Recording]) -> None:
     for service, recording in emitted.items():
         for name, dimensions in recording.metrics:
@@ -172,7 +212,7 @@ def test_grafana_shows_the_same_metrics(template: dict[str, Any]) -> None:
     found = {
         (one["metricName"], tuple(sorted((name, value(text)) for name, text in one["dimensions"].items())))
         for one in on_grafana()
-        if one.get("namespace") == "Docwell"
+        if one.get("namespace") == NAMESPACE
     }
     assert found == shown(template)
 

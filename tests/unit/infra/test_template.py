@@ -104,6 +104,18 @@ def test_the_functions_of_both_templates_share_their_settings() -> None:
     assert ingest == query
 
 
+def test_a_function_has_its_layers_in_its_own_template() -> None:
+    # `sam build` takes no layer that a parameter names.
+    found = 0
+    for path in TEMPLATES:
+        resources = content(path)["Resources"]
+        for one in resources.values():
+            for layer in one.get("Properties", {}).get("Layers", []):
+                assert resources[layer["Ref"]]["Type"] == "AWS::Serverless::LayerVersion", path.name
+                found += 1
+    assert found == 5
+
+
 def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:
     nested = set()
     for path, name, stack in stacks():

@@ -92,6 +92,31 @@ def test_a_host_that_woke_and_stopped_soon_is_asleep_again() -> None:
     assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
 
 
+def test_after_a_wait_in_vain_questions_do_not_wait_for_half_an_hour() -> None:
+    world = Asleep()
+    question = Question(QUESTION, waits=True, fallback=True)
+    assert world.ask(question).answer.status is AnswerStatus.EXTRACTIVE
+    assert len(world.of(Waking)) > 2
+    for _ in range(2):  # the next question does not forget the wait
+        world.hosts.checks = 0
+        assert world.ask(question).answer.fallback_reason == "model_waking"
+        assert (world.of(Waking), world.hosts.checks) == ([Waking(0.0)], 0)
+    world.hosts.now += 1800.0
+    world.hosts.wakes_at = 3
+    assert world.ask(question).answer.status is AnswerStatus.ANSWERED
+
+
+def test_a_host_that_wakes_ends_the_time_without_waits() -> None:
+    world = Asleep()
+    world.ask(Question(QUESTION, waits=True, fallback=True))
+    world.hosts.now += 1800.0
+    world.hosts.wakes_at = world.hosts.checks + 3
+    question = Question(QUESTION, waits=True, fallback=True)
+    assert world.ask(question).answer.status is AnswerStatus.ANSWERED
+    world.hosts.fails, world.hosts.wakes_at = ASLEEP, world.hosts.checks + 3
+    assert world.ask(question).answer.status is AnswerStatus.ANSWERED
+
+
 def test_a_silent_host_is_down() -> None:
     class Silent(Hosts):
         async def check(self) -> None:

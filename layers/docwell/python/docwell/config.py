@@ -241,6 +241,15 @@ class RuntimeSettings(_Settings):
     sam_local: bool = Field(default=False, validation_alias="AWS_SAM_LOCAL")
 
 
+class CanarySettings(_Settings):
+    """The canary function. A version is an ARN of the query function with a number or an alias."""
+
+    bucket: str
+    live_version: str
+    # The version of the current deployment.
+    next_version: str
+
+
 class ReconcileLimits(BaseModel, frozen=True):
     """The limits of a reconcile pass."""
 

@@ -16,6 +16,9 @@ from docwell.errors import Unauthenticated
 
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 
+# The documents of docwell itself. A right to all collections does not include them.
+RESERVED_COLLECTION = ".docwell"
+
 # One BatchGetItem reads the caller's grant and its groups' grants, and takes 100 keys.
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
@@ -47,8 +50,8 @@ class Rule:
 class Principal:
     """A caller and its rights: whole `collections` (None: all), and the documents that any of the `rules` allows.
 
-    It may upload to the `writable` collections (None: all) and delete what it can see in them. A quota of None
-    means no limit.
+    It may upload to the `writable` collections (None: all) and delete what it can see in them. Only a right that
+    names `RESERVED_COLLECTION` includes it. A quota of None means no limit.
     """
 
     id: str
@@ -61,11 +64,15 @@ class Principal:
 
     def may_read(self, collection: str | None) -> bool:
         """Return whether this principal may see every document of the collection (None: of all collections)."""
-        return self.collections is None or collection in self.collections
+        if self.collections is None:
+            return collection != RESERVED_COLLECTION
+        return collection in self.collections
 
     def may_write(self, collection: str) -> bool:
         """Return whether this principal may add, replace and delete documents of the collection."""
-        return self.writable is None or collection in self.writable
+        if self.writable is None:
+            return collection != RESERVED_COLLECTION
+        return collection in self.writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class Use:
 
 # `sam local` has no authorizer: use this principal, which has no grants by default.
 SAM_LOCAL = Identity(f"{KEY}sam-local")
+# The canary (docwell.upkeep.canary), which calls the function itself. API Gateway's key ids have no hyphen.
+CANARY = Principal(f"{KEY}docwell-canary", frozenset({RESERVED_COLLECTION}))
 
 
 def identity_of(event: Mapping[str, Any]) -> Identity:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
 from functools import cache, partial
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-NAMESPACE = "Docwell"
+# Powertools' variable. Each stack has a namespace, so that several in one account share no metric.
+NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Docwell")
 
 # ASCII only: a log viewer may obey a control or bidirectional character of a key.
 _ascii_json = partial(json.dumps, default=str, separators=(",", ":"))

@@ -141,7 +141,7 @@ class Catalogue(Protocol):
     ) -> tuple[list[DocumentRecord], str | None]:
         """Return up to `limit` documents with keys that begin with `prefix`, and a cursor for the next page.
 
-        The documents of `collections` come by collection and key; with None, those of all collections in no order.
+        Documents of `collections` come by collection and key; with None, of all but the reserved one in no order.
         DELETED documents come only when `status` names them. A page may be empty; the cursor is None at the end.
         With `visible`, only documents that it accepts come, and a cursor names no other. Raises `BadInput` for a
         cursor of another request, and where `visible` accepts none of too many documents.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
 # For a function whose caller waits: two attempts of 1 + 2 s.
 _QUICK = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
+# For calls of the query function, which answers within 28 s of its start. A retry would be a second call.
+_CALL = Config(connect_timeout=3, read_timeout=40, retries={"total_max_attempts": 1})
 # By default boto3 signs links in some regions with version 2, which S3 rejects for objects encrypted by KMS.
 _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
 
@@ -32,12 +34,16 @@ def client(service: Literal["dynamodb"], *, quick: bool = False) -> DynamoDBClie
 @overload
 def client(service: Literal["sqs"], *, quick: bool = False) -> SQSClient: ...
 @overload
-def client(service: Literal["secretsmanager"], *, quick: bool = False) -> Any: ...
-def client(service: Literal["s3", "dynamodb", "sqs", "secretsmanager"], *, quick: bool = False) -> object:
-    """Return a boto3 client with timeouts, short ones with `quick` (not for S3).
+def client(service: Literal["secretsmanager", "lambda", "codedeploy"], *, quick: bool = False) -> Any: ...
+def client(
+    service: Literal["s3", "dynamodb", "sqs", "secretsmanager", "lambda", "codedeploy"], *, quick: bool = False
+) -> object:
+    """Return a boto3 client with timeouts, short ones with `quick` (not for S3 and Lambda).
 
     Region, credentials and endpoint come from AWS's own environment variables.
     """
+    if service == "lambda":
+        return boto3.client(service, config=_CALL)
     if service != "s3":
         return boto3.client(service, config=_QUICK if quick else _BOUNDS)
     made = boto3.client(service, config=_S3_BOUNDS)

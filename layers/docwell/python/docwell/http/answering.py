@@ -138,7 +138,12 @@ class QuestionRequest:
         try:
             async with self.admission:
                 deadline, prompt = self.admission.deadline, wiring.prompts().choose(self.request_id)
-                question = replace(question_of(self.body), waits=self._waits, by_sentence=self.by_sentence)
+                question = replace(
+                    question_of(self.body),
+                    waits=self._waits,
+                    by_sentence=self.by_sentence,
+                    quotes=self.admission.of_canary,
+                )
                 ask = Ask(question, prompt, self.admission, deadline)
                 async with deadline.stage("ledger"):
                     query = await wiring.query()
@@ -186,7 +191,10 @@ class QuestionRequest:
             return ResponseBody(stream_events(encoded, recorded), self.follow_up)
 
     def follow_up(self, *, keep: bool = True) -> None:
-        """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`."""
+        """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`.
+
+        The canary's questions are nobody's: metrics, log, audit trail and receipts leave them out.
+        """
         finished = self._finished or self._unfinished()
 
         def settle() -> None:
@@ -195,7 +203,7 @@ class QuestionRequest:
                 wiring.calibration().save()
 
         tasks = [settle]
-        if finished is not None:
+        if finished is not None and not self.admission.of_canary:
             finished.record()
             tasks.append(finished.audit)
             if keep:

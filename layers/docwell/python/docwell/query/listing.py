@@ -38,11 +38,12 @@ def list_documents(
     readable = None if reach is None else sorted(reach)
     if wanted.collection is not None:
         # A collection that the caller may not read looks like one without documents.
-        readable = [wanted.collection] if reach is None or wanted.collection in reach else []
+        readable = [wanted.collection] if rights.reaches(principal, wanted.collection) else []
     within = readable
     if "/" in wanted.prefix:  # the prefix names their one collection
         home = collection_of(wanted.prefix)
-        within = [home] if readable is None or home in readable else []
+        readable_home = home in readable if readable is not None else rights.reaches(principal, home)
+        within = [home] if readable_home else []
     own = rights.shared_prefix(principal, within[0] if within and len(within) == 1 else None)
     prefix = rights.longer_prefix(wanted.prefix, own)
     records, following = catalogue.page(

@@ -182,6 +182,11 @@ class Query:
 
     async def _answered(self, found: Inquiry) -> AsyncGenerator[Event]:
         """Yield the passages of a question, pieces of the model's text, and the answer. Raises as `ask`."""
+        if found.ask.question.quotes:
+            report = self.reports.report(found) if found.hopeless else self.reports.quotes(found)
+            yield Passages(report.prompted, found.suspicious, found.text)
+            yield report
+            return
         prompt = None if found.hopeless else await self.writer.prompt(found)
         # Markers number the passages of the prompt, and quotes come from the part that the model saw.
         if prompt is not None:
@@ -214,14 +219,14 @@ class Query:
             scope, vectors = await asyncio.gather(self._scope(ask, watch), self._embed([found.text], watch))
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         admitted = await ask.admission.admitted()
-        if self.expansion is not None:
+        if self.expansion is not None and not question.quotes:
             async with aclosing(self._expand(admitted, self.expansion, found)) as steps:
                 async for found in steps:
                     yield found
             vectors += await self._embed(found.wordings, watch)
         found = await self._search(admitted, found, scope, vectors)
         yield found
-        if self.reranker is not None:
+        if self.reranker is not None and not question.quotes:
             async with aclosing(self._rerank(admitted, self.reranker, found)) as steps:
                 async for found in steps:
                     yield found

@@ -132,6 +132,11 @@ class Reports:
         answer = replace(answer, dropped_passages=prompt.dropped, fallback_reason=reason)
         return replace(self.report(found), answer=answer, prompted=found.passages)
 
+    def quotes(self, found: Inquiry) -> QueryReport:
+        """Return the best sentences of the passages; no model is asked."""
+        answer = _extractive(self.answer(found, _NONE, extract(found.text, found.passages)))
+        return replace(self.report(found), answer=answer, prompted=found.passages)
+
     def of_basis(self, found: Inquiry, basis: Basis) -> QueryReport:
         """Return the report of an answer that a mode has given without a model."""
         answer = self.answer(found, _NONE, basis.answer, basis.sentences)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from os.path import commonprefix
 
-from docwell.identity import Principal, Rule
+from docwell.identity import RESERVED_COLLECTION, Principal, Rule
 from docwell.models import DocumentRecord, collection_of
 from docwell.ports import Catalogue
 
@@ -40,6 +40,12 @@ def reach(principal: Principal) -> frozenset[str] | None:
     return principal.collections | {home for home in homes if home is not None}
 
 
+def reaches(principal: Principal, collection: str) -> bool:
+    """Return whether the collection may hold a document for the principal."""
+    among = reach(principal)
+    return collection != RESERVED_COLLECTION if among is None else collection in among
+
+
 def shared_prefix(principal: Principal, collection: str | None) -> str:
     """Return the longest prefix that all visible documents of a collection have (None: of all collections)."""
     if principal.may_read(collection) or (collection is None and principal.collections):
@@ -57,5 +63,6 @@ def longer_prefix(one: str, other: str) -> str | None:
 
 
 def _allows(rule: Rule, key: str, tags: Mapping[str, str]) -> bool:
-    in_collection = rule.collection in (None, collection_of(key))
+    home = collection_of(key)
+    in_collection = rule.collection == home or (rule.collection is None and home != RESERVED_COLLECTION)
     return in_collection and key.startswith(rule.prefix) and rule.tags <= tags.items()

@@ -1,7 +1,8 @@
 """Model hosts that sleep while unused, and the wait until one has woken.
 
-A question that finds no host starts one outside of docwell: in AWS, by an alarm on the metric `ModelAsleep`. Only
-the time of the last such question is stored here, so that another process can tell waking from sleep.
+A question that finds no host starts one outside of docwell: in AWS, by an alarm on the metric `ModelAsleep`. The
+time of the last such question is stored here, so that another process can tell waking from sleep, and that of the
+last wait in vain.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _Piece = TypeVar("_Piece")
 # The fact "a question found no host", in the `StateStore`.
 FACT = "model#waking"
 _ASKED_AT = "asked_at"
+_VAIN_AT = "vain_at"
+# So long after a wait in vain, questions do not wait: a schedule has stopped the hosts, or EC2 has none to give.
+_SPARED_S = 1800.0
 # The pause between two checks, which are small requests.
 _POLL_S = 2.0
 
@@ -108,10 +112,14 @@ class Sleeper:
             pass  # the call of the model reports it
 
     async def _waking(self, found: Inquiry) -> AsyncGenerator[Waking]:
-        """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline."""
-        await self._note({_ASKED_AT: str(self.clock())})
+        """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline.
+
+        Soon after a wait in vain, yield it once only.
+        """
+        vain_at = await self._vain_at()
+        await self._note({_ASKED_AT: str(self.clock()), _VAIN_AT: vain_at})
         yield Waking()
-        if not found.ask.question.waits:
+        if not found.ask.question.waits or self.clock() - float(vain_at) < _SPARED_S:
             return
         watch, began = found.watch, self.clock()
         left_s = self.wake_s - watch.seconds["waking"]  # less the wait before a follow-up was rewritten
@@ -126,8 +134,16 @@ class Sleeper:
                 break
             yield Waking(waited)
             await asyncio.sleep(self.poll_s)
+        else:
+            await self._note({_ASKED_AT: str(began), _VAIN_AT: str(self.clock())})
         watch.seconds["waking"] += self.clock() - began
         watch.deadline.postpone(self.clock() - began)
+
+    async def _vain_at(self) -> str:
+        """Return the time of the last wait in vain, "-inf" where there is none or the store fails."""
+        with suppress(Unavailable):
+            return (await asyncio.to_thread(self.states.read, FACT)).get(_VAIN_AT, "-inf")
+        return "-inf"
 
     async def _note(self, fact: Mapping[str, str]) -> None:
         """Store when a question found no host. A failure is dropped: only `state` needs it."""

@@ -1,4 +1,4 @@
-"""Metrics of reconcile."""
+"""Metrics of reconcile and of the canary."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from docwell.models import Status
 from docwell.observability import metrics
+from docwell.upkeep.canary import Finding
 
 
 def record_drift(kinds: Mapping[str, int]) -> None:
@@ -23,3 +24,8 @@ def record_documents(counts: Mapping[str, int]) -> None:
         # Ingest's DocumentsRejected counts refusals; this counts refused documents.
         name = "DocumentsRejectedNow" if status == Status.REJECTED else f"Documents{status.capitalize()}"
         metrics.add_metric(name, MetricUnit.Count, count)
+
+
+def record_canary(found: Finding) -> None:
+    """Record whether the live version found the canary's page: 1 or 0."""
+    metrics.add_metric("CanaryFound", MetricUnit.Count, int(found is Finding.FOUND))

@@ -16,6 +16,7 @@ from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor,
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
+from docwell.identity import RESERVED_COLLECTION
 from docwell.models import (
     KEY_BYTES,
     OBSERVED,
@@ -242,11 +243,16 @@ class DynamoLedger:
         prefix: str = "",
         visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
-        """Return documents of the collections by name and key, from the index; of all collections in no order."""
+        """Return documents of the collections by name and key, from the index; with None, by a scan."""
         selection = Selection(
             filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
             values={"status": (status or Status.DELETED).value, "pipeline": self._pipeline},
         )
+        if collections is None:
+            unreserved = f"{selection.filter} AND #collection <> :reserved"
+            selection = replace(
+                selection, filter=unreserved, values={**selection.values, "reserved": RESERVED_COLLECTION}
+            )
         keep = None if visible is None else lambda row: visible(_record(row))
         rows, following = read_page(self._table, selection, collections, prefix, cursor, limit, keep)
         return [_record(row) for row in rows], following

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from docwell.attributes import Attributes
 from docwell.errors import NotFound
-from docwell.identity import Principal
+from docwell.identity import RESERVED_COLLECTION, Principal
 from docwell.models import Passage, Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
 from docwell.query import rights
@@ -73,7 +73,8 @@ class Scope:
 
     def covers(self, hit: Passage) -> bool:
         """Return whether the hit is of a place to search. In rare cases the index returns another one."""
-        return self.places is None or collection_of(hit.document) in self.places
+        home = collection_of(hit.document)
+        return home != RESERVED_COLLECTION if self.places is None else home in self.places
 
     def live(self, catalogue: Catalogue, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the live generation of each of the documents that is allowed now, read consistently."""
@@ -122,8 +123,7 @@ def _of_documents(
 
 def exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
     """Return whether the collection has a live document that the principal may see."""
-    reach = rights.reach(principal)
-    if reach is not None and collection not in reach:
+    if not rights.reaches(principal, collection):
         return False
     for most in (_FIRST_ROWS, MOST_ROWS):
         live, rows = ledger.under(collection, rights.shared_prefix(principal, collection), most)

@@ -1,0 +1,118 @@
+"""The canary's parts in AWS: the bucket with its document, the query function, and CodeDeploy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from docwell.adapters.aws import vendor_errors
+from docwell.errors import Corrupt, Unavailable
+from docwell.identity import CANARY, KEY
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Without the right to list the bucket, HEAD of a missing key gives 403 instead of 404.
+_ABSENT = ("404", "403")
+_DIGEST = "docwell-sha256"
+# Between the head of a streamed answer and its body: docwell.http.streaming.
+_DELIMITER = bytes(8)
+_SERVER_ERROR = 500
+_OK = 200
+
+
+class S3CanaryBucket:
+    """`docwell.upkeep.canary.CanaryBucket`."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Store the content unless the key's metadata names its digest. Raises `Unavailable`."""
+        digest = sha256(content).hexdigest()
+        try:
+            with vendor_errors("s3", *_ABSENT):
+                if self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"].get(_DIGEST) == digest:
+                    return
+        except ClientError:
+            pass
+        with vendor_errors("s3"):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=content,
+                ContentType="application/pdf",
+                Metadata={_DIGEST: digest},
+            )
+
+
+class LambdaQueryVersions:
+    """`docwell.upkeep.canary.QueryVersions` by calls of the function, as API Gateway would make them.
+
+    The caller is the canary, which API Gateway never names: only a role that may invoke the function can be it.
+    `nothing_indexed` is the text of a refusal where nothing is indexed.
+    """
+
+    def __init__(self, client: Any, nothing_indexed: str) -> None:
+        self._client = client
+        self._nothing_indexed = nothing_indexed
+
+    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
+        """Return (document, page) of each citation; none of an answer with a client error.
+
+        None where nothing is indexed.
+
+        Raises:
+            Unavailable: the function does not run, fails, or answers with a server error.
+            Corrupt: its answer is not one of docwell.
+        """
+        event = {
+            "httpMethod": "POST",
+            "path": "/v1/query",
+            "requestContext": {"identity": {"apiKeyId": CANARY.id.removeprefix(KEY)}, "stage": "live"},
+            "body": json.dumps({"question": question, "mode": "passages"}),
+        }
+        with vendor_errors("lambda"):
+            answer = self._client.invoke(FunctionName=version, Payload=json.dumps(event).encode())
+            payload = answer["Payload"].read()
+        if answer.get("FunctionError"):
+            raise Unavailable("lambda", f"the function failed: {answer['FunctionError']}")
+        try:
+            status, body = _response(payload)
+            if status == _OK and body["answer"] == self._nothing_indexed:
+                return None
+            citations = body["citations"] if status == _OK else ()
+            found = {(str(one["document"]), int(one["page"])) for one in citations}
+        except (ValueError, LookupError, TypeError) as error:
+            raise Corrupt("the function's answer is not one of docwell") from error
+        if status >= _SERVER_ERROR:
+            raise Unavailable("lambda", f"the function answered with status {status}")
+        return found
+
+
+class CodeDeployHooks:
+    """Reports the result of a hook to CodeDeploy."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def report(self, deployment: str, execution: str, *, passed: bool) -> None:
+        """Let the deployment continue, or fail it. Raises `Unavailable`."""
+        with vendor_errors("codedeploy"):
+            self._client.put_lifecycle_event_hook_execution_status(
+                deploymentId=deployment,
+                lifecycleEventHookExecutionId=execution,
+                status="Succeeded" if passed else "Failed",
+            )
+
+
+def _response(payload: bytes) -> tuple[int, Any]:
+    """Return status and body of a proxy integration's answer, whole or streamed."""
+    head, streamed, rest = payload.partition(_DELIMITER)
+    answer = json.loads(head)
+    return int(answer["statusCode"]), json.loads(rest if streamed else answer["body"])

@@ -1,0 +1,104 @@
+"""The canary: a known question about a document of docwell's own, asked of a version of the query function.
+
+It asks a new version before traffic reaches it, and the live one on a schedule. No model is asked, so that it
+works while the model hosts sleep, and wakes none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from docwell.errors import DocwellError
+from docwell.identity import RESERVED_COLLECTION
+
+logger = logging.getLogger(__name__)
+
+# examples/texts/canary.md has the text of the document.
+KEY = f"{RESERVED_COLLECTION}/canary.pdf"
+QUESTION = "When does the keeper wind the clock of the lighthouse?"
+PAGE = 2
+# A cold start or a busy server can fail one question.
+_ATTEMPTS = 3
+
+
+class Finding(IntEnum):
+    """The result of a question, the worst first.
+
+    No answer; one without the page; none in an index that has never had the document; one that cites the page.
+    """
+
+    FAILED = 0
+    MISSING = 1
+    UNINDEXED = 2
+    FOUND = 3
+
+
+class CanaryBucket(Protocol):
+    """The documents bucket."""
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Store the content unless the key has it already. Raises `Unavailable`."""
+
+
+class QueryVersions(Protocol):
+    """The versions of the query function."""
+
+    def cited(self, version: str, question: str) -> Collection[tuple[str, int]] | None:
+        """Return the documents and pages that an answer cites; None where nothing is indexed.
+
+        Raises `Unavailable` when there is no answer.
+        """
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Asks the question; `document` is the PDF."""
+
+    bucket: CanaryBucket
+    versions: QueryVersions
+    document: bytes
+
+    def watch(self, live: str) -> Finding:
+        """Put the document into the bucket where it is missing, and ask the live version.
+
+        Raises `Unavailable` when the bucket fails.
+        """
+        self.bucket.keep(KEY, self.document)
+        return self._ask(live)
+
+    def allows(self, version: str, live: str) -> bool:
+        """Return whether a new version may take traffic: it finds the page, or does no worse than the live one.
+
+        A version whose index has never had the document passes: the first one, and a release with a new pipeline,
+        whose index is filled only once it is deployed. While a server is down, all versions fail: a deployment may
+        be what repairs it.
+        """
+        found = self._best(version)
+        if found >= Finding.UNINDEXED:
+            return True
+        known = self._best(live)
+        logger.warning("canary not found", extra={"outcome": found.name, "live": known.name})
+        return found >= known
+
+    def _best(self, version: str) -> Finding:
+        """Return the best of some questions. Ask no more than needed to let it pass."""
+        found = Finding.FAILED
+        for _ in range(_ATTEMPTS):
+            found = max(found, self._ask(version))
+            if found >= Finding.UNINDEXED:
+                break
+        return found
+
+    def _ask(self, version: str) -> Finding:
+        try:
+            cited = self.versions.cited(version, QUESTION)
+        except DocwellError as error:
+            logger.warning("canary failed", extra={"version": version, "detail": error.detail})
+            return Finding.FAILED
+        if cited is None:
+            return Finding.UNINDEXED
+        return Finding.FOUND if (KEY, PAGE) in cited else Finding.MISSING

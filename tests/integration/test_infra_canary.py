@@ -1,0 +1,250 @@
+"""The canary on moto, a real Chroma server and the real embedding model; its role; its place in deployments."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from benchmarks.fresh_wiring import clear_caches
+from docwell.adapters import aws as adapters
+from docwell.answers import Completion, Message
+from docwell.upkeep.canary import KEY, QUESTION
+from docwell.wiring import pipelines as pipelines_wiring
+from docwell.wiring import query as query_wiring
+from functions.canary.handler import handler as canary
+from functions.query.handler import handler as query
+from infra.container.sam import ROOT
+from tests.integration.test_infra_roles import Aws, Host
+from tests.integration.test_infra_transform import of_type, transformed  # noqa: F401 - a fixture
+from tests.unit.infra.emissions import CONTEXT
+from tests.unit.infra.templates import content, whole
+
+pytestmark = pytest.mark.integration
+MODEL = ROOT / "layers" / "embedder" / "model"
+HOOK = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"}
+LIVE, NEXT = "function:live", "function:2"
+STATUS_ACTION = "codedeploy:PutLifecycleEventHookExecutionStatus"
+
+
+class AsleepHost(Host):
+    """A model host that the canary must not call."""
+
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        raise AssertionError("the canary called the model")
+        yield ""
+
+    async def check(self) -> None:
+        raise AssertionError("the canary called the model host")
+
+
+class Account:
+    """The query function behind Lambda's API, and CodeDeploy. `broken` versions fail."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+        self.broken: set[str] = set()
+        self.streams = False
+        self.reported: list[str] = []
+        self.actions: set[str] = set()
+
+    def client(self, service: Any, **options: Any) -> Any:
+        if service in ("lambda", "codedeploy"):
+            return self
+        made = boto3.client(service)
+        made.meta.events.register("before-parameter-build.s3", self._note)
+        return made
+
+    def _note(self, model: Any, params: Any, **_: Any) -> None:
+        assert (params["Bucket"], params["Key"]) == (self.aws.bucket, KEY)
+        self.actions.add({"HeadObject": "s3:GetObject"}.get(model.name, f"s3:{model.name}"))
+
+    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.actions.add("lambda:InvokeFunction")
+        if FunctionName in self.broken:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType": "ImportError"}')}
+        answer: Any = query(json.loads(Payload), CONTEXT)
+        if not self.streams:
+            return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+        with closing(answer):
+            return {"Payload": io.BytesIO(answer.prelude() + b"".join(answer.body))}
+
+    def put_lifecycle_event_hook_execution_status(self, **given: str) -> None:
+        self.actions.add(STATUS_ACTION)
+        assert given["deploymentId"] == HOOK["DeploymentId"]
+        self.reported.append(given["status"])
+
+
+@pytest.fixture
+def account(chroma_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        aws = Aws(whole(), monkeypatch, chroma_url, MODEL)
+        for name, value in {
+            "CHUNK_TOKENS": "200",
+            "NEXT_CHUNK_TOKENS": "0",
+            "LIVE_VERSION": LIVE,
+            "NEXT_VERSION": NEXT,
+            "WAKE_S": "600",
+            "DEADLINE_S": "300",  # no stage may fail on a busy machine
+        }.items():
+            monkeypatch.setenv(f"DOCWELL_{name}", value)
+        clear_caches()
+        found = Account(aws)
+        with monkeypatch.context() as patch:
+            patch.setattr(adapters, "client", found.client)
+            from docwell.wiring import canary as wiring
+
+            wiring.canary()
+            wiring.hooks()
+        monkeypatch.setattr(query_wiring, "model", AsleepHost)
+        yield found
+    clear_caches()
+
+
+def indexed(account: Account) -> None:
+    canary({}, CONTEXT)
+    account.aws.changed(KEY)
+    account.aws.work()
+    assert canary({}, CONTEXT) == {"outcome": "FOUND"}
+
+
+def asked(path: str, method: str = "GET", body: object = None) -> tuple[int, dict[str, Any]]:
+    """The answer to a principal with a right to all collections."""
+    event = {
+        "path": path,
+        "httpMethod": method,
+        "requestContext": {"identity": {"apiKeyId": "known"}, "stage": "live"},
+        "body": json.dumps(body) if body else None,
+    }
+    answer: Any = query(event, CONTEXT)
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_canary_finds_its_page_once_its_document_is_indexed(
+    account: Account, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.streams = streams
+    runtime = pipelines_wiring.runtime_settings().model_copy(update={"can_stream": streams})
+    monkeypatch.setattr(pipelines_wiring, "runtime_settings", lambda: runtime)
+    assert canary({}, CONTEXT) == {"outcome": "UNINDEXED"}
+    # The first deployments: the document has never been indexed.
+    assert canary(HOOK, CONTEXT) == {"passed": True}
+    indexed(account)
+    assert canary(HOOK, CONTEXT) == {"passed": True}
+    account.broken = {NEXT}
+    assert canary(HOOK, CONTEXT) == {"passed": False}
+    assert account.reported == ["Succeeded", "Succeeded", "Failed"]
+
+
+def test_a_version_that_cannot_run_gets_no_traffic_before_the_document_is_indexed(account: Account) -> None:
+    account.broken = {NEXT}
+    assert canary(HOOK, CONTEXT) == {"passed": False}
+
+
+def test_the_document_is_stored_once_and_replaced_by_the_one_of_another_release(account: Account) -> None:
+    s3, bucket = account.aws.s3, account.aws.bucket
+    for _ in range(2):
+        canary({}, CONTEXT)
+    assert len(s3.list_object_versions(Bucket=bucket, Prefix=KEY)["Versions"]) == 1
+    s3.put_object(Bucket=bucket, Key=KEY, Body=b"another", Metadata={"docwell-sha256": "0"})
+    canary({}, CONTEXT)
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read().startswith(b"%PDF")
+
+
+def test_no_other_principal_sees_the_document(account: Account) -> None:
+    indexed(account)
+    question: dict[str, Any] = {"question": QUESTION, "fallback": "none"}
+    more: dict[str, Any]
+    for more in ({}, {"mode": "list", "question": 'which documents mention "lighthouse"'}):
+        status, answer = asked("/v1/query", "POST", question | more)
+        assert (status, answer["status"], answer["citations"]) == (200, "refused", [])
+    for more in ({"collection": ".docwell"}, {"document": KEY}, {"filter": {"documents": [KEY]}}):
+        assert asked("/v1/query", "POST", question | more)[0] == 404
+    status, answer = asked("/v1/query", "POST", question | {"filter": {"prefix": ".docwell/"}})
+    assert answer["citations"] == []
+    assert asked("/v1/documents") == (200, {"documents": [], "cursor": None})
+    assert asked(f"/v1/documents/{KEY}")[0] == 404
+
+
+def test_a_right_to_all_documents_with_a_tag_does_not_include_it(account: Account) -> None:
+    from docwell.identity import Principal, Rule
+    from docwell.query import rights
+
+    tagged = Principal("key:t", rules=frozenset({Rule(None, tags=frozenset({("public", "yes")}))}))
+    assert not rights.may_see(tagged, KEY, {"public": "yes"})
+    assert rights.may_see(tagged, "a.pdf", {"public": "yes"})
+
+
+def test_the_canarys_questions_are_charged_to_nobody_and_leave_no_trace(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    indexed(account)
+    capsys.readouterr()
+    assert canary({}, CONTEXT) == {"outcome": "FOUND"}
+    for table in ("usage", "receipts", "audit"):
+        assert boto3.client("dynamodb").scan(TableName=table)["Items"] == []
+    logged = capsys.readouterr().out
+    assert "QueryLatency" not in logged
+    assert "ModelAsleep" not in logged
+    assert '"answered"' not in logged
+
+
+def test_the_canary_may_do_what_it_does(account: Account) -> None:
+    canary({}, CONTEXT)
+    canary(HOOK, CONTEXT)
+    template = content(ROOT / "infra" / "deployment.yaml")
+    (policy,) = template["Resources"]["CanaryRole"]["Properties"]["Policies"]
+    granted: dict[str, Any] = {}
+    for one in policy["PolicyDocument"]["Statement"]:
+        actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
+        granted |= dict.fromkeys(actions, one["Resource"])
+    logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert set(granted) - logs == account.actions
+    assert granted["s3:PutObject"]["Fn::Sub"].endswith(f":::${{DocumentsBucket}}/{KEY}")
+    assert granted["lambda:InvokeFunction"] == {"Fn::Sub": "${QueryFunctionArn}:*"}
+    assert granted[STATUS_ACTION]["Fn::Sub"].endswith(":deploymentgroup:${DeploymentApplication}/*")
+
+
+def test_the_hook_stands_before_the_traffic_of_a_new_version(
+    transformed: dict[str, dict[str, Any]],  # noqa: F811 - the fixture
+) -> None:
+    one = transformed["first"]
+    (alias,) = of_type(one, "AWS::Lambda::Alias").values()
+    hook = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["BeforeAllowTrafficHook"]
+    assert hook == {"Fn::GetAtt": ["DeploymentStack", "Outputs.CanaryFunction"]}
+    given = one["Resources"]["DeploymentStack"]["Properties"]["Parameters"]
+    (version,) = of_type(one, "AWS::Lambda::Version")
+    assert given["NextVersion"] == {"Ref": version}
+    assert given["DeploymentApplication"] == {"Ref": next(iter(of_type(one, "AWS::CodeDeploy::Application")))}
+    inner = content(ROOT / "infra" / "deployment.yaml")
+    assert inner["Outputs"]["CanaryFunction"]["Value"] == {"Ref": "CanaryFunction"}
+    # CodeDeploy calls the hook with its own role.
+    (group,) = of_type(one, "AWS::CodeDeploy::DeploymentGroup").values()
+    assert group["Properties"]["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentStack", "Outputs.RoleArn"]}
+    assert inner["Outputs"]["RoleArn"]["Value"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
+    (policy,) = inner["Resources"]["DeploymentRole"]["Properties"]["Policies"]
+    calls = [one for one in policy["PolicyDocument"]["Statement"] if one["Action"] == "lambda:InvokeFunction"]
+    assert [one["Resource"] for one in calls] == [{"Fn::GetAtt": ["CanaryFunction", "Arn"]}]
+
+
+def test_the_query_functions_version_does_not_wait_for_the_canary_that_asks_it(
+    transformed: dict[str, dict[str, Any]],  # noqa: F811 - the fixture
+) -> None:
+    one = transformed["first"]["Resources"]
+    versions = of_type(transformed["first"], "AWS::Lambda::Version")
+    for name in ("QueryFunction", *versions):
+        assert "DeploymentStack" not in json.dumps(one[name])
+
+
+def test_the_package_holds_what_the_canary_calls() -> None:
+    text = (ROOT / "scripts" / "trim-packages").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("SERVICES = "))
+    assert {"lambda", "codedeploy", "s3"} <= set(json.loads("[" + line.partition("{")[2].partition("}")[0] + "]"))
