@@ -6,6 +6,7 @@ Every function takes time in proportion to its input.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections import Counter
 from itertools import pairwise
@@ -131,6 +132,8 @@ def _pair_grade(text: str) -> float:
     """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
     plain = unicodedata.normalize("NFD", text.lower().translate(_PLAIN))
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    # A specimen of a font lists the alphabet.
+    plain = plain.replace(string.ascii_lowercase, " ")
     pairs = Counter(pair for word in _LETTERS.findall(plain) for pair in pairwise(word))
     total = sum(pairs.values())
     if total < FEW_PAIRS:
