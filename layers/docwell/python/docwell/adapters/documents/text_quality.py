@@ -6,7 +6,6 @@ Every function takes time in proportion to its input.
 from __future__ import annotations
 
 import re
-import string
 import unicodedata
 from collections import Counter
 from itertools import pairwise
@@ -132,9 +131,13 @@ def _pair_grade(text: str) -> float:
     """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
     plain = unicodedata.normalize("NFD", text.lower().translate(_PLAIN))
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    # A specimen of a font lists the alphabet.
-    plain = plain.replace(string.ascii_lowercase, " ")
-    pairs = Counter(pair for word in _LETTERS.findall(plain) for pair in pairwise(word))
+    # A letter and its successor may come from an alphabet: a font's specimen, or a list of sections.
+    pairs = Counter(
+        (one, other)
+        for word in _LETTERS.findall(plain)
+        for one, other in pairwise(word)
+        if ord(other) - ord(one) != 1
+    )
     total = sum(pairs.values())
     if total < FEW_PAIRS:
         return 9.0
