@@ -22,6 +22,7 @@ GOOD = {
     * 4,
     "a table of numbers": "2025 2024\n12,345 (67,890) 1.2% $ 45\n" * 20,
     "a list of contents": "Chapter one . . . . . . . . . . . . . . . . 12\nChapter two ______________ 34\n" * 10,
+    "a specimen": "The font: abcdefghijkl\nmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789\n" * 10,
     "paths": "/usr/share/docs/index.html /etc/hosts /srv/data/2026/report.txt\n" * 10,
 }
 

@@ -131,7 +131,13 @@ def _pair_grade(text: str) -> float:
     """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
     plain = unicodedata.normalize("NFD", text.lower().translate(_PLAIN))
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    pairs = Counter(pair for word in _LETTERS.findall(plain) for pair in pairwise(word))
+    # A letter and its successor may come from an alphabet: a font's specimen, or a list of sections.
+    pairs = Counter(
+        (one, other)
+        for word in _LETTERS.findall(plain)
+        for one, other in pairwise(word)
+        if ord(other) - ord(one) != 1
+    )
     total = sum(pairs.values())
     if total < FEW_PAIRS:
         return 9.0
