@@ -95,7 +95,7 @@ def _in_order(sheet: Sheet, order: str, chooser: random.Random) -> list[Cell]:
 
 
 def _drawn(cells: Sequence[Cell], *, apart: bool, seed: int) -> bytes:
-    """Return the page; `apart` writes the digits before a number's first comma as a text of their own."""
+    """Return the page; `apart` writes the digits before a number's first comma as a separate text."""
     pdf = FPDF(unit="pt", format=(WIDTH, HEIGHT))
     pdf.set_auto_page_break(auto=False)
     pdf.set_creation_date(datetime(2026, 1, 1, tzinfo=UTC))
@@ -156,7 +156,7 @@ def _earnings(sheet: Sheet, chooser: random.Random) -> None:
 
 
 def _dollars(sheet: Sheet, chooser: random.Random) -> None:
-    """A balance sheet whose currency signs are in columns of their own."""
+    """A balance sheet whose currency signs are in separate columns."""
     for number, item in enumerate(_ITEMS.split("|")):
         signs = [(end - 60, "$", False) for end in (420.0, 540.0)]
         values = [(end, f"{chooser.randint(10_000, 99_999):,}", True) for end in (420.0, 540.0)]
@@ -240,6 +240,6 @@ KINDS: dict[str, Callable[[Sheet, random.Random], None]] = {
 
 
 def found(sheet: Sheet, text: str) -> int:
-    """Return how many of a sheet's rows a text has on one line; prose must be on a line of its own."""
+    """Return how many of a sheet's rows a text has on one line; prose must be on a separate line."""
     lines = "\n".join(" ".join(line.split()).replace("$ ", "$") for line in text.split("\n"))
     return sum(row.replace("$ ", "$") in f"\n{lines}\n" for row in sheet.rows)

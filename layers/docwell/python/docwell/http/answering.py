@@ -193,7 +193,7 @@ class QuestionRequest:
     def follow_up(self, *, keep: bool = True) -> None:
         """Settle the charge. Record and log an answer that was begun, and store its receipt if `keep`.
 
-        The canary's questions are nobody's: metrics, log, audit trail and receipts leave them out.
+        Metrics, log, audit trail and receipts leave out the canary's questions.
         """
         finished = self._finished or self._unfinished()
 

@@ -19,8 +19,8 @@ class Question:
 
     No collections means all of them; `document` narrows to one key, `filter` to several. `fallback` allows an
     extractive answer when the model host fails. With `waits` the answer waits for a model host that sleeps. With
-    `by_sentence`, `Checked` events come while the model writes. With `quotes` the best sentences of the passages are
-    the answer, and no model is asked or woken.
+    `by_sentence`, `Checked` events come while the model writes. With `quotes` the passages' best sentences are the
+    answer, and no model is asked or woken.
     """
 
     text: str

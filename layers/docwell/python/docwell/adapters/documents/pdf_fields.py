@@ -61,7 +61,7 @@ class Annotations:
             **dict.fromkeys((raw.FPDF_ANNOT_LINE, raw.FPDF_ANNOT_SQUARE, raw.FPDF_ANNOT_CIRCLE), "Comment"),
             **dict.fromkeys((raw.FPDF_ANNOT_POLYGON, raw.FPDF_ANNOT_POLYLINE), "Comment"),
         }
-        # Types whose icon has a size of its own.
+        # Types whose icon has a fixed size.
         self._icons = {raw.FPDF_ANNOT_TEXT, raw.FPDF_ANNOT_FILEATTACHMENT}
         self._unseen = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
 
@@ -168,7 +168,7 @@ class Annotations:
 
 
 class Cover:
-    """What belongs to a whole document: its form, its attached files, and whether its pages are only a cover."""
+    """The form and the attached files of a document, and whether its pages are only a cover."""
 
     def __init__(self, raw: Any, calls: Any, document: Any) -> None:
         self._raw, self._calls, self._document = raw, calls, document
