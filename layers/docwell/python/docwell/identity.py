@@ -16,6 +16,9 @@ from docwell.errors import Unauthenticated
 
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 
+# The documents of docwell itself. A right to all collections does not include them.
+RESERVED_COLLECTION = ".docwell"
+
 # One BatchGetItem reads the caller's grant and its groups' grants, and takes 100 keys.
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
@@ -47,8 +50,8 @@ class Rule:
 class Principal:
     """A caller and its rights: whole `collections` (None: all), and the documents that any of the `rules` allows.
 
-    It may upload to the `writable` collections (None: all) and delete what it can see in them. A quota of None
-    means no limit.
+    It may upload to the `writable` collections (None: all) and delete what it can see in them, but never change
+    `RESERVED_COLLECTION`. A quota of None means no limit.
     """
 
     id: str
@@ -65,7 +68,7 @@ class Principal:
 
     def may_write(self, collection: str) -> bool:
         """Return whether this principal may add, replace and delete documents of the collection."""
-        return self.writable is None or collection in self.writable
+        return collection != RESERVED_COLLECTION and (self.writable is None or collection in self.writable)
 
 
 @dataclass(frozen=True, slots=True)
