@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from docwell.audit import Action
+from docwell.identity import RESERVED_COLLECTION, Principal
 from docwell.models import DocumentRecord, Status
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import call, masked
@@ -49,12 +51,32 @@ def test_a_grant_to_read_is_none_to_write(world: HttpWorld) -> None:
     assert call("POST", "/v1/uploads", WANTED, key="unknown")[0] == 401
 
 
+@pytest.mark.parametrize("writable", [None, frozenset({RESERVED_COLLECTION})])
+def test_no_grant_changes_documents_of_docwell_itself(world: HttpWorld, writable: frozenset[str] | None) -> None:
+    world.principals.known["key:wide"] = Principal("key:wide", collections=writable, writable=writable)
+    key = f"{RESERVED_COLLECTION}/canary.pdf"
+    world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
+    assert call("POST", "/v1/uploads", WANTED | {"document": key}, key="wide")[0] == 403
+    assert call("DELETE", f"/v1/documents/{quote(key, safe='')}", key="wide")[0] in {403, 404}
+    assert (world.writer.forms, world.writer.deleted, changes(world)) == ([], [], [])
+
+
+def test_a_form_that_is_too_large_is_charged_and_told_to_no_stranger(world: HttpWorld) -> None:
+    large = WANTED | {"size": 536_870_913}
+    assert call("POST", "/v1/uploads", large, key="unknown")[0] == 401
+    assert call("POST", "/v1/uploads", large, key="porter")[0] == 400
+    assert world.principals.requests == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"document": "house/"},
         {"document": "house/${filename}"},
         {"document": "house/${filename}.pdf"},
+        {"document": "house/../attic/a.pdf"},
+        {"document": "house/./a.pdf"},
+        {"document": ".."},
         {"document": ""},
         {"document": "é" * 600},
         {"size": 0},

@@ -50,8 +50,8 @@ class Rule:
 class Principal:
     """A caller and its rights: whole `collections` (None: all), and the documents that any of the `rules` allows.
 
-    It may upload to the `writable` collections (None: all) and delete what it can see in them. Only a right that
-    names `RESERVED_COLLECTION` includes it. A quota of None means no limit.
+    It may upload to the `writable` collections (None: all) and delete what it can see in them, but never change
+    `RESERVED_COLLECTION`. Only a right that names that collection reads it. A quota of None means no limit.
     """
 
     id: str
@@ -70,9 +70,7 @@ class Principal:
 
     def may_write(self, collection: str) -> bool:
         """Return whether this principal may add, replace and delete documents of the collection."""
-        if self.writable is None:
-            return collection != RESERVED_COLLECTION
-        return collection in self.writable
+        return collection != RESERVED_COLLECTION and (self.writable is None or collection in self.writable)
 
 
 @dataclass(frozen=True, slots=True)
