@@ -22,7 +22,8 @@ export function pieces(answer) {
   return found;
 }
 
-const escaped = (text) => text.replace(/[\\`*_[\]<>#|]/g, "\\$&");
+// On one line: a key may hold line ends, and would write sources of its own.
+const escaped = (text) => text.trim().replace(/\s+/g, " ").replace(/[\\`*_[\]<>#|]/g, "\\$&");
 
 /** Return a question and its answer as Markdown, with the page and the quote of each citation. */
 export function markdown(question, answer) {

@@ -3,13 +3,17 @@ const STORED = "docwell.key";
 // The longest page of a listing that the API gives.
 const PAGE = 1000;
 
-/** Take the key from an address such as /#key=..., and remove it from the address and the history. */
+/**
+ * Take the key from an address such as /#key=..., and remove it from the address and the history.
+ * Return whether it is another key than before.
+ */
 export function takeKey() {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (given) {
-    sessionStorage.setItem(STORED, given);
-    history.replaceState(null, "", `${location.pathname}#/ask`);
-  }
+  if (!given) return false;
+  const before = sessionStorage.getItem(STORED);
+  sessionStorage.setItem(STORED, given);
+  history.replaceState(null, "", `${location.pathname}#/ask`);
+  return given !== before;
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(STORED));

@@ -66,8 +66,8 @@ function useRoute() {
   const [now, setNow] = useState(route);
   useEffect(() => {
     const changed = () => {
-      takeKey();
-      setNow(route());
+      if (takeKey()) location.reload(); // what the page shows is another caller's
+      else setNow(route());
     };
     window.addEventListener("hashchange", changed);
     return () => window.removeEventListener("hashchange", changed);

@@ -7,6 +7,8 @@ const RANGE_BYTES = 65536;
 const AHEAD = "600px 0px";
 // The PDFs that are kept open.
 const OPEN = 3;
+// A link is valid for minutes. A page that fails while its link is younger fails for another reason.
+const RENEWED_MS = 60_000;
 
 let library;
 const open = new Map();
@@ -20,18 +22,24 @@ async function pdfjs() {
 /** Return the PDF at an address. Those of the last documents stay open. */
 export async function opened(id, url) {
   const { getDocument } = await pdfjs();
+  if (open.has(id) && isOld(id)) forget(id);
   if (!open.has(id)) {
     const options = { rangeChunkSize: RANGE_BYTES, disableAutoFetch: true, disableStream: true };
     // No WebAssembly, which the page's policy forbids; no scripts and forms of the document.
     const task = getDocument({ url, ...options, useWasm: false, enableXfa: false });
     task.promise.catch(() => open.delete(id));
-    open.set(id, task);
-    for (const old of [...open.keys()].slice(0, -OPEN)) {
-      open.get(old).destroy();
-      open.delete(old);
-    }
+    open.set(id, { task, at: Date.now() });
+    [...open.keys()].slice(0, -OPEN).forEach(forget);
   }
-  return open.get(id).promise;
+  return open.get(id).task.promise;
+}
+
+/** Return whether the link of an open PDF may have expired. */
+export const isOld = (id) => open.has(id) && Date.now() - open.get(id).at > RENEWED_MS;
+
+function forget(id) {
+  open.get(id).task.destroy();
+  open.delete(id);
 }
 
 function element(name, className) {
@@ -41,9 +49,13 @@ function element(name, className) {
 }
 
 export class PdfView {
-  /** Show `pdf` in `root` at `page`. `onQuote` gets the number of marked boxes; `label` names a page. */
-  constructor(root, pdf, { page, quote, onQuote, label }) {
-    Object.assign(this, { root, pdf, page, quote, onQuote, label, sheets: [], drawn: new Map(), closed: false });
+  /**
+   * Show `pdf` in `root` at `page`. `onQuote` gets the number of marked boxes, `onFailed` a page that cannot be
+   * drawn; `label` names a page.
+   */
+  constructor(root, pdf, { page, quote, onQuote, onFailed, label }) {
+    Object.assign(this, { root, pdf, page, quote, onQuote, onFailed, label });
+    Object.assign(this, { sheets: [], drawn: new Map(), closed: false });
     this.seen = new IntersectionObserver((entries) => this.moved(entries), { root, rootMargin: AHEAD });
   }
 
@@ -111,7 +123,9 @@ export class PdfView {
       drawing.task = page.render({ canvas, viewport, transform });
       await Promise.all([this.write(page, viewport, text, sheet, number, current), drawing.task.promise]);
     } catch (error) {
-      if (error.name !== "RenderingCancelledException" && current()) sheet.classList.add("failed");
+      if (error.name === "RenderingCancelledException" || !current()) return;
+      sheet.classList.add("failed");
+      this.onFailed(number);
     }
   }
 

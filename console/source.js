@@ -1,7 +1,7 @@
 // The source of a quote: its page, with the quote marked, and the quote as text.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, pathOf } from "./api.js";
-import { PdfView, opened } from "./pdf-view.js";
+import { PdfView, isOld, opened } from "./pdf-view.js";
 import { t } from "./strings.js";
 
 const NOTES = {
@@ -22,6 +22,8 @@ export function Source({ source, onClose }) {
   const heading = useRef();
   const [state, setState] = useState({ status: "loading" });
   const [pages, setPages] = useState(0);
+  // The page at which the PDF is opened again, with a new link.
+  const [again, setAgain] = useState(null);
   const { document: name, version, page, quote } = source;
 
   useEffect(() => {
@@ -31,23 +33,26 @@ export function Source({ source, onClose }) {
       const record = await call("GET", pathOf(name));
       if (left) return;
       if (!record.link) return setState({ status: "gone" });
-      const pdf = await opened(`${name}\n${record.live_version}`, record.link);
+      const id = `${name}\n${record.live_version}`;
+      const pdf = await opened(id, record.link);
       if (left) return;
       const onQuote = (boxes) => setState((now) => ({ ...now, status: boxes ? "marked" : "unmarked" }));
       const label = (number) => t("source.page", { page: number });
-      view.current = new PdfView(root.current, pdf, { page, quote, onQuote, label });
+      const onFailed = (number) => isOld(id) && setAgain({ page: number });
+      view.current = new PdfView(root.current, pdf, { page, quote, onQuote, onFailed, label });
       setPages(pdf.numPages);
       const replaced = Boolean(version) && version !== record.live_version;
       setState({ status: quote ? "drawing" : "open", replaced });
       await view.current.start();
+      if (again) view.current.show(again.page);
     };
     show().catch((error) => left || setState({ status: "failed", detail: error.message }));
-    heading.current?.focus();
+    if (!again) heading.current?.focus();
     return () => {
       left = true;
       view.current?.close();
     };
-  }, [name, version, page, quote]);
+  }, [name, version, page, quote, again]);
 
   const note = NOTES[state.status];
   return html`

@@ -125,3 +125,14 @@ def test_the_theme_is_switched_and_kept(console: Console) -> None:
     page.reload()
     page.locator("#question").wait_for()
     assert page.evaluate(background) == dark != light
+
+
+def test_a_link_with_another_key_opens_the_console_of_its_caller(console: Console) -> None:
+    page = console.open("ask")
+    page.locator("#key").wait_for()
+    page.evaluate("key => { location.hash = `#key=${key}`; }", console.stack.api_key)
+    page.locator("#question").wait_for()
+    assert page.url.endswith("/#/ask")
+    page.evaluate("location.hash = '#key=unknown'")
+    expect(page.locator(".failure")).to_be_visible()
+    expect(page.locator("#question")).to_have_count(0)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pypdf
 import pytest
-from playwright.sync_api import Page, Request, Response, expect
+from playwright.sync_api import Page, Request, Response, Route, expect
+from pypdf.generic import DecodedStreamObject, NameObject
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
@@ -165,6 +166,16 @@ def test_a_copy_is_markdown_with_the_page_and_the_quote(console: Console) -> Non
     assert f"{BOILER}, page 2: “The boiler in the cellar" in copied
 
 
+def test_a_key_with_line_ends_adds_no_source_to_a_copy(console: Console) -> None:
+    page = console.open()
+    cited = {"marker": 1, "document": "a.pdf\n\n2. b.pdf", "page": 1, "display_quote": "It is."}
+    copied = page.evaluate(
+        "async (answer) => (await import('/answer.js')).markdown('Is it?\\n# Yes', answer)",
+        {"answer": "It is [1].", "citations": [cited]},
+    )
+    assert copied == "**Is it? \\# Yes**\n\nIt is [1].\n\n1. a.pdf 2. b.pdf, page 1: “It is.”"
+
+
 def test_a_receipt_shows_the_answer_and_takes_a_verdict(console: Console) -> None:
     page = console.open()
     ask(page)
@@ -199,6 +210,40 @@ def test_a_page_of_a_large_file_is_read_by_ranges(console: Console) -> None:
     assert marked_words(page) == ("The mill has nine wheels of oak", {3})
     assert 206 in {status for status, _ in read}
     assert sum(length for status, length in read if status == 206) < large / 4
+
+
+def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Console) -> None:
+    writer = pypdf.PdfWriter(
+        clone_from=io.BytesIO(pdf([f"This is page {number} of the log." for number in range(6)]))
+    )
+    for sheet in writer.pages:  # so long that each page is in ranges of its own
+        long, contents = DecodedStreamObject(), sheet.get_contents()
+        assert contents
+        long.set_data(contents.get_data() + b"\n%" + os.urandom(150_000).hex().encode())
+        sheet[NameObject("/Contents")] = writer._add_object(long)
+    body = io.BytesIO()
+    writer.write(body)
+    console.doors.indexed("mill/log.pdf", console.doors.put("mill/log.pdf", body.getvalue()), 60)
+    page = console.open()
+    page.locator("#question").wait_for()
+    links: set[str] = set()
+    expired: set[str] = set()
+
+    def answer(route: Route) -> None:
+        links.add(route.request.url)
+        if route.request.url in expired:
+            route.fulfill(status=403)
+        else:
+            route.continue_()
+
+    page.route("**/-/s3/**", answer)
+    page.evaluate("location.hash = '#/source?document=mill%2Flog.pdf&page=1'")
+    expect(page.locator('.sheet[data-page="1"] .textLayer')).to_contain_text("page 0")
+    expired |= links
+    page.evaluate("{ const now = Date.now; Date.now = () => now() + 600_000; }")
+    page.evaluate("document.querySelector('.pages').scrollTop = 1e6")
+    expect(page.locator('.sheet[data-page="6"] .textLayer')).to_contain_text("page 5")
+    assert links > expired
 
 
 @pytest.mark.parametrize(
