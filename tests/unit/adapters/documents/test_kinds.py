@@ -83,5 +83,9 @@ def test_a_text_is_decoded_though_a_part_of_it_misleads(data: bytes, text: str |
 
 
 def test_a_form_feed_and_other_separators_end_no_line() -> None:
-    assert list(cited(parts_of("one\n\x0c\nthree\u2028still\nfour\n".encode())[0])) == ["line 1", "line 3", "line 4"]
+    assert list(cited(parts_of("one\n\x0c\nthree\u2028still\nfour\n".encode())[0])) == [
+        "line 1",
+        "line 3",
+        "line 4",
+    ]
     assert cited(parts_of("name,note\nAnn,x\u2028y\nBob,z\n".encode())[0])["A2:B2"] == "name: Ann | note: x y"

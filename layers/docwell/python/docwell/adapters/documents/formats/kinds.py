@@ -42,7 +42,9 @@ _MESSAGE = "__properties_version1.0".encode("utf-16-le")
 # Formats of markup that are text, which a reader never sees in this form.
 _MARKUP = re.compile(r"\s*(?:\{\\rtf|%!PS|<svg\b|<\?xml\b)", re.IGNORECASE)
 _BEFORE_TAG = r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<"
-_WEB = re.compile(rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", re.IGNORECASE | re.DOTALL)
+_WEB = re.compile(
+    rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", re.IGNORECASE | re.DOTALL
+)
 # A piece of a page. Markdown can begin like this too.
 _TAGS = (
     "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"
