@@ -41,6 +41,7 @@ _LOCKED = "EncryptedPackage".encode("utf-16-le")
 _MESSAGE = "__properties_version1.0".encode("utf-16-le")
 # Formats of markup that are text, which a reader never sees in this form.
 _MARKUP = re.compile(r"\s*(?:\{\\rtf|%!PS|<svg\b|<\?xml\b)", re.IGNORECASE)
+_ANY_CASE = re.IGNORECASE | re.DOTALL
 _BEFORE_TAG = r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<"
 _WEB = re.compile(
     rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", re.IGNORECASE | re.DOTALL
@@ -50,7 +51,7 @@ _TAGS = (
     "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"
     "|span|pre|center|font|a|b|i|em|strong|br|hr|img"
 )
-_FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>]*=[^<>]*)?\s*/?>", re.IGNORECASE | re.DOTALL)
+_FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>]*=[^<>]*)?\s*/?>", _ANY_CASE)
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]?(.*)")
 _MAIL_FIELDS = frozenset(
     {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
