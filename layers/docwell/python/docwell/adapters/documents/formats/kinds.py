@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from enum import StrEnum
 from itertools import islice
+
+from docwell.text.lexicon import SENTENCE_ENDS
 
 
 class Kind(StrEnum):
@@ -26,21 +29,29 @@ class Kind(StrEnum):
 
 # An Office file names its main part in its directory, which is not compressed.
 _OFFICE = (
-    (b"word/document.xml", Kind.WORD),
-    (b"xl/workbook.xml", Kind.SHEETS),
-    (b"xl/workbook.bin", None),
-    (b"ppt/presentation.xml", Kind.SLIDES),
+    (re.compile(rb"word/document\d*\.xml"), Kind.WORD),
+    (re.compile(rb"xl/workbook\d*\.xml"), Kind.SHEETS),
+    (re.compile(rb"ppt/presentation\d*\.xml"), Kind.SLIDES),
 )
+# The end of a zip's directory, after its signature: four short fields, then the size of the directory.
+_DIRECTORY_END, _SIZE_AT = b"PK\x05\x06", 12
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
 _MESSAGE = "__properties_version1.0".encode("utf-16-le")
 # Formats of markup that are text, which a reader never sees in this form.
 _MARKUP = re.compile(r"\s*(?:\{\\rtf|%!PS|<svg\b|<\?xml\b)", re.IGNORECASE)
-_TAGS = "html|head|body|title|meta|div|p|table|h[1-6]|ul|ol|section|article|main|header|span|pre|center|font"
+_ANY_CASE = re.IGNORECASE | re.DOTALL
+_BEFORE_TAG = r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<"
 _WEB = re.compile(
-    rf"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|(?:{_TAGS})\b)", re.IGNORECASE | re.DOTALL
+    rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", re.IGNORECASE | re.DOTALL
 )
+# A piece of a page. Markdown can begin like this too.
+_TAGS = (
+    "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"
+    "|span|pre|center|font|a|b|i|em|strong|br|hr|img"
+)
+_FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>]*=[^<>]*)?\s*/?>", _ANY_CASE)
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]?(.*)")
 _MAIL_FIELDS = frozenset(
     {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
@@ -57,13 +68,15 @@ TABLE_ROWS = 3
 
 def is_locked(data: bytes) -> bool:
     """Return whether the file is an Office document behind a password."""
-    return data.startswith(OLE) and _LOCKED in data
+    # A message can have such a document attached.
+    return data.startswith(OLE) and _LOCKED in data and _MESSAGE not in data
 
 
 def binary_kind(data: bytes) -> Kind | None:
     """Return the kind of a file with a signature, or None."""
     if data.startswith(ZIP):
-        return next((kind for name, kind in _OFFICE if name in data), None)
+        directory = _directory(data)
+        return next((kind for name, kind in _OFFICE if name.search(directory)), None)
     if data.startswith(OLE):
         return Kind.OUTLOOK if _MESSAGE in data else None
     if data.startswith(b"%PDF"):
@@ -71,10 +84,19 @@ def binary_kind(data: bytes) -> Kind | None:
     return Kind.IMAGE if data.startswith(IMAGES) else None
 
 
+def _directory(data: bytes) -> bytes:
+    """Return the directory of a zip without those of the zips in it; all of a file that is cut off."""
+    end = data.rfind(_DIRECTORY_END)
+    if end < 0:
+        return data
+    size = int.from_bytes(data[end + _SIZE_AT : end + _SIZE_AT + 4], "little")
+    return data[max(0, end - size) : end]
+
+
 def text_kind(text: str) -> Kind | None:
     """Return the kind of a text, or None for a format of markup that docwell does not read."""
     sample = text[:_SAMPLE]
-    if _WEB.match(sample):
+    if _WEB.match(sample) or (_FRAGMENT.match(sample) and not _HEADING.search(sample)):
         return Kind.WEB
     if _MARKUP.match(sample):
         return None
@@ -100,7 +122,10 @@ def _is_mail(sample: str) -> bool:
 
 def delimiter(sample: str) -> str | None:
     """Return the delimiter with which every row has the same number of fields, at least two; None for no table."""
-    lines = sample.splitlines(keepends=True)
+    lines = list(io.StringIO(sample))
+    # A header names columns and ends no sentence: prose can have one comma in each line.
+    if not lines or lines[0].rstrip().endswith(tuple(SENTENCE_ENDS)):
+        return None
     rows = lines if len(sample) < _SAMPLE else lines[:-1]
     best: tuple[int, str] = (1, "")
     for candidate in _DELIMITERS:

@@ -6,8 +6,7 @@ import email.policy
 import io
 from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
-from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oxmsg import Message
 
@@ -24,12 +23,16 @@ MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _BODY, _WEB_BODY = "plain", "html"
+_MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
+_TEXTS = frozenset({"text/plain", "text/html"})
 _HEADER, _TEXT = "message header", "message text"
 
 
 class _Attachment(NamedTuple):
+    """`data` is None where it cannot be decoded."""
+
     name: str
-    data: bytes
+    data: bytes | None
 
 
 class _Read(NamedTuple):
@@ -73,8 +76,10 @@ def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
     return message.metadata
 
 
-def _attached(data: bytes, parts: Parts, depth: int) -> Reason | None:
+def _attached(data: bytes | None, parts: Parts, depth: int) -> Reason | None:
     """Add an attachment. Return why it is not read, or None."""
+    if data is None:
+        return Reason.CORRUPT
     try:
         kind, text = opening.kind_of(data)
         if kind in {Kind.MAIL, Kind.OUTLOOK}:
@@ -96,13 +101,22 @@ def _attached(data: bytes, parts: Parts, depth: int) -> Reason | None:
 
 def _internet(data: bytes) -> _Read:
     message = email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default)
-    fields = [(name, str(message.get(name, ""))) for name in _FIELDS]
+    fields = [(name, str(_header(message, name))) for name in _FIELDS]
     text, page = _body(message, _BODY), _body(message, _WEB_BODY)
-    sent = getattr(message["Date"], "datetime", None)
-    author, subject = str(message.get("From", "")), str(message.get("Subject", ""))
-    attachments = list(_attachments(message))
-    unread = max(0, sum(1 for _ in message.iter_attachments()) - MAX_ATTACHMENTS)
+    sent = getattr(_header(message, "Date"), "datetime", None)
+    author, subject = str(_header(message, "From")), str(_header(message, "Subject"))
+    carried = list(_carried(message))
+    attachments = [_attachment(part, number) for number, part in enumerate(carried[:MAX_ATTACHMENTS], 1)]
+    unread = len(carried) - len(attachments)
     return _Read(fields, text, page, attachments, unread, Metadata.of(subject, author, sent))
+
+
+def _header(message: EmailMessage, name: str) -> object:
+    """Return a field; of one that Python cannot parse, such as the sender "@", the text as it is."""
+    try:
+        return message.get(name, "")
+    except Exception:  # noqa: BLE001 - the parser of fields raises anything
+        return next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
 
 
 def _body(message: EmailMessage, kind: str) -> str:
@@ -117,15 +131,37 @@ def _body(message: EmailMessage, kind: str) -> str:
     return content.replace("\r\n", "\n")
 
 
-def _attachments(message: EmailMessage) -> Iterator[_Attachment]:
-    for number, part in enumerate(islice(message.iter_attachments(), MAX_ATTACHMENTS), 1):
-        name = part.get_filename() or f"{number}"
-        if part.get_content_type() == "message/rfc822":
+def _carried(message: EmailMessage) -> Iterator[EmailMessage]:
+    """Yield the attachments at any depth: a signature and Apple Mail's alternatives have them inside.
+
+    The texts of an alternative are one text, and pictures beside a page are shown in it.
+    """
+    bodies = [message.get_body((kind,)) for kind in (_BODY, _WEB_BODY)]
+    stack: list[tuple[Any, frozenset[str]]] = [(message, frozenset())]
+    while stack:
+        part, around = stack.pop()
+        kind = part.get_content_type()
+        if part.is_multipart() and kind != _MESSAGE:
+            inside = around | {kind}
+            stack += [(inner, inside) for inner in reversed(part.get_payload())]
+        elif part.is_attachment() or not (
+            any(part is body for body in bodies)
+            or (kind in _TEXTS and _ALTERNATIVE in around and part.get_filename() is None)
+            or (kind.startswith("image/") and _RELATED in around)
+        ):
+            yield part
+
+
+def _attachment(part: EmailMessage, number: int) -> _Attachment:
+    name = part.get_filename() or f"{number}"
+    try:
+        if part.get_content_type() == _MESSAGE:
             content = part.get_content()
-            yield _Attachment(str(content.get("Subject", "")) or name, content.as_bytes())
-        elif not part.is_multipart():
-            payload = part.get_payload(decode=True)
-            yield _Attachment(name, payload if isinstance(payload, bytes) else b"")
+            return _Attachment(str(_header(content, "Subject")) or name, content.as_bytes())
+        payload = part.get_payload(decode=True)
+    except Exception:  # noqa: BLE001 - the library raises anything on a damaged message
+        return _Attachment(name, None)
+    return _Attachment(name, payload if isinstance(payload, bytes) else b"")
 
 
 def _outlook(data: bytes) -> _Read:

@@ -42,8 +42,17 @@ _WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252"
 # The least that a guess of the encoding needs; more only takes longer.
 _GUESSED = 65_536
 # Unicode's byte order marks, with what they announce.
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# The bytes that no text has, as file(1) tells texts. Programs of DOS end one with 0x1a.
+_CONTROLS = frozenset(range(32)) - frozenset(b"\a\b\t\n\v\f\r\x1b")
+_DOS_END = b"\x1a"
+_REPLACED = "\ufffd"
 
 
 class Formats:
@@ -118,21 +127,36 @@ def add(data: bytes, kind: Kind, text: str, parts: Parts) -> Metadata:
 
 def decoded(data: bytes) -> str | None:
     """Return the text of a file, with line feeds alone; None where it is no text."""
-    text = None
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            text = data.decode(encoding, "replace")
+            text: str | None = data.decode(encoding, "replace")
             break
     else:
+        data = data.removesuffix(_DOS_END)
         if not _CONTROLS.isdisjoint(data[:_GUESSED]) or not _CONTROLS.isdisjoint(data):
             return None
         text = _without_mark(data)
-    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+    if text is None or not _CONTROLS.isdisjoint(map(ord, text)):
+        return None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _without_mark(data: bytes) -> str | None:
     try:
         return data.decode("utf-8")
-    except UnicodeDecodeError:
-        guess = from_bytes(data[:_GUESSED]).best()
-        return None if guess is None else data.decode(guess.encoding, "replace")
+    except UnicodeDecodeError as error:
+        text, place = data.decode("utf-8", "replace"), error.start
+    damaged = text.count(_REPLACED)
+    # Text in another encoding has hardly a character that UTF-8 has too; a damaged text has many.
+    if sum(not character.isascii() for character in text) > 2 * damaged:
+        return text
+    guess = from_bytes(_sample(data, place)).best()
+    return None if guess is None else data.decode(guess.encoding, "replace")
+
+
+def _sample(data: bytes, place: int) -> bytes:
+    """Return whole lines, so that the sample cuts no character: from the beginning, or from a distant place."""
+    start = 0 if place < _GUESSED else max(data.rfind(b"\n", place - _GUESSED, place) + 1, place - _GUESSED)
+    end = start + _GUESSED
+    ends = data.rfind(b"\n", max(start, place), end) + 1 if end < len(data) else len(data)
+    return data[start : ends or end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 
 from markdown_it import MarkdownIt
@@ -19,9 +20,9 @@ _FIELD_CHARACTERS = 1_000_000
 
 
 def read_text(text: str, parts: Parts) -> Metadata:
-    """Add a text, a unit for each of its lines."""
+    """Add a text, a unit for each of its lines. Editors do not count a form feed as the end of a line."""
     above = False
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             parts.add(line, CitationUnit(UnitKind.LINE, f"line {number}", f"line={number}"), line=above)
         above = bool(line.strip())
@@ -42,7 +43,7 @@ def read_markdown(text: str, parts: Parts) -> Metadata:
 def read_table(text: str, parts: Parts) -> Metadata:
     """Add a table of values; its first row is the header."""
     csv.field_size_limit(_FIELD_CHARACTERS)
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter(text) or ",")
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter(text) or ",")
     header: list[str] = []
     for number, row in enumerate(rows, 1):
         if not any(map(str.strip, row)):

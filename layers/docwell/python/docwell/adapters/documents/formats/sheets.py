@@ -19,7 +19,8 @@ from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
-_DIGITS = re.compile(r"[#0?][#0?,]*(?:\.([#0?]+))?")
+# Commas behind the last digit divide by a thousand each: `#,##0,` shows thousands.
+_DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 # A header names at least two columns.
 _HEADER_CELLS = 2
 
@@ -140,8 +141,9 @@ def _number(value: float, number_format: str) -> str:
     digits = _DIGITS.search(shape)
     if digits is None or re.search(r"[eE][+-]|[/@]", shape):
         return f"{value:.11g}"
-    decimals = len(digits[1] or "")
-    scaled = value * 100 if "%" in shape else value
-    text = f"{scaled:{',' if ',' in digits[0] else ''}.{decimals}f}"
+    decimals, thousands = len(digits[2] or ""), len(digits[1]) + len(digits[3])
+    scaled = (value * 100 if "%" in shape else value) / 1000**thousands
+    grouped = digits[0].count(",") > thousands
+    text = f"{scaled:{',' if grouped else ''}.{decimals}f}"
     before, after = shape[: digits.start()].strip(), shape[digits.end() :].strip()
     return f"{'-' if text[0] == '-' else ''}{before}{text.lstrip('-')}{' ' * (after.isalpha())}{after}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from lxml import etree
 from pptx import Presentation
+from pptx.oxml.ns import qn
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
@@ -72,15 +74,31 @@ def _texts(shape: Any, parts: Parts) -> Iterator[str]:
 def _chart(chart: Any) -> Iterator[str]:
     if chart.has_title and chart.chart_title.has_text_frame:
         yield chart.chart_title.text_frame.text
-    for plot in chart.plots:
-        names = [str(category) for category in plot.categories]
-        for series in plot.series:
-            values = [
-                f"{name}: {value:g}"
-                for name, value in zip(names, series.values, strict=False)
-                if value is not None
-            ]
-            yield f"{series.name} | {' | '.join(values)}"
+    # The library's plots raise for charts in 3D and of stocks, and have no names for the points of a scatter.
+    for series in chart._chartSpace.iter(qn("c:ser")):
+        names, values = _points(series, "c:cat", "c:xVal"), _points(series, "c:val", "c:yVal")
+        name = "".join(found.text or "" for found in series.xpath("./c:tx//c:v")[:1])
+        shown = [f"{names.get(place, place + 1)}: {value}" for place, value in values.items()]
+        yield " | ".join(filter(None, [name, *shown]))
+
+
+def _points(series: Any, *names: str) -> dict[int, str]:
+    """Return the saved points of a series by their place; of several levels, the innermost."""
+    found: dict[int, str] = {}
+    for point in series.xpath("|".join(f"./{name}//c:pt" for name in names)):
+        value = point.find(qn("c:v"))
+        if value is not None and value.text:
+            found.setdefault(int(point.get("idx")), _plain(value.text))
+    return found
+
+
+def _plain(value: str) -> str:
+    """Return a number without the noise of its binary form."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return f"{number:.11g}" if math.isfinite(number) else value
 
 
 def _related(slide: Any, kind: str) -> Iterator[str]:

@@ -43,6 +43,8 @@ _FOOT = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYP
 _OUTLINE_LEVELS = frozenset("012345678")
 # Styles may be based on each other in a circle.
 MAX_BASE_STYLES = 10
+# The types of paragraph and character styles.
+_OF_TEXT = frozenset({1, 2})
 _OFF = frozenset({"0", "false", "off"})
 
 
@@ -67,9 +69,11 @@ class _Reader:
         comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in parts_there else []
         self._levels = {style.style_id: _level(style) for style in styles if style.type == 1}
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
-        self._notes = dict(self._read_notes())
+        self._hiding = {style.style_id for style in styles if style.type in _OF_TEXT and _hides(style)}
         # What stands beside the paragraph that is being read.
         self._beside: list[str] = []
+        self._notes: dict[tuple[str, str], str] = {}
+        self._notes = dict(self._read_notes())
 
     def running_heads(self) -> None:
         """Add the text of page heads and feet, each once."""
@@ -100,7 +104,7 @@ class _Reader:
         self._add_beside()
 
     def _table(self, table: Any) -> None:
-        for row in table.iterchildren(qn("w:tr")):
+        for row in _rows(table):
             if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is not None:
                 self._parts.hide(self._joined(row))
                 continue
@@ -122,6 +126,7 @@ class _Reader:
     def _text(self, paragraph: Any) -> str:
         """Return the shown text of a paragraph; notes, comments and text boxes then stand beside it."""
         found: list[str] = []
+        of_style = _style(paragraph, "w:pPr", "w:pStyle") in self._hiding
         stack = list(reversed(paragraph))
         while stack:
             element = stack.pop()
@@ -132,7 +137,7 @@ class _Reader:
                 found.append(_TEXTS[tag])
             elif tag in {_COMMENT, _BOX, *_NOTES}:
                 found.append(self._aside(element))
-            elif tag == qn("w:del") or (tag == qn("w:r") and _is_hidden(element)):
+            elif tag == qn("w:del") or (tag == qn("w:r") and self._is_hidden(element, of_style=of_style)):
                 self._parts.hide("".join(element.itertext(qn("w:t"), qn("w:delText"))))
             elif tag not in _LEFT_OUT:
                 stack += reversed(element)
@@ -158,8 +163,13 @@ class _Reader:
         outline = paragraph.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
         if outline is not None and (value := outline.get(qn("w:val"), "")) in _OUTLINE_LEVELS:
             return int(value) + 1
-        style = paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
-        return None if style is None else self._levels.get(style.get(qn("w:val")))
+        return self._levels.get(_style(paragraph, "w:pPr", "w:pStyle") or "")
+
+    def _is_hidden(self, run: Any, *, of_style: bool) -> bool:
+        mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+        if mark is not None:
+            return mark.get(qn("w:val")) not in _OFF
+        return of_style or _style(run, "w:rPr", "w:rStyle") in self._hiding
 
     def _read_notes(self) -> Iterator[tuple[tuple[str, str], str]]:
         for name, kind in _FOOT:
@@ -168,7 +178,7 @@ class _Reader:
                     continue
                 for note in parse_xml(relation.target_part.blob):
                     if note.get(qn("w:type")) in {None, "normal"}:
-                        text = " ".join("".join(note.itertext(qn("w:t"))).split())
+                        text = " ".join(self._joined(note).split())
                         yield (name, note.get(qn("w:id"))), text
 
 
@@ -196,6 +206,17 @@ def _blocks(root: Any) -> Iterator[Any]:
             stack += reversed(element)
 
 
+def _rows(table: Any) -> Iterator[Any]:
+    """Yield the rows of a table, also those in content controls, without those of tables in its cells."""
+    stack = list(reversed(table))
+    while stack:
+        element = stack.pop()
+        if element.tag == qn("w:tr"):
+            yield element
+        elif element.tag not in _LEFT_OUT:
+            stack += reversed(element)
+
+
 def _cells(row: Any) -> Iterator[Any]:
     for child in row:
         if child.tag == qn("w:tc"):
@@ -208,6 +229,17 @@ def _is_boxed(paragraph: Any) -> bool:
     return any(above.tag == _BOX for above in paragraph.iterancestors(_BOX))
 
 
-def _is_hidden(run: Any) -> bool:
-    mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
-    return mark is not None and mark.get(qn("w:val")) not in _OFF
+def _style(element: Any, properties: str, name: str) -> str | None:
+    style = element.find(f"{qn(properties)}/{qn(name)}")
+    return None if style is None else style.get(qn("w:val"))
+
+
+def _hides(style: Any) -> bool:
+    """Return whether a style, or one that it is based on, hides its text."""
+    seen = 0
+    while style is not None and seen < MAX_BASE_STYLES:
+        mark = style.element.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+        if mark is not None:
+            return mark.get(qn("w:val")) not in _OFF
+        style, seen = style.base_style, seen + 1
+    return False

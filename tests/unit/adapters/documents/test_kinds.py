@@ -1,0 +1,91 @@
+"""The kind and the encoding of documents whose content invites a confusion."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
+from docwell.adapters.documents.formats.opening import decoded
+from tests.unit.adapters.documents.made import cited, parts_of, presentation, saved, word, workbook
+
+UMLAUTS = "Größe und Höhe müssen täglich geprüft werden.\n"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def packed(outer: bytes, name: str, inner: bytes) -> bytes:
+    """A zip with another in it that is not compressed again."""
+    made = io.BytesIO(outer)
+    with zipfile.ZipFile(made, "a") as file:
+        file.writestr(name, inner, zipfile.ZIP_STORED)
+    return made.getvalue()
+
+
+def zipped(name: str, data: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as file:
+        file.writestr(name, data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (packed(saved(presentation()), "ppt/embeddings/a.xlsx", saved(workbook())), Kind.SLIDES),
+        (packed(saved(workbook()), "xl/embeddings/a.docx", word(lambda _: None)), Kind.SHEETS),
+        (zipped("a.docx", word(lambda _: None)), None),
+        (zipped("word/document2.xml", b""), Kind.WORD),
+    ],
+)
+def test_a_document_inside_an_office_file_does_not_tell_its_kind(data: bytes, kind: Kind | None) -> None:
+    assert binary_kind(data) == kind
+
+
+def test_a_message_with_a_locked_attachment_is_not_locked() -> None:
+    names = "__properties_version1.0".encode("utf-16-le"), "EncryptedPackage".encode("utf-16-le")
+    assert is_locked(OLE + names[1])
+    assert not is_locked(OLE + names[0] + names[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("<script>go()</script><p>Seen</p>", Kind.WEB),
+        ("<style>p {}</style>\n<p>Seen</p>", Kind.WEB),
+        ("<b>Seen</b> text", Kind.WEB),
+        ('<h1 align="center">Pumps</h1>\n\n## Install\n\nRun it.\n', Kind.MARKDOWN),
+        ("<a placeholder> is a name.\n", Kind.TEXT),
+        ("We met on Monday, late.\nThe pump failed, again.\nIt was fixed, finally.\n", Kind.TEXT),
+    ],
+)
+def test_a_piece_of_a_page_is_told_from_markdown_and_prose(text: str, kind: Kind) -> None:
+    assert text_kind(text) == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"plain line\n" * 7000 + UMLAUTS.encode("cp1252"), "plain line\n" * 7000 + UMLAUTS),
+        (UMLAUTS.encode() * 50 + b"\xff end", UMLAUTS * 50 + "\ufffd end"),
+        (("日本語の文章です。\n" * 50).encode()[:-2], "日本語の文章です。\n" * 49 + "日本語の文章です\ufffd"),
+        (b"plain line\n" * 7000 + UMLAUTS.encode() + b"\xff", "plain line\n" * 7000 + UMLAUTS + "\ufffd"),
+        ("x请每天检查油位。\n".encode("gbk") * 6000, "x请每天检查油位。\n" * 6000),
+        (b"Read me.\r\n\x1a", "Read me.\n"),
+        (b"one\x0btwo", "one\x0btwo"),
+        ("Höhe".encode("utf-32"), "Höhe"),
+        (b"\xff\xfe" + bytes(range(32)) + bytes(64), None),
+    ],
+)
+def test_a_text_is_decoded_though_a_part_of_it_misleads(data: bytes, text: str | None) -> None:
+    assert decoded(data) == text
+
+
+def test_a_form_feed_and_other_separators_end_no_line() -> None:
+    assert list(cited(parts_of("one\n\x0c\nthree\u2028still\nfour\n".encode())[0])) == [
+        "line 1",
+        "line 3",
+        "line 4",
+    ]
+    assert cited(parts_of("name,note\nAnn,x\u2028y\nBob,z\n".encode())[0])["A2:B2"] == "name: Ann | note: x y"
