@@ -127,8 +127,8 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     doors.settled("e2e/marker.pdf", marker)
     after = doors.document(key)
     assert after is not None
-    # Indexing records the sweep of old chunks last, possibly after the final status.
-    assert {**after, "updated_at": None} == {**before, "updated_at": None}
+    # Indexing records the sweep of old chunks last, possibly after the final status. Each link is signed anew.
+    assert {**after, "updated_at": None, "link": None} == {**before, "updated_at": None, "link": None}
     assert len(chunks_in_chroma(doors, key)) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     [
         ("encrypted.pdf", encrypted_pdf(), "REJECTED", "encrypted"),
         ("scan.pdf", scanned_pdf(), "EMPTY", "no_text"),
-        ("letter.pdf", b"Dear reader, this is no PDF.", "REJECTED", "not_pdf"),
+        ("archive.pdf", b"\x00\x01\xfe\xff" * 99, "REJECTED", "not_pdf"),
         ("zero.pdf", b"", "REJECTED", "empty_file"),
         ("cut.pdf", pdf("x" * 500)[:300], "REJECTED", "corrupt"),
     ],
@@ -164,7 +164,7 @@ def test_300_pages_are_indexed_page_by_page(doors: Doors) -> None:
 
 def test_documents_are_listed_by_collection_and_status(doors: Doors) -> None:
     doors.settled("listed/a.pdf", doors.put("listed/a.pdf", pdf("Text.")))
-    doors.settled("listed/b.pdf", doors.put("listed/b.pdf", b"no pdf"))
+    doors.settled("listed/b.pdf", doors.put("listed/b.pdf", b"\x00\x01\xfe\xff" * 99))
     listed = doors.http.get("/v1/documents", params={"collection": "listed"}).json()
     assert {d["document"]: d["status"] for d in listed["documents"]} == {
         "listed/a.pdf": "INDEXED",
