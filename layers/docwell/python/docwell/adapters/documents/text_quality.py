@@ -64,7 +64,7 @@ _PLAIN = str.maketrans(
 _LETTERS = re.compile("[a-z]{2,}")
 # Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
 _NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
-_LEADERS = re.compile(r"(\W)(?:\s?\1){2,}")
+_LEADERS = re.compile(r"([\W_])(?:\s?\1){2,}")
 # Scripts that one word may have beside each other.
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "FULLWIDTH", "HALFWIDTH"})
 
