@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 
 import pytest
@@ -89,3 +90,9 @@ def test_a_form_feed_and_other_separators_end_no_line() -> None:
         "line 4",
     ]
     assert cited(parts_of("name,note\nAnn,x\u2028y\nBob,z\n".encode())[0])["A2:B2"] == "name: Ann | note: x y"
+
+
+def test_a_tag_without_an_end_takes_no_time() -> None:
+    began = time.process_time()
+    assert text_kind("<a " + "=" * 60_000) == Kind.TEXT
+    assert time.process_time() - began < 1

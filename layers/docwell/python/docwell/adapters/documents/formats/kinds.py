@@ -51,7 +51,7 @@ _TAGS = (
     "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"
     "|span|pre|center|font|a|b|i|em|strong|br|hr|img"
 )
-_FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>]*=[^<>]*)?\s*/?>", _ANY_CASE)
+_FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>=]*=[^<>]*|\s*/?)>", _ANY_CASE)
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]?(.*)")
 _MAIL_FIELDS = frozenset(
     {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
