@@ -242,11 +242,11 @@ def _named(principal: Principal) -> DocumentRecord | None:
 @app.post("/v1/uploads", description="Get a form that uploads one file to the bucket; needs a grant to write.")
 def upload(body: Annotated[change_bodies.UploadRequest, Body()]) -> change_bodies.UploadResponse:
     """Return a form for an upload."""
-    settings = wiring.query_settings()
+    settings, principal = wiring.query_settings(), charged()
     if body.size > settings.max_upload_bytes:
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
     form = upload_form(
-        wiring.document_writer(), wiring.audit_trail(), charged(), body.document, body.size, body.content_type
+        wiring.document_writer(), wiring.audit_trail(), principal, body.document, body.size, body.content_type
     )
     return change_bodies.UploadResponse(
         document=body.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s

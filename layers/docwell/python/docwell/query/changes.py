@@ -13,6 +13,8 @@ from docwell.query.retrieval.scope import NO_DOCUMENT
 
 # S3 replaces this in the key of a form by the name of the file, so the key would not be fixed.
 _FILE_NAME = "${filename}"
+# A browser resolves these folders in a link, which then has another path than its signature.
+_RELATIVE = frozenset({".", ".."})
 
 
 def upload_form(
@@ -26,11 +28,11 @@ def upload_form(
     """Return a form that uploads one file of `size` bytes to the key `document`.
 
     Raises:
-        BadInput: the key names a folder, or is a template.
+        BadInput: the key names a folder, has a relative one, or is a template.
         Forbidden: the principal may not write to the key's collection, whether it exists or not.
     """
-    if document.endswith("/") or _FILE_NAME in document:
-        raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")
+    if document.endswith("/") or _FILE_NAME in document or _RELATIVE & set(document.split("/")):
+        raise BadInput(f"a document's key does not end with /, and contains no folder . or .. and no {_FILE_NAME}")
     _check_write(principal, document)
     form = writer.form(document, size, content_type)
     if trail:
