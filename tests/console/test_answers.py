@@ -216,9 +216,9 @@ def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Consol
     writer = pypdf.PdfWriter(
         clone_from=io.BytesIO(pdf([f"This is page {number} of the log." for number in range(6)]))
     )
-    for sheet in writer.pages:  # so long that each page is in ranges of its own
+    for sheet in writer.pages:  # longer than a range, so that no page comes with another
         long, contents = DecodedStreamObject(), sheet.get_contents()
-        assert contents
+        assert contents is not None
         long.set_data(contents.get_data() + b"\n%" + os.urandom(150_000).hex().encode())
         sheet[NameObject("/Contents")] = writer._add_object(long)
     body = io.BytesIO()
