@@ -16,9 +16,9 @@ from tests.unit.adapters.documents.made import parts_of, presentation, saved, wo
 
 def chart(tag: str) -> bytes:
     """A presentation with a pie under another tag: the library makes no chart in 3D."""
-    made, data = presentation(), CategoryChartData()
+    made, data = presentation(), CategoryChartData()  # type: ignore[no-untyped-call] # python-pptx ships no types
     data.categories = ["North", "South"]
-    data.add_series("Sales", (1234567, 0.1))
+    data.add_series("Sales", (1234567, 0.1))  # type: ignore[no-untyped-call]
     made.slides[0].shapes.add_chart(XL_CHART_TYPE.PIE, 0, 0, Inches(3), Inches(3), data)
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(saved(made))) as source, zipfile.ZipFile(out, "w") as target:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 
@@ -65,7 +66,11 @@ _INLINE = frozenset(
         "wbr",
     }
 )
-_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+# "backface-visibility" hides nothing.
+_DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
+_HIDING = frozenset({("display", "none"), ("visibility", "hidden"), ("visibility", "collapse")})
+_CLASSES = re.compile(r"\.[\w-]|\[|(?<!:):[a-z]", re.IGNORECASE)
+_TYPES = re.compile(r"(?:^|[\s>+~(])[a-z]", re.IGNORECASE)
 _COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
 # A rule under a condition, such as that for printers, may hide what a screen shows.
 _CONDITIONAL = re.compile(r"@[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
@@ -83,25 +88,52 @@ def read(text: str, parts: Parts) -> Metadata:
     return Metadata(title.text(deep=True) if title else None, author.attributes.get("content") if author else None)
 
 
-def _hidden(tree: LexborHTMLParser) -> set[int]:
-    """Return the ids of the elements that the page's own style rules hide."""
+class _Rule(NamedTuple):
+    """A declaration of a style rule; a larger `rank` wins."""
+
+    rank: tuple[bool, int, int, int, int]
+    selector: str
+    name: str
+    hides: bool
+
+
+def _hidden(tree: LexborHTMLParser) -> dict[str, set[int]]:
+    """Return the ids of the elements that the page's own style rules hide, by the property that hides them."""
     style = _COMMENTS.sub("", "\n".join(node.text(deep=True) for node in tree.css("style")))
-    rules = _RULE.findall(_CONDITIONAL.sub("", style))
-    selectors = [selector.strip() for selector, body in rules if _HIDDEN_STYLE.search(body)][:MAX_SELECTORS]
-    return {node.mem_id for selector in selectors for node in _matches(tree, selector)}
+    hidden: dict[str, set[int]] = {"display": set(), "visibility": set()}
+    for rule in sorted(islice(_rules(_CONDITIONAL.sub("", style)), MAX_SELECTORS)):
+        change = hidden[rule.name].update if rule.hides else hidden[rule.name].difference_update
+        change(node.mem_id for node in _matches(tree, rule.selector))
+    return hidden
+
+
+def _rules(style: str) -> Iterator[_Rule]:
+    """Yield the declarations that hide or show, each with its specificity (CSS Selectors, 17)."""
+    for place, (selectors, body) in enumerate(_RULE.findall(style)):
+        for selector in [selectors] if "(" in selectors else selectors.split(","):
+            own = selector.strip()
+            weight = (own.count("#"), len(_CLASSES.findall(own)), len(_TYPES.findall(own)), place)
+            for name, (hides, important) in _declared(body).items():
+                yield _Rule((important, *weight), own, name, hides)
+
+
+def _declared(style: str) -> dict[str, tuple[bool, bool]]:
+    """Return, of each property that can hide, whether it does and whether it is marked as important."""
+    found = ((name.lower(), value.lower(), bool(mark)) for name, value, mark in _DECLARATION.findall(style))
+    return {name: ((name, value) in _HIDING, important) for name, value, important in found}
 
 
 def _matches(tree: LexborHTMLParser, selector: str) -> list[Any]:
     try:
         return list(tree.css(selector))
-    except (ValueError, RuntimeError):  # a selector that the library does not know
+    except (SelectolaxError, ValueError, RuntimeError):  # a selector that the library does not know
         return []
 
 
 class _Page:
     """Joins the texts between the borders of two blocks, and the cells of a row."""
 
-    def __init__(self, parts: Parts, hidden: set[int]) -> None:
+    def __init__(self, parts: Parts, hidden: dict[str, set[int]]) -> None:
         self._parts = parts
         self._hidden = hidden
         self._texts: list[str] = []
@@ -137,10 +169,9 @@ class _Page:
         if node.tag in _UNSEEN or node.tag.startswith(("-", "!", "_")):
             return bool(node.tag == "-document")
         attributes = node.attributes
-        hidden: bool = (
-            "hidden" in attributes
-            or node.mem_id in self._hidden
-            or _HIDDEN_STYLE.search(attributes.get("style") or "") is not None
+        own = _declared(attributes.get("style") or "")
+        hidden = "hidden" in attributes or any(
+            own[name][0] if name in own else node.mem_id in ids for name, ids in self._hidden.items()
         )
         if hidden:
             self._parts.hide(node.text(deep=True))
