@@ -44,6 +44,10 @@ def passes(question: str, answer: str, text: str, document: str = "a.pdf") -> bo
         ("2019-03-05", {"M3", "2019"}),
         ("the tenant may march", set()),
         ("2,019 boats, 2000% and 1999.5", set()),
+        ("It had 1500 employees, es hat 2000 Mitarbeiter, it costs 1999 euros", set()),
+        ("公司有1500名员工", set()),
+        ("The cup of 1987 was in Kiel. 1997 was another year", {"1987", "1997"}),
+        ("sold in 1987 by Ines, in March 2019 and im Jahr 2015 verkauft", {"1987", "M3", "2019", "2015"}),
         ("a 20% rise in 2015 a 25 % fall", {"2015"}),
     ],
 )
@@ -87,6 +91,7 @@ def test_a_period_that_goes_on_has_the_years_to_come(text: str) -> None:
         ("Who was the mayor in 2007?", "Jan Ott was the mayor from 2004 to 2009 [1].", OFFICE, True),
         ("Who was the mayor in 2007?", "Lea Brandt has been the mayor since 2010 [1].", OFFICE, False),
         ("Who was the mayor in 2007?", "Lea Brandt [1]", OFFICE, False),
+        ("Who led the firm in 2019?", "Ada led 1500 people [1].", "The firm in 2019: Ada led 1500 people.", True),
     ],
 )
 def test_an_answer_of_another_period_than_the_question_is_marked(

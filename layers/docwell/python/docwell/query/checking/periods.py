@@ -56,6 +56,7 @@ def _numbers(names: str) -> dict[str, int]:
 
 _ORDINAL_OF, _MONTH_OF = _numbers(_ORDINALS), _numbers(_MONTHS)
 _MONTH_OF_SHORT = _numbers(_SHORT_MONTHS)
+_QUARTERS = frozenset({"quarter", "quartal", "trimestre"})
 # Words of other meanings: they are months beside a day or a year, as short forms are.
 _AMBIGUOUS = frozenset({"march", "may", "mars"})
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
@@ -77,6 +78,93 @@ _SINCE_AFTER, _UNTIL_AFTER = (
     re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)"),
     re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)"),
 )
+# Words before a year, folded. "It had 1500 employees" has an amount between two words instead.
+_DATING = frozenset(
+    [
+        "about",
+        "after",
+        "and",
+        "around",
+        "before",
+        "between",
+        "by",
+        "during",
+        "early",
+        "fiscal",
+        "for",
+        "from",
+        "in",
+        "late",
+        "mid",
+        "of",
+        "on",
+        "or",
+        "since",
+        "than",
+        "the",
+        "this",
+        "through",
+        "till",
+        "to",
+        "until",
+        "year",
+        "years",
+        "ab",
+        "als",
+        "bis",
+        "dem",
+        "der",
+        "fur",
+        "im",
+        "jahr",
+        "jahre",
+        "jahren",
+        "nach",
+        "seit",
+        "und",
+        "vom",
+        "von",
+        "vor",
+        "zum",
+        "zwischen",
+        "a",
+        "annee",
+        "annees",
+        "apres",
+        "au",
+        "avant",
+        "d",
+        "de",
+        "depuis",
+        "des",
+        "dans",
+        "du",
+        "en",
+        "et",
+        "l",
+        "la",
+        "le",
+        "ou",
+        "pour",
+        "vers",
+        "ano",
+        "anos",
+        "con",
+        "del",
+        "desde",
+        "despues",
+        "el",
+        "hasta",
+        "hacia",
+        "o",
+        "para",
+        "por",
+        "y",
+    ]
+)
+_WORD_BEFORE, _WORD_AFTER = re.compile(r"([^\W\d_]+)\s*$"), re.compile(rf"\s{_LETTER}{{2,}}")
+# After a year in Chinese: the sign of the year, "to" and "the nth".
+_COUNTED = re.compile(rf"(?![\u5e74\u81f3\u5230\u7b2c]){UNSPACED.pattern}")
 # No more than "despu\u00e9s de el " before a year.
 _BEFORE = 20
 
@@ -137,6 +225,8 @@ def whole_year(digits: str) -> str:
 def _named(text: str) -> Iterator[Period]:
     """Yield the years, quarters and months of a text, one kind after another."""
     for match in _YEARS.finditer(text):
+        if _is_amount(text, match):
+            continue
         end, parts = _of_years(match)
         yield Period(match.start("first"), end, parts)
     for match in _FISCAL.finditer(text):
@@ -152,6 +242,19 @@ def _named(text: str) -> Iterator[Period]:
     for match in _WORD.finditer(text):
         if named := _month(text, match):
             yield named
+
+
+def _is_amount(text: str, match: re.Match[str]) -> bool:
+    """Return whether what looks like one year counts something."""
+    if match["last"] or match["short"] or match.start() != match.start("first"):
+        return False
+    if _COUNTED.match(text, match.end()):
+        return True
+    before = _WORD_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
+    if before is None or not _WORD_AFTER.match(text, match.end()):
+        return False
+    word = fold(before[1])
+    return not (word in _DATING or word in _MONTH_OF or word in _MONTH_OF_SHORT or word in _QUARTERS)
 
 
 def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
