@@ -6,7 +6,7 @@ import pytest
 
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import check
-from docwell.query.checking.periods import agree, periods
+from docwell.query.checking.periods import agree, doubtful_years, periods
 from docwell.query.checking.support import MeaningScale
 
 CUPS = "The cup was held in Kiel in 1987, and Ines Roth won it. Ada Holt won the cup in 1997. Founded in 1931."
@@ -44,15 +44,25 @@ def passes(question: str, answer: str, text: str, document: str = "a.pdf") -> bo
         ("2019-03-05", {"M3", "2019"}),
         ("the tenant may march", set()),
         ("2,019 boats, 2000% and 1999.5", set()),
-        ("It had 1500 employees, es hat 2000 Mitarbeiter, it costs 1999 euros", set()),
-        ("公司有1500名员工", set()),
-        ("The cup of 1987 was in Kiel. 1997 was another year", {"1987", "1997"}),
-        ("sold in 1987 by Ines, in March 2019 and im Jahr 2015 verkauft", {"1987", "M3", "2019", "2015"}),
         ("a 20% rise in 2015 a 25 % fall", {"2015"}),
     ],
 )
 def test_a_text_has_the_periods_that_it_names(text: str, parts: set[str]) -> None:
     assert periods(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("It had 1500 employees, es hat 2000 Mitarbeiter, it costs 1999 euros", {"1500", "2000", "1999"}),
+        ("公司有1500名员工", {"1500"}),
+        ("公司2019年第三季度", set()),
+        ("The cup of 1987 was in Kiel. 1997 was another year", set()),
+        ("sold in 1987 by Ines, in March 2019 and im Jahr 2015 verkauft", set()),
+    ],
+)
+def test_a_year_between_two_words_may_be_an_amount(text: str, years: set[str]) -> None:
+    assert doubtful_years(text) == years
 
 
 @pytest.mark.parametrize("text", ["since 2010", "seit 2010", "depuis 2010", "desde 2010", "2010年以来"])

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from docwell.query.checking.mentions import labels, mentions, stated
-from docwell.query.checking.periods import agree, located_periods, periods, share
+from docwell.query.checking.periods import agree, doubtful_years, located_periods, periods, share
 from docwell.query.checking.polarity import is_yes_or_no
 from docwell.text.lexicon import content_words, segments, words
 
@@ -28,7 +28,7 @@ def is_of_period(sentence: str, question: str, passages: Sequence[str], names: s
 
     `names` are those of the documents and sections of the passages, which can date them.
     """
-    asked, said = periods(question), periods(sentence)
+    asked, said = periods(question), periods(sentence) - doubtful_years(sentence)
     if not asked or is_yes_or_no(sentence):  # "No, it was in 1997."
         return True
     if said:

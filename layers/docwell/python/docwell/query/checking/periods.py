@@ -193,6 +193,11 @@ def share(one: Iterable[str], other: Iterable[str]) -> bool:
     return agree(one, other) and not frozenset(one).isdisjoint(other)
 
 
+def doubtful_years(text: str) -> frozenset[str]:
+    """Return the years that may be amounts: "1500 employees", but also the year of "Acme 2019 sales"."""
+    return frozenset(match["first"] for match in _YEARS.finditer(text) if _is_amount(text, match))
+
+
 def certain(text: str) -> frozenset[str]:
     """Return the period of a text that names one: the parts of each kind of which it has a single one."""
     return frozenset(part for some in _by_kind(periods(text)).values() if len(some) == 1 for part in some)
@@ -225,8 +230,6 @@ def whole_year(digits: str) -> str:
 def _named(text: str) -> Iterator[Period]:
     """Yield the years, quarters and months of a text, one kind after another."""
     for match in _YEARS.finditer(text):
-        if _is_amount(text, match):
-            continue
         end, parts = _of_years(match)
         yield Period(match.start("first"), end, parts)
     for match in _FISCAL.finditer(text):
@@ -245,7 +248,7 @@ def _named(text: str) -> Iterator[Period]:
 
 
 def _is_amount(text: str, match: re.Match[str]) -> bool:
-    """Return whether what looks like one year counts something."""
+    """Return whether what looks like one year may count something."""
     if match["last"] or match["short"] or match.start() != match.start("first"):
         return False
     if _COUNTED.match(text, match.end()):
