@@ -239,6 +239,37 @@ def real(**changes: Any) -> RecognisingReader:
     return RecognisingReader(reader, **(limits | changes))
 
 
+def commented_scan() -> bytes:
+    """A picture of a page of text with a comment."""
+    drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=150 / 72).to_pil()
+    document = FPDF()
+    document.add_page()
+    picture = BytesIO()
+    drawn.save(picture, "PNG")
+    picture.seek(0)
+    document.image(picture, 10, 10, 190, 269)
+    document.text_annotation(100, 100, "Paid in full.", title="Ada")
+    return bytes(document.output())
+
+
+def test_a_comment_does_not_make_a_scan_a_page_of_text(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(commented_scan())
+    (page,) = real().reader.pages(path, 1, 1)
+    assert page.may_be_picture
+
+
+@with_rapidocr
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+def test_a_recognised_page_keeps_its_comments(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(commented_scan())
+    (page,) = real().pages(path, 1, 1)
+    assert SENTENCES[0] in page.text
+    assert page.text.endswith("[Comment by Ada: Paid in full.]")
+
+
 @with_rapidocr
 @pytest.mark.integration
 @pytest.mark.timeout(900)

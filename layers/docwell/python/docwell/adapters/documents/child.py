@@ -150,7 +150,7 @@ class Pdfium:
             drawn = self._doubts.Objects(self._raw, self._calls, self._address(page.raw), box).read()
             text_page = page.get_textpage()
             text = text_page.get_text_range()
-            glyphs = self._glyphs.Glyphs(self._raw, self._calls, self._address(text_page.raw), page.get_rotation())
+            glyphs = self._glyphs_of(page, text_page)
             # The whole text includes invisible text off the page. The bounded text leaves that out, but also the
             # glyphs of odd fonts.
             seen = text_page.get_text_bounded(*box)
@@ -168,6 +168,8 @@ class Pdfium:
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
         comments = notes.comments + (self._cover.attached() if index == 0 and text.strip() else [])
+        if drawn.images and not (text.strip() or notes.fields):
+            comments = []  # else a commented scan would not be recognised; the recogniser adds them
         if not lines and (text.strip() or not notes.fields):
             return PageText("\n\n".join([text, *comments]), self._label(index), suspect, hidden=hidden)
         lines = self._fields.placed(lines, notes.fields)
@@ -176,6 +178,9 @@ class Pdfium:
         self._edges[index] = laid_out.edges
         text = "\n\n".join(filter(None, [laid_out.text, *comments]))
         return PageText(text, self._label(index), suspect, laid_out.headings, hidden=hidden)
+
+    def _glyphs_of(self, page: Any, text_page: Any) -> Any:
+        return self._glyphs.Glyphs(self._raw, self._calls, self._address(text_page.raw), page.get_rotation())
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:
@@ -257,12 +262,15 @@ class Rapidocr(Pdfium):
         with self._opened(index) as page:
             scale = self._longest / max(*page.get_size(), 1.0)
             boxes, height = self._engine.read(page.render(scale=scale, may_draw_forms=False).to_numpy())
+            text_page = page.get_textpage()
+            glyphs = self._glyphs_of(page, text_page)
+            comments = self._cover.notes(self._address(page.raw), page.get_bbox(), glyphs).comments
+            text_page.close()
         # Keep running heads: the pages before may not be pictures.
         found = self._layout.lay_out(self._ocr.lines(boxes, height, scale), 0.0, height / scale, {})
         confidence = self._ocr.confidence(boxes)
-        return PageText(
-            found.text, self._label(index), suspect=False, headings=found.headings, confidence=confidence
-        )
+        text = "\n\n".join(filter(None, [found.text, *comments]))
+        return PageText(text, self._label(index), suspect=False, headings=found.headings, confidence=confidence)
 
 
 Reader = Pdfium | Pypdf
