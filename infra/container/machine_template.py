@@ -17,6 +17,9 @@ _APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "Observ
 # `overrides` names both servers.
 _GIVEN = {"ChromaUrl": "given", "OllamaUrl": "given"}
 _NO_VALUE = {"Ref": "AWS::NoValue"}
+LAYER = "AWS::Serverless::LayerVersion"
+# Each stack builds its own layers, all alike; the query function has both.
+_LAYERS = sam.BUILT_TEMPLATE.parent / "QueryStack"
 INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction"
 
 
@@ -64,10 +67,11 @@ def _decided(node: Any, held: frozenset[str]) -> Any:
 def _read(path: Path) -> dict[str, Any]:
     """Return a template with absolute paths of its code."""
     template: dict[str, Any] = yaml.safe_load(path.read_text())
-    for one in template["Resources"].values():
-        for name in ("CodeUri", "ContentUri"):
-            if name in one["Properties"]:
-                one["Properties"][name] = str(path.parent / one["Properties"][name])
+    for name, one in template["Resources"].items():
+        if "CodeUri" in one["Properties"]:
+            one["Properties"]["CodeUri"] = str(path.parent / one["Properties"]["CodeUri"])
+        elif one["Type"] == LAYER:
+            one["Properties"]["ContentUri"] = str(_LAYERS / name)
     return template
 
 
