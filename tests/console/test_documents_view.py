@@ -35,12 +35,12 @@ def upload(page: Page, collection: str, *paths: Path) -> None:
 
 def test_an_upload_is_followed_to_its_end_and_answers(console: Console, tmp_path: Path) -> None:
     page = documents(console)
-    text = tmp_path / "notes.pdf"
-    text.write_text("no PDF at all")
-    upload(page, "garden", write_pdf(tmp_path, "roses.pdf", "Roses are cut back in late February."), text)
+    binary = tmp_path / "notes.pdf"
+    binary.write_bytes(b"\x00\x01\xfe\xff" * 99)
+    upload(page, "garden", write_pdf(tmp_path, "roses.pdf", "Roses are cut back in late February."), binary)
     row = page.locator('tr[data-document="garden/roses.pdf"]')
     expect(row).to_have_attribute("data-status", "INDEXED")
-    expect(page.locator('tr[data-document="garden/notes.pdf"]')).to_contain_text("this is not a PDF")
+    expect(page.locator('tr[data-document="garden/notes.pdf"]')).to_contain_text("docwell does not read this kind of file")
     row.get_by_role("button", name="Ask").click()
     console.host.say("Roses are cut back in late February [1].")
     expect(page.locator(".chip")).to_contain_text("garden/roses.pdf")
@@ -60,7 +60,7 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
 def test_a_dropped_file_is_uploaded(console: Console) -> None:
     page = documents(console)
     page.fill(".drop input[list]", "drops")
-    page.evaluate(_DROP, ["empty.pdf", "not really"])
+    page.evaluate(_DROP, ["empty.pdf", ""])
     expect(page.locator('tr[data-document="drops/empty.pdf"]')).to_have_attribute("data-status", "REJECTED")
 
 

@@ -70,8 +70,8 @@ def test_the_image_indexes_an_uploaded_pdf(cloud: Cloud, ingest: Emulated) -> No
     assert status_of(cloud, KEY) == "INDEXED", ingest.logs()
 
 
-def test_the_image_rejects_what_is_no_pdf_and_goes_on(cloud: Cloud, ingest: Emulated) -> None:
-    assert ingest.invoke(uploaded(cloud, "a.pdf", b"not a pdf")) == {"batchItemFailures": []}
+def test_the_image_rejects_what_is_no_document_and_goes_on(cloud: Cloud, ingest: Emulated) -> None:
+    assert ingest.invoke(uploaded(cloud, "a.pdf", b"\x00\x01\xfe\xff" * 99)) == {"batchItemFailures": []}
     assert status_of(cloud, "a.pdf") == "REJECTED", ingest.logs()
 
 
@@ -147,7 +147,7 @@ def test_the_query_function_reports_its_dependencies_well(api: httpx.Client) -> 
 @pytest.mark.usefixtures("manual")
 def test_a_document_event_logs_no_document_text(ingest: Emulated) -> None:
     logs = ingest.logs()
-    assert '"Docwell/' in logs  # the metrics are there
+    assert '"Docwell"' in logs  # the metrics are there
     assert "boiler in the cellar" not in logs
 
 
