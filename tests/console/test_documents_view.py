@@ -40,7 +40,9 @@ def test_an_upload_is_followed_to_its_end_and_answers(console: Console, tmp_path
     upload(page, "garden", write_pdf(tmp_path, "roses.pdf", "Roses are cut back in late February."), binary)
     row = page.locator('tr[data-document="garden/roses.pdf"]')
     expect(row).to_have_attribute("data-status", "INDEXED")
-    expect(page.locator('tr[data-document="garden/notes.pdf"]')).to_contain_text("docwell does not read this kind of file")
+    expect(page.locator('tr[data-document="garden/notes.pdf"]')).to_contain_text(
+        "docwell does not read this kind of file"
+    )
     row.get_by_role("button", name="Ask").click()
     console.host.say("Roses are cut back in late February [1].")
     expect(page.locator(".chip")).to_contain_text("garden/roses.pdf")

@@ -174,7 +174,8 @@ class Pdfium:
             return PageText("\n\n".join([text, *comments]), self._label(index), suspect, hidden=hidden)
         lines = self._fields.placed(lines, notes.fields)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
-        laid_out = self._layout.lay_out(lines, *glyphs.height(box), earlier)
+        low, high = glyphs.height(box)
+        laid_out = self._layout.lay_out(lines, low, high, earlier)
         self._edges[index] = laid_out.edges
         text = "\n\n".join(filter(None, [laid_out.text, *comments]))
         return PageText(text, self._label(index), suspect, laid_out.headings, hidden=hidden)
