@@ -62,8 +62,8 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
 def test_a_dropped_file_is_uploaded(console: Console) -> None:
     page = documents(console)
     page.fill(".drop input[list]", "drops")
-    page.evaluate(_DROP, ["empty.pdf", ""])
-    expect(page.locator('tr[data-document="drops/empty.pdf"]')).to_have_attribute("data-status", "REJECTED")
+    page.evaluate(_DROP, ["binary.pdf", "\x00\x01\x02" * 99])
+    expect(page.locator('tr[data-document="drops/binary.pdf"]')).to_have_attribute("data-status", "REJECTED")
 
 
 def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Path) -> None:
