@@ -39,15 +39,16 @@ def _activation() -> str | None:
 def _addresses(stack: Stack) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    # The key is in the fragment, which a browser sends to no server.
-    table.add_row("console", f"{stack.gateway}/#key={stack.api_key}")
     table.add_row("questions", f"{stack.gateway}/v1/query")
     table.add_row("S3, SQS, DynamoDB", stack.aws_endpoint)
     table.add_row("Chroma", stack.chroma)
     table.add_row(stack.model, stack.ollama)
     table.add_row("data and logs", stack.data)
     console.print(table)
-    console.print("\nupload documents in another terminal:", style="bold")
+    console.print("\nopen in a browser:", style="bold")
+    # Outside the table, which a narrow terminal cuts. A browser sends the fragment to no server.
+    console.print(f"  {stack.gateway}/#key={stack.api_key}")
+    console.print("upload documents in another terminal:", style="bold")
     if activation := _activation():
         console.print(f"  {activation}")
     if Path(stack.data) != DEFAULT_DATA:

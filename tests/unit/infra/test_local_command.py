@@ -70,6 +70,7 @@ def test_the_activation_is_shown_when_docwell_is_not_on_the_path(
     (programs / "docwell").touch(mode=0o755)
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     monkeypatch.setenv("PATH", str(programs) if on_path else "")
+    monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.chdir(tmp_path)
     one = stack(tmp_path)
     command._addresses(one)
@@ -77,6 +78,7 @@ def test_the_activation_is_shown_when_docwell_is_not_on_the_path(
     assert said.count("\n  source .venv/bin/activate\n") == (0 if on_path else 1)
     assert "\n  docwell put FILE.pdf\n" in said
     assert f"x-api-key: {one.api_key}" in said
+    assert f"\n  {one.gateway}/#key={one.api_key}\n" in said
     assert "\n  docwell ask " in said
 
 
