@@ -44,6 +44,7 @@ def test_a_passage_has_its_page_quote_score_and_link(pages: HttpWorld) -> None:
     (one,) = search({"document": "house/rules.pdf"})["passages"]
     assert (one["page"], one["page_label"], one["text"], one["quote"]) == (7, "iv", BOILER, BOILER)
     assert (one["start"], one["end"]) == (0, len(BOILER))
+    assert one["unit"] == {"kind": "page", "label": "iv", "anchor": "page=7"}
     assert one["link"] == "https://bucket/house/rules.pdf?versionId=v1#page=7"
     assert 0 < one["score"] <= 1
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote as quote_url
 
 from docwell.answers import Sentence
+from docwell.citation_units import UnitKind
 from docwell.errors import BadInput, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 from docwell.http import bodies, sse
 from docwell.http import chat_bodies as chat
@@ -270,8 +271,10 @@ def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[ch
 
 
 def _title(citation: bodies.CitationBody) -> str:
-    """Return the document and the page on one line, without markup: a key may hold any text."""
+    """Return the document and the place on one line, without markup: a key may hold any text."""
     name = clean_answer(citation.document, [citation.document])[0]
+    if citation.unit.kind is not UnitKind.PAGE:
+        return _spaced(f"{name}, {citation.unit.label}")
     label = citation.page_label
     printed = f" (printed {label})" if label not in {None, str(citation.page)} else ""
     return _spaced(f"{name}, page {citation.page}{printed}")

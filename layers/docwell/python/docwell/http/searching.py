@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from docwell.answers import Citation, Mode
 from docwell.audit import Action, AuditEvent
+from docwell.citation_units import CitationUnit
 from docwell.deadline import run
 from docwell.http import bodies
 from docwell.http.admission import RequestAdmission
@@ -37,6 +38,7 @@ class HitBody(BaseModel):
     version: str
     page: int = Field(description="1-based position in the file.")
     page_label: str | None
+    unit: CitationUnit
     heading: str = Field(description="The path of its section, or empty.")
     text: str
     quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
@@ -127,6 +129,7 @@ def _hit_body(passage: Passage, citation: Citation) -> HitBody:
         version=citation.version,
         page=citation.page,
         page_label=citation.page_label,
+        unit=citation.unit,
         heading=clean_answer(passage.chunk.heading, ())[0],
         text=strip_invisible(passage.chunk.text),
         quote=citation.quote,
