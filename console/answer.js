@@ -25,11 +25,15 @@ export function pieces(answer) {
 // On one line: a key may hold line ends, and would write sources of its own.
 const escaped = (text) => text.trim().replace(/\s+/g, " ").replace(/[\\`*_[\]<>#|]/g, "\\$&");
 
-/** Return a question and its answer as Markdown, with the page and the quote of each citation. */
+/** Return the label of the place that a citation names, such as a slide; null for a page. */
+export const unitLabel = ({ unit }) => (unit && unit.kind !== "page" ? unit.label : null);
+
+/** Return a question and its answer as Markdown, with the place and the quote of each citation. */
 export function markdown(question, answer) {
-  const sources = answer.citations.map(
-    (one) => `${one.marker}. ${escaped(one.document)}, page ${one.page}: “${escaped(one.display_quote)}”`,
-  );
+  const sources = answer.citations.map((one) => {
+    const place = unitLabel(one) ?? `page ${one.page}`;
+    return `${one.marker}. ${escaped(one.document)}, ${escaped(place)}: “${escaped(one.display_quote)}”`;
+  });
   return [`**${escaped(question)}**`, answer.answer, ...(sources.length ? [sources.join("\n")] : [])].join("\n\n");
 }
 

@@ -5,6 +5,7 @@ import { Ask } from "./ask.js";
 import { Documents } from "./documents.js";
 import { Failure } from "./parts.js";
 import { Receipt } from "./receipt.js";
+import { unitLabel } from "./answer.js";
 import { Source, sourceAddress } from "./source.js";
 import { t } from "./strings.js";
 
@@ -21,7 +22,7 @@ function route() {
 
 function sourceOf(query) {
   const page = Math.max(1, Number.parseInt(query.get("page"), 10) || 1);
-  return { document: query.get("document"), version: query.get("version"), page, quote: query.get("quote") };
+  return { ...Object.fromEntries(query), page };
 }
 
 function KeyForm({ error, onKey }) {
@@ -123,7 +124,7 @@ function App() {
   const collections = [...new Set(list.map((one) => one.collection).filter(Boolean))].sort();
   const show = (one) => {
     const { document: name, version, page, display_quote: cited, quote } = one;
-    setSource({ document: name, version, page, quote: cited ?? quote });
+    setSource({ document: name, version, page, place: unitLabel(one), quote: cited ?? quote });
   };
   const askAbout = (name) => {
     setAbout(name);

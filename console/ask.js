@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
 import { history } from "./answer.js";
-import { Answer, AnswerTools, Failure } from "./parts.js";
+import { Answer, AnswerTools, Failure, placeOf } from "./parts.js";
 import { t } from "./strings.js";
 
 const MODES = ["auto", "passages", "overview", "compare", "list"];
@@ -14,7 +14,7 @@ function Passages({ passages, open, onSource }) {
       <ol>${passages.map((one) => html`
         <li value=${one.number}>
           <button class="citation" onClick=${() => onSource({ ...one, quote: one.likely ?? one.text })}>
-            <b>${one.document}</b> ${t("answer.page", { page: one.page_label ?? one.page })}
+            <b>${one.document}</b> ${placeOf(one)}
             <q>${one.likely ?? one.text}</q>
             ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
           </button>

@@ -1,7 +1,7 @@
 // Parts that several views share.
 import { html, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { markdown, pieces } from "./answer.js";
+import { markdown, pieces, unitLabel } from "./answer.js";
 import { has, t } from "./strings.js";
 
 /** An error in words, with the id under which the logs have it. */
@@ -14,8 +14,12 @@ export function Failure({ error }) {
   </p>`;
 }
 
+/** Return the place of a citation or passage in words. */
+export const placeOf = (one) => unitLabel(one) ?? t("answer.page", { page: one.page_label ?? one.page });
+
 function Marker({ citation, onSource }) {
-  const name = t("answer.marker", { marker: citation.marker, document: citation.document, page: citation.page });
+  const { marker, document } = citation;
+  const name = t("answer.marker", { marker, document, place: placeOf(citation) });
   return html`<button class="marker" aria-label=${name} title=${citation.display_quote}
     onClick=${() => onSource(citation)}>${citation.marker}</button>`;
 }
@@ -23,6 +27,17 @@ function Marker({ citation, onSource }) {
 function why({ support, missing }) {
   if (missing.length) return t("answer.missing", { names: missing.join(", ") });
   return t("answer.weak", { support: support.toFixed(2) });
+}
+
+/** Return what an answer took. A model that was not asked, and a cost of nothing, are not named. */
+function costWords({ timings_ms: { total }, usage, cost, model }) {
+  const tokens = usage.prompt_tokens + usage.completion_tokens;
+  return [
+    t("answer.seconds", { seconds: (total / 1000).toFixed(1) }),
+    tokens && t("answer.tokens", { tokens: tokens.toLocaleString() }),
+    cost.amount && `${cost.amount.toFixed(5)} ${cost.currency}`,
+    tokens ? model : t("answer.no_model"),
+  ].filter(Boolean).join(" · ");
 }
 
 /** The text of an answer, with its markers as links and its unsupported sentences marked. */
@@ -50,17 +65,12 @@ export function Answer({ answer, onSource }) {
       ${answer.citations.length > 0 && html`<ol class="citations">${answer.citations.map((one) => html`
         <li value=${one.marker}>
           <button class="citation" onClick=${() => onSource(one)}>
-            <b>${one.document}</b> ${t("answer.page", { page: one.page_label ?? one.page })}
+            <b>${one.document}</b> ${placeOf(one)}
             <q>${one.display_quote}</q>
             ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
           </button>
         </li>`)}</ol>`}
-      <p class="cost muted">${t("answer.cost", {
-        seconds: (answer.timings_ms.total / 1000).toFixed(1),
-        tokens: (answer.usage.prompt_tokens + answer.usage.completion_tokens).toLocaleString(),
-        amount: `${answer.cost.amount.toFixed(5)} ${answer.cost.currency}`,
-        model: answer.model,
-      })}</p>
+      <p class="cost muted">${costWords(answer)}</p>
     </div>`;
 }
 

@@ -8,12 +8,14 @@ const NOTES = {
   loading: "source.loading",
   gone: "source.gone",
   failed: "source.failed",
+  unpaged: "source.unpaged",
   unmarked: "source.unmarked",
 };
 
 /** Return the address of a source, which stays valid for whoever may read the document. */
-export function sourceAddress({ document, version, page, quote }) {
-  return `#/source?${new URLSearchParams({ document, version: version ?? "", page, quote: quote ?? "" })}`;
+export function sourceAddress({ document, version, page, place, quote }) {
+  const known = Object.entries({ document, version, page, place, quote }).filter(([, value]) => value);
+  return `#/source?${new URLSearchParams(known)}`;
 }
 
 export function Source({ source, onClose }) {
@@ -24,7 +26,7 @@ export function Source({ source, onClose }) {
   const [pages, setPages] = useState(0);
   // The page at which the PDF is opened again, with a new link.
   const [again, setAgain] = useState(null);
-  const { document: name, version, page, quote } = source;
+  const { document: name, version, page, place, quote } = source;
 
   useEffect(() => {
     let left = false;
@@ -34,8 +36,12 @@ export function Source({ source, onClose }) {
       if (left) return;
       if (!record.link) return setState({ status: "gone" });
       const id = `${name}\n${record.live_version}`;
-      const pdf = await opened(id, record.link);
+      const pdf = await opened(id, record.link).catch((error) => {
+        if (error.name === "InvalidPDFException") return null; // pdf.js: another kind of document
+        throw error;
+      });
       if (left) return;
+      if (!pdf) return setState({ status: "unpaged", link: record.link });
       const onQuote = (boxes) => setState((now) => ({ ...now, status: boxes ? "marked" : "unmarked" }));
       const label = (number) => t("source.page", { page: number });
       const onFailed = (number) => isOld(id) && setAgain({ page: number });
@@ -60,13 +66,17 @@ export function Source({ source, onClose }) {
       onKeyDown=${(event) => event.key === "Escape" && onClose()}>
       <header>
         <h2 id="source-title" tabindex="-1" ref=${heading}>
-          ${name} <span class="muted">${t("source.place", { page, pages: pages || "…" })}</span>
+          ${name} <span class="muted">${place || (pages > 0 && t("source.place", { page, pages }))}</span>
         </h2>
-        <button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>
+        ${pages > 0 && html`
+          <button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>`}
         <button class="quiet" onClick=${onClose} aria-label=${t("source.close")}>✕</button>
       </header>
       ${state.replaced && html`<p class="note" role="status">${t("source.replaced")}</p>`}
-      ${note && html`<p class="note" role="status">${t(note, { detail: state.detail ?? "" })}</p>`}
+      ${note && html`<p class="note" role="status">
+        ${t(note, { detail: state.detail ?? "" })}
+        ${state.link && html` <a href=${state.link} download=${name.split("/").pop()}>${t("source.save")}</a>`}
+      </p>`}
       ${quote && html`<blockquote>${quote}</blockquote>`}
       <div class="pages" ref=${root} tabindex="0" role="group" aria-label=${t("source.pages")}></div>
     </section>`;

@@ -53,6 +53,7 @@ def test_no_view_has_a_barrier_that_axe_finds(console: Console, theme: str) -> N
 def test_axe_finds_a_barrier(console: Console) -> None:
     page = console.open()
     page.locator("#question").wait_for()
+    page.wait_for_load_state("networkidle")  # the list of documents draws the view again
     page.evaluate("document.querySelector('label[for=question]').remove()")
     page.evaluate("document.querySelector('#question').removeAttribute('placeholder')")
     assert any(one.startswith("label") for one in violations(page))

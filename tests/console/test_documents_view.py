@@ -50,6 +50,29 @@ def test_an_upload_is_followed_to_its_end_and_answers(console: Console, tmp_path
     expect(page.locator(".citations")).to_contain_text("garden/roses.pdf")
 
 
+def test_the_source_of_a_document_without_pages_is_its_place_and_can_be_saved(
+    console: Console, tmp_path: Path
+) -> None:
+    page = documents(console)
+    notes = tmp_path / "tools.md"
+    notes.write_text("# Shed\n\n## Tools\n\nThe scythe hangs behind the door of the shed.\n")
+    upload(page, "shed", notes)
+    row = page.locator('tr[data-document="shed/tools.md"]')
+    expect(row).to_have_attribute("data-status", "INDEXED")
+    row.get_by_role("button", name="Ask").click()
+    console.host.say("The scythe hangs behind the door of the shed [1].")
+    ask(page, "Where does the scythe hang?")
+    place = "Shed > Tools > paragraph 3"
+    expect(page.locator(".citations")).to_contain_text(place)
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=unpaged]").wait_for()
+    expect(page.locator("#source-title")).to_contain_text(place)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save it").click()
+    assert download.value.suggested_filename == "tools.md"
+    assert Path(download.value.path()).read_text() == notes.read_text()
+
+
 def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tmp_path: Path) -> None:
     page = documents(console)
     row = page.locator('tr[data-document="shed/tools.pdf"]')
