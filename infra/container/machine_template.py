@@ -12,7 +12,7 @@ from infra.container import sam
 from infra.intrinsics import Values
 from infra.whole_template import STACK, joined
 
-# What an account makes of these, sam cannot resolve.
+# `sam local` cannot resolve what AWS creates in these.
 _APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "ObservabilityStack")
 # `overrides` names both servers.
 _GIVEN = {"ChromaUrl": "given", "OllamaUrl": "given"}
@@ -26,14 +26,14 @@ INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction
 def built() -> dict[str, Any]:
     """Return the built template joined with its nested ones, without servers and VPC, and with conditions decided.
 
-    `sam local` does not find a layer of another nested stack, and a condition on an output of one.
+    `sam local` finds no layer of another nested stack, and resolves no condition on the output of one.
     """
     template = joined(sam.BUILT_TEMPLATE, _read, _APART)
     names = _Names({name: one.get("Default", "") for name, one in template["Parameters"].items()} | _GIVEN)
     conditions = template.pop("Conditions")
     del template["Outputs"]
     held: frozenset[str] = frozenset()
-    # A condition may stand on another one's value.
+    # A condition can refer to another one.
     while (found := Values(names, held).holding(conditions)) != held:
         held = found
     resources = {}

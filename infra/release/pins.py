@@ -83,7 +83,7 @@ def unpinned(tree: Tree) -> list[str]:
     for stage, given in profiles.items():
         named = given.get(MACHINE_IMAGES, "").split(",")
         if len(named) != len(tree.machine_images()) or not all(map(_AMI.fullmatch, named)):
-            found.append(f"{stage}.toml: {MACHINE_IMAGES} must name one of each server")
+            found.append(f"{stage}.toml: {MACHINE_IMAGES} must name a machine image for each server")
         if "BaseImage" in given and not _DIGEST.search(given["BaseImage"]):
             found.append(f"{stage}.toml: BaseImage: {given['BaseImage']} has no digest")
     found += [

@@ -9,7 +9,7 @@ from docwell.adapters.documents.text_quality import is_garbled, is_unreadable
 
 ENGLISH = (
     "The society keeps the record of each meeting in the library, where members may read it on any working day. "
-    "Whoever wishes to take a copy home asks the clerk and signs the book beside the door. "
+    "A member who wants to take a copy home asks the clerk and signs the book beside the door. "
 ) * 3
 GOOD = {
     "English": ENGLISH,

@@ -1,7 +1,7 @@
 """The canary: a known question about a document of docwell's own, asked of a version of the query function.
 
-It asks a new version before traffic reaches it, and the live one on a schedule. No model is asked, so that it
-works while the model hosts sleep, and wakes none.
+It asks a new version before traffic reaches it, and the live one on a schedule. It calls no model, so it works
+while the model hosts sleep, and wakes none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from docwell.identity import RESERVED_COLLECTION
 
 logger = logging.getLogger(__name__)
 
-# examples/texts/canary.md has the text of the document.
+# `make examples` writes the document from scripts/example-texts/canary.md.
 KEY = f"{RESERVED_COLLECTION}/canary.pdf"
 QUESTION = "When does the keeper wind the clock of the lighthouse?"
 PAGE = 2
@@ -26,15 +26,12 @@ _ATTEMPTS = 3
 
 
 class Finding(IntEnum):
-    """The result of a question, the worst first.
+    """The result of a question, the worst first."""
 
-    No answer; one without the page; none in an index that has never had the document; one that cites the page.
-    """
-
-    FAILED = 0
-    MISSING = 1
-    UNINDEXED = 2
-    FOUND = 3
+    FAILED = 0  # no answer
+    MISSING = 1  # the answer does not cite the page
+    UNINDEXED = 2  # the index has never had the document
+    FOUND = 3  # the answer cites the page
 
 
 class CanaryBucket(Protocol):
@@ -85,7 +82,7 @@ class Canary:
         return found >= known
 
     def _best(self, version: str) -> Finding:
-        """Return the best of some questions. Ask no more than needed to let it pass."""
+        """Ask until the version passes, up to `_ATTEMPTS` times, and return the best result."""
         found = Finding.FAILED
         for _ in range(_ATTEMPTS):
             found = max(found, self._ask(version))
