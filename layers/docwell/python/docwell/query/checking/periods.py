@@ -15,9 +15,12 @@ _LAST_CENTURY = 70
 _LETTER = rf"[^\W{UNSPACED.pattern[1:-1]}]"
 _YEAR = rf"(?:1[5-9]|20)\d\d(?!{_LETTER})(?!\s?%|[.,]\d)"
 _TO = r"\s?(?:[-\u2010-\u2015/]|\b(?:to|through|until|bis|\u00e0|au?|al|hasta)\b|\u5e74?[\u81f3\u5230])\s?"
+# "$1577" is an amount.
+_NO_CURRENCY = r"(?<![$\u00a2-\u00a5\u20a0-\u20cf])(?<![$\u00a2-\u00a5\u20a0-\u20cf]\s)"
 # "2015", "2015-2017", "2015-17", "FY2021/22", "2019-03", "between 2015 and 2017".
 _YEARS = re.compile(
-    rf"(?<!{_LETTER})(?<![.,])(?P<between>(?:between|zwischen|entre)\s)?(?:FY[\s'\u2019]?)?(?P<first>{_YEAR})"
+    rf"(?<!{_LETTER})(?<![.,]){_NO_CURRENCY}(?P<between>(?:between|zwischen|entre)\s)?(?:FY[\s'\u2019]?)?"
+    rf"(?P<first>{_YEAR})"
     rf"(?:(?:{_TO}|(?(between)\s(?:and|und|et|y)\s|(?!)))(?:FY)?(?P<last>{_YEAR})"
     rf"|[-\u2010-\u2015/](?P<short>\d\d)(?!{_LETTER}))?",
     re.IGNORECASE,
