@@ -107,13 +107,18 @@ def test_after_a_wait_in_vain_questions_do_not_wait_for_half_an_hour() -> None:
 
 
 def test_a_host_that_wakes_ends_the_time_without_waits() -> None:
+    class Beside(Hosts):
+        async def check(self) -> None:
+            self.states.write(FACT, {"vain_at": str(self.now)})  # another question waits in vain meanwhile
+            await super().check()
+
     world = Asleep()
-    world.ask(Question(QUESTION, waits=True, fallback=True))
-    world.hosts.now += 1800.0
-    world.hosts.wakes_at = world.hosts.checks + 3
+    hosts = Beside(fails=ASLEEP, says="Every March [1].", wakes_at=3)
+    sleeper = Sleeper(hosts, hosts.states, WAKE_S, poll_s=0.0, clock=lambda: hosts.now)
+    world.query = replace(world.query, model=hosts, sleeper=sleeper)
     question = Question(QUESTION, waits=True, fallback=True)
     assert world.ask(question).answer.status is AnswerStatus.ANSWERED
-    world.hosts.fails, world.hosts.wakes_at = ASLEEP, world.hosts.checks + 3
+    hosts.fails, hosts.wakes_at = ASLEEP, hosts.checks + 3
     assert world.ask(question).answer.status is AnswerStatus.ANSWERED
 
 

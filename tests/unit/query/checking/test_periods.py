@@ -11,6 +11,7 @@ from docwell.query.checking.support import MeaningScale
 
 CUPS = "The cup was held in Kiel in 1987, and Ines Roth won it. Ada Holt won the cup in 1997. Founded in 1931."
 SALES = "Sales by quarter, in euros\nQ1 2019 Q2 2019\nNorth 512 640\nSouth 303 377\n"
+REVENUE = "Sales by year, in millions of dollars\n2019 2018\nRevenue 1577 1373\nCosts 900 800\n"
 FISCAL = "In FY22 the firm sold 512 boats. In FY21 it sold 640 boats."
 MONTHS = "In March 2019 the harbour served 512 ships. In May 2019 it served 640 ships."
 OFFICE = "Lea Brandt has been the mayor since 2010. Jan Ott was the mayor from 2004 to 2009."
@@ -44,6 +45,7 @@ def passes(question: str, answer: str, text: str, document: str = "a.pdf") -> bo
         ("2019-03-05", {"M3", "2019"}),
         ("the tenant may march", set()),
         ("2,019 boats, 2000% and 1999.5", set()),
+        ("$1577 million and € 1600 in 2019", {"2019"}),
         ("a 20% rise in 2015 a 25 % fall", {"2015"}),
     ],
 )
@@ -92,6 +94,8 @@ def test_a_period_that_goes_on_has_the_years_to_come(text: str) -> None:
         ("Who was the winner of the year 1987?", "Ada Holt won the cup in 1997 [1].", CUPS, False),
         ("What did North sell in the second quarter of 2019?", "North sold 640 in Q2 2019 [1].", SALES, True),
         ("What did North sell in the second quarter of 2019?", "North sold 512 in Q2 2019 [1].", SALES, False),
+        ("What was the revenue in 2019?", "The revenue was $1577 million [1].", REVENUE, True),
+        ("What was the revenue in 2019?", "The revenue was $1373 million [1].", REVENUE, False),
         ("How many boats were sold in fiscal 2022?", "It sold 512 boats in FY2022 [1].", FISCAL, True),
         ("How many boats were sold in fiscal 2022?", "In FY21 it sold 640 boats [1].", FISCAL, False),
         ("How many ships did the harbour serve in March 2019?", "It served 512 ships [1].", MONTHS, True),

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from docwell.answers import Mode
-from docwell.citation_units import UnitKind
 from docwell.errors import BadInput
 from docwell.models import Passage, collection_of
 from docwell.ports import Catalogue, TextIndex
@@ -109,11 +108,11 @@ class Census:
 
 def _where(subject: Subject, group: Sequence[Passage]) -> str:
     """Return the pages of the passages of a PDF, or the first places of those of another document."""
-    ordered = sorted(group, key=lambda one: (one.chunk.page, one.chunk.start))
-    units = [unit_of(one.chunk, _place(subject, one.chunk.text)[0]) for one in ordered]
-    if all(unit.kind is UnitKind.PAGE for unit in units):
+    if not any(one.chunk.citation_units for one in group):
         pages = sorted({one.chunk.page for one in group})
         return f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
+    ordered = sorted(group, key=lambda one: (one.chunk.page, one.chunk.start))
+    units = (unit_of(one.chunk, _place(subject, one.chunk.text)[0]) for one in ordered)
     labels = list(dict.fromkeys(unit.label for unit in units))
     rest = f" and {len(labels) - MOST_PLACES} more" if labels[MOST_PLACES:] else ""
     return "; ".join(labels[:MOST_PLACES]) + rest

@@ -42,8 +42,7 @@ def list_documents(
     within = readable
     if "/" in wanted.prefix:  # the prefix names their one collection
         home = collection_of(wanted.prefix)
-        readable_home = home in readable if readable is not None else rights.reaches(principal, home)
-        within = [home] if readable_home else []
+        within = [home] if wanted.collection in (None, home) and rights.reaches(principal, home) else []
     own = rights.shared_prefix(principal, within[0] if within and len(within) == 1 else None)
     prefix = rights.longer_prefix(wanted.prefix, own)
     records, following = catalogue.page(

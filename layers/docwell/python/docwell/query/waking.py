@@ -146,6 +146,6 @@ class Sleeper:
         return "-inf"
 
     async def _note(self, fact: Mapping[str, str]) -> None:
-        """Store when a question found no host. A failure is dropped: only `state` needs it."""
+        """Store the times of a question that found no host. A failure is dropped: the question goes on without."""
         with suppress(Unavailable):
             await asyncio.to_thread(self.states.write, FACT, fact)

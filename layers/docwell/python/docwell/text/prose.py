@@ -8,8 +8,8 @@ import unicodedata
 from docwell.text.lexicon import SENTENCE_ENDS, UNSPACED, segments
 
 # Rows of tables and formulas have fewer letters.
-LETTERS_SHARE = 0.7
-# Shorter sentences say little by themselves; in unspaced scripts this many pairs of signs do.
+_LETTERS_SHARE = 0.7
+# Shorter sentences say little by themselves. In unspaced scripts words are not counted.
 _FEWEST_WORDS = 5
 # Letter-spaced titles and formulas have more words of one letter, and unmapped glyphs words of any length.
 _MOST_SINGLE = 0.3
@@ -48,7 +48,7 @@ def is_sentence(text: str) -> bool:
     if not (first.isalpha() and not first.islower() and ended) or is_reference(text):
         return False
     shown = [one for one in text if not one.isspace() and not unicodedata.category(one).startswith("P")]
-    if sum(map(str.isalpha, shown)) < LETTERS_SHARE * len(shown):
+    if sum(map(str.isalpha, shown)) < _LETTERS_SHARE * len(shown):
         return False
     return bool(UNSPACED.search(text)) or _has_words(text)
 

@@ -15,7 +15,7 @@ from docwell.text.lexicon import content_words, segments, words
 
 # Words that ask for a time, in the languages of `modes.json`: another year can be the answer.
 _ASKING = frozenset(
-    ["when", "year", "years", "date", "wann", "jahr", "datum", "quand", "année", "date", "cuándo", "año", "fecha"]
+    ["when", "year", "years", "date", "wann", "jahr", "datum", "quand", "année", "cuándo", "año", "fecha"]
 )
 _ASKING_SIGNS = ("\u4f55\u65f6", "\u4ec0\u4e48\u65f6\u5019", "\u54ea\u5e74", "\u54ea\u4e00\u5e74")
 _LAST_WORD = re.compile(r"\w+\s*$")

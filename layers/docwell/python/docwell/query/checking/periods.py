@@ -15,9 +15,12 @@ _LAST_CENTURY = 70
 _LETTER = rf"[^\W{UNSPACED.pattern[1:-1]}]"
 _YEAR = rf"(?:1[5-9]|20)\d\d(?!{_LETTER})(?!\s?%|[.,]\d)"
 _TO = r"\s?(?:[-\u2010-\u2015/]|\b(?:to|through|until|bis|\u00e0|au?|al|hasta)\b|\u5e74?[\u81f3\u5230])\s?"
+# "$1577" is an amount.
+_NO_CURRENCY = r"(?<![$\u00a2-\u00a5\u20a0-\u20cf])(?<![$\u00a2-\u00a5\u20a0-\u20cf]\s)"
 # "2015", "2015-2017", "2015-17", "FY2021/22", "2019-03", "between 2015 and 2017".
 _YEARS = re.compile(
-    rf"(?<!{_LETTER})(?<![.,])(?P<between>(?:between|zwischen|entre)\s)?(?:FY[\s'\u2019]?)?(?P<first>{_YEAR})"
+    rf"(?<!{_LETTER})(?<![.,]){_NO_CURRENCY}(?P<between>(?:between|zwischen|entre)\s)?(?:FY[\s'\u2019]?)?"
+    rf"(?P<first>{_YEAR})"
     rf"(?:(?:{_TO}|(?(between)\s(?:and|und|et|y)\s|(?!)))(?:FY)?(?P<last>{_YEAR})"
     rf"|[-\u2010-\u2015/](?P<short>\d\d)(?!{_LETTER}))?",
     re.IGNORECASE,
@@ -25,8 +28,9 @@ _YEARS = re.compile(
 _FISCAL = re.compile(rf"(?<!{_LETTER})FY\s?['\u2019]?(\d\d)(?!{_LETTER})", re.IGNORECASE)
 # "Q3", "3Q19", "Q3'19", "H1".
 _QUARTER = re.compile(rf"(?<!{_LETTER})(?:([QH])([1-4])|([1-4])([QH]))(?:['\u2019]?(\d\d))?(?!{_LETTER})")
+_QUARTERS = ("quarter", "quartal", "trimestre")
 _ORDINAL_QUARTER = re.compile(
-    r"(?<!\w)(\w{1,12})[\s.-]{1,2}(?:quarter|quartal|trimestre)|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
+    rf"(?<!\w)(\w{{1,12}})[\s.-]{{1,2}}(?:{'|'.join(_QUARTERS)})|\u7b2c?([\u4e00\u4e8c\u4e09\u56db1-4])\u5b63\u5ea6",
     re.IGNORECASE,
 )
 _MONTH_SIGN = re.compile(r"(1[0-2]|0?[1-9])\u6708")
@@ -40,13 +44,22 @@ _ORDINALS = """
     |4 4th fourth vierte vierten viertes quatrieme 4e cuarto \u56db
 """
 _MONTHS = """
-    january januar janner janvier enero|february februar fevrier febrero|march marz mars marzo
-    |april avril abril|may mai mayo|june juni juin junio|july juli juillet julio|august aout agosto
+    january januar janner janvier enero|february februar fevrier febrero|marz marzo
+    |april avril abril|mai mayo|june juni juin junio|july juli juillet julio|august aout agosto
     |september septembre septiembre|october oktober octobre octubre|november novembre noviembre
     |december dezember decembre diciembre
 """
-_SHORT_MONTHS = """
-    jan|feb|mar|apr||jun|jul|aug|sep sept|oct okt|nov|dec dez
+# Short forms, and words of other meanings: they are months beside a day or a year.
+_MONTHS_IN_DATES = """
+    jan|feb|mar march mars|apr|may|jun|jul|aug|sep sept|oct okt|nov|dec dez
+"""
+# Words before a year. "It had 1500 employees" has an amount between two words instead.
+_BEFORE_YEARS = """
+    about after and around before between by during early fiscal for from in late mid of on or since than the this
+    through till to until year years
+    ab als bis dem der fur im jahr jahre jahren nach seit und vom von vor zum zwischen
+    a annee annees apres au avant d de depuis des dans du en et l la le ou pour vers
+    ano anos con del desde despues el hasta hacia o para por y
 """
 
 
@@ -54,11 +67,9 @@ def _numbers(names: str) -> dict[str, int]:
     return {name: number for number, some in enumerate(names.split("|"), 1) for name in some.split()}
 
 
-_ORDINAL_OF, _MONTH_OF = _numbers(_ORDINALS), _numbers(_MONTHS)
-_MONTH_OF_SHORT = _numbers(_SHORT_MONTHS)
-_QUARTERS = frozenset({"quarter", "quartal", "trimestre"})
-# Words of other meanings: they are months beside a day or a year, as short forms are.
-_AMBIGUOUS = frozenset({"march", "may", "mars"})
+_ORDINAL_OF, _PLAIN_MONTHS = _numbers(_ORDINALS), _numbers(_MONTHS)
+_MONTH_OF = _PLAIN_MONTHS | _numbers(_MONTHS_IN_DATES)
+_DATING = frozenset([*_BEFORE_YEARS.split(), *_MONTH_OF, *_QUARTERS])
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _DAY_BEFORE = re.compile(rf"(?<![\d.,]){_DAY}(?:\.|st|nd|rd|th|er)?\s(?:de\s|of\s)?$")
 _DAY_AFTER = re.compile(rf"\.?\s{_DAY}(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
@@ -77,90 +88,6 @@ _UNTIL = re.compile(
 _SINCE_AFTER, _UNTIL_AFTER = (
     re.compile(r"\u5e74?(?:\u4ee5\u6765|\u8d77|\u4ee5?\u540e|\u4e4b\u540e)"),
     re.compile(r"\u5e74?(?:\u4ee5\u524d|\u4e4b\u524d)"),
-)
-# Words before a year, folded. "It had 1500 employees" has an amount between two words instead.
-_DATING = frozenset(
-    [
-        "about",
-        "after",
-        "and",
-        "around",
-        "before",
-        "between",
-        "by",
-        "during",
-        "early",
-        "fiscal",
-        "for",
-        "from",
-        "in",
-        "late",
-        "mid",
-        "of",
-        "on",
-        "or",
-        "since",
-        "than",
-        "the",
-        "this",
-        "through",
-        "till",
-        "to",
-        "until",
-        "year",
-        "years",
-        "ab",
-        "als",
-        "bis",
-        "dem",
-        "der",
-        "fur",
-        "im",
-        "jahr",
-        "jahre",
-        "jahren",
-        "nach",
-        "seit",
-        "und",
-        "vom",
-        "von",
-        "vor",
-        "zum",
-        "zwischen",
-        "a",
-        "annee",
-        "annees",
-        "apres",
-        "au",
-        "avant",
-        "d",
-        "de",
-        "depuis",
-        "des",
-        "dans",
-        "du",
-        "en",
-        "et",
-        "l",
-        "la",
-        "le",
-        "ou",
-        "pour",
-        "vers",
-        "ano",
-        "anos",
-        "con",
-        "del",
-        "desde",
-        "despues",
-        "el",
-        "hasta",
-        "hacia",
-        "o",
-        "para",
-        "por",
-        "y",
-    ]
 )
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"([^\W\d_]+)\s*$"), re.compile(rf"\s{_LETTER}{{2,}}")
 # After a year in Chinese: the sign of the year, "to" and "the nth".
@@ -256,8 +183,7 @@ def _is_amount(text: str, match: re.Match[str]) -> bool:
     before = _WORD_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
     if before is None or not _WORD_AFTER.match(text, match.end()):
         return False
-    word = fold(before[1])
-    return not (word in _DATING or word in _MONTH_OF or word in _MONTH_OF_SHORT or word in _QUARTERS)
+    return fold(before[1]) not in _DATING
 
 
 def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
@@ -274,16 +200,14 @@ def _of_years(match: re.Match[str]) -> tuple[int, frozenset[str]]:
 def _month(text: str, match: re.Match[str]) -> Period | None:
     """Return the month that a word names, with its day."""
     word = fold(match[0])
-    number = _MONTH_OF.get(word) or _MONTH_OF_SHORT.get(word)
-    if number is None:
+    if word not in _MONTH_OF:
         return None
     before = _DAY_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
     after = _DAY_AFTER.match(text, match.end())
-    alone = word in _MONTH_OF and word not in _AMBIGUOUS
-    if not (alone or before or after or _YEAR_AFTER.match(text, match.end())):
+    if not (word in _PLAIN_MONTHS or before or after or _YEAR_AFTER.match(text, match.end())):
         return None
     start = before.start() if before else match.start()
-    return Period(start, after.end() if after else match.end(), frozenset({f"M{number}"}))
+    return Period(start, after.end() if after else match.end(), frozenset({f"M{_MONTH_OF[word]}"}))
 
 
 def _opened(text: str, one: Period) -> Period:
