@@ -24,7 +24,8 @@ def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> di
     paths = schema["paths"]
     item = paths.pop(document_route)
     key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    item["get"]["parameters"] = [key]
+    for operation in item.values():
+        operation["parameters"] = [key]
     paths[f"{documents}/{{key}}"] = item
     schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
     problem = {"$ref": "#/components/schemas/Problem"}

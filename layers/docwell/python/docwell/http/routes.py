@@ -210,8 +210,6 @@ def documents(
 def document() -> document_bodies.DocumentBody:
     """Return one document."""
     record = _named(known())
-    if record is None:
-        raise NotFound(NO_DOCUMENT)
     body = document_bodies.document_body(record)
     if body.live_version is not None:
         body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE)
@@ -224,11 +222,11 @@ def delete() -> change_bodies.DeletionResponse:
     principal = charged()
     record = _named(principal)
     delete_document(wiring.document_writer(), wiring.audit_trail(), principal, record)
-    return change_bodies.DeletionResponse(document=record.key if record else "")
+    return change_bodies.DeletionResponse(document=record.key)
 
 
-def _named(principal: Principal) -> DocumentRecord | None:
-    """Return the document that the path names, None for one that the principal cannot see."""
+def _named(principal: Principal) -> DocumentRecord:
+    """Return the document that the path names. Raises `NotFound` for one that the principal cannot see."""
     raw = app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
     catalogue = wiring.catalogue()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
@@ -236,7 +234,7 @@ def _named(principal: Principal) -> DocumentRecord | None:
         record = catalogue.get(key)
         if record is not None and rights.may_see_record(principal, record):
             return record
-    return None
+    raise NotFound(NO_DOCUMENT)
 
 
 @app.post("/v1/uploads", description="Get a form that uploads one file to the bucket; needs a grant to write.")

@@ -43,15 +43,15 @@ def upload_form(
 
 
 def delete_document(
-    writer: DocumentWriter, trail: AuditTrail | None, principal: Principal, record: DocumentRecord | None
+    writer: DocumentWriter, trail: AuditTrail | None, principal: Principal, record: DocumentRecord
 ) -> None:
     """Delete a document from the bucket.
 
     Raises:
-        NotFound: the principal cannot see the document, or there is none.
+        NotFound: the principal cannot see the document.
         Forbidden: it can see it, and may not write to its collection.
     """
-    if record is None or not rights.may_see_record(principal, record):
+    if not rights.may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     _check_write(principal, record.key)
     if trail:  # first, so that no deletion is without an event
