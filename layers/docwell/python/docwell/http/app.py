@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from pydantic import BaseModel
 
 from docwell.deadline import Deadline, run
 from docwell.http import admission as admissions
+from docwell.http import sse
 from docwell.http.admission import RequestAdmission
 from docwell.http.streaming import ResponseBody
 from docwell.identity import SAM_LOCAL, Identity, Principal, identity_of
@@ -27,6 +30,19 @@ class AnswerResponse(Response[Any]):
     def is_json(self) -> bool:
         """Return False, so that Powertools passes the body through as it is."""
         return False
+
+
+def answer_responses(model: type[BaseModel], event_schema: dict[str, Any]) -> dict[int, OpenAPIResponse]:
+    """Describe an answer for the OpenAPI page: whole as `model`, streamed as events of `event_schema`."""
+    return {
+        200: {
+            "description": "An answer with its sources",
+            "content": {
+                content_types.APPLICATION_JSON: {"model": model},
+                sse.CONTENT_TYPE: {"schema": event_schema},
+            },
+        }
+    }
 
 
 def request_id() -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from docwell.attributes import Attributes
 from docwell.models import DocumentRecord, Reason, Status, collection_of
 from docwell.text.page_lists import by_reason, listed
+
+# The documents of a page of the list.
+PAGE_SIZE = 100
+# It packs a key and its collection, of 1,024 bytes each, in base64: under 3,000 characters.
+Cursor = Annotated[str, StringConstraints(max_length=4096, pattern="^[A-Za-z0-9_=-]*$")]
 
 
 class DocumentBody(BaseModel):
@@ -56,3 +63,8 @@ def document_body(record: DocumentRecord) -> DocumentBody:
         "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},
     }
     return DocumentBody.model_validate(fields, extra="ignore")
+
+
+def documents_body(records: Iterable[DocumentRecord], cursor: str | None) -> DocumentsResponse:
+    """Return the response for one page of ledger rows."""
+    return DocumentsResponse(documents=[document_body(record) for record in records], cursor=cursor)

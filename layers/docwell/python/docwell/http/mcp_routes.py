@@ -15,6 +15,7 @@ from docwell.audit import Action
 from docwell.deadline import run
 from docwell.http import answering, bodies, document_bodies, mcp, searching
 from docwell.http.app import admission, charged, known, request_id
+from docwell.http.document_bodies import PAGE_SIZE
 from docwell.http.mcp_tools import DocumentsArguments
 from docwell.identity import Principal
 from docwell.query.listing import Listing, list_documents
@@ -22,7 +23,6 @@ from docwell.query.page_text import read_page
 from docwell.wiring import query as wiring
 
 MCP = "/v1/mcp"
-_PAGE_SIZE = 100
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
 
@@ -45,10 +45,8 @@ class _Caller:
             asked.follow_up()
 
     def documents(self, wanted: DocumentsArguments) -> document_bodies.DocumentsResponse:
-        listing = Listing(wanted.collection, wanted.prefix or "", wanted.status, wanted.cursor, _PAGE_SIZE)
-        records, following = list_documents(wiring.catalogue(), charged(), listing)
-        found = [document_bodies.document_body(record) for record in records]
-        return document_bodies.DocumentsResponse(documents=found, cursor=following)
+        listing = Listing(wanted.collection, wanted.prefix or "", wanted.status, wanted.cursor, PAGE_SIZE)
+        return document_bodies.documents_body(*list_documents(wiring.catalogue(), charged(), listing))
 
     def page(self, document: str, page: int) -> str:
         admitted = admission()

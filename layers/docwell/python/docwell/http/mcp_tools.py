@@ -1,11 +1,11 @@
-"""The tools of the Model Context Protocol: the doors of the HTTP API, with its models as arguments."""
+"""The tools of the Model Context Protocol: the operations of the HTTP API, with its models as arguments."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
@@ -15,8 +15,6 @@ from docwell.http.searching import SearchRequest, SearchResponse
 from docwell.models import Status
 
 _OVERVIEW_QUESTION = "What is this document about?"
-# A cursor of `GET /v1/documents`.
-CURSOR_CHARACTERS = 4096
 
 
 class AskArguments(bodies.SearchFields):
@@ -31,9 +29,7 @@ class DocumentsArguments(BaseModel, extra="forbid"):
     collection: bodies.Key | None = None
     prefix: bodies.Key | None = Field(default=None, description="The beginning of their keys.")
     status: Status | None = Status.INDEXED
-    cursor: Annotated[str, Field(max_length=CURSOR_CHARACTERS, pattern="^[A-Za-z0-9_=-]*$")] | None = Field(
-        default=None, description="Of the page before."
-    )
+    cursor: document_bodies.Cursor | None = Field(default=None, description="Of the page before.")
 
 
 class OverviewArguments(BaseModel, extra="forbid"):
@@ -43,7 +39,7 @@ class OverviewArguments(BaseModel, extra="forbid"):
 
 
 class Caller(Protocol):
-    """The current request: each method charges it, but `known`, and raises as its door does."""
+    """The current request. Each method raises as its route does and, except `known`, charges the request."""
 
     def known(self) -> object:
         """Return the principal. Raises `Unauthenticated`."""

@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from docwell.errors import DocwellError, NotFound
 from docwell.http import answering, bodies, chat, chat_bodies, problems, sse
-from docwell.http.app import AnswerResponse, admission, charged, request_id
+from docwell.http.app import AnswerResponse, admission, answer_responses, charged, request_id
 from docwell.query.listing import list_collections
 from docwell.wiring import query as wiring
 
@@ -34,15 +34,7 @@ def models() -> chat_bodies.ModelsResponse:
     CHAT,
     description="OpenAI's chat completions. The answer is checked before it is sent, and lists its sources. A "
     "streamed answer comes sentence by sentence.",
-    responses={
-        200: {
-            "description": "An answer with its sources",
-            "content": {
-                content_types.APPLICATION_JSON: {"model": chat_bodies.ChatCompletion},
-                sse.CONTENT_TYPE: {"schema": chat_bodies.CHUNK_SCHEMA},
-            },
-        }
-    },
+    responses=answer_responses(chat_bodies.ChatCompletion, chat_bodies.CHUNK_SCHEMA),
 )
 def complete(body: Annotated[chat_bodies.ChatRequest, Body()]) -> Response[Any]:
     """Answer the question of one conversation."""

@@ -35,7 +35,7 @@ from docwell.http import (
     sse,
     streaming,
 )
-from docwell.http.app import AnswerResponse, admission, app, charged, known, request_id
+from docwell.http.app import AnswerResponse, admission, answer_responses, app, charged, known, request_id
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import Principal
 from docwell.models import KEY_BYTES, DocumentRecord, Status
@@ -50,12 +50,9 @@ from docwell.wiring import query as wiring
 
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
-_PAGE_SIZE = 100
 # API Gateway expects a stream from these routes, even of a whole answer.
 _STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", openai_routes.CHAT)})
 _NAME = re.compile(r"\w{1,40}")
-# A cursor is a key and its collection, packed and in base64: 1,024 bytes each, under 3,000 characters.
-_CURSOR_CHARACTERS = 4096
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
@@ -139,15 +136,7 @@ app.include_router(mcp_routes.router)
     description="Ask a question; the answer cites pages. With `stream`, or `Accept: text/event-stream`, it comes "
     "as server-sent events: `passages`, `token`..., `answer` (the whole object), or `error` (a problem document). "
     "While model hosts sleep, `waking` events come until one answers.",
-    responses={
-        200: {
-            "description": "An answer with its sources",
-            "content": {
-                content_types.APPLICATION_JSON: {"model": bodies.QueryResponse},
-                sse.CONTENT_TYPE: {"schema": bodies.EVENT_SCHEMA},
-            },
-        }
-    },
+    responses=answer_responses(bodies.QueryResponse, bodies.EVENT_SCHEMA),
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
@@ -194,16 +183,13 @@ def replay(id_: str) -> bodies.ReplayResponse:
 def documents(
     collection: Annotated[str | None, Query(min_length=1, max_length=KEY_BYTES)] = None,
     status: Annotated[Status | None, Query()] = None,
-    cursor: Annotated[str | None, Query(max_length=_CURSOR_CHARACTERS, pattern="^[A-Za-z0-9_=-]*$")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = _PAGE_SIZE,
+    cursor: Annotated[document_bodies.Cursor | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = document_bodies.PAGE_SIZE,
     prefix: Annotated[bodies.Key | None, Query(description="The beginning of their keys.")] = None,
 ) -> document_bodies.DocumentsResponse:
     """Return one page of documents."""
     wanted = Listing(collection, prefix or "", status, cursor, limit)
-    records, following = list_documents(wiring.catalogue(), charged(), wanted)
-    return document_bodies.DocumentsResponse(
-        documents=[document_bodies.document_body(record) for record in records], cursor=following
-    )
+    return document_bodies.documents_body(*list_documents(wiring.catalogue(), charged(), wanted))
 
 
 @app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
