@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from docwell.answers import Citation, Mode
 from docwell.audit import Action, AuditEvent
-from docwell.citation_units import CitationUnit
 from docwell.deadline import run
 from docwell.http import bodies
 from docwell.http.admission import RequestAdmission
@@ -38,7 +37,6 @@ class HitBody(BaseModel):
     version: str
     page: int = Field(description="1-based position in the file.")
     page_label: str | None
-    unit: CitationUnit
     heading: str = Field(description="The path of its section, or empty.")
     text: str
     quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
@@ -124,20 +122,6 @@ def _by_document(found: list[HitBody]) -> list[DocumentHits]:
 
 
 def _hit_body(passage: Passage, citation: Citation) -> HitBody:
-    return HitBody(
-        document=citation.document,
-        version=citation.version,
-        page=citation.page,
-        page_label=citation.page_label,
-        unit=citation.unit,
-        heading=clean_answer(passage.chunk.heading, ())[0],
-        text=strip_invisible(passage.chunk.text),
-        quote=citation.quote,
-        display_quote=citation.display_quote,
-        start=citation.start,
-        end=citation.end,
-        score=citation.score,
-        suspicious=citation.suspicious,
-        link=citation.link,
-        ocr_confidence=citation.ocr_confidence,
-    )
+    heading = clean_answer(passage.chunk.heading, ())[0]
+    fields = asdict(citation) | {"heading": heading, "text": strip_invisible(passage.chunk.text)}
+    return HitBody.model_validate(fields)
