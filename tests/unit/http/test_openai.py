@@ -11,6 +11,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from docwell.audit import Action
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.config import RuntimeSettings
 from docwell.errors import Overloaded, QuotaExceeded
 from docwell.http import chat
@@ -272,6 +273,16 @@ def test_a_key_of_a_document_cannot_break_out_of_its_link(world: HttpWorld, clie
     listed = (answer.choices[0].message.content or "").rpartition("\n")[2]
     assert "](http://evil" not in listed
     assert listed.startswith("1. [house/")
+
+
+def test_a_source_that_has_no_pages_names_its_place(world: HttpWorld, client: openai.OpenAI) -> None:
+    unit = CitationUnit(UnitKind.RANGE, "Budget!A5:D5", "Budget!A5:D5")
+    world.add("house/budget.xlsx", "The pump is inspected every April.", unit=unit)
+    world.model.says = "The pump is inspected every April [1]."
+    message = {"role": "user", "content": "how often is the pump inspected"}
+    answer = client.chat.completions.create(model="docwell", messages=[message])  # type: ignore[list-item]
+    listed = (answer.choices[0].message.content or "").rpartition("\n")[2]
+    assert listed.startswith("1. [house/budget.xlsx, Budget!A5:D5](")
 
 
 def test_without_streaming_the_chunks_come_in_one_body(world: HttpWorld) -> None:

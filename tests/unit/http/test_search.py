@@ -10,6 +10,7 @@ import pytest
 
 from docwell.answers import Usage
 from docwell.audit import Action
+from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import QuotaExceeded, Unavailable
 from docwell.ports import Reranking
 from tests.unit.conftest import HttpWorld
@@ -47,6 +48,12 @@ def test_a_passage_has_its_page_quote_score_and_link(pages: HttpWorld) -> None:
     assert one["unit"] == {"kind": "page", "label": "iv", "anchor": "page=7"}
     assert one["link"] == "https://bucket/house/rules.pdf?versionId=v1#page=7"
     assert 0 < one["score"] <= 1
+
+
+def test_a_passage_of_a_sheet_has_its_range(pages: HttpWorld) -> None:
+    pages.add("house/budget.xlsx", BOILER, unit=CitationUnit(UnitKind.RANGE, "Budget!A5:D5", "Budget!A5:D5"))
+    (one,) = search({"document": "house/budget.xlsx"})["passages"]
+    assert one["unit"] == {"kind": "range", "label": "Budget!A5:D5", "anchor": "Budget!A5:D5"}
 
 
 def test_the_quote_is_the_sentence_nearest_to_the_question(pages: HttpWorld) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from docwell.answers import Mode
 from docwell.attributes import Attributes
+from docwell.citation_units import CitationUnit
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
 from docwell.identity import Principal
@@ -60,10 +61,20 @@ class World:
             gate=Gate(0.4),
         )
 
-    def add(self, key: str, text: str, *, page: int = 1, live: bool = True, **said: Any) -> None:
+    def add(
+        self,
+        key: str,
+        text: str,
+        *,
+        page: int = 1,
+        live: bool = True,
+        unit: CitationUnit | None = None,
+        **said: Any,
+    ) -> None:
         generation = "live" if live else "old"
         vector = self.embedder.embed_passages([text])[0].tolist()
-        chunk = Chunk(text, page, 0, len(text), len(text.split()), label="iv")
+        units = ((0, unit),) if unit else ()
+        chunk = Chunk(text, page, 0, len(text), len(text.split()), label="iv", citation_units=units)
         id_ = f"{key}-{page}-{generation}"
         self.index.upsert(collection_of(key), [IndexRecord(id_, key, generation, "v1", chunk, vector)])
         self.ledger.records[key] = DocumentRecord(

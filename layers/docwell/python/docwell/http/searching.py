@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from docwell.answers import Citation, Mode
 from docwell.audit import Action, AuditEvent
+from docwell.citation_units import CitationUnit
 from docwell.deadline import run
 from docwell.http import bodies
 from docwell.http.admission import RequestAdmission
@@ -37,6 +38,7 @@ class HitBody(BaseModel):
     version: str
     page: int = Field(description="1-based position in the file.")
     page_label: str | None
+    unit: CitationUnit
     heading: str = Field(description="The path of its section, or empty.")
     text: str
     quote: str = Field(description="Verbatim, but for white space and invisible characters. May contain markup.")
@@ -45,7 +47,7 @@ class HitBody(BaseModel):
     end: int = Field(description="One past its last character.")
     score: float = Field(description="Cosine similarity of the question and the passage, or its nearest part.")
     suspicious: bool = Field(description="The passage gives its reader orders: it may be an attack.")
-    link: str | None = Field(description="Opens the PDF at that page, for a short time.")
+    link: str | None = Field(description="Opens the document for a short time, a PDF at that page.")
     ocr_confidence: float | None = Field(
         description="The page is a picture: the confidence of its recognised text, 0 to 1."
     )
