@@ -1,4 +1,4 @@
-"""The console for everybody: keyboard, screen readers, both themes, narrow screens, and its policy."""
+"""Access to the console by keyboard, screen reader, theme and narrow screen, and its content security policy."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from urllib.parse import quote
 from .isolation_world import (
     COLLECTIONS,
     DOCUMENTS_EACH,
-    NOBODY,
     PEOPLE,
     QUESTION,
+    UNKNOWN_CALLERS,
     Person,
     Reply,
     World,
@@ -315,8 +315,8 @@ class Attack:
         ]
         assert 400 <= self.send(person, "error", *self.random.choice(requests)).status < 500
 
-    def is_nobody(self, person: Person) -> None:
-        nobody = Person("nobody", self.random.choice(NOBODY), frozenset())
+    def is_unknown(self, person: Person) -> None:
+        unknown = Person("unknown caller", self.random.choice(UNKNOWN_CALLERS), frozenset())
         requests: list[tuple[str, str, Any]] = [
             ("POST", "/v1/query", {"question": QUESTION}),
             ("POST", "/v1/query", {"question": QUESTION, "collection": self.random.choice(COLLECTIONS)}),
@@ -325,11 +325,11 @@ class Attack:
             ("GET", "/v1/receipts/request-00000000", None),
             ("POST", "/v1/feedback", {"request_id": "request-00000000", "verdict": "good"}),
         ]
-        assert self.send(nobody, "nobody", *self.random.choice(requests)).status == 401
+        assert self.send(unknown, "unknown caller", *self.random.choice(requests)).status == 401
 
-    def reads_what_is_for_everybody(self, person: Person) -> None:
+    def reads_what_is_public(self, person: Person) -> None:
         path = self.random.choice(["/v1/health", "/v1/openapi.json"])
-        assert self.send(person, "for everybody", "GET", path).status == 200
+        assert self.send(person, "public", "GET", path).status == 200
 
 
 # Weights: expensive requests come less often.
@@ -348,6 +348,6 @@ MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (Attack.uploads_to_others, 4),
     (Attack.looks_at_receipts, 6),
     (Attack.errs, 8),
-    (Attack.is_nobody, 6),
-    (Attack.reads_what_is_for_everybody, 1),
+    (Attack.is_unknown, 6),
+    (Attack.reads_what_is_public, 1),
 ]

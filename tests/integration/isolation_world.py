@@ -82,10 +82,10 @@ PEOPLE = (
     _with_key("nothing"),  # a principal without collections
 )
 # Callers that no table knows, and callers that the gateway does not name.
-NOBODY: tuple[dict[str, Any], ...] = (
+UNKNOWN_CALLERS: tuple[dict[str, Any], ...] = (
     {"identity": {"apiKeyId": "revoked"}},
     {"identity": {"apiKeyId": None}},
-    {"authorizer": {"claims": {"sub": "unknown", "cognito:groups": "nobodies"}}},
+    {"authorizer": {"claims": {"sub": "unknown", "cognito:groups": "unknown"}}},
     {"authorizer": {"claims": {}}, "identity": {"apiKeyId": "one"}},
     {},
 )

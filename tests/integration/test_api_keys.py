@@ -173,13 +173,13 @@ def test_the_function_gets_the_keys_id_and_a_client_cannot_forge_an_identity() -
             found: dict[str, Any] = answer.json()["requestContext"]
             return found
 
-        known, unknown, nobody = context(**{"X-Api-Key": VALUE}), context(**{"x-api-key": "guess"}), context()
+        known, unknown, anonymous = context(**{"X-Api-Key": VALUE}), context(**{"x-api-key": "guess"}), context()
         bearer = context(authorization=f"Bearer {VALUE}")
     for found in (known, bearer):
         assert (found["identity"]["apiKeyId"], found["identity"]["apiKey"]) == ("k1", VALUE)
-    for found in (unknown, nobody):
+    for found in (unknown, anonymous):
         assert (found["identity"]["apiKeyId"], found["identity"]["apiKey"]) == (None, None)
-    assert not any("authorizer" in found for found in (known, unknown, nobody))
+    assert not any("authorizer" in found for found in (known, unknown, anonymous))
 
 
 def test_a_key_that_cannot_be_checked_gets_503_and_not_401() -> None:

@@ -16,7 +16,7 @@ import pytest
 from docwell.adapters.dynamodb.principals import Grant
 
 from .isolation_attack import MOVES, Attack
-from .isolation_doors import DOOR_MOVES
+from .isolation_endpoints import ENDPOINT_MOVES
 from .isolation_world import (
     PEOPLE,
     QUESTION,
@@ -39,7 +39,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captur
 
 def test_no_principal_ever_sees_what_is_not_theirs(world: World) -> None:
     attack = Attack(world)
-    moves, weights = zip(*MOVES, *DOOR_MOVES, strict=True)
+    moves, weights = zip(*MOVES, *ENDPOINT_MOVES, strict=True)
     while attack.sent < REQUESTS:
         person = attack.random.choice(PEOPLE)
         attack.random.choices(moves, weights)[0](attack, person)
@@ -67,8 +67,8 @@ def test_a_collection_that_is_taken_away_is_gone_from_the_next_request_on_receip
     statuses = [attack.send(now, "after", *request).status for request in requests]
     assert statuses == [404, 404, 404, 200, 404]
     world.admin.revoke("key:two")
-    nobody = Person("two", before.context, frozenset())
-    assert {attack.send(nobody, "revoked", *request).status for request in requests} <= {401}
+    revoked = Person("two", before.context, frozenset())
+    assert {attack.send(revoked, "revoked", *request).status for request in requests} <= {401}
 
 
 def test_the_attack_would_see_a_leak(world: World) -> None:

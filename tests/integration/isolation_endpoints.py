@@ -1,4 +1,4 @@
-"""Random requests over the other doors: search, OpenAI's protocol and the Model Context Protocol."""
+"""Random requests to the other endpoints: search, OpenAI's protocol and the Model Context Protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .isolation_attack import Attack
-from .isolation_world import COLLECTIONS, DOCUMENTS_EACH, NOBODY, QUESTION, Person, key, word
+from .isolation_world import COLLECTIONS, DOCUMENTS_EACH, QUESTION, UNKNOWN_CALLERS, Person, key, word
 
 
 def searches(attack: Attack, person: Person) -> None:
@@ -115,11 +115,11 @@ def errs(attack: Attack, person: Person) -> None:
         ("POST", "/v1/chat/completions", {"model": f"docwell/{name}", "messages": []}),
         ("POST", "/v1/mcp", {"method": name}),
     ]
-    assert 400 <= attack.send(person, "error of a door", *attack.random.choice(requests)).status < 500
+    assert 400 <= attack.send(person, "error of an endpoint", *attack.random.choice(requests)).status < 500
 
 
-def is_nobody(attack: Attack, person: Person) -> None:
-    nobody = Person("nobody", attack.random.choice(NOBODY), frozenset())
+def is_unknown(attack: Attack, person: Person) -> None:
+    unknown = Person("unknown caller", attack.random.choice(UNKNOWN_CALLERS), frozenset())
     requests: list[tuple[str, str, Any]] = [
         ("POST", "/v1/search", {"question": QUESTION}),
         ("GET", "/v1/models", None),
@@ -128,7 +128,7 @@ def is_nobody(attack: Attack, person: Person) -> None:
         ("POST", "/v1/mcp", _called("search", question=QUESTION)),
         ("POST", "/v1/mcp", _message("resources/read", uri=_page(attack.random.choice(COLLECTIONS), 0))),
     ]
-    assert attack.send(nobody, "nobody at a door", *attack.random.choice(requests)).status == 401
+    assert attack.send(unknown, "unknown caller of an endpoint", *attack.random.choice(requests)).status == 401
 
 
 def _message(method: str, **params: Any) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _page(collection: str, number: int) -> str:
     return f"docwell://documents/{quote(key(collection, number), safe='')}/pages/1"
 
 
-DOOR_MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
+ENDPOINT_MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (searches, 6),
     (searches_of_others, 8),
     (chats, 4),
@@ -152,5 +152,5 @@ DOOR_MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (calls_tools, 4),
     (calls_tools_for_others, 8),
     (errs, 4),
-    (is_nobody, 6),
+    (is_unknown, 6),
 ]
