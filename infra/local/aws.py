@@ -223,9 +223,9 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     """Return the application with the state of the data folder, and its tables. Raises `OSError`."""
     moto: Application = DomainDispatcherApplication(create_backend_app)
     # Set up through a temporary port, so that the real one opens with everything in place.
-    door = _serve(0, CheckedAccess(moto, keys))
-    threading.Thread(target=door.serve_forever, daemon=True).start()
-    endpoint = f"http://{names.HOST}:{door.server_port}"
+    temporary = _serve(0, CheckedAccess(moto, keys))
+    threading.Thread(target=temporary.serve_forever, daemon=True).start()
+    endpoint = f"http://{names.HOST}:{temporary.server_port}"
     session = boto3.Session(keys.access_key, keys.secret_key, region_name=names.REGION)
     _set_up(session, endpoint)
     objects = ObjectMirror(data / "objects", s3_backends[names.ACCOUNT]["aws"].get_bucket(names.BUCKET))
@@ -243,7 +243,7 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     for other in (principals, usage, receipts, audit, api_keys):
         other.restore()
     _notify_queue(session, endpoint)
-    door.shutdown()
+    temporary.shutdown()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
     announce(DELETE_MARKER, sorted(known - set(stored)), names.RESTORE_PRINCIPAL)
     tables = (ledger, principals, usage, receipts, audit)

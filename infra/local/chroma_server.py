@@ -2,7 +2,7 @@
 
 ``python -m infra.local.chroma_server --port 8000 --data DIR --stack ID``, with the token in DOCWELL_CHROMA_TOKEN.
 
-The server listens on a random loopback address, so that no web page finds it. This door checks the first request
+The server listens on a random loopback address, so that no web page finds it. This proxy checks the first request
 of each connection and then passes on bytes: only a client with the token has a connection that stays open.
 """
 
@@ -33,7 +33,7 @@ _HEAD_BYTES = 64 * 1024
 _STOP_S = 3.0
 
 
-class Door:
+class Proxy:
     """Checks connections for the server at `backend`."""
 
     def __init__(self, backend: tuple[str, int], token: str, stack: str) -> None:
@@ -57,7 +57,7 @@ class Door:
             await splice((reader, writer), there)
 
     async def _answer(self, head: bytes) -> bytes | None:
-        """Return the door's answer, or None for a request of Chroma."""
+        """Return the proxy's answer, or None for a request of Chroma."""
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = [line.partition(":") for line in lines if line]
         headers = Headers(
@@ -94,11 +94,11 @@ async def _serve(port: int, data: Path, stack: str) -> None:
     beside = Path(sys.executable).with_name("chroma")
     program = str(beside) if beside.exists() else shutil.which("chroma") or "chroma"
     command = [program, "run", "--path", str(data), "--host", address, "--port", str(hidden)]
-    door = Door((address, hidden), os.environ["DOCWELL_CHROMA_TOKEN"], stack)
+    proxy = Proxy((address, hidden), os.environ["DOCWELL_CHROMA_TOKEN"], stack)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with await asyncio.start_server(door, HOST, port, limit=_HEAD_BYTES):
+    async with await asyncio.start_server(proxy, HOST, port, limit=_HEAD_BYTES):
         child = Child(command, os.environ, partial(print, flush=True), lambda status: os._exit(status or 1))
         await stopped.wait()
     child.stop(_STOP_S)
@@ -115,7 +115,7 @@ def main() -> int:
     try:
         asyncio.run(_serve(options.port, options.data, options.stack))
     except OSError as error:
-        print(f"{ERROR}Chroma's door cannot listen: {error}", flush=True)
+        print(f"{ERROR}Chroma's proxy cannot listen: {error}", flush=True)
         return 1
     return 0
 

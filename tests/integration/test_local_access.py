@@ -56,7 +56,7 @@ def listening(stack: Stack) -> set[tuple[str, int]]:
 
 def test_the_stack_listens_on_loopback_addresses_alone(stack: Stack) -> None:
     found = listening(stack)
-    assert len(found) >= 5  # gateway, AWS server, Chroma and its door, a function's runtime API
+    assert len(found) >= 5  # gateway, AWS server, Chroma and its proxy, a function's runtime API
     assert all(address.startswith("127.") for address, _ in found)
 
 
