@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Without Origin, which names the gateway; the gateway's guard has checked it.
 _SENT = ("range", "content-type", "content-length", "if-range")
 _KEPT = ("content-type", "content-length", "content-range", "accept-ranges", "etag", "content-disposition")
-# The upload of a large file to this machine's own disk. A connection that sends nothing ends earlier.
+# Seconds without progress, so that an upload of any size may take its time.
 _TIMEOUT = httpx.Timeout(30.0, connect=2.0)
 # An upload comes from anywhere: it must not run as a page of the gateway's origin.
 _HEADERS = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox; default-src 'none'"}
@@ -43,7 +43,7 @@ class Storage:
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
 
     async def forward(self, request: Request, request_id: str) -> Response:
-        """Return the AWS server's answer."""
+        """Return the AWS server's answer, or a 503 problem if there is none."""
         path = request.scope["raw_path"].partition(b"?")[0].removeprefix(STORAGE_PATH.encode())
         query = request.scope["query_string"]
         target = self._endpoint.copy_with(raw_path=path + (b"?" + query if query else b""))

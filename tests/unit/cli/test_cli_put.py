@@ -145,7 +145,7 @@ def test_a_file_of_an_unknown_kind_is_warned_about_and_uploaded(
     notes = tmp_path / "notes.bin"
     notes.write_text("plain text")
     result = run("put", notes, "--no-wait", "--bucket", BUCKET)
-    assert "looks like no document that docwell reads" in result.stderr
+    assert "does not look like a document that docwell reads" in result.stderr
     assert bucket.head_object(Bucket=BUCKET, Key="notes.bin")["ContentLength"] == 10
 
 

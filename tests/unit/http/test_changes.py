@@ -61,7 +61,7 @@ def test_no_grant_changes_documents_of_docwell_itself(world: HttpWorld, writable
     assert (world.writer.forms, world.writer.deleted, changes(world)) == ([], [], [])
 
 
-def test_a_form_that_is_too_large_is_charged_and_told_to_no_stranger(world: HttpWorld) -> None:
+def test_a_form_that_is_too_large_is_charged_and_an_unknown_caller_gets_401(world: HttpWorld) -> None:
     large = WANTED | {"size": 536_870_913}
     assert call("POST", "/v1/uploads", large, key="unknown")[0] == 401
     assert call("POST", "/v1/uploads", large, key="porter")[0] == 400

@@ -90,7 +90,7 @@ def _upload(uploads: list[Upload], bucket: Bucket) -> None:
     for upload in uploads:
         try:
             if not looks_readable(upload.path):
-                display.echo(f"docwell: {upload.path} looks like no document that docwell reads", err=True)
+                display.echo(f"docwell: {upload.path} does not look like a document that docwell reads", err=True)
         except Failure as failure:
             upload.failure = failure.detail
     with display.upload_progress(sum(upload.size for upload in uploads)) as advance:

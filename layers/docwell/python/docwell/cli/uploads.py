@@ -11,7 +11,7 @@ from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
 from docwell.models import FINAL, Status, collection_of
 
-# The usual suffixes of documents that ingest reads. Ingest itself goes by the content.
+# The usual suffixes of documents that ingest reads. Ingest itself reads the content, not the suffix.
 SUFFIXES = frozenset(
     {".pdf", ".docx", ".docm", ".txt", ".md", ".html", ".htm", ".xlsx", ".xlsm", ".csv", ".tsv", ".pptx", ".pptm"}
     | {".eml", ".msg", ".png", ".jpg", ".jpeg", ".tif", ".tiff"}

@@ -1,4 +1,4 @@
-"""The HTTP application of the query function, and what every route asks of the current request."""
+"""The HTTP application of the query function, and the caller and id of the current request."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def charged() -> Principal:
 
 
 def known() -> Principal:
-    """Return the caller without a charge, which costs more than reading one row. Raises as `known` does."""
+    """Return the caller, without a charge. Raises `Unauthenticated`, `Unavailable`."""
     return admissions.known(_identity(), wiring.principals())

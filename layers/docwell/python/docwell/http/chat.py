@@ -62,7 +62,7 @@ def question(request: chat.ChatRequest) -> bodies.QueryRequest:
     """Return the question of a conversation, with as many of the last turns as the settings allow.
 
     Raises:
-        BadInput: it asks for what docwell has not, such as tools and images, or does not end with a question.
+        BadInput: it uses what docwell does not support, such as tools and images, or has no question at its end.
         NotFound: it names a model that cannot be docwell's.
     """
     for name, value in (request.model_extra or {}).items():
@@ -154,7 +154,7 @@ class ChatStream:
         yield b"data: [DONE]\n\n"
 
     def _added(self, pieces: Sequence[str]) -> str:
-        """Return the text of the pieces that the client lacks; none if those that it has are not the first."""
+        """Return the text that is not sent yet, empty if the sent pieces are not the first ones."""
         if not self._continues(pieces):
             return ""
         new = pieces[len(self._shown) :]

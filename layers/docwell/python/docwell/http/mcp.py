@@ -30,7 +30,7 @@ _INSTRUCTIONS = (
 )
 _CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {}}
 _META = "io.modelcontextprotocol/"
-# https://modelcontextprotocol.io/specification: results of one caller, for a client that asks again at once.
+# https://modelcontextprotocol.io/specification: a result is for its caller alone, and is not cached.
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022
@@ -71,11 +71,11 @@ class Reply:
 def reply(message: Mapping[str, Any], headers: Mapping[str, str], caller: Caller) -> Reply:
     """Answer one message; `headers` have names in lower case.
 
-    Raises `Unauthenticated`, and what is wrong before the message is understood, as `DocwellError`.
+    Raises `Unauthenticated`, and `Unavailable` when the caller cannot be looked up.
     """
     caller.known()
     if "id" not in message and message.get("jsonrpc") == "2.0" and isinstance(message.get("method"), str):
-        return Reply(HTTPStatus.ACCEPTED)  # a notification, and docwell waits for none
+        return Reply(HTTPStatus.ACCEPTED)  # a notification: docwell acts on none
     modern, id_ = False, message.get("id")
     try:
         method, params = _request(message)
@@ -172,7 +172,7 @@ def _tools() -> list[dict[str, Any]]:
 
 
 def _called(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-    """Return the result of a tool; what goes wrong in it is a result too, for the model to read."""
+    """Return the result of a tool. An error of the tool is a result too, so that the model reads it."""
     tool = next((one for one in mcp_tools.TOOLS if one.name == params.get("name")), None)
     if tool is None:
         raise RpcError(_PARAMS, "docwell does not have this tool")

@@ -70,6 +70,6 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
 
 @router.route(MCP, method=["GET", "DELETE"], include_in_schema=False)
 def no_session() -> Response[str]:
-    """Say that there are no sessions, and no messages of the server's own."""
+    """Answer 405: there are no sessions, and the server sends no messages of its own."""
     known()
     return Response(HTTPStatus.METHOD_NOT_ALLOWED, content_types.APPLICATION_JSON, "", {"Allow": "POST"})

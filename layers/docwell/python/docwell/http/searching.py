@@ -24,7 +24,7 @@ from docwell.wiring import query as wiring
 
 
 class SearchRequest(bodies.SearchFields):
-    """A question whose passages are wanted, and no answer."""
+    """A question to find passages for, without an answer."""
 
     group_by: Literal["document"] | None = Field(
         default=None, description="`document` returns the passages by document, in `documents`."
@@ -99,7 +99,7 @@ def search(body: SearchRequest, admission: RequestAdmission, request_id: str) ->
 
 
 def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
-    """Add the documents that the caller was shown text of to the audit trail. A failure is logged."""
+    """Add documents whose text the caller has seen to the audit trail. A failure is logged."""
     if trail := wiring.audit_trail():
         principal = run(admission.identified()).principal
         event = AuditEvent(principal.id, action, documents, request_id=request_id)
