@@ -52,6 +52,10 @@ ModeOption = Annotated[
 CollectionOption = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Search only this collection. May be repeated.")
 ]
+QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")]
+TopKOption = Annotated[
+    int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
+]
 FallbackOption = Annotated[
     bool, typer.Option("--fallback", help="Show the best sentences of the passages if the model host fails.")
 ]
@@ -63,7 +67,7 @@ RequestId = Annotated[
 @app.command(cls=ConnectedCommand)
 def ask(
     ctx: typer.Context,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")],
+    question: QuestionArgument,
     *,
     collection: CollectionOption = None,
     document: DocumentOption = None,
@@ -74,9 +78,7 @@ def ask(
     day_to: ToOption = None,
     tag: TagOption = None,
     metadata: MetadataOption = None,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
-    ] = None,
+    top_k: TopKOption = None,
     streaming: Annotated[
         bool, typer.Option("--stream/--no-stream", help="In a terminal, show the answer while it is written.")
     ] = True,

@@ -14,9 +14,11 @@ from docwell.cli.asking import (
     FromOption,
     MetadataOption,
     PrefixOption,
+    QuestionArgument,
     TagOption,
     TitleOption,
     ToOption,
+    TopKOption,
     filtered,
     given,
     searched,
@@ -30,7 +32,7 @@ app = group()
 @app.command(cls=ConnectedCommand)
 def search(
     ctx: typer.Context,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")],
+    question: QuestionArgument,
     *,
     collection: CollectionOption = None,
     document: DocumentOption = None,
@@ -41,9 +43,7 @@ def search(
     day_to: ToOption = None,
     tag: TagOption = None,
     metadata: MetadataOption = None,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="Number of passages; the API has a default.")
-    ] = None,
+    top_k: TopKOption = None,
     by_document: Annotated[bool, typer.Option("--by-document", help="Show the passages by document.")] = False,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
