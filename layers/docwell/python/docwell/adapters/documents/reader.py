@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PDFIUM, PYPDF = "pdfium", "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
-TRAILER_WITHIN = 2048
+TRAILER_WITHIN, TRAILER_MARKS = 2048, (b"startxref", b"%%EOF")
 # The share of a page's processor time for drawing it: a page may need two pages before it, which are drawn too.
 DRAWING_SHARE = 0.25
 # Reasons that make a page dangerous, not just damaged.
@@ -112,7 +112,7 @@ def _check_content(path: Path) -> bool:
         file.seek(max(0, size - TRAILER_WITHIN))
         end = file.read()
     # pypdf opens some files whose beginning is lost.
-    if not has_header and b"startxref" not in end and b"%%EOF" not in end:
+    if not has_header and not any(mark in end for mark in TRAILER_MARKS):
         raise refused(Reason.NOT_PDF)
     return has_header
 
