@@ -171,16 +171,16 @@ class _Readers:
     def _page(self, number: int) -> Page:
         """Ask pypdf only when PDFium finds no usable text, and no hidden text, which pypdf would not notice."""
         deadline = self._deadline()
-        best = first = self._pdfium.page(number, deadline)
-        if isinstance(first, Reason) or (
-            not first["hidden"] and (first["suspect"] or is_unreadable(first["text"]))
-        ):
+        best = self._pdfium.page(number, deadline)
+        unreadable = isinstance(best, dict) and is_unreadable(best["text"])
+        if isinstance(best, Reason) or (not best["hidden"] and (best["suspect"] or unreadable)):
             other = self._second().page(number, deadline)
             if isinstance(best, Reason):
                 # A reader that broke a limit says more than one that cannot decode the page.
                 best = other if best not in POISON or isinstance(other, dict) else best
             elif isinstance(other, dict) and _reads_better(other["text"], best["text"]):
                 best = other
+            unreadable = isinstance(best, dict) and is_unreadable(best["text"])
         if isinstance(best, Reason):
             if not self._pdfium.has_opened and not self._pypdf.has_opened:
                 raise refused(self.reason())
@@ -188,7 +188,7 @@ class _Readers:
         if len(best["text"]) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
         page = page_of(number, best)
-        if is_unreadable(best["text"]):
+        if unreadable:
             return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
         return page
 

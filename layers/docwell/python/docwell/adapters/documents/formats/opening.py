@@ -11,8 +11,9 @@ from encodings.aliases import aliases
 
 from charset_normalizer import from_bytes
 
+from docwell.adapters.documents.child import PageText
 from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
-from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
+from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.errors import Refused
 from docwell.models import Reason
 
@@ -79,7 +80,7 @@ class Formats:
         """Return title, author and date of creation."""
         return self._metadata._asdict()
 
-    def page(self, index: int, _first: int, _drawing_s: float) -> Part:
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a part of the document."""
         return self._parts[index]
 
