@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
-from benchmarks.poison.formats import format_poison
 from benchmarks.reading import UNEXPECTED, Reading, read_all
 from infra.progress import bar
 from infra.report import EVALUATION, Report
@@ -56,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _other_kinds(report: Report, workers: int) -> None:
     """Read hostile and damaged files of each kind that is no PDF."""
+    # The workers import this module: at its top, the Office libraries would count as memory of every file.
+    from benchmarks.poison.formats import format_poison
+
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for name, make in format_poison().items():

@@ -16,11 +16,12 @@ from openpyxl.comments import Comment
 from PIL import Image
 from pptx.util import Inches
 
+from docwell.adapters.documents.child import PageText
 from docwell.adapters.documents.formats.opening import add, kind_of
-from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
+from docwell.adapters.documents.formats.parts import Metadata, Parts
 
 
-def parts_of(data: bytes) -> tuple[list[Part], Metadata]:
+def parts_of(data: bytes) -> tuple[list[PageText], Metadata]:
     """The parts of a document, read in this process."""
     kind, text = kind_of(data)
     parts = Parts()
@@ -28,7 +29,7 @@ def parts_of(data: bytes) -> tuple[list[Part], Metadata]:
     return parts.end(), metadata
 
 
-def cited(parts: list[Part]) -> dict[str, str]:
+def cited(parts: list[PageText]) -> dict[str, str]:
     """The text of each citation unit, by its label."""
     found = {}
     for part in parts:

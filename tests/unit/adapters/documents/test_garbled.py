@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from benchmarks.broken_maps import BROKEN
@@ -28,8 +30,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN.keys())
-def test_a_page_with_a_wrong_map_is_unreadable(spoil: object) -> None:
-    assert callable(spoil)
+def test_a_page_with_a_wrong_map_is_unreadable(spoil: Callable[[str, int], str]) -> None:
     assert is_unreadable(spoil(ENGLISH, 1))
 
 

@@ -69,8 +69,8 @@ class PageText(NamedTuple):
     """The fields of a `page` answer."""
 
     text: str
-    label: str | None
-    suspect: bool
+    label: str | None = None
+    suspect: bool = False
     headings: Sequence[tuple[str, float]] = ()
     confidence: float | None = None
     hidden: int = 0

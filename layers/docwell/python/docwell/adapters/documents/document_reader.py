@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from docwell.adapters.documents.formats import kinds
 from docwell.adapters.documents.process import Child, ChildError
 from docwell.adapters.documents.reader import (
     HEADER_WITHIN,
+    TRAILER_MARKS,
     TRAILER_WITHIN,
     ChildPdfReader,
     one_line,
@@ -29,19 +31,10 @@ from docwell.errors import Refused
 from docwell.models import DocumentInfo, Page, Reason
 
 FORMATS = "formats"
-# The first bytes of zip archives (Office documents), of OLE files (.msg) and of images.
-_OTHER_SIGNATURES = (
-    b"PK\x03\x04",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-    b"\x89PNG\r\n",
-    b"\xff\xd8\xff",
-    b"II*\0",
-    b"MM\0*",
-)
+_OTHER_SIGNATURES = (kinds.ZIP, kinds.OLE, *kinds.IMAGES)
 _OBJECT = re.compile(rb"\d\s+obj\b|\bxref\b")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _HEAD = 4096
-_MARKS = (b"startxref", b"%%EOF")
 
 
 def is_pdf(path: Path) -> bool:
@@ -61,7 +54,7 @@ def is_pdf(path: Path) -> bool:
         return True
     if head.startswith(_OTHER_SIGNATURES):
         return False
-    if b"%PDF" not in head[:HEADER_WITHIN] and not any(mark in tail for mark in _MARKS):
+    if b"%PDF" not in head[:HEADER_WITHIN] and not any(mark in tail for mark in TRAILER_MARKS):
         return False
     return bool(_NOT_TEXT.search(head) or _OBJECT.search(head))
 

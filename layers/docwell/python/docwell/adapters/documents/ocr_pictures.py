@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from docwell.adapters.documents import ocr_layout, pdf_layout
+from docwell.adapters.documents.child import PageText
 from docwell.adapters.documents.formats import images, kinds
 from docwell.adapters.documents.formats.opening import IMAGE_MODULES
-from docwell.adapters.documents.formats.parts import Part
 from docwell.adapters.documents.ocr_engine import LONGEST_SIDE, Engine, forbid_threads
 
 
@@ -42,7 +42,7 @@ class Pictures:
         """Return nothing: an image states no title here."""
         return {}
 
-    def page(self, index: int, _first: int, _drawing_s: float) -> Part:
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return the text that is recognised on a picture, upright as its camera noted."""
         if index:
             self._image.seek(index)
@@ -51,4 +51,4 @@ class Pictures:
         # The engine expects blue first, as PDFium draws.
         boxes, height = self._engine.read(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
         found = pdf_layout.lay_out(ocr_layout.lines(boxes, height, 1.0), 0.0, float(height), {})
-        return Part(found.text, list(found.headings), [], confidence=ocr_layout.confidence(boxes))
+        return PageText(found.text, headings=found.headings, confidence=ocr_layout.confidence(boxes))

@@ -32,8 +32,6 @@ MAX_DEPTH = 8
 FRAME_CORNERS, THIN = 6, 2.0
 # Text modes from this one on clip what follows, and PDFium does not say what they clip.
 CLIPPING_MODE = 4
-# Replacement texts that stay: fonts draw these letters as one glyph, which often has no other map to Unicode.
-LIGATURES = frozenset({"ff", "fi", "fl", "ffi", "ffl", "ft", "fft", "fj", "ti", "tt", "tti", "ct", "st", "Th"})
 NAME_BYTES, ACTUAL_TEXT_BYTES = 16, 1 << 16
 
 
@@ -81,7 +79,7 @@ class Objects:
         self._images = self._clips = False
 
     def read(self) -> Drawn:
-        """Return the doubtful texts, after removing replacement texts (ActualText) with letters but ligatures."""
+        """Return the doubtful texts, after removing replacement texts (ActualText) that have letters or digits."""
         get, kind_of, text = (
             self._calls.FPDFPage_GetObject,
             self._calls.FPDFPageObj_GetType,
@@ -178,8 +176,7 @@ class Objects:
 
     def _says_something(self, mark: int) -> bool:
         read = self._calls.FPDFPageObjMark_GetParamStringValue
-        text = _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)
-        return text not in LIGATURES and any(map(str.isalnum, text))
+        return any(map(str.isalnum, _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)))
 
     def _colour(self, item: int) -> tuple[int, ...]:
         """Return red, green, blue and opacity (0 to 255); nothing for a pattern."""

@@ -50,16 +50,11 @@ class Annotations:
 
     def __init__(self, raw: Any, calls: Any, form: int, page: int, box: Box) -> None:
         self._raw, self._calls, self._form, self._page, self._box = raw, calls, form, page, box
-        self._kinds = {
-            raw.FPDF_ANNOT_TEXT: "Comment",
+        names = "TEXT HIGHLIGHT UNDERLINE SQUIGGLY STRIKEOUT CARET INK LINE SQUARE CIRCLE POLYGON POLYLINE"
+        self._kinds = {getattr(raw, f"FPDF_ANNOT_{name}"): "Comment" for name in names.split()} | {
             raw.FPDF_ANNOT_FREETEXT: "Text box",
             raw.FPDF_ANNOT_STAMP: "Stamp",
             raw.FPDF_ANNOT_FILEATTACHMENT: "Attached file, not read",
-            **dict.fromkeys((raw.FPDF_ANNOT_HIGHLIGHT, raw.FPDF_ANNOT_UNDERLINE), "Comment"),
-            **dict.fromkeys((raw.FPDF_ANNOT_SQUIGGLY, raw.FPDF_ANNOT_STRIKEOUT), "Comment"),
-            **dict.fromkeys((raw.FPDF_ANNOT_CARET, raw.FPDF_ANNOT_INK), "Comment"),
-            **dict.fromkeys((raw.FPDF_ANNOT_LINE, raw.FPDF_ANNOT_SQUARE, raw.FPDF_ANNOT_CIRCLE), "Comment"),
-            **dict.fromkeys((raw.FPDF_ANNOT_POLYGON, raw.FPDF_ANNOT_POLYLINE), "Comment"),
         }
         # Types whose icon has a fixed size.
         self._icons = {raw.FPDF_ANNOT_TEXT, raw.FPDF_ANNOT_FILEATTACHMENT}

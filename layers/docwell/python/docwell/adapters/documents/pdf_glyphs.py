@@ -30,7 +30,8 @@ PROSE_CHARACTERS, PROSE_WIDTH = 30, 0.5
 # A gap between cells, and the usual width of a letter, in type sizes.
 CELL_GAP, USUAL_WIDTH = 1.5, 0.5
 
-_LINE = re.compile(rf"[^\r\n{''.join(HYPHENS)}]+[{''.join(HYPHENS)}]?")
+_CUTS = "".join(HYPHENS)
+_LINE = re.compile(rf"[^\r\n{_CUTS}]+[{_CUTS}]?")
 _WORD = re.compile(r"\S+")
 # Digits that may end in an exponent.
 _POWER = re.compile(r"\d[+\-\u2212\u2013]?\d+(?![\w.,])")
@@ -88,7 +89,7 @@ class Glyphs:
         found: list[Line] = []
         units = _Units(text)
         for match in _LINE.finditer(text):
-            body = match[0].rstrip("".join(HYPHENS)).rstrip()
+            body = match[0].rstrip(_CUTS).rstrip()
             start = match.start() + len(body) - len(body.lstrip())
             if not body.strip():
                 continue
@@ -174,7 +175,7 @@ class Glyphs:
         in_order = all(piece.text[one[3] : two[2]].isspace() for one, two in pairwise(words))
         parts = [(begins, ends)] if in_order else [word[2:] for word in words]
         text = " ".join(self._accented(piece.part(one, end)) for one, end in parts)
-        letters = piece.text[begins:ends].rstrip("".join(HYPHENS))
+        letters = piece.text[begins:ends].rstrip(_CUTS)
         last = begins + len(letters) - 1 if in_order else ends - 1
         own = self._line(text, self._place(piece, begins), self._place(piece, last))
         if in_order and len(text) == ends - begins:

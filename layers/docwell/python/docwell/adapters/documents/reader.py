@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PDFIUM, PYPDF = "pdfium", "pypdf"
 # Where readers look for the header; Adobe's implementation notes to PDF 1.7, appendix H.
 HEADER_WITHIN = 1024
-TRAILER_WITHIN = 2048
+TRAILER_WITHIN, TRAILER_MARKS = 2048, (b"startxref", b"%%EOF")
 # The share of a page's processor time for drawing it: a page may need two pages before it, which are drawn too.
 DRAWING_SHARE = 0.25
 # Reasons that make a page dangerous, not just damaged.
@@ -112,7 +112,7 @@ def _check_content(path: Path) -> bool:
         file.seek(max(0, size - TRAILER_WITHIN))
         end = file.read()
     # pypdf opens some files whose beginning is lost.
-    if not has_header and b"startxref" not in end and b"%%EOF" not in end:
+    if not has_header and not any(mark in end for mark in TRAILER_MARKS):
         raise refused(Reason.NOT_PDF)
     return has_header
 
@@ -171,16 +171,16 @@ class _Readers:
     def _page(self, number: int) -> Page:
         """Ask pypdf only when PDFium finds no usable text, and no hidden text, which pypdf would not notice."""
         deadline = self._deadline()
-        best = first = self._pdfium.page(number, deadline)
-        if isinstance(first, Reason) or (
-            not first["hidden"] and (first["suspect"] or is_unreadable(first["text"]))
-        ):
+        best = self._pdfium.page(number, deadline)
+        unreadable = isinstance(best, dict) and is_unreadable(best["text"])
+        if isinstance(best, Reason) or (not best["hidden"] and (best["suspect"] or unreadable)):
             other = self._second().page(number, deadline)
             if isinstance(best, Reason):
                 # A reader that broke a limit says more than one that cannot decode the page.
                 best = other if best not in POISON or isinstance(other, dict) else best
             elif isinstance(other, dict) and _reads_better(other["text"], best["text"]):
                 best = other
+            unreadable = isinstance(best, dict) and is_unreadable(best["text"])
         if isinstance(best, Reason):
             if not self._pdfium.has_opened and not self._pypdf.has_opened:
                 raise refused(self.reason())
@@ -188,7 +188,7 @@ class _Readers:
         if len(best["text"]) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
         page = page_of(number, best)
-        if is_unreadable(best["text"]):
+        if unreadable:
             return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
         return page
 

@@ -45,7 +45,7 @@ def read(data: bytes, parts: Parts) -> Metadata:
     for index in range(document.count()):
         with contextlib.suppress(document.error):
             page = document.page(index, 0, DRAWING_S)
-            parts.hide("x" * page.hidden)
+            parts.hidden += page.hidden
             if not is_unreadable(page.text):
                 label = page.label or str(index + 1)
                 parts.add(page.text, CitationUnit(UnitKind.PAGE, f"page {label}", f"page={index + 1}"))

@@ -6,7 +6,8 @@ import io
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
+from docwell.adapters.documents.child import PageText
+from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import UnitKind
 from docwell.errors import Refused
 from docwell.models import Reason
@@ -37,5 +38,5 @@ def read(data: bytes, parts: Parts) -> Metadata:
     count = getattr(image, "n_frames", 1)
     image.load()
     for number in range(1, count + 1):
-        parts.done.append(Part("", [], [(0, UnitKind.IMAGE, f"image {number}", f"image={number}")]))
+        parts.done.append(PageText("", units=[(0, UnitKind.IMAGE, f"image {number}", f"image={number}")]))
     return Metadata()

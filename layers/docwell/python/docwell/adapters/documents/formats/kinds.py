@@ -35,6 +35,7 @@ _OFFICE = (
 )
 # The end of a zip's directory, after its signature: four short fields, then the size of the directory.
 _DIRECTORY_END, _SIZE_AT = b"PK\x05\x06", 12
+# The first bytes of Office documents, of Outlook's messages and of images.
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _LOCKED = "EncryptedPackage".encode("utf-16-le")

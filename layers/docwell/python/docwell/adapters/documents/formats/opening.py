@@ -11,8 +11,9 @@ from encodings.aliases import aliases
 
 from charset_normalizer import from_bytes
 
+from docwell.adapters.documents.child import PageText
 from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
-from docwell.adapters.documents.formats.parts import Metadata, Part, Parts
+from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.errors import Refused
 from docwell.models import Reason
 
@@ -31,7 +32,8 @@ _READERS = {
     Kind.IMAGE: ("images", "read"),
     Kind.PDF: ("attached_pdf", "read"),
 }
-_BINARY = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE, Kind.PDF})
+# The readers of these take bytes; the others take text.
+_OF_BYTES = frozenset({Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.OUTLOOK, Kind.IMAGE, Kind.PDF})
 # A field of every message's header.
 _FROM = re.compile(rb"^from:", re.IGNORECASE | re.MULTILINE)
 # Modules and codecs that Python and the libraries load when they are first used: the sandbox forbids it then.
@@ -79,7 +81,7 @@ class Formats:
         """Return title, author and date of creation."""
         return self._metadata._asdict()
 
-    def page(self, index: int, _first: int, _drawing_s: float) -> Part:
+    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a part of the document."""
         return self._parts[index]
 
@@ -93,13 +95,14 @@ def _load(data: bytes) -> None:
         importlib.import_module(f"{_FORMATS}.{module}")
     for name in _LATE_MODULES if kind or may_be_message else ():
         importlib.import_module(name)
-    for name in _CODECS if kind and not may_be_message else (*_CODECS, *sorted(set(aliases.values()))):
+    guesses = may_be_message or not (kind or data.isascii())
+    for name in (*_CODECS, *sorted(set(aliases.values()))) if guesses else _CODECS:
         # Not every machine has every codec: mbcs is that of Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
     if may_be_message:
         importlib.import_module(f"{_FORMATS}.attached_pdf").load()
-    if may_be_message or not (kind or data.isascii()):
+    if guesses:
         # It imports more with its first guess.
         from_bytes(_WARM_UP).best()
 
@@ -121,7 +124,7 @@ def add(data: bytes, kind: Kind, text: str, parts: Parts) -> Metadata:
     """Add a document of this kind to the parts."""
     module, function = _READERS[kind]
     reader = getattr(importlib.import_module(f"{_FORMATS}.{module}"), function)
-    metadata: Metadata = reader(data if kind in _BINARY else text, parts)
+    metadata: Metadata = reader(data if kind in _OF_BYTES else text, parts)
     return metadata
 
 

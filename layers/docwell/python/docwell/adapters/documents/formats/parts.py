@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import NamedTuple
 
+from docwell.adapters.documents.child import PageText
 from docwell.adapters.documents.text_quality import tidy
 from docwell.citation_units import CitationUnit, UnitKind
 
@@ -19,18 +20,6 @@ HEADINGS, HEADING_CHARACTERS = 3, 80
 # The sizes of headings by their level, 0 for a title; docwell.ingest.outline compares them.
 _LARGEST = 100.0
 _BLOCK, _LINE = "\n\n", "\n"
-
-
-class Part(NamedTuple):
-    """The fields of a `page` answer of the child (`documents/child.py`)."""
-
-    text: str
-    headings: list[tuple[str, float]]
-    units: list[tuple[int, str, str, str]]
-    hidden: int = 0
-    label: str | None = None
-    suspect: bool = False
-    confidence: float | None = None
 
 
 class Metadata(NamedTuple):
@@ -47,37 +36,41 @@ class Metadata(NamedTuple):
 
 
 class Parts:
-    """The parts so far. Adding tidies the text: the parent tidies it again, which must not move the units."""
+    """The parts so far: those `done`, and the `hidden` characters of the one that is open.
+
+    Adding tidies the text: the parent tidies it again, which must not move the units.
+    """
 
     def __init__(self) -> None:
-        self.done: list[Part] = []
+        self.done: list[PageText] = []
+        self.hidden = 0
         self._text = ""
         self._headings: list[tuple[str, float]] = []
         self._units: list[tuple[int, str, str, str]] = []
-        self._hidden = 0
         self._path: list[tuple[int, str]] = []
         self._paragraphs = 0
         self._outer: tuple[str, str] | None = None
 
-    def end(self) -> list[Part]:
+    def end(self) -> list[PageText]:
         """Return all parts; a document without text has one empty part."""
         self.start_part()
         if not self.done:
-            self.done.append(Part("", [], [(0, UnitKind.PARAGRAPH, "", "")], self._hidden))
-        elif self._hidden:
-            self.done[-1] = self.done[-1]._replace(hidden=self.done[-1].hidden + self._hidden)
+            self.done.append(PageText("", units=[(0, UnitKind.PARAGRAPH, "", "")], hidden=self.hidden))
+        elif self.hidden:
+            self.done[-1] = self.done[-1]._replace(hidden=self.done[-1].hidden + self.hidden)
         return self.done
 
     def start_part(self) -> None:
         """End the part: the next text begins another."""
         if self._text:
-            self.done.append(Part(self._text, self._headings, self._units, self._hidden))
-            self._hidden = 0
+            part = PageText(self._text, headings=self._headings, units=self._units, hidden=self.hidden)
+            self.done.append(part)
+            self.hidden = 0
         self._text, self._headings, self._units = "", [], []
 
     def hide(self, text: str) -> None:
         """Count text that the document does not show."""
-        self._hidden += sum(not character.isspace() for character in text)
+        self.hidden += sum(not character.isspace() for character in text)
 
     def heading(self, text: str, level: int) -> None:
         """Add a heading, of level 0 (a title) to 9, which opens a section."""

@@ -14,11 +14,10 @@ from pptx.oxml.ns import qn
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
 
-_TEXT = "{http://schemas.openxmlformats.org/drawingml/2006/main}t"
-_PARAGRAPH = "{http://schemas.openxmlformats.org/drawingml/2006/main}p"
+_TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
 _DIAGRAM, _COMMENTS = "/diagramData", "/comments"
 # The text of a comment in the older and the newer form of the file.
-_OLD_TEXT = "{http://schemas.openxmlformats.org/presentationml/2006/main}text"
+_OLD_TEXT = qn("p:text")
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 

@@ -11,61 +11,14 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 
-_UNSEEN = frozenset(
-    {
-        "script",
-        "style",
-        "template",
-        "noscript",
-        "head",
-        "title",
-        "iframe",
-        "object",
-        "svg",
-        "math",
-        "datalist",
-        "audio",
-    }
-    | {"video", "canvas"}
-)
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_UNSEEN_TAGS = "script style template noscript head title iframe object svg math datalist audio video canvas"
 # Any other element begins a block.
-_INLINE = frozenset(
-    {
-        "a",
-        "abbr",
-        "acronym",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "button",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-    }
-    | {"i", "img", "input", "ins", "kbd", "label", "mark", "meter", "nobr", "output", "q", "rp", "rt", "ruby", "s"}
-    | {
-        "samp",
-        "select",
-        "option",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
-    }
+_INLINE_TAGS = (
+    "a abbr acronym b bdi bdo big button cite code data del dfn em font i img input ins kbd label mark meter nobr "
+    "output q rp rt ruby s samp select option small span strike strong sub sup time tt u var wbr"
 )
+_UNSEEN, _INLINE = frozenset(_UNSEEN_TAGS.split()), frozenset(_INLINE_TAGS.split())
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # "backface-visibility" hides nothing.
 _DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
 _HIDING = frozenset({("display", "none"), ("visibility", "hidden"), ("visibility", "collapse")})

@@ -32,11 +32,12 @@ _LEFT_OUT = frozenset(
     {qn("w:del"), qn("w:moveFrom"), qn("w:instrText"), qn("w:delText"), qn("w:rPr"), qn("w:pPr")}
     | {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"}
 )
-_TEXTS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
-_MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+_LETTERS = frozenset({qn("w:t"), qn("m:t")})
+_SIGNS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 _BOX = qn("w:txbxContent")
 _NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endnote"}
 _COMMENT = qn("w:commentReference")
+_ASIDES = frozenset({_COMMENT, _BOX, *_NOTES})
 # The marks that separate notes from the text are notes themselves, of a type.
 _FOOT = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
 # The tenth, 9, is that of body text.
@@ -131,11 +132,11 @@ class _Reader:
         while stack:
             element = stack.pop()
             tag = element.tag
-            if tag in {qn("w:t"), _MATH}:
+            if tag in _LETTERS:
                 found.append(element.text or "")
-            elif tag in _TEXTS:
-                found.append(_TEXTS[tag])
-            elif tag in {_COMMENT, _BOX, *_NOTES}:
+            elif tag in _SIGNS:
+                found.append(_SIGNS[tag])
+            elif tag in _ASIDES:
                 found.append(self._aside(element))
             elif tag == qn("w:del") or (tag == qn("w:r") and self._is_hidden(element, of_style=of_style)):
                 self._parts.hide("".join(element.itertext(qn("w:t"), qn("w:delText"))))
