@@ -70,6 +70,6 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
 
 @router.route(MCP, method=["GET", "DELETE"], include_in_schema=False)
 def no_session() -> Response[str]:
-    """Answer 405: there are no sessions, and the server sends no messages of its own."""
+    """Answer 405: there are no sessions, and the server begins no messages."""
     known()
     return Response(HTTPStatus.METHOD_NOT_ALLOWED, content_types.APPLICATION_JSON, "", {"Allow": "POST"})
