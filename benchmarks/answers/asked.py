@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from docwell.cli.evaluation.verdicts import Page
 from infra.report import EVALUATION, ROOT
 
 _TRUTH = Path(__file__).parent / "truth"
@@ -32,14 +33,6 @@ class Kind(StrEnum):
     LIST = "list"
     TWO_PAGES = "two-pages"
     ABSENT = "absent"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Page:
-    """A page (1-based) of a document in the index."""
-
-    key: str
-    number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,19 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.answers.asked import Asked, Kind, Page, sample, truth
+from benchmarks.answers.asked import Asked, Kind, sample, truth
 from benchmarks.answers.indexing import index_files
 from benchmarks.answers.questions import page_texts
 from benchmarks.answers.replies import stack_with_replies
 from benchmarks.answers.shares import add_share
-from benchmarks.answers.verdicts import Answer, Judgement, Verdict, answer_of, judge
+from benchmarks.answers.verdicts import Judgement, answer_of, judge
 from benchmarks.doors import Doors
+from docwell.cli.evaluation.verdicts import GOOD, Answer, Page, Verdict
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
 from infra.report import REPORTS, Report
 
 ANSWERS = REPORTS / "answers" / "people.jsonl"
-_GOOD = frozenset({Verdict.RIGHT, Verdict.RIGHTLY_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ def add_figures(report: Report, outcomes: Sequence[Outcome]) -> None:
     seen = [one for one in outcomes if not one.asked.untouched]
     failed = sum(one.judgement.verdict is Verdict.FAILED for one in outcomes)
     report.add("questions that failed", failed, "questions", "== 0")
-    verdicts("right or rightly refused, the untouched half", _GOOD, untouched, ">= 75")
-    verdicts("right or rightly refused, the seen half", _GOOD, seen)
+    verdicts("right or rightly refused, the untouched half", GOOD, untouched, ">= 75")
+    verdicts("right or rightly refused, the seen half", GOOD, seen)
     verdicts("wrong and not marked", {Verdict.WRONG}, outcomes, "<= 6")
     verdicts("wrong, but marked as not supported", {Verdict.WRONG_MARKED}, outcomes)
     answerable = [one for one in outcomes if one.asked.answerable]
@@ -134,7 +134,7 @@ def add_figures(report: Report, outcomes: Sequence[Outcome]) -> None:
     add_share(report, "right answers that cite a page of the truth", right, len(cited))
     for kind in Kind:
         cases = [one for one in outcomes if one.asked.kind is kind]
-        verdicts(f"right or rightly refused: {kind}", _GOOD, cases)
+        verdicts(f"right or rightly refused: {kind}", GOOD, cases)
 
 
 def _page(value: object) -> str:

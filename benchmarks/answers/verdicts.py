@@ -16,14 +16,13 @@ A fact is said when the answer has one of its wordings (`wording.says`). No rule
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
-from benchmarks.answers.asked import Asked, Kind, Page
-from benchmarks.answers.wording import says_any, tokens, without_markers
+from benchmarks.answers.asked import Asked, Kind
 from benchmarks.doors import Seen
+from docwell.cli.evaluation.verdicts import Answer, Page, Sentence, Verdict, judge_facts, read_answer, wrong
+from docwell.cli.evaluation.wording import says_any, tokens, without_markers
 
 PageText = Callable[[Page], str]
 
@@ -43,38 +42,6 @@ _CONTRACTED = re.compile(r".*n't|n'.+")
 # A bare "No [1]." has no statement.
 _STATEMENT_WORDS = 2
 _SENTENCE_END = re.compile(r"[.!?]\s+(?=[A-Z\u00c0-\u00dc])")
-
-
-class Verdict(StrEnum):
-    """The judgement on one answer."""
-
-    RIGHT = "right"
-    RIGHTLY_REFUSED = "rightly refused"
-    INCOMPLETE = "incomplete"
-    WRONG = "wrong, not marked"
-    WRONG_MARKED = "wrong, but marked"
-    WRONGLY_REFUSED = "wrongly refused"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence of an answer, the pages that it cites, and whether docwell takes it as supported."""
-
-    text: str
-    pages: tuple[Page, ...]
-    supported: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as a client sees it. `mode` is the one that docwell chose, where it says so."""
-
-    status: str
-    text: str
-    citations: frozenset[Page] = frozenset()
-    sentences: tuple[Sentence, ...] = ()
-    mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +66,7 @@ class Judgement:
 
 def answer_of(seen: Seen) -> Answer | None:
     """Read an answer; None where the request failed."""
-    body = seen.body
-    if seen.status != 200 or not isinstance(body, dict):
-        return None
-    pages = {one["marker"]: Page(one["document"], one["page"]) for one in body["citations"]}
-    sentences = tuple(_sentence(one, pages) for one in body.get("sentences") or ())
-    text = without_markers(str(body["answer"]))
-    return Answer(str(body["status"]), text, frozenset(pages.values()), sentences, body.get("mode"))
+    return read_answer(seen.body) if seen.status == 200 and isinstance(seen.body, dict) else None
 
 
 def judge(asked: Asked, answer: Answer | None, text_of: PageText) -> Judgement:
@@ -114,8 +75,7 @@ def judge(asked: Asked, answer: Answer | None, text_of: PageText) -> Judgement:
     if answer is None:
         return Judgement(Verdict.FAILED, musts=musts, wanted=wanted)
     if answer.status == "refused":
-        verdict = Verdict.WRONGLY_REFUSED if asked.answerable else Verdict.RIGHTLY_REFUSED
-        return Judgement(verdict, musts=musts, wanted=wanted)
+        return Judgement(judge_facts(answer, (), answerable=asked.answerable), musts=musts, wanted=wanted)
     cites_page = bool(answer.citations & asked.pages) if asked.answerable else None
     missing = tuple(fact.say[0] for fact in asked.musts if not says_any(answer.text, fact.say, asked.language))
     documents = {page.key for page in answer.citations} if wanted else set()
@@ -169,34 +129,26 @@ def is_cited_right(sentence: Sentence, text_of: PageText) -> bool:
     return False
 
 
-def _sentence(body: Mapping[str, Any], pages: Mapping[int, Page]) -> Sentence:
-    cited = tuple(pages[marker] for marker in body["markers"] if marker in pages)
-    return Sentence(body["text"], cited, body["supported"])
-
-
 def _verdict(asked: Asked, answer: Answer, missing: Collection[str], documents: set[str]) -> Verdict:
-    wrong = Verdict.WRONG_MARKED if _is_marked(asked, answer) else Verdict.WRONG
+    by_facts = judge_facts(
+        answer,
+        [fact.say for fact in asked.musts],
+        answerable=asked.answerable,
+        never=asked.never,
+        language=asked.language,
+        enough=_OVERVIEW_SHARE if asked.kind is Kind.OVERVIEW else 1.0,
+    )
     if not asked.answerable or says_any(answer.text, asked.never, asked.language):
-        return wrong
+        return by_facts
     if asked.kind is Kind.YES_NO:
-        return Verdict.RIGHT if _decides(asked, answer) else wrong
+        return Verdict.RIGHT if _decides(asked, answer) else wrong(answer)
     if asked.documents:
         if missing or not documents or documents - asked.documents:
-            return wrong
+            return wrong(answer)
         return Verdict.RIGHT if documents == asked.documents else Verdict.INCOMPLETE
-    said = len(asked.musts) - len(missing)
-    enough = _OVERVIEW_SHARE if asked.kind is Kind.OVERVIEW else 1.0
-    if said >= enough * len(asked.musts):
-        return Verdict.RIGHT
-    return Verdict.INCOMPLETE if said else wrong
+    return by_facts
 
 
 def _decides(asked: Asked, answer: Answer) -> bool:
     said = decision(answer.text, negated=asked.negated, denies=asked.denies)
     return said is asked.holds and bool(answer.citations & asked.pages)
-
-
-def _is_marked(asked: Asked, answer: Answer) -> bool:
-    guilty = [one for one in answer.sentences if says_any(one.text, asked.never, asked.language)]
-    sentences = guilty or answer.sentences
-    return bool(sentences) and not any(one.supported for one in sentences)

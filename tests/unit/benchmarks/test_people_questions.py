@@ -11,8 +11,9 @@ import pytest
 from benchmarks.answers import asked
 from benchmarks.answers.asked import Asked, Kind, sample, truth
 from benchmarks.answers.questions import page_texts, words
-from benchmarks.answers.verdicts import Answer, Verdict, judge
-from benchmarks.answers.wording import says_any
+from benchmarks.answers.verdicts import judge
+from docwell.cli.evaluation.verdicts import Answer, Verdict
+from docwell.cli.evaluation.wording import says_any
 from infra.report import EVALUATION, ROOT
 
 QUESTIONS = truth().questions

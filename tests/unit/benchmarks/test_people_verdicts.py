@@ -12,20 +12,12 @@ import pytest
 from rich.console import Console
 
 from benchmarks.answers import people
-from benchmarks.answers.asked import Asked, Fact, Kind, Page
+from benchmarks.answers.asked import Asked, Fact, Kind
 from benchmarks.answers.people import Outcome, add_figures, verdicts_table
-from benchmarks.answers.verdicts import (
-    Answer,
-    Judgement,
-    Sentence,
-    Verdict,
-    answer_of,
-    decision,
-    is_cited_right,
-    judge,
-)
-from benchmarks.answers.wording import says
+from benchmarks.answers.verdicts import Judgement, answer_of, decision, is_cited_right, judge
 from benchmarks.doors import Seen
+from docwell.cli.evaluation.verdicts import Answer, Page, Sentence, Verdict
+from docwell.cli.evaluation.wording import says
 from infra.report import Report
 
 A1, A2, B1 = Page("x/a.pdf", 1), Page("x/a.pdf", 2), Page("x/b.pdf", 1)
@@ -54,6 +46,9 @@ TEXTS = {A1: "The gate opens at seven. It cost 1,200 dollars.", A2: "The boiler 
         ("by Ernst & Young LLP", "Ernst & Young", "en"),
         ("a 2-\nhop WEAK-TO-STRONG result", "weak-to-strong", "en"),
         ("rea\ufffesoning", "reasoning", "en"),
+        ("本社は東京にあります。", "東京", "en"),
+        ("ABC社は1,200人を雇用", "1,200人", "en"),
+        ("สำนักงานอยู่ที่กรุงเทพฯ", "กรุงเทพ", "en"),
     ],
 )
 def test_a_text_says_a_wording_in_another_notation(text: str, wording: str, language: str) -> None:
@@ -71,6 +66,7 @@ def test_a_text_says_a_wording_in_another_notation(text: str, wording: str, lang
         ("12 people", "12%", "en"),
         ("88 960 845", "88,960,845", "en"),
         ("nonpartisan", "partisan", "en"),
+        ("本社は京都にあります。", "東京", "en"),
         ("weak and strong", "weak-to-strong", "en"),
         ("anything", "", "en"),
     ],

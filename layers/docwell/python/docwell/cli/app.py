@@ -13,6 +13,7 @@ from docwell.cli import (
     display,
     documents,
     erase,
+    evaluating,
     operations,
     principals,
     prompts,
@@ -41,6 +42,7 @@ Exit status:
   2  wrong usage or settings
   3  put: a document ended REJECTED, FAILED or EMPTY
   4  ask: the documents do not answer the question
+  5  eval: fewer answers are right than --at-least, or more are worse than better
 """
 
 app = group(FailingGroup)
@@ -54,7 +56,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, search, chat, dead_letters, operations, restore, erase, audit):
+for part in (documents, asking, search, chat, evaluating, dead_letters, operations, restore, erase, audit):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

@@ -42,8 +42,14 @@ class ConnectedCommand(TyperCommand):
 
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
-        ctx.obj = find_settings(**{str(flag.name): ctx.params.pop(str(flag.name)) for flag in _connection_flags()})
+        flags = {str(flag.name): ctx.params.pop(str(flag.name)) for flag in _connection_flags()}
+        if self.connects(ctx):
+            ctx.obj = find_settings(**flags)
         return super().invoke(ctx)
+
+    def connects(self, ctx: Context) -> bool:  # noqa: ARG002 - of the commands that override it
+        """Return whether this run needs the settings."""
+        return True
 
 
 def group(cls: type[TyperGroup] | None = None) -> typer.Typer:

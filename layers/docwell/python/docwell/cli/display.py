@@ -147,6 +147,18 @@ def upload_progress(total: int) -> Iterator[Callable[[str, int], None]]:
 
 
 @contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar over `total` steps, and the time left, on a terminal; yields a function that ends a step."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    errors = console(stderr=True)
+    columns = (TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
 def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
     """Keep a table of documents on a terminal; yields a function that takes their current records."""
     errors = console(stderr=True)

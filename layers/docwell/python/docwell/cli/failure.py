@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     NOT_INDEXED = 3
     REFUSED = 4
+    WORSE = 5
 
 
 class Failure(DocwellError):  # noqa: N818 - a refused command is not always an error

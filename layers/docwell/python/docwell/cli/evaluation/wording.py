@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
 
+from docwell.text.lexicon import UNSPACED
+
 # PDFium gives U+FFFE, and older ones U+0002, for a hyphen at the end of a line.
 _SPLIT_WORD = re.compile("(?<=\\w)[\u2010\u00ad\ufffe\x02]\\s*\\n?\\s*")
 _MARKERS = re.compile(r"\s*\[\d{1,3}(?:,\s*\d{1,3})*\]")
@@ -21,10 +23,12 @@ _NUMBER = {
     spaced: rf"\d{{1,3}}(?:[{groups}]\d{{3}})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*"
     for spaced, groups in ((False, _GROUPS), (True, f"{_GROUPS} "))
 }
+# In a script without blanks, each character is a word.
+_LETTERS = rf"(?:(?!{UNSPACED.pattern})[^\W\d_])+"
 _TOKEN = {
     spaced: re.compile(
         rf"(?P<number>{number})(?:\s*\(?(?:in\s+)?(?P<scale>{'|'.join(_SCALES)})\b\.?)?"
-        rf"|(?P<percent>{_PERCENT})|(?P<word>[^\W\d_]+(?:['\u2019][^\W\d_]+)?)",
+        rf"|(?P<percent>{_PERCENT})|(?P<word>{UNSPACED.pattern}|{_LETTERS}(?:['\u2019]{_LETTERS})?)",
         re.IGNORECASE,
     )
     for spaced, number in _NUMBER.items()
@@ -54,6 +58,7 @@ def says(text: str, wording: str, language: str = "en") -> bool:
 
 
 def says_any(text: str, wordings: Iterable[str], language: str = "en") -> bool:
+    """Whether a text says one of the wordings."""
     return any(says(text, one, language) for one in wordings)
 
 

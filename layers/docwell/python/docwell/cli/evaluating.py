@@ -1,0 +1,140 @@
+"""`docwell eval`: measure retrieval and answers on your documents and questions, and compare two runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer._click import Context
+
+from docwell.cli import display
+from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.remote import Api
+
+app = group()
+
+_HELP = """Measure retrieval and answers on your own documents and questions.
+
+QUESTIONS.csv names its columns on the first line. `question` is required:
+
+\b
+  document, page   where the answer is: a whole key, and pages such as 3 or 3,7-9
+  expected         words or a figure that the answer must say; | separates
+                   wordings. Without it only the search is measured
+  unanswerable     true: the documents do not say it, so a refusal is right
+  collection       search only this collection
+  language         en, de or fr: how the answer writes figures
+
+\b
+  question,document,page,expected
+  "How long does the diesel last?",reports/site.pdf,4,72 hours|three days
+
+\b
+  docwell eval questions.csv --out A     # rows.csv, report.html, rows.jsonl
+  docwell eval questions.csv --out B     # after a change of prompt or model
+  docwell eval --compare A B
+
+The same --out continues a run that broke off, and asks failed questions again.
+"""
+
+
+class _EvalCommand(ConnectedCommand):
+    """A command that needs no connection with `--compare`."""
+
+    def connects(self, ctx: Context) -> bool:
+        """Return whether this run asks a server."""
+        return not ctx.params.get("compare")
+
+
+@app.command("eval", cls=_EvalCommand, help=_HELP)
+def evaluate(
+    ctx: typer.Context,
+    questions: Annotated[
+        Path | None, typer.Argument(metavar="QUESTIONS.csv", help="The questions.", show_default=False)
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the results go; the default is QUESTIONS-eval.")
+    ] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=100, metavar="PERCENT", help="Exit status 5 if fewer answers are right or rightly refused."
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="FOLDER FOLDER", help="Compare two runs, question by question; asks nothing."),
+    ] = None,
+    timeout: TimeoutOption = 180.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure or compare."""
+    if (questions is None) == (compare is None):
+        raise Failure("give QUESTIONS.csv, or --compare and two folders: docwell eval --help", ExitCode.USAGE)
+    if compare is not None:
+        _compare(*compare, as_json=as_json)
+    elif questions is not None:
+        folder = out or questions.with_name(f"{questions.stem}-eval")
+        _measure(Api(ctx.obj, timeout), questions, folder, at_least, as_json=as_json)
+
+
+def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
+    from docwell.cli.evaluation.figures import figures_of, good_share
+    from docwell.cli.evaluation.questions import read_questions
+    from docwell.cli.evaluation.report import write_report
+    from docwell.cli.evaluation.run import Rows, ask_all, check_documents, read_run
+
+    questions = read_questions(source)
+    check_documents(api, questions)
+    rows = Rows(folder, source)
+    if rows.done:
+        there = f"{len(rows.done)} of {len(questions)} are in {folder} already"
+        display.echo(f"{there}; another --out asks them again", err=True)
+    try:
+        with display.counting("asking", len(questions)) as step:
+            ask_all(api, questions, rows, step)
+    finally:  # a run that breaks off has a report too
+        report = write_report(folder, run := read_run(folder))
+    figures = figures_of(run.rows)
+    if as_json:
+        display.show_json({**run.head, "figures": [asdict(one) for one in figures], "rows": list(run.rows)})
+    else:
+        display.console().print(display.table(("figure", "value"), ((one.name, str(one)) for one in figures)))
+        display.say(f"{report}", "dim")
+    if any(row["error"] for row in run.rows):
+        raise Failure(
+            f"some questions failed; their rows say why. Run it again with --out {folder} to ask them again"
+        )
+    if at_least is not None and (share := good_share(run.rows)) < at_least:
+        raise Failure(f"{share:.1f} % are right or rightly refused, under {at_least:g} %", ExitCode.WORSE)
+
+
+def _compare(first: Path, second: Path, *, as_json: bool) -> None:
+    from docwell.cli.evaluation.figures import compare
+    from docwell.cli.evaluation.report import made_from, outcome_of
+    from docwell.cli.evaluation.run import read_run
+
+    runs = [read_run(folder) for folder in (first, second)]
+    compared = compare(*runs)
+    if as_json:
+        display.show_json(asdict(compared))
+    else:
+        for folder, run in zip((first, second), runs, strict=True):
+            made = (f"{label} {', '.join(values)}" for label, values in made_from(run.rows))
+            display.say(" · ".join([str(folder), run.head["started"], *made]), "dim")
+        counts = (
+            (one.name, one.better, one.worse, one.same, f"{100 * one.chance:.0f} %") for one in compared.counts
+        )
+        names = ("pairs", "better", "worse", "same", "by chance")
+        display.console().print(display.table(names, counts, right=names[1:]))
+        display.console().print(display.table(("figure", str(first), str(second)), compared.expense))
+        changed = ((one["question"], outcome_of(one), outcome_of(other)) for one, other in compared.changed)
+        display.console().print(display.table(("changed", str(first), str(second)), changed))
+        if compared.unpaired:
+            display.say(f"{compared.unpaired} questions are in one run only, or failed", "yellow")
+    if compared.is_worse:
+        raise Failure("more questions are worse than better", ExitCode.WORSE)

@@ -1,0 +1,193 @@
+"""The questions of `docwell eval`: reads the CSV file and checks every cell before anything is asked."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from docwell.cli.evaluation.wording import tokens
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.remote import Json
+
+COLUMNS = ("question", "document", "page", "expected", "unanswerable", "collection", "language")
+# The notations in which the figures of an answer are read.
+LANGUAGES = ("en", "de", "fr")
+# Spreadsheets write truth values in the language of their user.
+_TRUE = frozenset({"true", "yes", "1", "x", "wahr", "ja", "vrai", "oui"})
+_FALSE = frozenset({"", "false", "no", "0", "falsch", "nein", "faux", "non"})
+# Spreadsheets separate cells by semicolons where the comma is the decimal mark.
+_SEPARATORS = ",;\t"
+_BYTE_ORDERS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_PAGES = re.compile(r"[1-9]\d{0,6}(?:-[1-9]\d{0,6})?")
+_SHOWN_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EvalQuestion:
+    """One row of the file; `line` (1-based) is its first.
+
+    `pages` are runs of pages (1-based, both ends count) of `document`. `expected` are the accepted wordings of the
+    fact; without any, an answerable question measures retrieval alone.
+    """
+
+    line: int = field(compare=False)
+    question: str
+    document: str | None = None
+    pages: tuple[tuple[int, int], ...] = ()
+    expected: tuple[str, ...] = ()
+    unanswerable: bool = False
+    collection: str | None = None
+    language: str = "en"
+
+    @property
+    def judged(self) -> bool:
+        """Whether the question is asked, and not only searched for."""
+        return self.unanswerable or bool(self.expected)
+
+    def holds(self, document: object, page: object) -> bool:
+        """Whether a place is on a page of the truth."""
+        on_page = isinstance(page, int) and any(first <= page <= last for first, last in self.pages)
+        return on_page and document == self.document
+
+    def as_json(self) -> Json:
+        """Return the row as the report shows it."""
+        runs = (str(first) if first == last else f"{first}-{last}" for first, last in self.pages)
+        return {
+            "line": self.line,
+            "question": self.question,
+            "document": self.document or "",
+            "page": ",".join(runs),
+            "expected": "|".join(self.expected),
+            "unanswerable": self.unanswerable,
+            "collection": self.collection or "",
+            "language": self.language,
+        }
+
+
+class _BadCell(Exception):  # noqa: N818 - collected, then told as one failure
+    def __init__(self, column: str, message: str) -> None:
+        super().__init__(f"column {column}: {message}")
+
+
+def read_questions(path: Path) -> list[EvalQuestion]:
+    """Read the file. Raises a `Failure` (usage) that names line and column of the first wrong cells."""
+    questions: dict[EvalQuestion, int] = {}
+    errors: list[str] = []
+    try:
+        for line, cells in _rows(_text(path)):
+            try:
+                one = _question(line, cells)
+            except _BadCell as error:
+                errors.append(f"line {line}, {error}")
+                continue
+            if one in questions:
+                errors.append(f"line {line}: the same as line {questions[one]}")
+            questions.setdefault(one, line)
+    except (csv.Error, ValueError) as error:
+        errors.append(str(error))
+    if errors:
+        more = f"; and {len(errors) - _SHOWN_ERRORS} more" if errors[_SHOWN_ERRORS:] else ""
+        raise Failure(f"{path}: {'; '.join(errors[:_SHOWN_ERRORS])}{more}. Nothing was asked", ExitCode.USAGE)
+    if not questions:
+        raise Failure(
+            f"{path} has no questions: its first line names the columns, then one a line", ExitCode.USAGE
+        )
+    return list(questions)
+
+
+def _text(path: Path) -> str:
+    """Decode the file. Raises `Failure`, and `ValueError` for another encoding."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
+    encoding = next((name for mark, name in _BYTE_ORDERS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line}: not {encoding}: save the file as “CSV UTF-8”") from None
+
+
+def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield each row that is not blank with its line. Raises `ValueError`, `csv.Error`."""
+    head, separator = min(((_head(text, one), one) for one in _SEPARATORS), key=lambda found: found[0] is None)
+    if head is None:
+        names = ", ".join(COLUMNS)
+        raise ValueError(f"line 1: no column “question”: the first line names the columns, of {names}")
+    wrong = next((name for name in head if name not in COLUMNS), None)
+    if wrong is not None:
+        raise ValueError(f"line 1, column {wrong or '(blank)'}: unknown; the columns: {', '.join(COLUMNS)}")
+    if twice := next((name for name in head if head.count(name) > 1), None):
+        raise ValueError(f"line 1, column {twice}: it is there twice")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if line > 1 and any(stripped):
+                if any(stripped[len(head) :]):
+                    message = f"{len(stripped)} cells for {len(head)} columns: put quotation marks around a cell"
+                    raise ValueError(f"line {line}: {message} with “{separator}” in it")
+                yield line, dict(zip(head, stripped, strict=False))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"line {line}: {error}: check its quotation marks") from None
+
+
+def _head(text: str, separator: str) -> Sequence[str] | None:
+    """Return the names of the columns, or None where this is not the separator."""
+    first = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    names = [name.strip().casefold() for name in first]
+    while names and not names[-1]:
+        names.pop()  # a spreadsheet writes the empty columns on the right
+    return names if "question" in names else None
+
+
+def _question(line: int, cells: Mapping[str, str]) -> EvalQuestion:
+    """Check one row. Raises `_BadCell`."""
+    question, document, page = (cells.get(name, "") for name in ("question", "document", "page"))
+    wordings = tuple(one.strip() for one in cells.get("expected", "").split("|") if one.strip())
+    language = cells.get("language", "").casefold() or "en"
+    truth = cells.get("unanswerable", "").casefold()
+    if not question:
+        raise _BadCell("question", "it is blank")
+    if truth not in _TRUE | _FALSE:
+        raise _BadCell("unanswerable", f"true or false, not {truth!r}")
+    if language not in LANGUAGES:
+        raise _BadCell("language", f"one of {', '.join(LANGUAGES)}, not {language!r}")
+    if page and not document:
+        raise _BadCell("page", "a page needs a document")
+    if wordless := next((one for one in wordings if not tokens(one)), None):
+        raise _BadCell("expected", f"{wordless!r} has no word and no figure")
+    unanswerable = truth in _TRUE
+    if unanswerable and (wordings or document):
+        raise _BadCell("unanswerable", "such a question has no expected fact and no document")
+    if not (unanswerable or wordings or document):
+        raise _BadCell("expected", "nothing to measure: give expected, document or unanswerable")
+    return EvalQuestion(
+        line,
+        question,
+        document or None,
+        _pages(page),
+        wordings,
+        unanswerable,
+        cells.get("collection") or None,
+        language,
+    )
+
+
+def _pages(text: str) -> tuple[tuple[int, int], ...]:
+    """Read runs of pages, such as `3` and `3,7-9`. Raises `_BadCell`."""
+    runs = []
+    for run in filter(None, text.replace(" ", "").split(",")):
+        first, _, last = run.partition("-")
+        if not _PAGES.fullmatch(run) or int(last or first) < int(first):
+            raise _BadCell("page", f"pages such as 3 or 3,7-9, counted from 1, not {text!r}")
+        runs.append((int(first), int(last or first)))
+    return tuple(runs)
