@@ -25,7 +25,7 @@ from benchmarks.answers.shares import add_share
 from benchmarks.doors import Doors
 from infra.local.stack import DEADLINE_S
 from infra.progress import CONSOLE, bar
-from infra.report import EVALUATION, REPORTS, Report
+from infra.report import EVALUATION, REPORTS, Report, asked_with
 
 ANSWERS = REPORTS / "answers" / "answers.jsonl"
 _ANSWERABLE = 100
@@ -39,10 +39,10 @@ def main() -> int:
         CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
         return 2
     if options.part == "people":
-        report = Report("eval-answers-people")
+        report = Report("eval-answers-people", parameters=asked_with(options), files=(people.ANSWERS,))
         people.run(report, options.n, options.seed, options.model, show_untouched=options.show_untouched)
         return report.finish()
-    report = Report("eval-answers")
+    report = Report("eval-answers", parameters=asked_with(options), files=(ANSWERS,))
     CONSOLE.print("choosing questions…")
     answerable = _ANSWERABLE if options.n is None else options.n
     absent = answerable // 2 if options.absent is None else options.absent

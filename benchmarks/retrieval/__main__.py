@@ -28,7 +28,7 @@ from docwell.config import IngestLimits
 from docwell.models import collection_of
 from infra.local.stack import MODEL_DIR
 from infra.progress import CONSOLE
-from infra.report import EVALUATION, REPORTS, Report
+from infra.report import EVALUATION, REPORTS, Report, asked_with
 
 MISSES = REPORTS / "retrieval" / "misses.jsonl"
 # The time that ranking adds to a question at p50, on a Chroma server.
@@ -45,7 +45,7 @@ def main() -> int:
     if options.ingest_parts and not _judging(sets):
         CONSOLE.print(f"--ingest-parts needs {SETS_HELPED} sets that judge", style="red")
         return 2
-    report = Report("retrieval")
+    report = Report("retrieval", parameters=asked_with(options), files=(MISSES,))
     embedder = CachedEmbedder(OnnxEmbedder(options.model))
     with _asker(sets, embedder, options.chunk_tokens) as asker:
         scores, misses = _measure(report, asker, sets, options, _goals(embedder.name) if options.n is None else {})
@@ -54,9 +54,9 @@ def main() -> int:
         _judge_ingest(report, sets, scores, embedder, options)
     if options.model != MODEL_DIR:
         _add_default_model(report, {name: one for name, one in sets.items() if one.asked[0].language}, options)
-    status = report.finish()
     MISSES.parent.mkdir(parents=True, exist_ok=True)
     MISSES.write_text("".join(json.dumps(miss, ensure_ascii=False) + "\n" for miss in misses), encoding="utf-8")
+    status = report.finish()
     CONSOLE.print(f"{len(misses)} questions are missed: {MISSES}")
     return status
 

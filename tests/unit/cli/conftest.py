@@ -26,7 +26,7 @@ Run = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("DOCWELL_", "AWS_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("DOCWELL_", "AWS_", "MLFLOW_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

@@ -121,7 +121,7 @@ def test_a_failed_question_ends_with_1_and_is_asked_again(run: Run, api: EvalApi
     api.down = {"Who is paged?"}
     result = run("eval", questions, "--out", "a", api=api)
     assert result.exit_code == 1
-    assert "some questions failed" in result.stderr
+    assert "1 questions failed" in result.stderr
     assert "no model host" in rows_of("a")["Who is paged?"]["error"]
     before = len(api.asked)
     api.down = set()

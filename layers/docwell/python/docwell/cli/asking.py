@@ -11,7 +11,7 @@ from rich.text import Text
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, MlflowFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import QUERY_PATH, Api, Json
 
@@ -174,7 +174,12 @@ def pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
 
 @app.command(cls=ConnectedCommand)
 def replay(
-    ctx: typer.Context, request_id: RequestId, *, timeout: TimeoutOption = 180.0, as_json: JsonFlag = False
+    ctx: typer.Context,
+    request_id: RequestId,
+    *,
+    mlflow: MlflowFlag = False,
+    timeout: TimeoutOption = 180.0,
+    as_json: JsonFlag = False,
 ) -> None:
     """Ask a stored question again and show what changed.
 
@@ -185,6 +190,10 @@ def replay(
         display.show_json(replayed)
     else:
         _show_replay(replayed)
+    if mlflow:
+        from docwell.cli.tracking import log_replay
+
+        display.echo(f"MLflow: run {log_replay(replayed)}", err=True)
 
 
 @app.command(cls=ConnectedCommand)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer._click import Context
 
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
+from docwell.cli.command import ConnectedCommand, JsonFlag, MlflowFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api
+
+if TYPE_CHECKING:
+    from docwell.cli.evaluation.run import Run
 
 app = group()
 
@@ -69,6 +72,7 @@ def evaluate(
         tuple[Path, Path] | None,
         typer.Option(metavar="FOLDER FOLDER", help="Compare two runs, question by question; asks nothing."),
     ] = None,
+    mlflow: MlflowFlag = False,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -79,11 +83,16 @@ def evaluate(
         _compare(*compare, as_json=as_json)
     elif questions is not None:
         folder = out or questions.with_name(f"{questions.stem}-eval")
-        _measure(Api(ctx.obj, timeout), questions, folder, at_least, as_json=as_json)
+        run = _measured(Api(ctx.obj, timeout), questions, folder)
+        _show(run, folder, as_json=as_json)
+        if mlflow:
+            from docwell.cli.tracking import log_eval
+
+            display.echo(f"MLflow: run {log_eval(run, folder)}", err=True)
+        _judge(run, at_least)
 
 
-def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
-    from docwell.cli.evaluation.figures import figures_of, good_share
+def _measured(api: Api, source: Path, folder: Path) -> Run:
     from docwell.cli.evaluation.questions import read_questions
     from docwell.cli.evaluation.report import write_report
     from docwell.cli.evaluation.run import Rows, ask_all, check_documents, read_run
@@ -98,17 +107,28 @@ def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as
         with display.counting("asking", len(questions)) as step:
             ask_all(api, questions, rows, step)
     finally:  # a run that breaks off has a report too
-        report = write_report(folder, run := read_run(folder))
+        write_report(folder, run := read_run(folder))
+    return run
+
+
+def _show(run: Run, folder: Path, *, as_json: bool) -> None:
+    from docwell.cli.evaluation.figures import figures_of
+    from docwell.cli.evaluation.report import REPORT
+
     figures = figures_of(run.rows)
     if as_json:
         display.show_json({**run.head, "figures": [asdict(one) for one in figures], "rows": list(run.rows)})
-    else:
-        display.console().print(display.table(("figure", "value"), ((one.name, str(one)) for one in figures)))
-        display.say(f"{report}", "dim")
-    if any(row["error"] for row in run.rows):
-        raise Failure(
-            f"some questions failed; their rows say why. Run it again with --out {folder} to ask them again"
-        )
+        return
+    display.console().print(display.table(("figure", "value"), ((one.name, str(one)) for one in figures)))
+    display.say(folder / REPORT, "dim")
+
+
+def _judge(run: Run, at_least: float | None) -> None:
+    """Raise a `Failure` for questions that failed, or for too few right answers."""
+    from docwell.cli.evaluation.figures import good_share
+
+    if failed := sum(bool(row["error"]) for row in run.rows):
+        raise Failure(f"{failed} questions failed; the report says why. The same command asks them again")
     if at_least is not None and (share := good_share(run.rows)) < at_least:
         raise Failure(f"{share:.1f} % are right or rightly refused, under {at_least:g} %", ExitCode.WORSE)
 

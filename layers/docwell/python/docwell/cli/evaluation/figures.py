@@ -26,10 +26,15 @@ class Figure:
     unit: str = ""
     of: int | None = None
 
+    @property
+    def share(self) -> float:
+        """The percentage of the cases, or the value of another figure."""
+        return self.value if self.of is None else 100 * self.value / self.of
+
     def __str__(self) -> str:
         if self.of is None:
             return f"{self.value:,.6g} {self.unit}".strip()
-        return f"{self.value:,.0f} of {self.of:,} ({100 * self.value / self.of:.0f} %)"
+        return f"{self.value:,.0f} of {self.of:,} ({self.share:.0f} %)"
 
 
 def figures_of(rows: Sequence[Json]) -> list[Figure]:
