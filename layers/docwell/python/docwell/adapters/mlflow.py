@@ -32,7 +32,7 @@ _TABLES_TAG = "mlflow.loggedArtifacts"
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a run in MLflow shows. Figures without a value are left out.
+    """The content of one run in MLflow. Figures without a value are left out.
 
     `tables` has the rows of each, `documents` any JSON, and `files` are copied; `tags` and `parameters` are texts.
     """

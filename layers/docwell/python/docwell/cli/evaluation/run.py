@@ -48,10 +48,9 @@ class Rows:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._path.exists():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._append({"questions": source.name, "sha256": checksum, "started": now})
+                self._append(json.dumps({"questions": source.name, "sha256": checksum, "started": now}))
             elif not self._path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
-                with self._path.open("a", encoding="ascii") as file:
-                    file.write("\n")
+                self._append("")
         except OSError as error:
             raise Failure(f"cannot write to {folder}: {error.strerror}", ExitCode.USAGE) from None
         run = read_run(folder)
@@ -62,13 +61,13 @@ class Rows:
     def add(self, row: Json) -> None:
         """Append a row. Raises `Failure` where the disk is full."""
         try:
-            self._append(row)
+            self._append(json.dumps(row))
         except OSError as error:
             raise Failure(f"cannot write {self._path}: {error.strerror}") from None
 
-    def _append(self, document: Json) -> None:
+    def _append(self, line: str) -> None:
         with self._path.open("a", encoding="ascii") as file:
-            file.write(json.dumps(document) + "\n")
+            file.writelines((line, "\n"))
 
 
 def read_run(folder: Path) -> Run:
