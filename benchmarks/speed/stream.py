@@ -1,13 +1,14 @@
-"""The first token and the pace of the rest, through docwell and straight from the model.
+"""The first token and the pace of the rest, through docwell and straight from the model, and OpenAI's protocol.
 
 A model server with a set time to its first token and a set pace gets the same prompt in turns: once from docwell,
-for a client of its server-sent events, once directly.
+for a client of its server-sent events, once directly. Then `/v1/query` and `/v1/chat/completions` get the same
+questions in turns.
 """
 
 import json
 import time
-from collections.abc import Iterable
-from itertools import cycle
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, takewhile
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,7 +17,7 @@ from benchmarks.speed.asking import AskedStack, answerable, asked_stack
 from benchmarks.speed.filled_index import FilledCollection, Texts
 from benchmarks.speed.options import Options
 from docwell.http import sse
-from infra.measuring import Spread, ratios
+from infra.measuring import Spread, in_turns, ratios
 from infra.progress import bar
 from infra.report import Report
 
@@ -27,6 +28,11 @@ _WARM_UP = 2
 # A fast GPU host reads a prompt of 1,300 tokens in 0.2 s and writes 200 tokens a second.
 _FIRST_S, _PACE_S, _TOKENS = 0.2, 0.005, 200
 _PACE = "200 tokens a second"
+_WHOLE, _CHAT = "/v1/query", "chat completions"
+_RAW, _CHECKED = "first raw sentence", "first checked sentence"
+# The model server ends each sentence so.
+_SENTENCE_END = "[1]."
+_LAST_CHUNK = "data: [DONE]"
 
 
 class Heard(NamedTuple):
@@ -53,14 +59,17 @@ def measure(report: Report, options: Options) -> None:
         bar(_PACE, rounds) as step,
     ):
         name = FilledCollection(asked.stack, texts, 200 if options.short else 1_000).name
-        pairs, questions = [], cycle(answerable(asked, texts.questions, name))
+        pairs, kept = [], answerable(asked, texts.questions, name)
+        questions = cycle(kept)
         for number in range(rounds):
             body = {"question": next(questions), "collection": name, "stream": True}
             # Each goes first in every other round; the direct prompt is that of the question before.
             first = _directly(direct, asked) if number % 2 else None
             pairs.append((_through(docwell, body), first or _directly(direct, asked)))
             step()
+        chats = _chats(docwell, asked, kept, name, rounds)
     _add(report, options, pairs[_WARM_UP:])
+    _add_chats(report, options, {way: samples[_WARM_UP:] for way, samples in chats.items()})
 
 
 def _add(report: Report, options: Options, pairs: list[tuple[Heard, Heard]]) -> None:
@@ -79,6 +88,82 @@ def _add(report: Report, options: Options, pairs: list[tuple[Heard, Heard]]) -> 
     add("directly: tokens a second", [other.rate / length for _, other in pairs], "1/s")
     share = ratios([one.rate for one, _ in pairs], [other.rate for _, other in pairs])
     report.add_spread(f"tokens a second over directly, {_PACE}", share, "x", options.goal(">= 0.95"))
+
+
+def _chats(
+    docwell: httpx.Client, asked: AskedStack, questions: Sequence[str], collection: str, rounds: int
+) -> dict[str, list[float]]:
+    """Return milliseconds by way, each way with the same questions in the same order."""
+
+    def query(question: str) -> dict[str, Any]:
+        return {"question": question, "collection": collection}
+
+    def chat(question: str) -> dict[str, Any]:
+        return {"model": f"docwell/{collection}", "messages": [{"role": "user", "content": question}]}
+
+    ways: dict[str, Callable[[str], float]] = {
+        _WHOLE: lambda question: _without_model(docwell, asked, "/v1/query", query(question)),
+        _CHAT: lambda question: _without_model(docwell, asked, "/v1/chat/completions", chat(question)),
+        _RAW: lambda question: _first_sentence(docwell, "/v1/query", query(question)),
+        _CHECKED: lambda question: _first_sentence(docwell, "/v1/chat/completions", chat(question)),
+    }
+
+    def in_order(way: Callable[[str], float]) -> Callable[[], float]:
+        each = cycle(questions)
+        return lambda: way(next(each))
+
+    with bar("chat completions", rounds * len(ways)) as step:
+        return in_turns({name: in_order(way) for name, way in ways.items()}, rounds, step)
+
+
+def _add_chats(report: Report, options: Options, samples: dict[str, list[float]]) -> None:
+    for metric in _WHOLE, _CHAT:
+        report.add_spread(f"{metric}, without the model", Spread.of(samples[metric]), "ms")
+    for metric in _RAW, _CHECKED:
+        report.add_spread(f"{metric}, {_PACE}", Spread.of(samples[metric]), "ms")
+    for metric, over, under, goal in (
+        ("chat completions over /v1/query", _CHAT, _WHOLE, "<= 5"),
+        ("first checked sentence after the raw one", _CHECKED, _RAW, "<= 400"),
+    ):
+        later = [one - other for one, other in zip(samples[over], samples[under], strict=True)]
+        report.add_spread(metric, Spread.of(later), "ms", options.goal(goal))
+
+
+def _without_model(client: httpx.Client, asked: AskedStack, path: str, body: dict[str, Any]) -> float:
+    """Return the milliseconds of a whole answer less those of the model. Raises `httpx.HTTPError`."""
+    asked.tell_model("held")  # forget the earlier ones
+    began = time.perf_counter()
+    client.post(path, json=body).raise_for_status()
+    seconds = time.perf_counter() - began
+    return float(seconds - sum(asked.tell_model("held"))) * 1000
+
+
+def _first_sentence(client: httpx.Client, path: str, body: dict[str, Any]) -> float:
+    """Return the milliseconds to the end of the first sentence. Raises `RuntimeError` where none comes."""
+    began = time.perf_counter()
+    with client.stream("POST", path, json=body | {"stream": True}) as response:
+        events = sse.read(takewhile(_LAST_CHUNK.__ne__, response.iter_lines()))
+        ended = sentence_ended(_text(name, data) for name, data in events)
+    return (ended - began) * 1000
+
+
+def sentence_ended(pieces: Iterable[str]) -> float:
+    """Return the time at which the first sentence ended; read on to the end. Raises `RuntimeError` without one."""
+    text, ended = "", None
+    for piece in pieces:
+        text += piece
+        if ended is None and _SENTENCE_END in text:
+            ended = time.perf_counter()
+    if ended is None:
+        raise RuntimeError(f"no sentence came: {text[:200]!r}")
+    return ended
+
+
+def _text(name: str, data: dict[str, Any]) -> str:
+    """Return the text of an event of either protocol."""
+    if name == "token":
+        return str(data["text"])
+    return "".join(str(choice["delta"].get("content") or "") for choice in data.get("choices", ()))
 
 
 def _through(client: httpx.Client, body: dict[str, Any]) -> Heard:

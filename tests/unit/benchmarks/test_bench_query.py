@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from benchmarks.model_host import answer_to
 from benchmarks.speed.asking import Asked
-from benchmarks.speed.stream import listen
+from benchmarks.speed.stream import listen, sentence_ended
 from docwell.models import Chunk, Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import ground
@@ -59,3 +63,18 @@ def test_a_pace_counts_the_words_after_the_first_piece() -> None:
     assert heard.last["status"] == "answered"
     assert heard.first_s > 0
     assert heard.rate > 0
+
+
+def test_a_sentence_ends_with_its_marker_and_the_rest_is_read_too() -> None:
+    read = []
+
+    def pieces() -> Iterator[str]:
+        for piece in ("The boiler [1", "]. The ", "yard [1]. "):
+            read.append((piece, time.perf_counter()))
+            yield piece
+
+    ended = sentence_ended(pieces())
+    assert [piece for piece, _ in read] == ["The boiler [1", "]. The ", "yard [1]. "]
+    assert read[1][1] <= ended <= read[2][1]
+    with pytest.raises(RuntimeError, match="no sentence came"):
+        sentence_ended(["The boiler", ""])
