@@ -96,6 +96,13 @@ def test_every_command_and_its_options_exist(page: Path) -> None:
         assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= options | {"--help"}, line
 
 
+def test_every_command_that_a_message_names_exists() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "layers/docwell/python/docwell").rglob("*.py"))
+    named = set(re.findall(r"`(docwell [a-z]+)", sources))
+    assert named
+    assert named <= set(docwell())
+
+
 @EACH_PAGE
 def test_every_path_in_code_exists(page: Path) -> None:
     for name in re.findall(rf"(?<![\w./~-])((?:{FOLDERS})/[\w./-]*\w/?)", code_of(page)):

@@ -92,7 +92,7 @@ def test_a_replay_is_logged_without_links(store: Any, tmp_path: Path, monkeypatc
 def test_a_run_of_eval_is_logged_with_its_report(store: Any, tmp_path: Path) -> None:
     row = {"line": 2, "question": "a?", "document": "a.pdf", "page": "3", "document_rank": 1, "page_rank": None}
     (tmp_path / "report.html").write_text("<p>")
-    head = {"questions": "q.csv", "sha256": "1", "started": "now"}
+    head = {"questions": "q.csv", "sha256": "1", "count": 1, "started": "now"}
     log_eval(Run(head, (row | {"error": None, "unanswerable": False},)), tmp_path)
     run = only_run(store)
     assert (run.data.metrics["hit 1 document"], run.data.metrics["hit 5 page"]) == (100, 0)

@@ -106,8 +106,9 @@ def test_the_truth_is_not_sent_and_retrieval_alone_asks_no_model(run: Run, api: 
     run("eval", questions, "--out", "a", api=api)
     assert "Where is it?" not in api.asked
     assert len(api.asked) == 3
-    fields = {tuple(body) for _, path, body, _ in api.requests if path in {"/v1/query", "/v1/search"}}
-    assert fields == {("question",), ("question", "top_k")}
+    bodies = {path: body for _, path, body, _ in api.requests if body}
+    assert bodies["/v1/search"] == {"question": "Where is it?", "top_k": 5}
+    assert bodies["/v1/query"] == {"question": "What does it cost?", "fallback": "none"}
 
 
 def test_a_collection_is_searched_and_asked(run: Run, api: EvalApi) -> None:
@@ -140,7 +141,7 @@ def test_a_run_stops_after_failures_in_a_row_and_loses_nothing(run: Run, api: Ev
     assert result.exit_code == 1
     assert "stopped after 3 failures in a row" in result.stderr
     assert api.asked == asked[:5]
-    assert Path("a/report.html").exists()
+    assert "<td>5 of 8</td>" in Path("a/report.html").read_text("utf-8")
     api.down = set()
     assert run("eval", "q.csv", "--out", "a", api=api).exit_code == 0
     assert [row["verdict"] for row in rows_of("a").values()] == ["right"] * 8

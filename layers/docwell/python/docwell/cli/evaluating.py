@@ -99,7 +99,7 @@ def _measured(api: Api, source: Path, folder: Path) -> Run:
 
     questions = read_questions(source)
     check_documents(api, questions)
-    rows = Rows(folder, source)
+    rows = Rows(folder, source, len(questions))
     if rows.done:
         there = f"{len(rows.done)} of {len(questions)} are in {folder} already"
         display.echo(f"{there}; another --out asks them again", err=True)

@@ -68,7 +68,7 @@ def html_of(run: Run) -> str:
     _add(head, "title", f"docwell eval: {run.head['questions']}")
     _add(head, "style", _STYLE)
     _add(body, "h1", f"docwell eval: {run.head['questions']}")
-    about = [("started", run.head["started"]), ("questions", str(len(run.rows)))]
+    about = [("started", run.head["started"]), ("questions", f"{len(run.rows)} of {run.head['count']}")]
     about += [(label, ", ".join(values)) for label, values in made_from(run.rows)]
     _table(body, about)
     _table(body, [(one.name, str(one)) for one in figures_of(run.rows)])

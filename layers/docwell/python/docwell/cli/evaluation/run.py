@@ -36,19 +36,22 @@ class Run:
 
 
 class Rows:
-    """The rows of a run in its folder, which is created. `done` has those that need not be asked again.
+    """The rows of a run of `count` questions in its folder, which is created.
 
-    Raises `Failure` where the folder has the run of another file, or cannot be written.
+    `done` has those that need not be asked again. Raises `Failure` where the folder has the run of another file,
+    or cannot be written.
     """
 
-    def __init__(self, folder: Path, source: Path) -> None:
+    def __init__(self, folder: Path, source: Path, count: int) -> None:
         self._path = folder / ROWS
         try:
             checksum = sha256(source.read_bytes()).hexdigest()
             folder.mkdir(parents=True, exist_ok=True)
             if not self._path.exists():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._append(json.dumps({"questions": source.name, "sha256": checksum, "started": now}))
+                self._append(
+                    json.dumps({"questions": source.name, "sha256": checksum, "count": count, "started": now})
+                )
             elif not self._path.read_bytes().endswith(b"\n"):  # the run died while it wrote its last row
                 self._append("")
         except OSError as error:
@@ -93,7 +96,9 @@ def check_documents(api: Api, questions: Sequence[EvalQuestion]) -> None:
         if one.document:
             first_lines.setdefault(one.document, one.line)
     for key, line in first_lines.items():
-        status = (api.document(key) or {}).get("status", "unknown: give its whole key, as `docwell list` shows it")
+        status = (api.document(key) or {}).get(
+            "status", "unknown: give its whole key, as `docwell status` shows it"
+        )
         if status != Status.INDEXED:
             raise Failure(f"line {line}, column document: {key} is {status}. Nothing was asked", ExitCode.USAGE)
 
@@ -124,7 +129,8 @@ def measure(api: Api, question: EvalQuestion) -> Json:
             row |= _found(question, api.post("/v1/search", {**where, "top_k": SEARCHED})["passages"])
         if question.judged:
             began = time.monotonic()
-            answer = api.post(QUERY_PATH, where)
+            # The best sentences of the passages, in place of an answer, say nothing of the model.
+            answer = api.post(QUERY_PATH, {**where, "fallback": "none"})
             row |= {"seconds": round(time.monotonic() - began, 3)} | _judged(question, answer)
     except Failure as error:
         row |= {"verdict": Verdict.FAILED, "error": error.detail}
