@@ -35,6 +35,8 @@ _MOST_DISK = "512MB"
 # Prometheus refuses a range of over 11,000 steps.
 _MOST_STEPS = 1_000
 _TIMEOUT_S = 10.0
+# Metrics that an answer alone does not make.
+_LATER = {"Feedback": "it needs a verdict on an answer"}
 
 
 def installed() -> bool:
@@ -42,10 +44,10 @@ def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def prometheus_command(metrics: str, own: str, folder: Path) -> list[str]:
+def prometheus_command(metrics: str, own: str, folder: Path, scrape_s: int = SCRAPE_S) -> list[str]:
     """Write the settings into the folder, and return the command that serves at the address `own`."""
     settings = {
-        "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": "1m"},
+        "global": {"scrape_interval": f"{scrape_s}s", "evaluation_interval": "1m"},
         "rule_files": [str(RULES)],
         "scrape_configs": [
             {"job_name": "docwell", "static_configs": [{"targets": [metrics.removeprefix("http://")]}]}
@@ -67,31 +69,28 @@ def prometheus_command(metrics: str, own: str, folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class PanelState:
-    """One graph: the labels of its lines without data, and why, where one machine has no source for them."""
+    """One graph: the labels of its lines without data, and the reason if one is known."""
 
-    section: str
     title: str
     missing: tuple[str, ...]
     reason: str = ""
 
 
-def panel_states(prometheus: str, since: float) -> Iterator[PanelState]:
+def panel_states(client: httpx.Client, since: float) -> Iterator[PanelState]:
     """Yield each graph's state: whether each query has returned a number since that Unix time.
 
-    Raises `httpx.HTTPError` if Prometheus does not answer, or rejects a query.
+    The client's base is Prometheus. Raises `httpx.HTTPError` if it does not answer, or rejects a query.
     """
     now = time.time()
-    step = max(SCRAPE_S, math.ceil((now - since) / _MOST_STEPS))
-    with httpx.Client(base_url=prometheus, timeout=_TIMEOUT_S, trust_env=False) as client:
-        for section in SECTIONS:
-            for panel in (one for one in section.panels if isinstance(one, Graph)):
-                missing = []
-                for label, expression in queries_of(panel).items():
-                    span = {"query": expression, "start": str(since), "end": str(now), "step": str(step)}
-                    answer = client.get("/api/v1/query_range", params=span).raise_for_status().json()
-                    if not _has_number(answer):
-                        missing.append(label)
-                yield PanelState(section.question, panel.title, tuple(missing), _reason(panel) if missing else "")
+    step = max(1, math.ceil((now - since) / _MOST_STEPS))
+
+    def has_data(expression: str) -> bool:
+        span = {"query": expression, "start": str(since), "end": str(now), "step": str(step)}
+        return _has_number(client.get("/api/v1/query_range", params=span).raise_for_status().json())
+
+    for panel in (one for section in SECTIONS for one in section.panels if isinstance(one, Graph)):
+        missing = tuple(label for label, expression in queries_of(panel).items() if not has_data(expression))
+        yield PanelState(panel.title, missing, _reason(panel) if missing else "")
 
 
 def say_panels(stack: Stack, console: StackConsole, since: float) -> None:
@@ -108,7 +107,8 @@ def say_panels(stack: Stack, console: StackConsole, since: float) -> None:
                 FunctionName=stack.reconcile_function, Payload=b'{"action": "reconcile"}'
             )
             time.sleep(2 * SCRAPE_S)
-            states = list(panel_states(stack.prometheus, since))
+            client.base_url = httpx.URL(stack.prometheus)
+            states = list(panel_states(client, since))
         except (BotoCoreError, ClientError, httpx.HTTPError) as error:
             console.say(f"the panels of the dashboard cannot be checked: {error}", "yellow")
             return
@@ -128,4 +128,5 @@ def _has_number(answer: dict[str, Any]) -> bool:
 
 def _reason(panel: Graph) -> str:
     named = [line.metric for line in panel.lines if isinstance(line, Line) and line.metric.namespace == DOCWELL]
-    return next((WITHOUT_SOURCE[one.name] for one in named if one.name in WITHOUT_SOURCE), "")
+    reasons = WITHOUT_SOURCE | _LATER
+    return next((reasons[one.name] for one in named if one.name in reasons), "")
