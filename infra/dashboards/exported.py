@@ -79,7 +79,7 @@ EXPORTED: dict[tuple[str, str], Exported] = dict(
         _own(Kind.COUNTER, _SERVICE, "PagesIngested ChunksIngested EmbeddedTokens HiddenCharacters"),
         _own(Kind.COUNTER, _SERVICE, "DocumentsRejected UnknownEvents"),
         _own(Kind.COUNTER, _ANSWERS, "PromptTokens CompletionTokens DroppedPassages SuspiciousPassages"),
-        _own(Kind.COUNTER, _ANSWERS, "Refusals Fallbacks TruncatedPrompts"),
+        _own(Kind.COUNTER, _ANSWERS, "Refusals Fallbacks TruncatedPrompts SkippedStages"),
         _own(Kind.COUNTER, _ANSWERS, "ModelHostSeconds FunctionSeconds", "Seconds"),
         _own(Kind.SUMMARY, _SERVICE, "Feedback"),
         _own(Kind.SUMMARY, _ANSWERS, "Cost UnsupportedSentences"),
