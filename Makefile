@@ -22,8 +22,8 @@ demo: local ## Start the local stack, upload the examples, ask, print cited answ
 	$(PY) -m infra.local demo --model "$(LLM)"
 
 .PHONY: up
-up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads scans, SLEEP=20 stops an unused model
-	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(ARGS)
+up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads scans, SLEEP=20 stops an unused model, OBSERVE=1 runs Prometheus
+	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
 test: dev embedder ## Run all tests with coverage; ARGS="-k name" selects some
