@@ -127,4 +127,4 @@ def test_without_the_package_a_report_says_so_and_counts(
     report = Report("faults")
     report.add("lost", 0, "chunks", "== 0")
     assert report.finish(tmp_path) == 0
-    assert "MLflow is not installed: pip install mlflow-skinny" in capsys.readouterr().out
+    assert "MLflow is not installed: add the package mlflow-skinny" in capsys.readouterr().out

@@ -62,7 +62,7 @@ def log(measurement: Measurement) -> str:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
     except ImportError:
-        raise Unavailable("mlflow", "MLflow is not installed: pip install mlflow-skinny", None) from None
+        raise Unavailable("mlflow", "MLflow is not installed: add the package mlflow-skinny", None) from None
     try:
         return _log(MlflowClient(), measurement)
     except (MlflowException, OSError) as error:
