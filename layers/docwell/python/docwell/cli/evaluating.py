@@ -150,10 +150,11 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> None:
             (one.name, one.better, one.worse, one.same, f"{100 * one.chance:.0f} %") for one in compared.counts
         )
         names = ("pairs", "better", "worse", "same", "by chance")
+        changed = [(one["question"], outcome_of(one), outcome_of(other)) for one, other in compared.changed]
         display.console().print(display.table(names, counts, right=names[1:]))
-        display.console().print(display.table(("figure", str(first), str(second)), compared.expense))
-        changed = ((one["question"], outcome_of(one), outcome_of(other)) for one, other in compared.changed)
-        display.console().print(display.table(("changed", str(first), str(second)), changed))
+        for name, rows in (("figure", compared.expense), ("changed", changed)):
+            if rows:
+                display.console().print(display.table((name, str(first), str(second)), rows))
         if compared.unpaired:
             display.say(f"{compared.unpaired} questions are in one run only, or failed", "yellow")
     if compared.is_worse:
