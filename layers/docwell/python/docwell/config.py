@@ -172,6 +172,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
 
     # OpenVINO would save 2 ms a question and add 60 MB to the layer.
     embed_runtime: EmbedRuntime = "onnxruntime"
+    # A server of OpenAI's protocol if it ends with /v1, otherwise Ollama.
     ollama_url: HttpUrl
     model: str = "qwen2.5-coder:1.5b"
     keep_alive: str = "30m"
@@ -224,6 +225,11 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     storage_url: HttpUrl | None = None
     # A price file in the format of `docwell/query/prices.json`, which None uses.
     prices: Path | None = None
+
+    @property
+    def speaks_openai(self) -> bool:
+        """True if the model host has OpenAI's protocol."""
+        return (self.ollama_url.path or "").rstrip("/").endswith("/v1")
 
     @property
     def model_stages(self) -> int:
