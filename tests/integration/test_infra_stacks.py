@@ -24,6 +24,7 @@ pytestmark = [
 CIDR, BUCKET = "10.72.0.0/16", "templates"
 NETWORK = {
     "Cidr": CIDR,
+    "SystemName": "docwell",
     "DocumentsBucketName": "documents",
     "TableArns": "arn:aws:dynamodb:us-east-1:111122223333:table/ledger",
     "QueueArns": "arn:aws:sqs:us-east-1:111122223333:ingest",
@@ -99,13 +100,15 @@ class Account:
             "NetworkCidr": CIDR,
             "MetricsNamespace": "Docwell/docwell",
             "ImageId": AMI,
+            "ProxyScript": "proxy",
+            "ProxyPolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess",
         }
         subnet = network["ServerSubnetId"]
         (found,) = self.clients["ec2"].describe_subnets(SubnetIds=[subnet])["Subnets"]
         place = {"SubnetId": subnet, "AvailabilityZone": found["AvailabilityZone"], "PublicAddress": "true"}
         release = parameters.get("Release", "1")
         chroma = self.deploy("chroma", Image=f"chroma:{release}", **place, **shared)
-        hosts = {"SubnetIds": network["ServerSubnetIds"], "Image": "ollama:1", "Model": f"model:{release}"}
+        hosts = {"PairName": "docwell/docwell/pair", "SubnetIds": network["ServerSubnetIds"], "Image": "ollama:1", "Model": f"model:{release}"}
         return chroma, self.deploy("ollama", **hosts, **shared)
 
 
@@ -139,7 +142,7 @@ def test_the_servers_are_created_and_the_next_release_keeps_chromas_address(acco
         AutoScalingGroupNames=[chroma["Server"]]
     )["AutoScalingGroups"]
     assert server["DesiredCapacity"] == 1
-    assert account.outputs("chroma")["Url"] == "http://chroma.docwell.internal:8000"
+    assert account.outputs("chroma")["Url"] == "https://chroma.docwell.internal"
     next_chroma, next_hosts = account.servers(Release="2")
     for name in ("Interface", "Server", "ServerSecurityGroup", "Volume"):
         assert next_chroma[name] == chroma[name], name

@@ -15,7 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
@@ -23,6 +23,9 @@ from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, Unavailable
+
+if TYPE_CHECKING:
+    from docwell.adapters.server_auth import ServerAuth
 
 # httpcore loads these at the first request, which takes 30 ms; here they load before it.
 for _module in ("anyio._backends._asyncio", "httpcore._backends.anyio"):
@@ -53,13 +56,15 @@ class OllamaModel:
         num_predict: int,
         keep_alive: str = "30m",
         sleeps: bool = False,
+        auth: ServerAuth | None = None,
     ) -> None:
         self._host = host
         self._hooks = [_raise_without_host] if sleeps else []
         self.name = model
         self._keep_alive = keep_alive
         self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": 7}
-        self._tls = httpx.create_ssl_context()  # takes 10 ms, so each request shares it
+        self._auth = auth
+        self._tls = auth.tls if auth else httpx.create_ssl_context()  # takes 10 ms, so each request shares it
         self._facts: dict[str, Any] = {}
 
     def writing_at_most(self, num_predict: int) -> OllamaModel:
@@ -138,6 +143,7 @@ class OllamaModel:
         client = AsyncClient(
             self._host,
             verify=self._tls,
+            auth=self._auth,
             timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             follow_redirects=False,  # a question goes to the configured host only
             event_hooks={"response": self._hooks},

@@ -27,7 +27,7 @@ from docwell.wiring.pipelines import (
     runtime_settings,
     vectors_of,
 )
-from docwell.wiring.stores import dynamodb, ledger_of, state_store
+from docwell.wiring.stores import dynamodb, ledger_of, server_auth, state_store
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
@@ -192,6 +192,7 @@ def model() -> OllamaModel:
         num_predict=settings.num_predict,
         keep_alive=settings.keep_alive,
         sleeps=settings.wake_s > 0,
+        auth=server_auth("ollama", settings.ollama_token),
     )
 
 
