@@ -13,6 +13,8 @@ OWN_METRICS = 28
 CANARY_RUNS = 2 * HOURS_IN_MONTH
 CANARY_S = 1.0
 CANARY_GB = 0.5
+# infra/release/credentials.py makes them for the servers of infra/proxy.yaml.
+SERVER_SECRETS = 2
 # Metrics that EC2 sends each minute with detailed monitoring (its guide, "Monitoring").
 _DETAILED_METRICS = 7
 _FREE_THROUGHPUT = 125  # MB a second of gp3
@@ -50,6 +52,8 @@ def idle_month(prices: Prices, parameters: Mapping[str, Any] | None = None) -> L
         elif one.type in _PRICED:
             part, of = _PRICED[one.type]
             lines[part] += of(one, price)
+    if any("SecretsPolicy" in one.template["Resources"] for one in stack.stacks()):
+        lines[NAMES] += SERVER_SECRETS * price("secret")
     query_gb = stack.stack_of("QueryFunction").of("QueryFunction").of("MemorySize") / 1024
     lines["snapshot of the query function"] = query_gb * HOURS_IN_MONTH * 3600 * price("snapstart_cache")
     gb_s, function = (query_gb + CANARY_GB) * CANARY_S, prices.function
