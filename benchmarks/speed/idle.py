@@ -96,7 +96,8 @@ def _metrics_of(alarm: Resource) -> int:
 
 def _servers(group: Resource, price: Callable[[str], float], host_hours: float) -> Lines:
     """Return the price of a group's servers: of its desired size if that is fixed, else of its minimum."""
-    template = group.stack.of(group.of("LaunchTemplate", "LaunchTemplateId"))
+    used = group.of("LaunchTemplate") or group.of("MixedInstancesPolicy")["LaunchTemplate"]["LaunchTemplateSpecification"]
+    template = group.stack.of(used["LaunchTemplateId"])
     instance = str(template.of("LaunchTemplateData", "InstanceType"))
     fixed = group.of("DesiredCapacity")
     part, hours = (MODEL_HOSTS, host_hours) if fixed is None else (CHROMA, HOURS_IN_MONTH)
