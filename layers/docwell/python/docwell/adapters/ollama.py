@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
@@ -21,6 +21,9 @@ from docwell.adapters.model_server import CHECK_TIMEOUT_S, TIMEOUT, failed, rais
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
 from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
+
+if TYPE_CHECKING:
+    from docwell.adapters.server_auth import ServerAuth
 
 _NAME = "ollama"
 
@@ -42,13 +45,15 @@ class OllamaModel:
         num_predict: int,
         keep_alive: str = "30m",
         sleeps: bool = False,
+        auth: ServerAuth | None = None,
     ) -> None:
         self._host = host
         self._hooks = [raise_without_host] if sleeps else []
         self.name = model
         self._keep_alive = keep_alive
         self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": 7}
-        self._tls = httpx.create_ssl_context()  # takes 10 ms, so each request shares it
+        self._auth = auth
+        self._tls = auth.tls if auth else httpx.create_ssl_context()  # takes 10 ms, so each request shares it
         self._facts: dict[str, Any] = {}
 
     def writing_at_most(self, num_predict: int) -> OllamaModel:
@@ -127,6 +132,7 @@ class OllamaModel:
         client = AsyncClient(
             self._host,
             verify=self._tls,
+            auth=self._auth,
             timeout=TIMEOUT,
             follow_redirects=False,  # a question goes to the configured host only
             event_hooks={"response": self._hooks},

@@ -27,7 +27,7 @@ from docwell.wiring.pipelines import (
     runtime_settings,
     vectors_of,
 )
-from docwell.wiring.stores import dynamodb, ledger_of, state_store
+from docwell.wiring.stores import dynamodb, ledger_of, server_auth, state_store
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
@@ -185,10 +185,11 @@ def model() -> OllamaModel | OpenAiModel:
     """Return the model host itself, without its breaker."""
     settings = query_settings()
     url, sleeps = str(settings.ollama_url), settings.wake_s > 0
+    auth = server_auth("ollama", settings.ollama_token)
     if settings.speaks_openai:
         from docwell.adapters.openai_model import OpenAiModel
 
-        return OpenAiModel(url, settings.model, num_predict=settings.num_predict, sleeps=sleeps)
+        return OpenAiModel(url, settings.model, num_predict=settings.num_predict, sleeps=sleeps, auth=auth)
     from docwell.adapters.ollama import OllamaModel
 
     return OllamaModel(
@@ -198,6 +199,7 @@ def model() -> OllamaModel | OpenAiModel:
         num_predict=settings.num_predict,
         keep_alive=settings.keep_alive,
         sleeps=sleeps,
+        auth=auth,
     )
 
 
