@@ -134,6 +134,10 @@ deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=sma
 restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|ledger|principals|usage|audit PROFILE=large AT=TIME
 	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),team) $(if $(AT),--at $(AT)) --options="$(ARGS)"
 
+.PHONY: rotate
+rotate: dev ## Replace the token and the certificate of Chroma and Ollama in 18 minutes; PROFILE=small|team|large
+	$(PY) -m infra.release rotate --profile $(or $(PROFILE),team)
+
 .PHONY: pin
 pin: dev ## Write the digests of the images; ARGS="--region R" the machine images too
 	$(PY) -m infra.release pin $(ARGS)

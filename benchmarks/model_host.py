@@ -1,4 +1,4 @@
-"""A model host that speaks Ollama's protocol, at a set pace, and fails byte by byte on demand.
+"""A model host that speaks the protocols of Ollama and of OpenAI, at a set pace, and fails byte by byte on demand.
 
 ``python -m benchmarks.model_host [--first-s 0] [--pace-s 0] [--tokens 0]``
 
@@ -65,7 +65,9 @@ _SMALL: dict[str, Any] = {
     "/api/tags": _TAGS,
     "/api/ps": _TAGS,
     "/api/version": {"version": "0.12.0"},
+    "/v1/models": {"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 8192}]},
 }
+_PROMPT_TOKENS = 900
 
 # The steps of an answer: bytes to send, or seconds to wait.
 Steps = Iterator[bytes | float]
@@ -86,12 +88,52 @@ def _chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def _token(content: str, *, done: bool = False, **more: Any) -> bytes:
-    message = {"role": "assistant", "content": content}
-    return _chunk(json.dumps({"model": MODEL, "message": message, "done": done, **more}).encode() + b"\n")
+class _Ollama:
+    """Lines of JSON."""
+
+    paths = frozenset({"/api/chat", "/api/generate"})
+    kind = "application/x-ndjson"
+    begun = b'{"message":{"content":"'
+    malformed = b'{"message": {"content": "abc\n'
+    error = b'{"error": "an error was encountered while running the model"}\n'
+    other_shape = b'{"choices":[{"text":7}]}\n[1]\n'
+
+    @staticmethod
+    def token(content: str, **more: Any) -> bytes:
+        message = {"role": "assistant", "content": content}
+        return json.dumps({"model": MODEL, "message": message, "done": False} | more).encode() + b"\n"
+
+    @classmethod
+    def last(cls, written: int) -> bytes:
+        return cls.token("", done=True, done_reason="stop", prompt_eval_count=_PROMPT_TOKENS, eval_count=written)
 
 
-def _steps(misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float) -> Steps:
+class _OpenAi:
+    """Server-sent events."""
+
+    paths = frozenset({"/v1/chat/completions"})
+    kind = "text/event-stream"
+    begun = b'data: {"choices":[{"delta":{"content":"'
+    malformed = b'data: {"choices": [{"delta": {"content": "abc\n\n'
+    error = b'data: {"error": {"message": "the engine has failed", "code": 500}}\n\n'
+    other_shape = b'data: {"message":{"content":7}}\n\ndata: [1]\n\n'
+
+    @staticmethod
+    def token(content: str, reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": {"content": content}, "finish_reason": reason}
+        return b"data: " + json.dumps({"model": MODEL, "choices": [choice]}).encode() + b"\n\n"
+
+    @classmethod
+    def last(cls, written: int) -> bytes:
+        usage = {"prompt_tokens": _PROMPT_TOKENS, "completion_tokens": written}
+        end = json.dumps({"model": MODEL, "choices": [], "usage": usage}).encode()
+        return cls.token("", "stop") + b"data: " + end + b"\n\ndata: [DONE]\n\n"
+
+
+_Protocol = type[_Ollama] | type[_OpenAi]
+
+
+def _steps(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float) -> Steps:
     """Yield the answer to a question."""
     match misdeed:
         case Misdeed.NOT_FOUND:
@@ -101,9 +143,9 @@ def _steps(misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float
         case Misdeed.HTML:
             yield _head(200, "text/html", b"<html><h1>Sign in to the network</h1></html>")
         case Misdeed.EMPTY:
-            yield _head(200, "application/x-ndjson", b"")
+            yield _head(200, speaks.kind, b"")
         case Misdeed.WRONG_JSON:
-            yield _head(200, "application/x-ndjson", b'{"choices":[{"text":7}]}\n[1]\n')
+            yield _head(200, speaks.kind, speaks.other_shape)
         case Misdeed.HANG:
             yield _HANG_S
         case Misdeed.HEADER_DRIP:
@@ -113,37 +155,36 @@ def _steps(misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float
                     yield header[i : i + 1]
                     yield 0.1
         case _:
-            yield _head(200, "application/x-ndjson")
+            yield _head(200, speaks.kind)
             yield {Misdeed.SLOW: 1.0, Misdeed.TOO_SLOW: _HANG_S}.get(misdeed, first_s)
-            yield from _stream(misdeed, words, pace_s)
+            yield from _stream(speaks, misdeed, words, pace_s)
 
 
-def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
+def _stream(speaks: _Protocol, misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
     endless = {
         Misdeed.BODY_DRIP: (_chunk(b"x"), 0.1),
         Misdeed.ENDLESS_LINE: (_chunk(b"x" * 65_536), 0.05),
-        Misdeed.FLOOD: (_token("more "), 0.002),
+        Misdeed.FLOOD: (_chunk(speaks.token("more ")), 0.002),
     }
     if misdeed in endless:
         piece, pause = endless[misdeed]
-        yield b"" if misdeed is Misdeed.FLOOD else _chunk(b'{"message":{"content":"')
+        yield b"" if misdeed is Misdeed.FLOOD else _chunk(speaks.begun)
         while True:
             yield piece
             yield pause
     well = misdeed in {Misdeed.NONE, Misdeed.SLOW}
     for word in words if well else ["word "] * 5:
-        yield _token(word)
+        yield _chunk(speaks.token(word))
         yield pace_s
     last = {
-        Misdeed.MALFORMED: _chunk(b'{"message": {"content": "abc\n'),
-        Misdeed.ERROR_LINE: _chunk(b'{"error": "an error was encountered while running the model"}\n'),
+        Misdeed.MALFORMED: _chunk(speaks.malformed),
+        Misdeed.ERROR_LINE: _chunk(speaks.error),
         Misdeed.ENDS_EARLY: b"",
     }
     if misdeed is Misdeed.STALL:
         yield _HANG_S
     elif well:
-        yield _token("", done=True, done_reason="stop", prompt_eval_count=900, eval_count=len(words))
-        yield b"0\r\n\r\n"
+        yield _chunk(speaks.last(len(words))) + b"0\r\n\r\n"
     elif misdeed in last:
         yield last[misdeed] + b"0\r\n\r\n"
 
@@ -174,7 +215,8 @@ class ModelHost(HttpDoor):
         released, misdeed = self._released, self.misdeed
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         path, began = request.path.partition("?")[0], time.perf_counter()
-        asked = path in {"/api/chat", "/api/generate"}
+        speaks = _OpenAi if path in _OpenAi.paths else _Ollama
+        asked = path in speaks.paths
         self.chats += asked
         if path == "/-/held":
             held, self._held = self._held, []
@@ -185,7 +227,7 @@ class ModelHost(HttpDoor):
             request.wfile.write(_json(200, _SMALL.get(path, {})))
         else:
             self._last = json.loads(body or b"{}")
-            for step in _steps(misdeed, self._words(), self._first_s, self._pace_s):
+            for step in _steps(speaks, misdeed, self._words(), self._first_s, self._pace_s):
                 if isinstance(step, bytes):
                     request.wfile.write(step)
                 elif step:
@@ -227,7 +269,7 @@ def model_server(first_s: float = 0.0, pace_s: float = 0.0, tokens: int = 0) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Ollama's protocol, at a set pace.")
+    parser = argparse.ArgumentParser(description="A model host at a set pace.")
     parser.add_argument("--first-s", type=float, default=0.0)
     parser.add_argument("--pace-s", type=float, default=0.0)
     parser.add_argument("--tokens", type=int, default=0)

@@ -2,14 +2,14 @@
 
 The real query function runs on a local stack with a short deadline. It gets every row's question in three ways:
 plainly, with the fallback to the best sentences, and as a stream. After each row the faults end, and the next
-question must be answered.
+question must be answered. The rows of the model host run over both protocols.
 """
 
 import argparse
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +79,10 @@ ROWS = (
 )
 
 
+# The model host's failures again, over the other protocol.
+OPENAI_ROWS = tuple(replace(row, name=f"OpenAI {row.name}") for row in ROWS if row.name.startswith("model host"))
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The client's view in words, and whether it keeps the promise."""
@@ -145,18 +149,22 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a deadline of 2.5 s, and one way to ask each row")
     parser.add_argument("--row", action="append", default=[], help="only rows with this in their name; repeatable")
     options = parser.parse_args()
-    rows = [row for row in ROWS if not options.row or any(part in row.name for part in options.row)]
-    if unknown := [part for part in options.row if not any(part in row.name for row in ROWS)]:
+    chosen = [
+        [row for row in rows if not options.row or any(part in row.name for part in options.row)]
+        for rows in (ROWS, OPENAI_ROWS)
+    ]
+    if unknown := [part for part in options.row if not any(part in row.name for rows in chosen for row in rows)]:
         parser.error(f"no row's name contains {' or '.join(unknown)}")
     # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report("chaos-query")
     deadline_s, rest_s = (2.5, 1.0) if options.short else (6.0, 3.0)
-    CONSOLE.print("starting the stack…")
-    with rig(deadline_s, rest_s) as world:
-        _run(world, rows, report, short=options.short)
-        if not options.row:
-            _storm(world, report)
+    for rows in filter(None, chosen):
+        CONSOLE.print("starting the stack…")
+        with rig(deadline_s, rest_s, openai=rows[0] in OPENAI_ROWS) as world:
+            _run(world, rows, report, short=options.short)
+            if rows == list(ROWS):
+                _storm(world, report)
     return report.finish()
 
 
@@ -184,7 +192,8 @@ def _run(world: Rig, rows: Sequence[Row], report: Report, *, short: bool) -> Non
             report.add(f"{row.name}: slowest answer", max(seconds), "s", f"<= {limit:g}")
             report.add(f"{row.name}: outcomes that were not promised", wrong, f"of {len(seconds)}", "== 0")
             step()
-    report.add("well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
+    host = "the OpenAI model host" if rows[0] in OPENAI_ROWS else "the faults"
+    report.add(f"{host} well again to the next answer, slowest", slowest_recovery, "s", f"<= {patience_s:g}")
 
 
 def _waves(number: int, *, short: bool) -> list[tuple[str, ...]]:

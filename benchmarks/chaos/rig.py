@@ -67,8 +67,11 @@ def _is_answer(seen: Seen) -> bool:
 
 
 @contextmanager
-def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
-    """Run a stack with one indexed document, and control its model host, Chroma and ledger."""
+def rig(deadline_s: float, rest_s: float, *, openai: bool = False) -> Iterator[Rig]:
+    """Run a stack with one indexed document, and control its model host, Chroma and ledger.
+
+    The model host speaks Ollama's protocol, or OpenAI's.
+    """
     with ExitStack() as stack:
         host, chroma, ledger = ModelHost(SAYS, first_s=_ANSWER_S), Proxy(), Proxy()
         for one in (host, chroma, ledger):
@@ -78,6 +81,7 @@ def rig(deadline_s: float, rest_s: float) -> Iterator[Rig]:
             "DOCWELL_BREAKER_REST_S": str(rest_s),
             "DOCWELL_CHROMA_URL": chroma.url,
             "AWS_ENDPOINT_URL_DYNAMODB": ledger.url,
+            "DOCWELL_OLLAMA_URL": f"{host.url}/v1" if openai else host.url,
         }
         options = {"environment": environment, "ingest_workers": 1, "reconcile_every_s": 0}
         parts = stack.enter_context(local_stack(MODEL, host.url, **options))

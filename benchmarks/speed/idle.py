@@ -13,6 +13,8 @@ OWN_METRICS = 28
 CANARY_RUNS = 2 * HOURS_IN_MONTH
 CANARY_S = 1.0
 CANARY_GB = 0.5
+# infra/release/credentials.py makes them for the servers of infra/proxy.yaml.
+SERVER_SECRETS = 2
 # Metrics that EC2 sends each minute with detailed monitoring (its guide, "Monitoring").
 _DETAILED_METRICS = 7
 _FREE_THROUGHPUT = 125  # MB a second of gp3
@@ -50,6 +52,8 @@ def idle_month(prices: Prices, parameters: Mapping[str, Any] | None = None) -> L
         elif one.type in _PRICED:
             part, of = _PRICED[one.type]
             lines[part] += of(one, price)
+    if any("SecretsPolicy" in one.template["Resources"] for one in stack.stacks()):
+        lines[NAMES] += SERVER_SECRETS * price("secret")
     query_gb = stack.stack_of("QueryFunction").of("QueryFunction").of("MemorySize") / 1024
     lines["snapshot of the query function"] = query_gb * HOURS_IN_MONTH * 3600 * price("snapstart_cache")
     gb_s, function = (query_gb + CANARY_GB) * CANARY_S, prices.function
@@ -92,7 +96,8 @@ def _metrics_of(alarm: Resource) -> int:
 
 def _servers(group: Resource, price: Callable[[str], float], host_hours: float) -> Lines:
     """Return the price of a group's servers: of its desired size if that is fixed, else of its minimum."""
-    template = group.stack.of(group.of("LaunchTemplate", "LaunchTemplateId"))
+    used = group.of("LaunchTemplate") or group.of("MixedInstancesPolicy")["LaunchTemplate"]["LaunchTemplateSpecification"]
+    template = group.stack.of(used["LaunchTemplateId"])
     instance = str(template.of("LaunchTemplateData", "InstanceType"))
     fixed = group.of("DesiredCapacity")
     part, hours = (MODEL_HOSTS, host_hours) if fixed is None else (CHROMA, HOURS_IN_MONTH)

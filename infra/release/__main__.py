@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
 from infra.release import contents, deployment, pins, restore
+from infra.release.credentials import SecretsError, ServerSecrets
 from infra.release.registry import PinError, digest_of
 
 
@@ -73,6 +74,8 @@ def run(given: argparse.Namespace) -> int:
                 print(stage, deployment.write(stage)[deployment.RELEASE])
         case "deploy" | "restore":
             deploy(given)
+        case "rotate":
+            ServerSecrets(deployment.stack_name(given.profile)).rotate()
     return 0
 
 
@@ -80,19 +83,19 @@ def main(arguments: list[str]) -> int:
     """Read the command line and run one command."""
     parser = argparse.ArgumentParser(prog="infra.release")
     parser.add_argument(
-        "command", choices=("check", "pin", "sbom", "notice", "audit", "build", "deploy", "restore")
+        "command", choices=("check", "pin", "sbom", "notice", "audit", "build", "deploy", "restore", "rotate")
     )
     parser.add_argument("--region", help="pin: the region of the machine images; needs AWS credentials")
     parser.add_argument(
         "--stage", action="append", choices=pins.STAGES, help="pin: a stage in that region; all if left out"
     )
-    parser.add_argument("--profile", default="team", help="deploy, restore: a file of infra/parameters")
+    parser.add_argument("--profile", default="team", help="deploy, restore, rotate: a file of infra/parameters")
     parser.add_argument("--options", default="", help="deploy, restore: more options of `sam deploy`")
     parser.add_argument("--what", choices=restore.WHAT, default="zone", help="restore: the part that is lost")
     parser.add_argument("--at", help="restore: the table as it was then, 2026-11-25T10:00 (UTC)")
     try:
         return run(parser.parse_args(arguments))
-    except (PinError, StepError) as error:
+    except (PinError, SecretsError, StepError) as error:
         print(error, file=sys.stderr)
         return 1
 

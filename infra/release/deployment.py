@@ -19,6 +19,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
+from infra.release.credentials import prepare
 
 PROFILES = ROOT / "infra" / "parameters"
 RELEASES = BUILD.parent / "release"
@@ -126,6 +127,7 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
         given = write(profile, BUILD, RELEASES)
         for line in changes(deployed_parameters(stack_name(profile)), given):
             print(line)
+        prepare(stack_name(profile), given)
         _sam("deploy", "--config-env", profile, *options)
     finally:
         # `sam deploy` after another build would give it this Release, and publish no version.

@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_token import AuthHeader, TokenAuth, secret_reader
+from docwell.adapters.server_auth import AuthHeader, Credential, ServerAuth, secret_reader
 from docwell.config import StorageSettings
 from docwell.errors import Unavailable
 from docwell.wiring import stores
@@ -24,7 +24,6 @@ from tests.unit.infra.templates import TEMPLATES, content
 
 pytestmark = pytest.mark.integration
 ROLES = ("IngestRole", "QueryRole", "ReconcileRole")
-SECRET_ARN = {"Fn::Select": [3, {"Fn::Split": [",", {"Ref": "ChromaAccount"}]}]}
 
 
 class Hosted(BaseHTTPRequestHandler):
@@ -85,7 +84,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secret]:
         yield Secret()
 
 
-def index(url: str, auth: TokenAuth) -> ChromaIndex:
+def index(url: str, auth: ServerAuth) -> ChromaIndex:
     return ChromaIndex(url, Layout("f" * 32, 8), tenant="t", database="d", auth=auth)
 
 
@@ -102,7 +101,7 @@ def test_every_request_has_the_token_in_the_header_that_the_server_takes(
 
 
 def test_the_token_is_read_from_the_secret_once(hosted: str, secret: Secret) -> None:
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization"))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization"))
     for _ in range(3):
         chroma.collections()
     assert Hosted.seen == [True] * 3
@@ -116,7 +115,7 @@ def test_a_setting_with_an_arn_is_a_secret(hosted: str, secret: Secret) -> None:
 
 def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization", clock))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock))
     chroma.collections()
     secret.put('{"token": "second"}')
     Hosted.right = ("Authorization", "Bearer second")
@@ -127,7 +126,7 @@ def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secre
 
 def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
     Hosted.right = ("Authorization", "Bearer other")
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization", Clock()))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=Clock()))
     for _ in range(4):
         with pytest.raises(Unavailable):
             chroma.collections()
@@ -137,7 +136,7 @@ def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, sec
 
 def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization", clock))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock))
     chroma.collections()
     secret.put('{"token": "second"}')
     Hosted.right = ("Authorization", "Bearer second")
@@ -147,14 +146,14 @@ def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret
 
 
 def test_the_last_token_is_sent_while_the_secret_cannot_be_read(hosted: str) -> None:
-    clock, answers = Clock(), iter(["first"])
+    clock, answers = Clock(), iter([Credential("first")])
 
-    def read() -> str:
+    def read() -> Credential:
         for answer in answers:
             return answer
         raise Unavailable("chroma", "no secret")
 
-    chroma = index(hosted, TokenAuth(read, "Authorization", clock))
+    chroma = index(hosted, ServerAuth(read, "Authorization", clock=clock))
     chroma.collections()
     clock.now = 301
     assert chroma.collections() == []
@@ -162,7 +161,7 @@ def test_the_last_token_is_sent_while_the_secret_cannot_be_read(hosted: str) -> 
 
 def test_a_secret_that_cannot_be_read_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, f"{secret.arn}-other"), "Authorization", clock))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization", clock=clock))
     for _ in range(4):
         with pytest.raises(Unavailable, match="ResourceNotFoundException"):
             chroma.collections()
@@ -184,7 +183,7 @@ def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
     hosted: str, secret: Secret, text: str
 ) -> None:
     secret.put(text)
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization"))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization"))
     with pytest.raises(Unavailable, match="key `token`") as caught:
         chroma.collections()
     assert "first" not in str(caught.value)
@@ -192,30 +191,36 @@ def test_a_secret_without_a_token_is_a_typed_error_without_its_text(
 
 def test_a_binary_secret_is_a_typed_error(hosted: str, secret: Secret) -> None:
     boto3.client("secretsmanager", "us-east-1").put_secret_value(SecretId=secret.arn, SecretBinary=b"first")
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, secret.arn), "Authorization"))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization"))
     with pytest.raises(Unavailable, match="key `token`"):
         chroma.collections()
 
 
 def test_a_secret_that_cannot_be_read_is_a_typed_error(hosted: str, secret: Secret) -> None:
-    chroma = index(hosted, TokenAuth(secret_reader(secret.client, f"{secret.arn}-other"), "Authorization"))
+    chroma = index(hosted, ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization"))
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
         chroma.collections()
 
 
-def test_each_role_may_read_that_secret_and_nothing_else_of_secrets_manager() -> None:
-    template = content(ROOT / "infra" / "roles.yaml")
-    policy = template["Resources"]["ChromaSecretPolicy"]
-    assert policy["Condition"] == "HasChromaSecret"
-    assert policy["Properties"]["PolicyDocument"]["Statement"] == [
-        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": SECRET_ARN}
-    ]
-    for role in ROLES:
-        attached = template["Resources"][role]["Properties"]["ManagedPolicyArns"]
-        assert {"Fn::If": ["HasChromaSecret", {"Ref": "ChromaSecretPolicy"}, {"Ref": "AWS::NoValue"}]} in attached
+def test_each_role_may_read_its_servers_tokens_and_nothing_else_of_secrets_manager() -> None:
+    resources = content(ROOT / "infra" / "roles.yaml")["Resources"]
+    for server, roles in (("Chroma", ROLES), ("Ollama", ("QueryRole",))):
+        policy, condition = resources[f"{server}SecretPolicy"], f"Has{server}Secret"
+        assert policy["Condition"] == condition
+        arn = f"{server}SecretArn"
+        (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+        # The ARN as it is given, or with the suffix that Secrets Manager adds to the name of the stack's own secret.
+        resource = [{"Ref": arn}, {"Fn::Sub": f"${{{arn}}}-??????"}]
+        assert statement == {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": resource}
+        attached = {"Fn::If": [condition, {"Ref": f"{server}SecretPolicy"}, {"Ref": "AWS::NoValue"}]}
+        holders = {one for one in ROLES if attached in resources[one]["Properties"]["ManagedPolicyArns"]}
+        assert holders == set(roles)
+
+
+def test_no_secret_is_read_at_deployment() -> None:
     everything = "".join(path.read_text() for path in TEMPLATES)
-    assert everything.count("secretsmanager:") == 2  # and the pattern of ChromaAccount
-    assert "resolve:secretsmanager" not in everything
+    resolved = re.findall(r"resolve:secretsmanager:(\S+?)}}", everything)
+    assert resolved == ["${PairName}:SecretString:balancer"]  # the ARN of the load balancer's certificate
 
 
 def test_the_template_takes_the_headers_that_the_code_knows() -> None:

@@ -14,6 +14,7 @@ from moto import mock_aws
 from moto.cloudformation import parsing
 
 from infra.container.sam import ROOT
+from infra.release.credentials import ServerSecrets
 from infra.whole_template import STACK
 from tests.unit.infra.templates import content, whole
 
@@ -24,6 +25,7 @@ pytestmark = [
 CIDR, BUCKET = "10.72.0.0/16", "templates"
 NETWORK = {
     "Cidr": CIDR,
+    "SystemName": "docwell",
     "DocumentsBucketName": "documents",
     "TableArns": "arn:aws:dynamodb:us-east-1:111122223333:table/ledger",
     "QueueArns": "arn:aws:sqs:us-east-1:111122223333:ingest",
@@ -38,6 +40,17 @@ def template(name: str) -> dict[str, Any]:
         if one["Type"] == STACK:
             one["Properties"]["TemplateURL"] = address(one["Properties"]["TemplateURL"])
     return found
+
+
+def with_secrets(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """The template with its parts of secrets, which moto does not read."""
+
+    def part(found: re.Match[str]) -> str:
+        secret = boto3.client("secretsmanager").get_secret_value(SecretId=parameters[found[1]])
+        return json.dumps(json.loads(secret["SecretString"])[found[2]])
+
+    pattern = r'\{"Fn::Sub": "\{\{resolve:secretsmanager:\$\{(\w+)\}:SecretString:(\w+)\}\}"\}'
+    return dict(json.loads(re.sub(pattern, part, json.dumps(template))))
 
 
 def address(name: str) -> str:
@@ -74,7 +87,8 @@ class Account:
     def deploy(self, name: str, **parameters: str) -> dict[str, str]:
         """Deploy a template; return the stack's resources by their names in it."""
         client = self.clients["cloudformation"]
-        self.clients["s3"].put_object(Bucket=BUCKET, Key=name, Body=json.dumps(with_ranges(template(name))))
+        body = json.dumps(with_secrets(with_ranges(template(name)), parameters))
+        self.clients["s3"].put_object(Bucket=BUCKET, Key=name, Body=body)
         known = {one["StackName"] for one in client.describe_stacks()["Stacks"]}
         call = client.update_stack if name in known else client.create_stack
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
@@ -92,6 +106,7 @@ class Account:
 
     def servers(self, **parameters: str) -> tuple[dict[str, str], dict[str, str]]:
         """Deploy Chroma and the model hosts into the network; return the resources of both."""
+        ServerSecrets("docwell").ensure()
         network = self.outputs("network")
         shared = {
             "VpcId": network["VpcId"],
@@ -99,13 +114,15 @@ class Account:
             "NetworkCidr": CIDR,
             "MetricsNamespace": "Docwell/docwell",
             "ImageId": AMI,
+            "ProxyScript": "proxy",
+            "ProxyPolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess",
         }
         subnet = network["ServerSubnetId"]
         (found,) = self.clients["ec2"].describe_subnets(SubnetIds=[subnet])["Subnets"]
         place = {"SubnetId": subnet, "AvailabilityZone": found["AvailabilityZone"], "PublicAddress": "true"}
         release = parameters.get("Release", "1")
         chroma = self.deploy("chroma", Image=f"chroma:{release}", **place, **shared)
-        hosts = {"SubnetIds": network["ServerSubnetIds"], "Image": "ollama:1", "Model": f"model:{release}"}
+        hosts = {"OnDemandHosts": parameters.get("OnDemandHosts", ""), "PairName": "docwell/docwell/pair", "SubnetIds": network["ServerSubnetIds"], "Image": "ollama:1", "Model": f"model:{release}"}
         return chroma, self.deploy("ollama", **hosts, **shared)
 
 
@@ -139,11 +156,32 @@ def test_the_servers_are_created_and_the_next_release_keeps_chromas_address(acco
         AutoScalingGroupNames=[chroma["Server"]]
     )["AutoScalingGroups"]
     assert server["DesiredCapacity"] == 1
-    assert account.outputs("chroma")["Url"] == "http://chroma.docwell.internal:8000"
+    assert account.outputs("chroma")["Url"] == "https://chroma.docwell.internal"
     next_chroma, next_hosts = account.servers(Release="2")
     for name in ("Interface", "Server", "ServerSecurityGroup", "Volume"):
         assert next_chroma[name] == chroma[name], name
     assert next_hosts["Hosts"] == hosts["Hosts"]
+
+
+@pytest.mark.parametrize(("given", "on_demand"), [("", None), ("0", 0), ("1", 1)])
+def test_hosts_beyond_those_on_demand_are_spot_instances(
+    account: Account, given: str, on_demand: int | None
+) -> None:
+    account.deploy("network", ServerInternet="public", **NETWORK)
+    _, hosts = account.servers(OnDemandHosts=given)
+    (group,) = account.clients["autoscaling"].describe_auto_scaling_groups(AutoScalingGroupNames=[hosts["Hosts"]])[
+        "AutoScalingGroups"
+    ]
+    template = hosts["LaunchTemplate"]
+    if on_demand is None:
+        assert group["LaunchTemplate"]["LaunchTemplateId"] == template
+        assert not group.get("MixedInstancesPolicy")
+        return
+    policy = group["MixedInstancesPolicy"]
+    assert policy["LaunchTemplate"]["LaunchTemplateSpecification"]["LaunchTemplateId"] == template
+    shares = policy["InstancesDistribution"]
+    assert shares["OnDemandBaseCapacity"] == on_demand
+    assert shares["OnDemandPercentageAboveBaseCapacity"] == 0
 
 
 def test_what_moto_cannot_create_is_named_in_the_documentation() -> None:

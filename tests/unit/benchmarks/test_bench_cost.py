@@ -37,19 +37,20 @@ def test_a_month_of_the_defaults_by_hand() -> None:
     # The model host has 150 GB with 375 MB a second that are not free; Chroma has 20 and 50 GB.
     assert idle["disks"] == pytest.approx((150 + 20 + 50) * 0.08 + 375 * 0.04)
     assert idle["load balancers"] == pytest.approx(730 * 0.0225)
-    assert idle["endpoints"] == pytest.approx(2 * 0.01 * 730)
+    assert idle["endpoints"] == pytest.approx(2 * 2 * 0.01 * 730)
     assert idle["firewall"] == 10
     assert idle["snapshot of the query function"] == pytest.approx(1769 / 1024 * 730 * 3600 * 0.0000015046)
 
 
-def test_a_small_installation_pays_for_one_server_one_balancer_and_one_endpoint() -> None:
+def test_a_small_installation_pays_for_one_server_one_balancer_and_two_endpoints() -> None:
     idle = idle_month(PRICES, profiles()["small"])
     assert idle["model hosts"] == idle["NAT gateway"] == 0
     assert idle["Chroma"] == pytest.approx(730 * 0.0168)
     assert idle["disks"] == pytest.approx((20 + 20) * 0.08)
     assert idle["load balancers"] == pytest.approx(730 * 0.0225)
     assert idle["public addresses"] == pytest.approx(730 * 0.005)
-    assert idle["endpoints"] == pytest.approx(730 * 0.01)
+    assert idle["endpoints"] == pytest.approx(2 * 730 * 0.01)  # of SQS and Secrets Manager
+    assert idle["zones, keys, secrets"] == pytest.approx(2 * 0.5 + 1 + 2 * 0.4)
     assert sum(idle.values()) <= 90
 
 
@@ -59,6 +60,16 @@ def test_hosts_that_stop_at_night_cost_the_hours_in_which_they_run() -> None:
     assert idle["model hosts"] == pytest.approx(730 * 60 / 168 * 1.006)
     always = idle_month(PRICES, {"OllamaHosts": "2,4"})
     assert always["model hosts"] == pytest.approx(2 * 730 * 1.006)
+
+
+def test_spot_hosts_have_the_price_on_demand_because_the_file_has_no_other() -> None:
+    spot = idle_month(PRICES, {"OllamaInstance": "g5.xlarge,0.4,0"})
+    assert spot["model hosts"] == idle_month(PRICES)["model hosts"]
+
+
+def test_only_servers_of_the_stack_have_secrets_of_the_stack() -> None:
+    names = [idle_month(PRICES, given)["zones, keys, secrets"] for given in (None, cost.OWN_SERVERS)]
+    assert names == [pytest.approx(2 * 0.5 + 1 + 2 * 0.4), 1]
 
 
 def test_every_profile_has_a_price_and_the_small_one_a_goal() -> None:

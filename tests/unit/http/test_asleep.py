@@ -100,6 +100,23 @@ def test_a_stream_shows_passages_and_progress_until_the_model_answers(
     assert sleep_metrics(capsys.readouterr().out) == [1.0, 0.0]
 
 
+def test_the_first_stream_of_a_night_ends_with_sentences_and_the_next_does_not_wait(
+    asleep: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped:
+        async def check(self) -> None:
+            raise ASLEEP
+
+    asleep.query = replace(asleep.query, sleeper=Sleeper(Stopped(), FakeStates(), 0.1, poll_s=0.01))
+    first, second = events(), events()
+    for found in (first, second):
+        assert [name for name, _ in found[:2]] == ["passages", "waking"]
+        answer = found[-1][1]
+        assert (answer["status"], answer["fallback_reason"]) == ("extractive", "model_waking")
+        assert answer["citations"]
+    assert len(first) > len(second) == 3
+
+
 def test_a_stream_that_the_runtime_buffers_does_not_wait(asleep: HttpWorld) -> None:
     asleep.runtime = RuntimeSettings()
     answer = handler(event_of("POST", "/v1/query", BODY | {"stream": True}), CONTEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from infra.intrinsics import Values
 # Paths that the scripts write or read, moved below the machine's root.
 MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
 COMMANDS = (
-    *("aws", "curl", "dnf", "docker", "rpm", "sleep", "systemctl"),
+    *("aws", "curl", "dnf", "docker", "nginx", "rpm", "sleep", "systemctl"),
     *("head", "mkfs.xfs", "mount", "mountpoint", "xfs_growfs"),
 )
 # Each command writes a line of `calls`, fails if `fail` names it, and acts on files of the machine. systemd starts
@@ -35,9 +36,12 @@ case "$line" in
   "aws ec2 describe-tags"*) cat "$STATE/tag" 2>/dev/null || echo None ;;
   "aws ec2 create-tags"*) echo true > "$STATE/tag" ;;
   "aws autoscaling describe"*) echo hosts ;;
+  "aws secretsmanager"*"/pair "*) cat "$STATE/pair" ;;
+  "aws secretsmanager"*AWSCURRENT*) cat "$STATE/token" ;;
+  "aws secretsmanager"*) cat "$STATE/pending" 2>/dev/null ;;
   *api/token) echo token ;;
   *instance-id) echo i-1 ;;
-  *api/v2/heartbeat) [ -e "$STATE/up" ] ;;
+  *api/v2/heartbeat|*chroma.docwell.internal/health|*"https://127.0.0.1/health") [ -e "$STATE/up" ] ;;
   "systemctl enable --now --no-block"*) start ;;
   "sleep 30") [ ! -e "$STATE/waits" ] || [ "$(grep -c "^sleep 30" "$STATE/calls")" -le "$(cat "$STATE/waits")" ] ;;
   sleep*)
@@ -52,6 +56,14 @@ esac
 """
 
 
+def proxy_script() -> str:
+    """The commands of infra/proxy.yaml that install the proxy."""
+    content: Any
+    content, problems = decode(str(ROOT / "infra" / "proxy.yaml"))
+    assert not problems
+    return str(Values({"SystemName": "docwell"}).of(content["Outputs"]["Script"]["Value"]))
+
+
 class Machine:
     """One instance with a volume. `boot` runs its user data; `fail` and `late` set what goes wrong."""
 
@@ -61,7 +73,7 @@ class Machine:
         assert not problems
         data = self.content["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
         known = {name: str(one.get("Default", name)) for name, one in self.content["Parameters"].items()}
-        known |= dict.fromkeys(self.content["Resources"], "x") | names
+        known |= dict.fromkeys(self.content["Resources"], "x") | {"ProxyScript": proxy_script()} | names
         self.root, self.state = folder / "root", folder / "state"
         script = str(Values(known, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
         self.script = MOVED.sub(f"{self.root}/", script)
@@ -73,7 +85,9 @@ class Machine:
         for name in COMMANDS:
             (self.state / "bin" / name).write_text(STAND_IN)
             (self.state / "bin" / name).chmod(0o755)
-        for name, text in {"fail": "", "calls": "", "late": "1000000", "log": ""}.items():
+        pair = json.dumps({"certificate": "the certificate", "key": "the key"})
+        texts = {"fail": "", "calls": "", "late": "1000000", "log": "", "pair": pair, "token": '{"token": "first"}'}
+        for name, text in texts.items():
             (self.state / name).write_text(text)
         self.device.parent.mkdir(parents=True)
         self.device.write_bytes(bytes(4096))
@@ -116,6 +130,11 @@ class Machine:
         self._bash(str(self.root / "usr/local/sbin/chroma-watch"))
         (self.state / "waits").unlink()
         return [one for one in self.calls if one.startswith("aws")]
+
+    def apply_secrets(self, *arguments: str) -> int:
+        """Run the proxy's command, as its timer does; return its exit status."""
+        (self.state / "calls").write_text("")
+        return self._bash(str(self.root / "usr/local/sbin/docwell-proxy"), *arguments)
 
     def gauge(self) -> list[str]:
         """Run the timer's command once; return what it sends."""

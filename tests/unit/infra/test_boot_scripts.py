@@ -138,7 +138,7 @@ def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Mach
     chroma.volume()
     assert chroma.boot() == 0
     assert "Restart=always\n" in (chroma.root / "etc/systemd/system/chroma-watch.service").read_text()
-    chroma.fail("heartbeat")
+    chroma.fail("/health")
     assert chroma.watch(waits=9) == []
     assert chroma.watch(waits=10) == [
         "aws autoscaling set-instance-health --region eu-central-1 --instance-id i-1 --health-status Unhealthy"
@@ -157,7 +157,7 @@ def test_a_server_is_watched_from_before_anything_can_fail(chroma: Machine) -> N
     assert chroma.called("systemctl enable --now chroma-watch.service")
 
 
-@pytest.mark.parametrize("step", ["dnf install", "docker pull", "create-tags"])
+@pytest.mark.parametrize("step", ["dnf install -y docker", "dnf install -y nginx", "secretsmanager", "docker pull", "create-tags"])
 def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: str) -> None:
     chroma.fail(step)
     assert chroma.boot() != 0
@@ -176,6 +176,88 @@ def test_chroma_sends_its_memory_and_disk_while_it_answers(chroma: Machine) -> N
     assert sent.count("Dimensions=[{Name=service,Value=chroma}]") == 2
     chroma.fail("heartbeat")
     assert chroma.gauge() == []
+
+
+@pytest.fixture(params=["chroma.yaml", "ollama.yaml"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    """A server that has booted, with its proxy."""
+    machine = Machine(tmp_path, request.param, {"Volume": "vol-1", "Image": "server:1", "Model": "small"})
+    assert machine.boot() == 0
+    return machine
+
+
+RELOAD = "systemctl reload-or-restart docwell-proxy.service"
+UPSTREAM = ("127.0.0.1:8000", "/api/v2/heartbeat", "443")
+
+
+@pytest.fixture
+def proxy(chroma: Machine) -> Machine:
+    """A server that has run the proxy's part of its user data alone."""
+    begin, end = (chroma.script.index(text) for text in ("upstream=", "docker pull"))
+    chroma.script = f"set -euo pipefail\n{chroma.script[begin : chroma.script.rindex('case', begin, end)]}"
+    assert chroma.boot() == 0
+    return chroma
+
+
+def configuration(machine: Machine) -> str:
+    return (machine.root / "var/lib/docwell-proxy/conf/nginx.conf").read_text()
+
+
+def test_only_the_proxy_accepts_connections_and_only_with_tls(server: Machine) -> None:
+    units = "".join(one.read_text() for one in (server.root / "etc/systemd/system").glob("*.service"))
+    published = re.findall(r"--publish (\S+)", "\n".join(server.calls) + units)
+    assert published
+    assert all(one.startswith("127.0.0.1:") for one in published)
+    assert re.findall(r"listen (.+);", configuration(server)) == ["443 ssl"]
+    (upstream,) = {one.split("/")[2] for one in re.findall(r"proxy_pass (\S+?);", configuration(server))}
+    assert upstream == published[0].rpartition(":")[0]
+
+
+def test_a_server_that_answers_only_without_its_proxy_is_not_ready(server: Machine) -> None:
+    last = next(one for one in reversed(server.calls) if one.startswith("curl"))
+    assert re.search(r"--cacert \S+certificate.pem --connect-to ::127.0.0.1: https://\w+.docwell.internal/health", last)
+
+
+def test_the_proxys_files_are_for_root_alone(proxy: Machine) -> None:
+    files = list((proxy.root / "var/lib/docwell-proxy/conf").iterdir())
+    assert {one.name for one in files} == {"certificate.pem", "key.pem", "nginx.conf"}
+    assert all(one.stat().st_mode & 0o077 == 0 for one in files)
+
+
+def test_a_rotated_token_is_taken_without_a_deployment(proxy: Machine) -> None:
+    assert proxy.calls[-1] == "systemctl enable --now docwell-proxy.service docwell-secrets.timer"
+    assert proxy.apply_secrets(*UPSTREAM) == 0
+    assert RELOAD not in proxy.calls  # nothing has changed
+    (proxy.state / "token").write_text('{"token": "second"}')
+    assert proxy.apply_secrets(*UPSTREAM) == 0
+    assert RELOAD in proxy.calls
+    assert "Bearer second" in configuration(proxy)
+    assert "Bearer first" not in configuration(proxy)
+
+
+def test_during_a_rotation_both_tokens_are_right(proxy: Machine) -> None:
+    (proxy.state / "pending").write_text('{"token": "second"}')
+    assert proxy.apply_secrets(*UPSTREAM) == 0
+    assert set(re.findall(r"Bearer (\w+)", configuration(proxy))) == {"first", "second"}
+
+
+@pytest.mark.parametrize("token", ['a\\" b', "$host", "", "ä", '\\n"; } return 200; #'])
+def test_a_token_that_nginx_could_misread_changes_nothing(proxy: Machine, token: str) -> None:
+    before = configuration(proxy)
+    (proxy.state / "token").write_text(f'{{"token": "{token}"}}')
+    assert proxy.apply_secrets(*UPSTREAM) != 0
+    assert configuration(proxy) == before
+    assert RELOAD not in proxy.calls
+
+
+@pytest.mark.parametrize("step", ["aws secretsmanager", "nginx"])
+def test_secrets_that_cannot_be_read_or_used_change_nothing(proxy: Machine, step: str) -> None:
+    before = configuration(proxy)
+    (proxy.state / "token").write_text('{"token": "second"}')
+    proxy.fail(step)
+    assert proxy.apply_secrets(*UPSTREAM) != 0
+    assert configuration(proxy) == before
+    assert RELOAD not in proxy.calls
 
 
 def test_a_group_that_is_created_waits_for_its_hosts(host: Machine) -> None:
@@ -202,7 +284,7 @@ def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
     assert waited >= check["HealthCheckIntervalSeconds"] * check["HealthyThresholdCount"]
 
 
-@pytest.mark.parametrize("step", ["docker run", "api/generate"])
+@pytest.mark.parametrize("step", ["docker run", "api/generate", "dnf install -y nginx", "secretsmanager", "/health"])
 def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: Machine, step: str) -> None:
     host.fail(step)
     assert host.boot() != 0
@@ -211,7 +293,7 @@ def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: M
 
 
 def test_a_host_serves_without_the_cloudwatch_agent(host: Machine) -> None:
-    host.fail("rpm", "dnf install")
+    host.fail("rpm", "dnf install -y amazon-cloudwatch-agent")
     host.boot()
     assert host.called("--lifecycle-action-result CONTINUE")
     assert not host.called("ABANDON")
@@ -226,7 +308,7 @@ def test_a_new_host_outside_a_deployment_enters_service(host: Machine) -> None:
 
 @pytest.mark.parametrize("name", ["chroma.yaml", "ollama.yaml"])
 def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
-    assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384
+    assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384  # before base64
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

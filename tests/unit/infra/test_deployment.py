@@ -91,9 +91,12 @@ def test_a_deployment_leaves_no_parameters_to_a_later_build(
     monkeypatch.setattr(deployment, "environment", lambda *_: None)
     monkeypatch.setattr(deployment, "deployed_parameters", lambda _: None)
     monkeypatch.setattr(deployment, "_sam", sam)
+    monkeypatch.setattr(deployment, "prepare", lambda *_: seen.append(("secrets", written.exists())))
     with contextlib.suppress(StepError):
         deployment.deploy("team")
-    assert seen == [("build", False), ("deploy", True)][: 1 if fails == "build" else 2]
+    # The stack names its secrets, so they come first.
+    steps = [("build", False), ("secrets", True), ("deploy", True)]
+    assert seen == steps[: 1 if fails == "build" else 3]
     assert not written.exists()
 
 

@@ -27,6 +27,7 @@ PATTERNS = {
 }
 # What an endpoint of S3 must let through for the servers: the repositories of Amazon Linux and of images.
 PUBLIC = {f"al2023-repos-{REGION}-de612dc2", f"prod-{REGION}-starport-layer-bucket", "docker-images-prod"}
+SECRETS = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret"
 FOREIGN = [
     ("s3", "s3:GetObject", "arn:aws:s3:::foreign-bucket/key"),
     ("s3", "s3:PutObject", "arn:aws:s3:::foreign-bucket/key"),
@@ -38,6 +39,8 @@ FOREIGN = [
     ("dynamodb", "dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-LedgerTable"),
     ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:444455556666:drop"),
     ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:foreign"),
+    ("secretsmanager", "secretsmanager:GetSecretValue", f"{SECRETS}:docwell/other/token-abcdef"),
+    ("secretsmanager", "secretsmanager:PutSecretValue", f"{SECRETS}:docwell/{STACK}/token-abcdef"),
 ]
 
 
@@ -101,6 +104,29 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
                         yield from ((role, action, resource) for resource in listed(one["Resource"]))
 
 
+def secret_calls(policy: str, path: str, **given: str) -> set[str]:
+    """The secrets that a policy reads."""
+    (one,) = Values(given).of(content(ROOT / path)["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"])[:1]
+    assert one["Action"] == "secretsmanager:GetSecretValue"
+    return set(one["Resource"])
+
+
+def test_servers_and_functions_read_their_own_secrets_through_the_endpoint() -> None:
+    outputs = content(ROOT / "infra/proxy.yaml")["Outputs"]
+    token = Values({"SystemName": STACK}).of(outputs["TokenArn"]["Value"])
+    functions = {
+        name: secret_calls(f"{name}SecretPolicy", "infra/roles.yaml", **{f"{name}SecretArn": token})
+        for name in ("Chroma", "Ollama")
+    }
+    assert functions["Chroma"] == functions["Ollama"] == {token, f"{token}-??????"}
+    servers = secret_calls("SecretsPolicy", "infra/proxy.yaml", SystemName=STACK, KmsKeyArn="key")
+    made = {f"{SECRETS}:docwell/{STACK}/{name}-??????" for name in ("token", "pair")}
+    assert servers == made
+    assert not any(fnmatchcase(f"{SECRETS}:docwell/{STACK}/pair-abcdef", one) for one in functions["Chroma"])
+    policy = endpoint_policies()["secretsmanager"]
+    assert all(allows(policy, "secretsmanager:GetSecretValue", one.replace("?", "a")) for one in made)
+
+
 def test_the_endpoints_let_every_call_of_a_role_through() -> None:
     policies = endpoint_policies()
     calls = list(role_calls())
@@ -161,7 +187,7 @@ def created(**parameters: object) -> dict[str, set[str]]:
 
 
 def test_only_servers_without_internet_need_more_endpoints_than_the_functions() -> None:
-    functions = {"S3Endpoint", "DynamoDbEndpoint", "SqsEndpoint"}
+    functions = {"S3Endpoint", "DynamoDbEndpoint", "SqsEndpoint", "SecretsEndpoint"}
     assert created(ServerInternet="nat")["VPCEndpoint"] == functions
     assert created(ServerInternet="public")["VPCEndpoint"] == functions
     assert created(ServerInternet="none")["VPCEndpoint"] > functions | {"LogsEndpoint", "SsmEndpoint"}
@@ -199,11 +225,11 @@ def test_functions_are_never_in_a_subnet_with_an_internet_route() -> None:
     assert {one["Properties"]["RouteTableId"]["Ref"] for one in routes} == {"ServerRoutes", "PublicRoutes"}
 
 
-@pytest.mark.parametrize(("name", "port"), [("chroma", 8000), ("ollama", 11434)])
-def test_a_server_accepts_connections_from_security_groups_alone(name: str, port: int) -> None:
+@pytest.mark.parametrize("name", ["chroma", "ollama"])
+def test_a_server_accepts_https_from_security_groups_alone(name: str) -> None:
     for one in template(f"infra/{name}.yaml")["Resources"].values():
         if one["Type"] == "AWS::EC2::SecurityGroup":
             for rule in one["Properties"]["SecurityGroupIngress"]:
-                assert rule["FromPort"] == rule["ToPort"] == port
+                assert rule["FromPort"] == rule["ToPort"] == 443
                 assert "SourceSecurityGroupId" in rule
                 assert "CidrIp" not in rule

@@ -53,7 +53,8 @@ class StorageSettings(_Settings):
     chroma_url: HttpUrl
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
-    # A token, or the ARN of a Secrets Manager secret: JSON with the key `token`, read at run time.
+    # A token, or the ARN of a Secrets Manager secret, read at run time: JSON with the keys `token` and, for a server
+    # with a certificate of its own, `certificates` (PEM).
     chroma_token: str | None = None
     # Hosted Chroma takes X-Chroma-Token; Authorization sends a Bearer token.
     chroma_header: ChromaHeader = "Authorization"
@@ -172,7 +173,10 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
 
     # OpenVINO would save 2 ms a question and add 60 MB to the layer.
     embed_runtime: EmbedRuntime = "onnxruntime"
+    # A server of OpenAI's protocol if it ends with /v1, otherwise Ollama.
     ollama_url: HttpUrl
+    # A Bearer token, or the ARN of a secret, as chroma_token.
+    ollama_token: str | None = None
     model: str = "qwen2.5-coder:1.5b"
     keep_alive: str = "30m"
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
@@ -224,6 +228,11 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     storage_url: HttpUrl | None = None
     # A price file in the format of `docwell/query/prices.json`, which None uses.
     prices: Path | None = None
+
+    @property
+    def speaks_openai(self) -> bool:
+        """True if the model host has OpenAI's protocol."""
+        return (self.ollama_url.path or "").rstrip("/").endswith("/v1")
 
     @property
     def model_stages(self) -> int:

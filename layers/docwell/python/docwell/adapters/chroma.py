@@ -15,7 +15,7 @@ from heapq import nsmallest
 from itertools import chain, count
 from threading import Lock
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -31,6 +31,9 @@ from docwell.adapters.chroma_records import MARKED, mark_fields, marks_of, passa
 from docwell.errors import BadInput, Corrupt, Unavailable
 from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import Places
+
+if TYPE_CHECKING:
+    from docwell.adapters.server_auth import ServerAuth
 
 _One = TypeVar("_One")
 _Result = TypeVar("_Result")
@@ -67,7 +70,7 @@ class ChromaIndex:
         *,
         tenant: str,
         database: str,
-        auth: httpx.Auth | None = None,
+        auth: ServerAuth | None = None,
         timeout_s: float = 10.0,
         kept_passages: int = 0,
     ) -> None:
@@ -83,6 +86,8 @@ class ChromaIndex:
             chroma_server_ssl_enabled=parsed.scheme == "https",
             anonymized_telemetry=False,
         )
+        if auth:
+            settings.chroma_server_ssl_verify = auth.tls  # type: ignore[assignment] # httpx takes it as `verify`
         # chromadb.HttpClient sends three requests without a timeout while it is constructed, so a stalled server
         # would hang it. Its HTTP layer alone sends none. Any: its decorators hide the signatures.
         self._server: Any = FastAPI(System(settings))

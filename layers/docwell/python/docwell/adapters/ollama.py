@@ -9,31 +9,23 @@ Importing this costs 0.08 s over httpx and pydantic, which the functions load an
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError, ShowResponse
 
+from docwell.adapters.model_server import CHECK_TIMEOUT_S, TIMEOUT, failed, raise_without_host, refused
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, Unavailable
+from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
 
-# httpcore loads these at the first request, which takes 30 ms; here they load before it.
-for _module in ("anyio._backends._asyncio", "httpcore._backends.anyio"):
-    import_module(_module)
-# httpcore tries to import sniffio nine times a request. Without it each try searches the path: 1.4 ms together.
-if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment] # Python's mark of a module that is not there
+if TYPE_CHECKING:
+    from docwell.adapters.server_auth import ServerAuth
 
 _NAME = "ollama"
-_CONNECT_TIMEOUT_S = 3.0
-_CHECK_TIMEOUT_S = 5.0
 
 
 class OllamaModel:
@@ -53,13 +45,15 @@ class OllamaModel:
         num_predict: int,
         keep_alive: str = "30m",
         sleeps: bool = False,
+        auth: ServerAuth | None = None,
     ) -> None:
         self._host = host
-        self._hooks = [_raise_without_host] if sleeps else []
+        self._hooks = [raise_without_host] if sleeps else []
         self.name = model
         self._keep_alive = keep_alive
         self.options = {"num_ctx": num_ctx, "num_predict": num_predict, "temperature": 0.0, "seed": 7}
-        self._tls = httpx.create_ssl_context()  # takes 10 ms, so each request shares it
+        self._auth = auth
+        self._tls = auth.tls if auth else httpx.create_ssl_context()  # takes 10 ms, so each request shares it
         self._facts: dict[str, Any] = {}
 
     def writing_at_most(self, num_predict: int) -> OllamaModel:
@@ -110,7 +104,7 @@ class OllamaModel:
     async def digest(self) -> str | None:
         """Return the digest of the model as its host lists it, None when it lists none. Raises as `chat` does."""
         if "digest" not in self._facts:
-            async with Deadline(_CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
+            async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
                 listed = (await client.list()).models
             wanted = {self.name, f"{self.name}:latest"}
             self._facts["digest"] = next((one.digest for one in listed if one.model in wanted), None) or None
@@ -118,7 +112,7 @@ class OllamaModel:
         return digest
 
     async def _card(self) -> ShowResponse:
-        async with Deadline(_CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
+        async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
             card: ShowResponse = await client.show(self.name)
         return card
 
@@ -138,22 +132,18 @@ class OllamaModel:
         client = AsyncClient(
             self._host,
             verify=self._tls,
-            timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
+            auth=self._auth,
+            timeout=TIMEOUT,
             follow_redirects=False,  # a question goes to the configured host only
             event_hooks={"response": self._hooks},
         )
         try:
             async with client:
                 yield client
-        except DocwellError:
-            raise
         except ResponseError as error:
             raise self._refused(error.status_code) from None
-        except (httpx.TransportError, OSError) as error:
-            raise Unavailable(_NAME, f"no answer from the model host ({type(error).__name__})") from None
         except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere in the client
-            kind = type(error).__name__
-            raise Unavailable(_NAME, f"the model host does not speak Ollama's protocol ({kind})") from None
+            raise failed(_NAME, error, "Ollama") from None
 
     def _refused(self, status: int) -> DocwellError:
         if status == httpx.codes.NOT_FOUND:
@@ -161,14 +151,4 @@ class OllamaModel:
             return ModelMissing(_NAME, f"the model host has no model {self.name!r}; there, run: {hint}")
         if status < 0:  # the client's sign for an error line under HTTP 200
             return Unavailable(_NAME, "the model host broke off with an error")
-        detail = f"the model host answered with status {status}"
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
-            return Unavailable(_NAME, detail)
-        return Unavailable(_NAME, detail, retry_after=None)
-
-
-async def _raise_without_host(response: httpx.Response) -> None:
-    """Raise `ModelWaking` for a 503 of the load balancer, which is a page of HTML; Ollama's own is JSON."""
-    is_json = "json" in response.headers.get("content-type", "")
-    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not is_json:
-        raise ModelWaking(_NAME, "no model host is running: a question starts one")
+        return refused(_NAME, status)

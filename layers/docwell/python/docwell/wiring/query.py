@@ -27,12 +27,13 @@ from docwell.wiring.pipelines import (
     runtime_settings,
     vectors_of,
 )
-from docwell.wiring.stores import dynamodb, ledger_of, state_store
+from docwell.wiring.stores import dynamodb, ledger_of, server_auth, state_store
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.adapters.ollama import OllamaModel
+    from docwell.adapters.openai_model import OpenAiModel
     from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
     from docwell.ports import AuditTrail, Reranker
     from docwell.query.page_text import PageIndex
@@ -180,18 +181,25 @@ def document_writer() -> S3DocumentWriter:
 
 
 @cache
-def model() -> OllamaModel:
+def model() -> OllamaModel | OpenAiModel:
     """Return the model host itself, without its breaker."""
+    settings = query_settings()
+    url, sleeps = str(settings.ollama_url), settings.wake_s > 0
+    auth = server_auth("ollama", settings.ollama_token)
+    if settings.speaks_openai:
+        from docwell.adapters.openai_model import OpenAiModel
+
+        return OpenAiModel(url, settings.model, num_predict=settings.num_predict, sleeps=sleeps, auth=auth)
     from docwell.adapters.ollama import OllamaModel
 
-    settings = query_settings()
     return OllamaModel(
-        str(settings.ollama_url),
+        url,
         settings.model,
         num_ctx=settings.num_ctx,
         num_predict=settings.num_predict,
         keep_alive=settings.keep_alive,
-        sleeps=settings.wake_s > 0,
+        sleeps=sleeps,
+        auth=auth,
     )
 
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
-    from docwell.adapters.chroma_token import TokenAuth
     from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
     from docwell.adapters.s3 import S3ObjectStore
+    from docwell.adapters.server_auth import AuthHeader, ServerAuth
     from docwell.adapters.sqs import SqsTaskQueue
 
 
@@ -59,23 +59,22 @@ def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> Chroma
         Layout(fingerprint, shards),
         tenant=settings.chroma_tenant,
         database=settings.chroma_database,
-        auth=_chroma_auth(settings),
+        auth=server_auth("chroma", settings.chroma_token, settings.chroma_header),
         timeout_s=settings.chroma_timeout_s,
         kept_passages=settings.kept_passages if isinstance(settings, QuerySettings) else 0,
     )
 
 
-def _chroma_auth(settings: StorageSettings) -> TokenAuth | None:
-    """Return what signs the requests to Chroma, or None without a token."""
+def server_auth(server: str, token: str | None, header: AuthHeader = "Authorization") -> ServerAuth | None:
+    """Return what signs the requests to a server, by a token or the ARN of its secret; None without either."""
     from docwell.adapters.aws import client
-    from docwell.adapters.chroma_token import TokenAuth, secret_reader
+    from docwell.adapters.server_auth import Credential, ServerAuth, secret_reader
 
-    token = settings.chroma_token
     if token is None:
         return None
-    is_secret = token.startswith("arn:")
-    read = secret_reader(client("secretsmanager", quick=True), token) if is_secret else lambda: token
-    return TokenAuth(read, settings.chroma_header)
+    if not token.startswith("arn:"):
+        return ServerAuth(lambda: Credential(token), header, server)
+    return ServerAuth(secret_reader(client("secretsmanager", quick=True), token, server), header, server)
 
 
 @cache

@@ -1,0 +1,188 @@
+"""The language model on a server of OpenAI's protocol: vLLM, llama.cpp, TGI, LiteLLM and others.
+
+Such a server refuses a prompt that is too long, instead of cutting it. Its usage is the only measure of cost and
+of a prompt that was cut after all, so an answer without usage is an error. OpenAI's own client is larger than the
+function's room, and waits and tries again by its own rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from pydantic import BaseModel
+
+from docwell.adapters.model_server import CHECK_TIMEOUT_S, TIMEOUT, failed, raise_without_host, refused
+from docwell.answers import Completion, Message
+from docwell.deadline import Deadline
+from docwell.errors import Corrupt, DocwellError, ModelMissing, Unavailable
+
+if TYPE_CHECKING:
+    from docwell.adapters.server_auth import ServerAuth
+
+_NAME = "openai"
+_DONE = "[DONE]"
+
+
+class _Delta(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    delta: _Delta
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Event(BaseModel):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class _Card(BaseModel):
+    id: str
+    max_model_len: int | None = None  # vLLM
+    meta: dict[str, Any] | None = None  # llama.cpp
+
+
+class _Cards(BaseModel):
+    data: list[_Card]
+
+
+class OpenAiModel:
+    """`docwell.ports.LanguageModel` for one model of one server. Each call is one attempt.
+
+    `url` is the address that ends with `/v1`. Every request sends `options` under OpenAI's names. Answers are
+    greedy with a fixed seed, so that they can be compared. With `sleeps`, a load balancer without hosts raises
+    `ModelWaking`.
+    """
+
+    def __init__(
+        self, url: str, model: str, *, num_predict: int, sleeps: bool = False, auth: ServerAuth | None = None
+    ) -> None:
+        self._url = url
+        self._hooks = [raise_without_host] if sleeps else []
+        self.name = model
+        self.options = {"max_tokens": num_predict, "temperature": 0.0, "seed": 7}
+        self._auth = auth
+        self._tls = auth.tls if auth else httpx.create_ssl_context()  # takes 10 ms, so each request shares it
+        self._context_length: int | None = None
+
+    def writing_at_most(self, num_predict: int) -> OpenAiModel:
+        """Return the same model with another limit to its answers, in tokens."""
+        other = copy(self)
+        other.options = self.options | {"max_tokens": num_predict}
+        return other
+
+    async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
+        """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
+
+        Closing it, or cancelling its task, closes the connection, and the server stops generating.
+
+        Raises:
+            ModelMissing: the server has no such model.
+            ModelWaking: all hosts sleep.
+            DeadlineExceeded: `timeout_s` is over.
+            Unavailable: no connection, an error of the server, a broken answer, or one without usage.
+        """
+        texts: list[str] = []
+        reason = usage = None
+        async with aclosing(Deadline(timeout_s).each(_NAME, self._events(messages))) as events:
+            async for event in events:
+                for choice in event.choices:
+                    reason = choice.finish_reason or reason
+                    if text := choice.delta.content:
+                        texts.append(text)
+                        yield text
+                usage = event.usage or usage
+        if reason is None:
+            raise Unavailable(_NAME, "the model host ended its answer early")
+        if usage is None:
+            detail = "the model host does not say how many tokens it used (stream_options.include_usage)"
+            raise Unavailable(_NAME, detail, retry_after=None)
+        yield Completion("".join(texts), usage.prompt_tokens, usage.completion_tokens, reason)
+
+    async def check(self) -> None:
+        """Return when the server answers, within 5 s, and has the model. Raises as `chat` does."""
+        await self._card()
+
+    async def context_length(self) -> int:
+        """Return the tokens that the model can read. Raises as `chat` does, and `Corrupt` if unstated."""
+        if self._context_length is None:
+            card = await self._card()
+            length = card.max_model_len or (card.meta or {}).get("n_ctx_train")
+            if not isinstance(length, int):
+                raise Corrupt(f"the model host does not say the context length of {self.name!r}")
+            self._context_length = length
+        return self._context_length
+
+    async def digest(self) -> str | None:
+        """Return None: the protocol has no digest of weights."""
+        return None
+
+    async def _card(self) -> _Card:
+        """Return what the server lists of the model."""
+        async with Deadline(CHECK_TIMEOUT_S).stage(_NAME), self._client() as client:
+            response = await client.get("models")
+            self._judge(response)
+            cards = _Cards.model_validate_json(response.content).data
+        for card in cards:
+            if card.id == self.name:
+                return card
+        raise self._missing()
+
+    async def _events(self, messages: Sequence[Message]) -> AsyncGenerator[_Event]:
+        """Yield the events of a streamed answer until its end."""
+        body = {
+            "model": self.name,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self.options,
+        }
+        async with self._client() as client, client.stream("POST", "chat/completions", json=body) as response:
+            self._judge(response)
+            async for line in response.aiter_lines():
+                name, _, data = line.partition(":")
+                if name != "data":  # a blank line, or a comment that keeps the connection
+                    continue
+                if data.strip() == _DONE:
+                    return
+                event = _Event.model_validate_json(data)
+                if event.error is not None:
+                    raise Unavailable(_NAME, "the model host broke off with an error")
+                yield event
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncGenerator[httpx.AsyncClient]:
+        """Yield a client for one exchange. Drop the text of errors: it may quote an answer."""
+        try:
+            async with httpx.AsyncClient(
+                base_url=self._url,
+                verify=self._tls,
+                auth=self._auth,
+                timeout=TIMEOUT,
+                follow_redirects=False,  # a question goes to the configured server only
+                event_hooks={"response": self._hooks},
+            ) as client:
+                yield client
+        except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere
+            raise failed(_NAME, error, "OpenAI") from None
+
+    def _judge(self, response: httpx.Response) -> None:
+        """Raise the error of a response that is no success."""
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise self._missing()
+        if not response.is_success:
+            raise refused(_NAME, response.status_code)
+
+    def _missing(self) -> DocwellError:
+        return ModelMissing(_NAME, f"the model host has no model {self.name!r}: GET /v1/models lists those it has")

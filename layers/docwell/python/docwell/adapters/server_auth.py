@@ -1,0 +1,116 @@
+"""The token and the certificates of a server: used for every request, and read again after a rotation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from threading import Lock
+from time import monotonic
+from typing import Any, Literal, NamedTuple
+
+import httpx
+
+from docwell.adapters.aws import vendor_errors
+from docwell.errors import Unavailable
+
+AuthHeader = Literal["Authorization", "X-Chroma-Token"]
+
+_REFUSED = (401, 403)
+_HEADER_VALUE = re.compile(r"[!-~]+")  # httpx would refuse others with an error that says nothing of the secret
+# A rotated token is read at the first refusal. This bounds how long a revoked one that still works is sent, and how
+# long a rotation waits until every process trusts the next certificate (infra/release/credentials.py).
+KEPT_S = 300.0
+# A token that stays wrong or cannot be read is read at most this often: Secrets Manager bills each read,
+# and a failed one takes seconds.
+_AGAIN_S = 5.0
+
+
+class Credential(NamedTuple):
+    """A token, and certificates in PEM to trust beside the public authorities, or nothing."""
+
+    token: str
+    certificates: str = ""
+
+
+class ServerAuth(httpx.Auth):
+    """Sends the token that `read` returns, for five minutes, and reads it again when a request is refused.
+
+    `tls` is the context for the server's connections: it trusts the certificates as soon as they are read, which is
+    before the first connection. While the credential cannot be read, requests have the last token, which the server
+    judges. Without one they raise `Unavailable` of `server`.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Credential],
+        header: AuthHeader = "Authorization",
+        server: str = "chroma",
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Read nothing yet."""
+        self.tls = httpx.create_ssl_context()
+        self._read, self._header, self._server, self._clock = read, header, server, clock
+        self._credential, self._failure, self._tried_at = Credential(""), "", float("-inf")
+        self._lock = Lock()
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """Yield the request with the token, and again with a changed token if the server refuses it."""
+        token = self._sign(request)
+        response = yield request
+        if response.status_code in _REFUSED and self._sign(request, refused=token) != token:
+            yield request
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Do as `sync_auth_flow` while other tasks run, because reading a secret takes a call of AWS."""
+        token = await asyncio.to_thread(self._sign, request)
+        response = yield request
+        if response.status_code in _REFUSED and await asyncio.to_thread(self._sign, request, token) != token:
+            yield request
+
+    def _sign(self, request: httpx.Request, refused: str | None = None) -> str:
+        """Set and return the token, read again if it is old or the `refused` one. Raises `Unavailable`."""
+        with self._lock:
+            kept_s = _AGAIN_S if self._credential.token in ("", refused) else KEPT_S
+            if self._clock() - self._tried_at >= kept_s:
+                self._refresh()
+            token = self._credential.token
+            if not token:
+                raise Unavailable(self._server, self._failure)
+        request.headers[self._header] = f"Bearer {token}" if self._header == "Authorization" else token
+        return token
+
+    def _refresh(self) -> None:
+        """Read the credential and trust its certificates, or keep the last one and the failure."""
+        try:
+            read = self._read()
+            if read.certificates and read.certificates != self._credential.certificates:
+                self.tls.load_verify_locations(cadata=read.certificates)
+            self._credential = read
+        except Unavailable as failure:
+            self._failure = str(failure)
+        except (ssl.SSLError, ValueError):
+            self._failure = f"the `certificates` in the secret of {self._server} are not PEM"
+        self._tried_at = self._clock()
+
+
+def secret_reader(client: Any, arn: str, server: str) -> Callable[[], Credential]:
+    """Return a function that reads a secret in Secrets Manager: JSON with `token` and perhaps `certificates`.
+
+    It raises `Unavailable`.
+    """
+
+    def read() -> Credential:
+        with vendor_errors(server):
+            answer = client.get_secret_value(SecretId=arn)
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            secret = json.loads(answer["SecretString"])
+            token, certificates = secret["token"], secret.get("certificates", "")
+            if isinstance(token, str) and _HEADER_VALUE.fullmatch(token) and isinstance(certificates, str):
+                return Credential(token, certificates)
+        raise Unavailable(server, f"the secret of {server} is not JSON with the key `token` and one ASCII word")
+
+    return read

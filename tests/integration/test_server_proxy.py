@@ -1,0 +1,254 @@
+"""The proxy of infra/proxy.yaml on a real nginx, between the functions' clients and servers that they know."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks.model_host import ModelHost
+from docwell.adapters.chroma import ChromaIndex
+from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.ollama import OllamaModel
+from docwell.adapters.server_auth import Credential, ServerAuth
+from docwell.answers import Completion, Message
+from docwell.errors import Unavailable
+from infra.local.ports import free_port
+from infra.release.credentials import new_pair, servers_of
+from tests.integration.waiting import until
+from tests.unit.infra.boot_machine import Machine
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="nginx is not installed"),
+]
+CHROMA, OLLAMA = servers_of("docwell")
+CERTIFICATE, KEY = new_pair("docwell", datetime.now(UTC))
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """A server that sends `second` only after `goes_on` is set, and records what reaches it."""
+
+    protocol_version = "HTTP/1.1"
+    goes_on: Event
+    seen: list[tuple[str, str | None, int]]
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.seen.append((self.path, self.headers.get("authorization"), len(body)))
+        pieces = [b"first", b"second"] if self.path == "/stream" else [b"[]"]
+        self.send_response(200)
+        self.send_header("content-length", str(sum(map(len, pieces))))
+        self.end_headers()
+        self.wfile.write(pieces[0])
+        for piece in pieces[1:]:
+            self.wfile.flush()
+            if self.goes_on.wait(10):
+                self.wfile.write(piece)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class Proxy:
+    """A server's proxy: nginx with the configuration that its user data writes."""
+
+    def __init__(self, folder: Path, upstream: str) -> None:
+        self.port = free_port()
+        self._machine = Machine(folder, "chroma.yaml", {"Volume": "vol-1"})
+        begin, end = (self._machine.script.index(text) for text in ("upstream=", "docker pull"))
+        self._machine.script = self._machine.script[begin : self._machine.script.rindex("case", begin, end)]
+        nginx = self._machine.state / "bin" / "nginx"
+        nginx.unlink()
+        nginx.symlink_to("/usr/sbin/nginx")
+        self._arguments = (upstream, "/api/v2/heartbeat", str(self.port))
+        pair = {"certificate": CERTIFICATE, "key": KEY}
+        (self._machine.state / "pair").write_text(json.dumps(pair))
+        self.token("right")
+        self._machine.boot()  # writes the command
+        assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
+        self._nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(self._configuration), "-g", "daemon off;"])
+        try:
+            until(self._listens, 10)
+        except AssertionError:
+            self.stop()
+            raise
+
+    def token(self, token: str) -> None:
+        (self._machine.state / "token").write_text(json.dumps({"token": token}))
+
+    def apply(self) -> None:
+        """Do as the timer and systemd do after a rotation."""
+        assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
+        subprocess.run(["/usr/sbin/nginx", "-c", str(self._configuration), "-s", "reload"], check=True)
+
+    def stop(self) -> None:
+        self._nginx.terminate()
+        self._nginx.wait(10)
+
+    @property
+    def _configuration(self) -> Path:
+        return self._machine.root / "var/lib/docwell-proxy/conf/nginx.conf"
+
+    def _listens(self) -> bool:
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _names() -> Iterator[None]:
+    """The names of the servers lead to this machine."""
+    resolve = socket.getaddrinfo
+
+    def local(host: Any, *arguments: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        return resolve("127.0.0.1" if str(name).endswith(".internal") else host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", local)
+        yield
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[str]:
+    Upstream.goes_on, Upstream.seen = Event(), []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def proxy(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    proxy = Proxy(tmp_path_factory.mktemp("proxy"), upstream)
+    yield proxy
+    proxy.stop()
+
+
+def auth(token: str = "right", certificates: str = CERTIFICATE) -> ServerAuth:
+    return ServerAuth(lambda: Credential(token, certificates))
+
+
+def client(proxy: Proxy, name: str = CHROMA, **parts: Any) -> httpx.Client:
+    signer = auth(**parts)
+    return httpx.Client(base_url=f"https://{name}:{proxy.port}", auth=signer, verify=signer.tls, timeout=10)
+
+
+def without_token(proxy: Proxy) -> httpx.Client:
+    tls = httpx.create_ssl_context()
+    tls.load_verify_locations(cadata=CERTIFICATE)
+    return httpx.Client(base_url=f"https://{CHROMA}:{proxy.port}", verify=tls, timeout=10)
+
+
+def test_a_wrong_token_or_none_gets_401_and_reaches_no_server(proxy: Proxy) -> None:
+    Upstream.seen.clear()
+    for token in ("wrong", "right2", "Right", "righ"):
+        assert client(proxy, token=token).get("/api/v2/collections").status_code == 401
+    assert without_token(proxy).get("/api/v2/collections").status_code == 401
+    assert Upstream.seen == []
+
+
+def test_the_right_token_reaches_the_server_which_does_not_see_it(proxy: Proxy) -> None:
+    Upstream.seen.clear()
+    body = b"x" * 20_000_000  # more than nginx takes by default
+    for name in (CHROMA, OLLAMA):
+        assert client(proxy, name).post("/a%20b?c=d", content=body).content == b"[]"
+    assert Upstream.seen == [("/a%20b?c=d", None, len(body))] * 2
+
+
+def test_a_stream_is_not_buffered(proxy: Proxy) -> None:
+    Upstream.goes_on.clear()
+    with client(proxy) as open_client, open_client.stream("GET", "/stream") as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"first"  # the server waits until this has arrived
+        Upstream.goes_on.set()
+        assert b"".join(pieces) == b"second"
+
+
+def test_health_needs_no_token_and_shows_nothing_else(proxy: Proxy) -> None:
+    Upstream.seen.clear()
+    bare = without_token(proxy)
+    assert bare.get("/health").status_code == 200
+    assert bare.get("/health/api").status_code == 401
+    assert [path for path, _, _ in Upstream.seen] == ["/api/v2/heartbeat"]
+
+
+def test_plain_http_is_refused(proxy: Proxy) -> None:
+    Upstream.seen.clear()
+    answer = httpx.get(f"http://{CHROMA}:{proxy.port}/api/v2", headers={"authorization": "Bearer right"})
+    assert answer.status_code == 400
+    assert Upstream.seen == []
+
+
+def test_another_certificate_or_name_is_refused_by_the_client(proxy: Proxy) -> None:
+    Upstream.seen.clear()
+    other, _ = new_pair("docwell", datetime.now(UTC))
+    for one in (client(proxy, certificates=other), client(proxy, "chroma.other.internal")):
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            one.get("/")
+    assert Upstream.seen == []
+
+
+def test_a_rotated_token_replaces_the_old_one_while_nginx_runs(proxy: Proxy) -> None:
+    proxy.token("next")
+    proxy.apply()
+    try:
+        until(lambda: client(proxy, token="next").get("/").status_code == 200, 10)
+        assert client(proxy, token="right").get("/").status_code == 401
+    finally:
+        proxy.token("right")
+        proxy.apply()
+        until(lambda: client(proxy).get("/").status_code == 200, 10)
+
+
+def test_chromas_client_speaks_through_the_proxy(proxy: Proxy) -> None:
+    def index(certificates: str) -> ChromaIndex:
+        url = f"https://{CHROMA}:{proxy.port}"
+        signer = auth(certificates=certificates)
+        return ChromaIndex(url, Layout("f" * 32, 8), tenant="t", database="d", auth=signer)
+
+    assert index(CERTIFICATE).collections() == []
+    with pytest.raises(Unavailable, match="ConnectError"):
+        index("").collections()
+
+
+def test_ollamas_client_speaks_through_the_proxy(tmp_path: Path) -> None:
+    host = ModelHost("Nine [1].")
+    proxy = Proxy(tmp_path, host.url.removeprefix("http://"))
+
+    def ask(signer: ServerAuth | None) -> str:
+        model = OllamaModel(f"https://{OLLAMA}:{proxy.port}", "m", num_ctx=2048, num_predict=9, auth=signer)
+
+        async def last() -> str:
+            async with aclosing(model.chat([Message("user", "q")], 10)) as pieces:
+                return [one.text async for one in pieces if isinstance(one, Completion)][-1]
+
+        return asyncio.run(last())
+
+    try:
+        assert ask(auth()).strip() == "Nine [1]."
+        with pytest.raises(Unavailable, match="status 401"):
+            ask(auth("wrong"))
+        with pytest.raises(Unavailable, match="ConnectError"):
+            ask(None)
+    finally:
+        proxy.stop()
+        host.close()
+
+
+def test_certificates_that_are_not_pem_are_a_typed_error(proxy: Proxy) -> None:
+    with pytest.raises(Unavailable, match="not PEM"):
+        client(proxy, certificates="no certificate").get("/")

@@ -1,0 +1,217 @@
+"""The adapters of model hosts against scripted hosts on loopback: every failure has its type, in time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import aclosing
+
+import pytest
+
+from docwell.answers import Completion
+from docwell.deadline import run
+from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, Unavailable
+
+from .model_hosts import (
+    ASK,
+    DEADLINE,
+    OLLAMA,
+    OPENAI,
+    SECRET,
+    SLACK,
+    Model,
+    Protocol,
+    Script,
+    answer,
+    balancer_without_hosts,
+    stall,
+    stream,
+    then,
+    trickle,
+    whole,
+)
+
+
+@pytest.fixture(params=[OLLAMA, OPENAI], ids=lambda protocol: protocol.name)
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    found: Protocol = request.param
+    return found
+
+
+def failure(model: Model) -> DocwellError:
+    """Return the error of a chat; it must come within the deadline and quote nothing."""
+    begun = time.monotonic()
+    with pytest.raises(DocwellError) as caught:
+        answer(model)
+    assert time.monotonic() - begun < DEADLINE + SLACK
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+    assert "answer-text" not in shown
+    return caught.value
+
+
+def test_an_answer_is_joined_and_its_figures_are_kept(protocol: Protocol) -> None:
+    pieces = (protocol.piece("Nine"), protocol.piece(" [1]"), protocol.last("stop", 40, 2))
+    with protocol.playing(stream(*pieces)) as (host, model):
+        seen, completion = answer(model)
+    assert completion == Completion("Nine [1]", 40, 2, "stop")
+    assert seen == ["Nine", " [1]"]
+    assert model.name == "m"
+    (request,) = host.requests
+    assert request["messages"] == [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": SECRET}
+    ]  # fmt: skip
+
+
+def test_an_answer_that_was_cut_off_says_so(protocol: Protocol) -> None:
+    with protocol.playing(stream(protocol.piece("Nine"), protocol.last("length", 4, 1))) as (_, model):
+        assert answer(model)[1].done_reason == "length"
+
+
+def test_a_missing_model_is_not_asked_for_again(protocol: Protocol) -> None:
+    with protocol.playing(whole("404 Not Found", {"error": f"model 'm' not found {SECRET}"})) as (host, model):
+        error = failure(model)
+    assert isinstance(error, ModelMissing)
+    assert "'m'" in error.detail
+    assert error.retry_after is None
+    assert len(host.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "status", ["500 Internal Server Error", "503 Service Unavailable", "429 Too Many Requests"]
+)
+def test_a_host_with_an_error_may_be_asked_again(protocol: Protocol, status: str) -> None:
+    with protocol.playing(whole(status, {"error": f"answer-text {SECRET}"})) as (host, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.dependency == protocol.name
+    assert error.retry_after
+    assert len(host.requests) == 1
+
+
+def test_a_load_balancer_without_hosts_means_that_they_sleep(protocol: Protocol) -> None:
+    with protocol.playing(balancer_without_hosts, sleeps=True) as (_, model):
+        assert isinstance(failure(model), ModelWaking)
+        for call in (model.check, model.context_length):
+            with pytest.raises(ModelWaking):
+                run(call())
+
+
+def test_a_503_of_a_host_or_of_hosts_that_never_sleep_is_a_failure(protocol: Protocol) -> None:
+    busy = whole("503 Service Unavailable", {"error": "server busy"})
+    for script, sleeps in ((balancer_without_hosts, False), (busy, True)):
+        with protocol.playing(script, sleeps=sleeps) as (_, model):
+            assert type(failure(model)) is Unavailable
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "307 Temporary Redirect"])
+def test_a_refused_request_is_not_sent_again(protocol: Protocol, status: str) -> None:
+    with protocol.playing(whole(status, {"error": SECRET})) as (host, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.retry_after is None
+    assert len(host.requests) == 1
+
+
+def test_no_host_is_unavailable(protocol: Protocol) -> None:
+    with protocol.playing(stall) as (host, model):
+        host.close()
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.retry_after
+
+
+def test_an_answer_that_breaks_off_is_unavailable(protocol: Protocol) -> None:
+    piece = protocol.piece("answer-text")
+    broken = [stream(piece), stream(piece, end=False), stream(piece, protocol.error_line)]
+    for script in [*broken, *(stream(piece, line) for line in protocol.wrong_lines)]:
+        with protocol.playing(script) as (host, model):
+            error = failure(model)
+        assert type(error) is Unavailable
+        assert len(host.requests) == 1
+
+
+def test_a_connection_that_closes_before_any_text_may_be_tried_again(protocol: Protocol) -> None:
+    with protocol.playing(lambda _: None) as (_, model):
+        error = failure(model)
+    assert type(error) is Unavailable
+    assert error.retry_after
+
+
+# Each takes a protocol: its piece of an answer, or its tokens without end.
+Slow = Callable[[Protocol], Script]
+SLOW: dict[str, Slow] = {
+    "no header": lambda _: stall,
+    "no text": lambda _: then(stream(end=False), stall),
+    "half a text": lambda protocol: then(stream(protocol.piece("answer-text"), end=False), stall),
+    "bytes of a line": lambda _: then(stream(end=False), trickle),
+    "endless text": lambda protocol: then(stream(end=False), protocol.endless),
+}
+
+
+@pytest.mark.parametrize("slow", ["no header", "half a text", "endless text"])
+def test_an_answer_that_is_given_up_ends_at_once_and_the_host_is_let_go(protocol: Protocol, slow: str) -> None:
+    async def leave(model: Model) -> None:
+        chat = asyncio.create_task(_read(model))
+        await asyncio.sleep(0.3)
+        chat.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await chat
+
+    with protocol.playing(SLOW[slow](protocol)) as (host, model):
+        begun = time.monotonic()
+        run(leave(model))
+        assert time.monotonic() - begun < 0.3 + SLACK
+        assert host.closed_by_client.wait(SLACK)
+
+
+async def _read(model: Model) -> None:
+    async for _ in model.chat(ASK, 20):
+        pass
+
+
+def test_a_reader_that_stops_early_lets_the_host_go(protocol: Protocol) -> None:
+    async def first_piece(model: Model) -> str | Completion:
+        async with aclosing(model.chat(ASK, 20)) as pieces:
+            return await anext(pieces)
+
+    with protocol.playing(SLOW["endless text"](protocol)) as (host, model):
+        assert run(first_piece(model)) == "x"
+        assert host.closed_by_client.wait(SLACK)
+    assert len(host.requests) == 1
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_a_slow_host_ends_at_the_deadline_and_is_let_go(protocol: Protocol, slow: str) -> None:
+    with protocol.playing(SLOW[slow](protocol)) as (host, model):
+        error = failure(model)
+        assert isinstance(error, DeadlineExceeded)
+        assert host.closed_by_client.wait(SLACK)
+    assert len(host.requests) == 1
+
+
+def test_an_address_that_does_not_answer_ends_at_the_deadline(
+    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_lookup(*_: object, **__: object) -> None:
+        time.sleep(4)
+        raise OSError
+
+    model = protocol.make("http://model.invalid:11434")
+    monkeypatch.setattr(socket, "getaddrinfo", slow_lookup)
+    assert isinstance(failure(model), DeadlineExceeded)
+
+
+def test_check_finds_a_missing_model_and_a_dead_host(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    with protocol.playing(whole("404 Not Found", {"error": "no"})) as (host, model):
+        with pytest.raises(ModelMissing):
+            run(model.check())
+        host.close()
+        with pytest.raises(Unavailable):
+            run(model.check())
+    monkeypatch.setattr(f"{type(model).__module__}.CHECK_TIMEOUT_S", 0.3)
+    with protocol.playing(stall) as (_, model), pytest.raises(DeadlineExceeded):
+        run(model.check())

@@ -1,0 +1,145 @@
+"""The secrets of the proxies are made before a deployment, and a rotation never leaves a caller without a right one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
+from cryptography import x509
+from moto import mock_aws
+
+from docwell.adapters.server_auth import KEPT_S
+from infra.container.sam import ROOT
+from infra.release import credentials
+from infra.release.credentials import SecretsError, ServerSecrets, prepare, servers_of
+from tests.unit.infra.templates import content
+
+STACK = "docwell-team"
+CREATED = {"ChromaUrl": "", "OllamaUrl": "", "KmsKeyArn": ""}
+
+
+@pytest.fixture(autouse=True)
+def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
+
+
+def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
+    client = boto3.client("secretsmanager")
+    found = client.get_secret_value(SecretId=f"docwell/{STACK}/{name}", VersionStage=stage)
+    return dict(json.loads(found["SecretString"]))
+
+
+def names() -> set[str]:
+    return {one["Name"] for one in boto3.client("secretsmanager").list_secrets()["SecretList"]}
+
+
+def in_balancer() -> str:
+    found: str = boto3.client("acm").get_certificate(CertificateArn=read("pair")["balancer"])["Certificate"]
+    return found
+
+
+def test_a_deployment_makes_the_secrets_once() -> None:
+    prepare(STACK, CREATED)
+    first = read("token"), read("pair")
+    prepare(STACK, CREATED)
+    assert (read("token"), read("pair")) == first
+    assert names() == {f"docwell/{STACK}/token", f"docwell/{STACK}/pair"}
+    assert len(boto3.client("acm").list_certificates()["CertificateSummaryList"]) == 1
+
+
+def test_the_functions_trust_the_pair_and_cannot_read_its_key() -> None:
+    prepare(STACK, CREATED)
+    token, pair = read("token"), read("pair")
+    assert token["certificates"].strip() == pair["certificate"].strip() == in_balancer().strip()
+    assert set(token) == {"token", "certificates"}
+    found = x509.load_pem_x509_certificate(pair["certificate"].encode())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert tuple(names.get_values_for_type(x509.DNSName)) == servers_of(STACK)
+    assert len(bytes.fromhex(token["token"])) == 32
+
+
+def test_servers_that_run_already_need_no_secret() -> None:
+    prepare(STACK, CREATED | {"ChromaUrl": "https://chroma", "OllamaUrl": "https://ollama"})
+    assert names() == set()
+    prepare(STACK, CREATED | {"ChromaUrl": "https://chroma"})
+    assert len(names()) == 2
+
+
+def test_the_secrets_are_encrypted_by_the_stacks_key() -> None:
+    key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    prepare(STACK, CREATED | {"KmsKeyArn": key})
+    described = boto3.client("secretsmanager").describe_secret(SecretId=f"docwell/{STACK}/pair")
+    assert described["KmsKeyId"] == key
+
+
+def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> None:
+    prepare(STACK, CREATED)
+    old, old_pair = read("token"), read("pair")
+    steps: list[tuple[float, dict[str, Any], dict[str, Any], str]] = []
+
+    def pause(seconds: float) -> None:
+        steps.append((seconds, read("token"), read("pair"), in_balancer()))
+        if len(steps) == 1:
+            assert read("token", "AWSPENDING")["token"] not in ("", old["token"])
+
+    ServerSecrets(STACK, pause).rotate()
+    (first_s, *first), (second_s, *second), (third_s, *third) = steps
+    # The servers take the new token beside the old one, which the functions still send.
+    assert first == [old, old_pair, old_pair["certificate"]]
+    assert first_s > credentials.SERVERS_READ_S
+    # The functions send it, and trust both pairs, while the servers have the old one.
+    new = second[0]
+    assert new["token"] != old["token"]
+    assert second[1:] == first[1:]
+    assert second_s > credentials.FUNCTIONS_READ_S
+    # The servers and the load balancer have the new pair, which the functions trust.
+    assert third[1]["certificate"] != old_pair["certificate"]
+    assert third[1]["balancer"] == old_pair["balancer"]
+    assert third[2] == third[1]["certificate"]
+    assert {old_pair["certificate"], third[1]["certificate"]} == pems(new["certificates"])
+    assert third_s > credentials.SERVERS_READ_S
+    with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
+        read("token", "AWSPENDING")
+
+
+def pems(text: str) -> set[str]:
+    return {f"{one}-----END CERTIFICATE-----\n" for one in text.split("-----END CERTIFICATE-----\n") if one}
+
+
+def test_a_rotation_needs_a_deployment() -> None:
+    with pytest.raises(SecretsError, match="deploy the stack first"):
+        ServerSecrets(STACK).rotate()
+
+
+def test_an_error_of_aws_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(STACK, CREATED)
+    boto3.client("secretsmanager").delete_secret(SecretId=f"docwell/{STACK}/pair")
+    with pytest.raises(SecretsError, match=STACK):
+        prepare(STACK, CREATED)
+
+
+def test_the_times_are_those_of_the_servers_and_the_functions() -> None:
+    script = str(content(ROOT / "infra" / "proxy.yaml")["Outputs"]["Script"]["Value"])
+    assert set(re.findall(r"On(?:Unit)?ActiveSec=(\w+)", script)) == {f"{credentials.SERVERS_READ_S / 60:.0f}min"}
+    assert credentials.FUNCTIONS_READ_S == KEPT_S
+
+
+def test_a_stage_of_ci_makes_them_with_the_parts_that_its_build_has() -> None:
+    path = Path("infra/release/credentials.py")
+    assert str(path) in (ROOT / "scripts/release").read_text()
+    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
+    commands = [one.get("run", "") for one in workflow["jobs"]["deploy"]["steps"]]
+    made, deployed = (next(i for i, one in enumerate(commands) if text in one) for text in (str(path), "sam deploy"))
+    assert made < deployed
+    imported = set(re.findall(r"^(?:from|import) (\w+)", (ROOT / path).read_text(), re.MULTILINE))
+    assert not {"infra", "docwell"} & imported
+    lock = (ROOT / "requirements/sam.txt").read_text()
+    assert all(re.search(rf"^{name}==", lock, re.MULTILINE) for name in ("boto3", "cryptography"))
