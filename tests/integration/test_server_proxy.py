@@ -58,7 +58,8 @@ class Upstream(BaseHTTPRequestHandler):
             if self.goes_on.wait(10):
                 self.wfile.write(piece)
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None: ...
 
@@ -138,8 +139,11 @@ def proxy(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     proxy.stop()
 
 
-def auth(token: str = "right", certificates: str = CERTIFICATE) -> ServerAuth:
-    return ServerAuth(lambda: Credential(token, certificates))
+RIGHT = Credential("right", CERTIFICATE)
+
+
+def auth(**parts: str) -> ServerAuth:
+    return ServerAuth(lambda: RIGHT._replace(**parts))
 
 
 def client(proxy: Proxy, name: str = CHROMA, **parts: Any) -> httpx.Client:
@@ -241,7 +245,7 @@ def test_ollamas_client_speaks_through_the_proxy(tmp_path: Path) -> None:
     try:
         assert ask(auth()).strip() == "Nine [1]."
         with pytest.raises(Unavailable, match="status 401"):
-            ask(auth("wrong"))
+            ask(auth(token="wrong"))
         with pytest.raises(Unavailable, match="ConnectError"):
             ask(None)
     finally:

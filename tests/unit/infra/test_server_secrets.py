@@ -1,4 +1,4 @@
-"""The secrets of the proxies are made before a deployment, and a rotation never leaves a caller without a right one."""
+"""A deployment makes the secrets of the proxies first, and a rotation leaves no caller without a right one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
     client = boto3.client("secretsmanager")
-    found = client.get_secret_value(SecretId=f"docwell/{STACK}/{name}", VersionStage=stage)
+    found = client.get_secret_value(SecretId=f"{STACK}/{name}", VersionStage=stage)
     return dict(json.loads(found["SecretString"]))
 
 
@@ -51,7 +51,7 @@ def test_a_deployment_makes_the_secrets_once() -> None:
     first = read("token"), read("pair")
     prepare(STACK, CREATED)
     assert (read("token"), read("pair")) == first
-    assert names() == {f"docwell/{STACK}/token", f"docwell/{STACK}/pair"}
+    assert names() == {f"{STACK}/token", f"{STACK}/pair"}
     assert len(boto3.client("acm").list_certificates()["CertificateSummaryList"]) == 1
 
 
@@ -76,7 +76,7 @@ def test_servers_that_run_already_need_no_secret() -> None:
 def test_the_secrets_are_encrypted_by_the_stacks_key() -> None:
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
     prepare(STACK, CREATED | {"KmsKeyArn": key})
-    described = boto3.client("secretsmanager").describe_secret(SecretId=f"docwell/{STACK}/pair")
+    described = boto3.client("secretsmanager").describe_secret(SecretId=f"{STACK}/pair")
     assert described["KmsKeyId"] == key
 
 
@@ -121,7 +121,7 @@ def test_a_rotation_needs_a_deployment() -> None:
 
 def test_an_error_of_aws_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(STACK, CREATED)
-    boto3.client("secretsmanager").delete_secret(SecretId=f"docwell/{STACK}/pair")
+    boto3.client("secretsmanager").delete_secret(SecretId=f"{STACK}/pair")
     with pytest.raises(SecretsError, match=STACK):
         prepare(STACK, CREATED)
 
@@ -137,7 +137,9 @@ def test_a_stage_of_ci_makes_them_with_the_parts_that_its_build_has() -> None:
     assert str(path) in (ROOT / "scripts/release").read_text()
     workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
     commands = [one.get("run", "") for one in workflow["jobs"]["deploy"]["steps"]]
-    made, deployed = (next(i for i, one in enumerate(commands) if text in one) for text in (str(path), "sam deploy"))
+    made, deployed = (
+        next(i for i, one in enumerate(commands) if text in one) for text in (str(path), "sam deploy")
+    )
     assert made < deployed
     imported = set(re.findall(r"^(?:from|import) (\w+)", (ROOT / path).read_text(), re.MULTILINE))
     assert not {"infra", "docwell"} & imported

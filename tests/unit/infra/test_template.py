@@ -277,7 +277,7 @@ def test_hosts_that_stop_by_the_clock_are_to_a_question_as_hosts_that_sleep(
     parameters = Values(names | dict.fromkeys(main["Resources"], ""), held)
     sleeps = parameters.of(main["Resources"]["QueryStack"]["Properties"]["Parameters"]["Sleeps"])
     query = content(MAIN.parent / "infra" / "query.yaml")
-    waits = Values({name: "" for name in query["Parameters"]} | {"Sleeps": sleeps})
+    waits = Values(dict.fromkeys(query["Parameters"], "") | {"Sleeps": sleeps})
     assert waits.of(query["Conditions"]["WaitsForHosts"]) is stops
 
 
