@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import distribution
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from statistics import median
 
 from infra.progress import bar
@@ -62,7 +62,7 @@ def megabytes(package: str) -> float:
     """Return the size of a package's files that stay in a function (scripts/trim-packages)."""
     files = distribution(package).files or ()
     kept = (one for one in files if PurePath(one).suffix in _KEPT and "test" not in PurePath(one).parts)
-    return sum(one.locate().stat().st_size for one in kept) / 1e6
+    return sum(Path(one.locate()).stat().st_size for one in kept) / 1e6
 
 
 def start(variant: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -36,6 +37,14 @@ pytestmark = [
 ]
 CHROMA, OLLAMA = servers_of("docwell")
 CERTIFICATE, KEY = new_pair("docwell", datetime.now(UTC))
+
+
+# Only root may write where nginx keeps what it buffers, so another user's configuration names places.
+NGINX = """#!/bin/bash
+places=$(printf "%s_temp_path {folder}/buffer; " client_body proxy fastcgi uwsgi scgi)
+sed -i "s#^http {{#http {{ $places#" "${{@: -1}}"
+exec /usr/sbin/nginx "$@"
+"""
 
 
 class Upstream(BaseHTTPRequestHandler):
@@ -73,8 +82,7 @@ class Proxy:
         begin, end = (self._machine.script.index(text) for text in ("upstream=", "docker pull"))
         self._machine.script = self._machine.script[begin : self._machine.script.rindex("case", begin, end)]
         nginx = self._machine.state / "bin" / "nginx"
-        nginx.unlink()
-        nginx.symlink_to("/usr/sbin/nginx")
+        nginx.write_text(NGINX.format(folder=folder) if os.geteuid() else 'exec /usr/sbin/nginx "$@"')
         self._arguments = (upstream, "/api/v2/heartbeat", str(self.port))
         pair = {"certificate": CERTIFICATE, "key": KEY}
         (self._machine.state / "pair").write_text(json.dumps(pair))

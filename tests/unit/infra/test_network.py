@@ -104,7 +104,7 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
                         yield from ((role, action, resource) for resource in listed(one["Resource"]))
 
 
-def secret_calls(policy: str, path: str, **given: str) -> set[str]:
+def secret_calls(policy: str, path: str, **given: object) -> set[str]:
     """The secrets that a policy reads."""
     (one,) = Values(given).of(
         content(ROOT / path)["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"]

@@ -258,6 +258,35 @@ def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[s
     assert properties(scaling, "HostsAreUnused")["EvaluationPeriods"] * 60 > asleep_s
 
 
+ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:own-abcdef"
+OWN_CHROMA = {"ChromaUrl": "https://chroma", "ChromaAccount": f"tenant,database,Authorization,{ARN}"}
+
+
+@pytest.mark.parametrize(
+    ("given", "chroma", "ollama", "url"),
+    [
+        ({}, "the stack's", "the stack's", "of the hosts"),
+        (OWN_CHROMA | {"OllamaUrl": f"https://ollama,{ARN}"}, ARN, ARN, "https://ollama"),
+        (OWN_CHROMA | {"OllamaUrl": "https://ollama"}, ARN, "none", "https://ollama"),
+        ({"ChromaUrl": "https://chroma"}, "none", "the stack's", "of the hosts"),
+    ],
+    ids=["both of the stack", "both given", "Ollama without a token", "Chroma without a token"],
+)
+def test_the_functions_read_the_secret_of_each_server(
+    given: dict[str, str], chroma: str, ollama: str, url: str
+) -> None:
+    servers = content(MAIN.parent / "infra" / "servers.yaml")
+    defaults = {name: one["Default"] for name, one in content(MAIN)["Parameters"].items()}
+    names = {name: defaults.get(name, "") for name in servers["Parameters"]} | given
+    names |= {"ProxyStack.Outputs.TokenArn": "the stack's", "OllamaStack.Outputs.Url": "of the hosts"}
+    values = Values(names, Values(names).holding(servers["Conditions"]))
+    found = [
+        values.of(servers["Outputs"][f"{name}"]["Value"])
+        for name in ("ChromaSecretArn", "OllamaSecretArn", "OllamaUrl")
+    ]
+    assert found == [chroma, ollama, url]
+
+
 @pytest.mark.parametrize(
     ("given", "stops"),
     [
