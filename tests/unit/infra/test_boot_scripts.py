@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.infra.boot_machine import Machine
+from tests.unit.infra.boot_machine import Machine, proxy_script
 
 
 @pytest.fixture
@@ -315,6 +315,10 @@ def test_a_new_host_outside_a_deployment_enters_service(host: Machine) -> None:
 @pytest.mark.parametrize("name", ["chroma.yaml", "ollama.yaml"])
 def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
     assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384  # before base64
+
+
+def test_the_proxys_commands_fit_a_parameter_of_a_nested_stack() -> None:
+    assert len(proxy_script().encode()) <= 4_096
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

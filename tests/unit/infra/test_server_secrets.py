@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import pytest
@@ -80,32 +80,40 @@ def test_the_secrets_are_encrypted_by_the_stacks_key() -> None:
     assert described["KmsKeyId"] == key
 
 
+class Step(NamedTuple):
+    """A pause of a rotation: its seconds, and what is in place meanwhile."""
+
+    waited_s: float
+    token: dict[str, Any]
+    pair: dict[str, Any]
+    in_balancer: str
+
+
 def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> None:
     prepare(STACK, CREATED)
     old, old_pair = read("token"), read("pair")
-    steps: list[tuple[float, dict[str, Any], dict[str, Any], str]] = []
+    steps: list[Step] = []
 
     def pause(seconds: float) -> None:
-        steps.append((seconds, read("token"), read("pair"), in_balancer()))
+        steps.append(Step(seconds, read("token"), read("pair"), in_balancer()))
         if len(steps) == 1:
             assert read("token", "AWSPENDING")["token"] not in ("", old["token"])
 
     ServerSecrets(STACK, pause).rotate()
-    (first_s, *first), (second_s, *second), (third_s, *third) = steps
+    first, second, third = steps
     # The servers take the new token beside the old one, which the functions still send.
-    assert first == [old, old_pair, old_pair["certificate"]]
-    assert first_s > credentials.SERVERS_READ_S
+    assert first[1:] == (old, old_pair, old_pair["certificate"])
+    assert first.waited_s > credentials.SERVERS_READ_S
     # The functions send it, and trust both pairs, while the servers have the old one.
-    new = second[0]
-    assert new["token"] != old["token"]
-    assert second[1:] == first[1:]
-    assert second_s > credentials.FUNCTIONS_READ_S
+    assert second.token["token"] != old["token"]
+    assert second[2:] == first[2:]
+    assert second.waited_s > credentials.FUNCTIONS_READ_S
     # The servers and the load balancer have the new pair, which the functions trust.
-    assert third[1]["certificate"] != old_pair["certificate"]
-    assert third[1]["balancer"] == old_pair["balancer"]
-    assert third[2] == third[1]["certificate"]
-    assert {old_pair["certificate"], third[1]["certificate"]} == pems(new["certificates"])
-    assert third_s > credentials.SERVERS_READ_S
+    assert third.pair["certificate"] != old_pair["certificate"]
+    assert third.pair["balancer"] == old_pair["balancer"]
+    assert third.in_balancer == third.pair["certificate"]
+    assert {old_pair["certificate"], third.pair["certificate"]} == pems(second.token["certificates"])
+    assert third.waited_s > credentials.SERVERS_READ_S
     with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
         read("token", "AWSPENDING")
 
