@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -23,12 +24,12 @@ from benchmarks.model_host import ModelHost
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.ollama import OllamaModel
-from docwell.adapters.server_auth import Credential, ServerAuth
+from docwell.adapters.server_auth import KEPT_S, Credential, ServerAuth
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
 from infra.local.ports import free_port
 from infra.release.credentials import new_pair, servers_of
-from tests.integration.waiting import until
+from tests.integration.waiting import Clock, until
 from tests.unit.infra.boot_machine import Machine
 
 pytestmark = [
@@ -84,8 +85,7 @@ class Proxy:
         nginx = self._machine.state / "bin" / "nginx"
         nginx.write_text(NGINX.format(folder=folder) if os.geteuid() else 'exec /usr/sbin/nginx "$@"')
         self._arguments = (upstream, "/api/v2/heartbeat", str(self.port))
-        pair = {"certificate": CERTIFICATE, "key": KEY}
-        (self._machine.state / "pair").write_text(json.dumps(pair))
+        self.pair(CERTIFICATE, KEY)
         self.token("right")
         self._machine.boot()  # writes the command
         assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
@@ -95,6 +95,9 @@ class Proxy:
         except AssertionError:
             self.stop()
             raise
+
+    def pair(self, certificate: str, key: str) -> None:
+        (self._machine.state / "pair").write_text(json.dumps({"certificate": certificate, "key": key}))
 
     def token(self, token: str) -> None:
         (self._machine.state / "token").write_text(json.dumps({"token": token}))
@@ -224,6 +227,32 @@ def test_a_rotated_token_replaces_the_old_one_while_nginx_runs(proxy: Proxy) -> 
         proxy.token("right")
         proxy.apply()
         until(lambda: client(proxy).get("/").status_code == 200, 10)
+
+
+def test_a_rotated_pair_is_trusted_by_a_process_that_has_read_both(proxy: Proxy) -> None:
+    certificate, key = new_pair("docwell", datetime.now(UTC))
+    secrets, clock = [RIGHT], Clock()
+    signer = ServerAuth(lambda: secrets[-1], clock=clock)
+
+    def status() -> int:
+        with httpx.Client(auth=signer, verify=signer.tls) as new:
+            return new.get(f"https://{CHROMA}:{proxy.port}/").status_code
+
+    assert status() == 200
+    secrets.append(RIGHT._replace(certificates=CERTIFICATE + certificate))
+    clock.now += KEPT_S
+    assert status() == 200
+    proxy.pair(certificate, key)
+    proxy.apply()
+    try:
+        until(lambda: certificate.split() == ssl.get_server_certificate(("127.0.0.1", proxy.port)).split())
+        assert status() == 200
+        with pytest.raises(httpx.ConnectError):
+            client(proxy).get("/")
+    finally:
+        proxy.pair(CERTIFICATE, KEY)
+        proxy.apply()
+        until(lambda: CERTIFICATE.split() == ssl.get_server_certificate(("127.0.0.1", proxy.port)).split())
 
 
 def test_chromas_client_speaks_through_the_proxy(proxy: Proxy) -> None:
