@@ -1,4 +1,4 @@
-"""What the functions learn of the servers: their secrets, and whether hosts may be stopped."""
+"""The settings that the functions get of each server: its secret, and whether hosts may be stopped."""
 
 from __future__ import annotations
 
