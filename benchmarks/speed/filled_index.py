@@ -20,12 +20,12 @@ from benchmarks.speed.options import BenchError
 from benchmarks.speed.uploads import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_token import TokenAuth
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.chunking import chunk_pages
 from docwell.ingest.indexing import pack_units, split_units
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.text.lexicon import sentences
+from docwell.wiring.stores import server_auth
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import MODEL_DIR, Stack
 
@@ -74,7 +74,7 @@ class FilledCollection:
             Layout(self._pipeline, SHARDS),
             tenant="default_tenant",
             database="default_database",
-            auth=TokenAuth(lambda: stack.chroma_token, "Authorization"),
+            auth=server_auth("chroma", stack.chroma_token),
             timeout_s=120,
         )
         self._write_ledger(sorted({self._key(number) for number in range(size)}))

@@ -96,7 +96,10 @@ def _metrics_of(alarm: Resource) -> int:
 
 def _servers(group: Resource, price: Callable[[str], float], host_hours: float) -> Lines:
     """Return the price of a group's servers: of its desired size if that is fixed, else of its minimum."""
-    used = group.of("LaunchTemplate") or group.of("MixedInstancesPolicy")["LaunchTemplate"]["LaunchTemplateSpecification"]
+    used = (
+        group.of("LaunchTemplate")
+        or group.of("MixedInstancesPolicy")["LaunchTemplate"]["LaunchTemplateSpecification"]
+    )
     template = group.stack.of(used["LaunchTemplateId"])
     instance = str(template.of("LaunchTemplateData", "InstanceType"))
     fixed = group.of("DesiredCapacity")

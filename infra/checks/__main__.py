@@ -29,7 +29,9 @@ TESTS = (
     "unit/infra/test_release_pins.py",
     "unit/infra/test_observability_*.py",
     "integration/test_infra_*.py",
+    "unit/infra/test_server*.py",
     "integration/test_chroma_token.py",
+    "integration/test_server_proxy.py",
 )
 
 console = Console()

@@ -22,11 +22,11 @@ import psutil
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_token import TokenAuth
 from docwell.config import IngestSettings
 from docwell.errors import DocwellError
 from docwell.models import Status
 from docwell.wiring.pipelines import pipelines
+from docwell.wiring.stores import server_auth
 from infra.local.console import StackConsole
 from infra.local.demo import DemoFailed
 from infra.local.names import HOST, LEDGER_TABLE
@@ -214,7 +214,7 @@ def _place(folder: Path) -> Iterator[Place]:
         settings = IngestSettings.read(**own_settings(options))
         fingerprint = next(iter(pipelines(settings)))
         names: dict[str, Any] = {"tenant": settings.chroma_tenant, "database": settings.chroma_database}
-        auth = TokenAuth(lambda: stack.chroma_token, settings.chroma_header)
+        auth = server_auth("chroma", stack.chroma_token, settings.chroma_header)
         yield Place(
             stack, folder, ChromaIndex(stack.chroma, Layout(fingerprint, settings.shards), auth=auth, **names)
         )

@@ -47,8 +47,14 @@ def public_parameter(region: str, name: str) -> str:
         raise PinError(f"{name} in {region}: {error}") from None
 
 
-def deploy(given: argparse.Namespace) -> None:
-    """Deploy the profile, after what is to be restored is there. Raises `StepError`."""
+def change(given: argparse.Namespace) -> None:
+    """Rotate the profile's secrets, or deploy it, after what is to be restored is there.
+
+    Raises `SecretsError` and `StepError`.
+    """
+    if given.command == "rotate":
+        ServerSecrets(deployment.stack_name(given.profile)).rotate()
+        return
     if given.command == "restore":
         restore.restore(given.what, given.profile, given.at)
     deployment.deploy(given.profile, shlex.split(given.options))
@@ -72,10 +78,8 @@ def run(given: argparse.Namespace) -> int:
             deployment.package(pins.STAGES[-1])
             for stage in pins.STAGES:
                 print(stage, deployment.write(stage)[deployment.RELEASE])
-        case "deploy" | "restore":
-            deploy(given)
-        case "rotate":
-            ServerSecrets(deployment.stack_name(given.profile)).rotate()
+        case "deploy" | "restore" | "rotate":
+            change(given)
     return 0
 
 

@@ -1,10 +1,10 @@
 """The secrets of the proxies before Chroma and Ollama (infra/proxy.yaml): made before a deployment, and rotated.
 
-`docwell/STACK/token` has the `token` and the `certificates` that the functions trust. `docwell/STACK/pair` has the
+`STACK/token` has the `token` and the `certificates` that the functions trust. `STACK/pair` has the
 `certificate` and its `key`, and in `balancer` the ARN of their copy in ACM, which the load balancer uses.
 
-`python infra/release/credentials.py STACK PARAMETERS.toml` runs without the rest of the checkout: a stage of CI has
-only the build and SAM's packages.
+`python infra/release/credentials.py STACK PARAMETERS.toml` runs without the rest of the checkout: a stage of CI
+has only the build and SAM's packages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# Nobody but the stack's functions trusts the pair, and a rotation replaces it: it need not expire soon.
+# Only the stack's functions trust the pair, and a rotation replaces it, so it may be valid for long.
 _VALID = timedelta(days=3650)
 # Clocks of new servers may be behind.
 _BEFORE = timedelta(days=1)
@@ -90,7 +90,7 @@ class ServerSecrets:
     def __init__(self, stack: str, pause: Callable[[float], None] = time.sleep) -> None:
         """Call nothing yet."""
         self._stack, self._pause = stack, pause
-        self._token, self._pair = f"docwell/{stack}/token", f"docwell/{stack}/pair"
+        self._token, self._pair = f"{stack}/token", f"{stack}/pair"
         self._secrets, self._acm = boto3.client("secretsmanager"), boto3.client("acm")
 
     def ensure(self, kms_key: str = "") -> None:

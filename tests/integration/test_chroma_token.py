@@ -115,7 +115,9 @@ def test_a_setting_with_an_arn_is_a_secret(hosted: str, secret: Secret) -> None:
 
 def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock))
+    chroma = index(
+        hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock)
+    )
     chroma.collections()
     secret.put('{"token": "second"}')
     Hosted.right = ("Authorization", "Bearer second")
@@ -126,7 +128,9 @@ def test_a_rotated_token_is_read_at_the_first_refusal(hosted: str, secret: Secre
 
 def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
     Hosted.right = ("Authorization", "Bearer other")
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=Clock()))
+    chroma = index(
+        hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=Clock())
+    )
     for _ in range(4):
         with pytest.raises(Unavailable):
             chroma.collections()
@@ -136,7 +140,9 @@ def test_a_token_that_stays_wrong_is_not_read_for_every_request(hosted: str, sec
 
 def test_a_token_that_still_works_is_replaced_within_minutes(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock))
+    chroma = index(
+        hosted, ServerAuth(secret_reader(secret.client, secret.arn, "chroma"), "Authorization", clock=clock)
+    )
     chroma.collections()
     secret.put('{"token": "second"}')
     Hosted.right = ("Authorization", "Bearer second")
@@ -161,7 +167,10 @@ def test_the_last_token_is_sent_while_the_secret_cannot_be_read(hosted: str) -> 
 
 def test_a_secret_that_cannot_be_read_is_not_read_for_every_request(hosted: str, secret: Secret) -> None:
     clock = Clock()
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization", clock=clock))
+    chroma = index(
+        hosted,
+        ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization", clock=clock),
+    )
     for _ in range(4):
         with pytest.raises(Unavailable, match="ResourceNotFoundException"):
             chroma.collections()
@@ -197,7 +206,9 @@ def test_a_binary_secret_is_a_typed_error(hosted: str, secret: Secret) -> None:
 
 
 def test_a_secret_that_cannot_be_read_is_a_typed_error(hosted: str, secret: Secret) -> None:
-    chroma = index(hosted, ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization"))
+    chroma = index(
+        hosted, ServerAuth(secret_reader(secret.client, f"{secret.arn}-other", "chroma"), "Authorization")
+    )
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
         chroma.collections()
 
@@ -209,7 +220,7 @@ def test_each_role_may_read_its_servers_tokens_and_nothing_else_of_secrets_manag
         assert policy["Condition"] == condition
         arn = f"{server}SecretArn"
         (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
-        # The ARN as it is given, or with the suffix that Secrets Manager adds to the name of the stack's own secret.
+        # Secrets Manager adds a suffix to the name of the stack's own secret.
         resource = [{"Ref": arn}, {"Fn::Sub": f"${{{arn}}}-??????"}]
         assert statement == {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": resource}
         attached = {"Fn::If": [condition, {"Ref": f"{server}SecretPolicy"}, {"Ref": "AWS::NoValue"}]}

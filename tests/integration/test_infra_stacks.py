@@ -122,7 +122,13 @@ class Account:
         place = {"SubnetId": subnet, "AvailabilityZone": found["AvailabilityZone"], "PublicAddress": "true"}
         release = parameters.get("Release", "1")
         chroma = self.deploy("chroma", Image=f"chroma:{release}", **place, **shared)
-        hosts = {"OnDemandHosts": parameters.get("OnDemandHosts", ""), "PairName": "docwell/docwell/pair", "SubnetIds": network["ServerSubnetIds"], "Image": "ollama:1", "Model": f"model:{release}"}
+        hosts = {
+            "OnDemandHosts": parameters.get("OnDemandHosts", ""),
+            "PairName": "docwell/pair",
+            "SubnetIds": network["ServerSubnetIds"],
+            "Image": "ollama:1",
+            "Model": f"model:{release}",
+        }
         return chroma, self.deploy("ollama", **hosts, **shared)
 
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_token import TokenAuth
+from docwell.wiring.stores import server_auth
 from infra.container import forwarder
 from infra.local.keys import Keys
 from infra.local.stack import Stack
@@ -153,6 +153,6 @@ def test_containers_reach_the_stack_through_the_forwarder_with_its_keys(stack: S
             Layout("f" * 32, 8),
             tenant="default_tenant",
             database="default_database",
-            auth=TokenAuth(lambda: stack.chroma_token, "Authorization"),
+            auth=server_auth("chroma", stack.chroma_token),
         )
         assert chroma.collections() == []

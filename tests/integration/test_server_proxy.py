@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -22,12 +24,12 @@ from benchmarks.model_host import ModelHost
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.ollama import OllamaModel
-from docwell.adapters.server_auth import Credential, ServerAuth
+from docwell.adapters.server_auth import KEPT_S, Credential, ServerAuth
 from docwell.answers import Completion, Message
 from docwell.errors import Unavailable
 from infra.local.ports import free_port
 from infra.release.credentials import new_pair, servers_of
-from tests.integration.waiting import until
+from tests.integration.waiting import Clock, until
 from tests.unit.infra.boot_machine import Machine
 
 pytestmark = [
@@ -36,6 +38,14 @@ pytestmark = [
 ]
 CHROMA, OLLAMA = servers_of("docwell")
 CERTIFICATE, KEY = new_pair("docwell", datetime.now(UTC))
+
+
+# Only root may write where nginx keeps what it buffers, so another user's configuration names places.
+NGINX = """#!/bin/bash
+places=$(printf "%s_temp_path {folder}/buffer; " client_body proxy fastcgi uwsgi scgi)
+sed -i "s#^http {{#http {{ $places#" "${{@: -1}}"
+exec /usr/sbin/nginx "$@"
+"""
 
 
 class Upstream(BaseHTTPRequestHandler):
@@ -58,7 +68,8 @@ class Upstream(BaseHTTPRequestHandler):
             if self.goes_on.wait(10):
                 self.wfile.write(piece)
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None: ...
 
@@ -72,11 +83,9 @@ class Proxy:
         begin, end = (self._machine.script.index(text) for text in ("upstream=", "docker pull"))
         self._machine.script = self._machine.script[begin : self._machine.script.rindex("case", begin, end)]
         nginx = self._machine.state / "bin" / "nginx"
-        nginx.unlink()
-        nginx.symlink_to("/usr/sbin/nginx")
+        nginx.write_text(NGINX.format(folder=folder) if os.geteuid() else 'exec /usr/sbin/nginx "$@"')
         self._arguments = (upstream, "/api/v2/heartbeat", str(self.port))
-        pair = {"certificate": CERTIFICATE, "key": KEY}
-        (self._machine.state / "pair").write_text(json.dumps(pair))
+        self.pair(CERTIFICATE, KEY)
         self.token("right")
         self._machine.boot()  # writes the command
         assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
@@ -86,6 +95,9 @@ class Proxy:
         except AssertionError:
             self.stop()
             raise
+
+    def pair(self, certificate: str, key: str) -> None:
+        (self._machine.state / "pair").write_text(json.dumps({"certificate": certificate, "key": key}))
 
     def token(self, token: str) -> None:
         (self._machine.state / "token").write_text(json.dumps({"token": token}))
@@ -138,8 +150,11 @@ def proxy(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     proxy.stop()
 
 
-def auth(token: str = "right", certificates: str = CERTIFICATE) -> ServerAuth:
-    return ServerAuth(lambda: Credential(token, certificates))
+RIGHT = Credential("right", CERTIFICATE)
+
+
+def auth(**parts: str) -> ServerAuth:
+    return ServerAuth(lambda: RIGHT._replace(**parts))
 
 
 def client(proxy: Proxy, name: str = CHROMA, **parts: Any) -> httpx.Client:
@@ -214,6 +229,32 @@ def test_a_rotated_token_replaces_the_old_one_while_nginx_runs(proxy: Proxy) -> 
         until(lambda: client(proxy).get("/").status_code == 200, 10)
 
 
+def test_a_rotated_pair_is_trusted_by_a_process_that_has_read_both(proxy: Proxy) -> None:
+    certificate, key = new_pair("docwell", datetime.now(UTC))
+    secrets, clock = [RIGHT], Clock()
+    signer = ServerAuth(lambda: secrets[-1], clock=clock)
+
+    def status() -> int:
+        with httpx.Client(auth=signer, verify=signer.tls) as new:
+            return new.get(f"https://{CHROMA}:{proxy.port}/").status_code
+
+    assert status() == 200
+    secrets.append(RIGHT._replace(certificates=CERTIFICATE + certificate))
+    clock.now += KEPT_S
+    assert status() == 200
+    proxy.pair(certificate, key)
+    proxy.apply()
+    try:
+        until(lambda: certificate.split() == ssl.get_server_certificate(("127.0.0.1", proxy.port)).split())
+        assert status() == 200
+        with pytest.raises(httpx.ConnectError):
+            client(proxy).get("/")
+    finally:
+        proxy.pair(CERTIFICATE, KEY)
+        proxy.apply()
+        until(lambda: CERTIFICATE.split() == ssl.get_server_certificate(("127.0.0.1", proxy.port)).split())
+
+
 def test_chromas_client_speaks_through_the_proxy(proxy: Proxy) -> None:
     def index(certificates: str) -> ChromaIndex:
         url = f"https://{CHROMA}:{proxy.port}"
@@ -241,7 +282,7 @@ def test_ollamas_client_speaks_through_the_proxy(tmp_path: Path) -> None:
     try:
         assert ask(auth()).strip() == "Nine [1]."
         with pytest.raises(Unavailable, match="status 401"):
-            ask(auth("wrong"))
+            ask(auth(token="wrong"))
         with pytest.raises(Unavailable, match="ConnectError"):
             ask(None)
     finally:

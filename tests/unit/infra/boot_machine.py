@@ -86,7 +86,14 @@ class Machine:
             (self.state / "bin" / name).write_text(STAND_IN)
             (self.state / "bin" / name).chmod(0o755)
         pair = json.dumps({"certificate": "the certificate", "key": "the key"})
-        texts = {"fail": "", "calls": "", "late": "1000000", "log": "", "pair": pair, "token": '{"token": "first"}'}
+        texts = {
+            "fail": "",
+            "calls": "",
+            "late": "1000000",
+            "log": "",
+            "pair": pair,
+            "token": '{"token": "first"}',
+        }
         for name, text in texts.items():
             (self.state / name).write_text(text)
         self.device.parent.mkdir(parents=True)

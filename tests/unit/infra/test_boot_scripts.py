@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.infra.boot_machine import Machine
+from tests.unit.infra.boot_machine import Machine, proxy_script
 
 
 @pytest.fixture
@@ -157,7 +157,9 @@ def test_a_server_is_watched_from_before_anything_can_fail(chroma: Machine) -> N
     assert chroma.called("systemctl enable --now chroma-watch.service")
 
 
-@pytest.mark.parametrize("step", ["dnf install -y docker", "dnf install -y nginx", "secretsmanager", "docker pull", "create-tags"])
+@pytest.mark.parametrize(
+    "step", ["dnf install -y docker", "dnf install -y nginx", "secretsmanager", "docker pull", "create-tags"]
+)
 def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: str) -> None:
     chroma.fail(step)
     assert chroma.boot() != 0
@@ -215,7 +217,9 @@ def test_only_the_proxy_accepts_connections_and_only_with_tls(server: Machine) -
 
 def test_a_server_that_answers_only_without_its_proxy_is_not_ready(server: Machine) -> None:
     last = next(one for one in reversed(server.calls) if one.startswith("curl"))
-    assert re.search(r"--cacert \S+certificate.pem --connect-to ::127.0.0.1: https://\w+.docwell.internal/health", last)
+    assert re.search(
+        r"--cacert \S+certificate.pem --connect-to ::127.0.0.1: https://\w+.docwell.internal/health", last
+    )
 
 
 def test_the_proxys_files_are_for_root_alone(proxy: Machine) -> None:
@@ -284,7 +288,9 @@ def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
     assert waited >= check["HealthCheckIntervalSeconds"] * check["HealthyThresholdCount"]
 
 
-@pytest.mark.parametrize("step", ["docker run", "api/generate", "dnf install -y nginx", "secretsmanager", "/health"])
+@pytest.mark.parametrize(
+    "step", ["docker run", "api/generate", "dnf install -y nginx", "secretsmanager", "/health"]
+)
 def test_a_host_that_cannot_answer_is_abandoned_and_fails_the_deployment(host: Machine, step: str) -> None:
     host.fail(step)
     assert host.boot() != 0
@@ -309,6 +315,10 @@ def test_a_new_host_outside_a_deployment_enters_service(host: Machine) -> None:
 @pytest.mark.parametrize("name", ["chroma.yaml", "ollama.yaml"])
 def test_user_data_fits_ec2s_limit(tmp_path: Path, name: str) -> None:
     assert len(Machine(tmp_path, name, {}).script.encode()) < 16_384  # before base64
+
+
+def test_the_proxys_commands_fit_a_parameter_of_a_nested_stack() -> None:
+    assert len(proxy_script().encode()) <= 4_096
 
 
 @pytest.mark.parametrize(("name", "role"), [("chroma.yaml", "ServerRole"), ("ollama.yaml", "HostRole")])

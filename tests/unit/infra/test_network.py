@@ -39,8 +39,8 @@ FOREIGN = [
     ("dynamodb", "dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-LedgerTable"),
     ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:444455556666:drop"),
     ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:foreign"),
-    ("secretsmanager", "secretsmanager:GetSecretValue", f"{SECRETS}:docwell/other/token-abcdef"),
-    ("secretsmanager", "secretsmanager:PutSecretValue", f"{SECRETS}:docwell/{STACK}/token-abcdef"),
+    ("secretsmanager", "secretsmanager:GetSecretValue", f"{SECRETS}:other/token-abcdef"),
+    ("secretsmanager", "secretsmanager:PutSecretValue", f"{SECRETS}:{STACK}/token-abcdef"),
 ]
 
 
@@ -104,9 +104,11 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
                         yield from ((role, action, resource) for resource in listed(one["Resource"]))
 
 
-def secret_calls(policy: str, path: str, **given: str) -> set[str]:
+def secret_calls(policy: str, path: str, **given: object) -> set[str]:
     """The secrets that a policy reads."""
-    (one,) = Values(given).of(content(ROOT / path)["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"])[:1]
+    (one,) = Values(given).of(
+        content(ROOT / path)["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"]
+    )[:1]
     assert one["Action"] == "secretsmanager:GetSecretValue"
     return set(one["Resource"])
 
@@ -120,9 +122,9 @@ def test_servers_and_functions_read_their_own_secrets_through_the_endpoint() -> 
     }
     assert functions["Chroma"] == functions["Ollama"] == {token, f"{token}-??????"}
     servers = secret_calls("SecretsPolicy", "infra/proxy.yaml", SystemName=STACK, KmsKeyArn="key")
-    made = {f"{SECRETS}:docwell/{STACK}/{name}-??????" for name in ("token", "pair")}
+    made = {f"{SECRETS}:{STACK}/{name}-??????" for name in ("token", "pair")}
     assert servers == made
-    assert not any(fnmatchcase(f"{SECRETS}:docwell/{STACK}/pair-abcdef", one) for one in functions["Chroma"])
+    assert not any(fnmatchcase(f"{SECRETS}:{STACK}/pair-abcdef", one) for one in functions["Chroma"])
     policy = endpoint_policies()["secretsmanager"]
     assert all(allows(policy, "secretsmanager:GetSecretValue", one.replace("?", "a")) for one in made)
 

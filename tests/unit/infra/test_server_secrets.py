@@ -1,4 +1,4 @@
-"""The secrets of the proxies are made before a deployment, and a rotation never leaves a caller without a right one."""
+"""A deployment makes the secrets of the proxies first, and a rotation leaves no caller without a right one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import pytest
@@ -33,7 +33,7 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
     client = boto3.client("secretsmanager")
-    found = client.get_secret_value(SecretId=f"docwell/{STACK}/{name}", VersionStage=stage)
+    found = client.get_secret_value(SecretId=f"{STACK}/{name}", VersionStage=stage)
     return dict(json.loads(found["SecretString"]))
 
 
@@ -51,7 +51,7 @@ def test_a_deployment_makes_the_secrets_once() -> None:
     first = read("token"), read("pair")
     prepare(STACK, CREATED)
     assert (read("token"), read("pair")) == first
-    assert names() == {f"docwell/{STACK}/token", f"docwell/{STACK}/pair"}
+    assert names() == {f"{STACK}/token", f"{STACK}/pair"}
     assert len(boto3.client("acm").list_certificates()["CertificateSummaryList"]) == 1
 
 
@@ -76,36 +76,44 @@ def test_servers_that_run_already_need_no_secret() -> None:
 def test_the_secrets_are_encrypted_by_the_stacks_key() -> None:
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
     prepare(STACK, CREATED | {"KmsKeyArn": key})
-    described = boto3.client("secretsmanager").describe_secret(SecretId=f"docwell/{STACK}/pair")
+    described = boto3.client("secretsmanager").describe_secret(SecretId=f"{STACK}/pair")
     assert described["KmsKeyId"] == key
+
+
+class Step(NamedTuple):
+    """A pause of a rotation: its seconds, and what is in place meanwhile."""
+
+    waited_s: float
+    token: dict[str, Any]
+    pair: dict[str, Any]
+    in_balancer: str
 
 
 def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> None:
     prepare(STACK, CREATED)
     old, old_pair = read("token"), read("pair")
-    steps: list[tuple[float, dict[str, Any], dict[str, Any], str]] = []
+    steps: list[Step] = []
 
     def pause(seconds: float) -> None:
-        steps.append((seconds, read("token"), read("pair"), in_balancer()))
+        steps.append(Step(seconds, read("token"), read("pair"), in_balancer()))
         if len(steps) == 1:
             assert read("token", "AWSPENDING")["token"] not in ("", old["token"])
 
     ServerSecrets(STACK, pause).rotate()
-    (first_s, *first), (second_s, *second), (third_s, *third) = steps
+    first, second, third = steps
     # The servers take the new token beside the old one, which the functions still send.
-    assert first == [old, old_pair, old_pair["certificate"]]
-    assert first_s > credentials.SERVERS_READ_S
+    assert first[1:] == (old, old_pair, old_pair["certificate"])
+    assert first.waited_s > credentials.SERVERS_READ_S
     # The functions send it, and trust both pairs, while the servers have the old one.
-    new = second[0]
-    assert new["token"] != old["token"]
-    assert second[1:] == first[1:]
-    assert second_s > credentials.FUNCTIONS_READ_S
+    assert second.token["token"] != old["token"]
+    assert second[2:] == first[2:]
+    assert second.waited_s > credentials.FUNCTIONS_READ_S
     # The servers and the load balancer have the new pair, which the functions trust.
-    assert third[1]["certificate"] != old_pair["certificate"]
-    assert third[1]["balancer"] == old_pair["balancer"]
-    assert third[2] == third[1]["certificate"]
-    assert {old_pair["certificate"], third[1]["certificate"]} == pems(new["certificates"])
-    assert third_s > credentials.SERVERS_READ_S
+    assert third.pair["certificate"] != old_pair["certificate"]
+    assert third.pair["balancer"] == old_pair["balancer"]
+    assert third.in_balancer == third.pair["certificate"]
+    assert {old_pair["certificate"], third.pair["certificate"]} == pems(second.token["certificates"])
+    assert third.waited_s > credentials.SERVERS_READ_S
     with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
         read("token", "AWSPENDING")
 
@@ -121,7 +129,7 @@ def test_a_rotation_needs_a_deployment() -> None:
 
 def test_an_error_of_aws_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(STACK, CREATED)
-    boto3.client("secretsmanager").delete_secret(SecretId=f"docwell/{STACK}/pair")
+    boto3.client("secretsmanager").delete_secret(SecretId=f"{STACK}/pair")
     with pytest.raises(SecretsError, match=STACK):
         prepare(STACK, CREATED)
 
@@ -137,7 +145,9 @@ def test_a_stage_of_ci_makes_them_with_the_parts_that_its_build_has() -> None:
     assert str(path) in (ROOT / "scripts/release").read_text()
     workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
     commands = [one.get("run", "") for one in workflow["jobs"]["deploy"]["steps"]]
-    made, deployed = (next(i for i, one in enumerate(commands) if text in one) for text in (str(path), "sam deploy"))
+    made, deployed = (
+        next(i for i, one in enumerate(commands) if text in one) for text in (str(path), "sam deploy")
+    )
     assert made < deployed
     imported = set(re.findall(r"^(?:from|import) (\w+)", (ROOT / path).read_text(), re.MULTILINE))
     assert not {"infra", "docwell"} & imported

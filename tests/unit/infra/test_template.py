@@ -258,29 +258,6 @@ def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[s
     assert properties(scaling, "HostsAreUnused")["EvaluationPeriods"] * 60 > asleep_s
 
 
-@pytest.mark.parametrize(
-    ("given", "stops"),
-    [
-        ({"OllamaHosts": "1,2"}, False),
-        ({"OllamaHosts": "0,1"}, True),
-        ({"OllamaNight": "0 19 * * *;0 7 * * 1-5;Etc/UTC"}, True),
-        ({"OllamaUrl": "https://ollama", "OllamaHosts": "0,1"}, False),
-    ],
-    ids=["always there", "sleep", "stopped by the clock", "not the stack's"],
-)
-def test_hosts_that_stop_by_the_clock_are_to_a_question_as_hosts_that_sleep(
-    given: dict[str, str], stops: bool
-) -> None:
-    main = content(MAIN)
-    names = {name: one["Default"] for name, one in main["Parameters"].items()} | given
-    held = Values(names).holding(main["Conditions"])
-    parameters = Values(names | dict.fromkeys(main["Resources"], ""), held)
-    sleeps = parameters.of(main["Resources"]["QueryStack"]["Properties"]["Parameters"]["Sleeps"])
-    query = content(MAIN.parent / "infra" / "query.yaml")
-    waits = Values({name: "" for name in query["Parameters"]} | {"Sleeps": sleeps})
-    assert waits.of(query["Conditions"]["WaitsForHosts"]) is stops
-
-
 def test_the_scratch_disk_holds_the_largest_document_twice(template: dict[str, Any]) -> None:
     megabytes = properties(template, "IngestFunction")["EphemeralStorage"]["Size"]
     assert megabytes * 1024**2 >= 2 * IngestSettings.model_fields["max_document_bytes"].default

@@ -53,8 +53,8 @@ class StorageSettings(_Settings):
     chroma_url: HttpUrl
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
-    # A token, or the ARN of a Secrets Manager secret, read at run time: JSON with the keys `token` and, for a server
-    # with a certificate of its own, `certificates` (PEM).
+    # A token, or the ARN of a Secrets Manager secret, read at run time: JSON with the key `token`, and
+    # `certificates` (PEM) for a server that no public authority has certified.
     chroma_token: str | None = None
     # Hosted Chroma takes X-Chroma-Token; Authorization sends a Bearer token.
     chroma_header: ChromaHeader = "Authorization"

@@ -1,0 +1,59 @@
+"""The settings that the functions get of each server: its secret, and whether hosts may be stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.intrinsics import Values
+from tests.unit.infra.templates import MAIN, content
+
+ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:own-abcdef"
+OWN_CHROMA = {"ChromaUrl": "https://chroma", "ChromaAccount": f"tenant,database,Authorization,{ARN}"}
+
+
+@pytest.mark.parametrize(
+    ("given", "chroma", "ollama", "url"),
+    [
+        ({}, "the stack's", "the stack's", "of the hosts"),
+        (OWN_CHROMA | {"OllamaUrl": f"https://ollama,{ARN}"}, ARN, ARN, "https://ollama"),
+        (OWN_CHROMA | {"OllamaUrl": "https://ollama"}, ARN, "none", "https://ollama"),
+        ({"ChromaUrl": "https://chroma"}, "none", "the stack's", "of the hosts"),
+    ],
+    ids=["both of the stack", "both given", "Ollama without a token", "Chroma without a token"],
+)
+def test_the_functions_read_the_secret_of_each_server(
+    given: dict[str, str], chroma: str, ollama: str, url: str
+) -> None:
+    servers = content(MAIN.parent / "infra" / "servers.yaml")
+    defaults = {name: one["Default"] for name, one in content(MAIN)["Parameters"].items()}
+    names = {name: defaults.get(name, "") for name in servers["Parameters"]} | given
+    names |= {"ProxyStack.Outputs.TokenArn": "the stack's", "OllamaStack.Outputs.Url": "of the hosts"}
+    values = Values(names, Values(names).holding(servers["Conditions"]))
+    found = [
+        values.of(servers["Outputs"][f"{name}"]["Value"])
+        for name in ("ChromaSecretArn", "OllamaSecretArn", "OllamaUrl")
+    ]
+    assert found == [chroma, ollama, url]
+
+
+@pytest.mark.parametrize(
+    ("given", "stops"),
+    [
+        ({"OllamaHosts": "1,2"}, False),
+        ({"OllamaHosts": "0,1"}, True),
+        ({"OllamaNight": "0 19 * * *;0 7 * * 1-5;Etc/UTC"}, True),
+        ({"OllamaUrl": "https://ollama", "OllamaHosts": "0,1"}, False),
+    ],
+    ids=["always there", "sleep", "stopped by the clock", "not the stack's"],
+)
+def test_hosts_that_stop_by_the_clock_are_to_a_question_as_hosts_that_sleep(
+    given: dict[str, str], stops: bool
+) -> None:
+    main = content(MAIN)
+    names = {name: one["Default"] for name, one in main["Parameters"].items()} | given
+    held = Values(names).holding(main["Conditions"])
+    parameters = Values(names | dict.fromkeys(main["Resources"], ""), held)
+    sleeps = parameters.of(main["Resources"]["QueryStack"]["Properties"]["Parameters"]["Sleeps"])
+    query = content(MAIN.parent / "infra" / "query.yaml")
+    waits = Values(dict.fromkeys(query["Parameters"], "") | {"Sleeps": sleeps})
+    assert waits.of(query["Conditions"]["WaitsForHosts"]) is stops
