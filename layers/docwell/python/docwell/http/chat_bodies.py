@@ -37,8 +37,8 @@ class StreamOptions(BaseModel, extra="allow"):
 class ChatRequest(BaseModel, extra="allow"):
     """A conversation whose last message is the question.
 
-    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. docwell never calls one of the
-    `tools`. Parameters that would change the form of the answer, such as `n` over 1 and a `tool_choice` that
+    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. docwell never calls a tool
+    of `tools`. Parameters that would change the form of the answer, such as `n` over 1 and a `tool_choice` that
     demands a call, are rejected.
     """
 
