@@ -77,8 +77,8 @@ chaos-query: dev embedder ## Ask while model host, Chroma or ledger fail: 4 minu
 	$(PY) -m benchmarks.chaos $(ARGS)
 
 .PHONY: hard-pdfs
-hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR"
-	$(PY) -m benchmarks.hard_pdfs $(ARGS)
+hard-pdfs: dev ## Read broken and hostile PDFs; N=100 some, ARGS="--folder DIR" others
+	$(PY) -m benchmarks.hard_pdfs $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-guard
 eval-guard: dev embedder ## Count wrong answers passed and attacks marked: a minute, without a model
