@@ -17,6 +17,7 @@ from docwell.cli.failure import Failure
 from docwell.cli.settings import find_settings
 from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
+from infra.local import prometheus
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, plan, wrong_settings
 
@@ -151,7 +152,7 @@ def test_the_user_may_set_the_length_of_prompts(tmp_path: Path, monkeypatch: pyt
 def test_observe_needs_prometheus_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command.prometheus, "installed", lambda: False)
+    monkeypatch.setattr(prometheus, "installed", lambda: False)
     monkeypatch.setattr(sys, "argv", ["local", "up", "--observe", "--data", str(tmp_path / "data")])
     assert command.main() == 2
     assert "apt-get install prometheus" in capsys.readouterr().err
