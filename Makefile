@@ -97,7 +97,7 @@ calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, t
 	$(PY) -m benchmarks.calibration $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: dashboards
-dashboards: dev ## Write the dashboards and saved queries again
+dashboards: dev ## Write the dashboards, saved queries and alert rules again
 	$(PY) -m infra.dashboards
 
 .PHONY: redrive

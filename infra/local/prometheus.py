@@ -63,7 +63,7 @@ def prometheus_command(metrics: str, own: str, folder: Path, scrape_s: int = SCR
         f"--web.listen-address={own.removeprefix('http://')}",
         # By default, pages of every origin may read the answers.
         f"--web.cors.origin={own}",
-        "--log.level=warn",
+        "--log.level=error",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,3 +180,15 @@ def test_no_question_and_no_document_text_stands_in_a_log(doors: Doors, examples
     logs = [path.read_text(errors="replace") for path in (Path(doors.stack.data) / "logs").iterdir()]
     assert any("answered" in log for log in logs)
     assert not any("xylographer" in log or "zymurgist" in log for log in logs)
+
+
+def test_the_metrics_count_a_question_and_name_neither_it_nor_its_asker(doors: Doors) -> None:
+    assert doors.ask(OFF_TOPIC).status_code == 200
+    counted = r'^docwell_refusals_total{gen_ai_request_model=".+",service="query"} [1-9]'
+    deadline = time.monotonic() + 10
+    while not re.search(counted, text := httpx.get(f"{doors.stack.metrics}/metrics").text, re.MULTILINE):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)
+    assert "docwell_metric_lines_damaged_total 0.0" in text
+    for word in ("goalkeeper", "key:", ".pdf", doors.stack.api_key):
+        assert word not in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -86,6 +87,23 @@ def test_a_function_over_its_time_is_a_504_problem(url: str) -> None:
 
 def test_a_body_over_10_mb_is_a_413_problem(url: str) -> None:
     assert httpx.post(f"{url}/x", content=b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
+
+
+def test_each_request_of_the_api_counts_and_a_file_of_the_console_does_not(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("/v1/health", "/malformed", "/index.html"):
+        httpx.get(f"{url}{path}")
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("ERROR")]
+    assert [line.split(" in ")[0] for line in lines[::2]] == [
+        "GET /v1/health 201",
+        "GET /malformed 502",
+        "GET /index.html 200",
+    ]
+    good, bad = (json.loads(line) for line in lines if line.startswith("{"))
+    assert (good["Count"], good["4XXError"], good["5XXError"]) == (1, 0, 0)
+    assert (bad["Count"], bad["4XXError"], bad["5XXError"]) == (1, 0, 1)
+    assert good["Latency"] > 0
 
 
 def test_more_callers_than_may_wait_are_told_429_with_retry_after(url: str) -> None:

@@ -201,8 +201,9 @@ CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type"
     [
         ({"n": 2}, "n"),
         ({"n": True}, "n"),
-        ({"tools": [{"type": "function"}]}, "tools"),
-        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "title"}}}, "tool_choice"),
+        ({"function_call": {"name": "title"}}, "function_call"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
         ({"stop": "."}, "stop"),

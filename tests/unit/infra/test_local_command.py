@@ -17,6 +17,7 @@ from docwell.cli.failure import Failure
 from docwell.cli.settings import find_settings
 from docwell.query.costs import cost, load_prices
 from infra.local import __main__ as command
+from infra.local import prometheus
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, plan, wrong_settings
 
@@ -146,3 +147,23 @@ def test_an_outside_model_host_gets_the_whole_budget_and_has_a_price(tmp_path: P
 def test_the_user_may_set_the_length_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCWELL_PASSAGE_TOKENS", "800")
     assert gateway_environment(tmp_path, None)["DOCWELL_PASSAGE_TOKENS"] == "800"
+
+
+def test_observe_needs_prometheus_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prometheus, "installed", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["local", "up", "--observe", "--data", str(tmp_path / "data")])
+    assert command.main() == 2
+    assert "apt-get install prometheus" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_prometheus_is_a_part_only_when_asked_for(tmp_path: Path) -> None:
+    stack, parts = plan(StackOptions(tmp_path, port=0), "http://ollama", Path, "http://127.0.0.1:1")
+    assert (stack.metrics, stack.prometheus) == ("http://127.0.0.1:1", "")
+    assert "prometheus" not in {part.name for part in parts}
+    stack, parts = plan(StackOptions(tmp_path, port=0, observe=True), "http://ollama", Path, stack.metrics)
+    (part,) = (part for part in parts if part.name == "prometheus")
+    assert part.url == f"{stack.prometheus}/-/ready"
+    assert f"--web.listen-address={stack.prometheus.removeprefix('http://')}" in part.command

@@ -76,6 +76,19 @@ def test_it_stops_when_idle_and_starts_again(machine: Machine) -> None:
     assert machine.starts == 2
 
 
+def test_it_publishes_whether_a_host_is_asleep_or_starting(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.host.ask()
+    machine.answering = True
+    machine.after(1)
+    machine.after(IDLE_S + 1)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    states = [(one["GroupDesiredCapacity"], one["GroupPendingInstances"]) for one in lines]
+    assert states == [(1, 1), (0, 0)]  # the server itself publishes that it serves
+    assert [one["GroupInServiceInstances"] for one in lines] == [0, 0]
+
+
 def test_a_start_or_a_long_answer_is_no_idle_time(machine: Machine) -> None:
     machine.host.ask()
     machine.after(3 * IDLE_S)

@@ -30,9 +30,8 @@ _SOURCES = "\n\nSources:\n"
 # The values that ask for nothing special. Any other value of these parameters is rejected.
 _NEUTRAL: Mapping[str, Sequence[object]] = {
     "n": (1,),
-    "tools": ([],),
+    # `tools` and `functions` themselves are an offer: a model may answer without a call, and docwell always does.
     "tool_choice": ("none", "auto"),
-    "functions": ([],),
     "function_call": ("none", "auto"),
     "logprobs": (False,),
     "top_logprobs": (0,),
@@ -62,7 +61,7 @@ def question(request: chat.ChatRequest) -> bodies.QueryRequest:
     """Return the question of a conversation, with as many of the last turns as the settings allow.
 
     Raises:
-        BadInput: it uses what docwell does not support, such as tools and images, or has no question at its end.
+        BadInput: it uses what docwell does not support, such as images, or has no question at its end.
         NotFound: it names a model that cannot be docwell's.
     """
     for name, value in (request.model_extra or {}).items():

@@ -37,8 +37,9 @@ class StreamOptions(BaseModel, extra="allow"):
 class ChatRequest(BaseModel, extra="allow"):
     """A conversation whose last message is the question.
 
-    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. Parameters that would change
-    the form of the answer, such as `tools` and `n` over 1, are rejected.
+    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. docwell never calls a tool
+    of `tools`. Parameters that would change the form of the answer, such as `n` over 1 and a `tool_choice` that
+    demands a call, are rejected.
     """
 
     model: _Text = Field(description="`docwell`, or `docwell/NAME` for one collection.")

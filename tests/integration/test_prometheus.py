@@ -1,0 +1,129 @@
+"""The local stack's metrics, from the parts that print them to the queries of a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto import mock_aws
+
+from infra.dashboards.contents import SECTIONS
+from infra.dashboards.exported import EXPORTED
+from infra.dashboards.parts import Graph, Line
+from infra.dashboards.promql import labels_of
+from infra.local import names, prometheus
+from infra.local.aws import publish_queues
+from infra.local.emf import metric_line
+from infra.local.lambda_runtime import FunctionBusy, FunctionPool, FunctionRaised, FunctionSpec
+from infra.local.metrics import Exporter, served
+from infra.local.ports import answers, free_port
+from infra.local.process import Child
+from infra.local.stack import base_environment
+
+from .waiting import until
+
+pytestmark = pytest.mark.integration
+TOYS = {"PYTHONPATH": str(Path(__file__).parent)}
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def pool() -> Iterator[FunctionPool]:
+    spec = FunctionSpec("toy_functions.raises", TOYS, on_line=lambda _: None)
+    pool = FunctionPool(spec, concurrency=1, max_waiting=0, publishes=True)
+    yield pool
+    pool.close()
+
+
+def test_a_function_publishes_calls_errors_and_throttles(
+    pool: FunctionPool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = threading.Event()
+
+    def call() -> None:
+        with pytest.raises(FunctionRaised):
+            pool.invoke({})
+        busy.set()
+
+    threading.Thread(target=call).start()
+    until(lambda: len(pool._busy) == 1)
+    with pytest.raises(FunctionBusy):
+        pool.invoke({})
+    assert busy.wait(30)
+    began, rejected, ended = printed(capsys)
+    assert {one["FunctionName"] for one in (began, rejected, ended)} == {"toy_functions"}
+    assert (began["ConcurrentExecutions"], rejected["Throttles"]) == (1, 1)
+    assert (ended["Invocations"], ended["Errors"], ended["ConcurrentExecutions"]) == (1, 1, 0)
+    assert ended["Duration"] > 0
+
+
+def test_sqs_publishes_waiting_and_hidden_messages_and_the_age_of_the_oldest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mock_aws():
+        sqs = boto3.client("sqs", names.REGION)
+        for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
+            url = sqs.create_queue(QueueName=name)["QueueUrl"]
+            for _ in range(3 if name == names.INGEST_QUEUE else 0):
+                sqs.send_message(QueueUrl=url, MessageBody="x")
+            sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 60)
+        publish_queues()
+    ingest, ocr, dead = printed(capsys)
+    assert [one["QueueName"] for one in (ingest, ocr, dead)] == [
+        names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE,
+    ]  # fmt: skip
+    visible, hidden = "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"
+    assert (ingest[visible], ingest[hidden], ocr[visible], dead[hidden]) == (2, 1, 0, 0)
+    assert 55 < ingest["ApproximateAgeOfOldestMessage"] < 65
+    assert ocr["ApproximateAgeOfOldestMessage"] == 0
+
+
+def lines() -> Iterator[str]:
+    """A line for each line of the dashboard, as if all had happened."""
+    shown = (
+        one for section in SECTIONS for panel in section.panels if isinstance(panel, Graph) for one in panel.lines
+    )
+    for metric in (one.metric for one in shown if isinstance(one, Line)):
+        labels = labels_of(metric)
+        names_of = dict(EXPORTED[metric.namespace, metric.name].labels)
+        dimensions = {name: labels.get(label, "m") for name, label in names_of.items()}
+        yield metric_line(metric.namespace, dimensions, {metric.name: 1})
+
+
+def missing(client: httpx.Client, since: float) -> set[str]:
+    return {one.title for one in prometheus.panel_states(client, since) if one.missing}
+
+
+@pytest.mark.skipif(not prometheus.installed(), reason="Prometheus is not installed (Debian: prometheus)")
+def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path) -> None:
+    exporter, since = Exporter("m"), time.time()
+    own = f"http://127.0.0.1:{free_port()}"
+    output: list[str] = []
+    with served(exporter) as metrics, httpx.Client(base_url=own) as client:
+        command = prometheus.prometheus_command(metrics, own, tmp_path / "prometheus", scrape_s=1)
+        child = Child(command, base_environment({}), output.append, lambda _: None)
+        try:
+            until(lambda: answers(f"{own}/-/ready"), 30)
+            # A scrape before the first event, as in a stack: an increase needs two.
+            until(lambda: "Requests" not in missing(client, since), 30)
+            assert "Whole question" in missing(client, since)
+            for line in lines():
+                exporter.read(line)
+            until(lambda: not missing(client, since), 30)
+            (group,) = client.get("/api/v1/rules").json()["data"]["groups"]
+            assert {one["name"] for one in group["rules"]} >= {"AnswersFail", "Drift"}
+            assert not output
+        finally:
+            child.stop(5)
