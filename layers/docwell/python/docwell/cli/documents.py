@@ -14,7 +14,7 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
-from docwell.cli.uploads import Upload, looks_readable, plan, wait
+from docwell.cli.uploads import Upload, left_out, looks_readable, plan, wait
 from docwell.models import Status
 
 # The list of documents is charged against the daily quota, unlike a single one.
@@ -61,6 +61,8 @@ def put(
     when a file could not be uploaded; the other files are.
     """
     uploads = plan(paths, prefix, key)
+    for line in left_out(paths):
+        display.echo(f"docwell: {line}", err=True)
     bucket = Bucket(ctx.obj)
     api = Api(ctx.obj, 30.0) if waiting else None
     if api:

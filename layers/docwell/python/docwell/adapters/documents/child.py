@@ -9,7 +9,8 @@ parses.
 Requests (stdin), one on a line: `info`, `count`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a
 page before 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
 
-    {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
+    {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301",
+     "media_type": null}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
      "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]]}
@@ -350,7 +351,7 @@ def _metadata(reader: Reader) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     with contextlib.suppress(Exception):  # a document with broken metadata is still a document
         found = reader.metadata()
-    texts = {name: found.get(name) for name in ("title", "author", "created")}
+    texts = {name: found.get(name) for name in ("title", "author", "created", "media_type")}
     return {name: text[:MAX_TITLE] if isinstance(text, str) else None for name, text in texts.items()}
 
 

@@ -28,6 +28,7 @@ from docwell.adapters.documents.reader import (
 )
 from docwell.attributes import day_of
 from docwell.errors import Refused
+from docwell.media_types import MEDIA_TYPES, OTHER
 from docwell.models import DocumentInfo, Page, Reason
 
 FORMATS = "formats"
@@ -71,10 +72,10 @@ class ChildDocumentReader:
     opening_cpu_s: float
 
     def inspect(self, path: Path) -> DocumentInfo:
-        """Return the number of pages or parts, the title and author (None when empty) and the day of creation.
+        """Return the number of pages or parts, the title and author (None when empty), the day of creation and the media type.
 
         Raises:
-            Refused: empty_file, not_pdf (no kind that docwell reads), encrypted, corrupt, too_many_pages, or the
+            Refused: empty_file, unknown_kind (no kind that docwell reads), encrypted, corrupt, too_many_pages, or the
                 cause of a reader's death.
             Unavailable: the reader gets too little processor time.
         """
@@ -86,7 +87,11 @@ class ChildDocumentReader:
             detail = f"The document has {info['pages']} parts; {self.pdf.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
         return DocumentInfo(
-            info["pages"], one_line(info["title"]), one_line(info["author"]), day_of(info["created"])
+            info["pages"],
+            one_line(info["title"]),
+            one_line(info["author"]),
+            day_of(info["created"]),
+            info["media_type"] if info["media_type"] in MEDIA_TYPES.values() else OTHER,
         )
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:

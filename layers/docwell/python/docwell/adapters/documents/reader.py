@@ -18,6 +18,7 @@ from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreada
 from docwell.attributes import day_of
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
+from docwell.media_types import PDF
 from docwell.models import DocumentInfo, Heading, Page, Reason
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ COVERS = frozenset({Reason.DYNAMIC_FORM, Reason.PORTFOLIO})
 
 _DETAIL = {
     Reason.EMPTY_FILE: "The file has no content.",
-    Reason.NOT_PDF: "The file's content is neither a PDF nor another kind of document that docwell reads.",
+    Reason.UNKNOWN_KIND: "The file's content is neither a PDF nor another kind of document that docwell reads.",
     Reason.ENCRYPTED: "The document needs a password.",
     Reason.DYNAMIC_FORM: "The document is an XFA form, which only some viewers show.",
     Reason.PORTFOLIO: "The document is a portfolio, whose attached files are not read.",
@@ -72,19 +73,19 @@ class ChildPdfReader:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
 
         Raises:
-            Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or the cause of a reader's death.
+            Refused: empty_file, unknown_kind, encrypted, corrupt, too_many_pages, or the cause of a reader's death.
             Unavailable: the readers get too little processor time.
         """
         has_header = _check_content(path)
         with closing(_Readers(self, path, 1)) as readers:
             info = readers.info()
             if info is None:
-                raise refused(readers.reason() if has_header else Reason.NOT_PDF)
+                raise refused(readers.reason() if has_header else Reason.UNKNOWN_KIND)
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
         title, author = one_line(info["title"]), one_line(info["author"])
-        return DocumentInfo(info["pages"], title, author, day_of(info["created"]))
+        return DocumentInfo(info["pages"], title, author, day_of(info["created"]), PDF)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text.
@@ -113,7 +114,7 @@ def _check_content(path: Path) -> bool:
         end = file.read()
     # pypdf opens some files whose beginning is lost.
     if not has_header and not any(mark in end for mark in TRAILER_MARKS):
-        raise refused(Reason.NOT_PDF)
+        raise refused(Reason.UNKNOWN_KIND)
     return has_header
 
 

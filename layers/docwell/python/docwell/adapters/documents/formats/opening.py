@@ -12,7 +12,7 @@ from encodings.aliases import aliases
 from charset_normalizer import from_bytes
 
 from docwell.adapters.documents.child import PageText
-from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
+from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.errors import Refused
 from docwell.models import Reason
@@ -60,7 +60,7 @@ _REPLACED = "\ufffd"
 class Formats:
     """The child's reader of every kind of document but PDF: it reads the whole document when it opens it.
 
-    The constructor raises `Refused`: not_pdf where it is of no kind that docwell reads, or encrypted.
+    The constructor raises `Refused`: unknown_kind where it is of no kind that docwell reads, or encrypted.
     """
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
@@ -70,7 +70,7 @@ class Formats:
         close_doors()
         kind, text = kind_of(data)
         parts = Parts()
-        self._metadata = add(data, kind, text, parts)
+        self._metadata = {**add(data, kind, text, parts)._asdict(), "media_type": media_type(kind, data)}
         self._parts = parts.end()
 
     def count(self) -> int:
@@ -78,8 +78,8 @@ class Formats:
         return len(self._parts)
 
     def metadata(self) -> dict[str, str | None]:
-        """Return title, author and date of creation."""
-        return self._metadata._asdict()
+        """Return title, author, date of creation and media type."""
+        return self._metadata
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a part of the document."""
@@ -116,7 +116,7 @@ def kind_of(data: bytes) -> tuple[Kind, str]:
     text = decoded(data)
     found = None if text is None else text_kind(text)
     if text is None or found is None:
-        raise Refused(Reason.NOT_PDF, "no kind of document that docwell reads")
+        raise Refused(Reason.UNKNOWN_KIND, "no kind of document that docwell reads")
     return found, text
 
 
