@@ -125,13 +125,17 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """The metadata of a document. `created` is a day, such as 2026-03-01; `media_type` is told by the content."""
+    """The metadata of a document. `created` is a day, such as 2026-03-01; `media_type` is told by the content.
+
+    `files` counts the files attached to a PDF.
+    """
 
     page_count: int
     title: str | None = None
     author: str | None = None
     created: str | None = None
     media_type: str | None = None
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,9 @@ class S3DocumentLinks:
         the upload does not count: a file must not run as a page of the bucket's origin.
         """
         if media_type is None:
-            media_type = media_types.PDF if unit.kind is UnitKind.PAGE else media_types.OTHER
+            # A file that is attached to a PDF has the anchor of a page too.
+            is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
+            media_type = media_types.PDF if is_pdf else media_types.OTHER
         wanted = {
             "Bucket": self._bucket,
             "Key": document,

@@ -189,8 +189,9 @@ def _peak_bytes(usage: resource.struct_rusage) -> int:
 def _is_well_formed(answer: object, asked: str) -> bool:
     """Return whether an answer to a request has the fields of its kind, in the right types."""
     match asked, answer:
-        case "info", {"kind": "info", "pages": int(pages), **texts}:
-            return pages >= 0 and all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
+        case "info", {"kind": "info", "pages": int(pages), "files": int(files), **texts}:
+            are_texts = all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
+            return min(pages, files) >= 0 and are_texts
         case "count", {"kind": "count", "pages": int(pages)}:
             return pages >= 0
         case "page", {

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     MAIL = "eml"
     OUTLOOK = "msg"
     IMAGE = "image"
-    PDF = "pdf"  # attached to a message
+    PDF = "pdf"  # attached to another document
 
 
 # An Office file names its main part in its directory, which is not compressed.
