@@ -92,6 +92,10 @@ eval-retrieval: dev embedder ## Measure which passages questions find: 90 minute
 eval-extraction: dev ## Compare extracted text with human transcripts: 2 minutes; N=3
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
 
+.PHONY: check-ocr
+check-ocr: dev ocr ## Recognise one scanned page, and print its time and memory: half a minute
+	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q -s tests/integration/test_ocr_reader.py -k one_scanned_page
+
 .PHONY: calibrate
 calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, then 10 minutes
 	$(PY) -m benchmarks.calibration $(if $(N),--n $(N)) $(ARGS)
