@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import resource
@@ -27,6 +28,7 @@ from docwell.models import DocumentInfo, Page, Reason
 from docwell.pipeline import RAPIDOCR_VERSION
 
 MIB = 1024 * 1024
+logger = logging.getLogger(__name__)
 
 
 def is_installed() -> bool:
@@ -284,7 +286,7 @@ def test_one_scanned_page_is_recognised_within_the_limits_of_the_settings(tmp_pa
     path.write_bytes(scan(0))
     (page,) = real(page_cpu_s=page_cpu_s, memory_bytes=memory_bytes).pages(path, 2, 2)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"one scanned page: {page.cpu_s:.1f} s of processor time, {peak:.0f} MiB")
+    logger.info("one scanned page: %.1f s of processor time, %.0f MiB", page.cpu_s, peak)
     assert all(words(sentence) <= words(page.text) for sentence in SENTENCES)
     assert page.cpu_s < page_cpu_s
 

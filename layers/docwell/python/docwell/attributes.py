@@ -22,7 +22,7 @@ _PDF_DATE = re.compile(r"\s*(?:D:)?(\d{4})(\d{2})?(\d{2})?")
 class Attributes:
     """The attributes of one version of a document. `created` is the day in the PDF, such as 2026-03-01.
 
-    `media_type` is told by the content; rows of earlier releases have none.
+    `media_type` comes from the content; rows of earlier releases have none.
     Names in `metadata` are in lower case, as in S3; names in `tags` keep their case.
     """
 

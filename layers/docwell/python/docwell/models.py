@@ -125,7 +125,7 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """The metadata of a document. `created` is a day, such as 2026-03-01; `media_type` is told by the content.
+    """The metadata of a document. `created` is a day, such as 2026-03-01; `media_type` comes from the content.
 
     `files` counts the files attached to a PDF.
     """

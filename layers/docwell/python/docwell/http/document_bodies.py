@@ -38,7 +38,7 @@ class DocumentBody(BaseModel):
     title: str | None
     author: str | None
     created: str | None = Field(description="The PDF's own creation day.")
-    media_type: str | None = Field(description="The kind of file of the live version, told by its content.")
+    media_type: str | None = Field(description="The kind of file of the live version, from its content.")
     metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
     tags: dict[str, str] = Field(description="S3 object tags of the live version.")
     updated_at: float = Field(description="Seconds since the epoch.")

@@ -185,7 +185,7 @@ class Cover:
 
     def count_files(self) -> int:
         """Return the number of attached files."""
-        return max(0, self._raw.FPDFDoc_GetAttachmentCount(self._document))
+        return max(0, int(self._raw.FPDFDoc_GetAttachmentCount(self._document)))
 
     def _has_fields(self) -> bool:
         page = self._document[0]
