@@ -89,8 +89,12 @@ eval-retrieval: dev embedder ## Measure which passages questions find: 90 minute
 	$(PY) -m benchmarks.retrieval $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-extraction
-eval-extraction: dev ## Compare extracted text with human transcripts: 2 minutes; N=3
+eval-extraction: dev ## Compare extracted text with human transcripts, forms, filings and other scripts: 6 minutes; N=3
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
+
+.PHONY: check-ocr
+check-ocr: dev ocr ## Recognise one scanned page, and print its time and memory: half a minute
+	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q --log-cli-level=INFO tests/integration/test_ocr_reader.py -k one_scanned_page
 
 .PHONY: calibrate
 calibrate: dev embedder ## Choose the gate's threshold for the model: an hour, then 10 minutes

@@ -1,4 +1,4 @@
-"""Ten ways in which a font's wrong map to Unicode spoils a page's text. Each takes a page's text and a seed."""
+"""Ways in which a font's wrong map to Unicode spoils a page's text. Each takes a page's text and a seed."""
 
 import random
 import string
@@ -46,4 +46,17 @@ BROKEN: dict[str, Callable[[str, int], str]] = {
     "symbols": _each(lambda letter: chr(33 + ord(letter) % 15)),
     "permuted letters": _permuted,
     "any script": _any_script,
+}
+
+
+def _third(spoil: Callable[[str, int], str]) -> Callable[[str, int], str]:
+    """Return a way that spoils only the last third of a page, as the wrong map of one of its fonts."""
+    return lambda text, seed: text[: 2 * len(text) // 3] + spoil(text[2 * len(text) // 3 :], seed)
+
+
+# Most of these pages is right.
+PARTLY: dict[str, Callable[[str, int], str]] = {
+    "one letter wrong": _each(lambda letter: "T" if letter == "q" else letter),
+    "glyph index for code, on a third of the page": _third(BROKEN["glyph index for code"]),
+    "permuted letters, on a third of the page": _third(BROKEN["permuted letters"]),
 }

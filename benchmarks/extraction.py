@@ -2,25 +2,35 @@
 
 It reads each PDF of `extraction/pdf` and scores the whole text by its Levenshtein ratio (0 to 100) to the file of
 the same name in `extraction/truth`, as `Levenshtein.ratio` does. The other libraries read page by page with their
-defaults. It also counts the rows of made-up pages (`benchmarks.layouts`) that stand on one line, and the pages of
-the truth that are taken for unreadable, as they are and spoiled in ten ways (`benchmarks.broken_maps`).
+defaults. It also counts:
+
+- the rows of made-up pages (`benchmarks.layouts`) that stand on one line;
+- the pages of the truth that are taken for unreadable, as they are and spoiled (`benchmarks.broken_maps`);
+- the values and comments of made-up forms (`benchmarks.forms`) that are read;
+- the defects in the first pages of real filings (`benchmarks.defects`);
+- the excerpts of articles in other scripts (`benchmarks.scripts`) that are found, beside pdftotext where it is
+  installed.
 """
 
 import argparse
+import json
 import logging
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
 import pypdf
 import pypdfium2
 
-from benchmarks import layouts
-from benchmarks.broken_maps import BROKEN
+from benchmarks import forms, layouts, scripts
+from benchmarks.broken_maps import BROKEN, PARTLY
+from benchmarks.defects import defects
 from benchmarks.reading import default_reader
 from docwell.adapters.documents.text_quality import is_unreadable
 from infra.progress import bar
@@ -30,6 +40,15 @@ GOAL = ">= 98.5"
 ROWS_GOAL, SEEN_GOAL, ACCUSED_GOAL = ">= 95", ">= 95", "<= 0.2"
 # A page of a paper in characters.
 PAGE_CHARACTERS = 3000
+NOTES_GOAL, DEFECTS_GOAL = ">= 99", "<= 2"
+# The first range of a filing.
+FILING_PAGES = 50
+SHOWN_DEFECTS = 10
+# Languages that run to the left or have no spaces.
+LANGUAGES = {"ar": "Arabic", "th": "Thai", "zh": "Chinese"}
+DOWNWARD = "Japanese, downward"
+# Made-up text: no two columns of a page are equal.
+_JAPANESE = "春の朝早く山の上の小さな駅に列車が着くと人々は荷物を持って静かに降り川沿いの道を町まで歩いて行った"
 DOCWELL = "docwell"
 
 
@@ -65,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add("docwell: the worst document", min(scores[DOCWELL].values()), "%")
     _rows(report)
     _garbled(report, [options.folder / "truth" / f"{path.stem}.txt" for path in paths])
+    _forms(report)
+    _defects(report, EVALUATION, options.n)
+    _scripts(report, EVALUATION / "xquad", options.n)
     return report.finish()
 
 
@@ -91,8 +113,72 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
     for kind, spoil in BROKEN.items():
         seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
         report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%", SEEN_GOAL)
+    for kind, spoil in PARTLY.items():
+        seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
+        report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%")
     accused = sum(map(is_unreadable, good))
     report.add(f"good pages taken for unreadable, of {len(good)}", 100 * accused / len(good), "%", ACCUSED_GOAL)
+
+
+def _forms(report: Report) -> None:
+    """Add the share of the values and comments of made-up forms that are read."""
+    hits = total = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "form.pdf")
+        for content, expected in forms.forms():
+            path.write_bytes(content)
+            hits += forms.found(expected, _docwell(path)[0])
+            total += len(expected)
+    report.add(f"docwell: values and comments of forms, of {total}", 100 * hits / total, "%", NOTES_GOAL)
+
+
+def _defects(report: Report, evaluation: Path, most: int | None) -> None:
+    """Add the defects of the filings, and print the most frequent."""
+    paths = sorted([*evaluation.glob("financebench/pdf/*.pdf"), *evaluation.glob("filings2/pdf/*.pdf")])[:most]
+    if not paths:
+        return
+    with bar("reading filings", len(paths)) as step:
+        texts = list[str]()
+        for path in paths:
+            texts += _docwell(path, FILING_PAGES)
+            step()
+    found, words = defects(texts)
+    for name, count in found.most_common(SHOWN_DEFECTS):
+        print(f"{count} times {name}")
+    label = f"docwell: ligature and number defects of {words:,} words of filings"
+    report.add(label, 1e6 * found.total() / words, "per million", DEFECTS_GOAL)
+
+
+def _scripts(report: Report, folder: Path, most: int | None) -> None:
+    """Add the share of excerpts that are found, by language; the goal is pdftotext's share."""
+    hits: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as made:
+        pages = list(_in_scripts(folder, Path(made)))[:most]
+        with bar("reading other scripts", len(pages)) as step:
+            for language, path, truth in pages:
+                hits[language, DOCWELL].append(scripts.found(truth, "\n".join(_docwell(path))))
+                if shutil.which("pdftotext"):
+                    command = ["pdftotext", "-enc", "UTF-8", str(path), "-"]
+                    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+                    hits[language, "pdftotext"].append(scripts.found(truth, text))
+                step()
+    shares = {row: 100 * sum(n for n, _ in one) / sum(of for _, of in one) for row, one in hits.items()}
+    for (language, name), share in shares.items():
+        other = shares.get((language, "pdftotext"))
+        goal = f">= {other}" if name == DOCWELL and other is not None else None
+        report.add(f"{name}: excerpts of {scripts.EXCERPT} characters found, {language}", share, "%", goal)
+
+
+def _in_scripts(folder: Path, made: Path) -> Iterator[tuple[str, Path, Sequence[str]]]:
+    """Yield the language, the PDF and the paragraphs of each article, and of a made-up page."""
+    columns = ["".join(_JAPANESE[(20 * number + at) % len(_JAPANESE)] for at in range(40)) for number in range(12)]
+    path = made / "downward.pdf"
+    path.write_bytes(scripts.vertical(columns))
+    yield DOWNWARD, path, ["".join(columns)]
+    truth = folder / "ground_truth_text_dev.json"
+    for article in json.loads(truth.read_text(encoding="utf-8")) if truth.exists() else ():
+        if article["lang"] in LANGUAGES:
+            yield LANGUAGES[article["lang"]], folder / "pdf" / Path(article["file"]).name, article["paragraphs"]
 
 
 def _processor_s() -> float:
@@ -125,9 +211,10 @@ def ratio(text: str, other: str) -> float:
     return 2 * common / (len(text) + len(other))
 
 
-def _docwell(path: Path) -> list[str]:
+def _docwell(path: Path, most: int | None = None) -> list[str]:
     reader = default_reader()
-    return [page.text for page in reader.pages(path, 1, reader.inspect(path).page_count)]
+    count = reader.inspect(path).page_count
+    return [page.text for page in reader.pages(path, 1, min(count, most or count))]
 
 
 # Each returns the texts of a file's pages.

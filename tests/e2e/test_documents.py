@@ -137,7 +137,7 @@ def test_a_duplicate_event_changes_nothing(doors: Doors) -> None:
     [
         ("encrypted.pdf", encrypted_pdf(), "REJECTED", "encrypted"),
         ("scan.pdf", scanned_pdf(), "EMPTY", "no_text"),
-        ("archive.pdf", b"\x00\x01\xfe\xff" * 99, "REJECTED", "not_pdf"),
+        ("archive.pdf", b"\x00\x01\xfe\xff" * 99, "REJECTED", "unknown_kind"),
         ("zero.pdf", b"", "REJECTED", "empty_file"),
         ("cut.pdf", pdf("x" * 500)[:300], "REJECTED", "corrupt"),
     ],

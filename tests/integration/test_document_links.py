@@ -14,8 +14,9 @@ from moto.server import ThreadedMotoServer
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore
-from docwell.citation_units import CitationUnit, UnitKind
+from docwell.citation_units import FIRST_PAGE, CitationUnit, UnitKind
 from docwell.errors import Unavailable
+from docwell.media_types import MEDIA_TYPES, OTHER
 
 pytestmark = pytest.mark.integration
 KEYS = ["a.pdf", "a+b%&c d/é日本 #1?.pdf", "x" * 1024]
@@ -52,6 +53,17 @@ def test_a_link_to_another_document_saves_it_and_never_shows_it(bucket: Any) -> 
     answer = httpx.get(link)
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["content-disposition"] == "attachment"
+
+
+@pytest.mark.parametrize("media_type", sorted({*MEDIA_TYPES.values(), "image/svg+xml", OTHER}))
+def test_a_link_names_the_kind_of_file_and_shows_only_what_cannot_run(bucket: Any, media_type: str) -> None:
+    bucket.put_object(Key="a", Body=b"<script>alert(1)</script>", ContentType="text/html")
+    link = S3DocumentLinks(client("s3"), bucket.name, 300).link("a", "null", FIRST_PAGE, media_type)
+    answer = httpx.get(link)
+    shown = media_type in {"application/pdf", "image/png", "image/jpeg"}
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["content-disposition"] == ("inline" if shown else "attachment")
+    assert link.endswith("#page=1") == (media_type == "application/pdf")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -135,3 +147,13 @@ def test_a_link_takes_no_time_and_no_network(monkeypatch: pytest.MonkeyPatch) ->
 
 def query_of(link: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(link).query)
+
+
+def test_a_link_to_a_file_that_is_attached_to_a_pdf_opens_the_pdf() -> None:
+    links, label = S3DocumentLinks(client("s3"), "documents", 300), "attachment a.xlsx, Budget!A5:D5"
+    link = links.link("a.pdf", "v", CitationUnit(UnitKind.PART, label, "page=1&part=2"))
+    assert link.endswith("#page=1&part=2")
+    assert query_of(link)["response-content-type"] == ["application/pdf"]
+    # A PDF that is attached to a message is a part of the message.
+    link = links.link("a.eml", "v", CitationUnit(UnitKind.PART, "attachment a.pdf, page 1", "part=2"))
+    assert query_of(link)["response-content-type"] == ["application/octet-stream"]

@@ -16,6 +16,7 @@ from benchmarks.reading import Reading, default_reader, read_all
 from docwell.adapters.documents.document_reader import is_pdf
 from docwell.citation_units import UnitKind
 from docwell.errors import Refused
+from docwell.media_types import MEDIA_TYPES, PDF
 from tests.unit.adapters.documents.made import image, message
 
 # The first citation of each good file.
@@ -37,12 +38,12 @@ OUTCOMES = {
     "xlsx_cut_off": "REJECTED(corrupt)",
     "pptx_cut_off": "REJECTED(corrupt)",
     "xlsx_far_cell": "INDEXED",
-    "zip_of_nothing_known": "REJECTED(not_pdf)",
-    "ole_of_nothing_known": "REJECTED(not_pdf)",
+    "zip_of_nothing_known": "REJECTED(unknown_kind)",
+    "ole_of_nothing_known": "REJECTED(unknown_kind)",
     "office_with_a_password": "REJECTED(encrypted)",
     "html_deep": "REJECTED(too_slow)",
     "html_reference": "INDEXED",
-    "txt_with_nul": "REJECTED(not_pdf)",
+    "txt_with_nul": "REJECTED(unknown_kind)",
     "eml_nested": "INDEXED",
     "png_of_a_billion_pixels": "REJECTED(too_much_memory)",
 }
@@ -73,6 +74,16 @@ def test_a_document_is_read_and_cited_whatever_its_name(tmp_path: Path, kind: st
     assert (unit.kind, unit.label) == FIRST[kind]
     assert "valve" in " ".join(page.text for page in pages) or "mass: 3" in pages[0].text
     assert sum(page.cpu_s for page in pages) > 0
+    assert info.media_type == MEDIA_TYPES[f".{kind}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("TIFF", "image/tiff")]
+)
+def test_an_image_has_the_type_of_its_content(tmp_path: Path, kind: str, media_type: str) -> None:
+    path = tmp_path / "image.pdf"
+    path.write_bytes(image(kind))
+    assert default_reader().inspect(path).media_type == media_type
 
 
 def test_the_attachments_of_a_message_are_read_in_its_sandbox(tmp_path: Path) -> None:
@@ -109,6 +120,7 @@ def test_a_pdf_under_another_name_is_read_as_a_pdf(tmp_path: Path) -> None:
     document.output(str(path))
     (page,) = default_reader().pages(path, 1, 1)
     assert (page.text, page.citation_units) == ("Close the valve.", ())
+    assert default_reader().inspect(path).media_type == PDF
 
 
 @pytest.mark.parametrize(

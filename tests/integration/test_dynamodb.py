@@ -70,7 +70,7 @@ def test_a_record_comes_back_as_it_was_written(ledger: DynamoLedger, clock: Cloc
         title="T",
         live_generation="g",
         live_version="v",
-        live_attributes=Attributes("T", None, "2026-03-01", {"team": "é"}, {"stage": "", "Stage": "x"}),
+        live_attributes=Attributes("T", None, "2026-03-01", {"team": "é"}, {"stage": "", "Stage": "x"}, "a/csv"),
         swept=False,
         updated_at=clock.now,
     )

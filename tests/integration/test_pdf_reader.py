@@ -19,6 +19,7 @@ from pypdf.constants import PageLabelStyle
 from docwell.adapters.documents import process
 from docwell.adapters.documents.reader import ChildPdfReader
 from docwell.errors import Refused, Unavailable
+from docwell.media_types import PDF
 from docwell.models import DocumentInfo, Page, Reason
 from infra.report import EVALUATION
 
@@ -126,7 +127,7 @@ def _no_process_is_left() -> Any:
 
 def test_text_title_author_and_page_numbers_come_out(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
-    assert reader().inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01")
+    assert reader().inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01", PDF)
     assert list(reader().pages(path, 1, 2)) == [Page(1, "First page."), Page(2, "Second page.")]
 
 
@@ -184,9 +185,9 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     path.write_bytes(b"")
     assert reason_of_inspect(reader(), path) == Reason.EMPTY_FILE
     path.write_bytes(b"PK\x03\x04 a zip" * 1000)
-    assert reason_of_inspect(reader(), path) == Reason.NOT_PDF
+    assert reason_of_inspect(reader(), path) == Reason.UNKNOWN_KIND
     path.write_bytes(b"no header\nstartxref\n0\n%%EOF")
-    assert reason_of_inspect(reader(), path) == Reason.NOT_PDF
+    assert reason_of_inspect(reader(), path) == Reason.UNKNOWN_KIND
     path.write_bytes(b"%PDF-1.7\n" + os.urandom(5000))
     assert reason_of_inspect(reader(), path) == Reason.CORRUPT
     good = text_pdf(tmp_path / "b.txt", ["A PDF after all."]).read_bytes()
@@ -203,7 +204,7 @@ def test_what_pdfium_cannot_open_pypdf_reads(tmp_path: Path) -> None:
     )
     path = text_pdf(tmp_path / "a.pdf", ["First page.", "Second page."])
     found = reader(child=fallen)
-    assert found.inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01")
+    assert found.inspect(path) == DocumentInfo(2, "A title", "An author", "2026-03-01", PDF)
     assert [page.text.strip() for page in found.pages(path, 1, 2)] == ["First page.", "Second page."]
 
 
@@ -314,7 +315,7 @@ def test_every_hard_pdf_ends_as_the_manifest_expects() -> None:
         elif expected.startswith("needs password"):
             right = found == Reason.ENCRYPTED
         elif expected == "reject":
-            right = found in {Reason.CORRUPT, Reason.NOT_PDF, Reason.ENCRYPTED, Reason.EMPTY_FILE}
+            right = found in {Reason.CORRUPT, Reason.UNKNOWN_KIND, Reason.ENCRYPTED, Reason.EMPTY_FILE}
         else:
             right = found != Reason.READER_CRASHED
         if not right:

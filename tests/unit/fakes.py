@@ -323,13 +323,14 @@ class FakeReader:
     title: str | None = "A title"
     author: str | None = None
     created: str | None = None
+    media_type: str | None = None
     page_cpu_s: float = 0.0
 
     def inspect(self, path: Path) -> DocumentInfo:
         text = path.read_text()
         if text.startswith("!") and "\f" not in text:
             raise Refused(Reason(text[1:].strip()), "refused by the fake")
-        return DocumentInfo(text.count("\f") + 1, self.title, self.author, self.created)
+        return DocumentInfo(text.count("\f") + 1, self.title, self.author, self.created, self.media_type)
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
         for number, text in enumerate(path.read_text().split("\f"), 1):

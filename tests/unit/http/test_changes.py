@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from docwell.attributes import Attributes
 from docwell.audit import Action
 from docwell.identity import RESERVED_COLLECTION, Principal
 from docwell.models import DocumentRecord, Status
@@ -138,6 +140,17 @@ def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpW
 def test_a_document_has_a_link_to_the_version_that_answers_and_a_list_has_none(world: HttpWorld) -> None:
     document = call("GET", "/v1/documents/house/rules.pdf")[1]
     assert document["link"].startswith("https://bucket/house/rules.pdf?versionId=")
+    assert document["media_type"] is None  # a row of an earlier release
     assert call("GET", "/v1/documents")[1]["documents"][0]["link"] is None
     world.ledger.records["house/new.pdf"] = DocumentRecord("house/new.pdf", Status.PENDING)
     assert call("GET", "/v1/documents/house/new.pdf")[1]["link"] is None
+
+
+def test_a_link_names_the_kind_of_the_version_that_answers(world: HttpWorld) -> None:
+    record = world.ledger.records["house/rules.pdf"]
+    said = replace(record.live_attributes or Attributes(), media_type="text/html")
+    # A newer version, of another kind, is being indexed.
+    world.ledger.records["house/rules.pdf"] = replace(record, live_attributes=said, media_type="image/png")
+    document = call("GET", "/v1/documents/house/rules.pdf")[1]
+    assert document["media_type"] == "text/html"
+    assert "&type=text/html#" in document["link"]

@@ -126,7 +126,7 @@ class Model:
 class Links:
     """Links without a target."""
 
-    def link(self, document: str, version: str, unit: CitationUnit) -> str:
+    def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
         return f"https://bucket/{document}?{version}#{unit.anchor}"
 
 

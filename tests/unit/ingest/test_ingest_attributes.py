@@ -28,6 +28,19 @@ def test_what_pdf_and_bucket_say_is_kept_with_the_live_version(world: World) -> 
     assert said(world) == Attributes("One", "Ada", "2026-01-01", {"team": "heat"}, {"stage": "draft"})
 
 
+def test_the_kind_of_file_is_that_of_the_live_version(world: World) -> None:
+    world.reader.media_type = "text/html"
+    world.store.put(KEY, "a\fb\fc")
+    world.update(owner="message-2")
+    found = said(world)
+    assert found is not None
+    assert found.media_type is None
+    world.work_off()
+    found = said(world)
+    assert found is not None
+    assert found.media_type == "text/html"
+
+
 def test_new_tags_are_taken_over_without_reading_the_document_again(world: World) -> None:
     world.store.before_download = lambda: pytest.fail("it was downloaded")
     world.store.tagged[KEY] = {"stage": "final"}

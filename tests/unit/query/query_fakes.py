@@ -83,8 +83,9 @@ class FakeAdmission:
 
 
 class FakeLinks:
-    def link(self, document: str, version: str, unit: CitationUnit) -> str:
-        return f"https://bucket/{document}?versionId={version}#{unit.anchor}"
+    def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
+        query = f"versionId={version}" + (f"&type={media_type}" if media_type else "")
+        return f"https://bucket/{document}?{query}#{unit.anchor}"
 
 
 @dataclass

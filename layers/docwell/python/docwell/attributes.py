@@ -22,6 +22,7 @@ _PDF_DATE = re.compile(r"\s*(?:D:)?(\d{4})(\d{2})?(\d{2})?")
 class Attributes:
     """The attributes of one version of a document. `created` is the day in the PDF, such as 2026-03-01.
 
+    `media_type` comes from the content; rows of earlier releases have none.
     Names in `metadata` are in lower case, as in S3; names in `tags` keep their case.
     """
 
@@ -30,6 +31,7 @@ class Attributes:
     created: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    media_type: str | None = None
 
 
 def day_of(pdf_date: str | None) -> str | None:

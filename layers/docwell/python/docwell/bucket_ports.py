@@ -11,8 +11,11 @@ from docwell.citation_units import CitationUnit
 class DocumentLinks(Protocol):
     """Short-lived links with which a browser opens a document."""
 
-    def link(self, document: str, version: str, unit: CitationUnit) -> str:
-        """Return a URL of that version, of a PDF at the page, computed without the network."""
+    def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
+        """Return a URL of that version, of a PDF at the page, computed without the network.
+
+        Without `media_type`, a document whose units are pages is a PDF.
+        """
 
 
 class UploadForm(NamedTuple):

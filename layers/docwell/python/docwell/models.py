@@ -39,7 +39,7 @@ class Reason(StrEnum):
     """The reason why a document is EMPTY, REJECTED or FAILED, or why one of its pages cannot be read."""
 
     NO_TEXT = "no_text"  # EMPTY: no page has a text layer, as in a scan
-    NOT_PDF = "not_pdf"  # REJECTED from here on
+    UNKNOWN_KIND = "unknown_kind"  # REJECTED from here on
     EMPTY_FILE = "empty_file"
     ENCRYPTED = "encrypted"
     DYNAMIC_FORM = "dynamic_form"  # an XFA form, whose page only says that another viewer is needed
@@ -125,12 +125,17 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """The metadata of a document. `created` is a day, such as 2026-03-01."""
+    """The metadata of a document. `created` is a day, such as 2026-03-01; `media_type` comes from the content.
+
+    `files` counts the files attached to a PDF.
+    """
 
     page_count: int
     title: str | None = None
     author: str | None = None
     created: str | None = None
+    media_type: str | None = None
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +312,7 @@ class DocumentRecord:
     title: str | None = None
     author: str | None = None
     created: str | None = None
+    media_type: str | None = None
     live_generation: str | None = None
     live_version: str | None = None
     live_attributes: Attributes | None = None

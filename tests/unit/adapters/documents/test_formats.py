@@ -73,7 +73,7 @@ def test_the_content_tells_the_kind(data: bytes, kind: Kind) -> None:
 def test_other_content_is_refused(data: bytes) -> None:
     with pytest.raises(Refused) as refused:
         kind_of(data)
-    assert refused.value.reason == "not_pdf"
+    assert refused.value.reason == "unknown_kind"
 
 
 def test_an_office_document_with_a_password_is_encrypted() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
 from docwell.attributes import MAX_METADATA, MAX_METADATA_BYTES, MAX_TAGS, MAX_TAGS_BYTES, bounded
 from docwell.bucket_ports import UploadForm
@@ -159,25 +160,28 @@ class S3DocumentLinks:
         self._seconds = seconds
         self._reached_at = reached_at
 
-    def link(self, document: str, version: str, unit: CitationUnit) -> str:
+    def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
         """Sign a link locally, in 0.2 ms. Raises `Unavailable` without credentials.
 
-        The browser shows a PDF at the cited page, and saves any other document.
+        The browser shows a PDF at the cited page, and an image. It saves any other document. The content type of
+        the upload does not count: a file must not run as a page of the bucket's origin.
         """
-        is_pdf = unit.kind is UnitKind.PAGE
+        if media_type is None:
+            # A file that is attached to a PDF has the anchor of a page too.
+            is_pdf = unit.anchor.startswith(f"{UnitKind.PAGE}=")
+            media_type = media_types.PDF if is_pdf else media_types.OTHER
         wanted = {
             "Bucket": self._bucket,
             "Key": document,
-            # The browser shows an upload as a PDF or not at all: it must not run as a page of the bucket's origin.
-            "ResponseContentType": "application/pdf" if is_pdf else "application/octet-stream",
-            "ResponseContentDisposition": "inline" if is_pdf else "attachment",
+            "ResponseContentType": media_type,
+            "ResponseContentDisposition": "inline" if media_type in media_types.SHOWN else "attachment",
         }
         if not _NO_VERSION_ID.fullmatch(version):
             wanted["VersionId"] = version
         with vendor_errors("s3"):
             url = self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=self._seconds)
         url = _reachable(url, self._client, self._reached_at)
-        return f"{url}#{unit.anchor}" if is_pdf else url
+        return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
 
 
 class S3DocumentWriter:

@@ -14,7 +14,7 @@ from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, JsonFlag, TimeoutOption, group
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
-from docwell.cli.uploads import Upload, looks_readable, plan, wait
+from docwell.cli.uploads import Upload, left_out, looks_readable, plan, wait
 from docwell.models import Status
 
 # The list of documents is charged against the daily quota, unlike a single one.
@@ -60,7 +60,7 @@ def put(
     of a key is the document's collection. Exit status 3 when a document ended REJECTED, FAILED or EMPTY, and 1
     when a file could not be uploaded; the other files are.
     """
-    uploads = plan(paths, prefix, key)
+    uploads = _planned(paths, prefix, key)
     bucket = Bucket(ctx.obj)
     api = Api(ctx.obj, 30.0) if waiting else None
     if api:
@@ -77,6 +77,14 @@ def put(
         else:
             display.console().print(display.document_table(records))
     _fail_unless_indexed(uploads)
+
+
+def _planned(paths: list[Path], prefix: str | None, key: str | None) -> list[Upload]:
+    """Return the files to upload, and say which files of the folders are left out."""
+    uploads = plan(paths, prefix, key)
+    for line in left_out(paths):
+        display.echo(f"docwell: {line}", err=True)
+    return uploads
 
 
 def _fail_unless_indexed(uploads: list[Upload]) -> None:

@@ -17,6 +17,7 @@ from docwell.cli.failure import Failure
 from docwell.cli.settings import Settings
 from docwell.errors import Unavailable
 from docwell.http import sse
+from docwell.media_types import MEDIA_TYPES, OTHER
 
 if TYPE_CHECKING:
     import httpx
@@ -220,8 +221,9 @@ class Bucket:
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
         """Upload one file, a large one in parts; return its version as the ledger will name it."""
         with plain_failures(f"cannot upload {path}"):
+            kind = MEDIA_TYPES.get(path.suffix.lower(), OTHER)
             self._client.upload_file(
-                str(path), self._name, key, ExtraArgs={"ContentType": "application/pdf"}, Callback=on_bytes
+                str(path), self._name, key, ExtraArgs={"ContentType": kind}, Callback=on_bytes
             )
         version = self.version(key)
         if version is None:

@@ -9,13 +9,9 @@ from pathlib import Path
 
 from docwell.cli.failure import ExitCode, Failure
 from docwell.cli.remote import Api, Bucket, Json
+from docwell.media_types import MEDIA_TYPES, PDF
 from docwell.models import FINAL, Status, collection_of
 
-# The usual suffixes of documents that ingest reads. Ingest itself reads the content, not the suffix.
-SUFFIXES = frozenset(
-    {".pdf", ".docx", ".docm", ".txt", ".md", ".html", ".htm", ".xlsx", ".xlsm", ".csv", ".tsv", ".pptx", ".pptm"}
-    | {".eml", ".msg", ".png", ".jpg", ".jpeg", ".tif", ".tiff"}
-)
 # PDF readers and ingest search the first 1,024 bytes for the header (ISO 32000, implementation notes).
 _HEADER_BYTES = 1024
 # Shown in place of a document's status.
@@ -60,7 +56,10 @@ class Upload:
 
 
 def plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
-    """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key."""
+    """Return the files to upload with their keys. Raises `Failure` (usage) where two files get one key.
+
+    A folder's files are those with the suffix of a kind that docwell reads.
+    """
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or prefix):
         raise Failure("--key takes exactly one file and no --collection", ExitCode.USAGE)
     folder = (prefix or "").strip("/")
@@ -86,10 +85,27 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         if not path.is_dir():
             yield path, path.name
             continue
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        files = [file for file in _files(path) if file.suffix.lower() in MEDIA_TYPES]
         if not files:
             raise Failure(f"no documents in {path}: name a file or another folder", ExitCode.USAGE)
         yield from ((file, file.relative_to(path).as_posix()) for file in files)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def left_out(paths: Sequence[Path]) -> Iterator[str]:
+    """Yield a line for each suffix for which `plan` leaves out files of the folders."""
+    for folder in filter(Path.is_dir, paths):
+        others: dict[str, list[Path]] = {}
+        for file in _files(folder):
+            if (suffix := file.suffix.lower()) not in MEDIA_TYPES:
+                others.setdefault(suffix, []).append(file)
+        for suffix, files in others.items():
+            kind = f"with the suffix {suffix}" if suffix else "without a suffix"
+            count = f"{len(files)} files, such as {files[0]}" if len(files) > 1 else f"{files[0]}"
+            yield f"left out {count}: docwell takes no files {kind} from a folder; name a file to upload it"
 
 
 def looks_readable(path: Path) -> bool:
@@ -99,7 +115,7 @@ def looks_readable(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            return b"%PDF-" in file.read(_HEADER_BYTES) or path.suffix.lower() in SUFFIXES - {".pdf"}
+            return b"%PDF-" in file.read(_HEADER_BYTES) or MEDIA_TYPES.get(path.suffix.lower(), PDF) != PDF
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}", ExitCode.USAGE) from None
 

@@ -38,6 +38,7 @@ class DocumentBody(BaseModel):
     title: str | None
     author: str | None
     created: str | None = Field(description="The PDF's own creation day.")
+    media_type: str | None = Field(description="The kind of file of the live version, from its content.")
     metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
     tags: dict[str, str] = Field(description="S3 object tags of the live version.")
     updated_at: float = Field(description="Seconds since the epoch.")
@@ -58,6 +59,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
         "document": record.key,
         "collection": collection_of(record.key),
         "live_version": record.live_version if record.answers else None,
+        "media_type": attributes.media_type,
         "metadata": attributes.metadata,
         "tags": attributes.tags,
         "unreadable_pages": {reason: listed(pages) for reason, pages in by_reason(record.page_failures).items()},

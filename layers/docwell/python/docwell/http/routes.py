@@ -198,7 +198,7 @@ def document() -> document_bodies.DocumentBody:
     record = _named(known())
     body = document_bodies.document_body(record)
     if body.live_version is not None:
-        body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE)
+        body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE, body.media_type)
     return body
 
 

@@ -215,7 +215,7 @@ class Ingest:
             info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
             planned = replace(lease.record, pages=info.page_count, title=info.title, ranges=count)
-            planned = replace(planned, author=info.author, created=info.created)
+            planned = replace(planned, author=info.author, created=info.created, media_type=info.media_type)
             if count > 1:
                 lease.write(planned)
                 return
@@ -268,7 +268,7 @@ class Ingest:
 
     def _attributes(self, record: DocumentRecord, head: ObjectVersion) -> Attributes:
         tags = self.store.tags(record.key, head)
-        return Attributes(record.title, record.author, record.created, head.metadata, tags)
+        return Attributes(record.title, record.author, record.created, head.metadata, tags, record.media_type)
 
 
 def _version(head: ObjectVersion | None) -> str:

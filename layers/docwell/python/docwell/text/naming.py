@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from docwell.media_types import MEDIA_TYPES
 from docwell.models import Chunk
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 HEADING_TOKENS = 40
 _TINY = 1e-12
 # Only those of documents: the end of "v2.1 draft" is no suffix.
-_SUFFIX = re.compile(
-    r"\.(?:pdf|do[ct][xm]|txt|md|html?|xls[xm]|[ct]sv|pptx|pptm|eml|msg|png|jpe?g|tiff?)\Z", re.IGNORECASE
-)
+_SUFFIX = re.compile(rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})\Z", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
 
 

@@ -1,15 +1,16 @@
 """The program of the child process: open one document with one library and print its pages as JSON.
 
 `process.py` runs this file by its path in a fresh interpreter with an almost empty environment: one process for
-one document and one reader (`pdfium`, `pypdf`, `formats` for all that is no PDF, or `rapidocr` for pages that are
-pictures). The process may hang, grow or die without harm to its parent. It limits its memory and time, imports the
-library, opens the document, gives up other files, the network and new processes (`sandbox.py`), and only then
-parses.
+one document and one reader (`pdfium`, `pypdf`, `formats` for all that is no PDF, `attached` for the files in a
+PDF, or `rapidocr` for pages that are pictures). The process may hang, grow or die without harm to its parent. It
+limits its memory and time, imports the library, opens the document, gives up other files, the network and new
+processes (`sandbox.py`), and only then parses.
 
 Requests (stdin), one on a line: `info`, `count`, or `page 7 5 1.5`, which is page 7 (1-based) without opening a
 page before 5, and with 1.5 s of processor time for drawing a page. Answers (stdout), one JSON object on a line:
 
-    {"kind": "info", "pages": 12, "title": "…", "author": null, "created": "D:20260301"}
+    {"kind": "info", "pages": 12, "files": 0, "title": "…", "author": null, "created": "D:20260301",
+     "media_type": null}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
      "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]]}
@@ -61,10 +62,6 @@ PDFIUM_CODEC = "utf-16-le"
 LATE_CODECS = ("ascii", "charmap", "cp932", "cp950", "gb18030", "gb2312", "gbk", "latin-1", "utf-16", "utf-16-be")
 
 
-class DocumentError(Exception):
-    """The document cannot be read at all. The text is one of `docwell.models.Reason`."""
-
-
 class PageText(NamedTuple):
     """The fields of a `page` answer."""
 
@@ -84,6 +81,8 @@ class Pdfium:
         import ctypes
 
         import pypdfium2
+
+        from docwell.errors import Refused
 
         self._raw = pypdfium2.raw
         self._dont_need = mmap.MADV_DONTNEED
@@ -109,10 +108,15 @@ class Pdfium:
             self._document = pypdfium2.PdfDocument((ctypes.c_ubyte * len(self._mapped)).from_buffer(self._mapped))
         except pypdfium2.PdfiumError as error:
             locked = getattr(error, "err_code", None) == self._raw.FPDF_ERR_PASSWORD
-            raise DocumentError("encrypted" if locked else "corrupt") from None
+            raise Refused("encrypted" if locked else "corrupt", "") from None
         self._cover = pdf_fields.Cover(self._raw, self._calls, self._document)
-        if reason := self._cover.reason(self._mapped):
-            raise DocumentError(reason)
+        if self._cover.is_dynamic_form():
+            raise Refused("dynamic_form", "")
+        self.files = self._cover.count_files()
+
+    def attached(self) -> tuple[Iterator[tuple[str, Any]], bool]:
+        """Return the attached files (`pdf_fields.Cover.attached`), and whether the pages are only their cover."""
+        return self._cover.attached(), self._cover.is_portfolio(self._mapped)
 
     def _map(self, path: str) -> mmap.mmap:
         # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping. A
@@ -167,7 +171,7 @@ class Pdfium:
             text_page.close()
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
-        comments = notes.comments + (self._cover.attached() if index == 0 and text.strip() else [])
+        comments = notes.comments + (self._cover.named() if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         if not lines and (text.strip() or not notes.fields):
@@ -200,12 +204,16 @@ class Pdfium:
 class Pypdf:
     """pypdf: slow and tolerant, with its own limits on the size of each stream."""
 
+    files = 0
+
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         import logging
 
         logging.disable()
         sys.modules.update(dict.fromkeys(NOT_FOR_PYPDF))  # type: ignore[arg-type] # None: importing it fails
         import pypdf
+
+        from docwell.errors import Refused
 
         for name in LATE_MODULES:
             # Another release of pypdf may not have the module, and then does not need it.
@@ -219,9 +227,9 @@ class Pypdf:
             self._reader = pypdf.PdfReader(self._file)
             locked = self._reader.is_encrypted and not self._reader.decrypt("")
         except NotImplementedError:  # a security handler that pypdf does not know
-            raise DocumentError("encrypted") from None
+            raise Refused("encrypted", "") from None
         if locked:
-            raise DocumentError("encrypted")
+            raise Refused("encrypted", "")
 
     def count(self) -> int:
         """Return the number of pages."""
@@ -247,35 +255,8 @@ class Pypdf:
         return []
 
 
-class Rapidocr(Pdfium):
-    """RapidOCR: draws a page with PDFium and recognises the text on the picture."""
-
-    def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
-        from docwell.adapters.documents import ocr_engine, ocr_layout
-
-        self._engine, self._ocr = ocr_engine.Engine(), ocr_layout
-        self._longest = ocr_engine.LONGEST_SIDE
-        ocr_engine.forbid_threads()
-        super().__init__(path, close_doors)
-
-    def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
-        """Return the text that is recognised on the picture of a page."""
-        with self._opened(index) as page:
-            scale = self._longest / max(*page.get_size(), 1.0)
-            boxes, height = self._engine.read(page.render(scale=scale, may_draw_forms=False).to_numpy())
-            text_page = page.get_textpage()
-            glyphs = self._glyphs_of(page, text_page)
-            comments = self._cover.notes(self._address(page.raw), page.get_bbox(), glyphs).comments
-            text_page.close()
-        # Keep running heads: the pages before may not be pictures.
-        found = self._layout.lay_out(self._ocr.lines(boxes, height, scale), 0.0, height / scale, {})
-        confidence = self._ocr.confidence(boxes)
-        text = "\n\n".join(filter(None, [found.text, *comments]))
-        return PageText(text, self._label(index), suspect=False, headings=found.headings, confidence=confidence)
-
-
 Reader = Pdfium | Pypdf
-READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf, "rapidocr": Rapidocr}
+READERS: dict[str, type[Reader]] = {"pdfium": Pdfium, "pypdf": Pypdf}
 
 
 def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
@@ -284,11 +265,14 @@ def open_reader(name: str, path: str, close_doors: Callable[[], object]) -> Any:
         from docwell.adapters.documents.formats.opening import Formats
 
         return Formats(path, close_doors)
-    if name == "rapidocr":
-        from docwell.adapters.documents.ocr_pictures import Pictures, is_picture
+    if name == "attached":
+        from docwell.adapters.documents.formats.attached_pdf import AttachedFiles
 
-        if is_picture(path):
-            return Pictures(path, close_doors)
+        return AttachedFiles(path, close_doors)
+    if name == "rapidocr":
+        from docwell.adapters.documents.ocr_pictures import Pictures, Scan, is_picture
+
+        return (Pictures if is_picture(path) else Scan)(path, close_doors)
     return READERS[name](path, close_doors)
 
 
@@ -329,7 +313,7 @@ def answer(reader: Reader, request: list[str], max_characters: int) -> dict[str,
     """Return the answer to one request. Raises `MemoryError`, and any error of counting the pages."""
     pages = reader.count()
     if request == ["info"]:
-        return {"kind": "info", "pages": pages, **_metadata(reader)}
+        return {"kind": "info", "pages": pages, "files": reader.files, **_metadata(reader)}
     if request == ["count"]:
         return {"kind": "count", "pages": pages}
     try:
@@ -350,7 +334,7 @@ def _metadata(reader: Reader) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     with contextlib.suppress(Exception):  # a document with broken metadata is still a document
         found = reader.metadata()
-    texts = {name: found.get(name) for name in ("title", "author", "created")}
+    texts = {name: found.get(name) for name in ("title", "author", "created", "media_type")}
     return {name: text[:MAX_TITLE] if isinstance(text, str) else None for name, text in texts.items()}
 
 
@@ -372,8 +356,6 @@ def serve(out: BinaryIO, settings: dict[str, Any]) -> None:
         return
     except MemoryError:
         send({"kind": "refused", "reason": "too_much_memory"})
-    except DocumentError as error:
-        send({"kind": "refused", "reason": str(error)})
     except Refused as error:
         send({"kind": "refused", "reason": error.reason})
     except Exception:  # noqa: BLE001 - the libraries raise anything on damaged input

@@ -32,6 +32,10 @@ MAX_DEPTH = 8
 FRAME_CORNERS, THIN = 6, 2.0
 # Text modes from this one on clip what follows, and PDFium does not say what they clip.
 CLIPPING_MODE = 4
+# Ligatures of Latin type, which a font may have without a character; a replacement text then says them.
+# No other replacement is kept: it could say what the page does not show. The widest, ffi, has 0.9 em.
+LIGATURES = frozenset({"ff", "fi", "fl", "ffi", "ffl", "ft", "fft", "tt", "ti", "tti", "st", "ct", "fj", "Th"})
+LIGATURE_WIDTH = 1.0
 NAME_BYTES, ACTUAL_TEXT_BYTES = 16, 1 << 16
 
 
@@ -170,13 +174,23 @@ class Objects:
             mark = calls.FPDFPageObj_GetMark(item, number)
             name = _string(lambda *out, mark=mark: calls.FPDFPageObjMark_GetName(mark, *out), NAME_BYTES)
             layered = layered or name == "OC"
-            if calls.FPDFPageObjMark_GetParamValueType(mark, b"ActualText") and self._says_something(mark):
+            has_text = calls.FPDFPageObjMark_GetParamValueType(mark, b"ActualText")
+            if has_text and self._says_something(item, mark):
                 calls.FPDFPageObjMark_RemoveParam(item, mark, b"ActualText")
         return layered
 
-    def _says_something(self, mark: int) -> bool:
+    def _says_something(self, item: int, mark: int) -> bool:
+        """Return whether a replacement text has letters or digits, and is no ligature that one glyph draws."""
         read = self._calls.FPDFPageObjMark_GetParamStringValue
-        return any(map(str.isalnum, _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)))
+        text = _string(lambda *out: read(mark, b"ActualText", *out), ACTUAL_TEXT_BYTES)
+        return any(map(str.isalnum, text)) and not (text in LIGATURES and self._is_one_glyph(item))
+
+    def _is_one_glyph(self, text: int) -> bool:
+        self._calls.FPDFTextObj_GetFontSize(text, self._floats_at[0])
+        self._calls.FPDFPageObj_GetMatrix(text, self._matrix_at)
+        size = abs(self._floats[0].value) * _scales(self._matrix)[0]
+        left, _, right, _ = self._bounds(text)
+        return right - left <= LIGATURE_WIDTH * size
 
     def _colour(self, item: int) -> tuple[int, ...]:
         """Return red, green, blue and opacity (0 to 255); nothing for a pattern."""

@@ -32,7 +32,8 @@ _INDEX = re.compile(r"\[\d+\]")
 _BREAKS = re.compile(r"[\r\n]+")
 # The catalog's entry that makes attached files a portfolio (PDF 32000-1, 12.3.5).
 _COLLECTION = re.compile(rb"/Collection\b")
-MAX_FILES = 100
+# The files that a PDF may have attached, and the size of one: as mail servers limit a message.
+MAX_FILES, MAX_FILE_BYTES = 100, 64 * 1024 * 1024
 # A page with more pairs of lines and fields is not a form for people; its values come at its end.
 MAX_PAIRS = 500_000
 
@@ -171,18 +172,20 @@ class Cover:
         document.init_forms()
         self._form = address(document.formenv.raw) if document.formenv else 0
 
-    def reason(self, content: Any) -> str | None:
-        """Return the `docwell.models.Reason` why the pages of a file with this `content` are not the document."""
-        raw, document = self._raw, self._document
-        if self._type == raw.FORMTYPE_XFA_FULL:
-            return "dynamic_form"
-        if len(document) != 1:
-            return None
-        if self._type == raw.FORMTYPE_XFA_FOREGROUND and not self._has_fields():
-            return "dynamic_form"
-        if raw.FPDFDoc_GetAttachmentCount(document) > 0 and _COLLECTION.search(content):
-            return "portfolio"
-        return None
+    def is_dynamic_form(self) -> bool:
+        """Return whether the document is an XFA form, whose page only says that another viewer is needed."""
+        if self._type == self._raw.FORMTYPE_XFA_FULL:
+            return True
+        is_xfa = self._type == self._raw.FORMTYPE_XFA_FOREGROUND
+        return is_xfa and len(self._document) == 1 and not self._has_fields()
+
+    def is_portfolio(self, content: Any) -> bool:
+        """Return whether a file with this `content` is only the cover of its attached files."""
+        return len(self._document) == 1 and self.count_files() > 0 and bool(_COLLECTION.search(content))
+
+    def count_files(self) -> int:
+        """Return the number of attached files."""
+        return max(0, int(self._raw.FPDFDoc_GetAttachmentCount(self._document)))
 
     def _has_fields(self) -> bool:
         page = self._document[0]
@@ -196,14 +199,32 @@ class Cover:
             return Notes([], [], 0)
         return Annotations(self._raw, self._calls, self._form, page, box).read(glyphs)
 
-    def attached(self) -> list[str]:
-        """Return a line for each attached file, which is not read."""
-        raw, found = self._raw, list[str]()
-        for number in range(min(raw.FPDFDoc_GetAttachmentCount(self._document), MAX_FILES)):
-            file = address(raw.FPDFDoc_GetAttachment(self._document, number))
-            if file and (name := _text(self._calls.FPDFAttachment_GetName, MAX_NAME, file)):
-                found.append(f"[Attached file, not read: {name}]")
-        return found
+    def named(self) -> list[str]:
+        """Return a line for each attached file."""
+        return [f"[Attached file: {name}]" for name, _ in self._files()]
+
+    def attached(self) -> Iterator[tuple[str, bytes | str]]:
+        """Yield the name and the content of each attached file, or the `docwell.models.Reason` why it has none."""
+        for name, file in self._files():
+            yield name, self._content(file)
+        if (more := self.count_files() - MAX_FILES) > 0:
+            yield f"{more} more files", "too_many_pages"
+
+    def _files(self) -> Iterator[tuple[str, int]]:
+        for number in range(min(self.count_files(), MAX_FILES)):
+            file = address(self._raw.FPDFDoc_GetAttachment(self._document, number))
+            if file:
+                yield _text(self._calls.FPDFAttachment_GetName, MAX_NAME, file) or str(number + 1), file
+
+    def _content(self, file: int) -> bytes | str:
+        read, length = self._calls.FPDFAttachment_GetFile, ctypes.c_ulong()
+        if not read(file, None, 0, ctypes.addressof(length)):
+            return "corrupt"
+        if length.value > MAX_FILE_BYTES:
+            return "too_large"
+        buffer = ctypes.create_string_buffer(length.value)
+        read(file, ctypes.addressof(buffer), length.value, ctypes.addressof(length))
+        return buffer.raw
 
 
 def _text(read: Any, most: int, *where: Any) -> str:

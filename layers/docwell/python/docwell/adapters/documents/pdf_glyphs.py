@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_doubts import Box
 from docwell.adapters.documents.pdf_rows import EXPONENT, EXPONENT_RISE, HYPHENS, RAISED, Line
+from docwell.adapters.documents.pdf_scripts import REVERSED, RIGHT_TO_LEFT, place_of_column, unmirrored
 
 # A page with more lines is not for reading, and would take seconds.
 MAX_LINES = 10_000
@@ -35,7 +36,6 @@ _LINE = re.compile(rf"[^\r\n{_CUTS}]+[{_CUTS}]?")
 _WORD = re.compile(r"\S+")
 # Digits that may end in an exponent.
 _POWER = re.compile(r"\d[+\-\u2212\u2013]?\d+(?![\w.,])")
-_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
 # Accents that TeX's fonts draw as separate characters, and the marks that combine with a letter.
@@ -87,7 +87,7 @@ class Glyphs:
     def lines(self, text: str) -> list[Line]:
         """Return the lines of the page's whole text, in PDFium's order; none if there are over `MAX_LINES`."""
         found: list[Line] = []
-        units = _Units(text)
+        units, leftward = _Units(text), False
         for match in _LINE.finditer(text):
             body = match[0].rstrip(_CUTS).rstrip()
             start = match.start() + len(body) - len(body.lstrip())
@@ -101,13 +101,17 @@ class Glyphs:
             # PDFium counts fewer characters than it has where it leaves some out, such as hyphens.
             is_plain = last - first == units.before(end) - units.before(start)
             piece = _Piece(match[0], match.start(), units, first - start if is_plain and units.is_narrow else None)
-            if _RIGHT_TO_LEFT.search(body) or (not whole.level and _IDEOGRAPH.search(body)):
-                found.append(whole._replace(text=self._accented(piece)))
+            if RIGHT_TO_LEFT.search(body):
+                leftward = True
+                found.append(whole._replace(text=self._accented(self._unreversed(piece))))
+            elif not whole.level and _IDEOGRAPH.search(body):
+                column = whole._replace(text=self._accented(piece))
+                found.insert(place_of_column(found, column), column)
             elif whole.level:
                 found += self._cells(piece, whole)
             else:
                 found += self._stacked(piece, whole)
-        return found
+        return unmirrored(found) if leftward else found
 
     def _stacked(self, piece: _Piece, whole: Line) -> list[Line]:
         """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""
@@ -270,6 +274,15 @@ class Glyphs:
             if letter in _ACCENTS:
                 self._combine(letters, piece, at)
         return "".join(letters)
+
+    def _unreversed(self, piece: _Piece) -> _Piece:
+        """Return a piece with the letters of each glyph in order."""
+        letters = list(piece.text)
+        for match in REVERSED.finditer(piece.text):
+            begins, ends = match.span()
+            if self._origin(self._place(piece, begins)) == self._origin(self._place(piece, ends - 1)):
+                letters[begins:ends] = reversed(match[0])
+        return piece._replace(text="".join(letters))
 
     def _combine(self, letters: list[str], piece: _Piece, at: int) -> None:
         """Move the accent at `at` onto its letter in `letters`, and remove false blanks around it."""

@@ -28,6 +28,7 @@ _SIGNATURES = {
     "FPDFAnnot_GetSubtype": "ip",
     "FPDFAnnot_GetRect": "ipp",
     "FPDFAttachment_GetName": "uppu",
+    "FPDFAttachment_GetFile": "ippup",
     "FPDFAnnot_GetFlags": "ip",
     "FPDFAnnot_GetStringValue": "upspu",
     "FPDFAnnot_GetFontColor": "ippppp",

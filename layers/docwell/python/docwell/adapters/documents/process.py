@@ -26,6 +26,8 @@ from docwell.models import Reason
 CHILD = Path(__file__).with_name("child.py")
 # The folder from which the child imports docwell.
 PACKAGE_ROOT = Path(__file__).parents[3]
+# The texts of an `info` answer.
+INFO_TEXTS = ("title", "author", "created", "media_type")
 # JSON takes at most 12 bytes for a character (an escaped surrogate pair); headings and keys take the rest.
 BYTES_PER_CHARACTER = 12
 LINE_OVERHEAD = 131_072
@@ -187,8 +189,9 @@ def _peak_bytes(usage: resource.struct_rusage) -> int:
 def _is_well_formed(answer: object, asked: str) -> bool:
     """Return whether an answer to a request has the fields of its kind, in the right types."""
     match asked, answer:
-        case "info", {"kind": "info", "pages": int(pages), "title": title, "author": author, "created": created}:
-            return pages >= 0 and all(isinstance(text, str | None) for text in (title, author, created))
+        case "info", {"kind": "info", "pages": int(pages), "files": int(files), **texts}:
+            are_texts = all(isinstance(texts.get(name, 0), str | None) for name in INFO_TEXTS)
+            return min(pages, files) >= 0 and are_texts
         case "count", {"kind": "count", "pages": int(pages)}:
             return pages >= 0
         case "page", {

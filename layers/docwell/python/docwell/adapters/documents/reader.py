@@ -18,6 +18,7 @@ from docwell.adapters.documents.text_quality import is_unreadable, tidy, unreada
 from docwell.attributes import day_of
 from docwell.citation_units import CitationUnit, UnitKind
 from docwell.errors import Refused
+from docwell.media_types import PDF
 from docwell.models import DocumentInfo, Heading, Page, Reason
 
 if TYPE_CHECKING:
@@ -31,15 +32,13 @@ TRAILER_WITHIN, TRAILER_MARKS = 2048, (b"startxref", b"%%EOF")
 DRAWING_SHARE = 0.25
 # Reasons that make a page dangerous, not just damaged.
 POISON = frozenset({Reason.TOO_SLOW, Reason.TOO_MUCH_MEMORY, Reason.READER_CRASHED})
-# Reasons of a file that opens, but whose pages are not the document.
-COVERS = frozenset({Reason.DYNAMIC_FORM, Reason.PORTFOLIO})
 
 _DETAIL = {
     Reason.EMPTY_FILE: "The file has no content.",
-    Reason.NOT_PDF: "The file's content is neither a PDF nor another kind of document that docwell reads.",
+    Reason.UNKNOWN_KIND: "The file's content is neither a PDF nor another kind of document that docwell reads.",
     Reason.ENCRYPTED: "The document needs a password.",
     Reason.DYNAMIC_FORM: "The document is an XFA form, which only some viewers show.",
-    Reason.PORTFOLIO: "The document is a portfolio, whose attached files are not read.",
+    Reason.PORTFOLIO: "The document is a portfolio, and none of its attached files can be read.",
     Reason.CORRUPT: "The document is damaged: no reader can open it.",
     Reason.TOO_SLOW: "Reading the document takes too long.",
     Reason.TOO_MUCH_MEMORY: "Reading the document takes too much memory.",
@@ -72,22 +71,22 @@ class ChildPdfReader:
         """Return the number of pages, the title and author (tidied, None when empty) and the day of creation.
 
         Raises:
-            Refused: empty_file, not_pdf, encrypted, corrupt, too_many_pages, or the cause of a reader's death.
+            Refused: empty_file, unknown_kind, encrypted, corrupt, too_many_pages, or why a reader died.
             Unavailable: the readers get too little processor time.
         """
         has_header = _check_content(path)
         with closing(_Readers(self, path, 1)) as readers:
             info = readers.info()
             if info is None:
-                raise refused(readers.reason() if has_header else Reason.NOT_PDF)
+                raise refused(readers.reason() if has_header else Reason.UNKNOWN_KIND)
         if info["pages"] > self.max_document_pages:
             detail = f"The document has {info['pages']} pages; {self.max_document_pages} are allowed."
             raise Refused(Reason.TOO_MANY_PAGES, detail)
         title, author = one_line(info["title"]), one_line(info["author"])
-        return DocumentInfo(info["pages"], title, author, day_of(info["created"]))
+        return DocumentInfo(info["pages"], title, author, day_of(info["created"]), PDF, info["files"])
 
     def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text.
+        """Yield pages `first` to `last` (both included, 1-based) in order, with tidied text, to the file's end.
 
         A page that no reader can read within the limits, or whose text is unreadable, has no text and says why.
         Closing the iterator ends the children.
@@ -99,7 +98,10 @@ class ChildPdfReader:
         _check_content(path)
         with closing(_Readers(self, path, last - first + 1)) as readers:
             for number in range(first, last + 1):
-                yield readers.page(number)
+                page = readers.page(number)
+                if readers.end_before(number):
+                    return
+                yield page
 
 
 def _check_content(path: Path) -> bool:
@@ -113,7 +115,7 @@ def _check_content(path: Path) -> bool:
         end = file.read()
     # pypdf opens some files whose beginning is lost.
     if not has_header and not any(mark in end for mark in TRAILER_MARKS):
-        raise refused(Reason.NOT_PDF)
+        raise refused(Reason.UNKNOWN_KIND)
     return has_header
 
 
@@ -162,6 +164,11 @@ class _Readers:
         deadline = self._deadline()
         return self._pdfium.info(deadline) or self._second().info(deadline)
 
+    def end_before(self, number: int) -> bool:
+        """Return whether the file is known to have fewer pages."""
+        count = self._pdfium.count or self._pypdf.count
+        return count is not None and number > count
+
     def page(self, number: int) -> Page:
         """Return a page, and the processor time that it took. Raises `Refused` when no reader opens the file."""
         before = self._pdfium.cpu_s + self._pypdf.cpu_s
@@ -172,6 +179,8 @@ class _Readers:
         """Ask pypdf only when PDFium finds no usable text, and no hidden text, which pypdf would not notice."""
         deadline = self._deadline()
         best = self._pdfium.page(number, deadline)
+        if self.end_before(number):
+            return Page(number, "", unreadable=Reason.CORRUPT)
         unreadable = isinstance(best, dict) and is_unreadable(best["text"])
         if isinstance(best, Reason) or (not best["hidden"] and (best["suspect"] or unreadable)):
             other = self._second().page(number, deadline)
@@ -182,7 +191,7 @@ class _Readers:
                 best = other
             unreadable = isinstance(best, dict) and is_unreadable(best["text"])
         if isinstance(best, Reason):
-            if not self._pdfium.has_opened and not self._pypdf.has_opened:
+            if self._pdfium.count is None and self._pypdf.count is None:
                 raise refused(self.reason())
             return Page(number, "", unreadable=best if best in POISON else Reason.CORRUPT)
         if len(best["text"]) > self._limits.max_page_characters:
@@ -193,7 +202,7 @@ class _Readers:
         return page
 
     def _second(self) -> _Reader:
-        if self._pdfium.given_up in COVERS:
+        if self._pdfium.given_up is Reason.DYNAMIC_FORM:  # the file opens, but its page is not the document
             self._pypdf.given_up = self._pdfium.given_up
         return self._pypdf
 
@@ -205,6 +214,7 @@ class _Reader:
     """The children of one library for one document, one at a time.
 
     `given_up` says why this reader can no longer be used: it cannot open the document, or had its restarts.
+    `count` is the number of pages, None until the document was opened.
     """
 
     def __init__(self, name: str, limits: ChildPdfReader, path: Path, pages: int) -> None:
@@ -217,7 +227,7 @@ class _Reader:
         # No page before this one is opened: it may have ended an earlier child.
         self._first = 1
         self.given_up: Reason | None = None
-        self.has_opened = False
+        self.count: int | None = None
 
     @property
     def cpu_s(self) -> float:
@@ -272,7 +282,7 @@ class _Reader:
         if answer["pages"] == 0:
             self.given_up = Reason.CORRUPT
             return None
-        self.has_opened = True
+        self.count = answer["pages"]
         return answer
 
     def _ask(self, request: str, deadline: float) -> dict[str, Any]:

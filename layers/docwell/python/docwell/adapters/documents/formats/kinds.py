@@ -8,6 +8,7 @@ import re
 from enum import StrEnum
 from itertools import islice
 
+from docwell.media_types import MEDIA_TYPES
 from docwell.text.lexicon import SENTENCE_ENDS
 
 
@@ -24,7 +25,7 @@ class Kind(StrEnum):
     MAIL = "eml"
     OUTLOOK = "msg"
     IMAGE = "image"
-    PDF = "pdf"  # attached to a message
+    PDF = "pdf"  # attached to another document
 
 
 # An Office file names its main part in its directory, which is not compressed.
@@ -37,7 +38,8 @@ _OFFICE = (
 _DIRECTORY_END, _SIZE_AT = b"PK\x05\x06", 12
 # The first bytes of Office documents, of Outlook's messages and of images.
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_IMAGES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
+IMAGES = tuple(_IMAGES)
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
 _MESSAGE = "__properties_version1.0".encode("utf-16-le")
 # Formats of markup that are text, which a reader never sees in this form.
@@ -83,6 +85,12 @@ def binary_kind(data: bytes) -> Kind | None:
     if data.startswith(b"%PDF"):
         return Kind.PDF
     return Kind.IMAGE if data.startswith(IMAGES) else None
+
+
+def media_type(kind: Kind, data: bytes) -> str:
+    """Return the media type of a document of this kind."""
+    images = (suffix for signature, suffix in _IMAGES.items() if data.startswith(signature))
+    return MEDIA_TYPES[next(images) if kind is Kind.IMAGE else f".{kind}"]
 
 
 def _directory(data: bytes) -> bytes:

@@ -10,15 +10,11 @@ from typing import Any, NamedTuple
 
 from oxmsg import Message
 
-from docwell.adapters.documents.formats import opening, web
-from docwell.adapters.documents.formats.kinds import Kind
+from docwell.adapters.documents.formats import attachments, web
+from docwell.adapters.documents.formats.attachments import Attachment
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.citation_units import CitationUnit, UnitKind
-from docwell.errors import Refused
-from docwell.models import Reason
 
-# A message in a message in a message.
-MAX_DEPTH = 3
 MAX_ATTACHMENTS = 200
 UNSENT_YEAR = 1601
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
@@ -28,35 +24,28 @@ _TEXTS = frozenset({"text/plain", "text/html"})
 _HEADER, _TEXT = "message header", "message text"
 
 
-class _Attachment(NamedTuple):
-    """`data` is None where it cannot be decoded."""
-
-    name: str
-    data: bytes | None
-
-
 class _Read(NamedTuple):
     """A message: its shown fields, plain text, text as HTML, and attachments."""
 
     fields: Sequence[tuple[str, str]]
     text: str
     page: str
-    attachments: Sequence[_Attachment]
+    attachments: Sequence[Attachment]
     unread: int
     metadata: Metadata
 
 
 def read(data: bytes, parts: Parts) -> Metadata:
     """Add a message in the format of the internet (RFC 5322)."""
-    return _add(_internet(data), parts, 1)
+    return _add(_internet(data), parts)
 
 
 def read_outlook(data: bytes, parts: Parts) -> Metadata:
     """Add a message in Outlook's format."""
-    return _add(_outlook(data), parts, 1)
+    return _add(_outlook(data), parts)
 
 
-def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
+def _add(message: _Read, parts: Parts) -> Metadata:
     names = ", ".join(attachment.name for attachment in message.attachments)
     if message.unread:
         names += f", and {message.unread} more, which are not read"
@@ -69,34 +58,8 @@ def _add(message: _Read, parts: Parts, depth: int) -> Metadata:
                 parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
         elif message.page.strip():
             web.read(message.page, parts)
-    for number, attachment in enumerate(message.attachments, 2):
-        with parts.inside(f"attachment {attachment.name}", f"part={number}"):
-            if reason := _attached(attachment.data, parts, depth):
-                parts.add(f"[This attachment is not read: {reason}]", CitationUnit(UnitKind.PART, "", ""))
+    attachments.add(message.attachments, parts, first=2)
     return message.metadata
-
-
-def _attached(data: bytes | None, parts: Parts, depth: int) -> Reason | None:
-    """Add an attachment. Return why it is not read, or None."""
-    if data is None:
-        return Reason.CORRUPT
-    try:
-        kind, text = opening.kind_of(data)
-        if kind in {Kind.MAIL, Kind.OUTLOOK}:
-            if depth == MAX_DEPTH:
-                return Reason.TOO_MANY_PAGES
-            _add(_internet(data) if kind is Kind.MAIL else _outlook(data), parts, depth + 1)
-        elif kind is Kind.IMAGE:
-            return Reason.NO_TEXT
-        else:
-            opening.add(data, kind, text, parts)
-    except (MemoryError, RecursionError):
-        raise
-    except Refused as refused:
-        return Reason(refused.reason)
-    except Exception:  # noqa: BLE001 - the libraries raise anything on a damaged attachment
-        return Reason.CORRUPT
-    return None
 
 
 def _internet(data: bytes) -> _Read:
@@ -106,9 +69,9 @@ def _internet(data: bytes) -> _Read:
     sent = getattr(_header(message, "Date"), "datetime", None)
     author, subject = str(_header(message, "From")), str(_header(message, "Subject"))
     carried = list(_carried(message))
-    attachments = [_attachment(part, number) for number, part in enumerate(carried[:MAX_ATTACHMENTS], 1)]
-    unread = len(carried) - len(attachments)
-    return _Read(fields, text, page, attachments, unread, Metadata.of(subject, author, sent))
+    found = [_attachment(part, number) for number, part in enumerate(carried[:MAX_ATTACHMENTS], 1)]
+    unread = len(carried) - len(found)
+    return _Read(fields, text, page, found, unread, Metadata.of(subject, author, sent))
 
 
 def _header(message: EmailMessage, name: str) -> object:
@@ -152,16 +115,16 @@ def _carried(message: EmailMessage) -> Iterator[EmailMessage]:
             yield part
 
 
-def _attachment(part: EmailMessage, number: int) -> _Attachment:
+def _attachment(part: EmailMessage, number: int) -> Attachment:
     name = part.get_filename() or f"{number}"
     try:
         if part.get_content_type() == _MESSAGE:
             content = part.get_content()
-            return _Attachment(str(_header(content, "Subject")) or name, content.as_bytes())
+            return Attachment(str(_header(content, "Subject")) or name, content.as_bytes())
         payload = part.get_payload(decode=True)
     except Exception:  # noqa: BLE001 - the library raises anything on a damaged message
-        return _Attachment(name, None)
-    return _Attachment(name, payload if isinstance(payload, bytes) else b"")
+        return Attachment(name, None)
+    return Attachment(name, payload if isinstance(payload, bytes) else b"")
 
 
 def _outlook(data: bytes) -> _Read:
@@ -173,9 +136,9 @@ def _outlook(data: bytes) -> _Read:
     date = sent.isoformat(" ", "minutes") if sent else ""
     fields = [("From", sender), ("To", to), ("Date", date), ("Subject", subject)]
     carried = [one for one in message.attachments if one.attached_by_value and one.file_bytes]
-    attachments = [
-        _Attachment(one.file_name or f"{number}", one.file_bytes or b"")
+    found = [
+        Attachment(one.file_name or f"{number}", one.file_bytes or b"")
         for number, one in enumerate(carried[:MAX_ATTACHMENTS], 1)
     ]
-    unread, metadata = len(carried) - len(attachments), Metadata.of(subject, sender, sent)
-    return _Read(fields, message.body or "", message.html_body or "", attachments, unread, metadata)
+    unread, metadata = len(carried) - len(found), Metadata.of(subject, sender, sent)
+    return _Read(fields, message.body or "", message.html_body or "", found, unread, metadata)

@@ -12,7 +12,7 @@ from encodings.aliases import aliases
 from charset_normalizer import from_bytes
 
 from docwell.adapters.documents.child import PageText
-from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, text_kind
+from docwell.adapters.documents.formats.kinds import Kind, binary_kind, is_locked, media_type, text_kind
 from docwell.adapters.documents.formats.parts import Metadata, Parts
 from docwell.errors import Refused
 from docwell.models import Reason
@@ -60,8 +60,11 @@ _REPLACED = "\ufffd"
 class Formats:
     """The child's reader of every kind of document but PDF: it reads the whole document when it opens it.
 
-    The constructor raises `Refused`: not_pdf where it is of no kind that docwell reads, or encrypted.
+    `files` counts the attached files of which `count` has no parts. The
+    constructor raises `Refused`: unknown_kind where it is of no kind that docwell reads, or encrypted.
     """
+
+    files = 0
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         with open(path, "rb") as file:
@@ -70,7 +73,7 @@ class Formats:
         close_doors()
         kind, text = kind_of(data)
         parts = Parts()
-        self._metadata = add(data, kind, text, parts)
+        self._metadata = {**add(data, kind, text, parts)._asdict(), "media_type": media_type(kind, data)}
         self._parts = parts.end()
 
     def count(self) -> int:
@@ -78,8 +81,8 @@ class Formats:
         return len(self._parts)
 
     def metadata(self) -> dict[str, str | None]:
-        """Return title, author and date of creation."""
-        return self._metadata._asdict()
+        """Return title, author, date of creation and media type."""
+        return self._metadata
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:
         """Return a part of the document."""
@@ -89,19 +92,32 @@ class Formats:
 def _load(data: bytes) -> None:
     """Import what reading the document needs, without parsing it; of a message, also what attachments need."""
     kind = binary_kind(data)
-    may_be_message = kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_GUESSED]) is not None)
-    modules = {_READERS[kind][0]} if kind else {"web", "plain"}
-    for module in sorted({module for module, _ in _READERS.values()} if may_be_message else modules):
+    if kind is Kind.OUTLOOK or (kind is None and _FROM.search(data[:_GUESSED]) is not None):
+        load_for_attachments()
+    else:
+        _import({_READERS[kind][0]} if kind else {"web", "plain"}, late=kind is not None)
+        _load_codecs(guesses=not (kind or data.isascii()))
+
+
+def load_for_attachments() -> None:
+    """Import what a file of any kind needs."""
+    _import({module for module, _ in _READERS.values()}, late=True)
+    importlib.import_module(f"{_FORMATS}.attached_pdf").load()
+    _load_codecs(guesses=True)
+
+
+def _import(modules: set[str], *, late: bool) -> None:
+    for module in sorted(modules):
         importlib.import_module(f"{_FORMATS}.{module}")
-    for name in _LATE_MODULES if kind or may_be_message else ():
+    for name in _LATE_MODULES if late else ():
         importlib.import_module(name)
-    guesses = may_be_message or not (kind or data.isascii())
+
+
+def _load_codecs(*, guesses: bool) -> None:
     for name in (*_CODECS, *sorted(set(aliases.values()))) if guesses else _CODECS:
         # Not every machine has every codec: mbcs is that of Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
-    if may_be_message:
-        importlib.import_module(f"{_FORMATS}.attached_pdf").load()
     if guesses:
         # It imports more with its first guess.
         from_bytes(_WARM_UP).best()
@@ -116,7 +132,7 @@ def kind_of(data: bytes) -> tuple[Kind, str]:
     text = decoded(data)
     found = None if text is None else text_kind(text)
     if text is None or found is None:
-        raise Refused(Reason.NOT_PDF, "no kind of document that docwell reads")
+        raise Refused(Reason.UNKNOWN_KIND, "no kind of document that docwell reads")
     return found, text
 
 

@@ -44,6 +44,8 @@ class Parts:
     def __init__(self) -> None:
         self.done: list[PageText] = []
         self.hidden = 0
+        # How many files are around the one that is being read.
+        self.depth = 0
         self._text = ""
         self._headings: list[tuple[str, float]] = []
         self._units: list[tuple[int, str, str, str]] = []
@@ -112,7 +114,7 @@ class Parts:
 
     @contextmanager
     def inside(self, label: str, anchor: str) -> Iterator[None]:
-        """Make all that is added meanwhile a part of a message, such as an attachment."""
+        """Make all that is added meanwhile a part of the document, such as an attachment."""
         outer, path, paragraphs = self._outer, self._path, self._paragraphs
         if outer is not None:
             label, anchor = f"{outer[0]}, {label}", f"{outer[1]}.{anchor.partition('=')[2]}"

@@ -1,0 +1,61 @@
+"""Made-up pages whose text runs to the left or downward, and how much of a truth a text has."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchmarks.poison.build import FONT, flate, one_page
+
+EXCERPT = 40
+# White space, and the marks of direction that pdftotext adds.
+_IGNORED = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
+# A font that a reader knows: vertical text in the order of Unicode (Adobe Technical Note 5094).
+_VERTICAL_FONT = (
+    b"<</Type/Font/Subtype/Type0/BaseFont/HeiseiMin-W3/Encoding/UniJIS-UCS2-V/DescendantFonts[<</Type/Font"
+    b"/Subtype/CIDFontType0/BaseFont/HeiseiMin-W3/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>"
+    b"/FontDescriptor 6 0 R>>]>>"
+)
+_DESCRIPTOR = (
+    b"<</Type/FontDescriptor/FontName/HeiseiMin-W3/Flags 6/FontBBox[-123 -257 1001 910]/ItalicAngle 0/Ascent 709"
+    b"/Descent -241/CapHeight 709/StemV 69>>"
+)
+_SIZE, _TOP, _RIGHT, _LEADING = 16, 740, 540, 30
+
+
+def vertical(columns: Sequence[str]) -> bytes:
+    """Return a page of columns of Japanese, which run from the top down and follow each other to the left."""
+    shown = (
+        b"1 0 0 1 %d %d Tm <%b> Tj" % (_RIGHT - _LEADING * number, _TOP, text.encode("utf-16-be").hex().encode())
+        for number, text in enumerate(columns)
+    )
+    content = b"BT /F %d Tf %b ET" % (_SIZE, b"\n".join(shown))
+    return one_page(flate(content), _DESCRIPTOR, font=_VERTICAL_FONT)
+
+
+def mapped(content: bytes, characters: Mapping[str, str]) -> bytes:
+    """Return a page whose font maps its codes, given as letters, to these characters."""
+    pairs = ((ord(code), text.encode("utf-16-be").hex()) for code, text in characters.items())
+    rows = "\n".join(f"<{code:02x}> <{text}>" for code, text in pairs)
+    table = (
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /Made-up def\n1 begincodespace"
+        f"range <00> <ff> endcodespacerange\n{len(characters)} beginbfchar\n{rows}\nendbfchar endcmap end end"
+    )
+    font = FONT.replace(b">>", b"/Encoding/WinAnsiEncoding/ToUnicode 6 0 R>>")
+    return one_page(flate(content), flate(table.encode()), font=font)
+
+
+def found(truth: Iterable[str], text: str) -> tuple[int, int]:
+    """Return how many excerpts of 40 characters of the truth's paragraphs a text has, and of how many.
+
+    White space, marks of direction and compatibility forms do not count.
+    """
+    whole, hits, total = _plain(text), 0, 0
+    for paragraph in map(_plain, truth):
+        excerpts = [paragraph[at : at + EXCERPT] for at in range(0, len(paragraph) - EXCERPT + 1, EXCERPT)]
+        total += len(excerpts)
+        hits += sum(excerpt in whole for excerpt in excerpts)
+    return hits, total
+
+
+def _plain(text: str) -> str:
+    return _IGNORED.sub("", unicodedata.normalize("NFKC", text))

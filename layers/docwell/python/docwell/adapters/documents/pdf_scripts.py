@@ -1,0 +1,75 @@
+"""Put text in order that runs to the left or downward, where PDFium does not.
+
+Part of the child's program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from docwell.adapters.documents.pdf_rows import Line
+
+# Columns of vertical text begin at the same height, but for paragraphs, which are indented by a letter.
+COLUMN_INDENT = 2.5
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+# No glyph stands for alef and lam in this order, or for a mark before its letter: PDFium reverses what runs to the
+# left by characters, also those that one glyph stands for. The parts of a presentation form are in order.
+REVERSED = re.compile(
+    "[\u0622\u0623\u0625\u0627\u0671]\u0644|[\u0591-\u05c7\u064b-\u065f\u0670]+[\u05d0-\u05ea\u0621-\u064a]"
+)
+_MIRROR = str.maketrans("()[]{}", ")(][}{")
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+def place_of_column(lines: Sequence[Line], column: Line) -> int:
+    """Return the place of a column of vertical text among the lines: columns are read from right to left.
+
+    PDFium may give those of a font for vertical text from left to right.
+    """
+    place = len(lines)
+    while place and _follows(lines[place - 1], column):
+        place -= 1
+    return place
+
+
+def _follows(line: Line, column: Line) -> bool:
+    """Return whether a line is a column of the same rows to the left of another."""
+    return (
+        not line.level
+        and line.left < column.left
+        and abs(line.baseline - column.baseline) < COLUMN_INDENT * column.size
+    )
+
+
+def unmirrored(lines: Sequence[Line]) -> list[Line]:
+    """Return a page's lines with the brackets of those that run to the left in order.
+
+    PDFium takes each bracket for the mirror image of what is drawn, but many programs write the bracket that is
+    meant. The brackets of a line are mirrored where more of them match then, or else as most of the page's are.
+    """
+    leftward = [line.text for line in lines if RIGHT_TO_LEFT.search(line.text)]
+    page = _gain("\n".join(leftward))
+    return [
+        line._replace(text=line.text.translate(_MIRROR))
+        if RIGHT_TO_LEFT.search(line.text) and (_gain(line.text) or page) > 0
+        else line
+        for line in lines
+    ]
+
+
+def _gain(text: str) -> int:
+    """Return how many more pairs of brackets match after mirroring."""
+    return _matched(text.translate(_MIRROR)) - _matched(text)
+
+
+def _matched(text: Iterable[str]) -> int:
+    opened: list[str] = []
+    matched = 0
+    for letter in text:
+        if letter in _PAIRS.values():
+            opened.append(letter)
+        elif letter in _PAIRS and opened and opened[-1] == _PAIRS[letter]:
+            opened.pop()
+            matched += 1
+    return matched

@@ -1,0 +1,72 @@
+"""Text that runs to the left or downward, and ligatures that only a replacement text says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.poison.build import one_page, stream
+from benchmarks.reading import default_reader
+from benchmarks.scripts import mapped, vertical
+
+
+def read(content: bytes, tmp_path: Path) -> str:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(content)
+    return next(default_reader().pages(path, 1, 1)).text
+
+
+def shown(codes: str) -> bytes:
+    """A line as a program draws it: from left to right."""
+    return b"BT /F 20 Tf 72 700 Td (%b) Tj ET" % codes.encode()
+
+
+@pytest.mark.parametrize(
+    ("codes", "characters", "expected"),
+    [
+        ("abc", {"a": "م", "b": "لا", "c": "س"}, "سلام"),
+        ("abc", {"a": "م", "b": "\ufefb", "c": "س"}, "سلام"),
+        ("abc", {"a": "ن", "b": "لآ", "c": "\u0627"}, "الآن"),
+        ("dcba", {"a": "שׁ", "b": "ל", "c": "וֹ", "d": "ם"}, "שׁלוֹם"),
+        # Two glyphs, and no ligature: alef before lam is a word's article.
+        ("abcd", {"d": "\u0627", "c": "ل", "b": "ب", "a": "ن"}, "البن"),
+    ],
+    ids=["lam-alef", "its presentation form", "with a madda", "Hebrew points", "the article"],
+)
+def test_a_glyph_of_several_letters_keeps_their_order(
+    tmp_path: Path, codes: str, characters: dict[str, str], expected: str
+) -> None:
+    assert read(mapped(shown(codes), characters), tmp_path) == expected
+
+
+LETTERS = {"a": "א", "b": "ב", "c": "ג"}
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    ["a )b( a", "a (b) a"],
+    ids=["the bracket that is meant", "the bracket that is seen"],
+)
+def test_brackets_in_text_that_runs_to_the_left_open_before_they_close(tmp_path: Path, drawn: str) -> None:
+    same = {letter: letter for letter in "() "}
+    content = shown(drawn.replace("(", "\\(").replace(")", "\\)"))
+    assert read(mapped(content, LETTERS | same), tmp_path) == "א (ב) א"
+
+
+def test_columns_that_run_downward_follow_each_other_to_the_left(tmp_path: Path) -> None:
+    columns = ["吾輩は猫である。名前は", "まだ無い。どこで生れた", "かとんと見当がつかぬ。", "何でも薄暗い。"]
+    assert read(vertical(columns), tmp_path).split() == columns
+
+
+REPLACED = b"BT /F 20 Tf 72 700 Td (The o) Tj /Span<</ActualText(%b)>> BDC (%b) Tj EMC (ce opens) Tj ET"
+
+
+def test_a_ligature_that_only_the_replacement_text_says_is_read(tmp_path: Path) -> None:
+    assert read(one_page(stream(REPLACED % (b"ffi", b"x"))), tmp_path) == "The office opens"
+
+
+@pytest.mark.parametrize(("said", "drawn"), [(b"vault", b"x"), (b"a", b"x"), (b"ffi", b"rmal")])
+def test_any_other_replacement_of_what_is_drawn_is_not_read(tmp_path: Path, said: bytes, drawn: bytes) -> None:
+    text = read(one_page(stream(REPLACED % (said, drawn))), tmp_path)
+    assert text == f"The o{drawn.decode()}ce opens"
