@@ -14,6 +14,7 @@ from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import LanguageModel
+from docwell.query.asked_values import asked_values_alone
 from docwell.query.checking.grounding import GroundedAnswer
 from docwell.query.document_names import names_several
 from docwell.query.prompting import Prompt
@@ -85,10 +86,7 @@ class Modes:
         """
         mode = searched.mode
         if mode is Mode.AUTO and searched.passages:
-            several = names_several(searched.text, searched.documents)
-            mode = (
-                Mode.COMPARE if several else self.router.choose(searched.text, searched.vector, searched.passages)
-            )
+            mode = self._chosen(searched)
         way = self.ways.get(mode)
         try:
             return way.basis(searched) if way else None
@@ -96,6 +94,13 @@ class Modes:
             if searched.mode is Mode.AUTO:
                 return None
             raise
+
+    def _chosen(self, searched: Searched) -> Mode:
+        if asked_values_alone(searched.text, searched.documents):
+            return Mode.LIST
+        if names_several(searched.text, searched.documents):
+            return Mode.COMPARE
+        return self.router.choose(searched.text, searched.vector, searched.passages)
 
     def after_refusal(self, searched: Searched) -> Basis | None:
         """Return a list in place of a refusal, if docwell chooses the mode and the question can be one for a list.

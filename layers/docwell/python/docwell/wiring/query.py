@@ -90,6 +90,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.checking.support import MeaningScale
     from docwell.query.comparison import Comparison
     from docwell.query.conversation import Conversation
+    from docwell.query.looking import Library
     from docwell.query.modes import Modes
     from docwell.query.overview import Overview
     from docwell.query.query import Query
@@ -105,6 +106,7 @@ def _query(fingerprint: str) -> Query:
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
     ledger, router = ledger_of(settings, fingerprint), Router(embedder)
     retrieval = Retrieval(ledger, vectors)
+    library = Library(vectors, ledger, settings.deadline_s * _LIST_SHARE)
     return Query(
         retrieval=retrieval,
         embedder=embedder,
@@ -115,7 +117,7 @@ def _query(fingerprint: str) -> Query:
             router,
             {
                 Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
-                Mode.LIST: Census(vectors, ledger, router.subjects, settings.deadline_s * _LIST_SHARE),
+                Mode.LIST: Census(library, router.subjects),
                 Mode.COMPARE: Comparison(
                     retrieval,
                     load_prompt("compare"),

@@ -21,7 +21,7 @@ _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]
 _FILLER = re.compile(r"[%)\u2030]+|[^\w\s(]?[(]?\$?|US\$")
 _EMPTY_CELL = re.compile(r"[-\u2013\u2014\u2212]+|n/a", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
-_PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b)", re.IGNORECASE)
+PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
 # "Q1 2019 Q2 2019" are heads as they are, but not "March 31, 2019".
 _QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
@@ -94,7 +94,7 @@ def labels(text: str) -> frozenset[str]:
 
 def has_percent(text: str) -> bool:
     """Return whether a text speaks of percents."""
-    return _PERCENT.search(text) is not None
+    return PERCENT.search(text) is not None
 
 
 def years(text: str) -> list[str]:
@@ -278,7 +278,7 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
     dates = located_periods(sentence)
     found: list[Mention] = []
     for start, end, figure, scale in spots:
-        percent = _PERCENT.match(sentence, end)
+        percent = PERCENT.match(sentence, end)
         sign = "%" if percent else ""
         for one in (
             sentence[max(0, start - _BESIDE) : start].rstrip()[-1:],
