@@ -157,13 +157,14 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     vector = embedder.embed_passages([text])[0].tolist()
     index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
+    retrieval = Retrieval(ledger, index)
     built = Query(
-        retrieval=Retrieval(ledger, index),
+        retrieval=retrieval,
         embedder=embedder,
         model=model,
         conversation=Conversation(model, load_prompt("rewrite"), 4000),
         calibration=Calibration(model, FakeStates()),
-        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(index, load_prompt("overview"))}),
+        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(index, load_prompt("overview"))}, retrieval),
         links=Links(),
     )
     return built, ledger

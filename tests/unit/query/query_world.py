@@ -56,6 +56,7 @@ class World:
                     Mode.LIST: Census(Library(self.index, self.ledger, 5.0), self.router.subjects),
                     Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
                 },
+                retrieval,
             ),
             links=FakeLinks(),
             limits=QueryLimits(**limits),

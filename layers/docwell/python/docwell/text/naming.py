@@ -36,6 +36,11 @@ def file_suffix(text: str, at: int = 0) -> str:
     return found[0].lower() if found else ""
 
 
+def has_suffix(text: str) -> bool:
+    """Return whether a text has a suffix of a document's file."""
+    return _SUFFIX_HERE.search(text) is not None
+
+
 def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: int) -> list[str]:
     """Return the text to embed for each chunk: its section's path, a line break and its text.
 

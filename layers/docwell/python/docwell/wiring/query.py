@@ -124,6 +124,7 @@ def _query(fingerprint: str) -> Query:
                     GuardedModel(host.writing_at_most(ROW_TOKENS), breaker),
                 ),
             },
+            retrieval,
         ),
         links=document_links(),
         limits=settings,
