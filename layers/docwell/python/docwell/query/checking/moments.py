@@ -49,12 +49,12 @@ def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str)
         for one in prose
     ):
         return True
-    if _asks_for_time(question):
+    if asks_for_time(question):
         return any(share(asked, periods(one)) for one in (names, *passages))
     return all(one.is_date for one in stated(sentence)) and share(asked, periods(names))
 
 
-def _asks_for_time(question: str) -> bool:
+def asks_for_time(question: str) -> bool:
     """Return whether a question asks for a time: "In which year", but not "in the year 2019"."""
     rest = question
     for one in reversed(located_periods(question)):
