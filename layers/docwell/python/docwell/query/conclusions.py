@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from docwell.answers import Sentence
 from docwell.query.checking.facts import shifted
-from docwell.query.checking.mentions import Mention, labels, scale_of, stated
+from docwell.query.checking.labels import labels
+from docwell.query.checking.mentions import Mention, scale_of, stated
 from docwell.query.checking.moments import asks_for_time
 from docwell.query.checking.periods import named_periods
 from docwell.query.values import DATES, YEARS

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from docwell.query.checking.dated_parts import asides
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
+from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, certain, located_periods, periods
-from docwell.text.lexicon import UNSPACED, content_words, segments, stem
+from docwell.text.lexicon import UNSPACED, segments
 
-# Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
-_BEGINNING = 6
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
 # Between cells, and in place of an empty one.
@@ -26,8 +26,6 @@ PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ci
 _QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
-_SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
-_DIGIT = re.compile(r"\d")
 # A line of one cell is a row of a table only beside another row.
 _LEAST_OF_TABLE = 2
 _THOUSANDS_DIGITS = 3
@@ -81,15 +79,6 @@ class Mention:
     def is_grammar(self) -> bool:
         """Whether the figure can be a mere word, as in "one of them"."""
         return self.figure.written.lower() in GRAMMAR
-
-
-def labels(text: str) -> frozenset[str]:
-    """Return the words that can name a figure: beginnings of stems, without figures."""
-    return frozenset(
-        word[:_BEGINNING]
-        for word in content_words(text)
-        if not (word.isdecimal() or word in _SCALE_STEMS or (UNSPACED.search(word) and _DIGIT.search(word)))
-    )
 
 
 def has_percent(text: str) -> bool:
@@ -307,7 +296,8 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
     periods_of = dict(zip(plain, _periods(sentence, [spots[index] for index in plain]), strict=True))
     for date in (True, False):
         same = [index for index in plain if found[index].is_date == date]
-        parts = _parts(sentence, [spots[index][:2] for index in same], dates)
+        spans = [spots[index][:2] for index in same]
+        parts = _parts_of_dates(sentence, spans, dates) if date else _parts(sentence, spans, dates)
         for index, near in zip(same, parts, strict=True):
             period = frozenset[str]() if date else periods_of[index]
             found[index] = replace(found[index], near=near, periods=period)
@@ -329,6 +319,20 @@ def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> li
     elif len(others) == 1 or (named and all(one.end <= spots[index][0] for one in named for index in others)):
         return [periods(sentence)] * len(spots)
     return found
+
+
+def _parts_of_dates(
+    sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]
+) -> list[frozenset[str]]:
+    """Return the words of each date's part of a sentence: those of ", born in 1950," are of no other date."""
+    beside = asides(sentence)
+    main = sentence
+    for start, end in beside:
+        main = f"{main[:start]}{' ' * (end - start)}{main[end:]}"
+    around = [next((one for one in beside if one[0] <= start < one[1]), None) for start, _ in spans]
+    outside = [span for span, aside in zip(spans, around, strict=True) if aside is None]
+    parts = iter(_parts(main, outside, dates))
+    return [labels(sentence[slice(*aside)]) if aside else next(parts) for aside in around]
 
 
 def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:
