@@ -1,8 +1,8 @@
 """The questions as people ask them, with their truth: the tables in `truth/`, checked as they are read.
 
 Each file holds one kind. Pages are written `name#1,2`, with a short name of `documents.toml`. A seed decides which
-half of each kind stays untouched: it is measured and not looked at. Questions that were looked at are marked `seen`
-and are never in that half.
+half of each kind stays untouched: it is measured and not looked at. Questions that were looked at all the same are
+marked `seen` and are never in that half.
 """
 
 import random

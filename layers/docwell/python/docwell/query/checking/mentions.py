@@ -324,7 +324,10 @@ def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> li
 def _parts_of_dates(
     sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]
 ) -> list[frozenset[str]]:
-    """Return the words of each date's part of a sentence: those of ", born in 1950," are of no other date."""
+    """Return the words of each date's part of a sentence: those of ", born in 1950," are of no other date.
+
+    An aside also has the words before it, from the last date on: it tells more of them.
+    """
     beside = asides(sentence)
     main = sentence
     for start, end in beside:
@@ -332,7 +335,8 @@ def _parts_of_dates(
     around = [next((one for one in beside if one[0] <= start < one[1]), None) for start, _ in spans]
     outside = [span for span, aside in zip(spans, around, strict=True) if aside is None]
     parts = iter(_parts(main, outside, dates))
-    return [labels(sentence[slice(*aside)]) if aside else next(parts) for aside in around]
+    own = {(start, end): max((one.end for one in dates if one.end <= start), default=0) for start, end in beside}
+    return [labels(sentence[own[aside] : aside[1]]) if aside else next(parts) for aside in around]
 
 
 def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:
