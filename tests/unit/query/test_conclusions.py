@@ -1,4 +1,4 @@
-"""What is concluded from the rows of a comparison, and what is not."""
+"""The order of figures or dates that ends a comparison, and the cases without one."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 class _Value(NamedTuple):
-    """What a row states, as written, the ranges (least, greatest) that it can mean, and its markers."""
+    """A figure or date of a row as `written`, the ranges (least, greatest) that it can mean, and its markers."""
 
     written: str
     ranges: frozenset[tuple[Decimal, Decimal]]
@@ -138,7 +138,7 @@ def _written(one: Mention) -> str:
 
 def _dates(rows: Iterable[Row]) -> list[_Value]:
     """Return the only date of each row, or its only year; none where a row has another number of them."""
-    values = []
+    values = list[_Value]()
     for row in rows:
         found: dict[str, _Value] = {}
         for sentence in row.sentences:
