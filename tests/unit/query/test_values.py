@@ -29,6 +29,7 @@ from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCE
         (AMOUNTS, "$1,234.5 million, 1.234,56 €, EUR 500", ["$1,234.5 million", "1.234,56 €", "EUR 500"]),
         (AMOUNTS, "84 euros, 5 Mio. Euro, CHF 20, 100万元", ["84 euros", "5 Mio. Euro", "CHF 20", "100万元"]),
         (AMOUNTS, "3 millions d'euros, US$ 3, five dollars", ["3 millions d'euros", "US$ 3", "five dollars"]),
+        (AMOUNTS, "2019 $ 512 $ (640)", ["$ 512", "$ (640)"]),
         (AMOUNTS, "12 people, 20 kg, 5 pounds of flour, 1,234 in 2019, USD", []),
         (PERCENTAGES, "5%, 12,5 Prozent, 3 pour cent", ["5%", "12,5 Prozent", "3 pour cent"]),
         (PERCENTAGES, "five per cent", ["five per cent"]),

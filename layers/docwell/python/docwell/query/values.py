@@ -42,8 +42,11 @@ _WORDS = (
     r"|rupees?\b|kron(?:a|e|er|or)\b|z\u0142oty\b|pesos?\b|pounds? sterling\b|pfund sterling\b|livres? sterling\b"
     r"|libras? esterlinas?\b|\u5143|\u6b27\u5143|\u7f8e\u5143|\u65e5\u5143|\u82f1\u9551|\u4eba\u6c11\u5e01"
 )
-_CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?$")
-_CURRENCY_AFTER = re.compile(rf"\.?\s?(?:[{_SIGNS}]|(?:{_CODES})\b|(?:de |d['\u2019]|of )?(?i:{_WORDS}))")
+_CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?\(?$")
+# In a row of a table, the sign after "2019 $ 512" is that of the next cell.
+_CURRENCY_AFTER = re.compile(
+    rf"\.?\s?(?:[{_SIGNS}](?!\s*[\d(])|(?:{_CODES})\b|(?:de |d['\u2019]|of )?(?i:{_WORDS}))"
+)
 _LONGEST_CURRENCY = 6
 _TIME = (
     r"days?|weeks?|months?|years?|hours?|minutes?|tage?n?|werktage?n?|wochen?|monate?[ns]?|jahre?[ns]?|stunden?"
@@ -115,8 +118,11 @@ def _amounts(text: str) -> Spans:
     for start, end, _, _ in located(text):
         before = _CURRENCY_BEFORE.search(text, max(0, start - _LONGEST_CURRENCY), start)
         after = None if before else _CURRENCY_AFTER.match(text, end)
-        if before or after:
-            yield before.start() if before else start, after.end() if after else end
+        if before:  # "$ (640)" is less than nothing
+            is_negative = before[0].endswith("(") and text.startswith(")", end)
+            yield before.start(), end + 1 if is_negative else end
+        elif after:
+            yield start, after.end()
 
 
 def _percentages(text: str) -> Spans:
