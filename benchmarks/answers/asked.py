@@ -1,7 +1,8 @@
 """The questions as people ask them, with their truth: the tables in `truth/`, checked as they are read.
 
 Each file holds one kind. Pages are written `name#1,2`, with a short name of `documents.toml`. A seed decides which
-half of each kind stays untouched: it is measured and not looked at.
+half of each kind stays untouched: it is measured and not looked at. Questions that were looked at all the same are
+marked `seen` and are never in that half.
 """
 
 import random
@@ -147,7 +148,8 @@ def sample(questions: Sequence[Asked], count: int | None, seed: int) -> list[Ask
 def _of_kind(kind: Kind, keys: Mapping[str, str], collections: set[str]) -> list[Asked]:
     entries = tomllib.loads((_TRUTH / f"{kind}.toml").read_text(encoding="utf-8"))["questions"]
     by_chance = sorted(
-        (entry["id"] for entry in entries), key=lambda one: sha256(f"{_HALVES_SEED}:{one}".encode()).digest()
+        (entry["id"] for entry in entries if not entry.pop("seen", False)),
+        key=lambda one: sha256(f"{_HALVES_SEED}:{one}".encode()).digest(),
     )
     untouched = set(by_chance[: (len(entries) + 1) // 2])
     return [_asked(kind, entry | {"untouched": entry["id"] in untouched}, keys, collections) for entry in entries]

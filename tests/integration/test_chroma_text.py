@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from docwell.errors import BadInput
+from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS
 from tests.integration.test_chroma import collection, index, records
 
 pytestmark = pytest.mark.integration
@@ -32,7 +34,7 @@ def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_lang
         chroma.upsert(collection, written)
 
     def found(*beginnings: str, documents: tuple[str, ...] = ("a.pdf",), limit: int = 100) -> list[str]:
-        hits = chroma.containing({collection: documents}, beginnings, limit)
+        hits = chroma.containing({collection: documents}, [re.escape(one) for one in beginnings], limit)
         assert {hit.document for hit in hits} <= set(documents)
         return sorted(hit.chunk.text for hit in hits)
 
@@ -44,6 +46,36 @@ def test_all_chunks_of_some_documents_with_a_text_are_found_in_any_case_and_lang
     assert len(found("hugue", documents=("a.pdf", "b.pdf"))) == 4
     assert len(found("hugue", documents=("a.pdf", "b.pdf"), limit=3)) == 3
     assert chroma.containing({f"{collection}/none": ["a.pdf"]}, ["hugue"], 10) == []
+
+
+def test_the_chunks_that_can_have_a_kind_of_values_are_found(chroma_url: str, collection: str) -> None:
+    chroma = index(chroma_url)
+    texts = [
+        "On 5 May 2024.",
+        "Within thirty DAYS.",
+        "\u20ac 5",
+        "five Euros",
+        "five PERCENT",
+        "a@b.example",
+        "nothing",
+    ]
+    written = [
+        replace(one, chunk=replace(one.chunk, text=text))
+        for one, text in zip(records(len(texts), document="a.pdf"), texts, strict=True)
+    ]
+    chroma.upsert(collection, written)
+    found = {
+        kind: {hit.chunk.text for hit in chroma.containing({collection: ["a.pdf"]}, [kind.pattern], 100)}
+        for kind in KINDS
+    }
+    assert found == {
+        DATES: {texts[0], texts[2]},
+        YEARS: {texts[0]},
+        DEADLINES: {texts[0], texts[1], texts[2]},
+        AMOUNTS: {texts[2], texts[3]},
+        PERCENTAGES: {texts[4]},
+        EMAILS: {texts[5]},
+    }
 
 
 def test_the_chunks_of_a_page_are_those_of_one_generation(chroma_url: str, collection: str) -> None:

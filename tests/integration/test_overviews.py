@@ -52,7 +52,11 @@ class World(FilterWorld):
             model=self.model,
             conversation=Conversation(self.model, load_prompt("rewrite"), 4000),
             calibration=Calibration(self.model, FakeStates()),
-            modes=Modes(Router(self.embedder), {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))}),
+            modes=Modes(
+                Router(self.embedder),
+                {Mode.OVERVIEW: Overview(self.index, load_prompt("overview"))},
+                self.retrieval,
+            ),
             links=FakeLinks(),
             limits=QueryLimits(),
         )

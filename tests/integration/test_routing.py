@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from docwell.adapters.embedding.model_manifest import ModelManifest
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.answers import Mode
+from docwell.identity import Principal
 from docwell.models import Chunk, Passage
+from docwell.query.modes import Modes, Searched
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import Scope
 from docwell.query.routing import Router
 from docwell.query.subject import examples
 from tests.integration.test_multilingual_e5 import folder as multilingual
+from tests.unit.fakes import FakeIndex, FakeLedger
 
 pytestmark = pytest.mark.integration
 # By mode and language; each ordinary question has the text that answers it, and each list its subject.
@@ -146,3 +151,56 @@ def test_the_multilingual_model_knows_them_in_nine_languages(multilingual: Path)
     reworded = errors(multilingual, REWORDED)
     assert share(reworded, "refused", WITH_EXAMPLES) <= MOST_REFUSED
     assert share(reworded, "unanswered", WITH_EXAMPLES) <= MOST_TAKEN_FOR_LISTS
+
+
+# Files that a question names, in words of no example, and texts that answer the second half.
+NAMED_OVERVIEWS = (
+    "What is minutes.docx about?",
+    "Summarise Annual_Report-2021.pdf.",
+    "What is the harbour plan about?",
+    "Who wrote the Annual Report 2021?",
+    "Tell me what harbour-plan.txt says in short.",
+    "Worum geht es in minutes.docx?",
+    "Kurze Zusammenfassung von harbour-plan.txt bitte",
+    "De quoi parle harbour-plan.txt ?",
+    "Résume minutes.docx.",
+    "¿De qué trata minutes.docx?",
+    "请总结minutes.docx",
+)
+NAMED_ORDINARY = (
+    ("When does the lease in minutes.docx end?", "The lease ends in May."),
+    ("How much revenue does Annual_Report-2021.pdf state?", "Revenue was 3 million euros."),
+    ("How high is the quay in harbour-plan.txt?", "The quay is 4 metres high."),
+    ("How many minutes does the test take?", "The test takes 40 minutes."),
+    ("What does harbour-plan.txt say about parking?", "Parking is allowed on the north side."),
+    ("Wer hat laut minutes.docx die Brücke entworfen?", "Ada Holt hat die Brücke entworfen."),
+    ("Welche Firma baut laut harbour-plan.txt den Kai?", "Die Firma Bolt baut den Kai."),
+    ("Combien de personnes ont répondu dans minutes.docx ?", "310 personnes ont répondu."),
+)
+
+
+def test_a_question_that_names_a_file_is_for_its_overview_only_if_it_is_about_all_of_it() -> None:
+    if not BUILT.exists() or "all-MiniLM-L6-v2" not in ModelManifest.read(BUILT).name:
+        pytest.skip("all-MiniLM-L6-v2 is not built")
+    embedder, asked = OnnxEmbedder(BUILT), list[Searched]()
+    keys = ("a/minutes.docx", "a/Annual_Report-2021.pdf", "a/harbour-plan.txt")
+
+    class Overviews:
+        def basis(self, searched: Searched) -> None:
+            asked.append(searched)
+
+    modes = Modes(Router(embedder), {Mode.OVERVIEW: Overviews()}, Retrieval(FakeLedger(), FakeIndex()))
+
+    def is_overview(question: str, text: str) -> bool:
+        vector, near = embedder.embed_queries([question, text])
+        chunk = Chunk(text, 1, 0, len(text), 0)
+        passages = tuple(Passage(key, key, "", "", chunk, float(vector @ near)) for key in keys)
+        before = len(asked)
+        scope = Scope(Principal("key:a", collections=None))
+        modes.basis(Searched(Mode.AUTO, question, scope, vector.tolist(), passages, keys, 5))
+        return len(asked) > before
+
+    text = "The meeting began at nine."
+    assert [one for one in NAMED_OVERVIEWS if not is_overview(one, text)] == []
+    assert all(len(one.documents) == 1 for one in asked)
+    assert [one for one, answer in NAMED_ORDINARY if is_overview(one, answer)] == []

@@ -249,13 +249,14 @@ class FakeIndex:
             if (r.generation, r.chunk.page) == (generation, page)
         ]
 
-    def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> list[Passage]:
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
         self.before_search()
         found = [
             Passage(r.id, r.document, r.generation, r.version, r.chunk, 0.0, r.units)
             for collection, documents in places.items()
             for r in self.chunks.get(collection, {}).values()
-            if r.document in (documents or ()) and all(one.lower() in r.chunk.text.lower() for one in beginnings)
+            if r.document in (documents or ())
+            and all(re.search(one, r.chunk.text, re.IGNORECASE) for one in patterns)
         ]
         return found[:limit]
 

@@ -160,14 +160,15 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
     silent = Model()
     silent.fails = Unavailable("ollama", "ollama cannot be reached")
+    retrieval = Retrieval(ledger, index)
     built = Query(
-        retrieval=Retrieval(ledger, index),
+        retrieval=retrieval,
         expansion=Expansion(silent, load_prompt("expand"), 4000),
         embedder=embedder,
         model=model,
         conversation=Conversation(model, load_prompt("rewrite"), 4000),
         calibration=Calibration(model, FakeStates()),
-        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(index, load_prompt("overview"))}),
+        modes=Modes(Router(embedder), {Mode.OVERVIEW: Overview(index, load_prompt("overview"))}, retrieval),
         links=Links(),
     )
     return built, ledger

@@ -16,6 +16,7 @@ from docwell.query.calibration import Calibration
 from docwell.query.census import Census
 from docwell.query.comparison import Comparison
 from docwell.query.conversation import Conversation
+from docwell.query.looking import Library
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
@@ -52,9 +53,10 @@ class World:
                 self.router,
                 {
                     Mode.OVERVIEW: Overview(self.index, load_prompt("overview")),
-                    Mode.LIST: Census(self.index, self.ledger, self.router.subjects, 5.0),
+                    Mode.LIST: Census(Library(self.index, self.ledger, 5.0), self.router.subjects),
                     Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), self.row_model),
                 },
+                retrieval,
             ),
             links=FakeLinks(),
             limits=QueryLimits(**limits),

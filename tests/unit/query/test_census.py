@@ -9,9 +9,10 @@ import pytest
 from docwell.answers import AnswerStatus, Mode
 from docwell.errors import BadInput, DeadlineExceeded
 from docwell.identity import Principal, Rule
-from docwell.query import census
+from docwell.query import census, looking
 from docwell.query.ask import Passages, QueryReport, Question, Token
 from docwell.query.census import Census
+from docwell.query.looking import Library
 from docwell.query.retrieval.filters import Filter
 from docwell.query.routing import Router
 from tests.unit.query.query_world import World
@@ -169,9 +170,7 @@ def test_a_document_that_is_replaced_while_the_list_is_made_is_not_listed() -> N
         key = "letters/0.pdf"
         world.ledger.records[key] = replace(world.ledger.records[key], live_generation="newer")
 
-    way = world.query.modes.ways[Mode.LIST]
-    assert isinstance(way, Census)
-    found = way.index.containing
+    found = world.index.containing
 
     def containing(*wanted: object) -> object:
         hits = found(*wanted)  # type: ignore[arg-type]
@@ -207,20 +206,33 @@ def test_a_list_that_reaches_the_limit_of_its_hits_says_what_was_looked_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = with_letters()
-    monkeypatch.setattr(census, "MOST_HITS", 4)
-    monkeypatch.setattr(census, "_AT_ONCE", 3)
+    monkeypatch.setattr(looking, "MOST_HITS", 4)
+    monkeypatch.setattr(looking, "_AT_ONCE", 3)
     text = ask(world).answer.answer
     assert "4 of the 12 documents mention “Ada Holt”." in text
-    assert "Only 3 of the 12 documents were looked through in full: there may be more." in text
+    assert "Only 4 of the 12 documents were looked through in full: there may be more." in text
+
+
+def test_a_document_with_more_hits_than_the_limit_was_not_looked_through_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = with_letters(holt=2)
+    for page in range(2, 9):
+        world.add("letters/1.pdf", HOLT, page=page)
+    monkeypatch.setattr(looking, "MOST_HITS", 4)
+    text = ask(world).answer.answer
+    assert "2 of the 7 documents mention “Ada Holt”." in text
+    assert "Only 1 of the 7 documents were looked through in full" in text
 
 
 def test_a_list_that_has_no_more_time_says_so() -> None:
     world = with_letters()
     ticks = iter([0.0, 0.0, 9.0])
-    way = replace(world.query.modes.ways[Mode.LIST], clock=lambda: next(ticks))  # type: ignore[type-var]
+    library = Library(world.index, world.ledger, 5.0, lambda: next(ticks))
+    way = Census(library, world.router.subjects)
     world.query = replace(world.query, modes=replace(world.query.modes, ways={Mode.LIST: way}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(census, "_AT_ONCE", 5)
+        patch.setattr(looking, "_AT_ONCE", 5)
         text = ask(world).answer.answer
     assert "5 of the 12 documents mention" in text
     assert "Only 5 of the 12 documents were looked through in full" in text
@@ -228,7 +240,7 @@ def test_a_list_that_has_no_more_time_says_so() -> None:
 
 def test_over_the_limit_of_documents_the_count_says_that_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:
     world = with_letters()
-    monkeypatch.setattr(census, "MOST_ROWS", 4)
+    monkeypatch.setattr(looking, "MOST_ROWS", 4)
     assert "Only 4 of over 4 documents were looked through in full" in ask(world).answer.answer
 
 

@@ -71,9 +71,11 @@ def test_each_document_that_the_question_names_is_asked_by_itself_and_has_a_cite
     assert answer.answer.splitlines() == [
         "- ACME 2022: It employs 310 people [1].",
         "- BOLT 2022: It employs 42 people [2].",
+        "",
+        "Largest first: ACME 2022 (310 people) [1]; BOLT 2022 (42 people) [2].",
     ]
     assert [(one.marker, one.document) for one in answer.citations] == [(1, ACME), (2, BOLT)]
-    assert [sentence.markers for sentence in answer.sentences] == [(1,), (2,)]
+    assert [sentence.markers for sentence in answer.sentences] == [(1,), (2,), (1, 2)]
     assert all(sentence.supported for sentence in answer.sentences)
     assert [one.document for one in report.prompted] == [ACME, BOLT]
     assert answer.prompt_version == load_prompt("compare").version
@@ -97,7 +99,7 @@ def test_a_stream_has_all_passages_first_and_then_row_by_row_the_answer() -> Non
     assert [one.document for one in shown[0].passages] == [ACME, BOLT]
     texts = [event.text for event in shown if isinstance(event, Token) and event.text]
     assert "".join(texts).strip() == answer.answer
-    assert len(texts) == 2
+    assert len(texts) == 3
 
 
 def test_a_document_that_does_not_answer_says_so_and_the_others_count() -> None:
@@ -110,7 +112,9 @@ def test_what_no_passage_supports_is_no_row() -> None:
     world = with_firms()
     assert isinstance(world.row_model, RowModel)
     world.row_model.says_of = {**world.row_model.says_of, "BOLT 2022": "Elephants sleep."}
-    assert "- BOLT 2022: not found" in world.ask(question()).answer.answer
+    text = world.ask(question()).answer.answer
+    assert "- BOLT 2022: not found" in text
+    assert "Largest" not in text  # a row is missing
 
 
 def test_where_no_document_answers_the_passages_are_tried_and_all_calls_are_counted() -> None:

@@ -12,13 +12,15 @@ from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.modes import Basis, Modes, Searched
 from docwell.query.prompting import load_prompt
+from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.query.routing import Router
-from tests.unit.fakes import FakeEmbedder
+from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
 from tests.unit.query.query_world import EVERYTHING
 from tests.unit.query.test_routing import passage
 
 SEARCHED = Searched(Mode.AUTO, "boiler", Scope(EVERYTHING), [1.0], (passage(0.5),), (), 5)
+RETRIEVAL = Retrieval(FakeLedger(), FakeIndex())
 BASIS = Basis(Mode.OVERVIEW, (passage(0.5),), load_prompt("overview"))
 
 
@@ -56,12 +58,12 @@ class FixedWay:
 def test_the_caller_chooses_the_mode_and_otherwise_the_router(
     asked: Mode, routed: Mode, given: Basis | None
 ) -> None:
-    modes = Modes(OneMode(routed), {Mode.OVERVIEW: FixedWay()})
+    modes = Modes(OneMode(routed), {Mode.OVERVIEW: FixedWay()}, RETRIEVAL)
     assert modes.basis(replace(SEARCHED, mode=asked)) is given
 
 
 def test_a_question_that_names_several_documents_in_their_own_words_compares_them() -> None:
-    modes = Modes(OneMode(Mode.PASSAGES), {Mode.COMPARE: FixedWay()})
+    modes = Modes(OneMode(Mode.PASSAGES), {Mode.COMPARE: FixedWay()}, RETRIEVAL)
     found = replace(SEARCHED, text="Acme or Bolt?", documents=("a/ACME_2022.pdf", "a/BOLT_2022.pdf"))
     assert modes.basis(found) is BASIS
     assert modes.basis(replace(found, text="Acme?")) is None
@@ -70,7 +72,7 @@ def test_a_question_that_names_several_documents_in_their_own_words_compares_the
 
 
 def test_a_mode_that_does_not_suit_the_question_is_an_error_of_the_caller_and_not_of_the_router() -> None:
-    modes = Modes(OneMode(Mode.OVERVIEW), {Mode.OVERVIEW: FixedWay(refuses=True)})
+    modes = Modes(OneMode(Mode.OVERVIEW), {Mode.OVERVIEW: FixedWay(refuses=True)}, RETRIEVAL)
     assert modes.basis(SEARCHED) is None
     with pytest.raises(BadInput):
         modes.basis(replace(SEARCHED, mode=Mode.OVERVIEW))

@@ -183,6 +183,40 @@ def test_an_overview_of_several_documents_is_refused_and_auto_takes_passages() -
     assert world.ask(one).answer.mode is Mode.OVERVIEW
 
 
+@pytest.mark.parametrize("name", ["rules.pdf", "RULES.PDF", "the rules"])
+def test_a_file_that_the_question_names_has_an_overview_among_other_documents(name: str) -> None:
+    world, asked = with_overview(), f"What is {name} about?"
+    for number in range(8):
+        world.add(f"house/other{number}.pdf", f"What is this about? It is about bicycle {number}.")
+    for mode in (Mode.AUTO, Mode.OVERVIEW):
+        answer = world.ask(Question(asked, mode=mode)).answer
+        assert (answer.mode, answer.status) == (Mode.OVERVIEW, AnswerStatus.ANSWERED)
+        assert {one.document for one in answer.citations} == {KEY}
+        assert prompted(world) == [OPENING, f"{HEADING} {BOILER}", STATEMENT]
+
+
+def test_a_file_that_no_candidate_is_of_is_found_by_its_name_with_a_suffix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("docwell.query.retrieval.retrieval.CANDIDATES", 3)
+    world = with_overview()
+    for number in range(8):
+        world.add(f"house/other{number}.pdf", "What is rules.pdf about?")
+    assert world.ask("What is rules.pdf about?").answer.mode is Mode.OVERVIEW
+
+
+def test_a_file_name_of_two_documents_or_of_one_that_the_asker_may_not_read_has_no_overview() -> None:
+    world = with_overview()
+    world.add("other/rules.pdf", "This document is about bicycles.")
+    assert world.ask("What is rules.pdf about?").answer.mode is Mode.PASSAGES
+    other = Principal("key:a", collections=frozenset({"other"}))
+    world.add("other/bicycles.pdf", "This document is about bicycles.")
+    del world.ledger.records["other/rules.pdf"]
+    assert {one.document for one in world.ask("What is rules.pdf about?", other).prompted} <= {
+        "other/bicycles.pdf"
+    }
+
+
 def test_no_gate_stands_before_a_document_that_the_caller_names() -> None:
     world = World()
     world.add(KEY, "Bicycles stand outside.")
@@ -309,7 +343,7 @@ def test_a_passage_near_to_the_question_takes_the_place_of_the_pieces_that_it_ho
 def test_a_host_that_reads_slowly_is_not_asked_for_an_overview() -> None:
     world = with_overview()
     ways = {Mode.OVERVIEW: Overview(world.index, load_prompt("overview"), extractive=True)}
-    world.query = replace(world.query, modes=Modes(world.router, ways))
+    world.query = replace(world.query, modes=Modes(world.router, ways, world.query.retrieval))
     report = world.ask(Question(ABOUT, document=KEY))
     answer = report.answer
     assert (answer.status, answer.fallback_reason, answer.mode) == (AnswerStatus.EXTRACTIVE, None, Mode.OVERVIEW)

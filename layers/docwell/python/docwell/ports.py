@@ -202,8 +202,11 @@ class Overviews(Protocol):
 class TextIndex(Protocol):
     """The text of the chunks, for a list of all that mention something."""
 
-    def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> Sequence[Passage]:
-        """Return up to `limit` chunks whose text has all these beginnings of words, in any case, in no order."""
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
+        """Return up to `limit` chunks whose text matches all these regular expressions, in any case, in no order.
+
+        The expressions look neither ahead nor back.
+        """
 
 
 class LedgerRow(NamedTuple):

@@ -6,6 +6,7 @@ import pytest
 
 from docwell.models import Chunk, Passage
 from docwell.query.checking.check import check
+from docwell.query.checking.dated_parts import dated_parts, without_asides
 from docwell.query.checking.periods import agree, doubtful_years, periods
 from docwell.query.checking.support import MeaningScale
 
@@ -127,3 +128,105 @@ def test_the_year_of_a_document_dates_what_it_tells() -> None:
 def test_the_sentence_before_dates_a_sentence_that_has_another_date() -> None:
     text = "The final of 1987 took place in Kiel. Ada Holt, born in 1950, won the cup there."
     assert passes("Who won the cup in 1987?", "Ada Holt won the cup [1].", text)
+
+
+FEE, MEMBERS = "What is the yearly fee in 2023?", "How many members did the club have in 2023?"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "text", "right"),
+    [
+        (FEE, "84 euros [1].", "The yearly fee is 84 euros. In 2023 the entrance fee was 20 euros.", False),
+        (FEE, "84 euros [1].", "The yearly fee is 84 euros. It was 78 euros in 2021.", False),
+        (FEE, "84 euros [1].", "The yearly fee is 84 euros. From 2024 on it is 90 euros.", False),
+        (MEMBERS, "It has 412 members [1].", "In 2021 the club had 380 members. It has 412 members.", False),
+        (
+            "Wie hoch ist der Jahresbeitrag 2023?",
+            "Der Jahresbeitrag betr\u00e4gt 84 Euro [1].",
+            "Der Jahresbeitrag betr\u00e4gt 84 Euro. Im Jahr 2021 betrug er 78 Euro.",
+            False,
+        ),
+        (
+            "Quel est le loyer en 2023 ?",
+            "Le loyer est de 840 euros [1].",
+            "En 2021, le loyer \u00e9tait de 780 euros. Le loyer est de 840 euros.",
+            False,
+        ),
+        (FEE, "The yearly fee is 84 euros [1].", "The yearly fee is 84 euros. Members pay in January.", True),
+        (FEE, "84 euros [1].", "The yearly fee is 84 euros. The club was founded in 1931.", True),
+        (FEE, "84 euros [1].", "The yearly fee is 84 euros. In 2021 the club bought 3 boats.", True),
+        (FEE, "84 euros [1].", "Prices of 2023. Guests pay 9 euros. The yearly fee is 84 euros.", True),
+        (FEE, "84 euros [1].", "In 2023 the entrance fee was 20 euros. The yearly fee is 84 euros.", True),
+        (MEMBERS, "412 [1].", "In 2023 the members met twice. The club has 412 members.", True),
+        (
+            "Wie hoch ist der Jahresbeitrag 2023?",
+            "84 Euro [1].",
+            "Der Jahresbeitrag betr\u00e4gt 84 Euro. Er ist im Januar f\u00e4llig.",
+            True,
+        ),
+        ("Quel est le loyer en 2023 ?", "840 euros [1].", "Le loyer est de 840 euros. Il est d\u00fb.", True),
+    ],
+)  # fmt: skip
+def test_a_figure_without_a_date_is_marked_beside_a_sentence_that_dates_another_one(
+    question: str, answer: str, text: str, *, right: bool
+) -> None:
+    assert passes(question, answer, text) is right
+
+
+def test_the_year_of_a_document_dates_its_figures_without_a_date() -> None:
+    text = "The yearly fee is 84 euros. It was 78 euros in 2021."
+    assert passes(FEE, "The yearly fee is 84 euros [1].", text, "fees_2023.pdf")
+    assert not passes(FEE, "The yearly fee is 84 euros [1].", text, "fees.pdf")
+
+
+CEO = "Who became CEO in 2001?"
+HOLT = "Ada Holt, born in 1950, became CEO [1]."
+BOLT = "Bolt, founded in 1931, bought the mill in 2001 and a ship in 2005."
+OTT = "Jan Ott, geboren 1950, wurde 2001 Direktor, und 2010 folgte Lea Brandt."
+DIRECTEUR = "Jean Ott, n\u00e9 en 1950, est devenu directeur [1]."
+JEAN = "Jean Ott, n\u00e9 en 1950, est devenu directeur en 2001 et pr\u00e9sident en 2010."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "text", "right"),
+    [
+        (CEO, HOLT, "Ada Holt, born in 1950, became CEO in 2001, and retired in 2010.", True),
+        (CEO, HOLT, "In 2001 Ada Holt, born in 1950, became CEO.", True),
+        (CEO, HOLT, "Ada Holt, born in 1950, joined in 1980 and became CEO in 2001 and chair in 2010.", True),
+        (CEO, HOLT, "Ada Holt (born in 1950) became CEO in 2001 and left in 2010.", True),
+        ("Which firm bought the mill in 2001?", "Bolt, founded in 1931, bought the mill [1].", BOLT, True),
+        ("Wer wurde 2001 Direktor?", "Jan Ott, geboren 1950, wurde Direktor [1].", OTT, True),
+        ("Wer wurde 2010 Direktor?", "Lea Brandt [1].", OTT, True),
+        ("Qui est devenu directeur en 2001 ?", DIRECTEUR, JEAN, True),
+        (CEO, HOLT, "Ada Holt, born in 1950, became CEO in 1990, and in 2001 Oskar Lind followed.", False),
+        (CEO, "Ada Holt [1].", "Ada Holt, born in 1950, became CEO in 1990, and in 2001 Ines Roth did.", False),
+        (CEO, HOLT, "Ada Holt, born in 1950, joined in 2001 and became CEO in 2010.", False),
+        (CEO, "Ada Holt, born in 1955, became CEO [1].", "Ada Holt, born in 1950, became CEO in 2001.", False),
+        ("Which firm bought the mill in 2005?", "Bolt, founded in 1931, bought the mill [1].", BOLT, False),
+        ("Wer wurde 2010 Direktor?", "Jan Ott, geboren 1950, wurde Direktor [1].", OTT, False),
+        ("Qui est devenu directeur en 2010 ?", DIRECTEUR, JEAN, False),
+    ],
+)  # fmt: skip
+def test_a_year_belongs_to_its_own_clause(question: str, answer: str, text: str, *, right: bool) -> None:
+    assert passes(question, answer, text) is right
+
+
+def test_each_period_of_a_sentence_has_its_part() -> None:
+    assert dated_parts(BOLT) == [
+        (frozenset({"1931"}), frozenset({"found"})),
+        (frozenset({"2001"}), frozenset({"bought", "mill"})),
+        (frozenset({"2005"}), frozenset({"ship"})),
+    ]
+    assert dated_parts("Sold in 2001. On March 31, 2019, it burnt.") != []
+    assert dated_parts("On March 31, 2019, it burnt.") == []
+
+
+def test_an_aside_has_a_period_of_its_own_and_is_in_the_middle() -> None:
+    for said in (", born in 1950,", " (born in 1950)", " - born in 1950 -"):
+        assert periods(without_asides(f"Ada Holt{said} came in 2001.")) == {"2001"}
+    for whole in (
+        "In 2001, Ada Holt came.",
+        "Ada Holt, of Kiel, came in 2001.",
+        "On March 31, 2019, it burnt, too.",
+    ):
+        assert without_asides(whole) == whole

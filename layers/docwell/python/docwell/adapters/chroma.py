@@ -5,7 +5,6 @@ Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/dec
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -142,11 +141,11 @@ class ChromaIndex:
         found = (passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows)
         return [one for one in found if one.chunk.page == page]
 
-    def containing(self, places: Places, beginnings: Sequence[str], limit: int) -> list[Passage]:
-        """Return up to `limit` chunks of these documents whose text has all beginnings of words, in any case."""
+    def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
+        """Return up to `limit` chunks of these documents whose text matches all expressions, in any case."""
         # Chroma's own condition, `$contains`, tells capitals from small letters.
-        patterns = [{"$regex": f"(?i){re.escape(one)}"} for one in beginnings]
-        wanted = {"$and": patterns} if patterns[1:] else patterns[0]
+        conditions = [{"$regex": f"(?i){one}"} for one in patterns]
+        wanted = {"$and": conditions} if conditions[1:] else conditions[0]
 
         def read(name: str, part: Places) -> list[Passage]:
             condition = _any_of(document=[key for keys in part.values() for key in keys or ()])

@@ -104,7 +104,8 @@ class QueryRequest(SearchFields):
         default=Mode.AUTO,
         description="`passages` answers from the nearest passages, `overview` says what one document is: its "
         "subject, authors, parts and main statements, `compare` asks each of 2 to 8 documents by itself, `list` "
-        "names all documents that mention something. `auto` lets docwell choose.",
+        "names all documents that mention something, or all dates and other values in them. `auto` lets docwell "
+        "choose.",
     )
 
 

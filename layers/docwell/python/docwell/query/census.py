@@ -6,104 +6,74 @@ it would have to read them all.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
-from typing import NamedTuple
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from docwell.answers import Mode
 from docwell.errors import BadInput
-from docwell.models import Passage, collection_of
-from docwell.ports import Catalogue, TextIndex
+from docwell.models import Passage
+from docwell.query.asked_values import asked_values, asked_values_alone
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
 from docwell.query.checking.suspicion import suspicion
+from docwell.query.document_names import plain
+from docwell.query.looking import Library, Looked
 from docwell.query.modes import Basis, Searched
 from docwell.query.retrieval.ranking import nearest
-from docwell.query.retrieval.scope import MOST_ROWS, Scope
+from docwell.query.retrieval.scope import Scope
 from docwell.query.subject import Subject, Subjects
+from docwell.query.value_lists import list_values
 from docwell.text.lexicon import MARKER, segments
 from docwell.text.page_lists import listed
 from docwell.text.visible import strip_invisible
 
-# The most chunks read for one list, at about 4 KB each.
-MOST_HITS = 2000
 # The most lines of an answer. The count is of all.
 MOST_LINES = 50
 # The most places named in a line about a document that is no PDF.
 MOST_PLACES = 5
-# Documents in one condition of a search.
-_AT_ONCE = 200
-
 NO_SUBJECT = 'the subject of the list is not clear: put it between quotation marks, as in "wind farm"'
-
-
-class Looked(NamedTuple):
-    """The chunks that mention the subject, and how many `of` how many documents were looked through in full.
-
-    There are `more` documents, which were not even counted.
-    """
-
-    hits: list[Passage]
-    documents: int
-    of: int
-    more: bool
 
 
 @dataclass(frozen=True)
 class Census:
-    """The mode `list`. It looks through documents for up to `seconds`."""
+    """The mode `list`."""
 
-    index: TextIndex
-    catalogue: Catalogue
+    library: Library
     subjects: Subjects
-    seconds: float
-    clock: Callable[[], float] = field(default=time.monotonic)
 
     def basis(self, searched: Searched) -> Basis | None:
         """Return the list as an answer. None where docwell has chosen the mode and no document has the subject.
 
         Raises `BadInput` where the question has no subject.
         """
-        subject = self.subjects.find(searched.text)
+        text, is_auto = searched.text, searched.mode is Mode.AUTO
+        values = asked_values_alone(text, searched.documents) if is_auto else asked_values(text)
+        if values:
+            basis = list_values(self.library, values, searched)
+            return None if is_auto and not basis.passages else basis
+        subject = self.subjects.find(text)
         if subject is None:
             raise BadInput(NO_SUBJECT)
         looked = self._look(searched.scope, subject)
         if not looked.hits and subject.shorter:
             subject = subject.shorter
             looked = self._look(searched.scope, subject)
-        if not looked.hits and searched.mode is Mode.AUTO:
+        if not looked.hits and is_auto:
             return None
         return answered(subject, looked, searched.vector)
 
     def _look(self, scope: Scope, subject: Subject) -> Looked:
-        """Look through the documents in the order of their keys, until all are done or a limit is reached."""
-        live, complete = scope.documents(self.catalogue, MOST_ROWS)
-        keys, hits = sorted(live), list[Passage]()
-        end, done = self.clock() + self.seconds, 0
-        while done < len(keys):
-            left = MOST_HITS - len(hits)
-            if left <= 0 or self.clock() > end:
-                break
-            some = keys[done : done + _AT_ONCE]
-            found = self.index.containing(_places(some), subject.beginnings, left)
-            hits += [
-                one for one in found if one.document in live and live[one.document].generation == one.generation
+        def wanted(hits: list[Passage]) -> list[Passage]:
+            return [one for one in hits if subject.is_in(one.chunk.text)] or [
+                one for one in hits if subject.is_loosely_in(one.chunk.text)
             ]
-            if len(found) == left:
-                break
-            done += len(some)
-        hits = [one for one in hits if subject.is_in(one.chunk.text)] or [
-            one for one in hits if subject.is_loosely_in(one.chunk.text)
-        ]
-        # Read again, consistently: a document may have been deleted or replaced since.
-        now = scope.live(self.catalogue, list(dict.fromkeys(one.document for one in hits)))
-        return Looked(
-            [one for one in hits if now.get(one.document) == one.generation], done, len(live), not complete
-        )
+
+        live, complete = self.library.live(scope)
+        patterns = [re.escape(beginning) for beginning in subject.beginnings]
+        return self.library.look(scope, live, patterns, wanted, more=not complete)
 
 
 def _where(subject: Subject, group: Sequence[Passage]) -> str:
@@ -121,7 +91,7 @@ def _where(subject: Subject, group: Sequence[Passage]) -> str:
 def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis:
     """Return the answer: a line for each document, the nearest to the question first, or for each page of one."""
     hits = _ranked(looked.hits, vector)
-    of_one = looked.of == 1 and not looked.more
+    of_one = looked.of_one
     groups: dict[str | int, list[Passage]] = {}
     for one in hits:
         groups.setdefault(one.chunk.page if of_one else one.document, []).append(one)
@@ -135,11 +105,11 @@ def answered(subject: Subject, looked: Looked, vector: Sequence[float]) -> Basis
         start, end = _place(subject, best.chunk.text)
         citations.append(cite(len(cited), best, start, end))
         where = _where(subject, group)
-        title = where if of_one else f"{_plain(str(name))}, {where}"
+        title = where if of_one else f"{plain(str(name))}, {where}"
         lines.append(f"- {title}{_quotation(best, start, end)} [{len(cited)}]")
     if shown[MOST_LINES:]:
         lines.append(f"- and {len(shown) - MOST_LINES} more")
-    lines += ["", _summary(_plain(subject.text), looked, len(shown), of_one=of_one)]
+    lines += ["", _summary(plain(subject.text), looked, len(shown), of_one=of_one)]
     text = "\n".join(lines).strip()
     return Basis(Mode.LIST, tuple(cited), answer=GroundedAnswer(text, tuple(citations)))
 
@@ -150,13 +120,9 @@ def _summary(subject: str, looked: Looked, found: int, *, of_one: bool) -> str:
         number = f"{found} of its pages {'mention' if found > 1 else 'mentions'}" if found else "No page mentions"
         whole = "" if looked.documents else " It was not looked through in full."
         return f"{number} “{subject}”.{whole}"
-    all_of_them = f"the {looked.of}" if not looked.more else f"over {looked.of}"
     number = f"{found}" if found else "None"
-    count = f"{number} of {all_of_them} documents {'mention' if found > 1 else 'mentions'} “{subject}”."
-    if looked.documents == looked.of and not looked.more:
-        return f"{count} All {looked.of} were looked through in full."
-    bound = f"{looked.documents} of {all_of_them} documents were looked through in full"
-    return f"{count} Only {bound}: there may be more. Name a collection or a filter to look through fewer."
+    count = f"{number} of {looked.all_of_them} documents {'mention' if found > 1 else 'mentions'} “{subject}”."
+    return f"{count} {looked.bound}"
 
 
 def _ranked(hits: Sequence[Passage], vector: Sequence[float]) -> list[Passage]:
@@ -184,13 +150,3 @@ def _quotation(passage: Passage, start: int, end: int) -> str:
     if removed or MARKER.search(sentence) or suspicion(passage.chunk.text):
         return ""
     return f": “{sentence}”"
-
-
-def _plain(name: str) -> str:
-    """Return a key, or words of the question, without what would read as a link or a citation."""
-    return MARKER.sub(r"(\1)", clean_answer(" ".join(name.split()), ())[0])
-
-
-def _places(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    by_collection = groupby(sorted(keys, key=collection_of), collection_of)
-    return {collection: list(some) for collection, some in by_collection}

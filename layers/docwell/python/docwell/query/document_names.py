@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from docwell.query.checking.cleaning import clean_answer
-from docwell.text.lexicon import FUNCTION_WORDS, beginnings
-from docwell.text.naming import file_words
+from docwell.text.lexicon import FUNCTION_WORDS, MARKER, UNSPACED, beginnings, fold
+from docwell.text.naming import file_suffix, file_words
 
 _NAME_CHARACTERS = 80
 _FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
+_TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
+# A shorter name without its suffix, as of 1.pdf, is a word or a number of the question.
+_SHORTEST_NAME = 3
 _NO_BRACKETS = str.maketrans("[]", "()")  # `[1]` in a name would be read as a citation
 
 
@@ -25,6 +30,44 @@ def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
     own = {key: words - in_all for key, words in has.items()}
     sets = set(own.values())
     return {key: words for key, words in own.items() if words and not any(words < other for other in sets)}
+
+
+class Written(NamedTuple):
+    """The whole file name of a document where a question has it, with or without its suffix."""
+
+    key: str
+    start: int
+    end: int
+
+
+def written(question: str, documents: Iterable[str]) -> list[Written]:
+    """Return the documents whose whole file name the question has: "minutes 2024.docx", or "the Minutes 2024".
+
+    A name within a longer one does not count, nor one with the suffix of another file.
+    """
+    tokens = list(_TOKEN.finditer(question))
+    said = [fold(token[0]) for token in tokens]
+    found = [Written(key, start, end) for key in documents for start, end in _written(key, question, tokens, said)]
+
+    def is_within_another(one: Written) -> bool:
+        return any(
+            (other.start, other.end) != (one.start, one.end) and other.start <= one.start and one.end <= other.end
+            for other in found
+        )
+
+    return [one for one in found if not is_within_another(one)]
+
+
+def _written(key: str, question: str, tokens: list[re.Match[str]], said: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of a document's file name in a question of these tokens."""
+    name = [fold(word) for word in _TOKEN.findall(file_words(key))]
+    is_word = len(name) == 1 and (name[0] in FUNCTION_WORDS or len(name[0]) < _SHORTEST_NAME)
+    for first in range(len(said) - len(name) + 1) if name else ():
+        if said[first : first + len(name)] == name:
+            start, end = tokens[first].start(), tokens[first + len(name) - 1].end()
+            suffix = file_suffix(question, end)
+            if key.lower().endswith(suffix) if suffix else not is_word:
+                yield start, end + len(suffix)
 
 
 def names_several(question: str, documents: Iterable[str]) -> bool:
@@ -45,6 +88,11 @@ def names(titles: Mapping[str, str], question: str) -> dict[str, str]:
     found = {key: _harmless(called(key, title)) for key, title in titles.items()}
     alike = list(found.values())
     return {key: name if alike.count(name) == 1 else _harmless(key) for key, name in found.items()}
+
+
+def plain(name: str) -> str:
+    """Return a key, or words of the question, without what would read as a link or a citation."""
+    return MARKER.sub(r"(\1)", clean_answer(" ".join(name.split()), ())[0])
 
 
 def _harmless(name: str) -> str:

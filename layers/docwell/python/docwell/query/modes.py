@@ -7,18 +7,21 @@ question that names several documents, and other modes by their examples in `mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import LanguageModel
+from docwell.query.asked_values import asked_values_alone
 from docwell.query.checking.grounding import GroundedAnswer
-from docwell.query.document_names import names_several
+from docwell.query.document_names import Written, names_several, written
 from docwell.query.prompting import Prompt
-from docwell.query.retrieval.scope import Scope
+from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.scope import MOST_ROWS, Scope
 from docwell.query.routing import Router
+from docwell.text.naming import has_suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Modes:
 
     router: Router
     ways: Mapping[Mode, Way]
+    retrieval: Retrieval
 
     def basis(self, searched: Searched) -> Basis | None:
         """Return the basis of the mode's answer; None where the passages answer.
@@ -84,11 +88,11 @@ class Modes:
         Raises `BadInput` where the caller has chosen a mode that does not suit the question.
         """
         mode = searched.mode
+        named = self._named(searched) if mode in {Mode.AUTO, Mode.OVERVIEW} else None
         if mode is Mode.AUTO and searched.passages:
-            several = names_several(searched.text, searched.documents)
-            mode = (
-                Mode.COMPARE if several else self.router.choose(searched.text, searched.vector, searched.passages)
-            )
+            mode = self._chosen(searched, named)
+        if mode is Mode.OVERVIEW and named:
+            searched = self._narrowed(searched, named.key)
         way = self.ways.get(mode)
         try:
             return way.basis(searched) if way else None
@@ -96,6 +100,35 @@ class Modes:
             if searched.mode is Mode.AUTO:
                 return None
             raise
+
+    def _chosen(self, searched: Searched, named: Written | None) -> Mode:
+        text, vector, passages = searched.text, searched.vector, searched.passages
+        if asked_values_alone(text, searched.documents):
+            return Mode.LIST
+        if named:  # the examples of overviews name no documents
+            text = f"{text[: named.start]}{text[named.end :].lstrip()}"
+            (vector,) = self.router.embedder.embed_queries([text]).tolist()
+            passages = tuple(one for one in passages if one.document == named.key)
+        elif names_several(text, searched.documents):
+            return Mode.COMPARE
+        return self.router.choose(text, vector, passages)
+
+    def _named(self, searched: Searched) -> Written | None:
+        """Return the only document whose whole file name the question has.
+
+        The ledger is read for a name with a suffix, and where the caller wants an overview.
+        """
+        found = written(searched.text, searched.documents)
+        if not found and (searched.mode is Mode.OVERVIEW or has_suffix(searched.text)):
+            live, _ = searched.scope.documents(self.retrieval.catalogue, MOST_ROWS)
+            found = written(searched.text, live)
+        return found[0] if len({one.key for one in found}) == 1 else None
+
+    def _narrowed(self, searched: Searched, key: str) -> Searched:
+        """Return the question as it is asked of one document."""
+        scope = searched.scope.only(key)
+        passages = self.retrieval.search(scope, searched.vector, searched.top_k, searched.text).passages
+        return replace(searched, scope=scope, passages=passages, documents=(key,))
 
     def after_refusal(self, searched: Searched) -> Basis | None:
         """Return a list in place of a refusal, if docwell chooses the mode and the question can be one for a list.

@@ -33,11 +33,11 @@ class Router:
     """Embeds the examples at the first question that needs them."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
+        self.embedder = embedder
         self.subjects = Subjects(embedder)
 
     def choose(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> Mode:
-        """Return the mode of a question with this unit vector and these nearest passages."""
+        """Return the mode of a question with this unit vector and these nearest passages, if any."""
         cosines = self._cosines(vector)
         if self._is_list(question, cosines, passages, near=True):
             return Mode.LIST
@@ -52,7 +52,7 @@ class Router:
 
         near = {mode: max(map(nearness, row, self._words[mode])) for mode, row in cosines.items()}
         own = [nearness(one.score, frozenset(beginnings(one.chunk.text))) for one in passages]
-        near[Mode.PASSAGES] = max(near[Mode.PASSAGES], *own)
+        near[Mode.PASSAGES] = max([near[Mode.PASSAGES], *own])
         return max([Mode.PASSAGES, *near], key=near.__getitem__)  # in doubt, passages
 
     def is_near_list(self, question: str, vector: Sequence[float], passages: Sequence[Passage]) -> bool:
@@ -90,7 +90,7 @@ class Router:
 
     @cached_property
     def _vectors(self) -> dict[Mode, NDArray[np.float32]]:
-        return {mode: self._embedder.embed_queries(questions) for mode, questions in examples().items()}
+        return {mode: self.embedder.embed_queries(questions) for mode, questions in examples().items()}
 
     @cached_property
     def _words(self) -> dict[Mode, list[frozenset[str]]]:

@@ -11,13 +11,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from docwell.answers import AnswerStatus
+from docwell.answers import AnswerStatus, Sentence
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import DeadlineExceeded
 from docwell.query.ask import Admitted, Event, Passages, Progress, QueryReport, Token, Waking
 from docwell.query.checking.grounding import shifted
 from docwell.query.checking.suspicion import suspicion
+from docwell.query.conclusions import Row, conclusion
 from docwell.query.modes import Rows
 from docwell.query.prompting import BuiltPrompt, about
 from docwell.query.reports import Inquiry
@@ -50,7 +51,8 @@ async def answered_in_rows(
 ) -> AsyncGenerator[Event]:
     """Yield the passages of all documents, each row once it is checked, and the answer.
 
-    A document that does not answer says so in its row, and so does one for which no time was left.
+    A document that does not answer says so in its row, and so does one for which no time was left. The order of
+    the rows' figures or dates follows, if it is certain.
 
     Raises:
         BadInput: the question leaves no room for passages.
@@ -89,7 +91,9 @@ async def answered_in_rows(
         yield Token(f"{_line(row)}\n", 0)
     if late and not any(row.report for row in table):
         raise late
-    yield _joined(replace(writer.reports.report(found), prompted=prompted), table)
+    concluded = conclusion(found.text, [_stated(row) for row in table])
+    yield Token(f"\n{concluded.text}" if concluded else "", 0)
+    yield _joined(replace(writer.reports.report(found), prompted=prompted), table, concluded)
 
 
 def _limits(limits: QueryLimits, rows: int) -> QueryLimits:
@@ -121,8 +125,15 @@ def _line(row: _Row) -> str:
     return f"- {row.name}: {row.text}"
 
 
-def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
-    """Return the report of all rows; a refusal if none has a citation."""
+def _stated(row: _Row) -> Row:
+    """Return a row as it can be compared, without sentences where it has no cited answer."""
+    answer = row.report.answer if row.report else None
+    is_answered = answer is not None and answer.citations and answer.status is AnswerStatus.ANSWERED
+    return Row(row.name, answer.sentences if answer and is_answered else ())
+
+
+def _joined(report: QueryReport, table: Sequence[_Row], concluded: Sentence | None) -> QueryReport:
+    """Return the report of all rows and of what is concluded from them; a refusal if none has a citation."""
     reports = [row.report for row in table if row.report]
     answers = [one.answer for one in reports if one.answer.citations]
     answer = replace(
@@ -134,10 +145,10 @@ def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
         extractive = [one for one in answers if one.status is AnswerStatus.EXTRACTIVE]
         answer = replace(
             answer,
-            answer="\n".join(map(_line, table)),
+            answer="\n".join([*map(_line, table), *(["", concluded.text] if concluded else [])]),
             status=AnswerStatus.EXTRACTIVE if extractive else AnswerStatus.ANSWERED,
             citations=tuple(citation for one in answers for citation in one.citations),
-            sentences=tuple(sentence for one in answers for sentence in one.sentences),
+            sentences=(*(each for one in answers for each in one.sentences), *([concluded] if concluded else [])),
             fallback_reason=extractive[0].fallback_reason if extractive else None,
         )
     return replace(

@@ -26,7 +26,7 @@ from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, ordered_words, 
 _SUBJECT = re.compile(r"\{([^}]*)\}")
 # A token that stands for any subject.
 _ANYTHING = "X"
-_QUOTED = re.compile('["“”„«「『]\\s*([^"“”„«»「」『』]+?)\\s*["”“»」』]')
+QUOTED = re.compile('["“”„«「『]\\s*([^"“”„«»「」『』]+?)\\s*["”“»」』]')
 _WORDS = re.compile(rf"{UNSPACED.pattern}|[^\W_]+(?:[-'\u2019][^\W_]+)*")
 # The most words of a subject, and the most parts of a question that are tried, at about 3 ms.
 _LONGEST = 6
@@ -125,7 +125,7 @@ class Subjects:
             for found in _WORDS.finditer(question)
         ]
         parts = _parts(question, words)[:_MOST_TRIED]
-        if quoted := _QUOTED.search(question):
+        if quoted := QUOTED.search(question):
             parts = [[_Word(quoted.start(1), quoted.end(1), known=False)]]
         if not parts:
             return None

@@ -20,13 +20,26 @@ if TYPE_CHECKING:
 HEADING_TOKENS = 40
 _TINY = 1e-12
 # Only those of documents: the end of "v2.1 draft" is no suffix.
-_SUFFIX = re.compile(rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})\Z", re.IGNORECASE)
+_SUFFIXES = rf"(?:{'|'.join(map(re.escape, MEDIA_TYPES))})"
+_SUFFIX = re.compile(rf"{_SUFFIXES}\Z", re.IGNORECASE)
+_SUFFIX_HERE = re.compile(rf"{_SUFFIXES}(?![a-z0-9])", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
 def file_words(key: str) -> str:
     """Return the words of a key's file name without its suffix: "ACME 2022 10K" of a/ACME_2022-10K.pdf."""
     return _SEPARATORS.sub(" ", _SUFFIX.sub("", key.rpartition("/")[2])).strip()
+
+
+def file_suffix(text: str, at: int = 0) -> str:
+    """Return the suffix of a document's file that begins at this place: ".docx" for "minutes.docx" at 7, or ""."""
+    found = _SUFFIX_HERE.match(text, at)
+    return found[0].lower() if found else ""
+
+
+def has_suffix(text: str) -> bool:
+    """Return whether a text has a suffix of a document's file."""
+    return _SUFFIX_HERE.search(text) is not None
 
 
 def embedded_texts(chunks: Sequence[Chunk], tokenizer: Tokenizer, max_tokens: int) -> list[str]:

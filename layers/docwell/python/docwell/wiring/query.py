@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.openai_model import OpenAiModel
     from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
-    from docwell.ports import AuditTrail, Reranker
+    from docwell.ports import AuditTrail, LanguageModel, Reranker
+    from docwell.query.modes import Modes
     from docwell.query.page_text import PageIndex
     from docwell.query.query import Query
     from docwell.query.retrieval.expansion import Expansion
+    from docwell.query.retrieval.retrieval import Retrieval
 
 # A question settles its charge after its deadline, within 1 s (docwell.http.answering); the rest is for clocks.
 _FOLLOW_UP_MARGIN_S = 5.0
@@ -87,16 +89,11 @@ async def query() -> Query:
 def _query(fingerprint: str) -> Query:
     # Imported beside the loading of the model.
     from docwell.adapters.embedding.calibration import ModelCalibration
-    from docwell.query.census import Census
     from docwell.query.checking.support import MeaningScale
-    from docwell.query.comparison import Comparison
     from docwell.query.conversation import Conversation
-    from docwell.query.modes import Modes
-    from docwell.query.overview import Overview
     from docwell.query.query import Query
     from docwell.query.retrieval.gates import Gate
     from docwell.query.retrieval.retrieval import Retrieval
-    from docwell.query.routing import Router
     from docwell.query.rows import ROW_TOKENS
 
     settings, host, breaker = query_settings(), model(), _breaker()
@@ -104,26 +101,14 @@ def _query(fingerprint: str) -> Query:
     rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
-    ledger, router = ledger_of(settings, fingerprint), Router(embedder)
-    retrieval = Retrieval(ledger, vectors)
+    retrieval = Retrieval(ledger_of(settings, fingerprint), vectors)
     return Query(
         retrieval=retrieval,
         embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), settings.num_ctx - REWRITE_TOKENS),
         calibration=calibration(),
-        modes=Modes(
-            router,
-            {
-                Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
-                Mode.LIST: Census(vectors, ledger, router.subjects, settings.deadline_s * _LIST_SHARE),
-                Mode.COMPARE: Comparison(
-                    retrieval,
-                    load_prompt("compare"),
-                    GuardedModel(host.writing_at_most(ROW_TOKENS), breaker),
-                ),
-            },
-        ),
+        modes=_modes(fingerprint, retrieval, GuardedModel(host.writing_at_most(ROW_TOKENS), breaker)),
         links=document_links(),
         limits=settings,
         scale=MeaningScale(**measured.meaning.model_dump()) if measured.meaning else MeaningScale(),
@@ -131,6 +116,30 @@ def _query(fingerprint: str) -> Query:
         expansion=_expansion(),
         reranker=_reranker(),
         sleeper=sleeper() if settings.wake_s else None,
+    )
+
+
+def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel) -> Modes:
+    """Return the modes of the query; `rows` writes those of comparisons."""
+    from docwell.query.census import Census
+    from docwell.query.comparison import Comparison
+    from docwell.query.looking import Library
+    from docwell.query.modes import Modes
+    from docwell.query.overview import Overview
+    from docwell.query.routing import Router
+
+    settings = query_settings()
+    embedder = embedder_of(settings, pipelines(settings)[fingerprint].model_dir)
+    vectors, router = vectors_of(settings, fingerprint), Router(embedder)
+    library = Library(vectors, ledger_of(settings, fingerprint), settings.deadline_s * _LIST_SHARE)
+    return Modes(
+        router,
+        {
+            Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
+            Mode.LIST: Census(library, router.subjects),
+            Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), rows),
+        },
+        retrieval,
     )
 
 

@@ -9,7 +9,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from docwell.query.checking.facts import Figure, shifted
-from docwell.query.checking.mentions import Mention, has_percent, labels, mentions, scale_of, stated
+from docwell.query.checking.labels import labels
+from docwell.query.checking.mentions import Mention, has_percent, mentions, scale_of, stated
 from docwell.query.checking.periods import agree, periods
 from docwell.text.lexicon import TEXTS_KEPT, rarity
 

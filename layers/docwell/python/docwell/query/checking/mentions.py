@@ -9,25 +9,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from docwell.query.checking.dated_parts import asides
 from docwell.query.checking.facts import AFTER_NO_WORD, GRAMMAR, SCALES, Figure, located
+from docwell.query.checking.labels import labels
 from docwell.query.checking.periods import Period, certain, located_periods, periods
-from docwell.text.lexicon import UNSPACED, content_words, segments, stem
+from docwell.text.lexicon import UNSPACED, segments
 
-# Cut stems to their first letters, so that "employs" and "employees" are equal, and German endings too.
-_BEGINNING = 6
 _YEAR = re.compile(rf"{AFTER_NO_WORD}(?:FY)?((?:1[5-9]|20)\d\d)(?![^\W{UNSPACED.pattern[1:-1]}])(?!\s?%|[.,]\d)")
 _CELL = re.compile(r"[(\u2212+-]{0,2}(?:\d{1,3}(?:[.,'\u2019]\d{3})+|\d+)(?:[.,]\d+)?\)?%?\)?")
 # Between cells, and in place of an empty one.
 _FILLER = re.compile(r"[%)\u2030]+|[^\w\s(]?[(]?\$?|US\$")
 _EMPTY_CELL = re.compile(r"[-\u2013\u2014\u2212]+|n/a", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
-_PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b)", re.IGNORECASE)
+PERCENT = re.compile(r"\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
 # "Q1 2019 Q2 2019" are heads as they are, but not "March 31, 2019".
 _QUARTER_HEAD = re.compile(r"[QH][1-4]|[1-4][QH]")
 _NEXT_WORD = re.compile(r"[\s-]?([^\W\d_]+)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s.]{1,2}$")
-_SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCALES}
-_DIGIT = re.compile(r"\d")
 # A line of one cell is a row of a table only beside another row.
 _LEAST_OF_TABLE = 2
 _THOUSANDS_DIGITS = 3
@@ -83,18 +81,9 @@ class Mention:
         return self.figure.written.lower() in GRAMMAR
 
 
-def labels(text: str) -> frozenset[str]:
-    """Return the words that can name a figure: beginnings of stems, without figures."""
-    return frozenset(
-        word[:_BEGINNING]
-        for word in content_words(text)
-        if not (word.isdecimal() or word in _SCALE_STEMS or (UNSPACED.search(word) and _DIGIT.search(word)))
-    )
-
-
 def has_percent(text: str) -> bool:
     """Return whether a text speaks of percents."""
-    return _PERCENT.search(text) is not None
+    return PERCENT.search(text) is not None
 
 
 def years(text: str) -> list[str]:
@@ -278,7 +267,7 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
     dates = located_periods(sentence)
     found: list[Mention] = []
     for start, end, figure, scale in spots:
-        percent = _PERCENT.match(sentence, end)
+        percent = PERCENT.match(sentence, end)
         sign = "%" if percent else ""
         for one in (
             sentence[max(0, start - _BESIDE) : start].rstrip()[-1:],
@@ -307,7 +296,8 @@ def _sentence(sentence: str, before: frozenset[str], number: int) -> Iterator[Me
     periods_of = dict(zip(plain, _periods(sentence, [spots[index] for index in plain]), strict=True))
     for date in (True, False):
         same = [index for index in plain if found[index].is_date == date]
-        parts = _parts(sentence, [spots[index][:2] for index in same], dates)
+        spans = [spots[index][:2] for index in same]
+        parts = _parts_of_dates(sentence, spans, dates) if date else _parts(sentence, spans, dates)
         for index, near in zip(same, parts, strict=True):
             period = frozenset[str]() if date else periods_of[index]
             found[index] = replace(found[index], near=near, periods=period)
@@ -329,6 +319,24 @@ def _periods(sentence: str, spots: Sequence[tuple[int, int, Figure, int]]) -> li
     elif len(others) == 1 or (named and all(one.end <= spots[index][0] for one in named for index in others)):
         return [periods(sentence)] * len(spots)
     return found
+
+
+def _parts_of_dates(
+    sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]
+) -> list[frozenset[str]]:
+    """Return the words of each date's part of a sentence: those of ", born in 1950," are of no other date.
+
+    An aside also has the words before it, from the last date on: it tells more of them.
+    """
+    beside = asides(sentence)
+    main = sentence
+    for start, end in beside:
+        main = f"{main[:start]}{' ' * (end - start)}{main[end:]}"
+    around = [next((one for one in beside if one[0] <= start < one[1]), None) for start, _ in spans]
+    outside = [span for span, aside in zip(spans, around, strict=True) if aside is None]
+    parts = iter(_parts(main, outside, dates))
+    own = {(start, end): max((one.end for one in dates if one.end <= start), default=0) for start, end in beside}
+    return [labels(sentence[own[aside] : aside[1]]) if aside else next(parts) for aside in around]
 
 
 def _parts(sentence: str, spans: Sequence[tuple[int, int]], dates: Sequence[Period]) -> list[frozenset[str]]:

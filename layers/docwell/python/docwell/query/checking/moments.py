@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from docwell.query.checking.mentions import labels, mentions, stated
+from docwell.query.checking.dated_parts import dated_parts, without_asides
+from docwell.query.checking.labels import labels
+from docwell.query.checking.mentions import Mention, mentions, stated
 from docwell.query.checking.periods import agree, doubtful_years, located_periods, periods, share
 from docwell.query.checking.polarity import is_yes_or_no
 from docwell.text.lexicon import content_words, segments, words
@@ -28,14 +30,20 @@ def is_of_period(sentence: str, question: str, passages: Sequence[str], names: s
 
     `names` are those of the documents and sections of the passages, which can date them.
     """
-    asked, said = periods(question), periods(sentence) - doubtful_years(sentence)
+    asked = periods(question)
     if not asked or is_yes_or_no(sentence):  # "No, it was in 1997."
         return True
+    main = without_asides(sentence)
+    said = periods(main) - doubtful_years(main)
+    figures = [one for one in stated(main) if not one.is_grammar]
+    if figures and not said:
+        return _has_figures(main, question, passages, names)
+    # `Claim` compares the periods of other figures.
+    if all(one.is_date for one in figures) and _is_of_another_part(main, question, passages):
+        return False
     if said:
-        return agree(asked, said) or _is_dated(sentence, question, passages, names)
-    if any(not one.is_grammar for one in stated(sentence)):
-        return True  # `Claim` compares the periods of figures
-    return _is_undated(sentence, question, passages, names)
+        return agree(asked, said) or _is_dated(main, question, passages, names)
+    return _is_undated(main, question, passages, names)
 
 
 def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
@@ -49,12 +57,12 @@ def _is_dated(sentence: str, question: str, passages: Sequence[str], names: str)
         for one in prose
     ):
         return True
-    if _asks_for_time(question):
+    if asks_for_time(question):
         return any(share(asked, periods(one)) for one in (names, *passages))
     return all(one.is_date for one in stated(sentence)) and share(asked, periods(names))
 
 
-def _asks_for_time(question: str) -> bool:
+def asks_for_time(question: str) -> bool:
     """Return whether a question asks for a time: "In which year", but not "in the year 2019"."""
     rest = question
     for one in reversed(located_periods(question)):
@@ -73,3 +81,70 @@ def _is_undated(sentence: str, question: str, passages: Sequence[str], names: st
     wanted = labels(question)
     dated = [len(wanted & labels(one)) for one in spans if share(asked, periods(one))]
     return bool(dated) and max(dated) < max(len(wanted & labels(one)) for one in own)
+
+
+def _is_of_another_part(sentence: str, question: str, passages: Sequence[str]) -> bool:
+    """Return whether the passages say the sentence beside another year than that of the question.
+
+    "Ada Holt became CEO in 1990, and in 2001 Oskar Lind followed" says of 2001 that Oskar Lind followed.
+    """
+    asked, added = periods(question), labels(sentence) - labels(question)
+    said = labels(sentence) | labels(question)
+    found = []
+    for text in passages:
+        for span in segments(text):
+            one = text[slice(*span)]
+            parts = dated_parts(one) if added and added <= labels(one) else ()
+            shared = [(len(said & own), share(asked, period)) for period, own in parts]
+            fitting = max((count for count, is_asked in shared if is_asked), default=-1)
+            found += [max(count for count, _ in shared) > fitting >= 0] if shared else [False] if parts else []
+    return bool(found) and all(found)
+
+
+def _has_figures(sentence: str, question: str, passages: Sequence[str], names: str) -> bool:
+    """Return whether the figures of a sentence without a period can be of the question's.
+
+    They cannot where the passages have them without a period, beside a sentence that dates another such figure:
+    "The fee is 84 euros. In 2021 it was 78 euros." The period of a sentence before goes on.
+    """
+    asked = periods(question)
+    known = frozenset(form for one in stated(question) for form in one.figure.forms)
+    if share(asked, periods(names)):
+        return True
+    for figure in stated(sentence):
+        if figure.is_grammar or figure.is_date or not known.isdisjoint(figure.figure.forms):
+            continue
+        found = [
+            _is_alone(one, [*mentions(text)], asked)
+            for text in passages
+            for one in mentions(text)
+            if not figure.figure.plain.isdisjoint(one.figure.plain)
+        ]
+        if found and not any(found):
+            return False
+    return True
+
+
+def _is_alone(one: Mention, every: Sequence[Mention], asked: frozenset[str]) -> bool:
+    """Return whether no sentence beside that of a figure without a period dates another figure of its unit."""
+    if one.in_table or periods(one.text):
+        return True
+    prose = [other for other in every if not other.in_table]
+    dated = {other.sentence: periods(other.text) for other in prose if periods(other.text)}
+    before = max((number for number in dated if number < one.sentence), default=None)
+    if before is not None and share(asked, dated[before]):
+        return True
+    return not any(
+        abs(other.sentence - one.sentence) == 1
+        and other.sentence in dated
+        and not (other.is_date or other.is_grammar)
+        and _is_alike(one, other)
+        for other in prose
+    )
+
+
+def _is_alike(one: Mention, other: Mention) -> bool:
+    """Return whether two figures have one currency or unit."""
+    if one.sign or other.sign:
+        return one.sign == other.sign
+    return bool(labels(one.unit)) and labels(one.unit) == labels(other.unit)

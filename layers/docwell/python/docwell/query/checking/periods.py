@@ -132,6 +132,11 @@ def certain(text: str) -> frozenset[str]:
 
 @lru_cache(TEXTS_KEPT)
 def located_periods(text: str) -> tuple[Period, ...]:
+    """Return the periods that a text means, in order: "since 2010" has every year from 2010 on."""
+    return tuple(_opened(text, one) for one in named_periods(text))
+
+
+def named_periods(text: str) -> list[Period]:
     """Return the periods that a text names, in order. "March 31, 2019" is one, and so is "2015 to 2017"."""
     found: list[Period] = []
     for one in sorted(_named(text)):
@@ -146,7 +151,7 @@ def located_periods(text: str) -> tuple[Period, ...]:
             found[-1] = Period(last.start, one.end, last.parts | one.parts)
         else:
             found.append(one)
-    return tuple(_opened(text, one) for one in found)
+    return found
 
 
 def whole_year(digits: str) -> str:

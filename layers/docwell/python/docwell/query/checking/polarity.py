@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from docwell.query.checking.claims import weights_of
 from docwell.query.checking.facts import figures
-from docwell.query.checking.mentions import labels
+from docwell.query.checking.labels import labels
 from docwell.text.lexicon import MARKER, UNSPACED, windows
 
 # In English, German, French, Spanish, Italian, Russian, Chinese and Japanese.

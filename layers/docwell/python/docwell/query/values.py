@@ -1,0 +1,158 @@
+"""Find the dates, amounts and other values of one kind in a text. Pure.
+
+The rules read signs and figures in any language, and words in those of `modes.json`. Values are as written: "1 May
+2024" and "2024-05-01" are two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from docwell.query.checking.facts import located
+from docwell.query.checking.mentions import PERCENT
+from docwell.query.checking.periods import doubtful_years, named_periods
+
+# "2024-03-31", "31.03.2024", "3/31/2024"; with two digits for the year, all parts have two: 3.1.12 is a section.
+_NUMERIC_DATE = re.compile(
+    r"(?<![\w./-])(?:(?P<year>(?:1[5-9]|20)\d\d)(?P<first>[-/.])(?P<month>\d{1,2})(?P=first)(?P<day>\d{1,2})"
+    r"|(?P<one>\d{1,2})(?P<second>[-/.])(?P<other>\d{1,2})(?P=second)(?:(?:1[5-9]|20)\d\d)"
+    r"|(?P<short_one>\d\d)(?P<third>[/.])(?P<short_other>\d\d)(?P=third)\d\d)(?![\w/]|[.,-]\d)"
+)
+_OTHER_GROUPS = frozenset({"year", "first", "second", "third"})
+# "May 5" is a date, and "may 5" is none.
+_VERB = re.compile(r"(?:may|march)\b")
+_MONTH_SIGN = "\u6708"
+_DAY_SIGN = re.compile(r"\s?\d{1,2}\s?[\u65e5\u53f7]")
+_MOST_DAYS, _MOST_MONTHS = 31, 12
+# Signs of currencies (Unicode's category Sc), as character classes know them.
+_SIGNS = (
+    "$\u00a2-\u00a5\u058f\u060b\u07fe\u07ff\u09f2\u09f3\u09fb\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc\ufe69"
+    "\uff04\uffe0\uffe1\uffe5\uffe6"
+)
+# The currencies that are traded most (BIS, Triennial Survey), in capitals.
+_CODES = (
+    "USD|EUR|JPY|GBP|CNY|AUD|CAD|CHF|HKD|SGD|SEK|KRW|NOK|NZD|INR|MXN|TWD|ZAR|BRL|DKK|PLN|THB|ILS|IDR|CZK|AED|TRY"
+    "|HUF|CLP|SAR|PHP|MYR|COP|RUB|RON|PEN|BHD|BGN|ARS"
+)
+# "Pounds" alone weigh as often as they cost.
+_WORDS = (
+    r"euros?\b|(?:us-?)?dollars?\b|dollar[ns]\b|d\u00f3lar(?:es)?\b|francs?\b|franken\b|yen\b|yuan\b|renminbi\b"
+    r"|rupees?\b|kron(?:a|e|er|or)\b|z\u0142oty\b|pesos?\b|pounds? sterling\b|pfund sterling\b|livres? sterling\b"
+    r"|libras? esterlinas?\b|\u5143|\u6b27\u5143|\u7f8e\u5143|\u65e5\u5143|\u82f1\u9551|\u4eba\u6c11\u5e01"
+)
+_CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?\(?$")
+# In a row of a table, the sign after "2019 $ 512" is that of the next cell.
+_CURRENCY_AFTER = re.compile(
+    rf"\.?\s?(?:[{_SIGNS}](?!\s*[\d(])|(?:{_CODES})\b|(?:de |d['\u2019]|of )?(?i:{_WORDS}))"
+)
+_LONGEST_CURRENCY = 6
+_TIME = (
+    r"days?|weeks?|months?|years?|hours?|minutes?|tage?n?|werktage?n?|wochen?|monate?[ns]?|jahre?[ns]?|stunden?"
+    r"|minuten?|jours?|semaines?|mois|ans?|ann\u00e9es?|heures?|d\u00edas?|semanas?|meses|mes|a\u00f1os?|horas?|minutos?"
+)
+_TIME_SIGNS = "\u5929|\u4e2a\u6708|\u500b\u6708|\u5de5\u4f5c\u65e5|\u5468|\u5e74|\u5c0f\u65f6|\u5206\u949f"
+# "30 days", "ten (10) business days", "12-month".
+_DURATION_AFTER = re.compile(
+    rf"(?:\s?\(\d+\))?[\s-]?(?:(?:calendar|business|working|full|consecutive)\s)?(?:(?:{_TIME})\b|{_TIME_SIGNS})",
+    re.IGNORECASE,
+)
+_ORDINAL = re.compile(r"first|second|third|[a-z]+th", re.IGNORECASE)
+_EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b", re.IGNORECASE)
+
+Spans = Iterator[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueKind:
+    """A kind of values, by its English plural.
+
+    `pattern` matches every text that can have one, in any case; Rust and Python read it alike. `spans` yields
+    (start, end) of each value in a text of one line.
+    """
+
+    plural: str
+    pattern: str
+    spans: Callable[[str], Spans]
+
+    def find(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of the values in a text, in order."""
+        return sorted(self.spans(text.replace("\n", " ")))
+
+
+def _dates(text: str) -> Spans:
+    """Yield days, and months with their year. A year or a quarter alone is no date."""
+    numeric = [match.span() for match in _NUMERIC_DATE.finditer(text) if _is_day(match)]
+    yield from numeric
+    for one in named_periods(text):
+        day = _DAY_SIGN.match(text, one.end)
+        end, written = day.end() if day else one.end, text[one.start : one.end]
+        has_day = day or (_MONTH_SIGN not in written and any(map(str.isdecimal, written)))
+        if (
+            not _VERB.match(written)
+            and any(part.startswith("M") for part in one.parts)
+            and (has_day or any(map(str.isdecimal, one.parts)))
+            and not any(one.start < stop and start < end for start, stop in numeric)
+        ):
+            yield one.start, end
+
+
+def _is_day(match: re.Match[str]) -> bool:
+    """Return whether the parts of a numeric date can be a day and a month, in either order."""
+    day, month = (int(part) for name, part in match.groupdict().items() if part and name not in _OTHER_GROUPS)
+    return 1 <= min(day, month) <= _MOST_MONTHS and max(day, month) <= _MOST_DAYS
+
+
+def _years(text: str) -> Spans:
+    """Yield years and ranges of years, alone and in dates, but not what may count something."""
+    doubtful = doubtful_years(text)
+    for one in named_periods(text):
+        years = frozenset(filter(str.isdecimal, one.parts))
+        if years == one.parts and years.isdisjoint(doubtful):
+            yield one.start, one.end
+
+
+def _amounts(text: str) -> Spans:
+    """Yield figures with their currency beside them, not those whose table's caption has it."""
+    for start, end, _, _ in located(text):
+        before = _CURRENCY_BEFORE.search(text, max(0, start - _LONGEST_CURRENCY), start)
+        after = None if before else _CURRENCY_AFTER.match(text, end)
+        if before:  # "$ (640)" is less than nothing
+            is_negative = before[0].endswith("(") and text.startswith(")", end)
+            yield before.start(), end + 1 if is_negative else end
+        elif after:
+            yield start, after.end()
+
+
+def _percentages(text: str) -> Spans:
+    for start, end, _, _ in located(text):
+        if found := PERCENT.match(text, end):
+            yield start, found.end()
+
+
+def _durations(text: str) -> Spans:
+    """Yield figures, and English number words, before a unit of time; "the third year" is none."""
+    years = doubtful_years(text) | {part for one in named_periods(text) for part in one.parts}
+    for start, end, figure, _ in located(text):
+        found = _DURATION_AFTER.match(text, end)
+        if found and not _ORDINAL.fullmatch(figure.written) and figure.written not in years:
+            yield start, found.end()
+
+
+def _deadlines(text: str) -> Spans:
+    yield from _dates(text)
+    yield from _durations(text)
+
+
+def _emails(text: str) -> Spans:
+    return (match.span() for match in _EMAIL.finditer(text))
+
+
+DATES = ValueKind("dates", r"\d", _dates)
+YEARS = ValueKind("years", r"\d\d", _years)
+DEADLINES = ValueKind("dates and durations", rf"\d|\b(?:{_TIME})\b", _deadlines)
+AMOUNTS = ValueKind("amounts of money", rf"[{_SIGNS}]|\b(?:{_CODES})\b|{_WORDS}", _amounts)
+PERCENTAGES = ValueKind("percentages", "%|per ?cent|prozent|pour cent|por ciento", _percentages)
+EMAILS = ValueKind("e-mail addresses", "@", _emails)
+KINDS = (DATES, YEARS, DEADLINES, AMOUNTS, PERCENTAGES, EMAILS)
