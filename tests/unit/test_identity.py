@@ -16,7 +16,9 @@ def event(authorizer: Any = None, identity: Any = None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("principal", ["key:k1", "sub:auth0|7", "sub:key:k1"])
 def test_the_authorizers_principal_is_the_caller(principal: str) -> None:
-    assert identity_of(event({"principalId": principal, "groups": '["b", "a"]'})) == Identity(principal, ("a", "b"))
+    assert identity_of(event({"principalId": principal, "groups": '["b", "a"]'})) == Identity(
+        principal, ("a", "b")
+    )
 
 
 @pytest.mark.parametrize("said", ["x,admins", "x, admins", "x admins", "[x admins]", "[x,admins]", '"x","admins"'])
@@ -38,7 +40,11 @@ def test_the_name_of_one_group_never_gives_two(said: str) -> None:
         {"principalId": "group:staff"},
         {"principalId": "KEY:k"},
         {"principalId": ["key:k"]},
-        *({"principalId": f"{kind}:{id_}"} for kind in ("key", "sub") for id_ in ("", " ", "a b", "a\n", "é", "x" * 256)),
+        *(
+            {"principalId": f"{kind}:{id_}"}
+            for kind in ("key", "sub")
+            for id_ in ("", " ", "a b", "a\n", "é", "x" * 256)
+        ),
     ],
 )
 def test_everything_else_is_unauthenticated(authorizer: Any) -> None:
@@ -55,7 +61,12 @@ def test_an_event_without_a_context_is_unauthenticated(strange: dict[str, Any]) 
 
 
 def test_only_the_request_context_names_the_caller() -> None:
-    said = {"x-api-key": "k", "authorizer": "a", "authorization": "Bearer x", "requestContext.principalId": "key:k"}
+    said = {
+        "x-api-key": "k",
+        "authorizer": "a",
+        "authorization": "Bearer x",
+        "requestContext.principalId": "key:k",
+    }
     with pytest.raises(Unauthenticated):
         identity_of({"headers": said, "body": '{"requestContext": {}}', "principalId": "key:k", **event({})})
 

@@ -25,6 +25,8 @@ from docwell.adapters.tokens import UserPoolTokens
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.http.authorization import allowed, denied, headers_of
 from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, identity_of
+from docwell.wiring import access
+from functions.authorizer.handler import handler
 
 ISSUER, CLIENT = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Pool", "client1"
 SIGNING, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
@@ -85,7 +87,14 @@ def authorizer(rows: Rows, clock: Clock) -> Authorizer:
 def token(key: Any = SIGNING, algorithm: str = "RS256", kid: str = "k1", **changes: Any) -> str:
     """Return an access token; a change of None removes the claim. PyJWT compares with the real time."""
     now = int(time.time())
-    claims = {"iss": ISSUER, "sub": "person", "token_use": "access", "client_id": CLIENT, "iat": now, "exp": now + 300}
+    claims = {
+        "iss": ISSUER,
+        "sub": "person",
+        "token_use": "access",
+        "client_id": CLIENT,
+        "iat": now,
+        "exp": now + 300,
+    }
     claims |= {"cognito:groups": ["staff"]} | changes
     sent = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(sent, key, algorithm, headers={"kid": kid})
@@ -200,7 +209,9 @@ def test_without_a_pool_every_token_is_denied(rows: Rows) -> None:
         Authorizer(rows).identify(bearer(token()))
 
 
-def test_a_key_ends_in_its_second_also_while_it_is_cached(authorizer: Authorizer, clock: Clock, rows: Rows) -> None:
+def test_a_key_ends_in_its_second_also_while_it_is_cached(
+    authorizer: Authorizer, clock: Clock, rows: Rows
+) -> None:
     clock.now += 59.5
     authorizer.identify(bearer(OLD))
     clock.now += 0.5
@@ -239,7 +250,7 @@ def test_a_row_for_anything_but_a_key_is_denied(authorizer: Authorizer, rows: Ro
 def test_the_answer_covers_the_whole_stage_and_nothing_else(authorizer: Authorizer) -> None:
     by_key = allowed(ARN, authorizer.identify(bearer(VALUE)), "tokens")
     (statement,) = by_key["policyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Resource"]) == ("Allow", ARN.split("/")[0] + "/live/*")
+    assert (statement["Effect"], statement["Resource"]) == ("Allow", ARN.split("/", maxsplit=1)[0] + "/live/*")
     assert (by_key["principalId"], by_key["usageIdentifierKey"]) == ("key:a", VALUE)
     by_token = allowed(ARN, authorizer.identify(bearer(token())), "tokens")
     assert by_token["usageIdentifierKey"] == "tokens"
@@ -248,7 +259,7 @@ def test_the_answer_covers_the_whole_stage_and_nothing_else(authorizer: Authoriz
     event = {"requestContext": {"authorizer": {"principalId": by_token["principalId"], **by_token["context"]}}}
     assert identity_of(event) == Identity("sub:person", ("staff",))
     (statement,) = denied(ARN)["policyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Resource"]) == ("Deny", ARN.split("/")[0] + "/live/*")
+    assert (statement["Effect"], statement["Resource"]) == ("Deny", ARN.split("/", maxsplit=1)[0] + "/live/*")
 
 
 @pytest.fixture
@@ -267,13 +278,17 @@ def table() -> Iterator[Any]:
         yield client
 
 
-def test_the_function_allows_a_stored_key_and_denies_every_other(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from docwell.wiring import access
-    from functions.authorizer.handler import handler
+def clear_caches() -> None:
+    access.authorizer.cache_clear()
+    access.authorizer_settings.cache_clear()
 
+
+def test_the_function_allows_a_stored_key_and_denies_every_other(
+    table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", "principals")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    access.authorizer.cache_clear(), access.authorizer_settings.cache_clear()
+    clear_caches()
     DynamoApiKeys(table, "principals").put(ApiKey(digest_of(VALUE), "key:a", "gw"))
     context = SimpleNamespace(
         function_name="authorizer", memory_limit_in_mb=256, invoked_function_arn=ARN, aws_request_id="r"
@@ -291,10 +306,13 @@ def test_the_function_allows_a_stored_key_and_denies_every_other(table: Any, mon
         with pytest.raises(Unavailable):  # API Gateway denies the request
             effect(authorization=f"Bearer {FOREIGN}")
     finally:
-        access.authorizer.cache_clear(), access.authorizer_settings.cache_clear()
+        clear_caches()
 
 
 def test_repeated_headers_are_all_seen() -> None:
-    event = {"headers": {"x-api-key": VALUE}, "multiValueHeaders": {"x-api-key": [VALUE, "guess"], "accept": ["a"]}}
+    event = {
+        "headers": {"x-api-key": VALUE},
+        "multiValueHeaders": {"x-api-key": [VALUE, "guess"], "accept": ["a"]},
+    }
     assert list(headers_of(event)) == [("x-api-key", VALUE), ("x-api-key", "guess"), ("accept", "a")]
     assert list(headers_of({"multiValueHeaders": None})) == []

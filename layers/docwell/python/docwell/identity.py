@@ -38,9 +38,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key by the `digest` of its value, and its principal (`key:ID`). It is valid before `ends_at` (seconds).
+    """An API key by the `digest` of its value, and its principal (`key:ID`).
 
-    `key_id` is API Gateway's id of the key, which counts in a usage plan.
+    It is valid before `ends_at` (seconds since the epoch; None: for ever). `key_id` is API Gateway's id of the key,
+    which counts in a usage plan.
     """
 
     digest: str
@@ -94,7 +95,7 @@ class Use:
 
 
 # The same for every credential that is missing or not valid, so that an attacker learns nothing.
-NO_CREDENTIAL = "send a key of docwell principals add as x-api-key or Bearer token, or a valid token of the user pool"
+NO_CREDENTIAL = "send a key of docwell principals add, as x-api-key or Bearer token, or a token of the user pool"
 
 # `sam local` has no authorizer: use this principal, which has no grants by default.
 SAM_LOCAL = Identity(f"{KEY}sam-local")
@@ -111,8 +112,9 @@ def identity_of(event: Mapping[str, Any]) -> Identity:
     context = _mapping(event.get("requestContext"))
     authorizer = _mapping(context.get("authorizer"))
     principal = authorizer.get("principalId")
-    kind = next((kind for kind in (KEY, SUBJECT) if isinstance(principal, str) and principal.startswith(kind)), None)
-    if kind is None or not is_id(principal[len(kind) :]):
+    if not isinstance(principal, str) or not any(
+        principal.startswith(kind) and is_id(principal.removeprefix(kind)) for kind in (KEY, SUBJECT)
+    ):
         raise Unauthenticated(NO_CREDENTIAL)
     return Identity(principal, groups_of(authorizer))
 

@@ -10,12 +10,12 @@ from threading import Lock
 from cachetools import TTLCache
 
 from docwell.access.credentials import Credential, credentials_of, digest_of
+from docwell.access.ports import ApiKeys, Tokens
 from docwell.errors import Unauthenticated
 from docwell.identity import KEY, NO_CREDENTIAL, ApiKey, Identity, is_id
-from docwell.access.ports import ApiKeys, Tokens
 
-# The change of a key's end counts after this time. A revoked grant counts at once, because the query function reads it
-# for each request.
+# The change of a key's end counts after this time. A revoked grant counts at once, because the query function
+# reads it for each request.
 KEPT_S = 10.0
 # Callers of one process that are known at once, of some hundred bytes each.
 _KEPT_KEYS = 1_000

@@ -29,12 +29,10 @@ class Credential:
 def credentials_of(headers: Iterable[tuple[str, str]]) -> frozenset[Credential]:
     """Return the different credentials of a request, one at least. A Bearer value with dots is a token.
 
-    Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for one that no client of docwell sends.
+    Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for one that cannot be valid.
     """
     found = frozenset(
-        _credential(name.lower(), value)
-        for name, value in headers
-        if name.lower() in (KEY_HEADER, TOKEN_HEADER)
+        _credential(name.lower(), value) for name, value in headers if name.lower() in (KEY_HEADER, TOKEN_HEADER)
     )
     if not 0 < len(found) <= MAX_CREDENTIALS:
         raise Unauthenticated(NO_CREDENTIAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
+from http import HTTPStatus
 from threading import Lock
 from typing import Any
 
@@ -14,7 +15,7 @@ import urllib3
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import NO_CREDENTIAL, SUBJECT, Identity, groups_of, is_id
 
-# Cognito signs with this alone. A token cannot choose: neither `none`, nor HS256 with the public key as the secret.
+# Cognito signs with this alone. A token cannot choose `none`, or HS256 with the public key as the secret.
 _ALGORITHM = "RS256"
 _CLAIMS = ("exp", "iat", "iss", "sub", "token_use")
 # The claim with the client, by `token_use`.
@@ -61,7 +62,7 @@ class SigningKeys:
                 body = response.read(_MAX_BYTES + 1)
             finally:
                 response.release_conn()
-            if response.status == 200 and len(body) <= _MAX_BYTES:
+            if response.status == HTTPStatus.OK and len(body) <= _MAX_BYTES:
                 keys = jwt.PyJWKSet.from_dict(json.loads(body)).keys
                 self._keys = {key.key_id: key for key in keys if key.key_id and key.key_type == "RSA"}
                 self._read_at = self._clock()

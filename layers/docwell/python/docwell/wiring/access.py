@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from docwell.access.authorizer import Authorizer
-from docwell.config import AuthorizerSettings
 from docwell.access.ports import Tokens
+from docwell.config import AuthorizerSettings
 
 
 @cache
@@ -29,7 +29,7 @@ def _tokens() -> Tokens | None:
     from docwell.adapters.tokens import SigningKeys, UserPoolTokens
 
     settings = authorizer_settings()
-    if settings.token_issuer is None:
+    if settings.token_issuer is None or settings.token_clients is None:  # the settings need both or none
         return None
     # The claim `iss` is compared as text, and Pydantic would end a bare host with a slash.
     url = settings.token_keys_url or f"{settings.token_issuer}/.well-known/jwks.json"
