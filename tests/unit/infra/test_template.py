@@ -12,7 +12,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from docwell.adapters.documents.ocr import START_S
-from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
+from docwell.adapters.dynamodb.api_keys import _row_key
+from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
+from docwell.errors import Unauthenticated
+from docwell.http.problems import problem_of
+from docwell.identity import NO_CREDENTIAL
 from docwell.query.waking import FACT
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.checks.tools import accepted
@@ -44,8 +48,9 @@ FUNCTIONS = [
     ("IngestFunction", IngestSettings),
     ("QueryFunction", QuerySettings),
     ("ReconcileFunction", ReconcileSettings),
+    ("AuthorizerFunction", AuthorizerSettings),
 ]
-Settings = type[IngestSettings | QuerySettings | ReconcileSettings]
+Settings = type[IngestSettings | QuerySettings | ReconcileSettings | AuthorizerSettings]
 
 
 def default_of(template: dict[str, Any], value: Any) -> Any:
@@ -68,7 +73,7 @@ def test_a_function_is_told_each_setting_that_it_reads_and_no_other(
     assert given == {f"DOCWELL_{name.upper()}" for name in settings.model_fields}
 
 
-@pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
+@pytest.mark.parametrize(("function", "settings"), FUNCTIONS[:-1])  # the authorizer has no defaults
 def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function: str, settings: Settings) -> None:
     compared = 0
     for name, field in settings.model_fields.items():
@@ -113,7 +118,7 @@ def test_a_function_has_its_layers_in_its_own_template() -> None:
             for layer in one.get("Properties", {}).get("Layers", []):
                 assert resources[layer["Ref"]]["Type"] == "AWS::Serverless::LayerVersion", path.name
                 found += 1
-    assert found == 5
+    assert found == 6
 
 
 def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:
@@ -285,7 +290,68 @@ def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(templ
     found = methods(template)
     assert {path for path, method in found.items() if "security" not in method} == OPEN
     for path in set(found) - OPEN:
-        assert found[path]["security"]["Fn::If"] == ["TakesTokens", [{"token": []}], [{"api_key": []}]]
+        assert found[path]["security"] == [{"authorizer": [], "api_key": []}]
+
+
+def test_the_gateway_asks_the_authorizer_for_every_request_and_counts_the_key_that_it_names(
+    template: dict[str, Any],
+) -> None:
+    api = properties(template, "Api")
+    assert api["ApiKeySourceType"] == api["DefinitionBody"]["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
+    authorizer = api["DefinitionBody"]["components"]["securitySchemes"]["authorizer"][
+        "x-amazon-apigateway-authorizer"
+    ]
+    # With a cache, API Gateway demands every identity source: a key comes in either of two headers.
+    assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
+    assert "identitySource" not in authorizer
+    tokens = variables(template, "AuthorizerFunction")["DOCWELL_TOKEN_USAGE_KEY"]
+    assert properties(template, "TokenUsageApiKey")["Value"] == tokens
+    assert properties(template, "TokenUsagePlanKey")["UsagePlanId"] == {"Ref": "TokenUsagePlan"}
+
+
+def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller(template: dict[str, Any]) -> None:
+    responses = properties(template, "Api")["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    expected = problem_of(Unauthenticated(NO_CREDENTIAL), "$context.requestId").model_dump(exclude_none=True)
+    denied = responses["ACCESS_DENIED"]
+    assert json.loads(denied["responseTemplates"]["application/json"]) == expected
+    assert denied["statusCode"] == Unauthenticated.status
+    assert denied["responseParameters"]["gatewayresponse.header.www-authenticate"] == "'Bearer'"
+    failed = responses["AUTHORIZER_FAILURE"]
+    assert failed["statusCode"] == json.loads(failed["responseTemplates"]["application/json"])["status"] == 503
+
+
+def test_the_authorizer_reads_rows_of_keys_and_no_grant(template: dict[str, Any]) -> None:
+    (policy,) = properties(template, "AuthorizerRole")["Policies"]
+    (read, _logs) = policy["PolicyDocument"]["Statement"]
+    assert read["Action"] == "dynamodb:GetItem"
+    assert read["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["hash:*"]}}
+    assert str(_row_key("x")["principal"]).startswith("hash:")
+
+
+USER_POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_Ab1"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_valid"),
+    [
+        ("", True),
+        (f"{USER_POOL};client1", True),
+        (f"{USER_POOL};client1,client2", True),
+        (USER_POOL, False),
+        (f"{USER_POOL};", False),
+        (f"{USER_POOL};a;b", False),
+        (f"{USER_POOL};a b", False),
+    ],
+)
+def test_a_user_pool_comes_with_its_app_clients(value: str, is_valid: bool) -> None:
+    pattern = content(MAIN)["Parameters"]["UserPool"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, value) is not None) == is_valid
+    if is_valid and value:
+        settings = AuthorizerSettings.read(
+            token_issuer="https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1",
+            token_clients=value.split(";")[1],
+        )
+        assert settings.token_clients
 
 
 def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:

@@ -40,8 +40,8 @@ class Identity:
 class ApiKey:
     """An API key by the `digest` of its value, and its principal (`key:ID`).
 
-    It is valid before `ends_at` (seconds since the epoch; None: for ever). `key_id` is API Gateway's id of the key,
-    which counts in a usage plan.
+    It is valid before `ends_at` (seconds since the epoch; None: for ever). `key_id` is its id in API Gateway, whose
+    usage plans count it.
     """
 
     digest: str

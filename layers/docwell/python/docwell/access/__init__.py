@@ -1,1 +1,0 @@
-"""Who is asking: one authorizer for API keys and tokens, on AWS and on one machine."""

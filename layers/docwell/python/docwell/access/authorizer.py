@@ -23,7 +23,7 @@ _KEPT_KEYS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and the value of the API key that a usage plan counts, None for a token."""
+    """An authorized caller. A usage plan counts the API key with the value `usage_key`; None for a token."""
 
     identity: Identity
     usage_key: str | None = None
