@@ -40,8 +40,7 @@ class Identity:
 class ApiKey:
     """An API key by the `digest` of its value, and its principal (`key:ID`).
 
-    It is valid before `ends_at` (seconds since the epoch; None: for ever). `key_id` is its id in API Gateway, whose
-    usage plans count it.
+    It is valid before `ends_at` (seconds since the epoch; None: for ever). In API Gateway it has the `key_id`.
     """
 
     digest: str
