@@ -309,6 +309,25 @@ def test_the_function_allows_a_stored_key_and_denies_every_other(
         clear_caches()
 
 
+def test_the_settings_of_a_pool_make_its_tokens_valid(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[str]()
+
+    def published(url: str) -> Published:
+        read.append(url)
+        return Published()
+
+    monkeypatch.setattr("docwell.adapters.tokens.SigningKeys", published)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("DOCWELL_TOKEN_ISSUER", ISSUER)
+    monkeypatch.setenv("DOCWELL_TOKEN_CLIENTS", f"other,{CLIENT}")
+    clear_caches()
+    try:
+        assert access.authorizer().identify(bearer(token())).identity.id == "sub:person"
+        assert read == [f"{ISSUER}/.well-known/jwks.json"]
+    finally:
+        clear_caches()
+
+
 def test_repeated_headers_are_all_seen() -> None:
     event = {
         "headers": {"x-api-key": VALUE},

@@ -12,11 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from docwell.adapters.documents.ocr import START_S
-from docwell.adapters.dynamodb.api_keys import _row_key
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
-from docwell.errors import Unauthenticated
-from docwell.http.problems import problem_of
-from docwell.identity import NO_CREDENTIAL
 from docwell.query.waking import FACT
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.checks.tools import accepted
@@ -291,65 +287,6 @@ def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(templ
     assert {path for path, method in found.items() if "security" not in method} == OPEN
     for path in set(found) - OPEN:
         assert found[path]["security"] == [{"authorizer": [], "api_key": []}]
-
-
-def test_the_gateway_asks_the_authorizer_for_every_request_and_counts_the_key_that_it_names(
-    template: dict[str, Any],
-) -> None:
-    body = properties(template, "Api")["DefinitionBody"]
-    assert body["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
-    authorizer = body["components"]["securitySchemes"]["authorizer"]["x-amazon-apigateway-authorizer"]
-    # With a cache, API Gateway demands every identity source: a key comes in either of two headers.
-    assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
-    assert "identitySource" not in authorizer
-    tokens = variables(template, "AuthorizerFunction")["DOCWELL_TOKEN_USAGE_KEY"]
-    assert properties(template, "TokenUsageApiKey")["Value"] == tokens
-    assert properties(template, "TokenUsagePlanKey")["UsagePlanId"] == {"Ref": "TokenUsagePlan"}
-
-
-def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller(template: dict[str, Any]) -> None:
-    responses = properties(template, "Api")["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
-    expected = problem_of(Unauthenticated(NO_CREDENTIAL), "$context.requestId").model_dump(exclude_none=True)
-    denied = responses["ACCESS_DENIED"]
-    assert json.loads(denied["responseTemplates"]["application/json"]) == expected
-    assert denied["statusCode"] == Unauthenticated.status
-    assert denied["responseParameters"]["gatewayresponse.header.www-authenticate"] == "'Bearer'"
-    failed = responses["AUTHORIZER_FAILURE"]
-    assert failed["statusCode"] == json.loads(failed["responseTemplates"]["application/json"])["status"] == 503
-
-
-def test_the_authorizer_reads_rows_of_keys_and_no_grant(template: dict[str, Any]) -> None:
-    (policy,) = properties(template, "AuthorizerRole")["Policies"]
-    (read, _logs) = policy["PolicyDocument"]["Statement"]
-    assert read["Action"] == "dynamodb:GetItem"
-    assert read["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["hash:*"]}}
-    assert str(_row_key("x")["principal"]).startswith("hash:")
-
-
-USER_POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_Ab1"
-
-
-@pytest.mark.parametrize(
-    ("value", "is_valid"),
-    [
-        ("", True),
-        (f"{USER_POOL};client1", True),
-        (f"{USER_POOL};client1,client2", True),
-        (USER_POOL, False),
-        (f"{USER_POOL};", False),
-        (f"{USER_POOL};a;b", False),
-        (f"{USER_POOL};a b", False),
-    ],
-)
-def test_a_user_pool_comes_with_its_app_clients(value: str, is_valid: bool) -> None:
-    pattern = content(MAIN)["Parameters"]["UserPool"]["AllowedPattern"]
-    assert (re.fullmatch(pattern, value) is not None) == is_valid
-    if is_valid and value:
-        settings = AuthorizerSettings.read(
-            token_issuer="https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1",
-            token_clients=value.split(";")[1],
-        )
-        assert settings.token_clients
 
 
 def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:
