@@ -14,6 +14,7 @@ from docwell.errors import Unauthenticated
 from docwell.http.problems import problem_of
 from docwell.identity import NO_CREDENTIAL
 from infra.intrinsics import Values
+from infra.local import gateway
 from tests.unit.infra.templates import MAIN, content, whole
 
 
@@ -36,6 +37,12 @@ def test_the_gateway_asks_the_authorizer_for_every_request_and_counts_the_key_th
     tokens = variables("AuthorizerFunction")["DOCWELL_TOKEN_USAGE_KEY"]
     assert properties("TokenUsageApiKey")["Value"] == tokens
     assert properties("TokenUsagePlanKey")["UsagePlanId"] == {"Ref": "TokenUsagePlan"}
+
+
+def test_the_local_gateway_opens_the_same_routes() -> None:
+    paths = properties("Api")["DefinitionBody"]["paths"]
+    open_paths = {path for path, item in paths.items() if not all("security" in one for one in item.values())}
+    assert open_paths == set(gateway.OPEN_PATHS)
 
 
 def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller() -> None:
