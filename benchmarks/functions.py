@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 from benchmarks.fresh_wiring import clear_caches
 from benchmarks.speed.worker_memory import WorkerMemory
 from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
-from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_API_KEY_ID, REGION
+from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
 from infra.local.poller import failed_ids, lambda_event
 from infra.report import ROOT
 
@@ -69,7 +69,7 @@ MARKED = "ObjectRemoved:DeleteMarkerCreated"
 def question_event(question: str) -> dict[str, Any]:
     """Return API Gateway's event for a question with the local stack's own key."""
     event: dict[str, Any] = json.loads(_QUESTION.read_text(encoding="utf-8"))
-    event["requestContext"]["identity"]["apiKeyId"] = LOCAL_API_KEY_ID
+    event["requestContext"]["authorizer"] = {"principalId": LOCAL_PRINCIPAL}
     return event | {"body": json.dumps({"question": question})}
 
 

@@ -44,6 +44,7 @@ class Workload:
     headroom: float = 1.5
     kept_s: float = 600.0
     pages_a_document: int = 20
+    authorizer_s: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,14 @@ class Measured:
 class System:
     """The functions of `template.yaml`, and the requests that the code sends.
 
-    A read is 4 KB, a write 1 KB. A question reads the principal and the live generations, and writes its charge
-    and its receipt. A document writes about two states, its lease and its ranges.
+    A read is 4 KB, a write 1 KB. A question reads its key, the principal and the live generations, and writes its
+    charge and its receipt. A document writes about two states, its lease and its ranges.
     """
 
     ingest_mb: int = 3008
     query_mb: int = 1769
-    question_reads: int = 6
+    authorizer_mb: int = 512
+    question_reads: int = 7
     question_writes: int = 7
     question_log_gb: float = 4e-6
     document_reads: int = 8
@@ -98,6 +100,8 @@ def question(prices: Prices, measured: Measured, cold: float, workload: Workload
     seconds += cold * max(0.0, measured.first_question_s - measured.question_s)
     return (
         cost(prices, 0.0, seconds, system.query_mb).amount
+        + prices.function.per_request
+        + workload.authorizer_s * system.authorizer_mb / 1024 * prices.function.per_gb_second
         + cold * system.query_mb / 1024 * price("snapstart_restore")
         + system.question_reads * price("table_read")
         + system.question_writes * price("table_write")

@@ -247,7 +247,7 @@ def _restored(data: Path, keys: StackKeys) -> tuple[Application, tuple[TableMirr
     objects = ObjectMirror(data / "objects", s3_backends[names.ACCOUNT]["aws"].get_bucket(names.BUCKET))
     table = dynamodb_backends[names.ACCOUNT][names.REGION].get_table
     ledger = LedgerMirror(data / "ledger.json", table(names.LEDGER_TABLE))
-    principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE))
+    principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE), keys.api_key)
     usage = TableMirror(data / "usage.json", table(names.USAGE_TABLE))
     audit = TableMirror(data / "audit.json", table(names.AUDIT_TABLE))
     receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from moto.apigateway.models import ApiKey
 
+from docwell.access.credentials import digest_of
 from infra.local.keys import write_private
-from infra.local.names import LOCAL_API_KEY_ID
+from infra.local.names import LOCAL_API_KEY_ID, LOCAL_PRINCIPAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ _BYTES = "docwell:bytes"
 
 # The grant of the local API key. `docwell.adapters.dynamodb.principals` describes the attributes.
 _LOCAL_GRANT: Item = {
-    "principal": {"S": f"key:{LOCAL_API_KEY_ID}"},
+    "principal": {"S": LOCAL_PRINCIPAL},
     "item": {"S": "grant"},
     "label": {"S": "this machine"},
     "all": {"BOOL": True},
@@ -117,11 +118,19 @@ class LedgerMirror(TableMirror):
 
 
 class PrincipalsMirror(TableMirror):
-    """The principals, with the local key's grant."""
+    """The principals, with the local key and its grant."""
+
+    def __init__(self, path: Path, table: Any, local_key: str) -> None:
+        """The grant is for the key with the value `local_key`."""
+        super().__init__(path, table)
+        self._local_key = local_key
 
     def restore(self) -> list[Item]:
         """Restore as `TableMirror` does. Without a stored grant, the local key reads every collection."""
         items = super().restore()
+        key = {"of": {"S": LOCAL_PRINCIPAL}, "key_id": {"S": LOCAL_API_KEY_ID}}
+        name = {"principal": {"S": f"hash:{digest_of(self._local_key)}"}, "item": {"S": "key"}}
+        self._table.put_item({**name, **key})
         own = {name: _LOCAL_GRANT[name] for name in self._keys}
         if not any(own.items() <= item.items() for item in items):
             self._table.put_item({**_LOCAL_GRANT, "created_at": {"N": str(int(time.time()))}})

@@ -2,9 +2,9 @@
 
 ``python -m infra.local.gateway --port 8080``
 
-It puts the id of the API key in `x-api-key` or `Authorization: Bearer` into the event. It also serves the console,
-forwards documents and uploads to the local AWS server, and serves the part of Lambda's API that calls the
-reconcile function by its name, and runs that function's schedule.
+It asks the authorizer of the cloud (`docwell.access`) who the caller is. It also serves the console, forwards
+documents and uploads to the local AWS server, and serves the part of Lambda's API that calls the reconcile
+function by its name, and runs that function's schedule.
 
 As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
 `/`), and query strings are decoded.
@@ -25,16 +25,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import uvicorn
 from anyio import CapacityLimiter, to_thread
-from botocore.config import Config
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import request_response
 
+from docwell.access.authorizer import Authorizer, Caller
+from docwell.errors import Unauthenticated, Unavailable
+from docwell.http.authorization import context_of
+from docwell.wiring import access
 from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
-from infra.local.api_keys import ApiKeys, KeysUnavailable, key_in
 from infra.local.console_files import console_file
 from infra.local.disconnect import until_gone
 from infra.local.emf import print_line, print_metrics
@@ -63,6 +64,8 @@ STAGE = "local"
 # As in template.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
+# As in infra/query.yaml: these routes have no authorizer.
+OPEN_PATHS = ("/v1/health", "/v1/openapi.json")
 
 
 class BodyTooLarge(Exception):
@@ -86,10 +89,10 @@ def _encoded(body: bytes) -> tuple[str | None, bool]:
         return base64.b64encode(body).decode("ascii"), True
 
 
-def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str | None) -> dict[str, Any]:
-    """Return the event of a REST API with a `{proxy+}` resource and no authorizer.
+def proxy_event(request: Request, body: bytes, request_id: str, caller: Caller | None) -> dict[str, Any]:
+    """Return the event of a REST API with a `{proxy+}` resource and a Lambda authorizer.
 
-    `requestContext` identifies the caller, so it takes nothing from the client but a known API key.
+    `requestContext` identifies the caller, so it takes nothing from the client but a valid API key.
     """
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
     headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
@@ -109,13 +112,13 @@ def proxy_event(request: Request, body: bytes, request_id: str, api_key_id: str 
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": "docwell-local",
+            "authorizer": context_of(caller) if caller else None,
             "domainName": request.headers.get("host", HOST),
             "domainPrefix": "docwell-local",
             "extendedRequestId": request_id,
             "httpMethod": request.method,
             "identity": {
-                "apiKey": key_in(request.headers) if api_key_id else None,
-                "apiKeyId": api_key_id,
+                "apiKey": caller.usage_key if caller else None,
                 "sourceIp": request.client.host if request.client else HOST,
                 "userAgent": request.headers.get("user-agent"),
             },
@@ -149,14 +152,14 @@ class Gateway:
         self,
         pool: FunctionPool,
         functions: Mapping[str, FunctionPool] | None = None,
-        api_keys: ApiKeys | None = None,
+        authorizer: Authorizer | None = None,
         keys: tuple[str, str] | None = None,
         storage: Storage | None = None,
     ) -> None:
         """Calls of Lambda's API need a signature with `keys`: access key, secret key. None accepts every call."""
         self._pool = pool
         self._storage = storage
-        self._api_keys = api_keys
+        self._authorizer = authorizer
         self.app = Starlette(routes=[functions_route(functions or {}, keys)])
         # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
         self.app.router.redirect_slashes = False
@@ -204,11 +207,12 @@ class Gateway:
     def _call(self, request: Request, body: bytes, request_id: str) -> Response:
         """Return the function's answer as HTTP, or a problem document."""
         try:
-            key_id = self._api_keys.id_of(key_in(request.headers)) if self._api_keys else None
-        except KeysUnavailable:
-            title = "The API keys cannot be read"
+            caller = self._caller(request)
+        except Unavailable as error:
+            print(f"{WARNING}{error}", flush=True)
+            title = "The credentials cannot be checked"
             return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
-        event = proxy_event(request, body, request_id, key_id)
+        event = proxy_event(request, body, request_id, caller)
         try:
             answer = self._pool.invoke(event)
             if not isinstance(answer, Stream):
@@ -228,6 +232,15 @@ class Gateway:
         except (FunctionError, MalformedAnswer) as error:
             print(f"{ERROR}{error}", flush=True)
             return problem(502, "function-failed", "The function failed", request_id)
+
+    def _caller(self, request: Request) -> Caller | None:
+        """Return the caller; None lets the function answer 401. Raises `Unavailable`."""
+        if self._authorizer is None or request.url.path in OPEN_PATHS:
+            return None
+        try:
+            return self._authorizer.identify(request.headers.items())
+        except Unauthenticated:
+            return None
 
 
 class _RequestLine:
@@ -299,12 +312,9 @@ def main() -> int:
     )
     if options.reconcile_every > 0:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
-    # Short limits, so that the gateway never hangs with the local AWS server.
-    limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    api_keys = ApiKeys(boto3.client("apigateway", config=limits))
     keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     storage = Storage(os.environ["AWS_ENDPOINT_URL"])
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, api_keys, keys, storage).app
+    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, access.authorizer(), keys, storage).app
     config = uvicorn.Config(
         Guarded(app, options.stack), HOST, options.port, log_level="warning", timeout_graceful_shutdown=1
     )

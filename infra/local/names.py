@@ -56,6 +56,7 @@ STORAGE_PATH = "/-/s3"
 
 # The id of each local stack's API key, which reads every collection.
 LOCAL_API_KEY_ID = "local"
+LOCAL_PRINCIPAL = f"key:{LOCAL_API_KEY_ID}"
 
 INGEST_QUEUE = "docwell-ingest"
 OCR_QUEUE = "docwell-ocr"

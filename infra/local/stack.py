@@ -16,7 +16,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from docwell.config import IngestSettings, QuerySettings, ReconcileSettings, SettingsError
+from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings, SettingsError
 from infra.local import names
 from infra.local.guard import READY_PATH
 from infra.local.keys import Keys, write_private
@@ -229,7 +229,7 @@ def wrong_settings(options: StackOptions) -> list[str]:
     """Return the problems of the user's environment variables. The stack's own variables are not checked."""
     own = own_settings(options)
     wrong: dict[str, None] = {}
-    for settings in (IngestSettings, QuerySettings, ReconcileSettings):
+    for settings in (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings):
         try:
             settings.read(**own)
         except SettingsError as error:

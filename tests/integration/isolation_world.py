@@ -66,8 +66,12 @@ class Person:
     cursors: list[str] = field(default_factory=list, compare=False, hash=False)
 
 
+def _named(principal: str, **identity: str) -> dict[str, Any]:
+    return {"authorizer": {"principalId": principal}, "identity": identity}
+
+
 def _with_key(name: str, *collections: str) -> Person:
-    return Person(name, {"identity": {"apiKeyId": name, "apiKey": f"value-of-{name}"}}, frozenset(collections))
+    return Person(name, _named(f"key:{name}", apiKey=f"value-of-{name}"), frozenset(collections))
 
 
 PEOPLE = (
@@ -76,17 +80,18 @@ PEOPLE = (
     # A member of two groups, without own grants.
     Person(
         "three",
-        {"authorizer": {"claims": {"sub": "three", "cognito:groups": "elders,birches,no-such-group"}}},
+        {"authorizer": {"principalId": "sub:three", "groups": '["elders", "birches", "no-such-group"]'}},
         frozenset({"elder", "birch"}),
     ),
     _with_key("nothing"),  # a principal without collections
 )
 # Callers that no table knows, and callers that the gateway does not name.
 UNKNOWN_CALLERS: tuple[dict[str, Any], ...] = (
-    {"identity": {"apiKeyId": "revoked"}},
-    {"identity": {"apiKeyId": None}},
-    {"authorizer": {"claims": {"sub": "unknown", "cognito:groups": "unknown"}}},
-    {"authorizer": {"claims": {}}, "identity": {"apiKeyId": "one"}},
+    {"authorizer": {"principalId": "key:revoked"}},
+    {"authorizer": {"principalId": None}},
+    {"authorizer": {"principalId": "sub:unknown", "groups": '["unknown"]'}},
+    {"authorizer": {}, "identity": {"apiKeyId": "one"}},
+    {"authorizer": {"claims": {"sub": "three", "cognito:groups": "elders"}}},
     {},
 )
 

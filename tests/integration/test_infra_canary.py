@@ -120,7 +120,7 @@ def asked(path: str, method: str = "GET", body: object = None) -> tuple[int, dic
     event = {
         "path": path,
         "httpMethod": method,
-        "requestContext": {"identity": {"apiKeyId": "known"}, "stage": "live"},
+        "requestContext": {"authorizer": {"principalId": "key:known"}, "stage": "live"},
         "body": json.dumps(body) if body else None,
     }
     answer: Any = query(event, CONTEXT)

@@ -247,7 +247,7 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     def ask(
         path: str, method: str = "GET", body: object = None, status: int = 200, **parameters: str
     ) -> dict[str, Any]:
-        context = {"requestId": "request-1", "identity": {"apiKeyId": "known"}, "stage": "live"}
+        context = {"requestId": "request-1", "authorizer": {"principalId": "key:known"}, "stage": "live"}
         event: dict[str, Any] = {"path": path, "httpMethod": method, "requestContext": context}
         event |= {"queryStringParameters": parameters or None, "body": json.dumps(body) if body else None}
         answer: Any = query(event, CONTEXT)

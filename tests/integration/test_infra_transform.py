@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 Transformed = dict[str, dict[str, Any]]
 TEMPLATE = ROOT / "infra" / "query.yaml"
 RELEASES = "a" * 64, "b" * 64
-POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_1"
+POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_1;client1"
 NETWORKS = {
     "with a": {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"},
     "without a": {"SubnetIds": "none", "SecurityGroupIds": "none"},
@@ -38,11 +38,11 @@ VARIANTS = {
     "first": released(),
     "same": released(),
     "next": released(RELEASES[1]),
-    "authorizer": released(UserPoolArn=POOL),
+    "authorizer": released(UserPool=POOL),
     "OpenAPI": {**released(), "paths": {"/v1/new": {"get": {"responses": {}}}}},
     "deployment": released(QueryDeployment="AllAtOnce"),
     **{f"{name} network": released(**given) for name, given in NETWORKS.items()},
-    **{f"{name} network, tokens": released(UserPoolArn=POOL, **given) for name, given in NETWORKS.items()},
+    **{f"{name} network, tokens": released(UserPool=POOL, **given) for name, given in NETWORKS.items()},
 }
 
 

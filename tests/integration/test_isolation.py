@@ -73,7 +73,7 @@ def test_a_collection_that_is_taken_away_is_gone_from_the_next_request_on_receip
 
 def test_the_attack_would_see_a_leak(world: World) -> None:
     """Check that the attack sees every leak, with a caller who may read all, judged as one who may not."""
-    everything = PEOPLE[0].context | {"identity": {}, "authorizer": {"claims": {"sub": "one"}}}
+    everything = PEOPLE[0].context | {"authorizer": {"principalId": "sub:one"}}
     impostor = Person("impostor", everything, frozenset({"amber"}))
     attack, asked = Attack(world), {"role": "user", "content": QUESTION}
     for request in (

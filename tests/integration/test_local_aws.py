@@ -18,6 +18,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from docwell.access.credentials import digest_of
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
 from docwell.adapters.s3_versions import S3Versions
 from infra.local.names import RESTORE_PRINCIPAL
 
@@ -210,6 +212,9 @@ def test_principals_receipts_and_api_keys_survive_a_kill_and_the_local_key_is_al
             off["id"]: False,
         }
         assert keys["local"]["value"] == KEYS["DOCWELL_API_KEY"]
+        stored = DynamoApiKeys(second.dynamodb, "docwell-principals").find(digest_of(KEYS["DOCWELL_API_KEY"]))
+        assert stored is not None
+        assert (stored.principal, stored.ends_at) == ("key:local", None)
 
 
 def signed(method: str, url: str, service: str, **headers: str) -> httpx.Response:

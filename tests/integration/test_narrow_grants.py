@@ -28,7 +28,7 @@ FOLDERS = ("amber/2025/", "amber/2026/", "amber/2026/drafts/", "birch/2026/", "b
 TEAMS = ("legal", "sales")
 ABSENT = "grove/2026/nothing.pdf"
 READER = Person(
-    "reader", {"authorizer": {"claims": {"sub": "reader", "cognito:groups": "first,second"}}}, frozenset()
+    "reader", {"authorizer": {"principalId": "sub:reader", "groups": '["first", "second"]'}}, frozenset()
 )
 
 

@@ -25,7 +25,12 @@ LOADS = st.floats(min_value=1, max_value=1e7)
 
 def test_the_functions_and_servers_are_those_of_the_template() -> None:
     stack = system({})
-    for function, memory in (("IngestFunction", SYSTEM.ingest_mb), ("QueryFunction", SYSTEM.query_mb)):
+    memories = {
+        "IngestFunction": SYSTEM.ingest_mb,
+        "QueryFunction": SYSTEM.query_mb,
+        "AuthorizerFunction": SYSTEM.authorizer_mb,
+    }
+    for function, memory in memories.items():
         assert stack.stack_of(function).of(function).of("MemorySize") == memory
     assert stack.values.names["OllamaInstance"].partition(",")[0] == PRICES.model_host.instance
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import boto3
 import pytest
 
+from docwell.access.authorizer import Authorizer
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
 from docwell.adapters.dynamodb.principals import PrincipalAdmin
+from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import Rule
 from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
+DAY_S = 86_400
 TABLE, USAGE = "the-principals", "their-use"
 
 
@@ -24,6 +29,15 @@ class Cloud:
         dynamodb.create_table(TableName=USAGE, **USAGE_SCHEMA)
         self.gateway: Any = boto3.client("apigateway")
         self.admin = PrincipalAdmin(dynamodb, TABLE)
+        self.stored = DynamoApiKeys(dynamodb, TABLE)
+        self.now = time.time()
+
+    def caller(self, value: str) -> str | None:
+        """Return the principal that the authorizer finds for a key, None for a key that it denies."""
+        try:
+            return Authorizer(self.stored, clock=lambda: self.now).identify([("x-api-key", value)]).identity.id
+        except Unauthenticated:
+            return None
 
     def keys(self) -> dict[str, str]:
         """Return the values of the API keys by id."""
@@ -129,12 +143,9 @@ def test_a_key_that_cannot_get_its_grant_does_not_stay(run: Run, cloud: Cloud) -
     [
         ("--jwt-subject", "auth0|7", "sub:auth0|7"),
         ("--jwt-group", "staff", "group:staff"),
-        ("--api-key-id", "k7", "key:k7"),
     ],
 )
-def test_an_existing_subject_group_or_key_needs_no_new_key(
-    run: Run, cloud: Cloud, option: str, value: str, id_: str
-) -> None:
+def test_a_subject_or_group_needs_no_key(run: Run, cloud: Cloud, option: str, value: str, id_: str) -> None:
     result = run("principals", "add", "A", "--collections", "a", option, value)
     assert result.exit_code == 0, result.output
     assert cloud.admin.get(id_) is not None
@@ -164,6 +175,8 @@ def test_an_existing_subject_group_or_key_needs_no_new_key(
         ["--all", "--jwt-group", "a,b"],
         ["--all", "--jwt-subject", "a b"],
         ["--all", "--requests-per-day", "-1"],
+        *(["--all", "--expires", wrong] for wrong in ("soon", "-1d", "9", "1w", "4000d", "9999999999d")),
+        ["--all", "--jwt-subject", "s", "--expires", "1d"],
     ],
 )
 def test_a_contradictory_grant_is_refused_and_makes_nothing(run: Run, cloud: Cloud, wrong: list[str]) -> None:
@@ -179,12 +192,24 @@ def test_revoke_deletes_the_key_that_add_made(run: Run, cloud: Cloud) -> None:
     assert run("principals", "revoke", id_).exit_code == 1
 
 
+def test_an_existing_key_is_adopted_with_its_end(run: Run, cloud: Cloud) -> None:
+    made = cloud.gateway.create_api_key(name="of another application", enabled=True)
+    options = ["--api-key-id", made["id"], "--expires", "30d"]
+    assert run("principals", "add", "A", "--all", *options).exit_code == 0
+    assert cloud.caller(made["value"]) == f"key:{made['id']}"
+    cloud.now += 31 * DAY_S
+    assert cloud.caller(made["value"]) is None
+    assert run("principals", "add", "A", "--all", "--api-key-id", "absent").exit_code == 1
+    assert cloud.admin.get("key:absent") is None
+
+
 def test_revoke_leaves_a_key_that_was_there_before(run: Run, cloud: Cloud) -> None:
     key = cloud.gateway.create_api_key(name="of another application", enabled=True)["id"]
     assert run("principals", "revoke", f"key:{key}").exit_code == 1  # not a principal of docwell
     run("principals", "add", "A", "--all", "--api-key-id", key)
+    assert run("principals", "rotate", "A").exit_code == 0
     assert run("principals", "revoke", f"key:{key}").exit_code == 0
-    assert list(cloud.keys()) == [key]
+    assert (list(cloud.keys()), cloud.stored.list()) == ([key], [])
 
 
 def test_a_changed_grant_still_goes_with_its_key(run: Run, cloud: Cloud) -> None:
@@ -213,3 +238,90 @@ def test_a_refused_caller_learns_how_to_give_a_key(run: Run, api: FakeApi, statu
     result = run("ask", "why?", api=api)
     assert result.exit_code == 1
     assert "DOCWELL_API_KEY" in result.stderr
+
+
+def test_a_key_with_an_end_stops_then(run: Run, cloud: Cloud) -> None:
+    made = json.loads(run("principals", "add", "A", "--all", "--expires", "12h", "--json").stdout)
+    assert cloud.caller(made["api_key"]) == made["id"]
+    assert abs(made["keys"][0]["ends_at"] - cloud.now - DAY_S / 2) < 60
+    cloud.now += DAY_S / 2 + 60
+    assert cloud.caller(made["api_key"]) is None
+
+
+def test_rotation_overlaps_and_keeps_the_principal(run: Run, cloud: Cloud) -> None:
+    plan = cloud.gateway.create_usage_plan(name="p")["id"]
+    first = json.loads(run("principals", "add", "app", "--all", "--usage-plan", plan, "--json").stdout)
+    result = run("principals", "rotate", "app", "--overlap", "7d", "--usage-plan", plan, "--json")
+    second = json.loads(result.stdout)
+    assert second["id"] == first["id"]
+    assert [key["ends_at"] is None for key in second["keys"]] == [True, False]
+    assert len(cloud.gateway.get_usage_plan_keys(usagePlanId=plan)["items"]) == 2
+    listed = run("principals", "list")
+    assert "never" in listed.stdout
+    assert "UTC" in listed.stdout
+    assert second["api_key"] not in listed.output
+    values = first["api_key"], second["api_key"]
+    assert [cloud.caller(value) for value in values] == [first["id"]] * 2
+    cloud.now += 7 * DAY_S + 60
+    assert [cloud.caller(value) for value in values] == [None, first["id"]]
+
+
+def test_a_leaked_key_ends_at_once(run: Run, cloud: Cloud) -> None:
+    first = json.loads(run("principals", "add", "app", "--all", "--json").stdout)
+    result = run("principals", "rotate", first["id"], "--overlap", "0m")
+    assert result.exit_code == 0, result.output
+    cloud.now = time.time() + 1
+    assert cloud.caller(first["api_key"]) is None
+    assert result.stdout.count("API key: ") == 1
+
+
+def test_a_second_rotation_never_prolongs_a_key_and_removes_ended_ones(run: Run, cloud: Cloud) -> None:
+    first = json.loads(run("principals", "add", "app", "--all", "--json").stdout)
+    for overlap in ("0m", "1h", "9d"):
+        assert run("principals", "rotate", "app", "--overlap", overlap).exit_code == 0
+    ends = sorted((key.ends_at or 0) - cloud.now for key in cloud.stored.list())
+    assert len(ends) == 3  # the first key ended and is gone
+    assert abs(ends[1] - 3_600) < 60
+    assert abs(ends[2] - 9 * DAY_S) < 60
+    assert first["api_key"] not in cloud.keys().values()
+    run("principals", "revoke", first["id"])
+    assert (cloud.keys(), cloud.stored.list()) == ({}, [])
+
+
+def test_rotate_needs_one_principal_with_a_key(run: Run, cloud: Cloud) -> None:
+    for options in (["--jwt-subject", "s"], [], []):
+        run("principals", "add", "same", "--all", *options)
+    run("principals", "add", "person", "--all", "--jwt-subject", "p")
+    before = cloud.keys()
+    for name in ("same", "person", "sub:p", "absent"):
+        assert run("principals", "rotate", name).exit_code == 1
+    assert run("principals", "rotate", "same", "--overlap", "soon").exit_code == 2
+    assert cloud.keys() == before
+
+
+def test_a_key_that_cannot_be_stored_does_not_stay(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = json.loads(run("principals", "add", "app", "--all", "--json").stdout)
+
+    def put(*_: object) -> None:
+        raise Unavailable("principals", "down")
+
+    with monkeypatch.context() as down:
+        down.setattr(DynamoApiKeys, "put", put)
+        for command in (("rotate", "app"), ("add", "other", "--all")):
+            result = run("principals", *command)
+            assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert list(cloud.keys().values()) == [first["api_key"]]
+    assert cloud.caller(first["api_key"]) == first["id"]
+
+
+def test_adopt_stores_the_keys_of_an_earlier_release(run: Run, cloud: Cloud) -> None:
+    made = json.loads(run("principals", "add", "app", "--all", "--json").stdout)
+    run("principals", "add", "people", "--all", "--jwt-group", "staff")
+    for key in cloud.stored.list():
+        cloud.stored.remove(key)
+    assert cloud.caller(made["api_key"]) is None
+    assert run("principals", "adopt").stdout == f"{made['id']} is stored\n"
+    assert cloud.caller(made["api_key"]) == made["id"]
+    assert run("principals", "adopt").stdout == ""

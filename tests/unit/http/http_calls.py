@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from docwell.http.streaming import StreamedResponse
+from docwell.identity import KEY
 from functions.query.handler import handler
 
 CONTEXT = SimpleNamespace(
@@ -37,7 +38,8 @@ def event_of(
         "multiValueQueryStringParameters": {k: [v] for k, v in parameters.items()} if parameters else None,
         "requestContext": {
             "requestId": "gateway-request",
-            "identity": {"sourceIp": "127.0.0.1", "apiKeyId": key},
+            "identity": {"sourceIp": "127.0.0.1"},
+            "authorizer": {"principalId": f"{KEY}{key}"} if key else None,
             "stage": "v1",
         },
         "body": body if isinstance(body, str) or body is None else json.dumps(body),

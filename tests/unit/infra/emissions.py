@@ -198,7 +198,7 @@ def query(patch: pytest.MonkeyPatch) -> None:
 
     def ask(key: str = "known", path: str = "/v1/query", **body: object) -> int:
         sent = body or {"question": "how often is the boiler inspected", "fallback": "none"}
-        context = {"requestId": "gateway-request", "identity": {"apiKeyId": key}, "stage": "live"}
+        context = {"requestId": "gateway-request", "authorizer": {"principalId": f"key:{key}"}, "stage": "live"}
         event = {"path": path, "httpMethod": "POST", "requestContext": context, "body": json.dumps(sent)}
         status: int = handler(event, CONTEXT)["statusCode"]
         return status

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from docwell.adapters.documents.ocr import START_S
-from docwell.config import IngestSettings, QuerySettings, ReconcileSettings
+from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from docwell.query.waking import FACT
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.checks.tools import accepted
@@ -44,8 +44,9 @@ FUNCTIONS = [
     ("IngestFunction", IngestSettings),
     ("QueryFunction", QuerySettings),
     ("ReconcileFunction", ReconcileSettings),
+    ("AuthorizerFunction", AuthorizerSettings),
 ]
-Settings = type[IngestSettings | QuerySettings | ReconcileSettings]
+Settings = type[IngestSettings | QuerySettings | ReconcileSettings | AuthorizerSettings]
 
 
 def default_of(template: dict[str, Any], value: Any) -> Any:
@@ -68,7 +69,7 @@ def test_a_function_is_told_each_setting_that_it_reads_and_no_other(
     assert given == {f"DOCWELL_{name.upper()}" for name in settings.model_fields}
 
 
-@pytest.mark.parametrize(("function", "settings"), FUNCTIONS)
+@pytest.mark.parametrize(("function", "settings"), FUNCTIONS[:-1])  # the authorizer has no defaults
 def test_the_templates_defaults_are_the_codes(template: dict[str, Any], function: str, settings: Settings) -> None:
     compared = 0
     for name, field in settings.model_fields.items():
@@ -113,7 +114,7 @@ def test_a_function_has_its_layers_in_its_own_template() -> None:
             for layer in one.get("Properties", {}).get("Layers", []):
                 assert resources[layer["Ref"]]["Type"] == "AWS::Serverless::LayerVersion", path.name
                 found += 1
-    assert found == 5
+    assert found == 6
 
 
 def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:
@@ -285,7 +286,7 @@ def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(templ
     found = methods(template)
     assert {path for path, method in found.items() if "security" not in method} == OPEN
     for path in set(found) - OPEN:
-        assert found[path]["security"]["Fn::If"] == ["TakesTokens", [{"token": []}], [{"api_key": []}]]
+        assert found[path]["security"] == [{"authorizer": [], "api_key": []}]
 
 
 def test_questions_alone_are_streamed(template: dict[str, Any]) -> None:

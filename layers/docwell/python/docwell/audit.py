@@ -17,6 +17,7 @@ class Action(StrEnum):
     UPLOADED = "uploaded"
     DELETED = "deleted"
     GRANTED = "granted"
+    ROTATED = "rotated"
     REVOKED = "revoked"
     ERASED = "erased"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, Field, HttpUrl, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -248,6 +248,26 @@ class RuntimeSettings(_Settings):
     memory_mb: int | None = Field(default=None, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     # `sam local` sets it. It calls no authorizer and checks no API keys.
     sam_local: bool = Field(default=False, validation_alias="AWS_SAM_LOCAL")
+
+
+class AuthorizerSettings(_Settings):
+    """The authorizer function, and the authorizer of the local gateway."""
+
+    principals_table: str = "docwell-principals"
+    # The user pool: https://cognito-idp.REGION.amazonaws.com/POOL. None: API keys alone are valid.
+    token_issuer: Annotated[str, Field(pattern=r"^https://[!-~]+[^/]$")] | None = None
+    # The ids of the pool's app clients whose tokens are valid, separated by commas.
+    token_clients: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]+(,[A-Za-z0-9_+]+)*$")] | None = None
+    # The pool's public keys. None: /.well-known/jwks.json of the issuer.
+    token_keys_url: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
+    # The key that counts all requests with tokens in a usage plan.
+    token_usage_key: str | None = None
+
+    @model_validator(mode="after")
+    def _clients_of_issuer(self) -> Self:
+        if (self.token_issuer is None) != (self.token_clients is None):
+            raise ValueError("token_issuer and token_clients need each other")
+        return self
 
 
 class CanarySettings(_Settings):

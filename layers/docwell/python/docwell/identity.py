@@ -1,7 +1,6 @@
-"""The identity of a caller, as the gateway's event has it.
+"""The identity of a caller, as the authorizer finds it and the gateway's event has it.
 
-Only `requestContext` counts: the gateway writes it, and a client cannot. The API key itself
-(`requestContext.identity.apiKey`) is a secret and is not read; its id is enough.
+Only `requestContext.authorizer` counts: the gateway writes it, and a client cannot.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ RESERVED_COLLECTION = ".docwell"
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
 _ID = re.compile(r"[!-~]{1,255}")
-# API Gateway writes Cognito's list as "a,b" or "[a b]": a name with a separator would read as two groups.
+# Users cannot choose a name that reads as a list.
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 _COGNITO_GROUPS = "cognito:groups"
 _GROUPS = "groups"
@@ -35,6 +34,19 @@ class Identity:
 
     id: str
     groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key by the `digest` of its value, and its principal (`key:ID`).
+
+    It is valid before `ends_at` (seconds since the epoch; None: for ever). In API Gateway it has the `key_id`.
+    """
+
+    digest: str
+    principal: str
+    key_id: str
+    ends_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,9 @@ class Use:
     tokens: int = 0
 
 
+# The same for every credential that is missing or not valid, so that an attacker learns nothing.
+NO_CREDENTIAL = "send a key of docwell principals add, as x-api-key or Bearer token, or a token of the user pool"
+
 # `sam local` has no authorizer: use this principal, which has no grants by default.
 SAM_LOCAL = Identity(f"{KEY}sam-local")
 # The canary (docwell.upkeep.canary), which calls the function itself. API Gateway's key ids have no hyphen.
@@ -88,59 +103,40 @@ CANARY = Principal(f"{KEY}docwell-canary", frozenset({RESERVED_COLLECTION}))
 
 
 def identity_of(event: Mapping[str, Any]) -> Identity:
-    """Return the caller of a REST API (or of an HTTP API with a JWT authorizer).
-
-    A token wins over an API key: the token names a person, the key a program. A program that forwards a person's
-    token must not lend that person its own rights. For the same reason, the key does not count when an authorizer
-    has named no subject.
+    """Return the caller that the authorizer (`docwell.access`) names in the event of a REST API.
 
     Raises:
-        Unauthenticated: the gateway names no caller, or an invalid one.
+        Unauthenticated: the authorizer names no caller, or an invalid one.
     """
     context = _mapping(event.get("requestContext"))
     authorizer = _mapping(context.get("authorizer"))
-    if authorizer.get("claims") is not None:  # a REST API's Cognito authorizer
-        claims = _mapping(authorizer["claims"])
-        return Identity(_id(SUBJECT, claims.get("sub")), groups_of(claims, separator=","))
-    if _mapping(authorizer.get("jwt")).get("claims") is not None:  # an HTTP API's JWT authorizer
-        claims = _mapping(authorizer["jwt"]["claims"])
-        return Identity(_id(SUBJECT, claims.get("sub")), groups_of(claims, separator=" "))
-    if authorizer.get("principalId") is not None:  # a Lambda authorizer, whose other claims are beside it
-        return Identity(_id(SUBJECT, authorizer["principalId"]), groups_of(authorizer))
-    key_id = _mapping(context.get("identity")).get("apiKeyId")
-    if key_id is None and any(name.lower() == "x-api-key" for name in _mapping(event.get("headers"))):
-        raise Unauthenticated(
-            "this API key is not known here: check its value, or make one with docwell principals add"
-        )
-    return Identity(_id(KEY, key_id))
+    principal = authorizer.get("principalId")
+    if not isinstance(principal, str) or not any(
+        principal.startswith(kind) and is_id(principal.removeprefix(kind)) for kind in (KEY, SUBJECT)
+    ):
+        raise Unauthenticated(NO_CREDENTIAL)
+    return Identity(principal, groups_of(authorizer))
 
 
-def groups_of(claims: Mapping[str, Any], separator: str | None = None) -> tuple[str, ...]:
+def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the groups in `cognito:groups`, else in `groups`: a list, a JSON list, or the name of one group.
 
-    API Gateway joins the list in a Cognito token with the `separator`: "a,b" in a REST API, "[a b]" in an HTTP
-    API. Only the owner of the user pool names such groups, so only that claim is split.
     Returns the first `MAX_GROUPS` in alphabetical order.
     """
-    claim = next((name for name in (_COGNITO_GROUPS, _GROUPS) if claims.get(name)), _GROUPS)
-    said = claims.get(claim)
+    said = claims.get(_COGNITO_GROUPS) or claims.get(_GROUPS)
     if isinstance(said, str):
-        said = _listed(said, separator if claim == _COGNITO_GROUPS else None)
+        said = _listed(said)
     if not isinstance(said, list | tuple):
         return ()
     return tuple(sorted({name for name in said if is_group(name)}))[:MAX_GROUPS]
 
 
-def _listed(said: str, separator: str | None) -> object:
+def _listed(said: str) -> object:
     try:
         listed: object = json.loads(said) if said.startswith("[") else None
     except (ValueError, RecursionError):
         listed = None
-    if isinstance(listed, list):
-        return listed
-    if separator == " " and said.startswith("[") and said.endswith("]"):
-        said = said[1:-1]
-    return [said] if separator is None else [name.strip() for name in said.split(separator)]
+    return listed if isinstance(listed, list) else [said]
 
 
 def is_group(name: object) -> bool:
@@ -151,12 +147,6 @@ def is_group(name: object) -> bool:
 def is_id(name: object) -> bool:
     """Return whether this is a valid JWT subject or id of an API key."""
     return isinstance(name, str) and _ID.fullmatch(name) is not None
-
-
-def _id(kind: str, name: object) -> str:
-    if not is_id(name):
-        raise Unauthenticated("send a principal's API key as x-api-key, or a token if the API has an authorizer")
-    return f"{kind}{name}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

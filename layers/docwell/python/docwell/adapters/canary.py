@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import vendor_errors
 from docwell.errors import Corrupt, Unavailable
-from docwell.identity import CANARY, KEY
+from docwell.identity import CANARY
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -74,7 +74,7 @@ class LambdaQueryVersions:
         event = {
             "httpMethod": "POST",
             "path": "/v1/query",
-            "requestContext": {"identity": {"apiKeyId": CANARY.id.removeprefix(KEY)}, "stage": "live"},
+            "requestContext": {"authorizer": {"principalId": CANARY.id}, "stage": "live"},
             "body": json.dumps({"question": question, "mode": "passages"}),
         }
         with vendor_errors("lambda"):

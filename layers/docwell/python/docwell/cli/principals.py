@@ -1,25 +1,24 @@
-"""`docwell principals add | list | revoke`: grants and quotas, written to the table and to API Gateway.
+"""`docwell principals add | list | rotate | adopt | revoke`: grants, quotas and keys, in table and API Gateway.
 
 An operator runs these with AWS credentials; they do not use the docwell API.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from docwell.audit import Action
-from docwell.cli import display
+from docwell.cli import api_keys, display
 from docwell.cli.asking import pairs
 from docwell.cli.audit import record
 from docwell.cli.command import ConnectedCommand, JsonFlag, group
 from docwell.cli.failure import ExitCode, Failure
-from docwell.cli.remote import Json, aws_client, plain_failures
+from docwell.cli.remote import Json, aws_client
 from docwell.cli.settings import Settings
-from docwell.identity import GROUP, KEY, SUBJECT, Rule, Use, is_group, is_id
+from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, is_group, is_id
 from docwell.models import KEY_BYTES, collection_of
 
 if TYPE_CHECKING:
@@ -49,6 +48,15 @@ Writes = Annotated[
     typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
 ]
 WriteAll = Annotated[bool, typer.Option("--write-all", help="It may change every collection.")]
+
+
+Expires = Annotated[
+    str | None, typer.Option(metavar="TIME", help="When the key ends: 90d, 12h or 30m from now. Default: never.")
+]
+Plan = Annotated[
+    str | None,
+    typer.Option(envvar="DOCWELL_USAGE_PLAN", metavar="ID", help="Usage plan of the API's stage, by its id."),
+]
 
 
 @app.callback()
@@ -81,10 +89,8 @@ def add(
         str | None, typer.Option(metavar="ID", help="Grant to an existing API Gateway key, by its id.")
     ] = None,
     replace_: Annotated[bool, typer.Option("--replace", help="Replace an existing grant.")] = False,
-    usage_plan: Annotated[
-        str | None,
-        typer.Option(envvar="DOCWELL_USAGE_PLAN", metavar="ID", help="Usage plan of the API's stage, by its id."),
-    ] = None,
+    expires: Expires = None,
+    usage_plan: Plan = None,
     table: TableOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -95,18 +101,18 @@ def add(
     writable = _writable_of(write, every=write_all)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
-    admin = _admin(settings)
-    quotas, value = (requests_per_day, tokens_per_day), None
-    grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable)
-    if known:
-        grant = _store(admin, grant, replacing=replace_)
-    else:
-        grant, value = _store_with_new_key(admin, grant, settings)
+    ends_at = api_keys.after("--expires", expires)
+    if known and not known.startswith(KEY) and ends_at:
+        raise Failure("--expires is for API keys: a token has its own end", ExitCode.USAGE)
+    grant = Grant(known or "", readable, requests_per_day, tokens_per_day, name, rules=rules, writable=writable)
+    grant, key, value = _store(settings, grant, ends_at, replacing=replace_)
     record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
-        display.show_json({**_as_json(grant), "api_key": value})
+        display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
         return
-    _say_granted(grant, value, settings)
+    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
+    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}")
+    _say_key(key, value, settings)
 
 
 @app.command(name="list", cls=ConnectedCommand)
@@ -123,13 +129,60 @@ def list_(
     """List the principals, their rights and today's use."""
     settings: Settings = ctx.obj.given(principals_table=table, usage_table=usage_table)
     use = settings.need("usage_table")
-    rows = _admin(settings).list(use)
+    rows, keys = _admin(settings).list(use), api_keys.stored(settings).list()
+    principals = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in rows]
     if as_json:
-        display.show_json({"principals": [_as_json(grant, use) for grant, use in rows]})
+        display.show_json({"principals": [_as_json(grant, keys, use) for grant, use, keys in principals]})
     elif rows:
-        _show(rows)
+        _show(principals)
     else:
         display.echo("there are no principals; `docwell principals add NAME --all` makes one", err=True)
+
+
+@app.command(cls=ConnectedCommand)
+def rotate(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name or the id of a principal with an API key.")
+    ],
+    *,
+    overlap: Annotated[
+        str, typer.Option(metavar="TIME", help="How long its other keys stay valid: 7d, 12h, 30m or 0m.")
+    ] = "7d",
+    expires: Expires = None,
+    usage_plan: Plan = None,
+    table: TableOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a new API key of a principal, which is printed once. Its other keys end after the overlap."""
+    settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
+    overlap_ends, ends_at = api_keys.after("--overlap", overlap), api_keys.after("--expires", expires)
+    found = _admin(settings).named(name)
+    if len(found) != 1 or not found[0].id.startswith(KEY):
+        ids = ", ".join(grant.id for grant in found) or "no principal"
+        raise Failure(f"{name!r} is {ids}: give the id of one principal with an API key")
+    (grant,) = found
+    key, value = api_keys.make(settings, grant.label, grant.id, ends_at)
+    others = api_keys.end_others(settings, key, overlap_ends or 0, owns_first=grant.owns_key)
+    record(settings, Action.ROTATED, subject=grant.id)
+    if as_json:
+        display.show_json({**_as_json(grant, [key, *others]), "api_key": value})
+        return
+    display.echo(f"{grant.id} has a new key")
+    for other in others:
+        display.echo(f"key {other.key_id} ends {api_keys.end_of(other)}")
+    _say_key(key, value, settings)
+
+
+@app.command(cls=ConnectedCommand)
+def adopt(ctx: typer.Context, *, table: TableOption = None) -> None:
+    """Store the API keys of principals that a release before `rotate` made. Run it before you deploy."""
+    settings: Settings = ctx.obj.given(principals_table=table)
+    known = {key.principal for key in api_keys.stored(settings).list()}
+    for grant in _admin(settings).grants():
+        if grant.id.startswith(KEY) and grant.id not in known:
+            api_keys.adopt(settings, grant.id)
+            display.echo(f"{grant.id} is stored")
 
 
 @app.command(cls=ConnectedCommand)
@@ -139,19 +192,19 @@ def revoke(
     *,
     table: TableOption = None,
 ) -> None:
-    """Remove a grant at once. Also deletes the API key that `add` made for it."""
-    grant = _admin(ctx.obj.given(principals_table=table)).revoke(id_)
+    """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
+    settings: Settings = ctx.obj.given(principals_table=table)
+    grant = _admin(settings).revoke(id_)
     if grant is None:
         raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
     record(ctx.obj, Action.REVOKED, subject=id_)
     display.echo(f"{id_} has no access any more")
-    if grant.owns_key:
-        _delete_key(ctx.obj, id_.removeprefix(KEY))
+    api_keys.remove_all(settings, id_, owns_first=grant.owns_key)
 
 
-def _say_granted(grant: Grant, value: str | None, settings: Settings) -> None:
-    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
-    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}")
+def _say_key(key: ApiKey | None, value: str | None, settings: Settings) -> None:
+    if key is not None and key.ends_at is not None:
+        display.echo(f"its key ends {api_keys.end_of(key)}")
     if value:
         display.echo(f"API key: {value}")
         display.echo("store it now: it is not shown again", err=True)
@@ -166,39 +219,31 @@ def _admin(settings: Settings) -> PrincipalAdmin:
     return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
 
 
-def _store(admin: PrincipalAdmin, grant: Grant, *, replacing: bool) -> Grant:
-    if before := admin.get(grant.id) if replacing else None:
-        grant = replace(grant, owns_key=before.owns_key)
+def _store(
+    settings: Settings, grant: Grant, ends_at: int | None, *, replacing: bool
+) -> tuple[Grant, ApiKey | None, str | None]:
+    """Store the grant, for a new key if it has no id; return both and the key's value.
+
+    A failure leaves no key behind.
+    """
+    admin = _admin(settings)
+    if not grant.id:
+        made, value = api_keys.make(settings, grant.label, None, ends_at)
+        grant = replace(grant, id=made.principal, owns_key=True)
+        try:
+            admin.add(grant)
+        except BaseException:
+            api_keys.remove_all(settings, grant.id, owns_first=True)
+            raise
+        return grant, made, value
+    before = admin.get(grant.id)
+    if before and not replacing:
+        raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
+    grant = replace(grant, owns_key=before is not None and before.owns_key)
+    key = api_keys.adopt(settings, grant.id, ends_at) if grant.id.startswith(KEY) and not before else None
     if not admin.add(grant, replace=replacing):
         raise Failure(f"{grant.id} is already a principal: --replace changes its grant")
-    return grant
-
-
-def _store_with_new_key(admin: PrincipalAdmin, grant: Grant, settings: Settings) -> tuple[Grant, str]:
-    """Store the grant for a new API key; return both. A failure leaves no key behind."""
-    gateway = aws_client(settings, "apigateway")
-    with plain_failures("cannot make an API key"):
-        made = gateway.create_api_key(
-            name=grant.label, description="docwell principal", enabled=True, generateDistinctId=True
-        )
-    try:
-        if plan := settings.usage_plan:
-            with plain_failures("cannot add the API key to the usage plan"):
-                gateway.create_usage_plan_key(usagePlanId=plan, keyId=made["id"], keyType="API_KEY")
-        grant = _store(admin, replace(grant, id=f"{KEY}{made['id']}", owns_key=True), replacing=False)
-    except BaseException:
-        _delete_key(settings, made["id"])
-        raise
-    return grant, made["value"]
-
-
-def _delete_key(settings: Settings, id_: str) -> None:
-    gateway = aws_client(settings, "apigateway")
-    with (
-        plain_failures(f"the principal has no access, but API key {id_} could not be deleted"),
-        suppress(gateway.exceptions.NotFoundException),
-    ):
-        gateway.delete_api_key(apiKey=id_)
+    return grant, key, None
 
 
 def _collections(given: list[str] | None) -> frozenset[str]:
@@ -258,7 +303,7 @@ def _phrase(rule: Rule) -> str:
     return " ".join([place, *(f"with {name}={value}" for name, value in sorted(rule.tags))])
 
 
-def _as_json(grant: Grant, use: Use | None = None) -> Json:
+def _as_json(grant: Grant, keys: list[ApiKey], use: Use | None = None) -> Json:
     return {
         "id": grant.id,
         "label": grant.label,
@@ -270,11 +315,12 @@ def _as_json(grant: Grant, use: Use | None = None) -> Json:
         ],
         "requests_per_day": grant.requests_per_day,
         "tokens_per_day": grant.tokens_per_day,
+        "keys": [{"id": key.key_id, "ends_at": key.ends_at} for key in keys],
         **({"requests_today": use.requests, "tokens_today": use.tokens} if use else {}),
     }
 
 
-def _show(principals: list[tuple[Grant, Use]]) -> None:
+def _show(principals: list[tuple[Grant, Use, list[ApiKey]]]) -> None:
     figures = ("requests today", "tokens today")
     rows = (
         (
@@ -282,12 +328,14 @@ def _show(principals: list[tuple[Grant, Use]]) -> None:
             grant.label,
             _readable(grant),
             _writable(grant),
+            ", ".join(map(api_keys.end_of, keys)),
             _of(use.requests, grant.requests_per_day),
             _of(use.tokens, grant.tokens_per_day),
         )
-        for grant, use in principals
+        for grant, use, keys in principals
     )
-    display.console().print(display.table(("id", "name", "may read", "may write", *figures), rows, right=figures))
+    columns = ("id", "name", "may read", "may write", "keys end", *figures)
+    display.console().print(display.table(columns, rows, right=figures))
 
 
 def _of(used: int, quota: int | None) -> str:

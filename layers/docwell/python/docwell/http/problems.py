@@ -48,7 +48,7 @@ def problem(error: DocwellError, request_id: str, errors: list[dict[str, Any]] |
     if isinstance(error, Unavailable | QuotaExceeded) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "ApiKey"
+        headers["WWW-Authenticate"] = "Bearer"
     body = problem_of(error, request_id, errors).model_dump_json(exclude_none=True)
     return Response(error.status, PROBLEM_JSON, body, headers)
 

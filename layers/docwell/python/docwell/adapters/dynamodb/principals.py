@@ -1,4 +1,4 @@
-"""Principals in DynamoDB: their grants in one table, their daily use in another.
+"""Principals in DynamoDB: their grants in one table (with their keys: `api_keys`), their daily use in another.
 
 A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
 `all` = true, `writable` or `write_all` for the right to write, `requests_per_day`, `tokens_per_day`, `label`,
@@ -256,9 +256,17 @@ class PrincipalAdmin:
             id_ = str(row.get("of", row["principal"]))
             use = used.get(id_, Use())
             used[id_] = Use(use.requests + row.get("requests", 0), use.tokens + row.get("tokens", 0))
+        return [(grant, used.get(grant.id, Use())) for grant in self.grants()]
+
+    def grants(self) -> Sequence[Grant]:
+        """Return every grant, by id. Reads the table whole: for an operator."""
         stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
-        grants = sorted(map(_grant, stored), key=lambda grant: grant.id)
-        return [(grant, used.get(grant.id, Use())) for grant in grants]
+        return sorted(map(_grant, stored), key=lambda grant: grant.id)
+
+    def named(self, name: str) -> Sequence[Grant]:
+        """Return the grants with this id or label. Reads the table whole unless it is an id."""
+        found = self.get(name)
+        return [found] if found else [grant for grant in self.grants() if grant.label == name]
 
     def get(self, id_: str) -> Grant | None:
         """Return the grant, read consistently."""

@@ -1,0 +1,337 @@
+"""The authorizer: every credential that it knows, and attacks with those that it must not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from moto import mock_aws
+
+from docwell.access.authorizer import KEPT_S, Authorizer
+from docwell.access.credentials import MAX_KEY_CHARACTERS, MAX_TOKEN_CHARACTERS, digest_of
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+from docwell.adapters.tokens import UserPoolTokens
+from docwell.errors import Unauthenticated, Unavailable
+from docwell.http.authorization import allowed, denied, headers_of
+from docwell.identity import NO_CREDENTIAL, ApiKey, Identity, identity_of
+from docwell.wiring import access
+from functions.authorizer.handler import handler
+
+ISSUER, CLIENT = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Pool", "client1"
+SIGNING, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+NOW = 1_800_000_000
+VALUE, OLD, FOREIGN = ("v" * 40, "o" * 40, "f" * 40)
+ARN = "arn:aws:execute-api:eu-central-1:123456789012:api1/live/POST/v1/query"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Published:
+    """The pool's public keys."""
+
+    def find(self, id_: str) -> jwt.PyJWK | None:
+        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(SIGNING.public_key()))
+        return jwt.PyJWK({**public, "kid": "k1", "alg": "RS256"}) if id_ == "k1" else None
+
+
+class Rows:
+    """The API keys in memory; a test can take them down."""
+
+    def __init__(self) -> None:
+        self.keys = {
+            digest_of(VALUE): ApiKey(digest_of(VALUE), "key:a", "gw-new"),
+            digest_of(OLD): ApiKey(digest_of(OLD), "key:a", "gw-old", ends_at=NOW + 60),
+        }
+        self.reads = 0
+        self.down = False
+
+    def find(self, digest: str) -> ApiKey | None:
+        self.reads += 1
+        if self.down:
+            raise Unavailable("principals", "down")
+        return self.keys.get(digest)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def authorizer(rows: Rows, clock: Clock) -> Authorizer:
+    return Authorizer(rows, UserPoolTokens(ISSUER, [CLIENT], Published()), clock)  # type: ignore[arg-type] # a fake
+
+
+def token(key: Any = SIGNING, algorithm: str = "RS256", kid: str = "k1", **changes: Any) -> str:
+    """Return an access token; a change of None removes the claim. PyJWT compares with the real time."""
+    now = int(time.time())
+    claims = {
+        "iss": ISSUER,
+        "sub": "person",
+        "token_use": "access",
+        "client_id": CLIENT,
+        "iat": now,
+        "exp": now + 300,
+    }
+    claims |= {"cognito:groups": ["staff"]} | changes
+    sent = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(sent, key, algorithm, headers={"kid": kid})
+
+
+def bearer(value: str) -> list[tuple[str, str]]:
+    return [("Authorization", f"Bearer {value}")]
+
+
+def ago(seconds: int) -> int:
+    return int(time.time()) - seconds
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-api-key", VALUE)],
+        [("X-Api-Key", VALUE)],
+        bearer(VALUE),
+        [("authorization", f"bearer  {VALUE} ")],
+        [("x-api-key", VALUE), *bearer(VALUE)],
+        [("x-api-key", VALUE), *bearer(OLD)],  # both are keys of one principal
+        [("x-api-key", VALUE), ("x-api-key", VALUE)],
+    ],
+)
+def test_a_key_is_one_principal_in_both_headers(authorizer: Authorizer, headers: list[tuple[str, str]]) -> None:
+    caller = authorizer.identify(headers)
+    assert (caller.identity, caller.usage_key in {VALUE, OLD}) == (Identity("key:a"), True)
+
+
+@pytest.mark.parametrize("changes", [{}, {"token_use": "id", "aud": CLIENT, "client_id": None}])
+def test_a_token_of_the_pool_names_its_subject_and_groups(authorizer: Authorizer, changes: dict[str, Any]) -> None:
+    assert authorizer.identify(bearer(token(**changes))).identity == Identity("sub:person", ("staff",))
+
+
+PUBLIC = SIGNING.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def hs256_with_the_public_key() -> str:
+    """PyJWT refuses to sign so, so sign by hand."""
+    _, claims, _ = token().split(".")
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"k1","typ":"JWT"}').rstrip(b"=").decode()
+    signature = hmac.new(PUBLIC, f"{header}.{claims}".encode(), hashlib.sha256).digest()
+    return f"{header}.{claims}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def spliced(first: str, second: str) -> str:
+    """Return the second token with the signature of the first."""
+    return f"{second.rpartition('.')[0]}.{first.rpartition('.')[2]}"
+
+
+def nested(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part * 3_000).rstrip(b"=").decode()
+
+
+ATTACKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "nothing": list,
+    "an empty key": lambda: [("x-api-key", "")],
+    "an unknown key": lambda: [("x-api-key", "guess" * 8)],
+    "a key of another installation": lambda: [("x-api-key", FOREIGN)],
+    "a key of another case": lambda: [("x-api-key", VALUE.upper())],
+    "the digest of a key": lambda: [("x-api-key", digest_of(VALUE))],
+    "a key that is too long": lambda: [("x-api-key", "k" * (MAX_KEY_CHARACTERS + 1))],
+    "a very long header": lambda: bearer("a." * MAX_TOKEN_CHARACTERS),
+    "another scheme": lambda: [("authorization", f"Basic {VALUE}")],
+    "another scheme beside a valid key": lambda: [("x-api-key", VALUE), ("authorization", "Basic x")],
+    "a bare key": lambda: [("authorization", VALUE)],
+    "a valid and an unknown key": lambda: [("x-api-key", VALUE), *bearer("guess")],
+    "a key and a token": lambda: [("x-api-key", VALUE), *bearer(token())],
+    "tokens of two people": lambda: [*bearer(token()), *bearer(token(sub="other"))],
+    "three credentials": lambda: [("x-api-key", VALUE), ("x-api-key", OLD), *bearer(token())],
+    "a token as a key": lambda: [("x-api-key", token())],
+    "expired": lambda: bearer(token(exp=ago(60))),
+    "without an end": lambda: bearer(token(exp=None)),
+    "not yet valid": lambda: bearer(token(nbf=ago(-120))),
+    "issued in the future": lambda: bearer(token(iat=ago(-120))),
+    "of another issuer": lambda: bearer(token(iss=ISSUER[:-1] + "x")),
+    "without an issuer": lambda: bearer(token(iss=None)),
+    "for another client": lambda: bearer(token(client_id="client2")),
+    "for another audience": lambda: bearer(token(token_use="id", aud="client2", client_id=None)),
+    "for several audiences": lambda: bearer(token(token_use="id", aud=[CLIENT, "client2"], client_id=None)),
+    "an ID token with the client of an access token": lambda: bearer(token(token_use="id")),
+    "of another use": lambda: bearer(token(token_use="refresh")),
+    "of a strange use": lambda: bearer(token(token_use=["access"])),
+    "without a subject": lambda: bearer(token(sub=None)),
+    "with an invalid subject": lambda: bearer(token(sub="a b")),
+    "unsigned": lambda: bearer(token(None, "none")),
+    "HS256 with the public key": lambda: bearer(hs256_with_the_public_key()),
+    "RS512": lambda: bearer(token(algorithm="RS512")),
+    "signed by another key": lambda: bearer(token(OTHER)),
+    "an unknown key id": lambda: bearer(token(kid="k2")),
+    "truncated": lambda: bearer(token()[:-8]),
+    "two parts": lambda: bearer(token().rpartition(".")[0]),
+    "without a signature": lambda: bearer(token().rpartition(".")[0] + "."),
+    "claims of another token": lambda: bearer(spliced(token(), token(sub="x"))),
+    "no JSON": lambda: bearer("a.b.c"),
+    "a header of nested lists": lambda: bearer(f"{nested(b'[')}.e30.e30"),
+    "dots alone": lambda: bearer(".."),
+    "no ASCII": lambda: bearer("é.日.本"),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_an_attack_is_denied_and_told_nothing(authorizer: Authorizer, attack: Callable[[], Any]) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        authorizer.identify(attack())
+    assert (caught.value.status, caught.value.detail) == (401, NO_CREDENTIAL)
+
+
+def test_without_a_pool_every_token_is_denied(rows: Rows) -> None:
+    with pytest.raises(Unauthenticated):
+        Authorizer(rows).identify(bearer(token()))
+
+
+def test_a_key_ends_in_its_second_also_while_it_is_cached(
+    authorizer: Authorizer, clock: Clock, rows: Rows
+) -> None:
+    clock.now += 59.5
+    authorizer.identify(bearer(OLD))
+    clock.now += 0.5
+    with pytest.raises(Unauthenticated):
+        authorizer.identify(bearer(OLD))
+    assert rows.reads == 1
+    assert authorizer.identify(bearer(VALUE)).identity.id == "key:a"
+
+
+def test_known_keys_are_cached_for_seconds_and_unknown_ones_never(
+    authorizer: Authorizer, clock: Clock, rows: Rows
+) -> None:
+    for _ in range(3):
+        authorizer.identify(bearer(VALUE))
+    assert rows.reads == 1
+    rows.down = True
+    authorizer.identify(bearer(VALUE))
+    clock.now += KEPT_S + 1
+    with pytest.raises(Unavailable):
+        authorizer.identify(bearer(VALUE))
+    rows.down = False
+    rows.keys.clear()
+    with pytest.raises(Unauthenticated):
+        authorizer.identify(bearer(VALUE))
+    rows.keys[digest_of(VALUE)] = ApiKey(digest_of(VALUE), "key:b", "gw")
+    assert authorizer.identify(bearer(VALUE)).identity.id == "key:b"
+
+
+@pytest.mark.parametrize("principal", ["sub:person", "group:staff", "key:", "a"])
+def test_a_row_for_anything_but_a_key_is_denied(authorizer: Authorizer, rows: Rows, principal: str) -> None:
+    rows.keys[digest_of(FOREIGN)] = ApiKey(digest_of(FOREIGN), principal, "gw")
+    with pytest.raises(Unauthenticated):
+        authorizer.identify(bearer(FOREIGN))
+
+
+def test_the_answer_covers_the_whole_stage_and_nothing_else(authorizer: Authorizer) -> None:
+    by_key = allowed(ARN, authorizer.identify(bearer(VALUE)), "tokens")
+    (statement,) = by_key["policyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Allow", ARN.split("/", maxsplit=1)[0] + "/live/*")
+    assert (by_key["principalId"], by_key["usageIdentifierKey"]) == ("key:a", VALUE)
+    by_token = allowed(ARN, authorizer.identify(bearer(token())), "tokens")
+    assert by_token["usageIdentifierKey"] == "tokens"
+    assert all(isinstance(value, str) for value in by_token["context"].values())  # API Gateway takes no list
+    # The event has principalId beside the context.
+    event = {"requestContext": {"authorizer": {"principalId": by_token["principalId"], **by_token["context"]}}}
+    assert identity_of(event) == Identity("sub:person", ("staff",))
+    (statement,) = denied(ARN)["policyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Deny", ARN.split("/", maxsplit=1)[0] + "/live/*")
+
+
+@pytest.fixture
+def table() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="eu-central-1")
+        client.create_table(
+            TableName="principals",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("principal", "item")],
+            KeySchema=[
+                {"AttributeName": "principal", "KeyType": "HASH"},
+                {"AttributeName": "item", "KeyType": "RANGE"},
+            ],
+        )
+        yield client
+
+
+def clear_caches() -> None:
+    access.authorizer.cache_clear()
+    access.authorizer_settings.cache_clear()
+
+
+def test_the_function_allows_a_stored_key_and_denies_every_other(
+    table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCWELL_PRINCIPALS_TABLE", "principals")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    clear_caches()
+    DynamoApiKeys(table, "principals").put(ApiKey(digest_of(VALUE), "key:a", "gw"))
+    context = SimpleNamespace(
+        function_name="authorizer", memory_limit_in_mb=256, invoked_function_arn=ARN, aws_request_id="r"
+    )
+
+    def effect(**headers: str) -> str:
+        event = {"methodArn": ARN, "multiValueHeaders": {name: [value] for name, value in headers.items()}}
+        (statement,) = handler(event, context)["policyDocument"]["Statement"]
+        return str(statement["Effect"])
+
+    try:
+        assert [effect(authorization=f"Bearer {one}") for one in (VALUE, FOREIGN)] == ["Allow", "Deny"]
+        assert effect() == "Deny"
+        table.delete_table(TableName="principals")
+        with pytest.raises(Unavailable):  # API Gateway denies the request
+            effect(authorization=f"Bearer {FOREIGN}")
+    finally:
+        clear_caches()
+
+
+def test_the_settings_of_a_pool_make_its_tokens_valid(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[str]()
+
+    def published(url: str) -> Published:
+        read.append(url)
+        return Published()
+
+    monkeypatch.setattr("docwell.adapters.tokens.SigningKeys", published)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("DOCWELL_TOKEN_ISSUER", ISSUER)
+    monkeypatch.setenv("DOCWELL_TOKEN_CLIENTS", f"other,{CLIENT}")
+    clear_caches()
+    try:
+        assert access.authorizer().identify(bearer(token())).identity.id == "sub:person"
+        assert read == [f"{ISSUER}/.well-known/jwks.json"]
+    finally:
+        clear_caches()
+
+
+def test_repeated_headers_are_all_seen() -> None:
+    event = {
+        "headers": {"x-api-key": VALUE},
+        "multiValueHeaders": {"x-api-key": [VALUE, "guess"], "accept": ["a"]},
+    }
+    assert list(headers_of(event)) == [("x-api-key", VALUE), ("x-api-key", "guess"), ("accept", "a")]
+    assert list(headers_of({"multiValueHeaders": None})) == []

@@ -1,0 +1,109 @@
+"""The authorizer in the templates: who calls it, what it may read, and what a denied client sees."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+from docwell.config import AuthorizerSettings, SettingsError
+from docwell.errors import Unauthenticated
+from docwell.http.problems import problem_of
+from docwell.identity import NO_CREDENTIAL
+from infra.intrinsics import Values
+from infra.local import gateway
+from tests.unit.infra.templates import MAIN, content, whole
+
+
+def properties(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = whole()["Resources"][name]["Properties"]
+    return found
+
+
+def variables(function: str) -> dict[str, Any]:
+    return dict(properties(function)["Environment"]["Variables"])
+
+
+def test_the_gateway_asks_the_authorizer_for_every_request_and_counts_the_key_that_it_names() -> None:
+    body = properties("Api")["DefinitionBody"]
+    assert body["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
+    authorizer = body["components"]["securitySchemes"]["authorizer"]["x-amazon-apigateway-authorizer"]
+    # With a cache, API Gateway demands every identity source: a key comes in either of two headers.
+    assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
+    assert "identitySource" not in authorizer
+    tokens = variables("AuthorizerFunction")["DOCWELL_TOKEN_USAGE_KEY"]
+    assert properties("TokenUsageApiKey")["Value"] == tokens
+    assert properties("TokenUsagePlanKey")["UsagePlanId"] == {"Ref": "TokenUsagePlan"}
+
+
+def test_the_local_gateway_opens_the_same_routes() -> None:
+    paths = properties("Api")["DefinitionBody"]["paths"]
+    open_paths = {path for path, item in paths.items() if not all("security" in one for one in item.values())}
+    assert open_paths == set(gateway.OPEN_PATHS)
+
+
+def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller() -> None:
+    responses = properties("Api")["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    expected = problem_of(Unauthenticated(NO_CREDENTIAL), "$context.requestId").model_dump(exclude_none=True)
+    denied = responses["ACCESS_DENIED"]
+    assert json.loads(denied["responseTemplates"]["application/json"]) == expected
+    assert denied["statusCode"] == Unauthenticated.status
+    assert denied["responseParameters"]["gatewayresponse.header.www-authenticate"] == "'Bearer'"
+    failed = responses["AUTHORIZER_FAILURE"]
+    assert failed["statusCode"] == json.loads(failed["responseTemplates"]["application/json"])["status"] == 503
+
+
+def test_the_authorizer_reads_rows_of_keys_and_no_grant() -> None:
+    (policy,) = properties("AuthorizerRole")["Policies"]
+    (read, _logs) = policy["PolicyDocument"]["Statement"]
+    assert read["Action"] == "dynamodb:GetItem"
+    assert read["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["hash:*"]}}
+    read_keys = list[Any]()
+
+    class Client:
+        def get_item(self, **request: Any) -> dict[str, Any]:
+            read_keys.append(request["Key"]["principal"]["S"])
+            return {}
+
+    client: Any = Client()
+    assert DynamoApiKeys(client, "principals").find("x") is None
+    assert read_keys == ["hash:x"]
+
+
+USER_POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_Ab1"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_valid"),
+    [
+        ("", True),
+        (f"{USER_POOL};client1", True),
+        (f"{USER_POOL};client1,client2", True),
+        (USER_POOL, False),
+        (f"{USER_POOL};", False),
+        (f"{USER_POOL};a;b", False),
+        (f"{USER_POOL};a b", False),
+    ],
+)
+def test_a_user_pool_comes_with_its_app_clients(value: str, is_valid: bool) -> None:
+    pattern = content(MAIN)["Parameters"]["UserPool"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, value) is not None) == is_valid
+    if is_valid and value:
+        issuer, clients = (
+            Values({"UserPool": value, "AWS::URLSuffix": "amazonaws.com"}).of(
+                variables("AuthorizerFunction")[f"DOCWELL_TOKEN_{name}"]["Fn::If"][1]
+            )
+            for name in ("ISSUER", "CLIENTS")
+        )
+        assert issuer == "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1"
+        settings = AuthorizerSettings.read(token_issuer=issuer, token_clients=clients)
+        assert settings.token_clients == value.split(";")[1]
+
+
+@pytest.mark.parametrize("given", [{"token_issuer": "https://pool"}, {"token_clients": "client1"}])
+def test_an_issuer_without_clients_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError):
+        AuthorizerSettings.read(**given)
