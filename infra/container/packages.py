@@ -18,6 +18,7 @@ ZIPS = {
     "QueryFunction": "functions/query",
     "ReconcileFunction": "functions/reconcile",
     "DeploymentStack/CanaryFunction": "functions/canary",
+    "EventsStack/EventsFunction": "functions/events",
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }

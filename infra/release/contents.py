@@ -20,6 +20,7 @@ LOCKS = {
     "query": "functions/query/requirements.txt",
     "reconcile": "functions/reconcile/requirements.txt",
     "canary": "functions/canary/requirements.txt",
+    "events": "functions/events/requirements.txt",
     "embedder": "layers/embedder/requirements.txt",
 }
 SBOM = ROOT / "build" / "sbom"
