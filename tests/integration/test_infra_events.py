@@ -32,7 +32,7 @@ def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def change(status: str, outcome: str | None) -> dict[str, Any]:
+def change(status: str, outcome: str | None) -> Any:
     """A record of the stream."""
     row = {"document": {"S": "a.pdf"}, "status": {"S": status}}
     return {"dynamodb": {"NewImage": row | ({"outcome": {"S": outcome}} if outcome else {})}}
@@ -109,7 +109,7 @@ def event() -> DocumentEvent:
 
 def test_a_webhook_gets_the_events_of_its_stack_with_the_body_of_one_machine() -> None:
     rule, one = properties(content(WEBHOOK), "Rule"), event()
-    envelope = {"source": SOURCE, "detail-type": one.type, "detail": one.data}
+    envelope: Any = {"source": SOURCE, "detail-type": one.type, "detail": one.data}
     pattern = json.dumps(Values({"DocumentsBucket": "documents"}).of(rule["EventPattern"]))
     assert EventPattern.load(pattern).matches_event(envelope)
     other = json.dumps(Values({"DocumentsBucket": "another"}).of(rule["EventPattern"]))

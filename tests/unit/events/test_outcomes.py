@@ -60,8 +60,8 @@ class World:
     def changes(self) -> list[Mapping[str, Any]]:
         # moto records the stream, but its API does not answer.
         shard = dynamodb_backends[ACCOUNT][REGION].get_table(TABLE).stream_shard
-        found: list[Mapping[str, Any]] = [one.to_json() for one in shard.items]
-        return found
+        assert shard is not None
+        return [one.to_json() for one in shard.items]
 
     def events(self) -> list[DocumentEvent]:
         sent = Sent()
@@ -119,7 +119,7 @@ def test_progress_and_leases_are_no_news(world: World) -> None:
 
 
 def test_an_outcome_is_told_once_however_often_its_row_changes(world: World) -> None:
-    done = {"status": Status.INDEXED, "version": "v1", "live_generation": GENERATION}
+    done: dict[str, Any] = {"status": Status.INDEXED, "version": "v1", "live_generation": GENERATION}
     world.write(**done, swept=False)
     world.write(**done, swept=True)
     world.write(status=Status.PENDING, version="v1", ranges=2)  # a rebuild
