@@ -11,7 +11,7 @@ from moto.events.models import EventPattern
 from docwell.adapters.event_bridge import SOURCE
 from docwell.adapters.webhook import TIMEOUT_S
 from docwell.config import EventsSettings
-from docwell.events.outcomes import DocumentEvent, Outcome, event_of
+from docwell.events import DocumentEvent, Outcome, event_of
 from docwell.models import FINAL, DocumentRecord, Status
 from infra.container.sam import ROOT
 from infra.intrinsics import Values

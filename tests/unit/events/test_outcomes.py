@@ -16,7 +16,7 @@ from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.outcomes import outcome_in
 from docwell.attributes import Attributes
-from docwell.events.outcomes import TYPES, DocumentEvent, Publisher
+from docwell.events import TYPES, DocumentEvent, Publisher
 from docwell.models import FINAL, DocumentRecord, RangeTally, RangeTask, Status
 from infra.local.names import ACCOUNT, LEDGER_SCHEMA, REGION
 

@@ -21,7 +21,7 @@ from docwell.adapters.event_bridge import EventBridge
 from docwell.adapters.webhook import Webhook, signed_headers
 from docwell.config import EventsSettings, SettingsError
 from docwell.errors import Unavailable
-from docwell.events.outcomes import DocumentEvent, Publisher
+from docwell.events import DocumentEvent, Publisher
 from docwell.wiring import events as wiring
 from functions.events.handler import handler
 from infra.local.function_errors import FunctionCrashed

@@ -1,4 +1,4 @@
-"""`docwell.events.outcomes.EventSink` by Amazon EventBridge, on the account's default bus."""
+"""`docwell.events.EventSink` by Amazon EventBridge, on the account's default bus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from docwell.adapters.aws import vendor_errors
 from docwell.errors import Unavailable
-from docwell.events.outcomes import DocumentEvent
+from docwell.events import DocumentEvent
 
 SOURCE = "docwell"
 

@@ -1,4 +1,4 @@
-"""`docwell.events.outcomes.EventSink` by an HTTP address, signed as in Standard Webhooks.
+"""`docwell.events.EventSink` by an HTTP address, signed as in Standard Webhooks.
 
 For the stack on one machine. In AWS, EventBridge's API destinations call webhooks.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import httpx
 
 from docwell.errors import Unavailable
-from docwell.events.outcomes import DocumentEvent
+from docwell.events import DocumentEvent
 
 # For connecting, and for each pause of the receiver, in seconds. It should take the event and work later.
 TIMEOUT_S = 10.0

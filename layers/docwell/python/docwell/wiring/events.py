@@ -6,10 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from docwell.config import EventsSettings
-from docwell.events.outcomes import Publisher
+from docwell.events import Publisher
 
 if TYPE_CHECKING:
-    from docwell.events.outcomes import EventSink
+    from docwell.events import EventSink
 
 
 @cache

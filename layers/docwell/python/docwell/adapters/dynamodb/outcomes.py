@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.dynamodb.table import plain_row
-from docwell.events.outcomes import Outcome
+from docwell.events import Outcome
 from docwell.models import FINAL, DocumentRecord, Status
 
 if TYPE_CHECKING:
