@@ -23,6 +23,7 @@ from typing import Any
 
 from infra.local import names
 from infra.local.aws_tables import Item
+from infra.local.emf import every_minute, print_metrics
 from infra.local.guard import end_with_any_thread
 from infra.local.keys import write_private
 from infra.local.lambda_runtime import FunctionError, FunctionPool, FunctionSpec, function_environment
@@ -79,10 +80,10 @@ class Outbox:
             return
         rows, self._read_at = self._rows(), modified
         new = [row for row in rows if row["outcome_at"]["N"] != self._known.get(_id(row))]
-        self._known = {_id(row): row["outcome_at"]["N"] for row in rows}
-        now = self._clock()
+        known, now = {_id(row): row["outcome_at"]["N"] for row in rows}, self._clock()
         self._waiting += [Waiting(_change(row), now, now) for row in new]
-        if new:
+        if known != self._known:
+            self._known = known
             self._save()
 
     def send(self, invoke: Callable[[dict[str, Any]], Any]) -> None:
@@ -100,6 +101,11 @@ class Outbox:
                 one.tries += 1
         if due:
             self._save()
+
+    @property
+    def age_s(self) -> float:
+        """The age of the oldest outcome that waits, in seconds; 0 for none. Safe for threads."""
+        return max((self._clock() - one.since for one in tuple(self._waiting)), default=0.0)
 
     def _rows(self) -> list[Item]:
         if not self._ledger.exists():
@@ -137,7 +143,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
     outbox = Outbox(options.data / "aws" / "ledger.json", options.data / "events.json")
-    pool = FunctionPool(FunctionSpec(HANDLER, function_environment(), timeout_s=TIMEOUT_S), concurrency=1)
+    spec = FunctionSpec(HANDLER, function_environment(), timeout_s=TIMEOUT_S)
+    pool = FunctionPool(spec, concurrency=1, publishes=True)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -148,7 +155,11 @@ def main() -> int:
             outbox.send(pool.invoke)
             time.sleep(POLL_S)
 
+    def measure() -> None:
+        print_metrics("AWS/Lambda", {"FunctionName": spec.name}, {"IteratorAge": outbox.age_s * 1000})
+
     threading.Thread(target=work, daemon=True).start()
+    every_minute(measure)
     print("waiting for outcomes", flush=True)
     stopped.wait()
     pool.close()

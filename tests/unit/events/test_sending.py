@@ -272,11 +272,24 @@ def test_after_a_day_of_failures_an_event_is_dropped_and_named(
     machine.write(row("a.pdf"))
     machine.outbox.collect()
     began = machine.now
+    ages = []
     while machine.now - began < MAX_AGE_S + 2 * MAX_BACK_OFF_S:
         machine.outbox.send(crashes)
+        ages.append(machine.outbox.age_s)
         machine.now += MAX_BACK_OFF_S
     assert MAX_AGE_S < calls[-1] - began <= MAX_AGE_S + MAX_BACK_OFF_S
+    assert max(ages) == MAX_AGE_S
+    assert ages[-1] == 0
     assert "an event about a.pdf was not sent for a day" in capsys.readouterr().out
+
+
+def test_an_erased_document_leaves_the_file(machine: Machine, webhook: Receiver) -> None:
+    machine.write(row("a.pdf"))
+    machine.run()
+    assert "a.pdf" in machine.path.read_text()
+    machine.write()
+    machine.run()
+    assert "a.pdf" not in machine.path.read_text()
 
 
 def test_the_first_start_tells_only_what_changes_from_then_on(tmp_path: Path, webhook: Receiver) -> None:
