@@ -19,6 +19,7 @@ ZIPS = {
     "ReconcileFunction": "functions/reconcile",
     "DeploymentStack/CanaryFunction": "functions/canary",
     "AuthorizerStack/AuthorizerFunction": "functions/authorizer",
+    "EventsStack/EventsFunction": "functions/events",
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }

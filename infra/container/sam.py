@@ -23,7 +23,7 @@ LOCK = ROOT / "requirements" / "sam.txt"
 # The main template, and those with functions or layers.
 SAM_TEMPLATES = (
     ROOT / "template.yaml",
-    *(ROOT / "infra" / f"{name}.yaml" for name in ("authorizer", "deployment", "ingest", "query")),
+    *(ROOT / "infra" / f"{name}.yaml" for name in ("authorizer", "deployment", "events", "ingest", "query")),
 )
 _BUILT_FROM = ROOT / ".aws-sam" / "built-from.sha256"
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"

@@ -107,6 +107,7 @@ EXPORTED: dict[tuple[str, str], Exported] = dict(
             ("Throttles", "function_throttles", Kind.COUNTER, 1.0),
             ("ConcurrentExecutions", "function_concurrent_executions", Kind.GAUGE, 1.0),
             ("Duration", "function_duration_seconds", Kind.HISTOGRAM, 0.001),
+            ("IteratorAge", "function_oldest_change_age_seconds", Kind.GAUGE, 0.001),
         ),
         _aws(
             "AWS/SQS",

@@ -12,7 +12,7 @@ from infra.local import names
 # The values of dimensions on one machine, by the parameter that holds them in AWS. A query without a value is over
 # all values: one machine has one API, and answers of several models are added up.
 _VALUES = {
-    **{f"${{{one}FunctionName}}": f"docwell-{one.lower()}" for one in ("Query", "Ingest", "Reconcile")},
+    **{f"${{{one}FunctionName}}": f"docwell-{one.lower()}" for one in ("Query", "Ingest", "Reconcile", "Events")},
     "${QueryFunction}": "docwell-query",
     "${IngestQueueName}": names.INGEST_QUEUE,
     "${OcrQueueName}": names.OCR_QUEUE,

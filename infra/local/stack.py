@@ -16,7 +16,14 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings, SettingsError
+from docwell.config import (
+    AuthorizerSettings,
+    EventsSettings,
+    IngestSettings,
+    QuerySettings,
+    ReconcileSettings,
+    SettingsError,
+)
 from infra.local import names
 from infra.local.guard import READY_PATH
 from infra.local.keys import Keys, write_private
@@ -213,7 +220,10 @@ def plan(
     if ollama is None:
         parts.append(_model(stack, gguf(), options.sleep_minutes))
         defaults = OWN_MODEL | ({"DOCWELL_WAKE_S": str(WAKE_S)} if options.sleep_minutes else {})
-    return stack, [*parts, _gateway(stack, options, defaults), _poller(stack, options)]
+    parts += [_gateway(stack, options, defaults), _poller(stack, options)]
+    if {**os.environ, **options.environment}.get("DOCWELL_WEBHOOK_URL"):
+        parts.append(_events(stack, options))
+    return stack, parts
 
 
 def own_settings(options: StackOptions) -> dict[str, str]:
@@ -229,7 +239,7 @@ def wrong_settings(options: StackOptions) -> list[str]:
     """Return the problems of the user's environment variables. The stack's own variables are not checked."""
     own = own_settings(options)
     wrong: dict[str, None] = {}
-    for settings in (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings):
+    for settings in (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings, EventsSettings):
         try:
             settings.read(**own)
         except SettingsError as error:
@@ -341,3 +351,9 @@ def _poller(stack: Stack, options: StackOptions) -> Part:
     )
     environment = base_environment({**function_variables(stack, "ingest"), **options.environment})
     return Part("ingest", command, environment, ready_line="waiting for documents", after=_BACKENDS)
+
+
+def _events(stack: Stack, options: StackOptions) -> Part:
+    environment = base_environment({**function_variables(stack, "docwell-events"), **options.environment})
+    command = _module("ledger_events", data=stack.data)
+    return Part("events", command, environment, ready_line="waiting for outcomes", after=_BACKENDS)

@@ -21,6 +21,7 @@ LOCKS = {
     "reconcile": "functions/reconcile/requirements.txt",
     "canary": "functions/canary/requirements.txt",
     "authorizer": "functions/authorizer/requirements.txt",
+    "events": "functions/events/requirements.txt",
     "embedder": "layers/embedder/requirements.txt",
 }
 SBOM = ROOT / "build" / "sbom"

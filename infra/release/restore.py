@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TABLES = {"ledger": "LedgerTable", "principals": "PrincipalsTable", "usage": "UsageTable", "audit": "AuditTable"}
 WHAT = ("zone", *TABLES)
-# A parameter with the names of `TABLES` in their order, empty for the stack's own.
+# A parameter with the names of `TABLES` in their order, empty for the stack's own; the ledger's with its stream.
 _RESTORED = "RestoredTables"
 _SNAPSHOT_TAG = "docwell-snapshots"
 _EXPIRES = "expires_at"
@@ -65,6 +65,15 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
         )
 
 
+def start_stream(client: DynamoDBClient, table: str) -> str:
+    """Return the label of a table's stream. A restored table has none before. Raises `ClientError`."""
+    described = client.describe_table(TableName=table)["Table"]
+    if not described.get("StreamSpecification", {}).get("StreamEnabled"):
+        stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        described = client.update_table(TableName=table, StreamSpecification=stream)["TableDescription"]
+    return described["LatestStreamLabel"]
+
+
 def write_parameters(profile: str, given: dict[str, str]) -> None:
     """Replace or add parameters in the profile's file, and keep its other lines."""
     path = deployment.PROFILES / f"{profile}.toml"
@@ -97,7 +106,10 @@ def _table(stack: str, profile: str, what: str, at: str | None) -> dict[str, str
     moment = _time(at) if at else None
     suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
     target = f"{stack}-{what}-{suffix}"
-    restore_table(boto3.client("dynamodb"), outputs[TABLES[what]], target, moment)
+    client = boto3.client("dynamodb")
+    restore_table(client, outputs[TABLES[what]], target, moment)
+    if what == "ledger":
+        target = f"{target}/stream/{start_stream(client, target)}"
     restored = deployment.profile_parameters(profile).get(_RESTORED, "," * (len(TABLES) - 1)).split(",")
     restored[list(TABLES).index(what)] = target
     return {_RESTORED: ",".join(restored)}

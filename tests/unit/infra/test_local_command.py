@@ -59,6 +59,17 @@ def test_what_the_stack_sets_itself_may_be_anything(tmp_path: Path, monkeypatch:
     assert wrong_settings(StackOptions(tmp_path)) == []
 
 
+def test_a_webhook_has_its_part_and_needs_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def names() -> set[str]:
+        return {part.name for part in plan(StackOptions(tmp_path, port=0), "http://ollama", Path)[1]}
+
+    assert "events" not in names()
+    monkeypatch.setenv("DOCWELL_WEBHOOK_URL", "https://example.org/hook")
+    assert "events" in names()
+    (problem,) = wrong_settings(StackOptions(tmp_path))
+    assert problem.startswith("DOCWELL_WEBHOOK_SECRET: ")
+
+
 @pytest.mark.parametrize("on_path", [False, True])
 def test_the_activation_is_shown_when_docwell_is_not_on_the_path(
     tmp_path: Path,

@@ -139,7 +139,7 @@ def test_names_follow_the_rules_of_prometheus(exporter: Exporter) -> None:
         assert re.fullmatch(r"docwell_[a-z_]+", one.name)
         assert not one.name.endswith(("_total", "_count", "_sum", "_bucket", "_info"))
         assert one.name.endswith("_seconds") is (
-            "Latency" in name or name.endswith(("Seconds", "Duration", "Message", "Token"))
+            "Latency" in name or name.endswith(("Seconds", "Duration", "Message", "Token", "Age"))
         )
         assert (one.kind is Kind.HISTOGRAM) <= one.name.endswith(("_seconds", "_ratio"))
 

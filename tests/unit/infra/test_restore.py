@@ -105,8 +105,13 @@ def test_the_profile_gets_the_name_of_the_restored_table(profile: Path, table: s
     body = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": output}
     boto3.client("cloudformation").create_stack(StackName=STACK, TemplateBody=str(body).replace("'", '"'))
     name = f"{STACK}-ledger-20261125-1000"
-    assert restore("ledger", "dev", "2026-11-25T10:00") == {"RestoredTables": f"{name},,usage-1,"}
-    assert tomllib.loads(profile.read_text())["RestoredTables"] == f"{name},,usage-1,"
+    given = restore("ledger", "dev", "2026-11-25T10:00")
+    described = boto3.client("dynamodb").describe_table(TableName=name)["Table"]
+    assert described["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+    expected = f"{name}/stream/{described['LatestStreamLabel']},,usage-1,"
+    assert given == {"RestoredTables": expected}
+    assert tomllib.loads(profile.read_text())["RestoredTables"] == expected
+    assert restore("ledger", "dev", "2026-11-25T10:00") == given  # an interrupted run goes on
     assert boto3.client("dynamodb").scan(TableName=name)["Count"] == 1
 
 

@@ -113,7 +113,7 @@ WRONG = {
     "MachineImages": ["ami-1", "ami-1,ami-2,ami-3"],
     "Index": ["200", "200,on,4", "200,off,"],
     "NextIndex": ["", "400", "400,on,,"],
-    "RestoredTables": ["", "ledger", "a,b,c,d,e"],
+    "RestoredTables": ["", "ledger", "a,b,c,d,e", "ledger.1,,usage-2,"],
 }
 RIGHT = {
     "Network": ["two-zones", "one-zone", "none", "vpc-0a1b"],
@@ -127,7 +127,7 @@ RIGHT = {
     "MachineImages": ["ami-0a,ami-0b", ",ami-0b"],
     "Index": ["200,rapidocr,0"],
     "NextIndex": ["400,rapidocr,8,/var/task/next-model", "0,,,"],
-    "RestoredTables": ["ledger.1,,usage-2,"],
+    "RestoredTables": [",,usage-2,", "ledger.1/stream/2026-11-25T10:00:00.123,,usage-2,"],
 }
 
 

@@ -6,16 +6,29 @@ credentials, `AWS_ENDPOINT_URL`).
 
 from __future__ import annotations
 
+import base64
+import binascii
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, HttpUrl, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]
 ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
+# Bytes, by the specification of Standard Webhooks.
+_SHORTEST_KEY, _LONGEST_KEY = 24, 64
 
 
 class SettingsError(Exception):
@@ -277,6 +290,41 @@ class CanarySettings(_Settings):
     live_version: str
     # The version of the current deployment.
     next_version: str
+
+
+class EventsSettings(_Settings):
+    """The events function. Without a webhook, events go to EventBridge."""
+
+    bucket: str
+    # For the stack on one machine.
+    webhook_url: HttpUrl | None = None
+    # `whsec_`, then the key in base64, of 24 to 64 bytes (Standard Webhooks).
+    webhook_secret: SecretStr | None = Field(default=None, validate_default=True)
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_key(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if secret is None:
+            if others.data.get("webhook_url") is not None:
+                raise ValueError("DOCWELL_WEBHOOK_URL needs it, to sign events")
+            return None
+        if not _SHORTEST_KEY <= len(_webhook_key(secret)) <= _LONGEST_KEY:
+            raise ValueError("whsec_ and the base64 of 24 to 64 bytes are expected")
+        return secret
+
+    @property
+    def webhook_key(self) -> bytes | None:
+        """The key that signs events."""
+        return _webhook_key(self.webhook_secret) if self.webhook_secret is not None else None
+
+
+def _webhook_key(secret: SecretStr) -> bytes:
+    """Return the bytes of the key; none where the secret is malformed."""
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    try:
+        return base64.b64decode(encoded, validate=True) if prefix == "whsec" else b""
+    except binascii.Error:
+        return b""
 
 
 class ReconcileLimits(BaseModel, frozen=True):

@@ -390,7 +390,8 @@ class RangeTask:
 class Lease:
     """The right to change one document until `expires_at` (seconds since the epoch).
 
-    `fence` grows with each new holder; the ledger rejects a write under an older fence.
+    `fence` grows with each new holder; the ledger rejects a write under an older fence. `outcome` names the last
+    one that the ledger noted for an event (`docwell.adapters.dynamodb.outcomes`).
     """
 
     key: str
@@ -398,3 +399,4 @@ class Lease:
     fence: int
     expires_at: float
     record: DocumentRecord
+    outcome: str | None = None

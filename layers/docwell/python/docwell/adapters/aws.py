@@ -34,9 +34,13 @@ def client(service: Literal["dynamodb"], *, quick: bool = False) -> DynamoDBClie
 @overload
 def client(service: Literal["sqs"], *, quick: bool = False) -> SQSClient: ...
 @overload
-def client(service: Literal["secretsmanager", "lambda", "codedeploy"], *, quick: bool = False) -> Any: ...
 def client(
-    service: Literal["s3", "dynamodb", "sqs", "secretsmanager", "lambda", "codedeploy"], *, quick: bool = False
+    service: Literal["secretsmanager", "lambda", "codedeploy", "events"], *, quick: bool = False
+) -> Any: ...
+def client(
+    service: Literal["s3", "dynamodb", "sqs", "secretsmanager", "lambda", "codedeploy", "events"],
+    *,
+    quick: bool = False,
 ) -> object:
     """Return a boto3 client with timeouts, short ones with `quick` (not for S3 and Lambda).
 

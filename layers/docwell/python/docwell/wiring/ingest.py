@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from docwell.wiring.pipelines import Pipeline, embedder_of, model_loading, pipel
 from docwell.wiring.stores import documents_of, ledger_of, task_queue
 
 if TYPE_CHECKING:
+    from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.sqs import SqsTaskQueue
     from docwell.ports import DocumentReader
 
@@ -26,8 +28,18 @@ def ingest() -> tuple[Ingest, ...]:
     """Return one `Ingest` for each pipeline in use."""
     built, settings = _ingest(), ingest_settings()
     # Read at each call: ingest must not fill the index of a pipeline that a re-index has retired.
-    used = roles_of(settings).in_use(tuple(pipelines(settings)))
-    return tuple(one for one in built if one.fingerprint in used)
+    roles = roles_of(settings)
+    used = roles.in_use(tuple(pipelines(settings)))
+    return tuple(
+        replace(one, ledger=_ledger(settings, one.fingerprint, roles.active))
+        for one in built
+        if one.fingerprint in used
+    )
+
+
+def _ledger(settings: IngestSettings, fingerprint: str, active: str) -> DynamoLedger:
+    """Return the ledger of a pipeline. Only outcomes of the active one become events, so each does so once."""
+    return ledger_of(settings, fingerprint, settings.lease_s, notes_outcomes=fingerprint == active)
 
 
 @cache

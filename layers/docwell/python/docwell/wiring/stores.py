@@ -41,11 +41,15 @@ def state_store(settings: StorageSettings) -> DynamoState:
     return DynamoState(dynamodb(settings), settings.ledger_table)
 
 
-def ledger_of(settings: StorageSettings, fingerprint: str, lease_s: float = 90.0) -> DynamoLedger:
+def ledger_of(
+    settings: StorageSettings, fingerprint: str, lease_s: float = 90.0, *, notes_outcomes: bool = False
+) -> DynamoLedger:
     """Return the ledger of one pipeline."""
     from docwell.adapters.dynamodb.ledger import DynamoLedger
 
-    return DynamoLedger(dynamodb(settings), settings.ledger_table, fingerprint, lease_s)
+    return DynamoLedger(
+        dynamodb(settings), settings.ledger_table, fingerprint, lease_s, notes_outcomes=notes_outcomes
+    )
 
 
 @cache

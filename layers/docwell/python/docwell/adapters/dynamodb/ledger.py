@@ -1,8 +1,9 @@
 """The ledger: one row for each document and pipeline, changed only under a lease's fence.
 
 Row: `document` (partition key), `pipeline` (sort key: the fingerprint), `collection` (with `document` the key of
-the index `by_collection`), the fields of `DocumentRecord`, and the lease: `lease_owner`, `lease_expires`
-(seconds), `fence` and `look_again`. Ranges and observations need no lease; their own conditions guard them.
+the index `by_collection`), the fields of `DocumentRecord`, the last outcome
+(`docwell.adapters.dynamodb.outcomes`), and the lease: `lease_owner`, `lease_expires` (seconds), `fence` and
+`look_again`. Ranges and observations need no lease; their own conditions guard them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.dynamodb.ledger_pages import decode_cursor, encode_cursor, narrowed, read_page
+from docwell.adapters.dynamodb.outcomes import outcome_name
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table, can_be_key
 from docwell.attributes import Attributes
 from docwell.errors import LeaseLost, Unavailable
@@ -76,11 +78,15 @@ class DynamoLedger:
         pipeline: str,
         lease_s: float = 90.0,
         clock: Callable[[], float] = time.time,
+        *,
+        notes_outcomes: bool = False,
     ) -> None:
+        """With `notes_outcomes`, `write` notes each new outcome, which becomes an event."""
         self._table = Table(client, table, "ledger")
         self._pipeline = pipeline
         self._lease_s = lease_s
         self._clock = clock
+        self._notes_outcomes = notes_outcomes
 
     def acquire(self, key: str, owner: str) -> Lease | None:
         """Take the lease. When another worker holds it, mark the row to look again and return None."""
@@ -125,6 +131,10 @@ class DynamoLedger:
         if stamped.live_attributes is not None:
             attributes = asdict(stamped.live_attributes)
             values["live_attributes"] = {name: value for name, value in attributes.items() if value}
+        outcome = outcome_name(record)
+        # A row from before outcomes were noted has its last one in its status.
+        if self._notes_outcomes and outcome not in (None, lease.outcome or outcome_name(lease.record)):
+            values |= {"outcome": outcome, "outcome_at": stamped.updated_at}
         # DynamoDB stores neither None nor an empty set: such a field has no attribute.
         present = {name: value for name, value in values.items() if value not in (None, frozenset())}
         expression = f"SET {', '.join(f'#{name} = :{name}' for name in present)}, lease_expires = :expires"
@@ -304,7 +314,14 @@ def _record(row: Row) -> DocumentRecord:
 
 
 def _lease(row: Row) -> Lease:
-    return Lease(row["document"], row["lease_owner"], row["fence"], float(row["lease_expires"]), _record(row))
+    return Lease(
+        row["document"],
+        row["lease_owner"],
+        row["fence"],
+        float(row["lease_expires"]),
+        _record(row),
+        row.get("outcome"),
+    )
 
 
 def _ledger_row(row: Row) -> LedgerRow:

@@ -74,7 +74,7 @@ class Table:
         """Return one row, read consistently."""
         with vendor_errors(self._dependency):
             answer = self._client.get_item(TableName=self._name, Key=stored(key), ConsistentRead=True)
-        return _plain_row(answer["Item"]) if answer.get("Item") else None
+        return plain_row(answer["Item"]) if answer.get("Item") else None
 
     def get_many(self, keys: Iterable[Row], only: str = "") -> Iterator[Row]:
         """Yield the rows of the keys that have one, read consistently, in no order; `only` as in `Selection`."""
@@ -82,7 +82,7 @@ class Table:
         for batch in _batches(list(keys), _BATCH_GET_LIMIT):
             request = {"Keys": [stored(key) for key in batch], "ConsistentRead": True, **projection}
             for answer in self._until_processed(self._client.batch_get_item, "UnprocessedKeys", request):
-                yield from map(_plain_row, answer["Responses"].get(self._name, []))
+                yield from map(plain_row, answer["Responses"].get(self._name, []))
 
     def put(self, row: Row, *, only_if_new: bool = False) -> bool:
         """Store the row without its None values and empty sets; False when it exists and must be new."""
@@ -114,13 +114,13 @@ class Table:
         if names := _names(expression, condition):
             request["ExpressionAttributeNames"] = names
         answer = self._if_condition_holds(lambda: self._client.update_item(**request))
-        return None if answer is None else _plain_row(answer.get("Attributes", {}))
+        return None if answer is None else plain_row(answer.get("Attributes", {}))
 
     def delete(self, key: Row) -> Row | None:
         """Remove a row and return it, None where there was none."""
         with vendor_errors(self._dependency):
             answer = self._client.delete_item(TableName=self._name, Key=stored(key), ReturnValues="ALL_OLD")
-        return _plain_row(answer["Attributes"]) if answer.get("Attributes") else None
+        return plain_row(answer["Attributes"]) if answer.get("Attributes") else None
 
     def delete_many(self, keys: Sequence[Row]) -> None:
         """Remove rows; missing ones are no error."""
@@ -147,7 +147,7 @@ class Table:
             request["Segment"], request["TotalSegments"] = selection.segment
         with vendor_errors(self._dependency):
             answer = self._client.query(**request) if selection.key else self._client.scan(**request)
-        rows = [_plain_row(item) for item in answer["Items"]]
+        rows = [plain_row(item) for item in answer["Items"]]
         return TablePage(rows, answer["ScannedCount"], answer.get("LastEvaluatedKey") or None)
 
     def rows(self, selection: Selection) -> Iterator[Row]:
@@ -207,7 +207,8 @@ def _serialized(value: object) -> Any:
     return _serialize(Decimal(str(value)) if isinstance(value, float) else value)
 
 
-def _plain_row(item: Mapping[str, Any]) -> Row:
+def plain_row(item: Mapping[str, Any]) -> Row:
+    """Return the row of an item in DynamoDB's notation."""
     # Keep bytes as they are: boto3 would wrap them in a class.
     return {name: value["B"] if "B" in value else _plain(_deserialize(value)) for name, value in item.items()}
 

@@ -1,0 +1,27 @@
+"""`docwell.events.EventSink` by Amazon EventBridge, on the account's default bus."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from docwell.adapters.aws import vendor_errors
+from docwell.errors import Unavailable
+from docwell.events import DocumentEvent
+
+SOURCE = "docwell"
+
+
+class EventBridge:
+    """Events of the source `docwell`; the detail type is the event's."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def send(self, event: DocumentEvent) -> None:
+        """Put the event on the bus. Raises `Unavailable`."""
+        entry = {"Source": SOURCE, "DetailType": event.type, "Time": event.time, "Detail": json.dumps(event.data)}
+        with vendor_errors("events"):
+            answer = self._client.put_events(Entries=[entry])
+        if answer["FailedEntryCount"]:
+            raise Unavailable("events", f"events: PutEvents answered {answer['Entries'][0].get('ErrorCode')}")

@@ -1,0 +1,229 @@
+"""Changes of the ledger, as its DynamoDB stream has them, become events (moto, in process)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
+
+from docwell.adapters.aws import client
+from docwell.adapters.dynamodb.ledger import DynamoLedger
+from docwell.adapters.dynamodb.outcomes import outcome_in
+from docwell.attributes import Attributes
+from docwell.events import TYPES, DocumentEvent, Publisher
+from docwell.models import FINAL, DocumentRecord, RangeTally, RangeTask, Status
+from infra.local.names import ACCOUNT, LEDGER_SCHEMA, REGION
+
+KEY = "handbooks/é 日本+%&.pdf"
+TABLE, BUCKET, GENERATION = "ledger", "documents", "g" * 32
+
+
+@dataclass
+class Sent:
+    """A receiver that keeps events."""
+
+    events: list[DocumentEvent] = field(default_factory=list)
+
+    def send(self, event: DocumentEvent) -> None:
+        self.events.append(event)
+
+
+class World:
+    """A ledger with a stream, and the events of it."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("dynamodb")
+        stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        self.client.create_table(TableName=TABLE, StreamSpecification=stream, **LEDGER_SCHEMA)
+        self.now = 1_795_000_000.0
+        self.ledger = self.ledger_of("f1", notes_outcomes=True)
+
+    def ledger_of(self, pipeline: str, *, notes_outcomes: bool) -> DynamoLedger:
+        return DynamoLedger(
+            client("dynamodb"), TABLE, pipeline, clock=lambda: self.now, notes_outcomes=notes_outcomes
+        )
+
+    def write(self, ledger: DynamoLedger | None = None, key: str = KEY, **fields: Any) -> None:
+        """Write a record under a lease, a second after the last one."""
+        ledger = ledger or self.ledger
+        self.now += 1
+        lease = ledger.acquire(key, "one")
+        assert lease is not None
+        ledger.release(ledger.write(lease, replace(DocumentRecord(key), **fields), fresh=True))
+
+    def changes(self) -> list[Mapping[str, Any]]:
+        # moto records the stream, but its API does not answer.
+        shard = dynamodb_backends[ACCOUNT][REGION].get_table(TABLE).stream_shard
+        assert shard is not None
+        return [one.to_json() for one in shard.items]
+
+    def events(self) -> list[DocumentEvent]:
+        sent = Sent()
+        publisher = Publisher(BUCKET, outcome_in, sent)
+        for change in self.changes():
+            publisher.publish(change)
+        return sent.events
+
+    def types(self) -> list[str]:
+        return [one.type for one in self.events()]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield World()
+
+
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_each_final_status_has_an_event(world: World, status: Status) -> None:
+    world.write(status=status, version="v1", reason="corrupt", pages=3, chunks=7, live_generation=GENERATION)
+    (event,) = world.events()
+    assert event.type == TYPES[status] == f"Document{status.capitalize()}"
+    assert event.time == "2026-11-18T11:06:41.000Z"
+    assert event.data == {
+        "schema": 1,
+        "id": event.id,
+        "bucket": BUCKET,
+        "document": KEY,
+        "collection": "handbooks",
+        "version": "v1",
+        "generation": GENERATION,
+        "status": status,
+        "reason": "corrupt",
+        "pages": 3,
+        "chunks": 7,
+        "time": event.time,
+    }
+    assert json.loads(event.body) == {"type": event.type, "timestamp": event.time, "data": event.data}
+
+
+def test_every_final_status_has_a_type() -> None:
+    assert set(TYPES) == FINAL
+
+
+def test_progress_and_leases_are_no_news(world: World) -> None:
+    world.write(status=Status.PENDING, version="v1", ranges=2, attempt=1)
+    assert world.ledger.finish_range(RangeTask(KEY, "v1", "f1", 1, 0), RangeTally(pages=50, chunks=9))
+    record = world.ledger.get(KEY)
+    assert record is not None
+    world.ledger.observe(record, "v2")
+    assert len(world.changes()) > 4
+    assert world.types() == []
+
+
+def test_an_outcome_is_told_once_however_often_its_row_changes(world: World) -> None:
+    done: dict[str, Any] = {"status": Status.INDEXED, "version": "v1", "live_generation": GENERATION}
+    world.write(**done, swept=False)
+    world.write(**done, swept=True)
+    world.write(status=Status.PENDING, version="v1", ranges=2)  # a rebuild
+    world.write(**done, chunks=8)
+    assert world.types() == ["DocumentIndexed"]
+
+
+def test_a_new_version_and_another_status_are_told(world: World) -> None:
+    for status, version in (
+        (Status.FAILED, "v1"),
+        (Status.INDEXED, "v1"),
+        (Status.INDEXED, "v2"),
+        (Status.REJECTED, "v3"),
+        (Status.EMPTY, "v4"),
+    ):
+        world.write(status=status, version=version)
+    found = [(one.type, one.data["version"]) for one in world.events()]
+    assert found == [
+        ("DocumentFailed", "v1"),
+        ("DocumentIndexed", "v1"),
+        ("DocumentIndexed", "v2"),
+        ("DocumentRejected", "v3"),
+        ("DocumentEmpty", "v4"),
+    ]
+
+
+def test_a_version_that_comes_back_and_a_second_deletion_are_told_under_new_ids(world: World) -> None:
+    for _ in range(2):
+        world.write(status=Status.INDEXED, version="v1")
+        world.write(status=Status.DELETED)
+        world.write(status=Status.DELETED, swept=True)
+    assert world.types() == ["DocumentIndexed", "DocumentDeleted"] * 2
+    assert len({one.id for one in world.events()}) == 4
+
+
+def test_a_change_that_is_delivered_again_has_the_same_id(world: World) -> None:
+    world.write(status=Status.INDEXED, version="v1")
+    assert world.events() == world.events()
+
+
+def test_two_buckets_with_the_same_document_have_two_ids(world: World) -> None:
+    world.write(status=Status.INDEXED, version="v1")
+    sent = Sent()
+    for bucket in ("one", "two"):
+        for change in world.changes():
+            Publisher(bucket, outcome_in, sent).publish(change)
+    assert len({one.id for one in sent.events}) == 2
+
+
+def test_a_row_that_goes_away_is_no_deletion(world: World) -> None:
+    world.write(status=Status.INDEXED, version="v1")
+    world.ledger.forget([KEY])
+    assert world.changes()[-1]["eventName"] == "REMOVE"
+    assert world.types() == ["DocumentIndexed"]
+
+
+def test_a_change_without_an_old_image_is_told(world: World) -> None:
+    world.write(status=Status.INDEXED, version="v1")
+    (row,) = world.client.scan(TableName=TABLE)["Items"]
+    assert outcome_in({"dynamodb": {"NewImage": row}}) == outcome_in(
+        {"dynamodb": {"NewImage": row, "OldImage": {}}}
+    )
+    assert outcome_in({"dynamodb": {"NewImage": row}}) is not None
+    assert outcome_in({"dynamodb": {"NewImage": row, "OldImage": row}}) is None
+    assert outcome_in({"dynamodb": {"Keys": {}}}) is None
+
+
+def test_a_status_of_another_release_is_logged_and_does_not_stop_the_stream(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.write(status=Status.INDEXED, version="v1")
+    (row,) = world.client.scan(TableName=TABLE)["Items"]
+    for outcome in ("QUARANTINED v1", ""):
+        caplog.clear()
+        assert outcome_in({"dynamodb": {"NewImage": row | {"outcome": {"S": outcome}}}}) is None
+        assert [one.getMessage() for one in caplog.records] == ["unknown outcome"]
+
+
+def test_the_index_that_is_being_built_tells_nothing(world: World) -> None:
+    building = world.ledger_of("f2", notes_outcomes=False)
+    world.write(building, status=Status.INDEXED, version="v1")
+    assert world.types() == []
+    # After the switch, only later changes have events.
+    active = world.ledger_of("f2", notes_outcomes=True)
+    world.write(active, status=Status.INDEXED, version="v1", swept=True)
+    assert world.types() == []
+    world.write(active, status=Status.DELETED)
+    assert world.types() == ["DocumentDeleted"]
+
+
+def test_docwells_own_documents_are_not_told(world: World) -> None:
+    world.write(key=".docwell/canary.pdf", status=Status.INDEXED, version="v1")
+    assert world.types() == []
+
+
+def test_an_event_has_no_text_of_the_document(world: World) -> None:
+    attributes = Attributes("secret title", "secret author", "2026-03-01", {"m": "secret"}, {"t": "secret"})
+    world.write(
+        status=Status.INDEXED,
+        version="v1",
+        title="secret title",
+        author="secret author",
+        detail="secret detail",
+        live_attributes=attributes,
+    )
+    (event,) = world.events()
+    assert "secret" not in event.body

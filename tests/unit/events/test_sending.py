@@ -1,0 +1,301 @@
+"""Events reach EventBridge and webhooks; a failure is reported to the stream, which delivers the change again."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto import mock_aws
+
+from docwell.adapters.aws import client
+from docwell.adapters.dynamodb.outcomes import outcome_in
+from docwell.adapters.event_bridge import EventBridge
+from docwell.adapters.webhook import Webhook, signed_headers
+from docwell.config import EventsSettings, SettingsError
+from docwell.errors import Unavailable
+from docwell.events import DocumentEvent, Publisher
+from docwell.wiring import events as wiring
+from functions.events.handler import handler
+from infra.local.function_errors import FunctionCrashed
+from infra.local.ledger_events import MAX_AGE_S, Outbox
+from infra.local.poller import MAX_BACK_OFF_S
+from tests.unit.events.receiver import Receiver
+from tests.unit.infra.emissions import CONTEXT
+
+KEY = bytes(range(32))
+SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
+EVENT = DocumentEvent("id-1", "DocumentIndexed", "2026-11-18T10:26:41.000Z", {"document": "a.pdf"})
+
+
+def row(document: str, at: float = 1.0, outcome: str = "INDEXED v1") -> dict[str, Any]:
+    """A row of the ledger with an outcome."""
+    return {
+        "document": {"S": document},
+        "pipeline": {"S": "f1"},
+        "status": {"S": outcome.partition(" ")[0]},
+        "outcome": {"S": outcome},
+        "outcome_at": {"N": str(at)},
+    }
+
+
+def stream(*documents: str) -> dict[str, Any]:
+    """The event of a stream with an outcome of each document."""
+    images = [{"SequenceNumber": f"n-{one}", "NewImage": row(one)} for one in documents]
+    return {"Records": [{"eventSource": "aws:dynamodb", "dynamodb": one} for one in images]}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def webhook(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """The receiver as the events function's webhook."""
+    for name, value in {"BUCKET": "documents", "WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": SECRET}.items():
+        monkeypatch.setenv(f"DOCWELL_{name}", value)
+    for made in (wiring.events_settings, wiring.publisher):
+        made.cache_clear()
+    yield receiver
+    for made in (wiring.events_settings, wiring.publisher):
+        made.cache_clear()
+
+
+# --- EventBridge ---
+
+
+def test_an_event_is_on_the_default_bus_under_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        sqs, bus = boto3.client("sqs"), boto3.client("events")
+        queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+        bus.put_rule(Name="r", EventPattern='{"source": ["docwell"], "detail": {"document": ["a.pdf"]}}')
+        bus.put_targets(Rule="r", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:123456789012:q"}])
+        EventBridge(client("events")).send(EVENT)
+        (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    body = json.loads(message["Body"])
+    assert (body["source"], body["detail-type"], body["detail"]) == ("docwell", EVENT.type, EVENT.data)
+    assert body["time"].startswith("2026-11-18T10:26:41")
+
+
+class Throttled:
+    """An EventBridge that takes no event about `b.pdf`."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        (entry,) = Entries
+        document = json.loads(entry["Detail"])["document"]
+        if document == "b.pdf":
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]}
+        self.taken.append(document)
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+
+
+def test_an_event_that_the_bus_does_not_take_is_delivered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = Throttled()
+    monkeypatch.setattr(wiring, "publisher", lambda: Publisher("documents", outcome_in, EventBridge(bus)))
+    answer = handler(stream("a.pdf", "b.pdf", "c.pdf"), CONTEXT)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "n-b.pdf"}]}
+    assert bus.taken == ["a.pdf", "c.pdf"]
+    assert handler(stream("a.pdf"), CONTEXT) == {"batchItemFailures": []}
+    with pytest.raises(Unavailable, match="ThrottlingException"):
+        EventBridge(bus).send(DocumentEvent("i", "t", "2026-11-18T10:26:41Z", {"document": "b.pdf"}))
+
+
+# --- Webhooks ---
+
+
+def test_the_signature_is_that_of_the_specification() -> None:
+    # The example of Standard Webhooks' libraries.
+    secret = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    headers = signed_headers(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert headers == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
+def test_the_receiver_can_check_what_it_gets(webhook: Receiver) -> None:
+    assert handler(stream("a.pdf"), CONTEXT) == {"batchItemFailures": []}
+    (got,) = webhook.requests
+    signed = f"{got.headers['webhook-id']}.{got.headers['webhook-timestamp']}.".encode() + got.body
+    expected = base64.b64encode(hmac.digest(KEY, signed, "sha256")).decode()
+    assert got.headers["webhook-signature"] == f"v1,{expected}"
+    assert got.headers["content-type"] == "application/json"
+    body = json.loads(got.body)
+    assert (body["type"], body["data"]["document"]) == ("DocumentIndexed", "a.pdf")
+    assert body["data"]["id"] == got.headers["webhook-id"]
+
+
+@pytest.mark.parametrize("status", [301, 400, 410, 429, 500])
+def test_any_answer_but_success_is_a_failure(webhook: Receiver, status: int) -> None:
+    webhook.statuses = [status]
+    assert handler(stream("a.pdf"), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "n-a.pdf"}]}
+    assert len(webhook.requests) == 1
+
+
+def test_a_receiver_that_is_away_is_a_failure(receiver: Receiver) -> None:
+    receiver.close()
+    with httpx.Client(timeout=1) as http, pytest.raises(Unavailable, match="does not answer: ConnectError"):
+        Webhook(http, receiver.url, KEY).send(EVENT)
+
+
+def test_a_long_answer_of_the_receiver_is_not_read(webhook: Receiver) -> None:
+    webhook.endless = True
+    assert handler(stream("a.pdf"), CONTEXT) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize(
+    ("secret", "problem"),
+    [
+        (None, "DOCWELL_WEBHOOK_URL needs it"),
+        ("whsec_c2hvcnQ=", "24 to 64 bytes"),
+        (base64.b64encode(KEY).decode(), "24 to 64 bytes"),
+        ("whsec_no base64 at all, but long enough", "24 to 64 bytes"),
+    ],
+)
+def test_a_webhook_needs_a_good_secret(secret: str | None, problem: str) -> None:
+    with pytest.raises(SettingsError, match=f"DOCWELL_WEBHOOK_SECRET: .*{problem}") as raised:
+        EventsSettings.read(bucket="b", webhook_url="https://example.org/hook", webhook_secret=secret)
+    assert secret is None or secret not in str(raised.value)
+
+
+def test_the_secret_is_not_printed() -> None:
+    settings = EventsSettings.read(bucket="b", webhook_url="https://example.org/hook", webhook_secret=SECRET)
+    assert settings.webhook_key == KEY
+    assert SECRET not in repr(settings)
+
+
+# --- The stream on one machine ---
+
+
+class Machine:
+    """The local stream, with the handler in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger, self.path, self.now = folder / "ledger.json", folder / "events.json", 1_795_000_000.0
+        self.outbox = Outbox(self.ledger, self.path, lambda: self.now)
+
+    def restart(self) -> None:
+        self.outbox = Outbox(self.ledger, self.path, lambda: self.now)
+
+    def write(self, *rows: dict[str, Any]) -> None:
+        self.ledger.write_text(json.dumps(rows))
+
+    def run(self) -> None:
+        self.outbox.collect()
+        self.outbox.send(lambda event: handler(event, CONTEXT))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_an_outcome_in_the_ledgers_copy_is_posted_once(machine: Machine, webhook: Receiver) -> None:
+    machine.write(row("a.pdf"), {"document": {"S": "active-pipeline"}, "pipeline": {"S": "#state"}})
+    machine.run()
+    machine.write(row("a.pdf"), row("b.pdf"))
+    machine.run()
+    machine.restart()
+    machine.run()
+    machine.write(row("a.pdf", 2.0, "DELETED "))
+    machine.run()
+    assert webhook.got == [
+        ("DocumentIndexed", "a.pdf"),
+        ("DocumentIndexed", "b.pdf"),
+        ("DocumentDeleted", "a.pdf"),
+    ]
+
+
+def test_a_failed_event_comes_again_later_each_time_under_the_same_id(machine: Machine, webhook: Receiver) -> None:
+    webhook.statuses = [500, 503, 400]
+    machine.write(row("a.pdf"))
+    tried = []
+    for _ in range(20):
+        before = len(webhook.requests)
+        machine.run()
+        if len(webhook.requests) > before:
+            tried.append(machine.now)
+        machine.now += 1
+    assert [later - sooner for sooner, later in pairwise(tried)] == [1, 2, 4]
+    assert len({one.headers["webhook-id"] for one in webhook.requests}) == 1
+
+
+def test_an_event_that_waits_holds_up_no_other_and_survives_a_crash(machine: Machine, webhook: Receiver) -> None:
+    webhook.statuses = [500]
+    machine.write(row("a.pdf"))
+    machine.run()
+    machine.write(row("a.pdf"), row("b.pdf"))
+    machine.restart()
+    machine.run()
+    assert webhook.got == [("DocumentIndexed", "b.pdf")]
+    machine.now += 2
+    machine.restart()
+    machine.run()
+    assert webhook.got == [("DocumentIndexed", "b.pdf"), ("DocumentIndexed", "a.pdf")]
+
+
+def test_an_outcome_that_another_one_replaces_while_the_receiver_is_away_is_told(
+    machine: Machine, webhook: Receiver
+) -> None:
+    webhook.statuses = [500]
+    machine.write(row("a.pdf"))
+    machine.run()
+    machine.write(row("a.pdf", 2.0, "DELETED "))
+    machine.now += 2
+    machine.run()
+    assert webhook.got == [("DocumentIndexed", "a.pdf"), ("DocumentDeleted", "a.pdf")]
+
+
+def test_after_a_day_of_failures_an_event_is_dropped_and_named(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def crashes(_: dict[str, Any]) -> None:
+        calls.append(machine.now)
+        raise FunctionCrashed("docwell-events ended")
+
+    machine.write(row("a.pdf"))
+    machine.outbox.collect()
+    began = machine.now
+    ages = []
+    while machine.now - began < MAX_AGE_S + 2 * MAX_BACK_OFF_S:
+        machine.outbox.send(crashes)
+        ages.append(machine.outbox.age_s)
+        machine.now += MAX_BACK_OFF_S
+    assert MAX_AGE_S < calls[-1] - began <= MAX_AGE_S + MAX_BACK_OFF_S
+    assert max(ages) == MAX_AGE_S
+    assert ages[-1] == 0
+    assert "an event about a.pdf was not sent for a day" in capsys.readouterr().out
+
+
+def test_an_erased_document_leaves_the_file(machine: Machine, webhook: Receiver) -> None:
+    machine.write(row("a.pdf"))
+    machine.run()
+    assert "a.pdf" in machine.path.read_text()
+    machine.write()
+    machine.run()
+    assert "a.pdf" not in machine.path.read_text()
+
+
+def test_the_first_start_tells_only_what_changes_from_then_on(tmp_path: Path, webhook: Receiver) -> None:
+    (tmp_path / "ledger.json").write_text(json.dumps([row("old.pdf")]))
+    machine = Machine(tmp_path)
+    machine.run()
+    machine.write(row("old.pdf"), row("new.pdf"))
+    machine.run()
+    assert webhook.got == [("DocumentIndexed", "new.pdf")]
