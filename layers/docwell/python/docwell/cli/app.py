@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from docwell.cli import (
     asking,
     audit,
+    browser,
     chat,
     dead_letters,
     display,
@@ -54,7 +55,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, search, chat, dead_letters, operations, restore, erase, audit):
+for part in (documents, asking, search, chat, browser, dead_letters, operations, restore, erase, audit):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

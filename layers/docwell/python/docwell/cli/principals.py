@@ -49,6 +49,9 @@ Writes = Annotated[
     typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
 ]
 WriteAll = Annotated[bool, typer.Option("--write-all", help="It may change every collection.")]
+Operate = Annotated[
+    bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
+]
 
 
 @app.callback()
@@ -69,6 +72,7 @@ def add(
     tag: Tags = None,
     write: Writes = None,
     write_all: WriteAll = False,
+    operate: Operate = False,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
     jwt_subject: Annotated[
@@ -97,7 +101,7 @@ def add(
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
     admin = _admin(settings)
     quotas, value = (requests_per_day, tokens_per_day), None
-    grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable)
+    grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable, operates=operate)
     if known:
         grant = _store(admin, grant, replacing=replace_)
     else:
@@ -151,7 +155,8 @@ def revoke(
 
 def _say_granted(grant: Grant, value: str | None, settings: Settings) -> None:
     may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
-    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}")
+    may_operate = ", and may operate the system" if grant.operates else ""
+    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
     if value:
         display.echo(f"API key: {value}")
         display.echo("store it now: it is not shown again", err=True)
@@ -264,6 +269,7 @@ def _as_json(grant: Grant, use: Use | None = None) -> Json:
         "label": grant.label,
         "collections": None if grant.collections is None else sorted(grant.collections),
         "writable": None if grant.writable is None else sorted(grant.writable),
+        "operates": grant.operates,
         "rules": [
             {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
             for rule in sorted(grant.rules, key=_phrase)
@@ -282,12 +288,15 @@ def _show(principals: list[tuple[Grant, Use]]) -> None:
             grant.label,
             _readable(grant),
             _writable(grant),
+            "yes" if grant.operates else "",
             _of(use.requests, grant.requests_per_day),
             _of(use.tokens, grant.tokens_per_day),
         )
         for grant, use in principals
     )
-    display.console().print(display.table(("id", "name", "may read", "may write", *figures), rows, right=figures))
+    display.console().print(
+        display.table(("id", "name", "may read", "may write", "operates", *figures), rows, right=figures)
+    )
 
 
 def _of(used: int, quota: int | None) -> str:
