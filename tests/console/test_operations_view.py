@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,7 +16,7 @@ from tests.console.test_access import tab_to, violations
 pytestmark = pytest.mark.e2e
 
 
-def operations(console: Console, **options: object) -> Page:
+def operations(console: Console, **options: Any) -> Page:
     page = console.open(**options)
     page.get_by_role("link", name="Operations").click()
     page.locator(".cards").wait_for()
