@@ -9,7 +9,7 @@ from infra.report import ROOT
 from tests.console.conftest import Console
 
 pytestmark = pytest.mark.e2e
-COUNT = 20
+COUNT = 15
 
 
 def test_the_quotes_of_the_examples_are_marked_on_their_pages_and_made_up_ones_are_not(console: Console) -> None:

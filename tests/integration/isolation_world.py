@@ -331,10 +331,8 @@ def isolated_world(
         with mock_aws():
             for name, schema in TABLES.items():
                 boto3.client("dynamodb").create_table(TableName=name, **schema)
-            for name in ("docwell-ingest", "docwell-parked"):
-                url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
-                variable = "DOCWELL_PARKED_QUEUE_URL" if "parked" in name else "DOCWELL_QUEUE_URL"
-                monkeypatch.setenv(variable, url)
+            for variable in ("DOCWELL_QUEUE_URL", "DOCWELL_PARKED_QUEUE_URL"):
+                monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=variable)["QueueUrl"])
             fingerprint = next(iter(pipelines(wiring.query_settings())))
             world.ledger, world.index = DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index
             if filled:

@@ -99,8 +99,7 @@ def add(
     writable = _writable_of(write, every=write_all)
     known = _known_id(jwt_subject, jwt_group, api_key_id)
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
-    admin = _admin(settings)
-    quotas, value = (requests_per_day, tokens_per_day), None
+    admin, quotas, value = _admin(settings), (requests_per_day, tokens_per_day), None
     grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable, operates=operate)
     if known:
         grant = _store(admin, grant, replacing=replace_)
