@@ -22,8 +22,8 @@ demo: local ## Start the local stack, upload the examples, ask, print cited answ
 	$(PY) -m infra.local demo --model "$(LLM)"
 
 .PHONY: up
-up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads scans, SLEEP=20 stops an unused model
-	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(ARGS)
+up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads scans, SLEEP=20 stops an unused model, OBSERVE=1 runs Prometheus
+	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
 test: dev embedder ## Run all tests with coverage; ARGS="-k name" selects some
@@ -77,8 +77,8 @@ chaos-query: dev embedder ## Ask while model host, Chroma or ledger fail: 4 minu
 	$(PY) -m benchmarks.chaos $(ARGS)
 
 .PHONY: hard-pdfs
-hard-pdfs: dev ## Read broken and hostile PDFs; ARGS="--folder DIR"
-	$(PY) -m benchmarks.hard_pdfs $(ARGS)
+hard-pdfs: dev ## Read broken and hostile PDFs; N=100 some, ARGS="--folder DIR" others
+	$(PY) -m benchmarks.hard_pdfs $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: eval-guard
 eval-guard: dev embedder ## Count wrong answers passed and attacks marked: a minute, without a model

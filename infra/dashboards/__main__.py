@@ -1,4 +1,4 @@
-"""``python -m infra.dashboards``: write dashboards and saved queries; with `--check`, only compare."""
+"""``python -m infra.dashboards``: write dashboards, saved queries and alerts; with `--check`, only compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
-from infra.dashboards import cloudwatch, grafana, queries
+from infra.dashboards import alert_rules, cloudwatch, grafana, queries
 from infra.dashboards.contents import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +18,8 @@ TEMPLATE = ROOT / "infra" / "dashboard.yaml"
 # The templates with alarms for people, in the order of the dashboard.
 ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("alarms", "deployment", "observability")]
 GRAFANA = ROOT / "infra" / "grafana" / "docwell.json"
+GRAFANA_PROMETHEUS = ROOT / "infra" / "grafana" / "docwell-prometheus.json"
+ALERTS = ROOT / "infra" / "prometheus" / "alerts.yaml"
 
 _ALARMS = ("AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Alarm")
 
@@ -29,9 +31,12 @@ def made() -> dict[Path, str]:
     _, end, after = rest.partition(cloudwatch.END)
     if not (begin and end):
         raise ValueError(f"{TEMPLATE} must hold the two marks of infra/dashboards/cloudwatch.py")
-    resources = [one for path in ALARMS for one in _decoded(path)["Resources"].values()]
+    resources = {name: one for path in ALARMS for name, one in _decoded(path)["Resources"].items()}
     alarms = [
-        one["Properties"]["AlarmName"]["Fn::Sub"] for kind in _ALARMS for one in resources if one["Type"] == kind
+        one["Properties"]["AlarmName"]["Fn::Sub"]
+        for kind in _ALARMS
+        for one in resources.values()
+        if one["Type"] == kind
     ]
     written = cloudwatch.resources(SECTIONS, queries.ALL, alarms)
     page = grafana.dashboard(SECTIONS, {})
@@ -41,6 +46,16 @@ def made() -> dict[Path, str]:
     return {
         TEMPLATE: before + begin + written + end + after,
         GRAFANA: grafana.dashboard(SECTIONS, parameters),
+        GRAFANA_PROMETHEUS: grafana.prometheus_dashboard(SECTIONS),
+        ALERTS: alert_rules.rules(resources, _on_one_machine()),
+    }
+
+
+def _on_one_machine() -> dict[str, object]:
+    """Return the parameters of alarms. Its owner pays no price per hour for one machine."""
+    return {
+        "CostPerDay": _decoded(ROOT / "template.yaml")["Parameters"]["CostPerDay"]["Default"],
+        "HostHourPrice": 0,
     }
 
 
@@ -53,6 +68,7 @@ def main() -> int:
     for path, text in old.items():
         print(f"{'not current' if check else 'written'}: {path.relative_to(ROOT)}")
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)
     return 1 if check and old else 0
 

@@ -121,6 +121,7 @@ RIGHT = Section(
             (
                 Line(of_answers("TruncatedPrompts"), "truncated by the model host"),
                 Line(of_answers("DroppedPassages"), "dropped passages"),
+                Line(of_answers("SkippedStages"), "skipped stages of the search"),
             ),
         ),
         Graph(

@@ -16,6 +16,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from infra.local import prometheus
 from infra.local.console import StackConsole
 from infra.local.guard import end_with_any_thread
 from infra.local.keys import append_private, private_folder
@@ -43,6 +44,9 @@ def _addresses(stack: Stack) -> None:
     table.add_row("S3, SQS, DynamoDB", stack.aws_endpoint)
     table.add_row("Chroma", stack.chroma)
     table.add_row(stack.model, stack.ollama)
+    table.add_row("metrics", f"{stack.metrics}/metrics")
+    if stack.prometheus:
+        table.add_row("Prometheus", stack.prometheus)
     table.add_row("data and logs", stack.data)
     console.print(table)
     console.print("\nopen in a browser:", style="bold")
@@ -76,18 +80,26 @@ def _up(options: argparse.Namespace) -> int:
     data: Path = options.data
     if _refused(options):
         return 2
+    if options.observe and not prometheus.installed():
+        print("--observe needs Prometheus on the PATH; on Debian: apt-get install prometheus", file=sys.stderr)
+        return 2
     if options.no_follow:
         return _up_in_background(options)
     # Before anything starts, so that an early Ctrl-C stops it too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     console = StackConsole(data / "logs", verbose=options.verbose)
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
     try:
-        wanted = StackOptions(data, options.model, options.port, sleep_minutes=options.sleep)
+        wanted = StackOptions(
+            data, options.model, options.port, sleep_minutes=options.sleep, observe=options.observe
+        )
         with supervised(wanted, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
+            if options.observe:
+                console.say("upload a document and ask: the panels are checked after the first answer")
+                threading.Thread(target=prometheus.say_panels, args=(stack, console, since), daemon=True).start()
             try:
                 supervisor.watch()
             finally:
@@ -109,6 +121,7 @@ def _up_in_background(options: argparse.Namespace) -> int:
     log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
     command = [sys.executable, "-m", "infra.local", "up", "--port", str(options.port)]
     command += ["--model", options.model, "--data", str(data), "--sleep", str(options.sleep)]
+    command += ["--observe"] if options.observe else []
     log_path.unlink(missing_ok=True)
     with append_private(log_path) as log:
         process = subprocess.Popen(
@@ -162,6 +175,7 @@ def main() -> int:
     up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
     up.add_argument("--port", type=int, default=8080, help="the API's port; a free one if it is taken")
     up.add_argument("--sleep", type=float, default=0.0, metavar="MINUTES", help="stop an unused model; 0: never")
+    up.add_argument("--observe", action="store_true", help="run Prometheus, and check the dashboard's queries")
     up.add_argument("--no-follow", action="store_true", help="run in the background")
     up.add_argument("--verbose", action="store_true", help="show every log line")
     up.set_defaults(run=_up)

@@ -40,6 +40,7 @@ from infra.local import names
 from infra.local.aws_access import CheckedAccess, StackKeys
 from infra.local.aws_mirror import ObjectMirror
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
+from infra.local.emf import every_minute, print_metrics
 from infra.local.guard import end_with_any_thread
 
 if TYPE_CHECKING:
@@ -80,6 +81,21 @@ def announce(name: str, keys: Iterable[str], principal: str = names.ACCOUNT) -> 
         sqs_backends[names.ACCOUNT][names.REGION].send_message(
             names.INGEST_QUEUE, notification(name, key, principal)
         )
+
+
+def publish_queues() -> None:
+    """Print what SQS publishes about the queues of ingest."""
+    for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
+        queue = sqs_backends[names.ACCOUNT][names.REGION].queues[name]
+        # One list for all three values: requests change the queue meanwhile.
+        visible, hidden = queue.messages, list(queue.pending_messages)
+        sent = [int(one.sent_timestamp or 0) / 1000 for one in (*visible, *hidden)]
+        values = {
+            "ApproximateNumberOfMessagesVisible": len(visible),
+            "ApproximateNumberOfMessagesNotVisible": sum(not one.visible for one in hidden),
+            "ApproximateAgeOfOldestMessage": max((time.time() - one for one in sent), default=0.0),
+        }
+        print_metrics("AWS/SQS", {"QueueName": name}, values)
 
 
 class _Handler(MotoRequestHandler):
@@ -273,6 +289,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"S3, SQS and DynamoDB on http://{names.HOST}:{server.server_port}", flush=True)
+    every_minute(publish_queues)
     server.serve_forever(poll_interval=0.1)
     for mirror in tables:
         mirror.save()

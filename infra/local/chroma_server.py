@@ -20,8 +20,10 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import psutil
 from starlette.datastructures import Headers
 
+from infra.local.emf import every_minute, print_metrics
 from infra.local.guard import READY_PATH, STATUS, end_with_any_thread, problem_body, refusal
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
@@ -88,6 +90,16 @@ def _hidden_address() -> str:
     return "127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))
 
 
+def _publish(data: Path) -> None:
+    """Print what the Chroma server's host publishes in the cloud: percent of memory and disk in use."""
+    disk = shutil.disk_usage(data.parent)
+    values = {
+        "MemoryUsed": psutil.virtual_memory().percent,
+        "DiskUsed": 100 * disk.used / (disk.used + disk.free),
+    }
+    print_metrics("Docwell", {"service": "chroma"}, values)
+
+
 async def _serve(port: int, data: Path, stack: str) -> None:
     address = _hidden_address()
     hidden = free_port(host=address)
@@ -100,6 +112,7 @@ async def _serve(port: int, data: Path, stack: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with await asyncio.start_server(proxy, HOST, port, limit=_HEAD_BYTES):
         child = Child(command, os.environ, partial(print, flush=True), lambda status: os._exit(status or 1))
+        every_minute(partial(_publish, data))
         await stopped.wait()
     child.stop(_STOP_S)
 

@@ -37,6 +37,7 @@ from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, pr
 from infra.local.api_keys import ApiKeys, KeysUnavailable, key_in
 from infra.local.console_files import console_file
 from infra.local.disconnect import until_gone
+from infra.local.emf import print_line, print_metrics
 from infra.local.functions_api import functions_route, scheduled
 from infra.local.guard import Guarded, end_with_any_thread
 from infra.local.lambda_runtime import (
@@ -168,6 +169,7 @@ class Gateway:
         response = console_file(request)
         if response is None and self._storage and is_storage(request):
             response = await self._storage.forward(request, request_id)
+        line.of_api = response is None
         response = response or await self._answer(request, request_id)
         if isinstance(response, StreamedAnswer):
             response.on_first_byte = line.first_byte
@@ -229,10 +231,14 @@ class Gateway:
 
 
 class _RequestLine:
-    """The log line of one request. It shows the path and never the body, which holds the question."""
+    """The log line of one request. It shows the path and never the body, which holds the question.
+
+    A request `of_api`, unlike one for the console or the storage, also counts in API Gateway's metrics.
+    """
 
     def __init__(self, request: Request) -> None:
         mark = NOTICE if request.method == "POST" else ""
+        self.of_api = False
         path = request.scope["raw_path"].decode("ascii", "replace")
         self._what = f"{mark}{request.method} {path}"
         self._started = time.perf_counter()
@@ -245,7 +251,12 @@ class _RequestLine:
     def end(self, status: int, *, complete: bool) -> None:
         """Print the line."""
         left = "" if complete else ", incomplete"
-        print(f"{self._what} {status} in {self._milliseconds():.0f} ms{self._first_byte}{left}", flush=True)
+        milliseconds = self._milliseconds()
+        print_line(f"{self._what} {status} in {milliseconds:.0f} ms{self._first_byte}{left}")
+        if self.of_api:
+            errors = {f"{digit}XXError": int(str(status).startswith(digit)) for digit in "45"}
+            values = {"Count": 1, "Latency": milliseconds, **errors}
+            print_metrics("AWS/ApiGateway", {"ApiName": "docwell", "Stage": STAGE}, values)
 
     def _milliseconds(self) -> float:
         return (time.perf_counter() - self._started) * 1000
@@ -277,13 +288,14 @@ def main() -> int:
         runtime="docwell.http.streaming_runtime",
     )
     # The model answers one question at a time, so a caller may wait as long as an answer takes.
-    pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout)
+    pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout, publishes=True)
     threading.Thread(target=pool.warm, daemon=True).start()
-    environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": RECONCILE_FUNCTION}
+    environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": "reconcile"}
     reconcile = FunctionPool(
         FunctionSpec(options.reconcile_handler, environment, timeout_s=RECONCILE_TIMEOUT_S),
         concurrency=1,
         wait_s=RECONCILE_TIMEOUT_S,
+        publishes=True,
     )
     if options.reconcile_every > 0:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()

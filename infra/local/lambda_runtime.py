@@ -14,9 +14,9 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from infra.local.emf import print_line, print_metrics
 from infra.local.function_errors import (
     FunctionBusy,
     FunctionCrashed,
@@ -67,9 +67,6 @@ def function_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
 
 
-_print_line = partial(print, flush=True)
-
-
 @dataclass(frozen=True)
 class FunctionSpec:
     """The template's settings of a function. `handler` is `package.module.function`."""
@@ -83,7 +80,7 @@ class FunctionSpec:
     # The module that runs the handler, as in Lambda's managed runtime for Python.
     runtime: str = "awslambdaric"
     python: str = sys.executable
-    on_line: Callable[[str], None] = _print_line
+    on_line: Callable[[str], None] = print_line
 
     @property
     def name(self) -> str:
@@ -214,12 +211,18 @@ class FunctionPool:
         concurrency: int = 2,
         max_waiting: int = 16,
         wait_s: float = 30.0,
+        *,
+        publishes: bool = False,
     ) -> None:
-        """`max_waiting` callers may wait, each for `wait_s` seconds at most."""
+        """`max_waiting` callers may wait, each for `wait_s` seconds at most.
+
+        A pool that `publishes` prints the metrics that Lambda publishes.
+        """
         self._spec = spec
         self._concurrency = concurrency
         self._max_waiting = max_waiting
         self._wait_s = wait_s
+        self._publishes = publishes
         self._condition = threading.Condition()
         self._idle: list[Environment] = []
         self._busy: set[Environment] = set()
@@ -238,27 +241,39 @@ class FunctionPool:
         Blocks. Safe for threads. Raises `FunctionError`.
         """
         payload = json.dumps(event).encode()
-        environment = self._take()
-        usable, answer = False, None
+        try:
+            environment = self._take()
+        except FunctionBusy:
+            self._publish(Throttles=1)
+            raise
+        started = time.monotonic()
+        self._publish(ConcurrentExecutions=len(self._busy))
+
+        def end(*, usable: bool, failed: bool) -> None:
+            self._give_back(environment, usable=usable)
+            duration = (time.monotonic() - started) * 1000
+            busy = len(self._busy)
+            self._publish(Invocations=1, Errors=int(failed), Duration=duration, ConcurrentExecutions=busy)
+
         try:
             answer = environment.begin(payload)
-            usable = True
-        except FunctionRaised:
-            usable = True
+        except BaseException as error:
+            end(usable=isinstance(error, FunctionRaised), failed=True)
             raise
-        finally:
-            if not isinstance(answer, Stream):
-                self._give_back(environment, usable=usable)
         if isinstance(answer, Stream):
             answer.start(
-                lambda usable: self._give_back(environment, usable=usable),
-                lambda: self._ending.add(environment),
+                lambda usable: end(usable=usable, failed=not usable), lambda: self._ending.add(environment)
             )
             return answer
+        end(usable=True, failed=False)
         try:
             return json.loads(answer)
         except ValueError as error:
             raise FunctionRaised("Runtime.MarshalError", f"the answer is not JSON: {error}") from None
+
+    def _publish(self, **values: float) -> None:
+        if self._publishes:
+            print_metrics("AWS/Lambda", {"FunctionName": self._spec.name}, values)
 
     def warm(self) -> None:
         """Start one environment before the first call. Print an error."""

@@ -20,6 +20,7 @@ import threading
 import time
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from infra.local.disconnect import run_until_gone
+from infra.local.emf import every_minute, print_model_hosts
 from infra.local.guard import Guarded, end_with_any_thread
 from infra.local.language_model import LanguageModel, ModelError
 from infra.local.names import HOST
@@ -205,6 +207,7 @@ def main() -> None:
     except (ModelError, OSError) as error:
         sys.exit(f"ollama_server: {error}")
     print(f"listening on http://{HOST}:{listener.getsockname()[1]}", flush=True)
+    every_minute(partial(print_model_hosts, wanted=1, serving=1))
     app = Guarded(application(name, Path(path), model, arguments.num_ctx), arguments.stack)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, log_level="warning", timeout_graceful_shutdown=2

@@ -261,7 +261,7 @@ def main() -> int:
         names.OCR_QUEUE: PollerSettings(workers=int(recognises)),
         names.DEAD_LETTER_QUEUE: dead_letters,
     }
-    pool = FunctionPool(spec, concurrency=sum(one.workers for one in settings.values()))
+    pool = FunctionPool(spec, concurrency=sum(one.workers for one in settings.values()), publishes=True)
     describe = partial(ledger_line, boto3.client("dynamodb", config=config))
     queues = f"{sqs.meta.endpoint_url}/{names.ACCOUNT}"
     pollers = [Poller(sqs, f"{queues}/{name}", pool, one, describe) for name, one in settings.items()]

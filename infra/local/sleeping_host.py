@@ -28,6 +28,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.local.disconnect import run_until_gone
+from infra.local.emf import print_model_hosts
 from infra.local.guard import READY_PATH, Guarded, end_with_any_thread
 from infra.local.names import HOST, NOTICE
 from infra.local.ports import answers, free_port
@@ -72,6 +73,7 @@ class SleepingHost:
             port = free_port()
             self._child, self._url = self._start(port), f"http://{HOST}:{port}"
             print(f"{NOTICE}a question wakes the model server", flush=True)
+            print_model_hosts(wanted=1, serving=0)
 
     def tick(self) -> None:
         """Look whether the server answers, has ended, or is idle."""
@@ -81,13 +83,17 @@ class SleepingHost:
         if self.questions or not self._ready:
             self._used_at = self._clock()
         if not child.running:
-            self._child, self._ready = None, False
+            self._sleep()
         elif self._clock() - self._used_at >= self._idle_s:
             print(f"{NOTICE}the model server is idle: it sleeps", flush=True)
-            self._child, self._ready = None, False
+            self._sleep()
             child.stop(_STOP_S)
         elif not self._ready:
             self._ready = answers(f"{self._url}{READY_PATH}")
+
+    def _sleep(self) -> None:
+        self._child, self._ready = None, False
+        print_model_hosts(wanted=0, serving=0)
 
 
 class _Forwarded(Response):
@@ -162,6 +168,7 @@ def main() -> None:
         command += ["--port", str(port), "--stack", options.stack]
         return Child(command, os.environ, lambda line: print(line, flush=True), lambda _: None)
 
+    print_model_hosts(wanted=0, serving=0)
     app = Guarded(application(SleepingHost(start, options.idle_s)), options.stack)
     uvicorn.run(app, host=HOST, port=options.port, log_config=None, access_log=False, timeout_graceful_shutdown=2)
 

@@ -21,6 +21,7 @@ from infra.local import names
 from infra.local.guard import READY_PATH
 from infra.local.keys import Keys, write_private
 from infra.local.ports import free_port
+from infra.local.prometheus import prometheus_command
 
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.
@@ -60,6 +61,9 @@ class Stack:
     id: str = ""
     api_key: str = ""
     chroma_token: str = ""
+    metrics: str = ""
+    # Empty where Prometheus does not run.
+    prometheus: str = ""
 
     def client(self, service: Literal["s3", "sqs", "dynamodb", "lambda", "apigateway"], **config: Any) -> Any:
         """Return a boto3 client of the local AWS server, or of the gateway for `lambda`."""
@@ -128,6 +132,8 @@ class StackOptions:
     sleep_minutes: float = 0.0
     # Questions that may wait for an environment; the next one gets 429.
     query_waiting: int = 16
+    # Run Prometheus too.
+    observe: bool = False
 
 
 def outside_ollama(model: str) -> str | None:
@@ -195,10 +201,14 @@ def function_variables(stack: Stack, service: str) -> dict[str, str]:
     }
 
 
-def plan(options: StackOptions, ollama: str | None, gguf: Callable[[], Path]) -> tuple[Stack, list[Part]]:
-    """Return addresses and parts. `gguf` gives the model file when there is no Ollama."""
-    stack = _place(options, ollama, Keys.of(options.data))
+def plan(
+    options: StackOptions, ollama: str | None, gguf: Callable[[], Path], metrics: str = ""
+) -> tuple[Stack, list[Part]]:
+    """Return addresses and parts. `gguf` gives the model file when there is no Ollama, `metrics` is an address."""
+    stack = _place(options, ollama, Keys.of(options.data), metrics)
     parts = [_aws(stack), _chroma(stack)]
+    if options.observe:
+        parts.append(_prometheus(stack))
     defaults: dict[str, str] = {}
     if ollama is None:
         parts.append(_model(stack, gguf(), options.sleep_minutes))
@@ -227,7 +237,7 @@ def wrong_settings(options: StackOptions) -> list[str]:
     return list(wrong)
 
 
-def _place(options: StackOptions, ollama: str | None, keys: Keys) -> Stack:
+def _place(options: StackOptions, ollama: str | None, keys: Keys, metrics: str = "") -> Stack:
     taken: set[int] = set()
     port = free_port(options.port, taken)
     return Stack(
@@ -241,6 +251,8 @@ def _place(options: StackOptions, ollama: str | None, keys: Keys) -> Stack:
         chroma=f"http://{names.HOST}:{free_port(8000, taken)}",
         ollama=ollama or f"http://{names.HOST}:{free_port(11435, taken)}",
         model=options.model,
+        metrics=metrics,
+        prometheus=f"http://{names.HOST}:{free_port(9090, taken)}" if options.observe else "",
         data=str(options.data.resolve()),
         id=token_hex(8),
         api_key=keys.api_key,
@@ -286,6 +298,11 @@ def _chroma(stack: Stack) -> Part:
     )
 
 
+def _prometheus(stack: Stack) -> Part:
+    command = prometheus_command(stack.metrics, stack.prometheus, Path(stack.data) / "prometheus")
+    return Part("prometheus", command, base_environment({}), f"{stack.prometheus}/-/ready")
+
+
 def _model(stack: Stack, gguf: Path, sleep_minutes: float) -> Part:
     sleep = {"idle_s": sleep_minutes * 60} if sleep_minutes else {}
     return _served(
@@ -311,7 +328,7 @@ def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -
         "reconcile_every": options.reconcile_every_s,
     }
     chosen = {name: os.environ.get(name, default) for name, default in defaults.items()}
-    environment = {**chosen, **function_variables(stack, "docwell-query"), **options.environment}
+    environment = {**chosen, **function_variables(stack, "query"), **options.environment}
     return _served("gateway", "gateway", stack.gateway, stack, environment, arguments=arguments, after=_BACKENDS)
 
 
@@ -322,5 +339,5 @@ def _poller(stack: Stack, options: StackOptions) -> Part:
         workers=options.ingest_workers,
         timeout=options.ingest_timeout_s,
     )
-    environment = base_environment({**function_variables(stack, "docwell-ingest"), **options.environment})
+    environment = base_environment({**function_variables(stack, "ingest"), **options.environment})
     return Part("ingest", command, environment, ready_line="waiting for documents", after=_BACKENDS)

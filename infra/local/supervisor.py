@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from infra.local.console import StackConsole
 from infra.local.index_change import with_old_index
 from infra.local.keys import LOCK, append_private, private_folder
+from infra.local.metrics import Exporter, served
 from infra.local.names import ROOT
 from infra.local.ports import answers
 from infra.local.process import Child
@@ -66,9 +67,13 @@ class _Running:
 class Supervisor:
     """The parts of one stack."""
 
-    def __init__(self, parts: Sequence[Part], console: StackConsole) -> None:
+    def __init__(
+        self, parts: Sequence[Part], console: StackConsole, on_line: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`on_line` gets each line of the parts' output."""
         self._running = {part.name: _Running(part) for part in parts}
         self._console = console
+        self._on_line = on_line
         self._exits: queue.Queue[tuple[str, int] | None] = queue.Queue()
         self._stopping = threading.Event()
 
@@ -126,6 +131,7 @@ class Supervisor:
             if running.part.ready_line and running.part.ready_line in line:
                 running.announced.set()
             self._console.line(name, line)
+            self._on_line(line)
 
         running.child = Child(
             running.part.command,
@@ -197,10 +203,12 @@ def _held(data: Path) -> Iterator[None]:
         yield  # closing the file releases the lock, even when the supervisor is killed
 
 
-def _started(options: StackOptions, ollama: str | None, console: StackConsole) -> tuple[Stack, Supervisor]:
+def _started(
+    options: StackOptions, ollama: str | None, console: StackConsole, exporter: Exporter, metrics: str
+) -> tuple[Stack, Supervisor]:
     for attempt in range(1, _STARTS + 1):
-        stack, parts = plan(options, ollama, lambda: language_model_file(options.model))
-        supervisor = Supervisor(parts, console)
+        stack, parts = plan(options, ollama, lambda: language_model_file(options.model), metrics)
+        supervisor = Supervisor(parts, console, exporter.read)
         try:
             supervisor.start()
         except PortTaken:
@@ -224,13 +232,15 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
             console.say(
                 f"OLLAMA_HOST does not answer or has no {options.model}: starting a model server instead", "yellow"
             )
-        stack, supervisor = _started(options, ollama, console)
-        try:
-            stack.write()
-            yield stack, supervisor
-        finally:
-            (options.data / STACK_FILE).unlink(missing_ok=True)
-            supervisor.stop()
+        exporter = Exporter(options.model)
+        with served(exporter) as metrics:
+            stack, supervisor = _started(options, ollama, console, exporter, metrics)
+            try:
+                stack.write()
+                yield stack, supervisor
+            finally:
+                (options.data / STACK_FILE).unlink(missing_ok=True)
+                supervisor.stop()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from docwell.query.overview import Overview
 from docwell.query.prompting import load_prompt
 from docwell.query.query import Query
 from docwell.query.receipts import ReceiptBook
+from docwell.query.retrieval.expansion import Expansion
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.routing import Router
 from docwell.upkeep.canary import Finding
@@ -157,8 +158,11 @@ def use_case(model: Model) -> tuple[Query, FakeLedger]:
     vector = embedder.embed_passages([text])[0].tolist()
     index.upsert("house", [IndexRecord("chunk", "house/rules.pdf", "live", "v1", chunk, vector)])
     ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.INDEXED, live_generation="live")
+    silent = Model()
+    silent.fails = Unavailable("ollama", "ollama cannot be reached")
     built = Query(
         retrieval=Retrieval(ledger, index),
+        expansion=Expansion(silent, load_prompt("expand"), 4000),
         embedder=embedder,
         model=model,
         conversation=Conversation(model, load_prompt("rewrite"), 4000),

@@ -16,7 +16,9 @@ import pytest
 
 from infra.dashboards import __main__ as dashboards
 from infra.dashboards import queries
-from infra.dashboards.parts import SavedQuery
+from infra.dashboards.exported import EXPORTED
+from infra.dashboards.parts import DOCWELL, SavedQuery
+from infra.local.metrics import Exporter
 from tests.unit.infra.templates import TEMPLATES, content, whole
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +37,7 @@ Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dim
 class Recording:
     """The output of a function's run: metrics, and the fields of each log message."""
 
+    output: str = ""
     metrics: set[Emitted] = field(default_factory=set)
     lines: dict[str, set[str]] = field(default_factory=dict)
 
@@ -71,7 +74,7 @@ def record(service: str) -> Recording:
     command = [sys.executable, "-m", "tests.unit.infra.emissions", service]
     ran = subprocess.run(command, cwd=ROOT, env=os.environ | names, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    recording = Recording()
+    recording = Recording(ran.stdout)
     for line in ran.stdout.splitlines():
         recording.add(json.loads(line))
     return recording
@@ -157,6 +160,21 @@ def test_every_metric_that_is_emitted_is_on_the_dashboard(
 ) -> None:
     really = {metric for recording in emitted.values() for metric in recording.metrics}
     assert really <= shown(template)
+
+
+def test_the_exporter_reads_every_metric_that_is_emitted_in_its_unit(emitted: dict[str, Recording]) -> None:
+    exporter = Exporter(MODEL)
+    ending = {"Milliseconds": "_seconds", "Seconds": "_seconds", "Percent": "_ratio"}
+    for recording in emitted.values():
+        for line in recording.output.splitlines():
+            exporter.read(line)
+            for one in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", []):
+                for metric in one["Metrics"]:
+                    exported = EXPORTED[DOCWELL, metric["Name"]].name
+                    assert exported.endswith(ending.get(metric["Unit"], "")), exported
+                    assert exported.endswith(("_seconds", "_ratio")) is (metric["Unit"] in ending), exported
+    for trouble in ("lines_damaged", "values_dropped"):
+        assert exporter.registry.get_sample_value(f"docwell_metric_{trouble}_total") == 0
 
 
 def test_the_functions_are_told_the_service_names_that_the_metrics_are_looked_for_under() -> None:

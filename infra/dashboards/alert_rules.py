@@ -1,0 +1,122 @@
+"""Write the alarms for people as Prometheus alert rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infra.dashboards import promql
+from infra.dashboards.parts import Metric
+
+RUNBOOK = "docs/runbook.md"
+# Metrics that one machine has no source of. Their silence is no alert, and their panels are empty.
+WITHOUT_SOURCE = {"CanaryFound": "the canary watches a deployed version"}
+
+_COMPARISONS = {
+    "GreaterThanThreshold": ">",
+    "GreaterThanOrEqualToThreshold": ">=",
+    "LessThanThreshold": "<",
+}
+
+
+def rules(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> str:
+    """Return the rules file (YAML). `resources` are CloudFormation's, `parameters` values for their `Ref`s.
+
+    Raises `KeyError` for a metric that is not exported, `ValueError` for an alarm that PromQL cannot express.
+    """
+    written = "".join(_written(resources, parameters))
+    return f"# `make dashboards` writes this file.\ngroups:\n- name: docwell\n  rules:\n{written}"
+
+
+def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> Iterator[str]:
+    for name, one in resources.items():
+        if one["Type"] not in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
+            continue
+        alarm = one["Properties"]
+        summary, _, section = alarm["AlarmDescription"].partition(f" {RUNBOOK}#")
+        if one["Type"] == "AWS::CloudWatch::Alarm":
+            expression = _expression(_Alarm(alarm, parameters))
+        else:
+            expression = _any_of(alarm["AlarmRule"]["Fn::Sub"])
+        # A composite alarm notifies for those without an action.
+        severity = "page" if "AlarmActions" in alarm else "info"
+        yield (
+            f"  - alert: {name.removesuffix('Alarm')}\n"
+            f"    expr: {json.dumps(expression)}\n"
+            f"    labels: {{severity: {severity}}}\n"
+            f"    annotations:\n"
+            f"      summary: {json.dumps(summary)}\n"
+            f"      runbook: {json.dumps(f'{RUNBOOK}#{section}')}\n"
+        )
+
+
+def _any_of(rule: str) -> str:
+    members = re.findall(r'ALARM\("\$\{(\w+)Alarm\}"\)', rule)
+    if rule.split() != " OR ".join(f'ALARM("${{{one}Alarm}}")' for one in members).split():
+        raise ValueError(f"no PromQL for this composite alarm: {rule}")
+    return f'max(ALERTS{{alertstate="firing",alertname=~"{"|".join(members)}"}}) > 0'
+
+
+class _Alarm:
+    """The properties of one alarm, with values instead of parameters."""
+
+    def __init__(self, alarm: Mapping[str, Any], parameters: Mapping[str, object]) -> None:
+        self._alarm = alarm
+        self._parameters = parameters
+        self.periods = int(alarm["EvaluationPeriods"])
+        self.breaches = int(alarm.get("DatapointsToAlarm", self.periods))
+        self.comparison = _COMPARISONS[alarm["ComparisonOperator"]]
+        threshold = alarm["Threshold"]
+        self.threshold = parameters[threshold["Ref"]] if isinstance(threshold, dict) else threshold
+        missing = alarm["TreatMissingData"]
+        # The branch for a stack with a Chroma server, which one machine is.
+        self.missing = missing["Fn::If"][1] if isinstance(missing, dict) else missing
+        value, *rest = alarm.get("Metrics", [alarm])
+        self._math = value.get("Expression")
+        self._parts = {one["Id"]: one["MetricStat"] for one in rest}
+        self.period = int(alarm.get("Period") or rest[0]["MetricStat"]["Period"])
+
+    def value(self) -> str:
+        """The query of the value that is compared."""
+        if self._math is None:
+            return promql.query(_metric(self._alarm), self._statistic(), self.period)
+        text = self._math["Fn::Sub"] if isinstance(self._math, dict) else self._math
+        text = re.sub(r"\$\{(\w+)\}", lambda found: str(self._parameters[found[1]]), text)
+        parts = {
+            id_: promql.query(_metric(one["Metric"]), one["Stat"], int(one["Period"]))
+            for id_, one in self._parts.items()
+        }
+        return promql.formula(text, parts)
+
+    def _statistic(self) -> str:
+        return str(self._alarm.get("Statistic") or self._alarm["ExtendedStatistic"])
+
+    @property
+    def silence_breaches(self) -> bool:
+        """Whether a missing value counts as one over the threshold."""
+        return self.missing == "breaching" and self._alarm.get("MetricName") not in WITHOUT_SOURCE
+
+
+def _expression(alarm: _Alarm) -> str:
+    value = alarm.value()
+    condition = f"{value} {alarm.comparison} {alarm.threshold}"
+    if alarm.silence_breaches:
+        condition = f"({condition}) or absent({value})"
+    if alarm.periods == 1:
+        return condition
+    # Not `for`: its sliding windows count one short breach twice. A subquery's steps are CloudWatch's periods.
+    window = f"[{promql.duration(alarm.periods * alarm.period)}:{promql.duration(alarm.period)}]"
+    return f"count_over_time(({condition}){window}) >= {alarm.breaches}"
+
+
+def _metric(described: Mapping[str, Any]) -> Metric:
+    def text(value: Any) -> str:
+        return f"${{{value['Ref']}}}" if isinstance(value, dict) else str(value)
+
+    namespace = described["Namespace"]
+    pairs = tuple((one["Name"], text(one["Value"])) for one in described["Dimensions"])
+    return Metric(
+        namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace, described["MetricName"], pairs
+    )

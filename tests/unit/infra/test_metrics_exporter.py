@@ -1,0 +1,182 @@
+"""The metrics that functions and parts print, as Prometheus reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import generate_latest
+
+from infra.dashboards.exported import EXPORTED, Kind
+from infra.local import metrics as module
+from infra.local.emf import metric_line, print_line
+from infra.local.metrics import MAX_SERIES, Exporter, served
+
+ANSWER = {"service": "query", "model": "m"}
+OF_ANSWER = {"service": "query", "gen_ai_request_model": "m"}
+DAMAGED = "docwell_metric_lines_damaged_total"
+DROPPED = "docwell_metric_values_dropped_total"
+
+
+@pytest.fixture
+def exporter() -> Exporter:
+    return Exporter("m")
+
+
+def value(exporter: Exporter, name: str, **labels: str) -> float | None:
+    return exporter.registry.get_sample_value(name, labels)
+
+
+def emf(directives: list[dict[str, Any]], **fields: Any) -> str:
+    return json.dumps({"_aws": {"Timestamp": 1, "CloudWatchMetrics": directives}, **fields})
+
+
+def directive(name: str, *dimensions: str, namespace: str = "Docwell") -> dict[str, Any]:
+    return {"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": [{"Name": name}]}
+
+
+def test_counters_add_up_and_latencies_become_seconds(exporter: Exporter) -> None:
+    for tokens, latency in ((40, 1500), (2, 250)):
+        exporter.read(metric_line("Docwell/one", ANSWER, {"PromptTokens": tokens, "QueryLatency": latency}))
+    assert value(exporter, "docwell_prompt_tokens_total", **OF_ANSWER) == 42
+    assert value(exporter, "docwell_query_latency_seconds_sum", **OF_ANSWER) == pytest.approx(1.75)
+    assert value(exporter, "docwell_query_latency_seconds_count", **OF_ANSWER) == 2
+    assert value(exporter, "docwell_query_latency_seconds_bucket", **OF_ANSWER, le="0.25") == 1
+    assert value(exporter, "docwell_query_latency_seconds_bucket", **OF_ANSWER, le="2.5") == 2
+
+
+def test_a_gauge_has_the_last_value_and_a_summary_the_sum(exporter: Exporter) -> None:
+    for found in (7, 3):
+        exporter.read(metric_line("Docwell", {"service": "reconcile"}, {"Drift": found}))
+        exporter.read(metric_line("Docwell", {"service": "query"}, {"Feedback": found % 2}))
+    exporter.read(metric_line("Docwell", {"service": "chroma"}, {"DiskUsed": 85}))
+    assert value(exporter, "docwell_drift", service="reconcile") == 3
+    assert value(exporter, "docwell_feedback_sum", service="query") == 2
+    assert value(exporter, "docwell_feedback_count", service="query") == 2
+    assert value(exporter, "docwell_disk_used_ratio", service="chroma") == pytest.approx(0.85)
+
+
+def test_a_line_may_hold_several_sets_of_metrics_and_lists_of_values(exporter: Exporter) -> None:
+    said = [directive("PagesIngested", "service"), directive("PromptTokens", "model", "service")]
+    exporter.read(emf(said, PagesIngested=[1, 2.0, 4], PromptTokens=[10], service="query", model="m"))
+    assert value(exporter, "docwell_pages_ingested_total", service="query") == 7
+    assert value(exporter, "docwell_prompt_tokens_total", **OF_ANSWER) == 10
+    assert value(exporter, DAMAGED) == value(exporter, DROPPED) == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"_aws": {"CloudWatchMetrics": [{"Namespace": "Docwell", "Dim',
+        '{"_aws": 1}',
+        '{"_aws": {"CloudWatchMetrics": [1]}}',
+        emf([{"Namespace": "Docwell", "Metrics": [{"Name": "PagesIngested"}]}], PagesIngested=1),
+        emf([directive("PagesIngested", "service")], service="ingest"),
+        emf([directive("PagesIngested", "service")], PagesIngested=1),
+        emf([directive("PagesIngested", "service")], PagesIngested=1, service=["ingest"]),
+        emf([directive("PagesIngested", "service")], PagesIngested="7", service="ingest"),
+        emf([directive("PagesIngested", "service")], PagesIngested=True, service="ingest"),
+        emf([directive("PagesIngested", "service")], PagesIngested=[5, None], service="ingest"),
+        emf([directive("PagesIngested", "service")], PagesIngested=float("nan"), service="ingest"),
+        emf([directive("PagesIngested", "service")], PagesIngested=float("inf"), service="ingest"),
+        emf([{"Namespace": None} | directive("PagesIngested", namespace=7)], PagesIngested=1),  # type: ignore[arg-type]
+    ],
+)
+def test_a_damaged_line_counts_as_one_and_leaves_no_half_of_it(exporter: Exporter, line: str) -> None:
+    exporter.read(line)
+    exporter.read(metric_line("Docwell", {"service": "ingest"}, {"PagesIngested": 4}))
+    assert value(exporter, DAMAGED) == 1
+    assert value(exporter, "docwell_pages_ingested_total", service="ingest") == 4
+
+
+@pytest.mark.parametrize("line", ["", "INFO started", '{"message": "answered"}', 'GET /{"_aws"} 200 in 3 ms'])
+def test_other_output_is_no_metric(exporter: Exporter, line: str) -> None:
+    exporter.read(line)
+    assert value(exporter, DAMAGED) == value(exporter, DROPPED) == 0
+
+
+def test_unknown_metrics_and_values_that_no_counter_has_are_dropped(exporter: Exporter) -> None:
+    before = generate_latest(exporter.registry)
+    exporter.read(metric_line("Docwell", {"service": "query"}, {"Invented": 1}))
+    exporter.read(metric_line("Other", {"service": "query"}, {"Problems": 1}))
+    exporter.read(metric_line("Docwell", {"service": "query"}, {"PromptTokens": 1}))  # without its model
+    exporter.read(metric_line("Docwell", {"service": "query"}, {"Problems": -1}))
+    assert value(exporter, DROPPED) == 4
+    assert generate_latest(exporter.registry).replace(b"dropped_total 4.0", b"dropped_total 0.0") == before
+
+
+def test_the_number_of_series_is_limited(exporter: Exporter) -> None:
+    for number in range(MAX_SERIES + 20):
+        exporter.read(metric_line("Docwell", {"service": "query", "model": f"m{number}"}, {"PromptTokens": 1}))
+    output = generate_latest(exporter.registry).decode()
+    assert len(re.findall("^docwell_prompt_tokens_total{", output, re.MULTILINE)) == MAX_SERIES
+    assert value(exporter, DROPPED) == 21  # the stack's own model has a series from the start
+
+
+def test_nothing_but_the_known_labels_of_a_line_is_shown(exporter: Exporter) -> None:
+    line = json.loads(metric_line("Docwell", ANSWER | {"principal": "key:secret"}, {"PromptTokens": 1}))
+    exporter.read(json.dumps(line | {"request_id": "secret", "question": "secret", "document": "secret.pdf"}))
+    output = generate_latest(exporter.registry).decode()
+    assert value(exporter, "docwell_prompt_tokens_total", **OF_ANSWER) == 1
+    assert "secret" not in output
+
+
+def test_counters_of_the_dashboard_start_at_zero(exporter: Exporter) -> None:
+    assert value(exporter, "docwell_problems_total", service="query") == 0
+    assert value(exporter, "docwell_refusals_total", **OF_ANSWER) == 0
+    assert value(exporter, "docwell_function_errors_total", function="docwell-ingest") == 0
+    assert value(exporter, "docwell_table_read_throttles_total", table="docwell-ledger") == 0
+    assert value(exporter, "docwell_drift", service="reconcile") is None  # unknown before the first pass
+
+
+def test_names_follow_the_rules_of_prometheus(exporter: Exporter) -> None:
+    names = [one.name for one in EXPORTED.values()]
+    assert len(set(names)) == len(names)
+    for (_, name), one in EXPORTED.items():
+        assert re.fullmatch(r"docwell_[a-z_]+", one.name)
+        assert not one.name.endswith(("_total", "_count", "_sum", "_bucket", "_info"))
+        assert one.name.endswith("_seconds") is (
+            "Latency" in name or name.endswith(("Seconds", "Duration", "Message", "Token"))
+        )
+        assert (one.kind is Kind.HISTOGRAM) <= one.name.endswith(("_seconds", "_ratio"))
+
+
+def test_metrics_are_served_to_this_machine_and_to_no_page(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PORT", 0)
+    with served(exporter) as url:
+        assert url.startswith("http://127.0.0.1:")
+        answer = httpx.get(f"{url}/metrics")
+        assert answer.status_code == 200
+        assert 'docwell_problems_total{service="query"} 0.0' in answer.text
+        assert httpx.get(f"{url}/metrics", headers={"host": "evil.example"}).status_code == 403
+        assert httpx.get(f"{url}/metrics", headers={"origin": "http://evil.example"}).status_code == 403
+
+
+def test_a_taken_port_gives_way_to_a_free_one(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PORT", 0)
+    with served(exporter) as first:
+        monkeypatch.setattr(module, "PORT", int(first.rsplit(":", 1)[1]))
+        with served(exporter) as second:
+            assert first != second
+            assert httpx.get(f"{second}/metrics").status_code == 200
+
+
+def test_a_line_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[str] = []
+
+    class Output:
+        def write(self, text: str) -> int:
+            writes.extend([text] if text else [])
+            return len(text)
+
+        def flush(self) -> None:
+            """Keep nothing back."""
+
+    monkeypatch.setattr("sys.stdout", Output())
+    print_line("one line")
+    assert writes == ["one line\n"]
