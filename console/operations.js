@@ -120,8 +120,8 @@ export function Operations({ onUsed }) {
     setSaid(t("letters.sent", { count: whole(sent), left: whole(left) }));
     await load();
   };
-  const part = (name, value, children) => html`
-    <${Part} name=${name} known=${value} unknown=${found.unknown[name]}>${children}<//>`;
+  const part = (name, value, children, from = name) => html`
+    <${Part} name=${name} known=${value} unknown=${found.unknown[from]}>${children}<//>`;
   const { reconcile, dead_letters: letters, canary, model, prompts, usage } = found ?? {};
   return html`
     <section class="page" aria-labelledby="operations-title">
@@ -141,7 +141,7 @@ export function Operations({ onUsed }) {
             ${prompts.length > 1 && t("prompts.share", { share: Math.round(100 * one.share) })}</li>`)}</ul>`)}
         ${part("usage", usage, () => html`<${Use} found=${usage} />`)}
         ${part("principals", usage?.principals.length && usage, () => html`
-          <${Callers} found=${usage.principals} />`)}
+          <${Callers} found=${usage.principals} />`, "usage")}
       </div>`}
     </section>`;
 }

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from docwell.adapters.dynamodb.principals import Grant
 from infra.local.names import PARKED_QUEUE
@@ -34,7 +34,7 @@ def test_figures_that_are_not_known_are_said_in_words_and_the_others_are_drawn(c
     expect(page.locator("[data-part=canary]")).to_contain_text("No canary has run here.")
     expect(page.locator("[data-part=reconcile]")).to_contain_text("Reconcile has not run yet.")
     assert "Awake" in part(page, "model")
-    assert "0 messages wait" in part(page, "dead_letters")
+    assert "Messages waiting: 0" in part(page, "dead_letters")
     assert "this machine" in part(page, "principals")
     assert page.locator(".chart rect").count() == 3 * 14
     heights = (
@@ -57,11 +57,11 @@ def test_a_redrive_by_the_keyboard_sends_dead_letters_to_ingest_and_is_audited(c
     parked = sqs.get_queue_url(QueueName=PARKED_QUEUE)["QueueUrl"]
     sqs.send_message(QueueUrl=parked, MessageBody=json.dumps({"docwell": {"key": BOILER}}))
     page = operations(console)
-    expect(page.locator("[data-part=dead_letters]")).to_contain_text("1 messages wait")
+    expect(page.locator("[data-part=dead_letters]")).to_contain_text("Messages waiting: 1")
     tab_to(page, "[data-part=dead_letters] button")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("Sent 1 messages to ingest again; 0 still wait.")
-    expect(page.locator("[data-part=dead_letters]")).to_contain_text("0 messages wait")
+    expect(page.get_by_role("status")).to_contain_text("Messages sent to ingest again: 1. Still waiting: 0.")
+    expect(page.locator("[data-part=dead_letters]")).to_contain_text("Messages waiting: 0")
     rows = console.stack.client("dynamodb").scan(TableName=console.stack.audit_table)["Items"]
     assert [one["actor"]["S"] for one in rows if one["action"]["S"] == "redriven"] == ["key:local"]
 
@@ -78,6 +78,20 @@ def test_the_view_is_not_wider_than_a_narrow_screen(console: Console) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     wide = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > 321)"
     assert page.evaluate(f"{wide}.map((one) => one.className)") == []
+
+
+def test_a_part_that_cannot_be_read_says_why_and_the_others_are_shown(console: Console) -> None:
+    page = console.open()
+
+    def lacking(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json=found | {"usage": None, "unknown": {"usage": "principals: Scan answered Throttled"}})
+
+    page.route("**/v1/operations", lacking)
+    page.get_by_role("link", name="Operations").click()
+    for name in ("usage", "principals"):
+        expect(page.locator(f"[data-part={name}]")).to_contain_text("could not be read: principals: Scan answered")
+    assert "Awake" in part(page, "model")
 
 
 def test_a_pass_of_reconcile_is_shown_with_its_drift(console: Console) -> None:
