@@ -167,6 +167,11 @@ BENCHES := bench-size bench-encode bench-coldstart bench-stream bench-query benc
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
 
+.PHONY: bench-console
+bench-console: dev embedder ## Measure the console in Chromium, and 500 quotes of real pages: 15 minutes; N=20
+	@scripts/chromium >/dev/null
+	$(PY) -m benchmarks.console $(if $(N),--n $(N))
+
 .PHONY: bench-pair
 bench-pair: dev embedder ## Compare this tree with another commit in turns: OLD=COMMIT BENCH=query N=20
 	$(PY) -m benchmarks.pair $(OLD) $(if $(BENCH),--bench $(BENCH)) $(if $(N),--n $(N))
@@ -183,6 +188,11 @@ examples: dev ## Make the example documents again
 .PHONY: picture
 picture: local ## Record docs/terminal.svg on the stack of make up
 	$(PY) scripts/picture.py docs/terminal.svg
+
+.PHONY: screenshots
+screenshots: dev ## Take docs/console.png on the stack of make up, whose model answers
+	@scripts/chromium >/dev/null
+	$(PY) scripts/screenshots.py docs/console.png
 
 .PHONY: lock
 lock: dev ## Write the locks with hashes again; ARGS=--upgrade takes new versions

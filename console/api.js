@@ -4,15 +4,16 @@ const STORED = "docwell.key";
 const PAGE = 1000;
 
 /**
- * Take the key from an address such as /#key=..., and remove it from the address and the history.
- * Return whether it is another key than before.
+ * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
+ * history. Return whether it is another key than before.
  */
 export function takeKey() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+  const address = new URLSearchParams(location.hash.slice(1));
+  const given = address.get("key");
   if (!given) return false;
   const before = sessionStorage.getItem(STORED);
   sessionStorage.setItem(STORED, given);
-  history.replaceState(null, "", `${location.pathname}#/ask`);
+  history.replaceState(null, "", `${location.pathname}#${address.get("view") ?? "/ask"}`);
   return given !== before;
 }
 

@@ -3,6 +3,7 @@ import { html, render, useCallback, useEffect, useState } from "./vendor/htm-pre
 import { call, documents, forgetKey, hasKey, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
 import { Documents } from "./documents.js";
+import { Operations } from "./operations.js";
 import { Failure } from "./parts.js";
 import { Receipt } from "./receipt.js";
 import { unitLabel } from "./answer.js";
@@ -54,7 +55,8 @@ function Header({ view, usage, onTheme, onLeave }) {
         document.getElementById("main").focus();
       }}>${t("nav.skip")}</a>
       <b class="brand">docwell</b>
-      <nav aria-label=${t("nav.main")}>${link("ask")} ${link("documents")}</nav>
+      <nav aria-label=${t("nav.main")}>${link("ask")} ${link("documents")}
+        ${usage.operates && link("operations")}</nav>
       <span class="spring"></span>
       <span class="muted usage">${t("nav.usage", {
         requests: usage.requests.toLocaleString() + quota, tokens: usage.tokens.toLocaleString() })}</span>
@@ -150,6 +152,7 @@ function App() {
         ${view === "documents" && html`
           <${Documents} ...${shared} list=${list} setList=${setList} usage=${usage} onAsk=${askAbout}
             reload=${reload} />`}
+        ${view === "operations" && html`<${Operations} onUsed=${used} />`}
         ${view === "receipt" && html`<${Receipt} key=${id} id=${id} onSource=${show} />`}
       </main>
       ${source && html`<aside aria-label=${t("source.label")}>

@@ -18,6 +18,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     if "DeploymentId" not in event:
         found = canary.watch(settings.live_version)
         record_canary(found)
+        canary.remember(found)
         return {"outcome": found.name}
     passed = False
     try:

@@ -31,6 +31,7 @@ _LOCAL_GRANT: Item = {
     "label": {"S": "this machine"},
     "all": {"BOOL": True},
     "write_all": {"BOOL": True},
+    "operates": {"BOOL": True},
     "owns_key": {"BOOL": True},
 }
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from infra.local.stack import Stack
 
-# scripts/chromium installs it where it is missing.
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 BOILER = "house/boiler.pdf"
 PAGES = [
     "Bicycles are kept in the yard behind the kitchen. The gate is locked at ten in the evening.",
@@ -77,20 +75,15 @@ class Console:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Console]:
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    assert path, "Chromium is missing: run scripts/chromium"
     host = ModelHost(SAYS, first_s=FIRST_S, pace_s=PACE_S)
     with (
-        sync_playwright() as playwright,
+        chromium() as browser,
         local_stack(MODEL, host.url, ingest_workers=1, reconcile_every_s=0) as stack,
         Doors(stack, timeout_s=60) as doors,
     ):
         doors.indexed(BOILER, doors.put(BOILER, pdf(PAGES)), _INDEXED_S)
         expect.set_options(timeout=WAIT_MS)
-        # Without its sandbox, which needs rights that a container lacks: it opens the console alone.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield Console(stack, doors, host, browser)
-        browser.close()
     host.close()
 
 

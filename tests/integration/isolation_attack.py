@@ -24,6 +24,7 @@ from .isolation_world import (
     World,
     forbidden,
     key,
+    listed,
     word,
 )
 
@@ -162,7 +163,7 @@ class Attack:
         if own:
             reply = self.send(person, "list by prefix", "GET", "/v1/documents", prefix=f"{own}/")
             names = [row["document"] for row in reply.body["documents"]]
-            assert names == [key(own, number) for number in range(DOCUMENTS_EACH)]
+            assert names == listed(own)
         self.alike(
             person,
             "list of others by prefix",
@@ -220,7 +221,7 @@ class Attack:
                 break
             person.cursors.append(cursor)
         names = [own] if own else sorted(person.collections)
-        assert seen == [key(name, number) for name in names for number in range(DOCUMENTS_EACH)]
+        assert seen == [document for name in names for document in listed(name)]
 
     def lists_of_others(self, person: Person) -> None:
         status = self.random.choice([None, "INDEXED", "DELETED"])

@@ -7,7 +7,17 @@ from typing import Any
 from urllib.parse import quote
 
 from .isolation_attack import Attack
-from .isolation_world import COLLECTIONS, DOCUMENTS_EACH, QUESTION, UNKNOWN_CALLERS, Person, key, word
+from .isolation_world import (
+    COLLECTIONS,
+    DOCUMENTS_EACH,
+    OPERATOR,
+    QUESTION,
+    UNKNOWN_CALLERS,
+    Person,
+    failed,
+    key,
+    word,
+)
 
 
 def searches(attack: Attack, person: Person) -> None:
@@ -108,6 +118,19 @@ def calls_tools_for_others(attack: Attack, person: Person) -> None:
     )
 
 
+def operates(attack: Attack, person: Person) -> None:
+    method, path = attack.random.choice([("GET", "/v1/operations"), ("POST", "/v1/operations/redrive")])
+    reply = attack.send(person, "operate", method, path)
+    if person.name != OPERATOR:
+        assert reply.status == 403, reply.body
+    elif method == "GET":
+        assert (reply.status, reply.body["unknown"]) == (200, {}), reply.body
+        shown = [one["document"] for one in reply.body["dead_letters"]["failed"]]
+        assert sorted(shown) == sorted(map(failed, person.collections))
+    else:
+        assert (reply.status, reply.body) == (200, {"redriven": 0, "waiting": 0})
+
+
 def errs(attack: Attack, person: Person) -> None:
     name = attack.foreign(person)
     requests: list[tuple[str, str, Any]] = [
@@ -124,6 +147,8 @@ def is_unknown(attack: Attack, person: Person) -> None:
         ("POST", "/v1/search", {"question": QUESTION}),
         ("GET", "/v1/models", None),
         ("POST", "/v1/chat/completions", {"model": "docwell", "messages": [{"role": "user", "content": "x"}]}),
+        ("GET", "/v1/operations", None),
+        ("POST", "/v1/operations/redrive", None),
         ("POST", "/v1/mcp", _message("tools/list")),
         ("POST", "/v1/mcp", _called("search", question=QUESTION)),
         ("POST", "/v1/mcp", _message("resources/read", uri=_page(attack.random.choice(COLLECTIONS), 0))),
@@ -151,6 +176,7 @@ ENDPOINT_MOVES: list[tuple[Callable[[Attack, Person], None], int]] = [
     (chats_with_others, 8),
     (calls_tools, 4),
     (calls_tools_for_others, 8),
+    (operates, 2),
     (errs, 4),
     (is_unknown, 6),
 ]

@@ -34,7 +34,7 @@ from docwell.adapters.embedding import model_manifest, onnx_embedder
 from docwell.answers import Completion, Message
 from docwell.attributes import Attributes
 from docwell.http import sse
-from docwell.models import Chunk, DocumentRecord, IndexRecord, Status, collection_of
+from docwell.models import Chunk, DocumentRecord, IndexRecord, Reason, Status, collection_of
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
@@ -85,6 +85,8 @@ PEOPLE = (
     ),
     _with_key("nothing"),  # a principal without collections
 )
+# May operate the system, and read only its own collections.
+OPERATOR = "two"
 # Callers that no table knows, and callers that the gateway does not name.
 UNKNOWN_CALLERS: tuple[dict[str, Any], ...] = (
     {"authorizer": {"principalId": "key:revoked"}},
@@ -98,6 +100,16 @@ UNKNOWN_CALLERS: tuple[dict[str, Any], ...] = (
 
 def word(collection: str, number: int) -> str:
     return f"{collection}{number}kept"
+
+
+def listed(collection: str) -> list[str]:
+    """Return the keys of all documents of a collection, in the order of a listing."""
+    return sorted([failed(collection), *(key(collection, number) for number in range(DOCUMENTS_EACH))])
+
+
+def failed(collection: str) -> str:
+    """Return the key of the document that ingest gave up."""
+    return f"{collection}/given-up.pdf"
 
 
 def key(collection: str, number: int) -> str:
@@ -267,10 +279,20 @@ def _fill(world: World) -> None:
             world.add(key(collection, number), own, said_of(collection, number), number)
 
 
+def _fail(world: World) -> None:
+    """Let ingest give up a document of each collection, which answers no question."""
+    for collection in COLLECTIONS:
+        lease = world.ledger.acquire(failed(collection), "test")
+        assert lease is not None
+        record = DocumentRecord(failed(collection), Status.FAILED, reason=Reason.INTERNAL)
+        world.ledger.release(world.ledger.write(lease, record, fresh=True))
+
+
 def _let_in(admin: PrincipalAdmin) -> None:
     for person in PEOPLE:
         if "authorizer" not in person.context:
-            admin.add(Grant(f"key:{person.name}", person.collections, label=f"label of {person.name}"))
+            label, operates = f"label of {person.name}", person.name == OPERATOR
+            admin.add(Grant(f"key:{person.name}", person.collections, label=label, operates=operates))
     admin.add(Grant("group:elders", frozenset({"elder"})))
     admin.add(Grant("group:birches", frozenset({"birch"})))
     admin.add(Grant("group:two", None))  # a group with the name of a key, which may read all
@@ -314,10 +336,13 @@ def isolated_world(
         with mock_aws():
             for name, schema in TABLES.items():
                 boto3.client("dynamodb").create_table(TableName=name, **schema)
+            for variable in ("DOCWELL_QUEUE_URL", "DOCWELL_PARKED_QUEUE_URL"):
+                monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=variable)["QueueUrl"])
             fingerprint = next(iter(pipelines(wiring.query_settings())))
             world.ledger, world.index = DynamoLedger(client("dynamodb"), "docwell-ledger", fingerprint), index
             if filled:
                 _fill(world)
+                _fail(world)
             world.admin = PrincipalAdmin(client("dynamodb"), "docwell-principals")
             _let_in(world.admin)
             yield world

@@ -15,7 +15,7 @@ from moto import mock_aws
 from benchmarks.fresh_wiring import clear_caches
 from docwell.adapters import aws as adapters
 from docwell.answers import Completion, Message
-from docwell.upkeep.canary import KEY, QUESTION
+from docwell.upkeep.canary import FACT, KEY, QUESTION
 from docwell.wiring import pipelines as pipelines_wiring
 from docwell.wiring import query as query_wiring
 from functions.canary.handler import handler as canary
@@ -59,7 +59,12 @@ class Account:
             return self
         made = boto3.client(service)
         made.meta.events.register("before-parameter-build.s3", self._note)
+        made.meta.events.register("before-parameter-build.dynamodb", self._note_fact)
         return made
+
+    def _note_fact(self, model: Any, params: Any, **_: Any) -> None:
+        assert (params["TableName"], params["Item"]["document"]) == ("ledger", {"S": FACT})
+        self.actions.add(f"dynamodb:{model.name}")
 
     def _note(self, model: Any, params: Any, **_: Any) -> None:
         assert (params["Bucket"], params["Key"]) == (self.aws.bucket, KEY)
@@ -203,6 +208,8 @@ def test_the_canary_may_do_what_it_does(account: Account) -> None:
     template = content(ROOT / "infra" / "deployment.yaml")
     (policy,) = template["Resources"]["CanaryRole"]["Properties"]["Policies"]
     granted: dict[str, Any] = {}
+    (facts,) = [one["Condition"] for one in policy["PolicyDocument"]["Statement"] if "Condition" in one]
+    assert facts == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [FACT]}}
     for one in policy["PolicyDocument"]["Statement"]:
         actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
         granted |= dict.fromkeys(actions, one["Resource"])
@@ -247,4 +254,6 @@ def test_the_query_functions_version_does_not_wait_for_the_canary_that_asks_it(
 def test_the_package_holds_what_the_canary_calls() -> None:
     text = (ROOT / "scripts" / "trim-packages").read_text()
     line = next(line for line in text.splitlines() if line.startswith("SERVICES = "))
-    assert {"lambda", "codedeploy", "s3"} <= set(json.loads("[" + line.partition("{")[2].partition("}")[0] + "]"))
+    assert {"lambda", "codedeploy", "s3", "dynamodb"} <= set(
+        json.loads("[" + line.partition("{")[2].partition("}")[0] + "]")
+    )

@@ -159,7 +159,7 @@ class Aws:
         patch.setattr(ocr, "check_installed", lambda: None)
         patch.setattr(ocr.RecognisingReader, "pages", lambda self, *which: self.reader.pages(*which))
         PrincipalAdmin(boto3.client("dynamodb"), "principals").add(
-            Grant("key:known", None, label="k", writable=None)
+            Grant("key:known", None, label="k", writable=None, operates=True)
         )
 
     def record(self) -> set[Call]:
@@ -264,6 +264,9 @@ def test_query_may_do_what_it_does(template: dict[str, Any], aws: Aws) -> None:
     ask("/v1/uploads", "POST", {"document": "b.pdf", "size": 9})
     ask("/v1/usage")
     ask("/v1/documents/a.pdf", "DELETE")
+    aws.sqs.send_message(QueueUrl=aws.parked, MessageBody=json.dumps({"docwell": {"key": "a.pdf"}}))
+    assert ask("/v1/operations")["unknown"] == {}
+    assert ask("/v1/operations/redrive", "POST") == {"redriven": 1, "waiting": 0}
     # A refused question reads the row that refused it.
     grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
     grants.add(Grant("key:known", collections=None, requests_per_day=1), replace=True)

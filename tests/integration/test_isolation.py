@@ -45,7 +45,7 @@ def test_no_principal_ever_sees_what_is_not_theirs(world: World) -> None:
         attack.random.choices(moves, weights)[0](attack, person)
     assert attack.logged  # otherwise the search in the logs proves nothing
     if REQUESTS >= 1000:  # a full run sends every kind of request, and people get answers
-        assert len(attack.kinds) == 31, attack.kinds
+        assert len(attack.kinds) == 32, attack.kinds
         assert attack.statuses[200] > REQUESTS / 10, attack.statuses
 
 

@@ -12,10 +12,20 @@ from docwell.identity import Principal
 from docwell.query.query import Query
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
+from docwell.query.waking import Sleeper
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from tests.unit.http.http_calls import KEY_OF_ALL
-from tests.unit.query.query_fakes import FakeAudit, FakeLinks, FakePrincipals, FakeReceipts, FakeWriter
+from tests.unit.query.query_fakes import (
+    FakeAudit,
+    FakeDeadLetters,
+    FakeHistory,
+    FakeLinks,
+    FakePrincipals,
+    FakeReceipts,
+    FakeStates,
+    FakeWriter,
+)
 from tests.unit.query.query_world import BOILER, EVERYTHING, World
 
 
@@ -27,6 +37,9 @@ class HttpWorld(World):
         self.receipts = FakeReceipts()
         self.audit = FakeAudit()
         self.writer = FakeWriter()
+        self.states = FakeStates()
+        self.history = FakeHistory()
+        self.letters: FakeDeadLetters | None = FakeDeadLetters()
         self.principals = FakePrincipals(
             {
                 f"key:{KEY_OF_ALL}": EVERYTHING,
@@ -38,6 +51,7 @@ class HttpWorld(World):
                     label="Porter",
                     writable=frozenset({"house", "shed"}),
                 ),
+                "key:operator": Principal("key:operator", frozenset({"house"}), operates=True),
             }
         )
         self.runtime = RuntimeSettings()
@@ -73,6 +87,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
         "audit_trail": lambda: world.audit,
         "document_writer": lambda: world.writer,
         "document_links": FakeLinks,
+        "state": lambda: world.states,
+        "active_pipeline": lambda: "f1",
+        "use_history": lambda: world.history,
+        "dead_letters": lambda: world.letters,
+        "sleeper": lambda: Sleeper(world.model, world.states, 0.0),
         "calibration": lambda: world.query.calibration,
     }
     for name, factory in replaced.items():

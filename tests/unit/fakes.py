@@ -197,7 +197,8 @@ class FakeLedger:
         visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         seen = [r for r in self.records.values() if collections is None or collection_of(r.key) in collections]
-        return [r for r in seen if r.key.startswith(prefix) and (visible is None or visible(r))][:limit], None
+        seen = [r for r in seen if r.key.startswith(prefix) and status in (None, r.status)]
+        return [r for r in seen if visible is None or visible(r)][:limit], None
 
 
 @dataclass

@@ -45,6 +45,7 @@ class FakeApi:
         # Pieces of server-sent events, for questions that ask for a stream.
         self.stream: Iterable[bytes] | None = None
         self.requests: list[tuple[str, str, Any, str | None]] = []
+        self.others: dict[str, dict[str, Any] | str] = {}  # JSON or HTML by path
         self.model_host: str | None = None  # of an API without this route
         self.endpoint = ""
         self.on_document: Callable[[str], None] = lambda _: None
@@ -80,10 +81,11 @@ def serving(api: FakeApi) -> Iterator[None]:
             if api.stream is not None and body and body.get("stream"):
                 self._stream(api.stream)
                 return
-            status, content = api.respond(self.command, self.path)
-            payload = json.dumps(content).encode()
+            other = api.others.get(self.path)
+            status, content = (200, other) if other else api.respond(self.command, self.path)
+            payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", "text/html" if isinstance(content, str) else "application/json")
             self.send_header("content-length", str(len(payload)))
             self.end_headers()
             self.wfile.write(payload)

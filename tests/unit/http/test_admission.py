@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from docwell.answers import Cost
 from docwell.deadline import Deadline, run
 from docwell.errors import DeadlineExceeded, NotFound, QuotaExceeded, Unauthenticated
 from docwell.http.admission import RequestAdmission
@@ -52,7 +53,7 @@ class Principals:
         self.reserved += tokens
         return Reservation(principal.id, "today", "1", tokens)
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
+    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         self.settled.append(tokens)
 
 

@@ -130,6 +130,7 @@ def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpW
             "tokens": 0,
             "tokens_per_day": None,
             "writable": ["house", "shed"],
+            "operates": False,
             "max_upload_bytes": 512 * 1024 * 1024,
         },
     )

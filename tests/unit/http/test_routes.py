@@ -203,6 +203,8 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
         "/v1/documents/{key}",
         "/v1/uploads",
         "/v1/usage",
+        "/v1/operations",
+        "/v1/operations/redrive",
         "/v1/health",
         "/v1/ready",
         "/v1/status",

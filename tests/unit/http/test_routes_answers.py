@@ -18,7 +18,6 @@ from docwell.errors import Overloaded, QuotaExceeded, Unavailable
 from docwell.http import answering, sse
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import NO_CREDENTIAL, Principal
-from docwell.ports import Reservation
 from docwell.query.retrieval.gates import OPEN
 from functions.query.handler import handler
 from tests.unit.conftest import HttpWorld
@@ -79,7 +78,7 @@ def test_a_question_that_cannot_be_answered_is_counted_before_it_is_told(world: 
 def test_a_receipt_is_kept_although_its_charge_cannot_be_settled(
     world: HttpWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def settle(_reservation: Reservation, _tokens: int) -> None:
+    def settle(*_: object) -> None:
         raise Unavailable("principals", "throttled")
 
     monkeypatch.setattr(world.principals, "settle", settle)

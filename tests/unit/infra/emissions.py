@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from docwell.answers import Completion, Message, Mode
+from docwell.answers import Completion, Cost, Message, Mode
 from docwell.citation_units import CitationUnit
 from docwell.config import QuerySettings
 from docwell.errors import Overloaded, QuotaExceeded, Unavailable
@@ -146,7 +146,7 @@ class Callers:
         self.charge(principal)
         return Reservation(principal.id, "today", "1", tokens)
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
+    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         """Count nothing."""
 
 
@@ -221,7 +221,8 @@ def canary(patch: pytest.MonkeyPatch) -> None:
     """Ask the live version on a schedule."""
     from functions.canary.handler import handler
 
-    patch.setattr(canary_wiring, "canary", lambda: SimpleNamespace(watch=lambda _live: Finding.FOUND))
+    one = SimpleNamespace(watch=lambda _live: Finding.FOUND, remember=lambda _found: None)
+    patch.setattr(canary_wiring, "canary", lambda: one)
     patch.setattr(canary_wiring, "canary_settings", lambda: SimpleNamespace(live_version="live"))
     handler({}, CONTEXT)
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from docwell.answers import Completion, Message, Receipt
+from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import AuditEvent
 from docwell.bucket_ports import UploadForm
 from docwell.citation_units import CitationUnit
-from docwell.identity import Principal, Use
+from docwell.identity import Principal, Use, UseHistory
 from docwell.ports import Reservation
 from docwell.query.ask import Admitted, Identified
 from docwell.text.tokens import bound_of
@@ -110,6 +110,7 @@ class FakePrincipals:
     known: dict[str, Principal] = field(default_factory=dict)
     requests: int = 0
     tokens: int = 0
+    cost: float = 0.0
     in_flight: set[Reservation] = field(default_factory=set)
     fails: Exception | None = None
 
@@ -131,9 +132,43 @@ class FakePrincipals:
         self.in_flight.add(reservation)
         return reservation
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
+    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         self.in_flight.remove(reservation)
         self.tokens += tokens - reservation.tokens
+        self.cost += cost.amount if cost else 0.0
+
+
+@dataclass
+class FakeDeadLetters:
+    """A queue of parked messages, of which one redrive moves as many as it is asked to."""
+
+    parked: int = 0
+    fails: Exception | None = None
+
+    def waiting(self) -> int:
+        if self.fails:
+            raise self.fails
+        return self.parked
+
+    def redrive(self, most: int) -> int:
+        moved = min(most, self.parked)
+        self.parked -= moved
+        return moved
+
+
+@dataclass
+class FakeHistory:
+    """The use of all principals; `fails` is raised instead."""
+
+    found: UseHistory = field(default_factory=lambda: UseHistory({}, {}, [], complete=True))
+    asked: list[tuple[int, str]] = field(default_factory=list)
+    fails: Exception | None = None
+
+    def read(self, days: int, currency: str) -> UseHistory:
+        self.asked.append((days, currency))
+        if self.fails:
+            raise self.fails
+        return self.found
 
 
 class FakeAudit:

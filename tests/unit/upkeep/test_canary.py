@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import chain, repeat
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from docwell.errors import Unavailable
 from docwell.upkeep.canary import KEY, PAGE, Canary, Finding
+from docwell.upkeep.operations import last_canary
 from docwell.wiring import canary as wiring
 from functions.canary.handler import handler
 from tests.unit.infra.emissions import CONTEXT
+from tests.unit.query.query_fakes import FakeStates
 
 HIT, MISS, ERROR = {(KEY, PAGE)}, {(KEY, PAGE + 1)}, Unavailable("lambda", "down")
 Answer = Collection[tuple[str, int]] | Exception | None
@@ -45,7 +48,7 @@ class Versions:
 
 
 def canary(**answers: list[Answer]) -> Canary:
-    return Canary(Bucket(), Versions(**answers), b"pdf")
+    return Canary(Bucket(), Versions(**answers), FakeStates(), b"pdf")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_another_page_or_document_is_not_the_one() -> None:
 
 def test_the_watch_puts_its_document_into_the_bucket() -> None:
     bucket = Bucket()
-    one = Canary(bucket, Versions(live=[ERROR]), b"pdf")
+    one = Canary(bucket, Versions(live=[ERROR]), FakeStates(), b"pdf")
     assert one.watch("live") is Finding.FAILED
     assert bucket.kept == [KEY]
 
@@ -134,7 +137,22 @@ def test_the_schedule_emits_the_metric(
     cited: Answer,
     value: str,
 ) -> None:
-    monkeypatch.setattr(wiring, "canary", lambda: canary(live=[cited]))
+    watching = canary(live=[cited])
+    monkeypatch.setattr(wiring, "canary", lambda: watching)
     handler({"source": "aws.events"}, CONTEXT)
     assert f'"CanaryFound":{value}' in capsys.readouterr().out.replace(" ", "")
     assert hooks.said == []
+    last = last_canary(watching.state)
+    assert last is not None
+    assert (last.outcome == "found") == (value == "[1.0]")
+
+
+def test_a_result_that_cannot_be_stored_is_no_failure_of_the_canary(
+    hooks: Reports, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watching = canary(live=[HIT])
+    monkeypatch.setattr(watching.state, "write", Mock(side_effect=Unavailable("ledger", "down")))
+    monkeypatch.setattr(wiring, "canary", lambda: watching)
+    assert handler({}, CONTEXT) == {"outcome": "FOUND"}
+    assert last_canary(watching.state) is None
+    assert '"CanaryFound":[1.0]' in capsys.readouterr().out.replace(" ", "")

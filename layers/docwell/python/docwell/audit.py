@@ -9,7 +9,10 @@ from hashlib import sha256
 
 
 class Action(StrEnum):
-    """The action of an event. `UPLOADED` records a form for an upload, even if it was not sent."""
+    """The action of an event.
+
+    `UPLOADED` records a form for an upload, even if it was not sent; `REDRIVEN` a redrive, whatever it moved.
+    """
 
     ASKED = "asked"
     SEARCHED = "searched"
@@ -19,6 +22,7 @@ class Action(StrEnum):
     GRANTED = "granted"
     ROTATED = "rotated"
     REVOKED = "revoked"
+    REDRIVEN = "redriven"
     ERASED = "erased"
 
 

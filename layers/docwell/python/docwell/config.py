@@ -224,6 +224,9 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # DynamoDB writes one row about 1,000 times a second, and a question takes two writes. With more rows, each may
     # let one request more over the quota of tokens.
     usage_shards: Annotated[int, Field(ge=1, le=16)] = 1
+    # Dead letters wait in the second queue, and a redrive sends them to the first. None: not known to operators.
+    queue_url: str | None = None
+    parked_queue_url: str | None = None
     # None: keep no answer.
     receipts_table: str | None = None
     # None: keep no audit trail.
@@ -287,6 +290,8 @@ class CanarySettings(_Settings):
     """The canary function. A version is an ARN of the query function with a number or an alias."""
 
     bucket: str
+    # The last result is a fact in it.
+    ledger_table: str = "docwell-ledger"
     live_version: str
     # The version of the current deployment.
     next_version: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,7 @@ class Principal:
 
     It may upload to the `writable` collections (None: all) and delete what it can see in them, but never change
     `RESERVED_COLLECTION`. Only a right that names that collection reads it. A quota of None means no limit.
+    With `operates`, it may see how the system does and redrive dead letters.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Principal:
     tokens_per_day: int | None = None
     label: str = ""
     writable: frozenset[str] | None = frozenset()
+    operates: bool = False
 
     def may_read(self, collection: str | None) -> bool:
         """Return whether this principal may see every document of the collection (None: of all collections)."""
@@ -91,6 +93,22 @@ class Use:
 
     requests: int = 0
     tokens: int = 0
+
+    def __add__(self, other: Use) -> Use:
+        return Use(self.requests + other.requests, self.tokens + other.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class UseHistory:
+    """The use of all principals together, by UTC day such as `2026-11-25`, and of the busiest ones today.
+
+    `costs` are in one currency, and cover answers alone. Not `complete`: there is more use than was read.
+    """
+
+    days: Mapping[str, Use]
+    costs: Mapping[str, float]
+    today: Sequence[tuple[Principal, Use]]
+    complete: bool
 
 
 # The same for every credential that is missing or not valid, so that an attacker learns nothing.

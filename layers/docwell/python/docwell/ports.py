@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from docwell.answers import Completion, Message, Receipt, Usage
+from docwell.answers import Completion, Cost, Message, Receipt, Usage
 from docwell.attributes import Attributes
 from docwell.audit import AuditEvent
 from docwell.identity import Principal, Use
@@ -364,8 +364,11 @@ class Principals(Protocol):
         Raises as `charge` does, and `TooManyInFlight`.
         """
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
-        """Charge the `tokens` used in place of those reserved, once. A reservation without this stays charged."""
+    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
+        """Charge the `tokens` used in place of those reserved, and add the cost of the answer to the day's, once.
+
+        A reservation without this stays charged.
+        """
 
 
 class Receipts(Protocol):

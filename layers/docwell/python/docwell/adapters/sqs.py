@@ -16,9 +16,13 @@ from docwell.models import Hint, RangeTask
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef
 
-_BATCH = 10  # the most messages that SQS takes in one call
+_BATCH = 10  # the most messages that SQS takes or gives in one call
+# Without a wait, SQS asks only some of its servers, and may return nothing.
+_WAIT_S = 1
+# Hides received messages for longer than a redrive takes.
+_REDRIVE_S = 60
 
 
 class SqsTaskQueue:
@@ -64,3 +68,50 @@ class SqsTaskQueue:
                 ],
             )
         return sum(map(int, answer["Attributes"].values()))
+
+
+class SqsDeadLetters:
+    """`docwell.upkeep.operations.DeadLetters`: the queue `parked`, and `ingest`, to which a redrive sends."""
+
+    def __init__(self, client: SQSClient, parked: str, ingest: str) -> None:
+        self._client = client
+        self._parked = parked
+        self._ingest = ingest
+
+    def waiting(self) -> int:
+        """Return about how many messages are parked."""
+        return SqsTaskQueue(self._client, self._parked).waiting()
+
+    def redrive(self, most: int) -> int:
+        """Send up to `most` messages to ingest again; return how many."""
+        moved = 0
+        while moved < most and (messages := self.receive(min(_BATCH, most - moved), _REDRIVE_S)):
+            for message in messages:
+                self.move(message)
+            moved += len(messages)
+        return moved
+
+    def receive(self, most: int, hidden_s: int) -> list[MessageTypeDef]:
+        """Return up to 10 parked messages with their attributes, and hide them for a while."""
+        with vendor_errors("sqs"):
+            answer = self._client.receive_message(
+                QueueUrl=self._parked,
+                MaxNumberOfMessages=min(most, _BATCH),
+                VisibilityTimeout=hidden_s,
+                WaitTimeSeconds=_WAIT_S,
+                AttributeNames=["All"],
+            )
+        return answer.get("Messages", [])
+
+    def move(self, message: MessageTypeDef) -> None:
+        """Send a received message to ingest, then delete it: a duplicate does no harm, a lost message would."""
+        with vendor_errors("sqs"):
+            self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
+            self._client.delete_message(QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"])
+
+    def show(self, message: MessageTypeDef) -> None:
+        """Make a received message visible again at once."""
+        with vendor_errors("sqs"):
+            self._client.change_message_visibility(
+                QueueUrl=self._parked, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )

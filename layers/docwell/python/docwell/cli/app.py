@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from docwell.cli import (
     asking,
     audit,
+    browser,
     chat,
     dead_letters,
     display,
@@ -56,7 +57,20 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for part in (documents, asking, search, chat, evaluating, dead_letters, operations, restore, erase, audit):
+_PARTS = (
+    documents,
+    asking,
+    search,
+    chat,
+    browser,
+    evaluating,
+    dead_letters,
+    operations,
+    restore,
+    erase,
+    audit,
+)
+for part in _PARTS:
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals")
 app.add_typer(prompts.app, name="prompts")

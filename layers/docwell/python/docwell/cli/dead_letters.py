@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-_BATCH = 10  # the most that SQS returns at once
+    from docwell.adapters.sqs import SqsDeadLetters
+
 # Long enough to receive the whole queue. Messages that stay are made visible again at once.
 _VISIBILITY_S = 300
 # Messages that fail again during the redrive come back; stop after this many more than there were at the start.
@@ -91,44 +92,28 @@ class DeadLetters:
                 raise Failure(f"queue {name} has no dead-letter queue: check --queue")
 
     def redrive(self, key: str | None, *, dry_run: bool) -> list[DeadLetter]:
-        """Move the messages (with `key` only those of one document) to the ingest queue; return all of them.
+        """Move the messages (with `key` only those of one document) to the ingest queue; return all of them."""
+        from docwell.adapters.sqs import SqsDeadLetters
 
-        Each message is sent before it is deleted: a duplicate does no harm, a lost message would.
-        """
+        parked = SqsDeadLetters(self._sqs, self._parked, self._queue)
         letters: list[DeadLetter] = []
         with plain_failures("cannot redrive"):
             try:
-                for batch in self._receive():
+                for batch in self._receive(parked):
                     letters += batch
                     for letter in batch:
-                        if dry_run or (key is not None and letter.key != key):
-                            continue
-                        self._sqs.send_message(QueueUrl=self._queue, MessageBody=letter.message["Body"])
-                        receipt = letter.message["ReceiptHandle"]
-                        self._sqs.delete_message(QueueUrl=self._parked, ReceiptHandle=receipt)
-                        letter.redriven = True
+                        if not dry_run and key in (None, letter.key):
+                            parked.move(letter.message)
+                            letter.redriven = True
             finally:
                 for letter in letters:
                     if not letter.redriven:
-                        self._sqs.change_message_visibility(
-                            QueueUrl=self._parked,
-                            ReceiptHandle=letter.message["ReceiptHandle"],
-                            VisibilityTimeout=0,
-                        )
+                        parked.show(letter.message)
         return letters
 
-    def _receive(self) -> Iterator[list[DeadLetter]]:
-        most = int(self._attribute(self._parked, "ApproximateNumberOfMessages") or 0) + _SLACK
-        while most > 0:
-            answer = self._sqs.receive_message(
-                QueueUrl=self._parked,
-                MaxNumberOfMessages=_BATCH,
-                VisibilityTimeout=_VISIBILITY_S,
-                WaitTimeSeconds=1,
-                AttributeNames=["All"],
-            )
-            if not (messages := answer.get("Messages")):
-                return
+    def _receive(self, parked: SqsDeadLetters) -> Iterator[list[DeadLetter]]:
+        most = parked.waiting() + _SLACK
+        while most > 0 and (messages := parked.receive(most, _VISIBILITY_S)):
             most -= len(messages)
             yield [DeadLetter(message, *subject(message["Body"])) for message in messages]
 

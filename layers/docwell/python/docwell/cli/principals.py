@@ -48,6 +48,9 @@ Writes = Annotated[
     typer.Option(metavar="A,B", help="Collections it may upload to and delete from. May be repeated."),
 ]
 WriteAll = Annotated[bool, typer.Option("--write-all", help="It may change every collection.")]
+Operate = Annotated[
+    bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
+]
 
 
 Expires = Annotated[
@@ -77,6 +80,7 @@ def add(
     tag: Tags = None,
     write: Writes = None,
     write_all: WriteAll = False,
+    operate: Operate = False,
     requests_per_day: Quota = None,
     tokens_per_day: Quota = None,
     jwt_subject: Annotated[
@@ -104,14 +108,16 @@ def add(
     ends_at = api_keys.after("--expires", expires)
     if known and not known.startswith(KEY) and ends_at:
         raise Failure("--expires is for API keys: a token has its own end", ExitCode.USAGE)
-    grant = Grant(known or "", readable, requests_per_day, tokens_per_day, name, rules=rules, writable=writable)
+    quotas = (requests_per_day, tokens_per_day)
+    grant = Grant(known or "", readable, *quotas, name, rules=rules, writable=writable, operates=operate)
     grant, key, value = _store(settings, grant, ends_at, replacing=replace_)
     record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
         return
     may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
-    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}")
+    may_operate = ", and may operate the system" if grant.operates else ""
+    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
     _say_key(key, value, settings)
 
 
@@ -309,6 +315,7 @@ def _as_json(grant: Grant, keys: list[ApiKey], use: Use | None = None) -> Json:
         "label": grant.label,
         "collections": None if grant.collections is None else sorted(grant.collections),
         "writable": None if grant.writable is None else sorted(grant.writable),
+        "operates": grant.operates,
         "rules": [
             {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
             for rule in sorted(grant.rules, key=_phrase)
@@ -328,13 +335,14 @@ def _show(principals: list[tuple[Grant, Use, list[ApiKey]]]) -> None:
             grant.label,
             _readable(grant),
             _writable(grant),
+            "yes" if grant.operates else "",
             ", ".join(map(api_keys.end_of, keys)),
             _of(use.requests, grant.requests_per_day),
             _of(use.tokens, grant.tokens_per_day),
         )
         for grant, use, keys in principals
     )
-    columns = ("id", "name", "may read", "may write", "keys end", *figures)
+    columns = ("id", "name", "may read", "may write", "operates", "keys end", *figures)
     display.console().print(display.table(columns, rows, right=figures))
 
 

@@ -54,6 +54,16 @@ class Api:
         """Return when docwell answers at the endpoint, whatever the state of its dependencies."""
         self._content(self._request("GET", "/v1/health"))
 
+    def has_console(self) -> bool:
+        """Return whether the endpoint serves the console."""
+        response = self._request("GET", "/")
+        return response.is_success and response.headers.get("content-type", "").startswith("text/html")
+
+    def has_receipt(self, request_id: str) -> bool:
+        """Return whether the caller has the receipt of an answer."""
+        response = self._request("GET", f"/v1/receipts/{request_id}")
+        return response.status_code != HTTPStatus.NOT_FOUND and bool(self._content(response))
+
     def post(self, path: str, body: Json | None = None) -> Json:
         """Return the answer to a request."""
         return self._content(self._request("POST", path, json=body))

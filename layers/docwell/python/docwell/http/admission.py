@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
+from docwell.answers import Cost
 from docwell.deadline import Deadline, event_loop
 from docwell.errors import Unauthenticated
 from docwell.identity import CANARY, Identity, Principal
@@ -60,10 +61,10 @@ class RequestAdmission:
         """Wait until the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
         return await asyncio.shield(self._admitted)
 
-    def settle(self, tokens: int) -> None:
-        """Charge the tokens that the question used in place of those reserved. Raises `Unavailable`."""
+    def settle(self, tokens: int, cost: Cost | None = None) -> None:
+        """Charge what the question used in place of the tokens reserved. Raises `Unavailable`."""
         if self._reservation is not None:
-            self._principals.settle(self._reservation, tokens)
+            self._principals.settle(self._reservation, tokens, cost)
 
     async def _identify(self) -> Identified:
         async with self.deadline.stage("principals", _SHARE):

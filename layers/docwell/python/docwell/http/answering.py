@@ -198,7 +198,8 @@ class QuestionRequest:
         finished = self._finished or self._unfinished()
 
         def settle() -> None:
-            self.admission.settle(finished.report.answer.usage.tokens if finished else 0)
+            used = (finished.report.answer.usage.tokens, finished.cost) if finished else (0, None)
+            self.admission.settle(*used)
             if finished and finished.report.first_token_ms is not None:
                 wiring.calibration().save()
 

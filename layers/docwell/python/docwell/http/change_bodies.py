@@ -45,6 +45,7 @@ class UsageResponse(BaseModel):
     tokens: int = Field(description="With those that questions in flight have reserved.")
     tokens_per_day: int | None
     writable: list[str] | None = Field(description="The collections that it may upload to and delete from.")
+    operates: bool = Field(description="Whether it may call `/v1/operations`.")
     max_upload_bytes: int
 
 
@@ -57,5 +58,6 @@ def usage_body(principal: Principal, use: Use, max_upload_bytes: int) -> UsageRe
         tokens=use.tokens,
         tokens_per_day=principal.tokens_per_day,
         writable=None if principal.writable is None else sorted(principal.writable),
+        operates=principal.operates,
         max_upload_bytes=max_upload_bytes,
     )

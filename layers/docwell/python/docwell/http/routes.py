@@ -30,6 +30,7 @@ from docwell.http import (
     mcp_routes,
     openai_routes,
     openapi,
+    operations,
     problems,
     searching,
     sse,
@@ -129,6 +130,7 @@ def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[...
 app.use([_with_request_id])
 app.include_router(openai_routes.router)
 app.include_router(mcp_routes.router)
+app.include_router(operations.router)
 
 
 @app.post(

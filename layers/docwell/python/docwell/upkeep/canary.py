@@ -7,6 +7,7 @@ while the model hosts sleep, and wakes none.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +15,7 @@ from typing import Protocol
 
 from docwell.errors import DocwellError
 from docwell.identity import RESERVED_COLLECTION
+from docwell.ports import StateStore
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 KEY = f"{RESERVED_COLLECTION}/canary.pdf"
 QUESTION = "When does the keeper wind the clock of the lighthouse?"
 PAGE = 2
+# The fact that holds the last result, in the `StateStore`.
+FACT = "canary#last"
 # A cold start or a busy server can fail one question.
 _ATTEMPTS = 3
 
@@ -57,6 +61,7 @@ class Canary:
 
     bucket: CanaryBucket
     versions: QueryVersions
+    state: StateStore
     document: bytes
 
     def watch(self, live: str) -> Finding:
@@ -66,6 +71,13 @@ class Canary:
         """
         self.bucket.keep(KEY, self.document)
         return self._ask(live)
+
+    def remember(self, found: Finding) -> None:
+        """Store the result for operators. A store that fails changes nothing: the metric has the result too."""
+        try:
+            self.state.write(FACT, {"outcome": found.name.lower(), "at": str(time.time())})
+        except DocwellError as error:
+            logger.warning("canary not stored", extra={"detail": error.detail})
 
     def allows(self, version: str, live: str) -> bool:
         """Return whether a new version may take traffic: it finds the page, or does no worse than the live one.

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from docwell.ports import StateStore
+
 # The notes that a partition keeps; with more, it keeps every second one.
 _NOTES = 64
 # What passes of changes cannot see waits no longer: tags whose event was lost, vectors that Chroma lost.
@@ -119,6 +121,26 @@ def next_pass(done: Sequence[Pass], parts: int, now: float, *, whole: bool) -> P
     else:
         since, begun = last.started - _OVERLAP_S, last.whole
     return Pass(started=now, since=since, whole=begun, parts=parts, cuts=_cuts(done, parts)).partition(0)
+
+
+def fact_of(fingerprint: str, part: int = 0, *, dry_run: bool = False) -> str:
+    """Return the name of the fact that holds a partition's progress."""
+    return f"reconcile/{fingerprint}{'/dry-run' if dry_run else ''}{f'/{part}' if part else ''}"
+
+
+def partition_of(lead: Pass, part: int, state: StateStore, fingerprint: str) -> Pass:
+    """Return a partition of the lead's pass, from its beginning where the stored one is of an earlier pass."""
+    stored = Pass.of(state.read(fact_of(fingerprint, part)))
+    return stored if stored.started == lead.started else lead.partition(part)
+
+
+def last_pass(state: StateStore, fingerprint: str) -> Pass | None:
+    """Return the pass in progress, else the last one, with the sums of its partitions; None before the first."""
+    stored = state.read(fact_of(fingerprint))
+    if not stored:
+        return None
+    lead = Pass.of(stored)
+    return total([lead, *(partition_of(lead, part, state, fingerprint) for part in range(1, lead.parts))])
 
 
 def total(parts: Sequence[Pass]) -> Pass:

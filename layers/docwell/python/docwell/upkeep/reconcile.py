@@ -34,7 +34,7 @@ from docwell.models import (
 )
 from docwell.ports import HintQueue, IndexRows, LedgerRow, LedgerRows, ObjectStore, StateStore
 from docwell.upkeep.drift import Drift, Finding, is_settled, judge_answers, judge_row
-from docwell.upkeep.passes import Pass, Phase, next_pass, total
+from docwell.upkeep.passes import Pass, Phase, fact_of, next_pass, partition_of, total
 
 _LIST_PAGE = 1000  # the most that S3 lists at once
 _LEDGER_PAGE = 200
@@ -378,12 +378,10 @@ class Reconcile:
         return [self._other(lead, part) for part in range(1, lead.parts)]
 
     def _other(self, lead: Pass, part: int) -> Pass:
-        """Return another partition of the pass, from its beginning where the stored one is of an earlier pass."""
-        stored = Pass.of(self.state.read(self._fact(part, dry_run=False)))
-        return stored if stored.started == lead.started else lead.partition(part)
+        return partition_of(lead, part, self.state, self.fingerprint)
 
     def _fact(self, part: int, *, dry_run: bool) -> str:
-        return f"reconcile/{self.fingerprint}{'/dry-run' if dry_run else ''}{f'/{part}' if part else ''}"
+        return fact_of(self.fingerprint, part, dry_run=dry_run)
 
     def _too_many(self, *, fresh: bool) -> int | None:
         """Return the number of queued messages if it is too high to start or continue a pass, else None."""

@@ -24,11 +24,13 @@ def canary() -> Canary:
     """Return the canary."""
     from docwell.adapters.aws import client
     from docwell.adapters.canary import LambdaQueryVersions, S3CanaryBucket
+    from docwell.adapters.dynamodb.ledger import DynamoState
     from docwell.query.retrieval.absence import NOTHING_INDEXED
 
     return Canary(
         bucket=S3CanaryBucket(client("s3"), canary_settings().bucket),
         versions=LambdaQueryVersions(client("lambda"), NOTHING_INDEXED),
+        state=DynamoState(client("dynamodb", quick=True), canary_settings().ledger_table),
         document=(files("docwell.upkeep") / "canary.pdf").read_bytes(),
     )
 

@@ -32,15 +32,17 @@ from docwell.wiring.stores import dynamodb, ledger_of, server_auth, state_store
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
     from docwell.adapters.dynamodb.principals import DynamoPrincipals
+    from docwell.adapters.dynamodb.use_history import DynamoUseHistory
     from docwell.adapters.ollama import OllamaModel
     from docwell.adapters.openai_model import OpenAiModel
     from docwell.adapters.s3 import S3DocumentLinks, S3DocumentWriter
-    from docwell.ports import AuditTrail, LanguageModel, Reranker
+    from docwell.ports import AuditTrail, LanguageModel, Reranker, StateStore
     from docwell.query.modes import Modes
     from docwell.query.page_text import PageIndex
     from docwell.query.query import Query
     from docwell.query.retrieval.expansion import Expansion
     from docwell.query.retrieval.retrieval import Retrieval
+    from docwell.upkeep.operations import DeadLetters
 
 # A question settles its charge after its deadline, within 1 s (docwell.http.answering); the rest is for clocks.
 _FOLLOW_UP_MARGIN_S = 5.0
@@ -283,16 +285,45 @@ def audit_trail() -> AuditTrail | None:
     return DynamoAudit(dynamodb(settings), settings.audit_table) if settings.audit_table else None
 
 
+@cache
+def use_history() -> DynamoUseHistory:
+    """Return the use of all principals by day."""
+    from docwell.adapters.dynamodb.use_history import DynamoUseHistory
+
+    settings = query_settings()
+    return DynamoUseHistory(dynamodb(settings), settings.principals_table, settings.usage_table)
+
+
+@cache
+def dead_letters() -> DeadLetters | None:
+    """Return the messages that ingest gave up, None without their queues."""
+    from docwell.adapters.aws import client
+    from docwell.adapters.sqs import SqsDeadLetters
+
+    settings = query_settings()
+    if settings.queue_url is None or settings.parked_queue_url is None:
+        return None
+    return SqsDeadLetters(client("sqs", quick=True), settings.parked_queue_url, settings.queue_url)
+
+
+def state() -> StateStore:
+    """Return the store of facts about the whole index."""
+    return state_store(query_settings())
+
+
+def active_pipeline() -> str:
+    """Return the fingerprint of the pipeline that answers."""
+    return roles_of(query_settings()).active
+
+
 def catalogue() -> DynamoLedger:
     """Return the ledger of the active pipeline as the query function reads it."""
-    settings = query_settings()
-    return ledger_of(settings, roles_of(settings).active)
+    return ledger_of(query_settings(), active_pipeline())
 
 
 def page_index() -> PageIndex:
     """Return the index of the active pipeline, by page."""
-    settings = query_settings()
-    return vectors_of(settings, roles_of(settings).active)
+    return vectors_of(query_settings(), active_pipeline())
 
 
 @cache

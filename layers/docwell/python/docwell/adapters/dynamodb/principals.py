@@ -1,14 +1,15 @@
 """Principals in DynamoDB: their grants in one table (with their keys: `api_keys`), their daily use in another.
 
 A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
-`all` = true, `writable` or `write_all` for the right to write, `requests_per_day`, `tokens_per_day`, `label`,
-`created_at` (seconds), `owns_key`.
+`all` = true, `writable` or `write_all` for the right to write, `operates`, `requests_per_day`, `tokens_per_day`,
+`label`, `created_at` (seconds), `owns_key`.
 
 A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
-`expires_at` (seconds, the table's TTL), and `in_flight`, a string set of `END#TOKENS#ID`: a question that has
-reserved the tokens, and no longer runs after END (seconds). A set takes and loses members in the same update that
-counts, and has a size for its condition. With shards, each further row has `shard:N:ID` for a principal, and ID in
-`of`; each enforces its share of every quota, so that all together never allow more requests.
+`expires_at` (seconds, the table's TTL), `cost` of the answers in `currency`, and `in_flight`, a string set of
+`END#TOKENS#ID`: a question that has reserved the tokens, and no longer runs after END (seconds). A set takes and
+loses members in the same update that counts, and has a size for its condition. With shards, each further row has
+`shard:N:ID` for a principal, and ID in `of`; each enforces its share of every quota, so that all together never
+allow more requests.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from docwell.adapters.dynamodb.table import Row, Selection, Table
+from docwell.answers import Cost
 from docwell.errors import QuotaExceeded, TooManyInFlight
 from docwell.identity import GROUP, MAX_GROUPS, Principal, Rule, Use
 from docwell.ports import Reservation
@@ -42,8 +44,8 @@ _IN_FLIGHT_RETRY_S = 1.0
 class Grant:
     """The rights of one key, subject or group: whole `collections` (None: all), and what `rules` allow.
 
-    It may change the documents of the `writable` collections (None: all).
-    With `owns_key`, docwell created the API key and deletes it with the grant.
+    It may change the documents of the `writable` collections (None: all). With `operates` it may see how the
+    system does, and redrive. With `owns_key`, docwell created the API key and deletes it with the grant.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Grant:
     owns_key: bool = False
     rules: frozenset[Rule] = frozenset()
     writable: frozenset[str] | None = frozenset()
+    operates: bool = False
 
 
 class DynamoPrincipals:
@@ -88,8 +91,8 @@ class DynamoPrincipals:
         A quota comes from the principal's grant; without one there, it is the largest of its groups'.
         """
         ids = [id_, *(f"{GROUP}{name}" for name in list(dict.fromkeys(groups))[:MAX_GROUPS])]
-        rows = self._grants.get_many(_key(one) for one in ids)
-        grants = {grant.id: grant for grant in map(_grant, rows)}
+        rows = self._grants.get_many(grant_key(one) for one in ids)
+        grants = {grant.id: grant for grant in map(grant_of, rows)}
         if not grants:
             return None
         given = list(grants.values())
@@ -102,16 +105,16 @@ class DynamoPrincipals:
             tokens_per_day=_quota(own, grants, "tokens_per_day"),
             label=own.label if own else "",
             writable=_union(grant.writable for grant in given),
+            operates=any(grant.operates for grant in given),
         )
 
     def use(self, principal: Principal) -> Use:
         """Return today's use. Tokens reserved by questions in flight count as used."""
-        rows = self._todays(principal, _day(self._clock()))
-        return Use(sum(row.get("requests", 0) for row in rows), sum(row.get("tokens", 0) for row in rows))
+        return sum(map(use_of, self._todays(principal, day_of(self._clock()))), Use())
 
     def charge(self, principal: Principal) -> None:
         """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
-        day = _day(self._clock())
+        day = day_of(self._clock())
         for shard in self._order():
             conditions, values = self._quotas(principal, shard)
             key = _usage_key(principal.id, day, shard)
@@ -125,7 +128,7 @@ class DynamoPrincipals:
         Raises `QuotaExceeded`, `TooManyInFlight`.
         """
         id_ = f"{int(self._clock() + self._longest_s)}#{tokens}#{uuid.uuid4().hex}"
-        day = _day(self._clock())
+        day = day_of(self._clock())
         for shard in self._order():
             reservation = Reservation(principal.id, day, id_, tokens, shard)
             if self._reserve(principal, reservation):
@@ -158,12 +161,15 @@ class DynamoPrincipals:
             self._usage.update(key, "DELETE in_flight :dead", {"dead": dead}, returns="NONE")
         return False
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
+    def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         """Correct the charge and free the slot. Do nothing when the slot was freed before."""
+        paid = {"cost": cost.amount, "currency": cost.currency} if cost else {}
+        change = "SET #currency = :currency ADD #cost :cost, " if cost else "ADD "
         self._usage.update(
             _usage_key(reservation.principal, reservation.day, reservation.shard),
-            "ADD #tokens :more DELETE in_flight :slot",
+            f"{change}#tokens :more DELETE in_flight :slot",
             {
+                **paid,
                 "more": tokens - reservation.tokens,
                 "slot": frozenset({reservation.id}),
                 "id": reservation.id,
@@ -242,26 +248,26 @@ class PrincipalAdmin:
         """Store the grant, created now; return False and change nothing when it exists and not `replace`."""
         values = asdict(grant)
         changed = {"created_at": int(self._clock()), "owns_key": grant.owns_key or None}
+        changed["operates"] = grant.operates or None
         everything = {"all": grant.collections is None, "write_all": grant.writable is None or None}
-        row = {**_key(values.pop("id")), **values, **changed, **everything}
+        row = {**grant_key(values.pop("id")), **values, **changed, **everything}
         row["rules"] = [_stored_rule(rule) for rule in sorted(grant.rules, key=repr)] or None
         return self._table.put(row, only_if_new=not replace)
 
     def list(self, usage_table: str) -> list[tuple[Grant, Use]]:
         """Return every grant with today's use, by id. Reads both tables whole: for an operator."""
         usage = Table(self._client, usage_table, "principals")
-        today = Selection(filter="#day = :day", values={"day": _day(self._clock())})
+        today = Selection(filter="#day = :day", values={"day": day_of(self._clock())})
         used = dict[str, Use]()
         for row in usage.rows(today):
             id_ = str(row.get("of", row["principal"]))
-            use = used.get(id_, Use())
-            used[id_] = Use(use.requests + row.get("requests", 0), use.tokens + row.get("tokens", 0))
+            used[id_] = used.get(id_, Use()) + use_of(row)
         return [(grant, used.get(grant.id, Use())) for grant in self.grants()]
 
     def grants(self) -> Sequence[Grant]:
         """Return every grant, by id. Reads the table whole: for an operator."""
         stored = self._table.rows(Selection(filter="#item = :grant", values={"grant": _GRANT}))
-        return sorted(map(_grant, stored), key=lambda grant: grant.id)
+        return sorted(map(grant_of, stored), key=lambda grant: grant.id)
 
     def named(self, name: str) -> Sequence[Grant]:
         """Return the grants with this id or label. Reads the table whole unless it is an id."""
@@ -270,13 +276,13 @@ class PrincipalAdmin:
 
     def get(self, id_: str) -> Grant | None:
         """Return the grant, read consistently."""
-        row = self._table.get(_key(id_))
-        return _grant(row) if row else None
+        row = self._table.get(grant_key(id_))
+        return grant_of(row) if row else None
 
     def revoke(self, id_: str) -> Grant | None:
         """Remove the grant and return it, None where there was none. The next request has no rights."""
-        row = self._table.delete(_key(id_))
-        return _grant(row) if row else None
+        row = self._table.delete(grant_key(id_))
+        return grant_of(row) if row else None
 
 
 def _quota(own: Grant | None, groups: Mapping[str, Grant], name: str) -> int | None:
@@ -292,11 +298,13 @@ def _used_up(now: float) -> QuotaExceeded:
     return QuotaExceeded(detail, retry_after=_DAY_S - now % _DAY_S)
 
 
-def _day(now: float) -> str:
+def day_of(now: float) -> str:
+    """Return the UTC day of a time in seconds, such as `2026-11-25`."""
     return datetime.fromtimestamp(now, UTC).date().isoformat()
 
 
-def _key(id_: str) -> Row:
+def grant_key(id_: str) -> Row:
+    """Return the key of the row of a grant."""
     return {"principal": id_, "item": _GRANT}
 
 
@@ -305,7 +313,8 @@ def _usage_key(id_: str, day: str, shard: int) -> Row:
     return {"principal": f"shard:{shard}:{id_}" if shard else id_, "day": day}
 
 
-def _grant(row: Row) -> Grant:
+def grant_of(row: Row) -> Grant:
+    """Return the grant of a row."""
     return Grant(
         id=row["principal"],
         # Only a true `all` grants everything: a row without `all` and `collections` grants nothing.
@@ -317,7 +326,13 @@ def _grant(row: Row) -> Grant:
         owns_key=row.get("owns_key") is True,
         rules=_rules(row.get("rules")),
         writable=None if row.get("write_all") is True else _names(row.get("writable")),
+        operates=row.get("operates") is True,
     )
+
+
+def use_of(row: Row) -> Use:
+    """Return what a row of use counts."""
+    return Use(row.get("requests", 0), row.get("tokens", 0))
 
 
 def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:

@@ -1,0 +1,22 @@
+"""The Chromium that drives the console, which `scripts/chromium` installs."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, sync_playwright
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a browser without a window during the block. Raises `RuntimeError` where it is not installed."""
+    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        raise RuntimeError("Chromium is missing: run scripts/chromium")
+    with sync_playwright() as playwright:
+        # Without its sandbox, which needs rights that a container lacks: it opens the console alone.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

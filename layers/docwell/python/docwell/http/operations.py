@@ -1,0 +1,238 @@
+"""The routes of operators: how the system does, and the redrive of dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+from pydantic import BaseModel, Field
+
+from docwell.deadline import Deadline, run
+from docwell.errors import DocwellError, NotFound
+from docwell.http import document_bodies
+from docwell.http.app import charged
+from docwell.identity import Principal, Use
+from docwell.models import Status
+from docwell.query.listing import Listing, list_documents
+from docwell.upkeep.operations import DeadLetters, check_operates, last_canary, redrive
+from docwell.upkeep.passes import Phase, last_pass
+from docwell.wiring import query as wiring
+
+ROUTE = "/v1/operations"
+# The days of use: two weeks show a weekly pattern.
+_DAYS = 14
+# The failed documents that are named. `GET /v1/documents?status=FAILED` lists all.
+_FAILED = 50
+
+router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
+_Known = TypeVar("_Known")
+
+
+class ReconcileBody(BaseModel):
+    """The pass of reconcile in progress, else the last one, over the index that answers."""
+
+    started_at: float = Field(description="Seconds since the epoch.")
+    complete: bool
+    phase: str
+    objects: int
+    chunks: int
+    drift: dict[str, int] = Field(description="Differences found, by kind.")
+    documents: dict[str, int] = Field(description="Documents by status.")
+
+
+class DeadLettersBody(BaseModel):
+    """The messages that ingest gave up, and the failed documents that the caller may read."""
+
+    waiting: int = Field(description="About how many messages are parked, of all documents.")
+    failed: list[document_bodies.DocumentBody]
+    more: bool = Field(description="Whether more documents may have failed than are listed.")
+
+
+class CanaryBody(BaseModel):
+    """The last result of the canary: `found`, `unindexed`, `missing` or `failed`."""
+
+    outcome: str
+    at: float = Field(description="Seconds since the epoch.")
+
+
+class ModelBody(BaseModel):
+    """The language model and the state of its hosts."""
+
+    name: str
+    host: str
+
+
+class PromptBody(BaseModel):
+    """A prompt for answers, and the share of the questions that get it."""
+
+    name: str
+    version: str
+    share: float
+
+
+class DayBody(BaseModel):
+    """The use of all principals on a UTC day. The cost is that of the answers."""
+
+    day: str
+    requests: int
+    tokens: int
+    cost: float
+
+
+class CallerBody(BaseModel):
+    """A principal's use of today. A null quota means no limit, or that only a group of its token has one."""
+
+    id: str
+    label: str
+    requests: int
+    requests_per_day: int | None
+    tokens: int
+    tokens_per_day: int | None
+
+
+class UseBody(BaseModel):
+    """The use of the last days, the oldest first, and the busiest principals of today."""
+
+    days: list[DayBody]
+    currency: str
+    principals: list[CallerBody]
+    complete: bool = Field(description="False: there is more use than was read.")
+
+
+class OperationsResponse(BaseModel):
+    """How the system does. A null part has not happened, or is in `unknown`."""
+
+    reconcile: ReconcileBody | None
+    dead_letters: DeadLettersBody | None
+    canary: CanaryBody | None
+    model: ModelBody | None
+    prompts: list[PromptBody]
+    usage: UseBody | None
+    unknown: dict[str, str] = Field(description="The parts that could not be read, and why.")
+
+
+class RedriveResponse(BaseModel):
+    """The dead letters that were sent to ingest again. Call again while some wait."""
+
+    redriven: int
+    waiting: int = Field(description="About how many are still parked.")
+
+
+@router.get(
+    ROUTE, description="How the system does: drift, dead letters, canary, model, use and cost; for operators."
+)
+def operations() -> OperationsResponse:
+    """Return what is known."""
+    principal = _operator()
+    unknown: dict[str, str] = {}
+
+    def known(part: str, read: Callable[[], _Known]) -> _Known | None:
+        try:
+            return read()
+        except DocwellError as error:
+            unknown[part] = error.detail
+            return None
+
+    return OperationsResponse(
+        reconcile=known("reconcile", _reconcile),
+        dead_letters=known("dead_letters", lambda: _dead_letters(principal)),
+        canary=known("canary", _canary),
+        model=known("model", _model),
+        prompts=_prompts(),
+        usage=known("usage", _use),
+        unknown=unknown,
+    )
+
+
+@router.post(f"{ROUTE}/redrive", description="Send up to 100 dead letters to ingest again; for operators.")
+def redrive_dead_letters() -> RedriveResponse:
+    """Redrive."""
+    principal, letters = _operator(), _parked()
+    moved = redrive(letters, wiring.audit_trail(), principal)
+    return RedriveResponse(redriven=moved, waiting=letters.waiting())
+
+
+def _operator() -> Principal:
+    principal = charged()
+    check_operates(principal)
+    return principal
+
+
+def _parked() -> DeadLetters:
+    letters = wiring.dead_letters()
+    if letters is None:
+        raise NotFound("the query function knows no queue of dead letters: set DOCWELL_PARKED_QUEUE_URL")
+    return letters
+
+
+def _reconcile() -> ReconcileBody | None:
+    found = last_pass(wiring.state(), wiring.active_pipeline())
+    if found is None:
+        return None
+    return ReconcileBody(
+        started_at=found.started,
+        complete=found.phase is Phase.DONE,
+        phase=found.phase.value,
+        objects=found.keys,
+        chunks=found.chunks,
+        drift=found.drift,
+        documents=found.documents,
+    )
+
+
+def _dead_letters(principal: Principal) -> DeadLettersBody:
+    waiting = _parked().waiting()
+    failed, following = list_documents(
+        wiring.catalogue(), principal, Listing(None, "", Status.FAILED, None, _FAILED)
+    )
+    bodies = [document_bodies.document_body(record) for record in failed]
+    return DeadLettersBody(waiting=waiting, failed=bodies, more=following is not None)
+
+
+def _canary() -> CanaryBody | None:
+    found = last_canary(wiring.state())
+    return None if found is None else CanaryBody(outcome=found.outcome, at=found.at)
+
+
+def _model() -> ModelBody:
+    settings = wiring.query_settings()
+    state = run(wiring.sleeper().state(Deadline(settings.ready_timeout_s)))
+    return ModelBody(name=settings.model, host=state)
+
+
+def _prompts() -> list[PromptBody]:
+    choice = wiring.prompts()
+    whole = sum(choice.weights)
+    return [
+        PromptBody(name=prompt.name, version=prompt.version, share=weight / whole)
+        for prompt, weight in zip(choice.prompts, choice.weights, strict=True)
+    ]
+
+
+def _use() -> UseBody:
+    currency = wiring.prices().currency
+    history = wiring.use_history().read(_DAYS, currency)
+    today = datetime.now(UTC).date()
+    days = [(today - timedelta(days=ago)).isoformat() for ago in reversed(range(_DAYS))]
+    uses = {day: history.days.get(day, Use()) for day in days}
+    return UseBody(
+        days=[
+            DayBody(day=day, requests=use.requests, tokens=use.tokens, cost=round(history.costs.get(day, 0.0), 6))
+            for day, use in uses.items()
+        ],
+        currency=currency,
+        principals=[
+            CallerBody(
+                id=one.id,
+                label=one.label,
+                requests=use.requests,
+                requests_per_day=one.requests_per_day,
+                tokens=use.tokens,
+                tokens_per_day=one.tokens_per_day,
+            )
+            for one, use in history.today
+        ],
+        complete=history.complete,
+    )
