@@ -24,7 +24,7 @@ WAIT_MS = 240_000
 
 
 def take(page: Page, path: Path) -> None:
-    """Ask, open the first citation, and take the picture once its quote is marked, without the line of its cost."""
+    """Ask, open the first citation, and take the picture once its quote is marked, without the line of costs."""
     page.set_default_timeout(WAIT_MS)
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
