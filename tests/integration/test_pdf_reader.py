@@ -284,7 +284,8 @@ def test_a_killed_child_gives_a_reason(tmp_path: Path, sign: str, reason: Reason
 def test_the_child_sees_nothing_of_this_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
     monkeypatch.setenv("PYTHONSTARTUP", "nowhere.py")
-    told = "'kind': 'info', 'pages': 1, 'title': ' '.join(os.environ), 'author': None, 'created': None"
+    told = "'kind': 'info', 'pages': 1, 'files': 0, 'title': ' '.join(os.environ), "
+    told += "'author': None, 'created': None, 'media_type': None"
     body = f"say(json.dumps({{{told}}}))"
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     info = reader(child=child_program(tmp_path, body)).inspect(path)
