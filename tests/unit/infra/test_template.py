@@ -114,7 +114,7 @@ def test_a_function_has_its_layers_in_its_own_template() -> None:
             for layer in one.get("Properties", {}).get("Layers", []):
                 assert resources[layer["Ref"]]["Type"] == "AWS::Serverless::LayerVersion", path.name
                 found += 1
-    assert found == 6
+    assert found == 7
 
 
 def test_each_nested_stack_gets_the_parameters_that_it_has_and_needs() -> None:

@@ -125,10 +125,7 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """The metadata of a document. `created` is a day, such as 2026-03-01; `media_type` comes from the content.
-
-    `files` counts the files attached to a PDF.
-    """
+    """A document's metadata. `created` is a day (2026-03-01), `files` counts those attached to a PDF."""
 
     page_count: int
     title: str | None = None

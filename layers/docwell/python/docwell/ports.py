@@ -365,10 +365,7 @@ class Principals(Protocol):
         """
 
     def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
-        """Charge the `tokens` used in place of those reserved, and add the cost of the answer to the day's, once.
-
-        A reservation without this stays charged.
-        """
+        """Charge the `tokens` used in place of those reserved, and the cost. Without this, these stay charged."""
 
 
 class Receipts(Protocol):

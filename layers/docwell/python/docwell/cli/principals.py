@@ -115,9 +115,7 @@ def add(
     if as_json:
         display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
         return
-    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
-    may_operate = ", and may operate the system" if grant.operates else ""
-    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
+    _say_granted(grant)
     _say_key(key, value, settings)
 
 
@@ -206,6 +204,12 @@ def revoke(
     record(ctx.obj, Action.REVOKED, subject=id_)
     display.echo(f"{id_} has no access any more")
     api_keys.remove_all(settings, id_, owns_first=grant.owns_key)
+
+
+def _say_granted(grant: Grant) -> None:
+    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
+    may_operate = ", and may operate the system" if grant.operates else ""
+    display.echo(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
 
 
 def _say_key(key: ApiKey | None, value: str | None, settings: Settings) -> None:
