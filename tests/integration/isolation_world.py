@@ -290,9 +290,10 @@ def _fail(world: World) -> None:
 
 def _let_in(admin: PrincipalAdmin) -> None:
     for person in PEOPLE:
-        if "authorizer" not in person.context:
+        principal = person.context["authorizer"]["principalId"]
+        if principal.startswith("key:"):
             label, operates = f"label of {person.name}", person.name == OPERATOR
-            admin.add(Grant(f"key:{person.name}", person.collections, label=label, operates=operates))
+            admin.add(Grant(principal, person.collections, label=label, operates=operates))
     admin.add(Grant("group:elders", frozenset({"elder"})))
     admin.add(Grant("group:birches", frozenset({"birch"})))
     admin.add(Grant("group:two", None))  # a group with the name of a key, which may read all

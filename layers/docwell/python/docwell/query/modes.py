@@ -105,12 +105,12 @@ class Modes:
         text, vector, passages = searched.text, searched.vector, searched.passages
         if asked_values_alone(text, searched.documents):
             return Mode.LIST
+        if names_several(text, searched.documents):
+            return Mode.COMPARE
         if named:  # the examples of overviews name no documents
             text = f"{text[: named.start]}{text[named.end :].lstrip()}"
             (vector,) = self.router.embedder.embed_queries([text]).tolist()
             passages = tuple(one for one in passages if one.document == named.key)
-        elif names_several(text, searched.documents):
-            return Mode.COMPARE
         return self.router.choose(text, vector, passages)
 
     def _named(self, searched: Searched) -> Written | None:
