@@ -107,7 +107,7 @@ class Proxy:
         assert self._machine.apply_secrets(*self._arguments) == 0, self._machine.log
         old = self._workers()
         subprocess.run(["/usr/sbin/nginx", "-c", str(self._configuration), "-s", "reload"], check=True)
-        until(lambda: self._workers() and old.isdisjoint(self._workers()), 10)
+        until(lambda: bool(self._workers()) and old.isdisjoint(self._workers()), 10)
 
     def _workers(self) -> set[str]:
         master = self._nginx.pid
