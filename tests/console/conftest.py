@@ -14,7 +14,10 @@ from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, Misdeed, ModelHost
 from benchmarks.pdfs import pdf
+from docwell.access.credentials import digest_of
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+from docwell.identity import ApiKey
 from infra.local.stack import Stack
 
 BOILER = "house/boiler.pdf"
@@ -64,8 +67,11 @@ class Console:
         """Return the value of a new API key with a grant."""
         keys: Any = self.stack.client("apigateway")
         made = keys.create_api_key(name=name, enabled=True, generateDistinctId=True)
-        PrincipalAdmin(self.stack.client("dynamodb"), self.stack.principals_table).add(grant(f"key:{made['id']}"))
-        return str(made["value"])
+        principal, value = f"key:{made['id']}", str(made["value"])
+        database, table = self.stack.client("dynamodb"), self.stack.principals_table
+        PrincipalAdmin(database, table).add(grant(principal))
+        DynamoApiKeys(database, table).put(ApiKey(digest_of(value), principal, made["id"]))
+        return value
 
     def close_pages(self) -> None:
         for context in self.contexts:

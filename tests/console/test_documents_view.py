@@ -133,7 +133,7 @@ def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: C
 
 def test_a_wrong_key_leads_to_the_form_for_one(console: Console) -> None:
     page = console.open("key=wrong")
-    expect(page.locator(".login")).to_contain_text("this API key is not known")
+    expect(page.locator(".login")).to_contain_text("send a key of docwell principals add")
     page.fill("#key", console.stack.api_key)
     page.get_by_role("button", name="Open").click()
     page.locator("#question").wait_for()
