@@ -18,6 +18,7 @@ _APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "Observ
 _GIVEN = {"ChromaUrl": "given", "OllamaUrl": "given"}
 _NO_VALUE = {"Ref": "AWS::NoValue"}
 LAYER = "AWS::Serverless::LayerVersion"
+API = "AWS::Serverless::Api"
 # Each stack builds its own layers, all alike; the query function has both.
 _LAYERS = sam.BUILT_TEMPLATE.parent / "QueryStack"
 INGEST, QUERY, RECONCILE = "IngestFunction", "QueryFunction", "ReconcileFunction"
@@ -41,7 +42,17 @@ def built() -> dict[str, Any]:
         if one["Type"] != STACK and one.pop("Condition", None) in (None, *held):
             one["Properties"].pop("VpcConfig", None)
             resources[name] = _decided(one, held)
+            if one["Type"] == API:
+                _open(resources[name]["Properties"]["DefinitionBody"])
     return template | {"Resources": resources}
+
+
+def _open(definition: dict[str, Any]) -> None:
+    """Remove the authorizer: `sam local` starts with no route that wants an authorizer and an API key together."""
+    del definition["components"]["securitySchemes"]
+    for methods in definition["paths"].values():
+        for method in methods.values():
+            method.pop("security", None)
 
 
 class _Names(dict[str, Any]):
