@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from docwell.media_types import MEDIA_TYPES
 from docwell.query.asked_values import asked_values, asked_values_alone
 from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
 
@@ -113,7 +114,8 @@ def test_names_are_no_kind_that_rules_find(question: str) -> None:
     assert (asked.kinds, asked.names) == ((), True)
 
 
-def test_the_name_of_a_document_does_not_limit_the_list_to_anything_else() -> None:
-    asked = "List all dates in lease-2024.pdf"
-    assert asked_values_alone(asked, ["homes/lease-2024.pdf", "homes/other.pdf"])
+@pytest.mark.parametrize("suffix", MEDIA_TYPES)
+def test_the_name_of_a_document_does_not_limit_the_list_to_anything_else(suffix: str) -> None:
+    asked = f"List all dates in lease-2024{suffix}"
+    assert asked_values_alone(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
     assert asked_values_alone(asked, ["homes/other.pdf"]) is None

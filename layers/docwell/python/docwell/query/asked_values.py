@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
+from docwell.media_types import MEDIA_TYPES
 from docwell.query.document_names import written
 from docwell.query.subject import QUOTED
 from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
@@ -94,7 +95,7 @@ class AskedValues(NamedTuple):
 
     def beside(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the `others` that are in none of these names of documents, nor a suffix of files."""
-        known = {_form(word) for name in names for word in _TOKENS.findall(name)}
+        known = {_form(word) for name in (*names, *MEDIA_TYPES) for word in _TOKENS.findall(name)}
         return tuple(word for word in self.others if _form(word) not in known)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from docwell.answers import Mode, Sentence
 from docwell.errors import BadInput
 from docwell.models import Passage
@@ -109,9 +111,17 @@ class Modes:
             return Mode.COMPARE
         if named:  # the examples of overviews name no documents
             text = f"{text[: named.start]}{text[named.end :].lstrip()}"
+            found = [one for one in passages if one.document == named.key]
             (vector,) = self.router.embedder.embed_queries([text]).tolist()
-            passages = tuple(one for one in passages if one.document == named.key)
+            passages = self._scored(vector, found)
         return self.router.choose(text, vector, passages)
+
+    def _scored(self, vector: Sequence[float], passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        """Return the passages as near as they are to a question without the name, which they often begin with."""
+        if not passages:
+            return ()
+        scores = self.router.embedder.embed_passages([one.chunk.text for one in passages]) @ np.asarray(vector)
+        return tuple(one.scored(score) for one, score in zip(passages, scores.tolist(), strict=True))
 
     def _named(self, searched: Searched) -> Written | None:
         """Return the only document whose whole file name the question has.
