@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docwell.query.document_names import written
+from docwell.query.document_names import wholly_named, written
 
 KEYS = (
     "a/minutes.docx",
@@ -39,3 +39,17 @@ KEYS = (
 )
 def test_a_name_is_found_with_or_without_its_suffix(question: str, names: dict[str, str]) -> None:
     assert {one.key: question[one.start : one.end] for one in written(question, KEYS)} == names
+
+
+@pytest.mark.parametrize(
+    ("question", "keys"),
+    [
+        ("All dates in the lease of the boathouse", {"homes/boathouse-lease.md"}),
+        ("All dates in the lease of the new boathouse", {"homes/new-boathouse-lease.md"}),
+        ("All dates in the boathouse lease and in the minutes", {"homes/boathouse-lease.md", "a/minutes.docx"}),
+        ("All dates in the lease", set()),
+        ("All dates of the boathouse", set()),
+    ],
+)
+def test_a_name_of_several_words_is_found_in_another_order(question: str, keys: set[str]) -> None:
+    assert wholly_named(question, [*KEYS, "homes/boathouse-lease.md", "homes/new-boathouse-lease.md"]) == keys

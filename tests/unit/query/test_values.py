@@ -119,3 +119,4 @@ def test_the_name_of_a_document_does_not_limit_the_list_to_anything_else(suffix:
     asked = f"List all dates in lease-2024{suffix}"
     assert asked_values_alone(asked, [f"homes/lease-2024{suffix}", "homes/other.pdf"])
     assert asked_values_alone(asked, ["homes/other.pdf"]) is None
+    assert asked_values_alone("All dates in the lease of the boathouse", [f"boathouse-lease{suffix}"])

@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from docwell.media_types import MEDIA_TYPES
-from docwell.query.document_names import written
+from docwell.query.document_names import wholly_named
 from docwell.query.subject import QUOTED
 from docwell.query.values import AMOUNTS, DATES, DEADLINES, EMAILS, KINDS, PERCENTAGES, YEARS, ValueKind
 from docwell.text.lexicon import FUNCTION_WORDS, UNSPACED, fold, stem
@@ -126,8 +126,7 @@ def asked_values_alone(question: str, documents: Iterable[str]) -> AskedValues |
     asked = asked_values(question)
     if asked is None:
         return None
-    named = (file_words(one.key) for one in written(question, documents))
-    return None if asked.beside(named) else asked
+    return None if asked.beside(map(file_words, wholly_named(question, documents))) else asked
 
 
 def _form(word: str) -> str:

@@ -70,6 +70,20 @@ def _written(key: str, question: str, tokens: list[re.Match[str]], said: list[st
                 yield start, end + len(suffix)
 
 
+def wholly_named(question: str, documents: Iterable[str]) -> set[str]:
+    """Return the documents whose whole file name the question has, or all its words where it has several.
+
+    "The lease of the boathouse" has the name boathouse-lease.md.
+    """
+    documents = [*documents]
+    asked = frozenset(beginnings(question))
+    has = {key: frozenset(beginnings(file_words(key))) - _FUNCTION_WORDS for key in documents}
+    scattered = {key for key, words in has.items() if len(words) > 1 and words <= asked}
+    in_order = {one.key for one in written(question, documents)}
+    # Of "minutes 2024" and "board minutes 2024", the longer.
+    return in_order | {key for key in scattered if not any(has[key] < has[other] for other in scattered)}
+
+
 def names_several(question: str, documents: Iterable[str]) -> bool:
     """Return whether the question names at least two of the documents, each in its own words."""
     return len(set(named(question, documents).values())) > 1

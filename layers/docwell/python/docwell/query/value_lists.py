@@ -16,7 +16,7 @@ from docwell.query.asked_values import AskedValues
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.grounding import GroundedAnswer, cite, unit_of
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.document_names import plain, written
+from docwell.query.document_names import plain, wholly_named
 from docwell.query.looking import Library, Looked
 from docwell.query.modes import Basis, Searched
 from docwell.query.values import KINDS, ValueKind
@@ -50,7 +50,7 @@ def list_values(library: Library, asked: AskedValues, searched: Searched) -> Bas
     An answer without passages is a refusal: no document has a value, or the question asks for names alone.
     """
     live, complete = library.live(searched.scope)
-    named = {one.key for one in written(searched.text, live)}
+    named = wholly_named(searched.text, live)
     live = {key: one for key, one in live.items() if key in named} or live
     more = not complete and not named
     texts, cited = list[str](), _Cited()
