@@ -26,15 +26,21 @@ up: local $(if $(OCR_ON),ocr) ## Start the local stack until Ctrl-C; OCR=1 reads
 	$(if $(OCR_ON),DOCWELL_OCR=rapidocr )$(PY) -m infra.local up --model "$(LLM)" $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder ## Run all tests with coverage; ARGS="-k name" selects some
+test: dev embedder programs ## Run all tests with coverage; ARGS="-k name" selects some
 	$(PY) -m coverage erase
 	$(PY) -m pytest $(SIDE_BY_SIDE) --cov --cov-report= $(ARGS)
 	$(PY) -m coverage report
 
 .PHONY: console-test
 console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 2 minutes
-	@scripts/chromium >/dev/null
+	@scripts/install-programs chromium
 	$(PY) -m pytest -q tests/console $(ARGS)
+
+.PHONY: mlflow-test
+mlflow-test: dev ## Test the logging to MLflow, in an environment of its own
+	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) .venv-mlflow
+	@.venv/bin/uv pip sync --quiet --python .venv-mlflow --require-hashes --no-build requirements/mlflow.txt
+	PYTHONPATH=.:layers/docwell/python .venv-mlflow/bin/python -m pytest -q --noconftest tests/unit/adapters/test_mlflow.py $(ARGS)
 
 .PHONY: test-unit
 test-unit: dev embedder ## Run the unit tests, without a network
@@ -127,7 +133,7 @@ rehearse: dev embedder ## Rehearse sleep and restore on this machine; ARGS=NAME 
 	$(PY) -m infra.rehearse $(ARGS)
 
 .PHONY: infra
-infra: dev embedder ## Check the templates without an AWS account
+infra: dev embedder programs ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
 .PHONY: deploy
@@ -169,7 +175,7 @@ $(BENCHES): bench-%: dev embedder
 
 .PHONY: bench-console
 bench-console: dev embedder ## Measure the console in Chromium, and 500 quotes of real pages: 15 minutes; N=20
-	@scripts/chromium >/dev/null
+	@scripts/install-programs chromium
 	$(PY) -m benchmarks.console $(if $(N),--n $(N))
 
 .PHONY: bench-pair
@@ -191,7 +197,7 @@ picture: local ## Record docs/terminal.svg on the stack of make up
 
 .PHONY: screenshots
 screenshots: dev ## Take docs/console.png on the stack of make up, whose model answers
-	@scripts/chromium >/dev/null
+	@scripts/install-programs chromium
 	$(PY) scripts/screenshots.py docs/console.png
 
 .PHONY: lock
@@ -200,7 +206,7 @@ lock: dev ## Write the locks with hashes again; ARGS=--upgrade takes new version
 
 .PHONY: clean clean-data
 clean: ## Remove reports and built files
-	rm -rf build .venv-export .venv-infra .venv-peers .venv-release .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build .venv-export .venv-infra .venv-mlflow .venv-peers .venv-release .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 clean-data: ## Stop the local stack and delete its documents, after a question; CONFIRM=1 asks nothing
 	@[ -n "$(CONFIRM)" ] || { read -rp "Delete every document in .docwell? [y/N] " answer && [ "$$answer" = y ]; }
 	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi
@@ -208,12 +214,15 @@ clean-data: ## Stop the local stack and delete its documents, after a question; 
 
 # --- requirements of the targets above; each is quick when there is nothing to do ---
 
-.PHONY: local dev embedder ocr
+.PHONY: local dev embedder ocr programs
 local:
 	@scripts/setup local
 dev:
 	@scripts/setup dev
 embedder:
 	@$(PY) layers/embedder/build_model.py
+# Tests of what cannot be installed here are skipped, and say so.
+programs:
+	@scripts/install-programs nginx prometheus || true
 ocr: local ## Install OCR for scanned pages
 	@.venv/bin/uv pip install --quiet --python $(PY) --require-hashes --no-build -r functions/ingest/requirements-ocr.txt

@@ -1,4 +1,4 @@
-"""The Chromium that drives the console, which `scripts/chromium` installs."""
+"""The Chromium that drives the console, which `scripts/install-programs` installs."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def chromium() -> Iterator[Browser]:
     """Run a browser without a window during the block. Raises `RuntimeError` where it is not installed."""
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if path is None:
-        raise RuntimeError("Chromium is missing: run scripts/chromium")
+        raise RuntimeError("Chromium is missing: run scripts/install-programs chromium")
     with sync_playwright() as playwright:
         # Without its sandbox, which needs rights that a container lacks: it opens the console alone.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

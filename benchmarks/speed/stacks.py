@@ -3,18 +3,20 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
+from docwell.query.night import Night
 from infra.container.sam import ROOT
 from infra.intrinsics import NO_VALUE, Values
 
 PROFILES = ROOT / "infra" / "parameters"
 _STACK = "AWS::CloudFormation::Stack"
-_DAYS = 7
+_HOURS_IN_WEEK = 7 * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +115,6 @@ def share_on(night: str) -> float:
     """
     if not night:
         return 1.0
-    stop_at, start_at, _ = night.split(";")
-    on, hours = True, 0
-    for hour in range(2 * _DAYS * 24):  # the first week finds how the second begins
-        on = (on or _matches(start_at, hour)) and not _matches(stop_at, hour)
-        hours += on and hour >= _DAYS * 24
-    return hours / (_DAYS * 24)
-
-
-def _matches(cron: str, hour: int) -> bool:
-    """Return whether a cron expression fires in an hour of a week that starts on Sunday."""
-    _, hours, *_, days = cron.split()
-    return _within(hours, hour % 24) and _within(days, hour // 24 % _DAYS)
-
-
-def _within(field: str, value: int) -> bool:
-    if field == "*":
-        return True
-    spans = (part.partition("-") for part in field.split(","))
-    return any(int(first) <= value <= int(last or first) for first, _, last in spans)
+    schedule, monday = Night.parse(night), datetime(2026, 1, 5, tzinfo=UTC)
+    times = (monday + timedelta(hours=hour) for hour in range(_HOURS_IN_WEEK))
+    return sum(schedule.until(one.timestamp()) is None for one in times) / _HOURS_IN_WEEK

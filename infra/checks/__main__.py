@@ -31,6 +31,7 @@ TESTS = (
     "integration/test_infra_*.py",
     "unit/infra/test_server*.py",
     "integration/test_chroma_token.py",
+    "integration/test_prometheus.py",
     "integration/test_server_proxy.py",
 )
 

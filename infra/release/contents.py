@@ -65,7 +65,10 @@ def write_sbom(name: str) -> Path:
 def audit() -> None:
     """Look for known vulnerabilities in every hash-pinned lock. Raises `StepError`, also without a connection."""
     environment(TOOLS, ROOT / "requirements" / "release.txt")
-    locks = [*LOCKS.values(), *(f"requirements/{name}.txt" for name in ("dev", "infra", "release", "sam", "uv"))]
+    locks = [
+        *LOCKS.values(),
+        *(f"requirements/{name}.txt" for name in ("dev", "infra", "mlflow", "release", "sam", "uv")),
+    ]
     command = [str(TOOLS / "bin" / "pip-audit"), "--progress-spinner", "off", "--strict", "--disable-pip"]
     _run([*command, "--require-hashes", *(part for lock in locks for part in ("-r", lock))])
 

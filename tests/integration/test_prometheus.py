@@ -106,7 +106,9 @@ def missing(client: httpx.Client, since: float) -> set[str]:
     return {one.title for one in prometheus.panel_states(client, since) if one.missing}
 
 
-@pytest.mark.skipif(not prometheus.installed(), reason="Prometheus is not installed (Debian: prometheus)")
+@pytest.mark.skipif(
+    not prometheus.installed(), reason="Prometheus is not installed: scripts/install-programs prometheus"
+)
 def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path) -> None:
     exporter, since = Exporter("m"), time.time()
     own = f"http://127.0.0.1:{free_port()}"

@@ -34,7 +34,10 @@ from tests.unit.infra.boot_machine import Machine
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="nginx is not installed"),
+    pytest.mark.skipif(
+        shutil.which("nginx", path="/usr/sbin:/usr/bin") is None,
+        reason="nginx is not installed: scripts/install-programs nginx",
+    ),
 ]
 CHROMA, OLLAMA = servers_of("docwell")
 CERTIFICATE, KEY = new_pair("docwell", datetime.now(UTC))

@@ -24,7 +24,7 @@ from tests.unit.cli.fake_api import ANSWER
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a client of a new file store, to which everything is logged."""
     mlflow = pytest.importorskip(
-        "mlflow", reason="mlflow-skinny is not installed: it holds cachetools below the version of the functions"
+        "mlflow", reason="mlflow-skinny is in an environment of its own: make mlflow-test"
     )
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv(adapter.TRACKING_URI, tmp_path.joinpath("runs").as_uri())

@@ -37,6 +37,8 @@ def test_status_names_the_state_of_the_model_host_where_the_api_tells_it(run: Ru
     api.model_host = "asleep"
     assert run("status", api=api).stdout == "model host: asleep\n"
     assert "model_host" not in run("status", "--json", api=api).stdout
+    api.asleep_until = "2026-11-28T07:00:00Z"
+    assert run("status", api=api).stdout == "model host: asleep until 2026-11-28T07:00:00Z\n"
 
 
 def test_status_of_a_key_names_the_pages_that_cannot_be_read_by_reason(run: Run, api: FakeApi) -> None:

@@ -97,3 +97,9 @@ def test_passages_without_room_in_the_prompt_are_told_where_they_may_hold_the_an
 def test_only_a_failed_model_is_reported_as_not_available(run: Run, api: FakeApi, reason: str | None) -> None:
     api.answer = (200, {**ANSWER, "status": "extractive", "fallback_reason": reason})
     assert ("not available" in run("ask", "what", api=api).stdout) is (reason is not None)
+
+
+def test_hosts_that_a_schedule_has_stopped_have_the_hour_of_their_start(run: Run, api: FakeApi) -> None:
+    reason = "model_asleep_until 2026-11-28T07:00Z"
+    api.answer = (200, {**ANSWER, "status": "extractive", "fallback_reason": reason})
+    assert "stopped by schedule until 2026-11-28T07:00Z" in run("ask", "what", api=api).stdout

@@ -12,6 +12,7 @@ from docwell.config import RuntimeSettings
 from docwell.errors import ModelWaking, Unavailable
 from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
+from docwell.query.night import Night
 from docwell.query.waking import Sleeper
 from docwell.wiring import query as wiring
 from functions.query.handler import handler
@@ -140,6 +141,29 @@ def test_the_status_names_the_state(asleep: HttpWorld) -> None:
     assert state() == "awake"
     asleep.model.fails = Unavailable("ollama", "down")
     assert state() == "down"
+
+
+def test_at_night_a_stream_ends_at_once_and_the_status_has_the_hour(
+    asleep: HttpWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stopped:
+        async def check(self) -> None:
+            raise ASLEEP
+
+    night = Night.parse("0 19 * * *;0 7 * * *;Etc/UTC")
+    sleeper = Sleeper(Stopped(), FakeStates(), 60.0, night, clock=lambda: 0.0)
+    monkeypatch.setattr(wiring, "sleeper", lambda: sleeper)
+    asleep.query = replace(asleep.query, sleeper=sleeper)
+    found = events()
+    assert [name for name, _ in found] == ["passages", "answer"]
+    assert found[-1][1]["fallback_reason"] == "model_asleep_until 1970-01-01T07:00Z"
+    logged = capsys.readouterr().out
+    assert sleep_metrics(logged) == []  # no host can start
+    assert '"Fallbacks":[0.0]' in logged.replace(" ", "")
+    problem = whole(BODY | {"fallback": "none"})
+    assert (problem["type"], problem["status"]) == ("urn:docwell:problem:model_asleep", 503)
+    _, body, _ = call("GET", "/v1/status")
+    assert (body["model_host"], body["asleep_until"]) == ("asleep", "1970-01-01T07:00:00Z")
 
 
 def test_a_status_of_sleeping_hosts_wakes_none(asleep: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:

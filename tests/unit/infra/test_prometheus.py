@@ -27,7 +27,7 @@ from tests.unit.infra.templates import content
 
 GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]
 NEEDS_PROMTOOL = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed (Debian: apt-get install prometheus)"
+    shutil.which("promtool") is None, reason="promtool is not installed: scripts/install-programs prometheus"
 )
 
 

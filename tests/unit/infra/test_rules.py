@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
+from docwell.query.night import Night
 from infra.container.sam import ROOT
 
 PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
@@ -100,6 +101,12 @@ def test_every_profile_is_allowed(template: dict[str, Any], path: Any) -> None:
     assert broken(template, given) == set()
 
 
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_the_query_function_can_read_the_schedule_of_every_profile(path: Any) -> None:
+    schedule = tomllib.loads(path.read_text()).get("OllamaNight", RIGHT["OllamaNight"][0])
+    assert Night.parse(schedule)
+
+
 # Values that a parameter must refuse: its parts are split without another check.
 WRONG = {
     "Network": ["create", "existing", "vpc", "three-zones"],
@@ -109,7 +116,7 @@ WRONG = {
     "OllamaUrl": ["ollama", "https://ollama,token", "https://ollama,arn:aws:s3:::bucket", "https://a,https://b"],
     "OllamaInstance": ["g5.xlarge", "g5.xlarge,cheap", "g5.xlarge,1,spot"],
     "OllamaHosts": ["1", "2,0", "1,2,3"],
-    "OllamaNight": ["0 19 * * *", "0 19 * * *;0 7 * * 1-5", ";;"],
+    "OllamaNight": ["0 19 * * *", "0 19 * * *;0 7 * * 1-5", ";;", "0 19 * * *;0 7 * * MON;UTC"],
     "MachineImages": ["ami-1", "ami-1,ami-2,ami-3"],
     "Index": ["200", "200,on,4", "200,off,"],
     "NextIndex": ["", "400", "400,on,,"],

@@ -9,8 +9,17 @@ import pytest
 
 from docwell.answers import AnswerStatus, HostState, Mode, Turn
 from docwell.deadline import Deadline, run
-from docwell.errors import DeadlineExceeded, DocwellError, ModelMissing, ModelWaking, QuotaExceeded, Unavailable
+from docwell.errors import (
+    DeadlineExceeded,
+    DocwellError,
+    ModelAsleep,
+    ModelMissing,
+    ModelWaking,
+    QuotaExceeded,
+    Unavailable,
+)
 from docwell.query.ask import Passages, Progress, Question, Token, Waking
+from docwell.query.night import Night
 from docwell.query.waking import FACT, Sleeper, host_state
 from tests.unit.query.query_fakes import FakeModel, FakeStates
 from tests.unit.query.query_world import QUESTION, World
@@ -120,6 +129,34 @@ def test_a_host_that_wakes_ends_the_time_without_waits() -> None:
     assert world.ask(question).answer.status is AnswerStatus.ANSWERED
     hosts.fails, hosts.wakes_at = ASLEEP, hosts.checks + 3
     assert world.ask(question).answer.status is AnswerStatus.ANSWERED
+
+
+def test_at_night_a_question_has_the_sentences_at_once_and_the_hour_of_the_start() -> None:
+    world = Asleep()
+    hosts = world.hosts
+    night = Night.parse("0 19 * * *;0 7 * * *;Etc/UTC")
+    sleeper = Sleeper(hosts, hosts.states, WAKE_S, night, poll_s=0.0, clock=lambda: hosts.now)
+    world.query = replace(world.query, sleeper=sleeper)
+    answer = world.ask(Question(QUESTION, waits=True, fallback=True)).answer
+    assert (answer.status, answer.fallback_reason) == (
+        AnswerStatus.EXTRACTIVE,
+        "model_asleep_until 1970-01-01T07:00Z",
+    )
+    assert answer.citations
+    assert (world.of(Waking), hosts.checks) == ([], 0)
+    with pytest.raises(ModelAsleep, match="1970-01-01T07:00Z") as caught:
+        world.ask(Question(QUESTION, waits=True))
+    assert caught.value.retry_after == 7 * 3600 - hosts.now
+    history = (Turn("how often is the boiler inspected?", "Every March [1]."),)
+    world.rewriter.fails = ASLEEP
+    answer = world.ask(Question(f"{QUESTION} in 2017?", history=history, waits=True, fallback=True)).answer
+    assert answer.fallback_reason == "model_asleep_until 1970-01-01T07:00Z"
+    # A question of the evening before does not make it wake.
+    hosts.states.write(FACT, {"asked_at": str(hosts.now)})
+    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+    # In the morning a host may still be on its way.
+    hosts.now, hosts.wakes_at = 7 * 3600.0, hosts.checks + 3
+    assert world.ask(Question(QUESTION, waits=True)).answer.status is AnswerStatus.ANSWERED
 
 
 def test_a_silent_host_is_down() -> None:

@@ -212,6 +212,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # Model hosts may sleep, and wake for a question within this many seconds; a streamed question waits so long.
     # 0: they never sleep.
     wake_s: Annotated[float, Field(ge=0, le=840)] = 0.0
+    # Cron expressions that stop and start all hosts, and a time zone: "0 19 * * *;0 7 * * 1-5;Etc/UTC".
+    night: str = ""
     # After `breaker_failures` failures in a row the model host rests for `breaker_rest_s` seconds.
     breaker_failures: Annotated[int, Field(ge=1)] = 5
     breaker_rest_s: Annotated[float, Field(gt=0)] = 15.0

@@ -14,6 +14,7 @@
     │   ├── Overloaded       503  the model host has failed several times in a row and rests
     │   ├── DeadlineExceeded 504  the time for this request is used up
     │   ├── ModelWaking      503  no model host runs yet: this question has one started
+    │   │   └── ModelAsleep  503  a schedule has stopped all model hosts: no question starts one
     │   ├── ModelMissing     503  the model host does not have the model: an operator must pull it
     │   └── LeaseLost        503  another worker has taken over the document: this one changes nothing more
     └── Corrupt              500  stored data is invalid, such as a wrong checksum: an operator must check it
@@ -24,8 +25,12 @@ Each class has its HTTP status, its problem type and that type's title (RFC 9457
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
+
+# Of times in UTC.
+_MINUTE = "%Y-%m-%dT%H:%MZ"
 
 
 class DocwellError(Exception):
@@ -111,6 +116,11 @@ class Unavailable(DocwellError):
         self.dependency = dependency
         self.retry_after = retry_after
 
+    @property
+    def reason(self) -> str:
+        """The `fallback_reason` of an answer that the failure has left without the model."""
+        return self.problem
+
 
 class Overloaded(Unavailable):
     problem = "overloaded"
@@ -139,6 +149,23 @@ class ModelWaking(Unavailable):
 
     def __init__(self, dependency: str, detail: str) -> None:
         super().__init__(dependency, detail, retry_after=60.0)
+
+
+class ModelAsleep(ModelWaking):
+    """A schedule has stopped all model hosts. It starts them again at `until`, a time in UTC."""
+
+    problem = "model_asleep"
+    title = "The model hosts are stopped by schedule"
+
+    def __init__(self, dependency: str, until: datetime, retry_after: float) -> None:
+        super().__init__(dependency, f"no model host runs until {until:{_MINUTE}}")
+        self.until = until
+        self.retry_after = retry_after
+
+    @property
+    def reason(self) -> str:
+        """The reason with the time."""
+        return f"{self.problem}_until {self.until:{_MINUTE}}"
 
 
 class LeaseLost(Unavailable):

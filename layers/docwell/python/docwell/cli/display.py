@@ -25,7 +25,7 @@ from rich.text import Text
 from docwell.answers import AnswerStatus, Mode
 from docwell.citation_units import UnitKind
 from docwell.cli.remote import Json
-from docwell.errors import ModelWaking
+from docwell.errors import ModelAsleep, ModelWaking
 from docwell.models import Status
 from docwell.text.visible import escape_json, strip_invisible
 
@@ -240,7 +240,9 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
     """Print the answer, its unsupported sentences, its citations, and a line with model, tokens and time."""
     out = console()
     if answer.get("status") == AnswerStatus.EXTRACTIVE and (reason := answer.get("fallback_reason")):
-        state = "waking up, which takes minutes" if reason == ModelWaking.problem else "not available"
+        _, _, until = reason.partition(f"{ModelAsleep.problem}_until ")
+        waking = "waking up, which takes minutes" if reason == ModelWaking.problem else "not available"
+        state = f"stopped by schedule until {until}" if until else waking
         say(f"The language model is {state}. These are the best sentences:", "yellow")
     refused = answer.get("status") == AnswerStatus.REFUSED
     style = "yellow" if refused else ""

@@ -90,7 +90,10 @@ class Api:
     def model_host(self) -> str | None:
         """Return the state of the model host, or None where the API does not tell it."""
         response = self._request("GET", "/v1/status")
-        return str(response.json().get("model_host")) if response.is_success else None
+        if not response.is_success:
+            return None
+        state, until = response.json().get("model_host"), response.json().get("asleep_until")
+        return f"{state} until {until}" if until else str(state)
 
     def document(self, key: str) -> Json | None:
         """Return the record of a document, or None where the API has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -189,7 +189,8 @@ class QueryResponse(BaseModel):
     suspicious_passages: int = Field(description="Passages that give their reader orders.")
     rewritten_question: str | None = Field(description="The text searched for, where it is not the question.")
     fallback_reason: str | None = Field(
-        description="Of an extractive answer in place of the model's: the problem of its host."
+        description="Of an extractive answer in place of the model's: the problem of its host, such as "
+        "`model_waking` or `model_asleep_until 2026-11-28T07:00Z`."
     )
     cut_short: bool = Field(description="The answer reached the limit of its tokens.")
     request_id: str
@@ -301,6 +302,10 @@ class StatusResponse(BaseModel):
     model_host: HostState = Field(
         description="`asleep`: the next question starts a host. `waking`: a question has started one, which takes "
         "minutes. `down`: a host should answer and does not."
+    )
+    asleep_until: datetime | None = Field(
+        default=None,
+        description="When a schedule starts the hosts that it has stopped. Until then no question does.",
     )
 
 

@@ -19,6 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from docwell.answers import HostState
 from docwell.citation_units import FIRST_PAGE
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
@@ -273,8 +274,12 @@ def ready() -> bodies.ReadyResponse:
 def status() -> bodies.StatusResponse:
     """Look at the model host for a known caller."""
     known()
-    state = run(wiring.sleeper().state(Deadline(wiring.query_settings().ready_timeout_s)))
-    return bodies.StatusResponse(model=wiring.query_settings().model, model_host=state)
+    sleeper = wiring.sleeper()
+    state = run(sleeper.state(Deadline(wiring.query_settings().ready_timeout_s)))
+    stopped = sleeper.stopped() if state is HostState.ASLEEP else None
+    return bodies.StatusResponse(
+        model=wiring.query_settings().model, model_host=state, asleep_until=stopped and stopped.until
+    )
 
 
 async def _dependencies(deadline: Deadline) -> Mapping[str, str]:

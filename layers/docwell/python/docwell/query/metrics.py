@@ -5,9 +5,11 @@ from __future__ import annotations
 from aws_lambda_powertools.metrics import MetricUnit
 
 from docwell.answers import AnswerStatus, Cost
-from docwell.errors import ModelWaking
+from docwell.errors import ModelAsleep, ModelWaking
 from docwell.observability import metrics, record_alone
 from docwell.query.ask import QueryReport
+
+_SLEEP = (ModelWaking.problem, ModelAsleep.problem)
 
 
 def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
@@ -26,7 +28,9 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
         "Refusals": int(answer.status is AnswerStatus.REFUSED),
         # Sleep is no failure, and neither is an extractive answer of a mode.
         "Fallbacks": int(
-            answer.status is AnswerStatus.EXTRACTIVE and answer.fallback_reason not in {None, ModelWaking.problem}
+            answer.status is AnswerStatus.EXTRACTIVE
+            and answer.fallback_reason is not None
+            and not answer.fallback_reason.startswith(_SLEEP)
         ),
     }
     if report.skipped:

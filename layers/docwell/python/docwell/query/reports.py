@@ -128,7 +128,7 @@ class Reports:
             else (extract(found.text, found.passages),)
         )
         answer = _extractive(self.answer(found, used, *said))
-        reason = error.problem if answer.status is AnswerStatus.EXTRACTIVE else None
+        reason = error.reason if answer.status is AnswerStatus.EXTRACTIVE else None
         answer = replace(answer, dropped_passages=prompt.dropped, fallback_reason=reason)
         return replace(self.report(found), answer=answer, prompted=found.passages)
 

@@ -16,9 +16,10 @@ from typing import TypeVar
 
 from docwell.answers import HostState
 from docwell.deadline import Deadline
-from docwell.errors import DocwellError, ModelWaking, Unavailable
+from docwell.errors import DocwellError, ModelAsleep, ModelWaking, Unavailable
 from docwell.ports import ModelHost, StateStore
 from docwell.query.ask import Waking
+from docwell.query.night import Night
 from docwell.query.reports import Inquiry
 
 _Piece = TypeVar("_Piece")
@@ -27,7 +28,7 @@ _Piece = TypeVar("_Piece")
 FACT = "model#waking"
 _ASKED_AT = "asked_at"
 _VAIN_AT = "vain_at"
-# So long after a wait in vain, questions do not wait: a schedule has stopped the hosts, or EC2 has none to give.
+# So long after a wait in vain, questions do not wait: EC2 has no host to give.
 _SPARED_S = 1800.0
 # The pause between two checks, which are small requests.
 _POLL_S = 2.0
@@ -48,11 +49,12 @@ def host_state(failure: DocwellError | None, since_asked_s: float, wake_s: float
 
 @dataclass(frozen=True)
 class Sleeper:
-    """Hosts that wake within `wake_s` seconds of a question."""
+    """Hosts that wake within `wake_s` seconds of a question, unless it is `night`."""
 
     host: ModelHost
     states: StateStore
     wake_s: float
+    night: Night | None = None
     poll_s: float = _POLL_S
     clock: Callable[[], float] = time.time
 
@@ -68,21 +70,32 @@ class Sleeper:
             failure: DocwellError | None = error
         else:
             failure = None
+        if isinstance(failure, ModelWaking) and self.stopped():
+            return HostState.ASLEEP
         asked = await asyncio.to_thread(self.states.read, FACT) if isinstance(failure, ModelWaking) else {}
         return host_state(failure, self.clock() - float(asked.get(_ASKED_AT, "-inf")), self.wake_s)
+
+    def stopped(self) -> ModelAsleep | None:
+        """Return the failure of a question that finds no host at night, None by day."""
+        now = self.clock()
+        until = self.night and self.night.until(now)
+        return ModelAsleep("ollama", until, until.timestamp() - now) if until else None
 
     async def awake(
         self, found: Inquiry, attempt: Callable[[], AsyncGenerator[_Piece]]
     ) -> AsyncGenerator[_Piece | Waking]:
         """Yield the pieces of `attempt`. If it finds all hosts asleep and the question waits, repeat it once.
 
-        Raises `ModelWaking` when the question does not wait, or no host has woken in time; else as `attempt`.
+        Raises `ModelWaking` when the question does not wait, or no host has woken in time, and `ModelAsleep` at
+        night; else as `attempt`.
         """
         try:
             async with aclosing(attempt()) as pieces:
                 async for piece in pieces:
                     yield piece
         except ModelWaking:
+            if stopped := self.stopped():
+                raise stopped from None
             async with aclosing(self._waking(found)) as events:
                 async for event in events:
                     yield event
@@ -99,7 +112,7 @@ class Sleeper:
 
         Raises as charging the caller does.
         """
-        if not found.ask.question.waits:
+        if not found.ask.question.waits or self.stopped():
             return
         await found.ask.admission.admitted()
         try:

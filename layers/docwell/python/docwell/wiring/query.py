@@ -14,6 +14,7 @@ from docwell.observability import logger
 from docwell.query.calibration import Calibration
 from docwell.query.costs import Prices, load_prices
 from docwell.query.model_host import Breaker, GuardedModel
+from docwell.query.night import Night
 from docwell.query.prompting import PromptChoice, load_prompt
 from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
@@ -216,9 +217,13 @@ def model() -> OllamaModel | OpenAiModel:
 
 @cache
 def sleeper() -> Sleeper:
-    """Return the watch over the model host's sleep."""
+    """Return the watch over the model host's sleep. Raises `SettingsError`."""
     settings = query_settings()
-    return Sleeper(model(), state_store(settings), settings.wake_s)
+    try:
+        night = Night.parse(settings.night) if settings.night else None
+    except ValueError as error:
+        raise SettingsError(f"DOCWELL_NIGHT: {error}") from None
+    return Sleeper(model(), state_store(settings), settings.wake_s, night)
 
 
 @cache
