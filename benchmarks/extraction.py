@@ -8,6 +8,7 @@ defaults. It also counts:
 - the pages of the truth that are taken for unreadable, as they are and spoiled (`benchmarks.broken_maps`);
 - the values and comments of made-up forms (`benchmarks.forms`) that are read;
 - the defects in the first pages of real filings (`benchmarks.defects`);
+- the rows of numbers in their middle that stand on one line (`benchmarks.filing_rows`);
 - the excerpts of articles in other scripts (`benchmarks.scripts`) that are found, beside pdftotext where it is
   installed.
 """
@@ -28,7 +29,7 @@ from statistics import fmean
 import pypdf
 import pypdfium2
 
-from benchmarks import forms, layouts, scripts
+from benchmarks import filing_rows, forms, layouts, scripts
 from benchmarks.broken_maps import BROKEN, PARTLY
 from benchmarks.defects import defects
 from benchmarks.reading import default_reader
@@ -40,9 +41,9 @@ GOAL = ">= 98.5"
 ROWS_GOAL, SEEN_GOAL, ACCUSED_GOAL = ">= 95", ">= 95", "<= 0.2"
 # A page of a paper in characters.
 PAGE_CHARACTERS = 3000
-NOTES_GOAL, DEFECTS_GOAL = ">= 99", "<= 2"
-# The first range of a filing.
-FILING_PAGES = 50
+NOTES_GOAL, DEFECTS_GOAL, FILING_ROWS_GOAL = ">= 99", "<= 2", ">= 99"
+# The first range of a filing, and pages from its middle on, where the statements are.
+FILING_PAGES, MIDDLE_PAGES = 50, 20
 SHOWN_DEFECTS = 10
 # Languages that run to the left or have no spaces.
 LANGUAGES = {"ar": "Arabic", "th": "Thai", "zh": "Chinese"}
@@ -50,6 +51,8 @@ DOWNWARD = "Japanese, downward"
 # Made-up text: no two columns of a page are equal.
 _JAPANESE = "春の朝早く山の上の小さな駅に列車が着くと人々は荷物を持って静かに降り川沿いの道を町まで歩いて行った"
 DOCWELL = "docwell"
+# More pages than any file has.
+ALL = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _rows(report)
     _garbled(report, [options.folder / "truth" / f"{path.stem}.txt" for path in paths])
     _forms(report)
-    _defects(report, EVALUATION, options.n)
+    filings = sorted([*EVALUATION.glob("financebench/pdf/*.pdf"), *EVALUATION.glob("filings2/pdf/*.pdf")])
+    _defects(report, filings[: options.n])
+    _filing_rows(report, filings[: options.n])
     _scripts(report, EVALUATION / "xquad", options.n)
     return report.finish()
 
@@ -100,7 +105,7 @@ def _rows(report: Report) -> None:
             path.write_bytes(content)
             total, pages = total + len(sheet.rows), pages + 1
             for name, read in READERS.items():
-                hits[name] += layouts.found(sheet, read(path)[0].replace("\r", ""))
+                hits[name] += layouts.found(sheet, read(path)[0])
     for name in READERS:
         goal = ROWS_GOAL if name == DOCWELL else None
         report.add(f"{name}: rows on one line, {total} of {pages} layouts", 100 * hits[name] / total, "%", goal)
@@ -132,21 +137,44 @@ def _forms(report: Report) -> None:
     report.add(f"docwell: values and comments of forms, of {total}", 100 * hits / total, "%", NOTES_GOAL)
 
 
-def _defects(report: Report, evaluation: Path, most: int | None) -> None:
+def _defects(report: Report, paths: Sequence[Path]) -> None:
     """Add the defects of the filings, and print the most frequent."""
-    paths = sorted([*evaluation.glob("financebench/pdf/*.pdf"), *evaluation.glob("filings2/pdf/*.pdf")])[:most]
     if not paths:
         return
     with bar("reading filings", len(paths)) as step:
         texts = list[str]()
         for path in paths:
-            texts += _docwell(path, FILING_PAGES)
+            texts += _docwell(path, 1, FILING_PAGES)
             step()
     found, words = defects(texts)
     for name, count in found.most_common(SHOWN_DEFECTS):
         print(f"{count} times {name}")
     label = f"docwell: ligature and number defects of {words:,} words of filings"
     report.add(label, 1e6 * found.total() / words, "per million", DEFECTS_GOAL)
+
+
+def _filing_rows(report: Report, paths: Sequence[Path]) -> None:
+    """Add the share of the filings' rows of numbers that each reader has on one line and in order."""
+    if not paths:
+        return
+    hits: Counter[str] = Counter()
+    total = 0
+    readers = READERS | PDFTOTEXT
+    with bar("reading rows of filings", len(paths)) as step:
+        for path in paths:
+            document = pypdfium2.PdfDocument(path)
+            first = len(document) // 2 + 1
+            last = min(first + MIDDLE_PAGES - 1, len(document))
+            rows = [filing_rows.rows(document[number - 1]) for number in range(first, last + 1)]
+            total += sum(map(len, rows))
+            for name, read in readers.items():
+                texts = read(path, first, last)
+                hits[name] += sum(filing_rows.found(of, text) for of, text in zip(rows, texts, strict=False))
+            step()
+    for name in readers:
+        goal = FILING_ROWS_GOAL if name == DOCWELL else None
+        label = f"{name}: rows of numbers on one line, {total:,} of {len(paths)} filings"
+        report.add(label, 100 * hits[name] / total, "%", goal)
 
 
 def _scripts(report: Report, folder: Path, most: int | None) -> None:
@@ -157,10 +185,8 @@ def _scripts(report: Report, folder: Path, most: int | None) -> None:
         with bar("reading other scripts", len(pages)) as step:
             for language, path, truth in pages:
                 hits[language, DOCWELL].append(scripts.found(truth, "\n".join(_docwell(path))))
-                if shutil.which("pdftotext"):
-                    command = ["pdftotext", "-enc", "UTF-8", str(path), "-"]
-                    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-                    hits[language, "pdftotext"].append(scripts.found(truth, text))
+                for name, read in PDFTOTEXT.items():
+                    hits[language, name].append(scripts.found(truth, "\n".join(read(path))))
                 step()
     shares = {row: 100 * sum(n for n, _ in one) / sum(of for _, of in one) for row, one in hits.items()}
     for (language, name), share in shares.items():
@@ -211,18 +237,29 @@ def ratio(text: str, other: str) -> float:
     return 2 * common / (len(text) + len(other))
 
 
-def _docwell(path: Path, most: int | None = None) -> list[str]:
-    reader = default_reader()
-    count = reader.inspect(path).page_count
-    return [page.text for page in reader.pages(path, 1, min(count, most or count))]
+def _docwell(path: Path, first: int = 1, last: int = ALL) -> list[str]:
+    return [page.text for page in default_reader().pages(path, first, last)]
 
 
-# Each returns the texts of a file's pages.
-READERS: dict[str, Callable[[Path], list[str]]] = {
-    DOCWELL: _docwell,
-    "PDFium": lambda path: [page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(path)],
-    "pypdf": lambda path: [page.extract_text() for page in pypdf.PdfReader(path).pages],
-}
+def _pdfium(path: Path, first: int = 1, last: int = ALL) -> list[str]:
+    document = pypdfium2.PdfDocument(path)
+    numbers = range(first - 1, min(last, len(document)))
+    return [document[number].get_textpage().get_text_range().replace("\r", "") for number in numbers]
+
+
+def _pypdf(path: Path, first: int = 1, last: int = ALL) -> list[str]:
+    return [page.extract_text() for page in pypdf.PdfReader(path).pages[first - 1 : last]]
+
+
+def _pdftotext(path: Path, first: int = 1, last: int = ALL) -> list[str]:
+    command = ["pdftotext", "-enc", "UTF-8", "-f", str(first), "-l", str(last), str(path), "-"]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.split("\f")
+
+
+# Each returns the texts of a file's pages, from the first to the last of a range.
+READERS: dict[str, Callable[..., list[str]]] = {DOCWELL: _docwell, "PDFium": _pdfium, "pypdf": _pypdf}
+# Not one of Python: it is compared where it is installed.
+PDFTOTEXT = {"pdftotext": _pdftotext} if shutil.which("pdftotext") else {}
 
 
 if __name__ == "__main__":

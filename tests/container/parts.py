@@ -86,6 +86,18 @@ class Cloud:
         return {"Records": [record]}
 
 
+def status_of(cloud: Cloud, key: str) -> str:
+    """The status of a document in the ledger."""
+    rows = cloud.client("dynamodb").scan(TableName=TABLE)["Items"]
+    return next(str(row["status"]["S"]) for row in rows if row["document"]["S"] == key)
+
+
+def uploaded(cloud: Cloud, key: str, body: bytes) -> dict[str, Any]:
+    """Upload a document, and return its event."""
+    cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    return cloud.notification()
+
+
 def make_resources(cloud: Cloud) -> None:
     """Create the template's bucket, with notifications, and ledger."""
     resources = machine_template.built()["Resources"]
@@ -133,6 +145,11 @@ class Emulated:
     def logs(self) -> str:
         command = ["docker", "logs", self.name]
         return subprocess.run(command, check=True, text=True, stdout=-1, stderr=subprocess.STDOUT).stdout
+
+    def most_memory_mb(self) -> float:
+        """The most memory that the container has had since its start, with its cache of files, in MB."""
+        command = ["docker", "exec", self.name, "cat", "/sys/fs/cgroup/memory.peak"]
+        return int(subprocess.check_output(command)) / 1e6
 
     def times(self, invocations: int) -> Times:
         """The reports of a number of invocations. The emulator writes the last one after its answer."""
@@ -183,9 +200,11 @@ def container(image: str, variables: dict[str, str], memory_mb: int, *options: s
         subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
 
 
-def ingest_container(cloud: Cloud) -> AbstractContextManager[Emulated]:
+def ingest_container(
+    cloud: Cloud, image: str = sam.INGEST_IMAGE, **variables: str
+) -> AbstractContextManager[Emulated]:
     """The image, with the template's memory and the user that the image itself names."""
-    return container(sam.INGEST_IMAGE, cloud.settings() | {"POWERTOOLS_SERVICE_NAME": "ingest"}, 3008)
+    return container(image, cloud.settings() | {"POWERTOOLS_SERVICE_NAME": "ingest"} | variables, 3008)
 
 
 def query_container(cloud: Cloud) -> AbstractContextManager[Emulated]:

@@ -15,13 +15,14 @@ from fpdf import FPDF
 from docwell.http import sse
 from infra.container import sam
 from tests.container.parts import (
-    BUCKET,
     Cloud,
     Emulated,
     Times,
     ingest_container,
     query_container,
     question_event,
+    status_of,
+    uploaded,
 )
 from tests.container.stand_ins import ANSWER
 
@@ -46,16 +47,6 @@ def pdf(*pages: str) -> bytes:
         document.add_page()
         document.multi_cell(0, text=text)
     return bytes(document.output())
-
-
-def status_of(cloud: Cloud, key: str) -> str:
-    rows = cloud.client("dynamodb").scan(TableName="docwell-ledger")["Items"]
-    return next(str(row["status"]["S"]) for row in rows if row["document"]["S"] == key)
-
-
-def uploaded(cloud: Cloud, key: str, body: bytes) -> dict[str, Any]:
-    cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
-    return cloud.notification()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.broken_maps import BROKEN
-from docwell.adapters.documents.text_quality import is_garbled, is_unreadable
+from docwell.adapters.documents.text_quality import has_wrong_font, is_garbled, is_unreadable
 
 ENGLISH = (
     "The society keeps the record of each meeting in the library, where members may read it on any working day. "
@@ -41,3 +41,24 @@ def test_a_page_that_reads_well_is_not(text: str) -> None:
 
 def test_a_page_with_few_letters_is_not_judged() -> None:
     assert not is_garbled("xqzj kwvq zzxj")
+
+
+@pytest.mark.parametrize("letter", "aeimno")
+def test_a_page_with_a_common_letter_mapped_to_another_is_unreadable(letter: str) -> None:
+    assert is_unreadable((ENGLISH * 3).replace(letter, "x"))
+    assert is_unreadable((ENGLISH * 3).replace(letter, "T"))
+
+
+def test_a_page_in_capitals_lacks_no_letter() -> None:
+    assert not is_unreadable(ENGLISH.upper() * 3)
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN.keys())
+def test_a_font_with_a_wrong_map_is_seen_beside_good_ones(spoil: Callable[[str, int], str]) -> None:
+    assert has_wrong_font([ENGLISH * 2, spoil(ENGLISH, 1)])
+
+
+def test_a_font_with_little_of_the_page_is_not_judged() -> None:
+    assert not has_wrong_font([ENGLISH, BROKEN["permuted letters"](ENGLISH[:300], 1)])
+    assert not has_wrong_font([ENGLISH * 10, BROKEN["permuted letters"](ENGLISH, 1)])
+    assert not has_wrong_font([])

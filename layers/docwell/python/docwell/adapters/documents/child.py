@@ -13,7 +13,7 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
      "media_type": null}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]]}
+     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "garbled": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
@@ -72,6 +72,7 @@ class PageText(NamedTuple):
     confidence: float | None = None
     hidden: int = 0
     units: Sequence[tuple[int, str, str, str]] = ()
+    garbled: bool = False
 
 
 class Pdfium:
@@ -95,10 +96,11 @@ class Pdfium:
             pdf_layout,
             pdf_pictures,
             pdfium_calls,
+            text_quality,
         )
 
         self._fields, self._glyphs, self._layout = pdf_fields, pdf_glyphs, pdf_layout
-        self._doubts, self._pictures = pdf_doubts, pdf_pictures
+        self._doubts, self._pictures, self._quality = pdf_doubts, pdf_pictures, text_quality
         self._calls, self._address = pdfium_calls.calls(self._raw), pdfium_calls.address
         self.error = pypdfium2.PdfiumError
         self._edges: dict[int, list[Any]] = {}
@@ -168,6 +170,7 @@ class Pdfium:
                 text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
                 hidden += unseen
             lines = glyphs.lines(text)
+            garbled = self._quality.has_wrong_font(glyphs.by_font(text))
             text_page.close()
             notes = self._cover.notes(self._address(page.raw), box, glyphs)
             hidden += notes.hidden
@@ -175,14 +178,15 @@ class Pdfium:
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
         if not lines and (text.strip() or not notes.fields):
-            return PageText("\n\n".join([text, *comments]), self._label(index), suspect, hidden=hidden)
+            text = "\n\n".join([text, *comments])
+            return PageText(text, self._label(index), suspect, hidden=hidden, garbled=garbled)
         lines = self._fields.placed(lines, notes.fields)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
         low, high = glyphs.height(box)
         laid_out = self._layout.lay_out(lines, low, high, earlier)
         self._edges[index] = laid_out.edges
         text = "\n\n".join(filter(None, [laid_out.text, *comments]))
-        return PageText(text, self._label(index), suspect, laid_out.headings, hidden=hidden)
+        return PageText(text, self._label(index), suspect, laid_out.headings, hidden=hidden, garbled=garbled)
 
     def _glyphs_of(self, page: Any, text_page: Any) -> Any:
         return self._glyphs.Glyphs(self._raw, self._calls, self._address(text_page.raw), page.get_rotation())

@@ -10,6 +10,7 @@ import ctypes
 import math
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -112,6 +113,27 @@ class Glyphs:
             else:
                 found += self._stacked(piece, whole)
         return unmirrored(found) if leftward else found
+
+    def by_font(self, text: str) -> list[str]:
+        """Return the words of the page's whole text that each of its fonts draws."""
+        units, words = _Units(text), defaultdict[int, list[str]](list)
+        for line in _LINE.finditer(text):
+            body = line[0].rstrip(_CUTS).rstrip()
+            start, end = line.end() - len(line[0].lstrip()), line.start() + len(body) - 1
+            if start > end:
+                continue
+            font = self._font(units.before(start))
+            if font == self._font(units.before(end)):
+                words[font].append(body)
+            else:
+                for word in _WORD.finditer(body):
+                    words[self._font(units.before(line.start() + word.start()))].append(word[0])
+        return [" ".join(one) for one in words.values()]
+
+    def _font(self, position: int) -> int:
+        """Return the address of a character's font, 0 for one that PDFium adds."""
+        item = self._calls.FPDFText_GetTextObject(self._page, self._index(position))
+        return self._calls.FPDFTextObj_GetFont(item) or 0 if item else 0
 
     def _stacked(self, piece: _Piece, whole: Line) -> list[Line]:
         """Return the digits and signs of a narrow column, which PDFium takes for one line; else the whole line."""

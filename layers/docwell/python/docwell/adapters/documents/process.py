@@ -204,6 +204,7 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "confidence": None | int() | float() as confidence,
             "hidden": int(hidden),
             "units": [*units],
+            "garbled": bool(),
         }:
             return (
                 min(pages, hidden) >= 0

@@ -197,7 +197,7 @@ class _Readers:
         if len(best["text"]) > self._limits.max_page_characters:
             return Page(number, "", unreadable=Reason.TOO_MUCH_TEXT)
         page = page_of(number, best)
-        if unreadable:
+        if unreadable or best["garbled"]:
             return replace(page, text="", headings=(), unreadable=Reason.UNREADABLE)
         return page
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 
 # Over this share of unreadable characters, a page is not text. Pages of the evaluation set stay under 0.1 (bullets
@@ -21,8 +22,14 @@ FEW_PAIRS, FEW_SYMBOLS = 100, 100
 # The least mean grade of a page's pairs of letters (`PAIR_GRADES`). Pages of the evaluation set have 5.2 and more,
 # but for one that lists the alphabet.
 LEAST_GRADE = 5.0
-# The largest share of glyph names, and of one letter among the letters ("e" has 17 % in French).
+# The largest share of glyph names, and of one letter among letters and digits ("e" has 17 % in French).
 NAMES_SHARE, LETTER_SHARE = 0.5, 0.6
+# Letters that a text of so many small Latin letters has in every language, and the least share of each. Of 16,932
+# texts of the evaluation set none has less.
+ALWAYS, FEW_LETTERS, LEAST_SHARE = "aeimno", 600, 0.001
+# A font is judged by so many characters (of these, 95 % with a wrong map are seen), and makes the page
+# unreadable if it has that share of them: else the rest of the page is worth more.
+FEW_OF_FONT, FONT_SHARE = 500, 0.2
 # The least share of letters and digits; a page of formulas has 0.6.
 LEAST_ALPHANUMERIC = 0.3
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
@@ -61,7 +68,7 @@ PAIR_GRADES = (
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "ß": "s", "æ": "a", "œ": "o", "\u0131": "i", "đ": "d", "ð": "d", "þ": "t"}
 )
-_LETTERS = re.compile("[a-z]{2,}")
+_SMALL, _LETTERS = re.compile("[a-z]"), re.compile("[a-z]{2,}")
 # Names of glyphs without a Unicode value: /g18, /i255, /0, /uni0041.
 _NAMES = re.compile(r"/(?:[A-Za-z]{0,3}\d{1,5}|uni[0-9A-F]{4})(?=[/\s]|\Z)")
 _LEADERS = re.compile(r"([\W_])(?:\s?\1){2,}")
@@ -111,8 +118,8 @@ def is_unreadable(text: str) -> bool:
 def is_garbled(text: str) -> bool:
     """Return whether a page's characters are valid but not its own, as from a font with a wrong map to Unicode.
 
-    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, or pairs of letters
-    that no language in Latin letters has.
+    Such a page has glyph names, mostly symbols, mostly one letter, words of several scripts, or no letter "e" or
+    pairs of letters that no language in Latin letters has.
     """
     solid = len("".join(text.split()))
     if sum(len(match[0]) for match in _NAMES.finditer(text)) > NAMES_SHARE * solid:
@@ -121,16 +128,34 @@ def is_garbled(text: str) -> bool:
     total = sum(kinds.values())
     if total >= FEW_SYMBOLS and sum(kinds[kind] for kind in "LMN") < LEAST_ALPHANUMERIC * total:
         return True
-    letters = Counter(letter for letter in text.lower() if letter.isalpha())
+    letters = Counter(letter for letter in text.lower() if letter.isalnum())
     if sum(letters.values()) >= FEW_PAIRS and max(letters.values()) > LETTER_SHARE * sum(letters.values()):
         return True
-    return _mixes_scripts(text) or _pair_grade(text) < LEAST_GRADE
+    plain = _without_accents(text)
+    return _mixes_scripts(text) or _lacks_a_letter(plain) or _pair_grade(plain.lower()) < LEAST_GRADE
 
 
-def _pair_grade(text: str) -> float:
+def has_wrong_font(texts: Sequence[str]) -> bool:
+    """Return whether one of a page's fonts, given by their texts, has a wrong map and much of the page."""
+    few = max(FEW_OF_FONT, FONT_SHARE * sum(map(len, texts)))
+    return any(len(text) >= few and is_unreadable(text) for text in texts)
+
+
+def _without_accents(text: str) -> str:
+    if text.isascii():
+        return text
+    plain = unicodedata.normalize("NFD", text.translate(_PLAIN))
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
+
+
+def _lacks_a_letter(plain: str) -> bool:
+    """Return whether a text lacks a letter that every language in Latin letters has."""
+    letters = len(_SMALL.findall(plain))
+    return letters >= FEW_LETTERS and any(plain.count(letter) < LEAST_SHARE * letters for letter in ALWAYS)
+
+
+def _pair_grade(plain: str) -> float:
     """Return the mean grade of the pairs of Latin letters in words, 9 for a page with few."""
-    plain = unicodedata.normalize("NFD", text.lower().translate(_PLAIN))
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     # A letter and its successor may come from an alphabet: a font's specimen, or a list of sections.
     pairs = Counter(
         (one, other)
