@@ -136,6 +136,10 @@ rehearse: dev embedder ## Rehearse sleep and restore on this machine; ARGS=NAME 
 infra: dev embedder programs ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 
+.PHONY: kubernetes
+kubernetes: dev ## Check the Helm chart without a cluster; ARGS=--write writes its snapshots first
+	$(PY) -m infra.kubernetes $(ARGS)
+
 .PHONY: deploy
 deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large
 	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
@@ -206,7 +210,7 @@ lock: dev ## Write the locks with hashes again; ARGS=--upgrade takes new version
 
 .PHONY: clean clean-data
 clean: ## Remove reports and built files
-	rm -rf build .venv-export .venv-infra .venv-mlflow .venv-peers .venv-release .venv-sam layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build .venv-* layers/embedder/model .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache
 clean-data: ## Stop the local stack and delete its documents, after a question; CONFIRM=1 asks nothing
 	@[ -n "$(CONFIRM)" ] || { read -rp "Delete every document in .docwell? [y/N] " answer && [ "$$answer" = y ]; }
 	if [ -x $(PY) ]; then $(PY) -m infra.local down || true; fi

@@ -1,0 +1,136 @@
+"""``python -m infra.kubernetes``: check the Helm chart without a cluster; ``--write`` writes its snapshots first.
+
+Writes `build/reports/kubernetes.json` and exits with 0 only when there are no findings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+
+from infra.checks.tools import CHECKOV
+from infra.container import pytest_results
+from infra.container.sam import ROOT, StepError, environment, variables
+from infra.kubernetes import helm, snapshots
+from infra.kubernetes.variants import VARIANTS, rendered
+from infra.report import REPORTS, Report
+
+ENVIRONMENT = ROOT / ".venv-kubernetes"
+TEST_RESULTS = REPORTS / "kubernetes-tests.xml"
+# The findings of checkov that are accepted, with the reason.
+ACCEPTED = {
+    "CKV_K8S_11": "Chroma and the model have a node's spare processors; a limit would slow down each search",
+    "CKV_K8S_15": "images are versions or digests, which never change, so a node need not ask the registry",
+    "CKV_K8S_21": "`helm install --namespace` says where",
+    "CKV_K8S_35": "settings come from the environment, also tokens",
+    "CKV_K8S_43": "a user pins the vendors' images by `digest`",
+}
+
+console = Console()
+
+
+def lint() -> list[str]:
+    """Return Helm's findings with the values of each profile."""
+    return [line for profile in helm.PROFILES for line in helm.lint(profile)]
+
+
+def schemas() -> list[str]:
+    """Return what the strict schemas of Kubernetes, KEDA and the Prometheus operator find in all variants."""
+    distinct = {json.dumps(one, sort_keys=True) for name in VARIANTS for one in rendered(name)}
+    # A field that no schema has: each must be found.
+    wrong = [json.loads(one) | {"planted": True} for one in distinct]
+    command = [f"{ENVIRONMENT}/bin/python", str(Path(__file__).with_name("schemas.py")), *helm.KUBERNETES]
+    given = f"[{','.join((*distinct, *map(json.dumps, wrong)))}]"
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=variables())
+    if done.returncode:
+        raise StepError(f"the schemas failed:\n{done.stderr[-3000:]}")
+    found = [str(json.loads(line)) for line in done.stdout.splitlines()]
+    if others := sorted({line for line in found if "planted" not in line}):
+        return others
+    unseen = {f"{one['kind']} {one['metadata']['name']}" for one in wrong} - {line.split(":")[0] for line in found}
+    return [f"{one}: its schema accepts an unknown field" for one in sorted(unseen)]
+
+
+def checkov() -> list[str]:
+    """Return checkov's findings in the profiles, and the accepted ones that it no longer has."""
+    folder = ROOT / "build" / "kubernetes"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{profile}.yaml" for profile in helm.PROFILES]
+    for path in paths:
+        path.write_text(snapshots.text(rendered(path.stem)), encoding="utf-8")
+    files = [part for path in paths for part in ("--file", str(path))]
+    command = [str(CHECKOV), "--framework", "kubernetes", "--quiet", "--compact", "--output", "json", *files]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=variables() | {"LOG_LEVEL": "CRITICAL"}
+    )
+    try:
+        answer = json.loads(done.stdout)
+        problems = answer["results"]["failed_checks"]
+    except (ValueError, KeyError):
+        raise StepError(f"checkov failed:\n{(done.stdout + done.stderr)[-3000:]}") from None
+    unread = [f"{path}: cannot be read" for path in answer["results"].get("parsing_errors", [])]
+    found = {(one["check_id"], f"{one['resource']}: {one['check_id']} {one['check_name']}") for one in problems}
+    gone = ACCEPTED.keys() - {identity for identity, _ in found}
+    return (
+        unread
+        + sorted(line for identity, line in found if identity not in ACCEPTED)
+        + [f"{identity} is accepted, but not found" for identity in sorted(gone)]
+    )
+
+
+def tests() -> list[str]:
+    """Return the failed tests of the chart."""
+    arguments = ["-p", "no:cacheprovider", str(ROOT / "tests" / "kubernetes")]
+    suite = pytest_results.run("the tests of the chart", arguments, TEST_RESULTS, quiet=True)
+    failed = [case for case in suite.iter("testcase") if {"failure", "error"} & {one.tag for one in case}]
+    return [f"{case.get('classname')}::{case.get('name')}" for case in failed]
+
+
+def check(find: Callable[[], list[str]]) -> list[str]:
+    """Return a checker's findings. A checker that fails is a finding."""
+    try:
+        return find()
+    except StepError as error:
+        return [str(error)]
+
+
+def main() -> int:
+    """Run the checkers in parallel and print their findings before the table."""
+    parser = argparse.ArgumentParser(prog="make kubernetes", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the snapshots of the rendered manifests first")
+    options = parser.parse_args()
+    report = Report("kubernetes")
+    try:
+        with console.status("Helm, the schemas and checkov"):
+            helm.helm()
+            environment(ENVIRONMENT, ROOT / "requirements" / "kubernetes.txt")
+            environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
+        if options.write:
+            snapshots.write()
+    except StepError as error:
+        console.print(f"[red]failed[/] {error}", highlight=False)
+        return 1
+    checks: dict[str, Callable[[], list[str]]] = {
+        "helm lint --strict": lint,
+        f"strict schemas, {len(VARIANTS)} sets of values": schemas,
+        "checkov": checkov,
+        "tests of the chart": tests,
+    }
+    with console.status(f"{len(VARIANTS)} sets of values"), ThreadPoolExecutor(2) as pool:
+        results = dict(zip(checks, pool.map(check, checks.values()), strict=True))
+    for name, found in results.items():
+        report.add(name, len(found), "findings", "== 0")
+        for line in found:
+            console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

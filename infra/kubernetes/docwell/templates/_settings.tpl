@@ -1,0 +1,106 @@
+{{/* A value as a variable. Helm reads numbers as floating point, which would print 536870912 as 5.36870912e+08. */}}
+{{- define "docwell.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}} {{ int64 . }}
+{{- else -}} {{ . }}
+{{- end -}}
+{{- end }}
+
+{{- define "docwell.settings.shared" -}}
+DOCWELL_BUCKET: {{ .Values.data.bucket | quote }}
+DOCWELL_LEDGER_TABLE: {{ .Values.data.ledgerTable | quote }}
+DOCWELL_QUEUE_URL: {{ .Values.data.ingestQueueUrl | quote }}
+DOCWELL_CHROMA_URL: {{ include "docwell.chromaUrl" . | quote }}
+DOCWELL_CHROMA_TENANT: {{ .Values.chroma.tenant | quote }}
+DOCWELL_CHROMA_DATABASE: {{ .Values.chroma.database | quote }}
+DOCWELL_CHROMA_HEADER: {{ .Values.chroma.token.header | quote }}
+DOCWELL_MODEL_DIR: {{ .Values.index.modelDir | quote }}
+DOCWELL_CHUNK_TOKENS: {{ include "docwell.text" .Values.index.chunkTokens | quote }}
+DOCWELL_OCR: {{ .Values.index.ocr | quote }}
+DOCWELL_SHARDS: {{ include "docwell.text" .Values.index.shards | quote }}
+DOCWELL_NEXT_MODEL_DIR: {{ .Values.index.next.modelDir | quote }}
+DOCWELL_NEXT_CHUNK_TOKENS: {{ include "docwell.text" .Values.index.next.chunkTokens | quote }}
+DOCWELL_NEXT_OCR: {{ .Values.index.next.ocr | quote }}
+DOCWELL_NEXT_SHARDS: {{ include "docwell.text" .Values.index.next.shards | quote }}
+DOCWELL_HEALTH_PORT: 9090
+{{- end }}
+
+{{- define "docwell.settings.ingest" -}}
+DOCWELL_INGEST_QUEUE_URL: {{ .Values.data.ingestQueueUrl | quote }}
+DOCWELL_DEAD_LETTER_QUEUE_URL: {{ .Values.data.deadLetterQueueUrl | quote }}
+DOCWELL_PARKED_QUEUE_URL: {{ .Values.data.parkedQueueUrl | quote }}
+DOCWELL_OCR_QUEUE_URL: {{ .Values.data.ocrQueueUrl | quote }}
+DOCWELL_GRACE_S: {{ include "docwell.text" .Values.ingest.graceSeconds | quote }}
+{{- end }}
+
+{{- define "docwell.settings.query" -}}
+DOCWELL_OLLAMA_URL: {{ include "docwell.modelUrl" . | quote }}
+DOCWELL_MODEL: {{ .Values.model.name | quote }}
+DOCWELL_PRINCIPALS_TABLE: {{ .Values.data.principalsTable | quote }}
+DOCWELL_USAGE_TABLE: {{ .Values.data.usageTable | quote }}
+DOCWELL_RECEIPTS_TABLE: {{ .Values.data.receiptsTable | quote }}
+DOCWELL_AUDIT_TABLE: {{ .Values.data.auditTable | quote }}
+DOCWELL_PARKED_QUEUE_URL: {{ .Values.data.parkedQueueUrl | quote }}
+DOCWELL_STORAGE_URL: {{ .Values.data.storageUrl | quote }}
+DOCWELL_TOKEN_ISSUER: {{ .Values.tokens.issuer | quote }}
+DOCWELL_TOKEN_CLIENTS: {{ .Values.tokens.clients | quote }}
+DOCWELL_TOKEN_KEYS_URL: {{ .Values.tokens.keysUrl | quote }}
+DOCWELL_PORT: 8080
+DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
+{{- end }}
+
+{{- define "docwell.settings.reconcile" -}}
+# The CronJob runs one.
+DOCWELL_PARTITIONS: 1
+{{- end }}
+
+{{/* The variables of AWS's SDK and of Powertools. */}}
+{{- define "docwell.platform" -}}
+AWS_REGION: {{ .Values.aws.region | quote }}
+AWS_ENDPOINT_URL_S3: {{ .Values.aws.endpoints.s3 | quote }}
+AWS_ENDPOINT_URL_SQS: {{ .Values.aws.endpoints.sqs | quote }}
+AWS_ENDPOINT_URL_DYNAMODB: {{ .Values.aws.endpoints.dynamodb | quote }}
+AWS_ENDPOINT_URL_SECRETS_MANAGER: {{ .Values.aws.endpoints.secretsManager | quote }}
+AWS_ENDPOINT_URL_STS: {{ .Values.aws.endpoints.sts | quote }}
+POWERTOOLS_METRICS_NAMESPACE: "Docwell/{{ .Release.Name }}"
+POWERTOOLS_LOG_LEVEL: {{ .Values.logLevel | quote }}
+{{- end }}
+
+{{/* The environment of a worker. Called with a list: the root, and ingest, query or reconcile. An empty setting counts
+as unset, and is there so that the manifest shows each. A component's setting wins over a shared one. */}}
+{{- define "docwell.environment" -}}
+{{- $root := first . -}}
+{{- $component := last . -}}
+{{- $all := dict "POWERTOOLS_SERVICE_NAME" $component -}}
+{{- range $name, $value := include "docwell.platform" $root | fromYaml -}}
+{{- if $value -}}{{- $_ := set $all $name $value -}}{{- end -}}
+{{- end -}}
+{{- range $part := list "shared" $component -}}
+{{- range $name, $value := include (printf "docwell.settings.%s" $part) $root | fromYaml -}}
+{{- $_ := set $all $name $value -}}
+{{- end -}}
+{{- range $name, $value := index $root.Values.settings $part -}}
+{{- $_ := set $all (printf "DOCWELL_%s" (upper $name)) $value -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $value := $all }}
+- {name: {{ $name }}, value: {{ include "docwell.text" $value | quote }}}
+{{- end }}
+{{ include "docwell.token" (list "DOCWELL_CHROMA_TOKEN" $root.Values.chroma.token) }}
+{{- if eq $component "query" }}
+{{ include "docwell.token" (list "DOCWELL_OLLAMA_TOKEN" $root.Values.model.token) }}
+{{- end }}
+{{- with $root.Values.aws.credentialsSecret }}
+- {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . }}, key: access-key-id}}}
+- {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: secret-access-key}}}
+{{- end }}
+{{- end }}
+
+{{/* A token by reference. Called with a list: the variable, and the token's values. */}}
+{{- define "docwell.token" -}}
+{{- $token := last . -}}
+{{- if $token.secretName -}}
+- {name: {{ first . }}, valueFrom: {secretKeyRef: {name: {{ $token.secretName }}, key: {{ $token.secretKey }}}}}
+{{- else -}}
+- {name: {{ first . }}, value: {{ $token.arn | quote }}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,68 @@
+"""Run Helm on the chart: lint it, and render it with values."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import ROOT, StepError
+
+CHART = Path(__file__).with_name("docwell")
+VALUES = Path(__file__).with_name("values")
+PROFILES = ("small", "team", "large")
+# The names that a user fills in.
+EXAMPLE = VALUES / "example.yaml"
+# The chart supports from the first to the last: the newest that the package of schemas knows.
+KUBERNETES = ("1.30.0", "1.37.0")
+
+Manifest = dict[str, Any]
+
+
+@cache
+def helm() -> str:
+    """Return the path of Helm, installed if needed. Raises `StepError`."""
+    return _run([str(ROOT / "scripts" / "helm")]).strip()
+
+
+def lint(profile: str) -> list[str]:
+    """Return Helm's findings in the chart with the values of a profile."""
+    files = [f"--values={path}" for path in (VALUES / f"{profile}.yaml", EXAMPLE)]
+    command = [helm(), "lint", "--strict", "--quiet", str(CHART), *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    return [done.stdout.strip() + done.stderr.strip()] if done.returncode else []
+
+
+def render(
+    profile: str, values: Mapping[str, Any] | None = None, release: str = "docwell", kubernetes: str = KUBERNETES[-1]
+) -> list[Manifest]:
+    """Return the manifests of a profile with the names of `EXAMPLE`, and with further values.
+
+    Raises `StepError` with Helm's message for values that the chart refuses.
+    """
+    files = [f"--values={path}" for path in (VALUES / f"{profile}.yaml", EXAMPLE)]
+    more = ["--values=-"] if values else []
+    command = [helm(), "template", release, str(CHART), f"--kube-version={kubernetes}", *files, *more]
+    text = _run(command, json.dumps(values) if values else "")
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def _run(command: list[str], stdin: str = "") -> str:
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, check=False, cwd=ROOT, env=_environment()
+    )
+    if done.returncode:
+        raise StepError(f"{Path(command[0]).name} failed:\n{(done.stdout + done.stderr)[-3000:].strip()}")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without a cluster, for the same result everywhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
+    return kept | {"KUBECONFIG": os.devnull}

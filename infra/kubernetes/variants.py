@@ -1,0 +1,81 @@
+"""The values with which the chart is checked: the three profiles as they are, and what users change in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from infra.kubernetes import helm
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A profile with further values, under a release name."""
+
+    profile: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    release: str = "docwell"
+
+
+_EXTERNAL = {
+    "chroma": {"url": "https://chroma.example:8443", "token": {"secretName": "chroma-token", "header": "X-Chroma-Token"}},
+    "model": {
+        "engine": "external",
+        "url": "https://models.example/v1",
+        "token": {"arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:models-AbCdEf"},
+    },
+}
+_COMPATIBLE = {
+    "aws": {
+        "endpoints": {
+            "s3": "http://storage.example:9000",
+            "sqs": "http://queues.example:9324",
+            "dynamodb": "http://tables.example:8000",
+        },
+        "credentialsSecret": "services",
+    },
+    "ingest": {"roleArn": ""},
+    "query": {"roleArn": ""},
+    "reconcile": {"roleArn": ""},
+    "data": {"storageUrl": "https://files.example"},
+    "network": {"extraEgress": [{"to": [{"podSelector": {}}], "ports": [{"port": 9000}]}]},
+}
+_SCANS = {
+    "data": {"ocrQueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/docwell-ocr"},
+    "index": {"ocr": "rapidocr", "next": {"modelDir": "/models/e5", "chunkTokens": 300, "ocr": "off", "shards": 2}},
+    "tokens": {"issuer": "https://pool.example", "clients": "a,b", "keysUrl": "https://pool.example/keys"},
+}
+_PLACES = {
+    name: {"nodeSelector": {"pool": name}, "tolerations": [{"key": "pool", "operator": "Equal", "value": name}]}
+    for name in ("ingest", "query", "reconcile", "chroma", "model")
+}
+_PLACED = {**_PLACES, "pullSecrets": ["registry"], "serviceAccountAnnotations": {"owner": "docwell"}}
+_OWN_MODELS = {"model": {"modelsClaim": "models", "runtimeClassName": "nvidia"}, "monitoring": {"enabled": True}}
+_GATED = {"model": {"huggingFaceSecret": "hub", "vllmArguments": ["--dtype=half"], "gpus": 2, "modelsClaim": "models"}}
+_BARE = {
+    "ingest": {"scaling": {"enabled": False}},
+    "query": {"ingress": {"enabled": False}},
+    "network": {"policies": False},
+    "chroma": {"volume": {"storageClass": "gp3"}},
+}
+
+VARIANTS = {
+    **{profile: Variant(profile) for profile in helm.PROFILES},
+    "external servers": Variant("team", _EXTERNAL),
+    "compatible services": Variant("team", _COMPATIBLE),
+    "scans and the next index": Variant("team", _SCANS),
+    "chosen nodes": Variant("team", _PLACED),
+    "Ollama with own models": Variant("small", _OWN_MODELS),
+    "vLLM with gated models": Variant("large", _GATED),
+    "without KEDA, policies and ingress": Variant("small", _BARE),
+    "the longest release name": Variant("small", release="d" * 53),
+}
+
+
+@cache
+def rendered(name: str) -> list[helm.Manifest]:
+    """Return the manifests of a variant. Raises `StepError`."""
+    one = VARIANTS[name]
+    return helm.render(one.profile, one.values, one.release)
