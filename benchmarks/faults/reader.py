@@ -12,6 +12,7 @@ from benchmarks.faults.documents import question, text_of
 from benchmarks.faults.world import TABLE, World
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
@@ -93,9 +94,7 @@ class Reader:
     def _index(self, pipeline: PipelinePlace) -> _Index:
         url, fingerprint = self._world.chroma.url, pipeline.fingerprint
         catalogue = DynamoLedger(self._client, TABLE, fingerprint)
-        chroma = ChromaIndex(
-            url, Layout(fingerprint, SHARDS), tenant="default_tenant", database="default_database", timeout_s=5
-        )
+        chroma = ChromaIndex(ChromaServer(url, timeout_s=5), Layout(fingerprint, SHARDS))
         return _Index(catalogue, Retrieval(catalogue, chroma), OnnxEmbedder(pipeline.model_dir, threads=1))
 
     def _run(self) -> None:

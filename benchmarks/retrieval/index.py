@@ -19,6 +19,7 @@ from benchmarks.retrieval.ingest_parts import Vectors
 from benchmarks.retrieval.records import CACHE, Records, generation_of
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.config import IngestLimits, QuerySettings
 from docwell.models import IndexRecord, collection_of
@@ -83,14 +84,8 @@ def new_index(fingerprint: str) -> Iterator[ChromaIndex]:
     """Run a new Chroma server during the block; yields its empty index, which keeps passages as the query does."""
     with chroma_server() as url:
         layout = Layout(fingerprint, IngestLimits().shards)
-        yield ChromaIndex(
-            url,
-            layout,
-            tenant="default_tenant",
-            database="default_database",
-            timeout_s=60,
-            kept_passages=QuerySettings.model_fields["kept_passages"].default,
-        )
+        kept_passages = QuerySettings.model_fields["kept_passages"].default
+        yield ChromaIndex(ChromaServer(url, timeout_s=60), layout, kept_passages)
 
 
 def indexed(

@@ -20,6 +20,7 @@ from benchmarks.speed.options import BenchError
 from benchmarks.speed.uploads import CHUNK_TOKENS
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.ingest.chunking import chunk_pages
 from docwell.ingest.indexing import pack_units, split_units
@@ -69,14 +70,8 @@ class FilledCollection:
         self._texts = texts
         self._random = np.random.default_rng(7)
         self._pipeline = PipelinePlace(MODEL_DIR, CHUNK_TOKENS).fingerprint
-        index = ChromaIndex(
-            stack.chroma,
-            Layout(self._pipeline, SHARDS),
-            tenant="default_tenant",
-            database="default_database",
-            auth=server_auth("chroma", stack.chroma_token),
-            timeout_s=120,
-        )
+        server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.chroma_token), timeout_s=120)
+        index = ChromaIndex(server, Layout(self._pipeline, SHARDS))
         self._write_ledger(sorted({self._key(number) for number in range(size)}))
         for start in range(0, size, BATCH):
             index.upsert(self.name, [self._record(number) for number in range(start, min(start + BATCH, size))])

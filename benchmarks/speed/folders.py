@@ -20,6 +20,7 @@ from benchmarks.faults.compare import SHARDS
 from benchmarks.speed.options import Options
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.models import Chunk, IndexRecord
 from docwell.ports import Places
 from infra.measuring import Spread, in_turns, ratios
@@ -85,14 +86,7 @@ class FolderIndex:
     def filled(cls, url: str, count: int, shards: int, total: int, step: Callable[[], None]) -> Self:
         """Write the chunks; call `step` for every `_BATCH` of them."""
         layout = Layout("f" * 32, shards)
-        index = ChromaIndex(
-            url,
-            layout,
-            tenant="default_tenant",
-            database="default_database",
-            timeout_s=120,
-            kept_passages=NEAREST * SHARDS,
-        )
+        index = ChromaIndex(ChromaServer(url, timeout_s=120), layout, kept_passages=NEAREST * SHARDS)
         random = np.random.default_rng(3)
         topics = _unit(random.standard_normal((_TOPICS, _DIMENSION), dtype=np.float32))
         names, written = [f"folder-{number:03}" for number in range(count)], 0

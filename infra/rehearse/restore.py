@@ -22,6 +22,7 @@ import psutil
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.config import IngestSettings
 from docwell.errors import DocwellError
 from docwell.models import Status
@@ -215,9 +216,8 @@ def _place(folder: Path) -> Iterator[Place]:
         fingerprint = next(iter(pipelines(settings)))
         names: dict[str, Any] = {"tenant": settings.chroma_tenant, "database": settings.chroma_database}
         auth = server_auth("chroma", stack.chroma_token, settings.chroma_header)
-        yield Place(
-            stack, folder, ChromaIndex(stack.chroma, Layout(fingerprint, settings.shards), auth=auth, **names)
-        )
+        server = ChromaServer(stack.chroma, auth=auth, **names)
+        yield Place(stack, folder, ChromaIndex(server, Layout(fingerprint, settings.shards)))
     finally:
         supervisor.stop()
 

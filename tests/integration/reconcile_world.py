@@ -14,6 +14,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
@@ -59,7 +60,7 @@ class World:
     def index(self, fingerprint: str = "") -> ChromaIndex:
         name = fingerprint or self.known[0]
         layout = Layout(name, self.shards[self.known.index(name)])
-        return ChromaIndex(self.chroma_url, layout, tenant="default_tenant", database="default_database")
+        return ChromaIndex(ChromaServer(self.chroma_url), layout)
 
     def ledger(self, fingerprint: str = "") -> DynamoLedger:
         return DynamoLedger(client("dynamodb"), self.table, fingerprint or self.known[0], 60.0, self.clock)

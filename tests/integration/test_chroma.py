@@ -14,10 +14,14 @@ import pytest
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_quotas import HOSTED
+from docwell.adapters.chroma_server import ChromaServer
+from docwell.adapters.server_auth import Credential, ServerAuth
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Units
 from docwell.ports import Places
 from docwell.query.retrieval.scope import MOST_ROWS
+from tests.integration.quota_proxy import DATABASE, TENANT, TOKEN, is_hosted
 
 pytestmark = pytest.mark.integration
 KEY = "日本/é+%& a.pdf"
@@ -26,14 +30,12 @@ KEY = "日本/é+%& a.pdf"
 def index(
     url: str, fingerprint: str = "f" * 32, timeout_s: float = 10.0, kept_passages: int = 0, shards: int = 8
 ) -> ChromaIndex:
-    return ChromaIndex(
-        url,
-        Layout(fingerprint, shards),
-        tenant="default_tenant",
-        database="default_database",
-        timeout_s=timeout_s,
-        kept_passages=kept_passages,
-    )
+    hosted: dict[str, Any] = {}
+    if is_hosted(url):
+        auth = ServerAuth(lambda: Credential(TOKEN), "X-Chroma-Token")
+        hosted = {"tenant": TENANT, "database": DATABASE, "auth": auth, "quotas": HOSTED}
+    server = ChromaServer(url, timeout_s=timeout_s, **hosted)
+    return ChromaIndex(server, Layout(fingerprint, shards), kept_passages)
 
 
 def records(count: int, generation: str = "g1", document: str = KEY) -> list[IndexRecord]:
@@ -92,14 +94,14 @@ def test_a_chunk_that_is_removed_while_chroma_answers_is_no_hit(
     chroma = index(chroma_url)
     written = records(2)
     chroma.upsert(collection, written)
-    real: Any = chroma._known[chroma._layout.name(collection)].query
+    real: Any = chroma._server.known[chroma._layout.name(collection)].query
 
     def then_removed(**arguments: Any) -> Any:
         answer = real(**arguments)
         chroma.delete(collection, [written[0].id])
         return answer
 
-    monkeypatch.setattr(chroma._known[chroma._layout.name(collection)], "query", then_removed)
+    monkeypatch.setattr(chroma._server.known[chroma._layout.name(collection)], "query", then_removed)
     assert [hit.id for hit in chroma.search({collection: None}, written[0].vector, 5)] == [written[1].id]
 
 
@@ -111,13 +113,13 @@ def test_what_was_read_once_is_not_read_again(
     chroma.upsert(collection, written)
     first = chroma.search({collection: None}, written[3].vector, 10)
     read: list[list[str]] = []
-    real: Any = chroma._known[chroma._layout.name(collection)].get
+    real: Any = chroma._server.known[chroma._layout.name(collection)].get
 
     def watched(**wanted: Any) -> Any:
         read.append(wanted["ids"])
         return real(**wanted)
 
-    monkeypatch.setattr(chroma._known[chroma._layout.name(collection)], "get", watched)
+    monkeypatch.setattr(chroma._server.known[chroma._layout.name(collection)], "get", watched)
     assert chroma.search({collection: None}, written[3].vector, 10) == first
     assert read == []
     assert len(chroma.search({collection: None}, written[3].vector, 20)) == 20
@@ -209,8 +211,8 @@ def test_collections_of_another_fingerprint_are_not_seen(chroma_url: str, collec
 def test_a_collection_that_was_made_again_meanwhile_is_found_again(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url)
     chroma.upsert(collection, records(1))
-    name = chroma._known[chroma._layout.name(collection)].name
-    chroma._server.delete_collection(name, tenant="default_tenant", database="default_database")
+    name = chroma._server.known[chroma._layout.name(collection)].name
+    chroma._server.client.delete_collection(name, **chroma._server.where)
     assert chroma.search({collection: None}, records(1)[0].vector, 5) == []
     chroma.upsert(collection, records(2))
     assert len(chroma.search({collection: None}, records(1)[0].vector, 5)) == 2
@@ -247,11 +249,9 @@ def test_a_silent_server_is_unavailable_within_the_time_out(silent_url: str) -> 
     assert time.monotonic() - started < 5
 
 
-def test_generations_are_counted_by_document_also_over_pages(
-    chroma_url: str, collection: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("docwell.adapters.chroma._METADATA_PAGE", 4)
+def test_generations_are_counted_by_document_also_over_pages(chroma_url: str, collection: str) -> None:
     chroma = index(chroma_url, "3" * 32)
+    chroma._server.quotas = replace(chroma._server.quotas, records=4)
     assert chroma.generations(collection, [KEY]) == {}
     for written in (records(7), records(3, "g2"), records(2, document="b.pdf"), records(1, document="c.pdf")):
         chroma.upsert(collection, written)
@@ -359,7 +359,7 @@ def test_a_small_collection_costs_one_search_after_the_first(
     chroma = index(chroma_url, "e" * 32, shards=1)
     chroma.upsert("large", records(300, document="large/a.pdf"))
     chroma.upsert("small", records(2, document="small/a.pdf"))
-    known = chroma._known[chroma._layout.name("small")]
+    known = chroma._server.known[chroma._layout.name("small")]
     asked: list[Any] = []
     real: Any = known.query
 
@@ -379,7 +379,7 @@ def test_a_collection_alone_among_the_nearest_is_searched_for_no_more_hits_than_
 ) -> None:
     chroma = index(chroma_url, "9" * 32, shards=1)
     chroma.upsert("one", records(300, document="one/a.pdf"))
-    known = chroma._known[chroma._layout.name("one")]
+    known = chroma._server.known[chroma._layout.name("one")]
     asked: list[int] = []
     real: Any = known.query
 

@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.server_auth import AuthHeader, Credential, ServerAuth, secret_reader
 from docwell.config import StorageSettings
 from docwell.errors import Unavailable
@@ -85,7 +86,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secret]:
 
 
 def index(url: str, auth: ServerAuth) -> ChromaIndex:
-    return ChromaIndex(url, Layout("f" * 32, 8), tenant="t", database="d", auth=auth)
+    return ChromaIndex(ChromaServer(url, auth=auth), Layout("f" * 32, 8))
 
 
 @pytest.mark.parametrize(

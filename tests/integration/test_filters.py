@@ -17,6 +17,7 @@ from moto import mock_aws
 from docwell.adapters.aws import client
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.s3 import S3ObjectStore
 from docwell.adapters.sqs import SqsTaskQueue
@@ -51,7 +52,7 @@ class World:
         self.store = S3ObjectStore(client("s3"), self.bucket)
         self.ledger = DynamoLedger(client("dynamodb"), "ledger", name)
         layout = Layout(name, 8)
-        self.index = ChromaIndex(chroma_url, layout, tenant="default_tenant", database="default_database")
+        self.index = ChromaIndex(ChromaServer(chroma_url), layout)
         self.reader, self.embedder = FakeReader(), FakeEmbedder()
         indexer = RangeIndexer(self.store, self.index, self.embedder, self.reader, IngestLimits())
         self.ingest = Ingest(self.bucket, self.store, self.ledger, self.index, self.queue, indexer, name)

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.wiring.stores import server_auth
 from infra.container import forwarder
 from infra.local.keys import Keys
@@ -148,11 +149,7 @@ def test_containers_reach_the_stack_through_the_forwarder_with_its_keys(stack: S
             assert "docwell-ledger" in dynamodb.list_tables()["TableNames"]
         with pytest.raises(ClientError, match="AccessDenied"):
             replace(inside, secret_key="other").client("dynamodb").list_tables()
-        chroma = ChromaIndex(
-            stack.chroma.replace("127.0.0.1", bridge),
-            Layout("f" * 32, 8),
-            tenant="default_tenant",
-            database="default_database",
-            auth=server_auth("chroma", stack.chroma_token),
-        )
+        auth = server_auth("chroma", stack.chroma_token)
+        server = ChromaServer(stack.chroma.replace("127.0.0.1", bridge), auth=auth)
+        chroma = ChromaIndex(server, Layout("f" * 32, 8))
         assert chroma.collections() == []

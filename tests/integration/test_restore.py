@@ -68,14 +68,14 @@ def copy_of_index(world: World) -> Callable[[], None]:
     index = world.index()
     for name in index.collections():
         parts = ["metadatas", "documents", "embeddings"]
-        got = index._call(name, lambda chroma, parts=parts: chroma.get(include=parts))
+        got = index._server.call(name, lambda chroma, parts=parts: chroma.get(include=parts))
         copies[name] = {part: got[part] for part in ("ids", *parts)}
 
     def put_in_place() -> None:
         drop_index(world)
         index = world.index()
         for name, copy in copies.items():
-            index._call(name, lambda chroma, copy=copy: chroma.upsert(**copy), create="default")
+            index._server.upsert(name, index._layout.metadata("default"), copy)
 
     return put_in_place
 

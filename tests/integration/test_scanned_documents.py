@@ -8,6 +8,7 @@ import pytest
 
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.models import Status
 from docwell.query.checking.grounding import cite
 from tests.integration.test_ocr_reader import SENTENCES, real, scan, with_rapidocr, words
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.integration
 @pytest.mark.timeout(900)
 def test_a_scanned_page_of_a_mixed_document_is_found_and_cited_with_its_confidence(chroma_url: str) -> None:
     world, reader = World(ocr_min_confidence=0.75, chunk_tokens=100), real()
-    index = ChromaIndex(chroma_url, Layout("0" * 32, 8), tenant="default_tenant", database="default_database")
+    index = ChromaIndex(ChromaServer(chroma_url), Layout("0" * 32, 8))
     indexer = replace(world.ingest.indexer, index=index, reader=reader.reader, recogniser=reader)
     world.ingest = replace(world.ingest, index=index, indexer=indexer)
     world.store.put(KEY, scan(0))

@@ -23,6 +23,7 @@ import pytest
 from benchmarks.model_host import ModelHost
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.ollama import OllamaModel
 from docwell.adapters.server_auth import KEPT_S, Credential, ServerAuth
 from docwell.answers import Completion, Message
@@ -268,7 +269,7 @@ def test_chromas_client_speaks_through_the_proxy(proxy: Proxy) -> None:
     def index(certificates: str) -> ChromaIndex:
         url = f"https://{CHROMA}:{proxy.port}"
         signer = auth(certificates=certificates)
-        return ChromaIndex(url, Layout("f" * 32, 8), tenant="t", database="d", auth=signer)
+        return ChromaIndex(ChromaServer(url, auth=signer), Layout("f" * 32, 8))
 
     assert index(CERTIFICATE).collections() == []
     with pytest.raises(Unavailable, match="ConnectError"):

@@ -11,6 +11,7 @@ from docwell.adapters import chroma
 from docwell.adapters.chroma import ChromaIndex
 from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_records import record_fields
+from docwell.adapters.chroma_server import ChromaServer
 from docwell.models import Chunk, IndexRecord
 
 LAYOUT = Layout("f" * 32, 0)
@@ -34,15 +35,13 @@ class FakeCollection:
 
 class World:
     def __init__(self, kept_passages: int) -> None:
-        self.index = ChromaIndex(
-            "http://127.0.0.1:9", LAYOUT, tenant="t", database="d", kept_passages=kept_passages
-        )
+        self.index = ChromaIndex(ChromaServer("http://127.0.0.1:9"), LAYOUT, kept_passages)
         collections: Any = {LAYOUT.name(one): FakeCollection() for one in "cd"}
-        self.index._known = collections
+        self.index._server.known = collections
 
     def read_by_search(self, ids: Sequence[str], collection: str = "c") -> list[str]:
         """Search for these chunks and return the ids of those that the server had to send."""
-        fake: Any = self.index._known[LAYOUT.name(collection)]
+        fake: Any = self.index._server.known[LAYOUT.name(collection)]
         fake.wanted, fake.read = list(ids), []
         assert [hit.id for hit in self.index.search({collection: None}, [1.0], 9)] == list(ids)
         read: list[str] = fake.read

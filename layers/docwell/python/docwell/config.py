@@ -69,7 +69,7 @@ class StorageSettings(_Settings):
     # A token, or the ARN of a Secrets Manager secret, read at run time: JSON with the key `token`, and
     # `certificates` (PEM) for a server that no public authority has certified.
     chroma_token: str | None = None
-    # Hosted Chroma takes X-Chroma-Token; Authorization sends a Bearer token.
+    # Authorization sends a Bearer token. X-Chroma-Token means hosted Chroma, whose quotas all requests then keep.
     chroma_header: ChromaHeader = "Authorization"
     # The stock client has no timeout. A write or search takes milliseconds; 10 s is for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0

@@ -10,10 +10,9 @@ import pytest
 from docwell.errors import BadInput, NotFound
 from docwell.identity import Principal
 from docwell.models import Passage
-from docwell.query.retrieval import retrieval
 from docwell.query.retrieval import scope as selection
 from docwell.query.retrieval.filters import Filter
-from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
 from tests.unit.query.query_world import EVERYTHING, World
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -48,12 +47,12 @@ def world() -> World:
 
 
 def search(
-    world: World, wanted: Filter, principal: Principal = EVERYTHING, top_k: int = 5, **where: Any
+    world: World, wanted: Filter, principal: Principal = EVERYTHING, deepest: int = DEEPEST, **where: Any
 ) -> list[Passage]:
-    found = Retrieval(world.ledger, world.index)
+    found = Retrieval(world.ledger, world.index, deepest=deepest)
     scope = found.scope(principal, where.get("collections", ()), where.get("document"), wanted)
     vector = world.embedder.embed_queries(["boiler"])[0].tolist()
-    return list(found.search(scope, vector, top_k, "boiler").passages)
+    return list(found.search(scope, vector, 5, "boiler").passages)
 
 
 def texts(passages: list[Passage]) -> set[str]:
@@ -109,12 +108,11 @@ def test_a_filter_that_leaves_too_few_of_too_many_is_refused_and_not_half_answer
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "MOST_ROWS", 1)
-    monkeypatch.setattr(retrieval, "DEEPEST", 150)
     for page in range(200):
         world.add("house/2025/b.pdf", "boiler boiler boiler", page=page, title="Cold")
     world.add("house/2026/a.pdf", "a pipe", title="Warm water")
     with pytest.raises(BadInput, match="narrow it"):
-        search(world, Filter(title="warm"))
+        search(world, Filter(title="warm"), deepest=150)
 
 
 def test_documents_of_a_filter_that_are_not_there_or_not_ones_own_are_told_alike(world: World) -> None:

@@ -5,55 +5,48 @@ Where a docwell collection is: see `docwell.adapters.chroma_layout` and docs/dec
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from heapq import nsmallest
-from itertools import chain, count
+from itertools import chain, islice
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
+from zlib import crc32
 
-import httpx
 import numpy as np
 from cachetools import TTLCache
-from chromadb.api.fastapi import FastAPI
-from chromadb.api.models.Collection import Collection
-from chromadb.config import Settings, System
-from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException, NotFoundError
 
 from docwell.adapters.chroma_layout import SYNC_THRESHOLD, Layout
-from docwell.adapters.chroma_records import MARKED, mark_fields, marks_of, passage_of, record_fields
-from docwell.errors import BadInput, Corrupt, Unavailable
+from docwell.adapters.chroma_quotas import UNLIMITED
+from docwell.adapters.chroma_records import CONTINUED, MARKED, mark_fields, marks_of, passage_of, stored_fields
+from docwell.adapters.chroma_server import ChromaServer
+from docwell.errors import BadInput
 from docwell.models import IndexRecord, Mark, Passage, collection_of
 from docwell.ports import Places
 
 if TYPE_CHECKING:
-    from docwell.adapters.server_auth import ServerAuth
+    from numpy.typing import NDArray
+
 
 _One = TypeVar("_One")
 _Result = TypeVar("_Result")
 # The name of a Chroma collection, and the id that a chunk has in it.
 _ChunkPlace = tuple[str, str]
 
-_CONNECT_TIMEOUT_S = 3.0
 # The chunks of a document that are read for one page, at about 4 KB each: those of about 600 pages.
 _MOST_READ = 2000
-# With Chroma's 16 links and 100 considered neighbours, a search loses the nearest chunks of a small subject beside
-# a large one in the same collection. Embedding takes far longer than building a larger graph.
-_GRAPH = {"max_neighbors": 32, "ef_construction": 400, "ef_search": 1600}
 # A condition costs 5 µs for each chunk that meets it, and loses up to 6% of the nearest; four times as many hits
 # cost 1 ms. So a search of whole collections takes this many times `k` hits and drops those of others.
 _WIDER = 4
 _CALLS_AT_ONCE = 8
 _SHARES_KNOWN = 1000
 _MOST_HITS = 2000  # an answer of ids and distances takes about 100 KB
-_COLLECTIONS_PAGE = 1000
 _FLUSHED_AT_ONCE = 250
-_METADATA_PAGE = 5000  # about 2 MB of an answer
 # An id names one version read by one pipeline. Its text changes only when a document that needed the fallback PDF
 # reader is rebuilt with the first one: this bounds how long the old text can be quoted.
 _KEPT_S = 600.0
@@ -62,40 +55,10 @@ _KEPT_S = 600.0
 class ChromaIndex:
     """`docwell.ports.VectorIndex` and `IndexRows` over a Chroma server."""
 
-    def __init__(
-        self,
-        url: str,
-        layout: Layout,
-        *,
-        tenant: str,
-        database: str,
-        auth: ServerAuth | None = None,
-        timeout_s: float = 10.0,
-        kept_passages: int = 0,
-    ) -> None:
-        """Connect at the first call, not here.
-
-        Searches keep the last `kept_passages` passages for ten minutes.
-        """
-        parsed = httpx.URL(url)
-        settings = Settings(
-            chroma_api_impl="chromadb.api.fastapi.FastAPI",
-            chroma_server_host=str(parsed.copy_with(path="/")).rstrip("/"),
-            chroma_server_http_port=parsed.port or (443 if parsed.scheme == "https" else 80),
-            chroma_server_ssl_enabled=parsed.scheme == "https",
-            anonymized_telemetry=False,
-        )
-        if auth:
-            settings.chroma_server_ssl_verify = auth.tls  # type: ignore[assignment] # httpx takes it as `verify`
-        # chromadb.HttpClient sends three requests without a timeout while it is constructed, so a stalled server
-        # would hang it. Its HTTP layer alone sends none. Any: its decorators hide the signatures.
-        self._server: Any = FastAPI(System(settings))
-        timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
-        self._server._session.timeout = timeout  # noqa: SLF001 - the client has no public way to set it
-        self._server._session.auth = auth or httpx.Auth()  # noqa: SLF001 - the same
-        self._where = {"tenant": tenant, "database": database}
+    def __init__(self, server: ChromaServer, layout: Layout, kept_passages: int = 0) -> None:
+        """Searches keep the last `kept_passages` passages for ten minutes."""
+        self._server = server
         self._layout = layout
-        self._known: dict[str, Collection] = {}
         self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
         self._shares: TTLCache[tuple[str, ...], _Share] = TTLCache(_SHARES_KNOWN, _KEPT_S, timer=monotonic)
         self._lock = Lock()
@@ -104,67 +67,81 @@ class ChromaIndex:
         """Write records by id. When this raises, some may have been written: write them again."""
         if not records:
             return
-        self._call(
-            self._layout.name(collection),
-            lambda chroma: chroma.upsert(
-                ids=[self._layout.mark(collection) + record.id for record in records],
-                embeddings=np.asarray([record.vector for record in records], dtype=np.float32),
-                documents=[record.chunk.text for record in records],
-                metadatas=[{"collection": collection, **record_fields(record)} for record in records],
-            ),
-            create=collection,
-        )
+        name, mark = self._layout.name(collection), self._layout.mark(collection)
+        stored = [stored_fields(collection, one, self._server.quotas.metadata_bytes) for one in records]
+        columns = {
+            "ids": [mark + record.id for record in records],
+            "embeddings": np.asarray([record.vector for record in records], dtype=np.float32),
+            "documents": [record.chunk.text for record in records],
+            "metadatas": [fields for fields, _ in stored],
+        }
+        self._server.upsert(name, self._layout.metadata(collection), columns)
+        # After their records, and removed before them: none is left without a record, whatever dies in between.
+        continued = {mark + one.id: rest for one, (_, rest) in zip(records, stored, strict=True) if rest}
+        if continued:
+            columns = {
+                "ids": list(continued),
+                "embeddings": _any_vectors(continued),
+                "documents": list(continued.values()),
+                "metadatas": [{"collection": collection}] * len(continued),
+            }
+            self._server.upsert(self._layout.continuation(name), self._layout.continuation_metadata(), columns)
 
     def mark(self, collection: str, marks: Mapping[str, Sequence[Mark]]) -> None:
         """Add marks to the metadata of chunks by id; Chroma ignores ids of no chunk."""
-        if marks:
-            self._call(
-                self._layout.name(collection),
-                lambda chroma: chroma.update(
-                    ids=[self._layout.mark(collection) + id_ for id_ in marks],
-                    metadatas=[mark_fields(each) for each in marks.values()],
-                ),
-            )
+        fields = {self._layout.mark(collection) + id_: mark_fields(each) for id_, each in marks.items()}
+        self._server.update(self._layout.name(collection), fields)
 
     def marked(self, document: str, generation: str) -> list[tuple[Passage, tuple[Mark, ...]]]:
         """Return the chunks of a generation that have marks, in no order."""
         condition = {"$and": [{"document": document}, {"generation": generation}, {MARKED: True}]}
-        rows = self._rows(self._layout.name(collection_of(document)), where=condition)
-        return [(passage_of(self._layout.id_of(id_), text, row), marks_of(row)) for id_, text, row in rows]
+        name = self._layout.name(collection_of(document))
+        rows = list(self._server.rows(name, where=condition))
+        marks = {self._layout.id_of(id_): marks_of(row) for id_, _, row in rows}
+        return [(passage, marks[passage.id]) for _, passage in self._passages(name, rows)]
 
     def on_page(self, document: str, generation: str, page: int) -> list[Passage]:
         """Return the chunks of a page in no order. Raises `BadInput` for a document with too many chunks."""
         condition = {"$and": [{"document": document}, {"generation": generation}]}
-        rows = self._rows(self._layout.name(collection_of(document)), where=condition, limit=_MOST_READ + 1)
+        name = self._layout.name(collection_of(document))
+        rows = list(self._server.rows(name, where=condition, limit=_MOST_READ + 1))
         if len(rows) > _MOST_READ:
             raise BadInput("this document is too long to read by page: search in it")
-        found = (passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows)
-        return [one for one in found if one.chunk.page == page]
+        return [one for _, one in self._passages(name, rows) if one.chunk.page == page]
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> list[Passage]:
         """Return up to `limit` chunks of these documents whose text matches all expressions, in any case."""
         # Chroma's own condition, `$contains`, tells capitals from small letters.
-        conditions = [{"$regex": f"(?i){one}"} for one in patterns]
-        wanted = {"$and": conditions} if conditions[1:] else conditions[0]
+        wanted = [f"(?i){one}" for one in patterns]
+        asked = [one for one in wanted if len(one.encode()) <= self._server.quotas.pattern_bytes]
+        own = [re.compile(one) for one in wanted if one not in asked]
+        conditions = [{"$regex": one} for one in asked]
+        matching = {"$and": conditions} if conditions[1:] else next(iter(conditions), None)
 
         def read(name: str, part: Places) -> list[Passage]:
             condition = _any_of(document=[key for keys in part.values() for key in keys or ()])
-            rows = self._rows(name, where=condition, where_document=wanted, limit=limit)
-            return [passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows]
+            most = None if own else limit
+            rows = self._server.rows(name, where=condition, where_document=matching, limit=most)
+            kept = (row for row in rows if all(one.search(row[1]) for one in own))
+            return [passage for _, passage in self._passages(name, list(islice(kept, limit)))]
 
-        return [*chain(*_at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
+        return [*chain(*at_once(lambda part: read(*part), self._layout.by_name(places).items()))][:limit]
 
-    def _rows(self, name: str, **wanted: Any) -> list[tuple[str, str, Any]]:
-        """Return (stored id, text, metadata) of chunks of one Chroma collection, without those being removed."""
-        answer = self._call(name, lambda chroma: chroma.get(include=["documents", "metadatas"], **wanted))
-        rows = zip(answer["ids"], answer["documents"], answer["metadatas"], strict=True) if answer else ()
-        return [(id_, text, row) for id_, text, row in rows if row and text is not None]
+    def _passages(self, name: str, rows: Sequence[tuple[str, str, Any]]) -> list[tuple[str, Passage]]:
+        """Return (stored id, passage) of rows, without those whose continuation is being removed."""
+        continued = [id_ for id_, _, row in rows if row.get(CONTINUED)]
+        rest = {id_: text for id_, text, _ in self._server.get(self._layout.continuation(name), continued)}
+        return [
+            (id_, passage_of(self._layout.id_of(id_), text, row, rest.get(id_, "")))
+            for id_, text, row in rows
+            if id_ in rest or not row.get(CONTINUED)
+        ]
 
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks, nearest first, of these places, or of all collections."""
         parts: Mapping[str, Places | None]
         parts = dict.fromkeys(self.collections()) if places is None else self._layout.by_name(places)
-        nearest = nsmallest(k, chain(*_at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
+        nearest = nsmallest(k, chain(*at_once(lambda part: self._nearest(*part, vector, k), parts.items())))
         found = self._read([hit.place for hit in nearest])
         # A chunk that was removed after the search has an id and a distance, but no text to read.
         there = ((found.get(hit.place), hit.distance) for hit in nearest)
@@ -174,7 +151,7 @@ class ChromaIndex:
         """Return the `k` nearest chunks of one Chroma collection, nearest first."""
 
         def query(most: int, condition: Any = None) -> list[_Hit]:
-            answer = self._call(
+            answer = self._server.call(
                 name,
                 lambda chroma: chroma.query(
                     query_embeddings=np.asarray([vector], dtype=np.float32),
@@ -186,6 +163,8 @@ class ChromaIndex:
             rows = zip(answer["distances"][0], answer["ids"][0], strict=True) if answer else ()
             return [_Hit(distance, (name, id_)) for distance, id_ in rows]
 
+        most_hits = self._server.quotas.records
+        k = min(k, most_hits)
         if places is None:
             return query(k)
         documents = [key for keys in places.values() for key in keys or ()]
@@ -200,7 +179,7 @@ class ChromaIndex:
             hits = query(k)
             if all(hit.place[1].startswith(marks) for hit in hits):
                 return hits
-        wider = max(k, min(_WIDER * k, _MOST_HITS))
+        wider = max(k, min(_WIDER * k, _MOST_HITS, most_hits))
         everything = query(wider)
         hits = [hit for hit in everything if hit.place[1].startswith(marks)]
         met = query(k, condition) if len(hits) < k and len(everything) == wider else None
@@ -224,14 +203,14 @@ class ChromaIndex:
                     found[place] = self._kept[place]
                 except KeyError:
                     missing.setdefault(place[0], []).append(place[1])
-        for read in _at_once(lambda one: self._fetch(*one), missing.items()):
+        for read in at_once(lambda one: self._fetch(*one), missing.items()):
             found |= read
         return found
 
     def _fetch(self, name: str, ids: Sequence[str]) -> dict[_ChunkPlace, Passage]:
         """Return chunks of one Chroma collection from the server, and keep them; removed ones are missing."""
-        rows = self._rows(name, ids=ids)
-        read = {(name, id_): passage_of(self._layout.id_of(id_), text, row) for id_, text, row in rows}
+        passages = self._passages(name, list(self._server.get(name, ids)))
+        read = {(name, id_): passage for id_, passage in passages}
         if self._kept.maxsize:
             with self._lock:
                 self._kept.update(read)
@@ -245,17 +224,15 @@ class ChromaIndex:
         generation = of if but is None else {"$ne": but}
         if generation is not None:
             condition = {"$and": [condition, {"generation": generation}]}
-        found: list[str] | None = self._call(
-            self._layout.name(collection),
-            lambda chroma: chroma.get(where=condition, limit=limit, include=[])["ids"],
-        )
-        return [self._layout.id_of(id_) for id_ in found or ()]
+        pages = self._server.pages(self._layout.name(collection), [], where=condition, limit=limit)
+        return [self._layout.id_of(id_) for page in pages for id_ in page["ids"]]
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove chunks by id, which is much faster in Chroma than by a condition."""
-        if ids:
-            stored = [self._layout.mark(collection) + id_ for id_ in ids]
-            self._call(self._layout.name(collection), lambda chroma: chroma.delete(ids=stored))
+        name, stored = self._layout.name(collection), [self._layout.mark(collection) + id_ for id_ in ids]
+        if self._server.quotas is not UNLIMITED:
+            self._server.delete(self._layout.continuation(name), stored)
+        self._server.delete(name, stored)
 
     def flush(self, collection: str) -> None:
         """Make Chroma apply its write-ahead log, and so remove the text in it.
@@ -267,81 +244,27 @@ class ChromaIndex:
 
     def page(self, name: str, offset: int, limit: int) -> list[tuple[str, str, str]]:
         """Return (id, document, generation) of up to `limit` chunks of one Chroma collection, in its order."""
-        rows = self._metadatas(name, offset, limit)
+        pages = self._server.pages(name, ["metadatas"], offset=offset, limit=limit)
+        rows = [row for page in pages for row in zip(page["ids"], page["metadatas"], strict=True)]
         return [(self._layout.id_of(id_), row["document"], row["generation"]) for id_, row in rows if row]
 
     def generations(self, collection: str, documents: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """Return the number of chunks of each generation of each document."""
         counts: dict[str, Counter[str]] = {}
-        for offset in count(0, _METADATA_PAGE):
-            condition = _any_of(document=documents)
-            rows = self._metadatas(self._layout.name(collection), offset, _METADATA_PAGE, condition)
-            for row in (row for _, row in rows if row):
+        name, condition = self._layout.name(collection), _any_of(document=documents)
+        for page in self._server.pages(name, ["metadatas"], where=condition):
+            for row in filter(None, page["metadatas"]):  # a chunk that is being removed has none
                 counts.setdefault(row["document"], Counter())[row["generation"]] += 1
-            if len(rows) < _METADATA_PAGE:
-                break
         return counts
-
-    def _metadatas(self, name: str, offset: int, limit: int, condition: Any = None) -> list[tuple[str, Any]]:
-        """Return (id, metadata) of chunks; a chunk that is being removed has no metadata."""
-        answer = self._call(
-            name,
-            lambda chroma: chroma.get(where=condition, offset=offset, limit=limit, include=["metadatas"]),
-        )
-        return list(zip(answer["ids"], answer["metadatas"], strict=True)) if answer else []
 
     def drop(self, name: str) -> None:
         """Remove one of `collections`, if it exists."""
-        with _vendor_errors():
-            self._known.pop(name, None)
-            with suppress(NotFoundError):
-                self._server.delete_collection(name, **self._where)
+        self._server.drop(self._layout.continuation(name))
+        self._server.drop(name)
 
     def collections(self) -> list[str]:
         """Return the names of the Chroma collections of this fingerprint, sorted."""
-        names: list[str] = []
-        with _vendor_errors():
-            for offset in range(0, 1_000_000, _COLLECTIONS_PAGE):
-                page = self._server.list_collections(limit=_COLLECTIONS_PAGE, offset=offset, **self._where)
-                names += [one.name for one in page if self._layout.owns(one.metadata or {})]
-                if len(page) < _COLLECTIONS_PAGE:
-                    break
-        return sorted(names)
-
-    def _call(self, name: str, call: Any, *, create: str | None = None) -> Any:
-        """Return `call(chroma_collection)`; None where it does not exist and is not to be created for `create`.
-
-        If a known collection was removed and created again meanwhile, open it and call again.
-        """
-        with _vendor_errors():
-            chroma = self._open(name, create=create)
-            with suppress(NotFoundError):
-                return None if chroma is None else call(chroma)
-            self._known.pop(name, None)
-            chroma = self._open(name, create=create)
-            return None if chroma is None else call(chroma)
-
-    def _open(self, name: str, *, create: str | None) -> Collection | None:
-        known = self._known.get(name)
-        if known is not None:
-            return known
-        if create is not None:
-            model = self._server.get_or_create_collection(
-                name,
-                configuration={"hnsw": {"space": "cosine", **_GRAPH}},
-                metadata=self._layout.metadata(create),
-                **self._where,
-            )
-        else:
-            try:
-                model = self._server.get_collection(name, **self._where)
-            except NotFoundError:
-                return None
-        space = (model.configuration_json.get("hnsw") or model.configuration_json.get("spann") or {}).get("space")
-        if space != "cosine":
-            raise Corrupt(f"the Chroma collection {name} has the space {space!r}, not 'cosine'")
-        self._known[name] = Collection(client=self._server, model=model, embedding_function=None)
-        return self._known[name]
+        return self._server.collections(self._layout.owns)
 
 
 class _Hit(NamedTuple):
@@ -359,7 +282,13 @@ class _Share(Enum):
     ALL = auto()  # all hits of a wide search did
 
 
-def _at_once(call: Callable[[_One], _Result], items: Iterable[_One]) -> list[_Result]:
+def _any_vectors(ids: Iterable[str]) -> NDArray[np.float32]:
+    """Return different vectors for records that no search reads: Chroma takes none without."""
+    turns = np.asarray([crc32(id_.encode()) for id_ in ids]) * (2 * np.pi / 2**32)
+    return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
+
+
+def at_once(call: Callable[[_One], _Result], items: Iterable[_One]) -> list[_Result]:
     """Return the results of calls that run in parallel."""
     items = list(items)
     if len(items) <= 1:
@@ -373,22 +302,3 @@ def _any_of(**values: Sequence[str]) -> Any:
     given = {name: list(ones) for name, ones in values.items() if ones}
     conditions = [{name: ones[0] if len(ones) == 1 else {"$in": ones}} for name, ones in given.items()]
     return conditions[0] if len(conditions) == 1 else {"$or": conditions}
-
-
-@contextmanager
-def _vendor_errors() -> Iterator[None]:
-    """Translate the client's errors to docwell's, without the server's text, which may quote a document."""
-    try:
-        yield
-    except (Unavailable, Corrupt):
-        raise
-    except httpx.TimeoutException as error:
-        raise Unavailable("chroma", f"chroma did not answer in time ({type(error).__name__})") from None
-    except httpx.HTTPError as error:
-        raise Unavailable("chroma", f"chroma cannot be reached ({type(error).__name__})") from None
-    except (InvalidArgumentError, InvalidDimensionException) as error:
-        raise Corrupt(f"chroma refused a request ({error.name()})") from None
-    except ChromaError as error:
-        raise Unavailable("chroma", f"chroma failed ({error.name()})") from None
-    except Exception as error:  # noqa: BLE001 - the client raises bare Exception for an answer it cannot read
-        raise Unavailable("chroma", f"chroma's answer cannot be read ({type(error).__name__})") from None

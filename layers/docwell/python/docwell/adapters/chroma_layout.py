@@ -45,6 +45,14 @@ class Layout:
         """Return the metadata of that Chroma collection."""
         return {"fingerprint": self._short, **({} if self.shards else {"collection": collection})}
 
+    def continuation(self, name: str) -> str:
+        """Return the name of the Chroma collection with the rest of records that are over a quota."""
+        return f"{name}-continued"
+
+    def continuation_metadata(self) -> dict[str, str]:
+        """Return the metadata of such a collection: `owns` is false of it."""
+        return {"continues": self._short}
+
     def owns(self, metadata: Mapping[str, object]) -> bool:
         """Return whether a Chroma collection with this metadata belongs to the fingerprint."""
         return metadata.get("fingerprint") == self._short

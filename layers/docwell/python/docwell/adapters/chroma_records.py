@@ -13,6 +13,26 @@ from docwell.models import Chunk, IndexRecord, Mark, Part, Passage, Units
 
 # The field that a condition selects the chunks of an overview by.
 MARKED = "marked"
+# The field of a record whose metadata has no room for all: the rest of its JSON value is in another record.
+CONTINUED = "continued"
+# Ingest adds marks later, at about 30 bytes each. Few chunks have more than three.
+_MARKS_BYTES = 512
+
+
+def stored_fields(collection: str, record: IndexRecord, most_bytes: int) -> tuple[dict[str, Any], str]:
+    """Return a record's metadata in at most so many bytes, and the rest of its JSON value, which is ASCII."""
+    fields: dict[str, Any] = {"collection": collection, **record_fields(record)}
+    over = _size(fields) + _MARKS_BYTES - most_bytes
+    if over <= 0:
+        return fields, ""
+    fields[CONTINUED] = True
+    kept = max(len(fields["chunk"]) - over - _size({CONTINUED: True}), 0)
+    whole, fields["chunk"] = fields["chunk"], fields["chunk"][:kept]
+    return fields, whole[kept:]
+
+
+def _size(fields: Mapping[str, Any]) -> int:
+    return sum(len(f"{name}{value}".encode()) for name, value in fields.items())
 
 
 def record_fields(record: IndexRecord) -> dict[str, str]:
@@ -34,10 +54,13 @@ def record_fields(record: IndexRecord) -> dict[str, str]:
     return {"document": record.document, "generation": record.generation, "chunk": json.dumps(rest)}
 
 
-def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
-    """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`."""
+def passage_of(id_: str, text: str, metadata: Mapping[str, Any], continued: str = "") -> Passage:
+    """Return a stored chunk with score 0, which a search replaces. Raises `Corrupt`.
+
+    `continued` is the rest of the JSON value, as `stored_fields` returned it.
+    """
     try:
-        rest = json.loads(metadata["chunk"])
+        rest = json.loads(metadata["chunk"] + continued)
         spans = tuple((start, end) for start, end in rest["unit_spans"])
         chunk = Chunk(
             text=text,

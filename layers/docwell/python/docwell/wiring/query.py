@@ -28,7 +28,7 @@ from docwell.wiring.pipelines import (
     runtime_settings,
     vectors_of,
 )
-from docwell.wiring.stores import dynamodb, ledger_of, server_auth, state_store
+from docwell.wiring.stores import chroma_quotas, dynamodb, ledger_of, server_auth, state_store
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.ledger import DynamoLedger
@@ -96,7 +96,7 @@ def _query(fingerprint: str) -> Query:
     from docwell.query.conversation import Conversation
     from docwell.query.query import Query
     from docwell.query.retrieval.gates import Gate
-    from docwell.query.retrieval.retrieval import Retrieval
+    from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
     from docwell.query.rows import ROW_TOKENS
 
     settings, host, breaker = query_settings(), model(), _breaker()
@@ -104,7 +104,8 @@ def _query(fingerprint: str) -> Query:
     rewriter = GuardedModel(host.writing_at_most(REWRITE_TOKENS), breaker)
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = embedder_of(settings, model_dir), vectors_of(settings, fingerprint)
-    retrieval = Retrieval(ledger_of(settings, fingerprint), vectors)
+    deepest = min(DEEPEST, chroma_quotas(settings).records)
+    retrieval = Retrieval(ledger_of(settings, fingerprint), vectors, deepest=deepest)
     return Query(
         retrieval=retrieval,
         embedder=embedder,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from docwell.adapters.chroma import ChromaIndex
+    from docwell.adapters.chroma_quotas import Quotas
     from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
     from docwell.adapters.s3 import S3ObjectStore
     from docwell.adapters.server_auth import AuthHeader, ServerAuth
@@ -57,16 +58,25 @@ def index_of(settings: StorageSettings, fingerprint: str, shards: int) -> Chroma
     """Return the vector index of one fingerprint."""
     from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.chroma_layout import Layout
+    from docwell.adapters.chroma_server import ChromaServer
 
-    return ChromaIndex(
+    server = ChromaServer(
         str(settings.chroma_url),
-        Layout(fingerprint, shards),
         tenant=settings.chroma_tenant,
         database=settings.chroma_database,
         auth=server_auth("chroma", settings.chroma_token, settings.chroma_header),
         timeout_s=settings.chroma_timeout_s,
-        kept_passages=settings.kept_passages if isinstance(settings, QuerySettings) else 0,
+        quotas=chroma_quotas(settings),
     )
+    kept_passages = settings.kept_passages if isinstance(settings, QuerySettings) else 0
+    return ChromaIndex(server, Layout(fingerprint, shards), kept_passages)
+
+
+def chroma_quotas(settings: StorageSettings) -> Quotas:
+    """Return the quotas of Chroma: the hosted service alone takes X-Chroma-Token."""
+    from docwell.adapters.chroma_quotas import HOSTED, UNLIMITED
+
+    return HOSTED if settings.chroma_header == "X-Chroma-Token" else UNLIMITED
 
 
 def server_auth(server: str, token: str | None, header: AuthHeader = "Authorization") -> ServerAuth | None:

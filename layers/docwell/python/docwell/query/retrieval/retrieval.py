@@ -53,12 +53,13 @@ class Retrieval:
     """Finds live passages by meaning and by words.
 
     A search brings the nearest chunks, which are ranked again. Chunks that follow each other on a page become one
-    passage.
+    passage. `deepest` is the most hits that a search of the index returns.
     """
 
     catalogue: Catalogue
     index: VectorIndex
     weights: Weights = field(default_factory=Weights)
+    deepest: int = DEEPEST
 
     def scope(
         self, principal: Principal, collections: Sequence[str], document: str | None, wanted: Filter = ANY
@@ -109,7 +110,7 @@ class Retrieval:
             # Copies, and hits that are not live, can crowd out others, so search deeper.
             if enough or nearest.end or not (crowded or wanted < most):
                 break
-            wanted = min(wanted * _DEEPER, DEEPEST)
+            wanted = min(wanted * _DEEPER, self.deepest)
         if nearest.cut and scope.is_narrowed and live.kept + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
         # Drop the unit vectors; only ranking needs them.
@@ -131,11 +132,11 @@ class Retrieval:
             hits = self.index.search(scope.places, vector, depth)
             may_read = self._live(scope, hits, depth, known).has if scope.is_narrowed else scope.covers
             allowed = list(filter(may_read, hits))
-            all_of_them, deepest = len(hits) < depth, depth >= DEEPEST
+            all_of_them, deepest = len(hits) < depth, depth >= self.deepest
             if len(allowed) >= wanted or all_of_them or deepest:
                 end = (all_of_them or deepest) and len(allowed) <= wanted
                 return _Nearest(allowed[:wanted], end, end and not all_of_them)
-            depth = min(depth * _DEEPER, DEEPEST)
+            depth = min(depth * _DEEPER, self.deepest)
 
     def _live(self, scope: Scope, ranked: Sequence[Passage], most: int, known: dict[str, str | None]) -> _Live:
         return _Live(ranked, lambda keys: scope.live(self.catalogue, keys), most, known)
