@@ -40,7 +40,10 @@ def lint(profile: str) -> list[str]:
 
 
 def render(
-    profile: str, values: Mapping[str, Any] | None = None, release: str = "docwell", kubernetes: str = KUBERNETES[-1]
+    profile: str,
+    values: Mapping[str, Any] | None = None,
+    release: str = "docwell",
+    kubernetes: str = KUBERNETES[-1],
 ) -> list[Manifest]:
     """Return the manifests of a profile with the names of `EXAMPLE`, and with further values.
 

@@ -1,8 +1,8 @@
 """``.venv-kubernetes/bin/python schemas.py VERSION... < manifests.json``: check manifests against strict schemas.
 
-Prints each finding as a JSON string. Kubernetes' own kinds have a schema for each version; the models of KEDA's and
-the Prometheus operator's kinds are made from their custom resource definitions. A kind without a schema is a
-finding. It runs in an environment that has neither docwell nor this repository's packages.
+Prints each finding as a JSON string. Kubernetes' own kinds have a schema for each version. The models of KEDA's
+and the Prometheus operator's kinds come from their custom resource definitions. A kind without a schema is a
+finding. This runs in an environment that has neither docwell nor this repository's packages.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def current() -> dict[Path, str]:
     texts = {profile: text(variants.rendered(profile)) for profile in helm.PROFILES}
     files = {FOLDER / f"{FIRST}.yaml": texts[FIRST]}
     for profile in OTHERS:
-        lines = (texts[name].splitlines(keepends=True) for name in (FIRST, profile))
-        files[FOLDER / f"{profile}.diff"] = "".join(difflib.unified_diff(*lines, FIRST, profile, n=1))
+        first, other = (texts[name].splitlines(keepends=True) for name in (FIRST, profile))
+        files[FOLDER / f"{profile}.diff"] = "".join(difflib.unified_diff(first, other, FIRST, profile, n=1))
     return files
 
 

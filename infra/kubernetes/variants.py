@@ -20,7 +20,10 @@ class Variant:
 
 
 _EXTERNAL = {
-    "chroma": {"url": "https://chroma.example:8443", "token": {"secretName": "chroma-token", "header": "X-Chroma-Token"}},
+    "chroma": {
+        "url": "https://chroma.example:8443",
+        "token": {"secretName": "chroma-token", "header": "X-Chroma-Token"},
+    },
     "model": {
         "engine": "external",
         "url": "https://models.example/v1",
@@ -44,7 +47,10 @@ _COMPATIBLE = {
 }
 _SCANS = {
     "data": {"ocrQueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/docwell-ocr"},
-    "index": {"ocr": "rapidocr", "next": {"modelDir": "/models/e5", "chunkTokens": 300, "ocr": "off", "shards": 2}},
+    "index": {
+        "ocr": "rapidocr",
+        "next": {"modelDir": "/models/e5", "chunkTokens": 300, "ocr": "off", "shards": 2},
+    },
     "tokens": {"issuer": "https://pool.example", "clients": "a,b", "keysUrl": "https://pool.example/keys"},
 }
 _PLACES = {
@@ -53,7 +59,9 @@ _PLACES = {
 }
 _PLACED = {**_PLACES, "pullSecrets": ["registry"], "serviceAccountAnnotations": {"owner": "docwell"}}
 _OWN_MODELS = {"model": {"modelsClaim": "models", "runtimeClassName": "nvidia"}, "monitoring": {"enabled": True}}
-_GATED = {"model": {"huggingFaceSecret": "hub", "vllmArguments": ["--dtype=half"], "gpus": 2, "modelsClaim": "models"}}
+_GATED = {
+    "model": {"huggingFaceSecret": "hub", "vllmArguments": ["--dtype=half"], "gpus": 2, "modelsClaim": "models"}
+}
 _BARE = {
     "ingest": {"scaling": {"enabled": False}},
     "query": {"ingress": {"enabled": False}},

@@ -21,7 +21,6 @@ DOCWELL_NEXT_MODEL_DIR: {{ .Values.index.next.modelDir | quote }}
 DOCWELL_NEXT_CHUNK_TOKENS: {{ include "docwell.text" .Values.index.next.chunkTokens | quote }}
 DOCWELL_NEXT_OCR: {{ .Values.index.next.ocr | quote }}
 DOCWELL_NEXT_SHARDS: {{ include "docwell.text" .Values.index.next.shards | quote }}
-DOCWELL_HEALTH_PORT: 9090
 {{- end }}
 
 {{- define "docwell.settings.ingest" -}}
@@ -29,6 +28,7 @@ DOCWELL_INGEST_QUEUE_URL: {{ .Values.data.ingestQueueUrl | quote }}
 DOCWELL_DEAD_LETTER_QUEUE_URL: {{ .Values.data.deadLetterQueueUrl | quote }}
 DOCWELL_PARKED_QUEUE_URL: {{ .Values.data.parkedQueueUrl | quote }}
 DOCWELL_OCR_QUEUE_URL: {{ .Values.data.ocrQueueUrl | quote }}
+DOCWELL_HEALTH_PORT: 9090
 DOCWELL_GRACE_S: {{ include "docwell.text" .Values.ingest.graceSeconds | quote }}
 {{- end }}
 
@@ -45,6 +45,7 @@ DOCWELL_TOKEN_ISSUER: {{ .Values.tokens.issuer | quote }}
 DOCWELL_TOKEN_CLIENTS: {{ .Values.tokens.clients | quote }}
 DOCWELL_TOKEN_KEYS_URL: {{ .Values.tokens.keysUrl | quote }}
 DOCWELL_PORT: 8080
+DOCWELL_HEALTH_PORT: 9090
 DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
 {{- end }}
 

@@ -1,0 +1,168 @@
+"""The chart's values: what they change, what is refused, and what must agree with the templates of AWS."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
+
+from infra.container.sam import ROOT, StepError
+from infra.kubernetes import helm, snapshots
+from infra.kubernetes.variants import rendered
+from tests.kubernetes.manifests import WORKERS, containers, environment, named, of_kind, template_of
+
+VALUES = yaml.safe_load((helm.CHART / "values.yaml").read_text())
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:models-AbCdEf"
+
+
+def test_the_snapshots_are_what_the_chart_renders() -> None:
+    current = snapshots.current()
+    stale = [path.name for path, text in current.items() if not path.exists() or path.read_text() != text]
+    assert stale == [], "run: make kubernetes ARGS=--write"
+    assert {path.name for path in snapshots.FOLDER.iterdir()} == {path.name for path in current}
+
+
+@pytest.mark.parametrize("server", ["chroma", "ollama"])
+def test_the_images_are_the_ones_that_run_on_aws(server: str) -> None:
+    text = (ROOT / "infra" / f"{server}.yaml").read_text()
+    on_aws = re.search(r"(?m)^  Image:\n    Type: String\n    Default: (\S+)$", text)
+    image = VALUES["chroma"]["image"] if server == "chroma" else VALUES["model"]["images"]["ollama"]
+    assert on_aws is not None
+    assert on_aws[1].partition("@")[0] == f"{image['repository']}:{image['tag']}"
+
+
+def test_the_servers_have_the_settings_of_those_on_aws() -> None:
+    on_aws = dict(re.findall(r"--env (OLLAMA_\w+)=(\S+)", (ROOT / "infra" / "ollama.yaml").read_text()))
+    on_aws["OLLAMA_CONTEXT_LENGTH"] = environment("small", "query")["DOCWELL_NUM_CTX"]
+    (model,) = (one for name, one, _ in containers("small") if name == "model" and one["name"] == "model")
+    given = {one["name"]: one["value"] for one in model["env"]}
+    assert on_aws.items() <= given.items()
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"image": {"tag": "latest"}}, "/image/tag"),
+        ({"image": {"digest": "sha256:1"}}, "/image/digest"),
+        ({"data": {"bucket": ""}}, "/data/bucket"),
+        ({"data": {"buckett": "a"}}, "buckett"),
+        ({"settings": {"query": {"topk": 3}}}, "topk"),
+        ({"chroma": {"token": {"arn": "a-token"}}}, "/chroma/token/arn"),
+        ({"chroma": {"token": {"secretName": "a"}}}, "/chroma/token/secretName"),
+        ({"model": {"token": {"secretName": "a"}}}, "/model/token/secretName"),
+        ({"model": {"engine": "vllm", "token": {"arn": SECRET}}}, "/model/token/arn"),
+        ({"model": {"engine": "external"}}, "/model/url"),
+        ({"query": {"ingress": {"tlsSecret": ""}}}, "/query/ingress/tlsSecret"),
+        ({"query": {"resources": {"limits": {"memory": None}}}}, "/query/resources/limits"),
+        ({"query": {"graceSeconds": 20}}, "graceSeconds"),
+        ({"network": {"queryFrom": []}}, "/network/queryFrom"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(StepError, match=re.escape(field)):
+        helm.render("small", values)
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    assert helm.render("small", kubernetes=helm.KUBERNETES[0])
+    with pytest.raises(StepError, match="kubeVersion"):
+        helm.render("small", kubernetes="1.29.0")
+
+
+def test_a_number_is_written_out_and_a_zero_is_kept() -> None:
+    small = {"settings": {"query": {"kept_passages": 0}, "shared": {"ocr_min_confidence": 0.5}}}
+    variables = {
+        one["name"]: one.get("value")
+        for document in helm.render("small", small)
+        if document["kind"] == "Deployment" and document["metadata"]["name"] == "docwell-query"
+        for one in template_of(document)["spec"]["containers"][0]["env"]
+    }
+    assert variables["DOCWELL_KEPT_PASSAGES"] == "0"
+    assert variables["DOCWELL_OCR_MIN_CONFIDENCE"] == "0.5"
+    assert variables["DOCWELL_MAX_UPLOAD_BYTES"] == "536870912"
+
+
+def test_workers_follow_the_messages_that_wait_and_those_in_work() -> None:
+    spec = named("scans and the next index", "ScaledObject", "ingest")["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 4)
+    variables = environment("scans and the next index", "ingest")
+    queues = [variables[f"DOCWELL_{name}_QUEUE_URL"] for name in ("INGEST", "DEAD_LETTER", "OCR")]
+    assert [one["metadata"]["queueURL"] for one in spec["triggers"]] == queues
+    assert {one["metadata"]["scaleOnInFlight"] for one in spec["triggers"]} == {"true"}
+    # Only the autoscaler sets replicas: an upgrade would undo what it chose.
+    assert "replicas" not in named("small", "Deployment", "ingest")["spec"]
+    assert "replicas" not in named("small", "Deployment", "query")["spec"]
+    assert named("without KEDA, policies and ingress", "Deployment", "ingest")["spec"]["replicas"] == 2
+
+
+def test_keda_has_the_role_of_the_workers_or_the_keys_of_the_services() -> None:
+    assert named("small", "TriggerAuthentication", "ingest")["spec"] == {
+        "podIdentity": {"provider": "aws", "identityOwner": "workload"}
+    }
+    compatible = named("compatible services", "TriggerAuthentication", "ingest")["spec"]
+    assert {one["name"] for one in compatible["secretTargetRef"]} == {"services"}
+    (first, *_) = named("compatible services", "ScaledObject", "ingest")["spec"]["triggers"]
+    assert first["metadata"]["awsEndpoint"] == "http://queues.example:9324"
+
+
+@pytest.mark.parametrize("component", WORKERS)
+def test_a_worker_reaches_aws_or_compatible_services(component: str) -> None:
+    account = named("small", "ServiceAccount", component)["metadata"]
+    assert account["annotations"]["eks.amazonaws.com/role-arn"].endswith(component)
+    compatible = environment("compatible services", component)
+    assert compatible["AWS_ENDPOINT_URL_S3"] == "http://storage.example:9000"
+    assert "AWS_ENDPOINT_URL_STS" not in compatible
+    assert compatible["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"] == {"name": "services", "key": "secret-access-key"}
+    assert "AWS_SECRET_ACCESS_KEY" not in environment("small", component)
+    assert "annotations" not in named("compatible services", "ServiceAccount", component)["metadata"]
+
+
+def test_tokens_are_references() -> None:
+    external = environment("external servers", "query")
+    assert external["DOCWELL_CHROMA_TOKEN"] == {"secretKeyRef": {"name": "chroma-token", "key": "token"}}
+    assert external["DOCWELL_CHROMA_HEADER"] == "X-Chroma-Token"
+    assert external["DOCWELL_OLLAMA_TOKEN"] == SECRET
+    # vLLM asks for the token that query sends.
+    (model,) = (one for name, one, _ in containers("large") if name == "model")
+    wanted = next(one["valueFrom"] for one in model["env"] if one["name"] == "VLLM_API_KEY")
+    assert environment("large", "query")["DOCWELL_OLLAMA_TOKEN"] == wanted
+
+
+def test_query_asks_the_server_of_the_chart_in_its_protocol() -> None:
+    assert environment("small", "query")["DOCWELL_OLLAMA_URL"] == "http://docwell-model:11434"
+    assert environment("large", "query")["DOCWELL_OLLAMA_URL"] == "http://docwell-model:8000/v1"
+    assert environment("external servers", "query")["DOCWELL_OLLAMA_URL"] == "https://models.example/v1"
+    (model,) = (one for name, one, _ in containers("large") if name == "model")
+    assert model["args"][0] == environment("large", "query")["DOCWELL_MODEL"]
+    assert f"--max-model-len={environment('large', 'query')['DOCWELL_NUM_CTX']}" in model["args"]
+    assert model["resources"]["limits"]["nvidia.com/gpu"] == 1
+
+
+def test_servers_elsewhere_have_no_pods_here() -> None:
+    kinds = {(one["kind"], one["metadata"]["name"]) for one in rendered("external servers")}
+    assert not {name for _, name in kinds if name.endswith(("chroma", "model"))}
+
+
+def test_reconcile_runs_alone_and_the_index_outlives_its_server() -> None:
+    spec = named("small", "CronJob", "reconcile")["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    chroma = named("small", "StatefulSet", "chroma")["spec"]
+    assert chroma["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert chroma["replicas"] == 1
+
+
+def test_a_browser_reaches_answers_with_tls_alone() -> None:
+    (ingress,) = of_kind("small", "Ingress")
+    (tls,) = ingress["spec"]["tls"]
+    assert tls == {"hosts": ["docwell.example"], "secretName": "docwell-tls"}
+    assert [rule["host"] for rule in ingress["spec"]["rules"]] == tls["hosts"]
+
+
+def test_answers_survive_the_loss_of_a_node() -> None:
+    for profile in ("team", "large"):
+        spread = template_of(named(profile, "Deployment", "query"))["spec"]["topologySpreadConstraints"]
+        assert {one["topologyKey"] for one in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+        assert named(profile, "HorizontalPodAutoscaler", "query")["spec"]["minReplicas"] >= 2

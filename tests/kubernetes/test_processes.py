@@ -1,0 +1,36 @@
+"""The commands and probes of the rendered workers are those of runtime/."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+
+from infra.container.sam import ROOT
+from tests.kubernetes.manifests import WORKERS, containers
+
+pytestmark = pytest.mark.skipif(find_spec("runtime") is None, reason="runtime/ is not there")
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
+
+@pytest.mark.parametrize("component", WORKERS)
+def test_the_command_of_a_worker_exists(component: str) -> None:
+    (container,) = (one for name, one, _ in containers("small") if name == component)
+    program, *arguments = container["command"]
+    assert program == "python"
+    done = subprocess.run(
+        [sys.executable, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert component in done.stdout
+
+
+@pytest.mark.parametrize("component", ["ingest", "query"])
+def test_the_runtime_answers_the_paths_that_are_probed(component: str) -> None:
+    (container,) = (one for name, one, _ in containers("small") if name == component)
+    health = import_module("runtime.health").health_app(None, lambda: True)
+    paths = {route.path for route in health.routes}
+    assert {container[probe]["httpGet"]["path"] for probe in PROBES} | {"/metrics"} <= paths

@@ -1,0 +1,287 @@
+"""The rules that every pod, selector and policy of the chart follows, whatever the values."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from infra.kubernetes.helm import Manifest
+from infra.kubernetes.variants import VARIANTS, rendered
+from tests.kubernetes.manifests import COMPONENT, EACH_VARIANT, WORKERS, containers, of_kind, selects, workloads
+
+# Pods that answer requests or take messages until they are stopped.
+SERVERS = {"Deployment", "StatefulSet"}
+WITHOUT_POLICIES = "without KEDA, policies and ingress"
+
+
+def pods(variant: str) -> dict[str, dict[str, str]]:
+    """The labels of the pods by component."""
+    return {component: template["metadata"]["labels"] for component, _, template in workloads(variant)}
+
+
+def port_numbers(variant: str, component: str) -> dict[str, int]:
+    found = (one for name, one, _ in containers(variant) if name == component)
+    return {port["name"]: port["containerPort"] for one in found for port in one.get("ports", [])}
+
+
+def policies_of(variant: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+    specs = (one["spec"] for one in of_kind(variant, "NetworkPolicy"))
+    return [spec for spec in specs if selects(spec["podSelector"], labels)]
+
+
+@EACH_VARIANT
+def test_the_chart_has_its_workloads(variant: str) -> None:
+    assert set(WORKERS) <= {component for component, _, _ in workloads(variant)}
+
+
+@EACH_VARIANT
+def test_every_pod_keeps_to_the_restricted_level_of_pod_security(variant: str) -> None:
+    for component, container, pod in containers(variant):
+        assert pod["securityContext"]["runAsNonRoot"] is True, component
+        assert pod["securityContext"]["runAsUser"] == 65532, component
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, component
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, component
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), component
+        for volume in pod["volumes"]:
+            assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}, component
+
+
+@EACH_VARIANT
+def test_only_volumes_are_written_and_each_has_a_limit(variant: str) -> None:
+    for component, container, pod in containers(variant):
+        claims = ["data"] if component == "chroma" else []
+        volumes = {*(one["name"] for one in pod["volumes"]), *claims}
+        mounts = container["volumeMounts"]
+        assert {one["name"] for one in mounts} <= volumes, component
+        assert "/tmp" in {one["mountPath"] for one in mounts}, component
+        assert all("sizeLimit" in one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one), component
+
+
+@EACH_VARIANT
+def test_no_pod_can_call_the_api_of_kubernetes_or_takes_variables_from_services(variant: str) -> None:
+    accounts = {one["metadata"]["name"]: one for one in of_kind(variant, "ServiceAccount")}
+    used = set()
+    for component, _, template in workloads(variant):
+        pod = template["spec"]
+        assert pod["automountServiceAccountToken"] is False, component
+        assert pod["enableServiceLinks"] is False, component
+        assert accounts[pod["serviceAccountName"]]["automountServiceAccountToken"] is False, component
+        used.add(pod["serviceAccountName"])
+    assert used == set(accounts)
+    assert not of_kind(variant, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+
+
+@EACH_VARIANT
+def test_every_container_asks_for_its_resources_and_has_a_limit_of_memory(variant: str) -> None:
+    for component, container, _ in containers(variant):
+        resources = container["resources"]
+        assert {"cpu", "memory"} <= set(resources["requests"]), component
+        assert "memory" in resources["limits"], component
+
+
+@EACH_VARIANT
+def test_every_image_has_a_version_or_a_digest(variant: str) -> None:
+    for component, container, _ in containers(variant):
+        assert re.fullmatch(r"[\w./-]+(:v?\d[\w.-]*|@sha256:[0-9a-f]{64})", container["image"]), component
+
+
+@EACH_VARIANT
+def test_every_server_has_probes_on_a_port_that_it_names(variant: str) -> None:
+    for component, workload, template in workloads(variant):
+        for container in template["spec"]["containers"]:
+            probes = {name for name in container if name.endswith("Probe")}
+            wanted = {"startupProbe", "readinessProbe", "livenessProbe"} if workload["kind"] in SERVERS else set()
+            assert probes == wanted, component
+            ports = {one["name"] for one in container.get("ports", [])}
+            assert {container[name]["httpGet"]["port"] for name in probes} <= ports, component
+
+
+@EACH_VARIANT
+def test_a_selector_selects_its_own_pods_and_no_other(variant: str) -> None:
+    for component, workload, template in workloads(variant):
+        if "selector" not in workload["spec"]:
+            continue  # a CronJob's jobs make theirs
+        selector = workload["spec"]["selector"]
+        assert selects(selector, template["metadata"]["labels"])
+        assert [name for name, labels in pods(variant).items() if selects(selector, labels)] == [component]
+
+
+@EACH_VARIANT
+def test_a_service_selects_pods_that_have_its_port(variant: str) -> None:
+    for service in of_kind(variant, "Service"):
+        spec = service["spec"]
+        selected = [name for name, labels in pods(variant).items() if spec["selector"].items() <= labels.items()]
+        assert selected == [service["metadata"]["labels"][COMPONENT]]
+        assert {one["targetPort"] for one in spec["ports"]} <= set(port_numbers(variant, selected[0]))
+
+
+@EACH_VARIANT
+def test_whatever_refers_to_an_object_names_one_that_exists(variant: str) -> None:
+    names = {(one["kind"], one["metadata"]["name"]) for one in rendered(variant)}
+    for one in rendered(variant):
+        spec = one.get("spec", {})
+        if one["kind"] == "StatefulSet":
+            assert ("Service", spec["serviceName"]) in names
+        if one["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+            assert ("Deployment", spec["scaleTargetRef"]["name"]) in names
+        for trigger in spec.get("triggers", []):
+            assert ("TriggerAuthentication", trigger["authenticationRef"]["name"]) in names
+        for rule in spec.get("rules", []):
+            for path in rule["http"]["paths"]:
+                assert ("Service", path["backend"]["service"]["name"]) in names
+    assert len(names) == len(rendered(variant))
+
+
+@EACH_VARIANT
+def test_names_fit(variant: str) -> None:
+    for one in rendered(variant):
+        assert len(one["metadata"]["name"]) <= (52 if one["kind"] == "CronJob" else 63)
+        assert all(len(value) <= 63 for value in one["metadata"]["labels"].values())
+
+
+@EACH_VARIANT
+def test_a_disruption_budget_selects_one_workload_and_lets_a_node_drain(variant: str) -> None:
+    budgets = of_kind(variant, "PodDisruptionBudget")
+    assert len(budgets) >= 2
+    for budget in budgets:
+        spec = budget["spec"]
+        assert [name for name, labels in pods(variant).items() if selects(spec["selector"], labels)] == [
+            budget["metadata"]["labels"][COMPONENT]
+        ]
+        assert spec["maxUnavailable"] == 1
+        assert "minAvailable" not in spec
+
+
+@EACH_VARIANT
+def test_a_service_monitor_finds_a_service_with_its_port(variant: str) -> None:
+    for monitor in of_kind(variant, "ServiceMonitor"):
+        (endpoint,) = monitor["spec"]["endpoints"]
+        ports = [
+            port["name"]
+            for service in of_kind(variant, "Service")
+            if selects(monitor["spec"]["selector"], service["metadata"]["labels"])
+            for port in service["spec"]["ports"]
+        ]
+        assert ports.count(endpoint["port"]) == 1
+
+
+@EACH_VARIANT
+def test_a_pod_has_time_to_stop(variant: str) -> None:
+    for component, container, pod in containers(variant):
+        sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        settings = {one["name"]: one.get("value") for one in container.get("env", [])}
+        if grace := int(settings.get("DOCWELL_GRACE_S") or 0):
+            assert pod["terminationGracePeriodSeconds"] >= sleep + grace + 10, component
+        if component == "query":
+            assert grace >= 5 + float(settings["DOCWELL_DEADLINE_S"])
+
+
+@EACH_VARIANT
+def test_every_pod_starts_from_no_flow_at_all(variant: str) -> None:
+    if variant == WITHOUT_POLICIES:
+        assert not of_kind(variant, "NetworkPolicy")
+        return
+    for component, labels in pods(variant).items():
+        found = policies_of(variant, labels)
+        denials = [spec for spec in found if not spec.get("ingress") and not spec.get("egress")]
+        assert any(spec["policyTypes"] == ["Ingress", "Egress"] for spec in denials), component
+        assert len(found) == 2, component
+
+
+def flows(variant: str) -> set[tuple[str, str, int]]:
+    """(from, to, port) of each flow between the chart's pods that both ends allow."""
+    labels = pods(variant)
+
+    def peers(component: str, direction: str, side: str) -> set[tuple[str, int]]:
+        rules = [rule for spec in policies_of(variant, labels[component]) for rule in spec.get(direction, [])]
+        return {
+            (other, port["port"])
+            for rule in rules
+            for peer in rule[side]
+            if set(peer) == {"podSelector"}
+            for other in labels
+            if selects(peer["podSelector"], labels[other])
+            for port in rule["ports"]
+        }
+
+    return {
+        (component, other, port)
+        for component in labels
+        for other, port in peers(component, "egress", "to")
+        if (component, port) in peers(other, "ingress", "from")
+    }
+
+
+def test_the_pods_reach_what_they_call_and_no_other() -> None:
+    to_chroma = {(component, "chroma", 8000) for component in WORKERS}
+    assert flows("small") == {*to_chroma, ("query", "model", 11434)}
+    assert flows("large") == {*to_chroma, ("query", "model", 8000)}
+    assert flows("external servers") == set()
+    for variant in ("small", "large"):
+        assert {port for *_, port in flows(variant)} <= {
+            number for name in pods(variant) for number in port_numbers(variant, name).values()
+        }
+
+
+def outside(variant: str, component: str) -> set[int]:
+    """The ports on which a component may call addresses outside the chart."""
+    specs = policies_of(variant, pods(variant)[component])
+    rules = [rule for spec in specs for rule in spec.get("egress", [])]
+    blocks = [rule for rule in rules if any("ipBlock" in peer for peer in rule["to"])]
+    for rule in blocks:
+        assert all("except" in peer["ipBlock"] for peer in rule["to"]), "instance metadata must stay out of reach"
+    return {port["port"] for rule in blocks for port in rule["ports"]}
+
+
+def test_outside_the_chart_only_the_ports_of_what_is_called_are_open() -> None:
+    assert outside("small", "ingest") == outside("small", "query") == {443}
+    assert outside("small", "chroma") == set()
+    assert outside("small", "model") == {443}  # it downloads its model
+    assert outside("Ollama with own models", "model") == set()
+    assert outside("external servers", "ingest") == {443, 8443}
+    assert outside("compatible services", "reconcile") == {443, 9000, 9324, 8000}
+
+
+@EACH_VARIANT
+def test_names_are_resolved_wherever_something_is_called(variant: str) -> None:
+    for component in pods(variant):
+        if variant == WITHOUT_POLICIES or not outside(variant, component):
+            continue
+        rules = [
+            rule for spec in policies_of(variant, pods(variant)[component]) for rule in spec.get("egress", [])
+        ]
+        asked = [rule["ports"] for rule in rules if {53} == {port["port"] for port in rule["ports"]}]
+        assert asked == [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]], component
+
+
+def secrets_in(manifests: list[Manifest]) -> list[str]:
+    """Variables and fields that look like a secret and hold a value."""
+    found = []
+    for name, value in re.findall(r'"name": "(\w+)", "value": "([^"]*)"', json.dumps(manifests)):
+        looks = re.search(r"(TOKEN|SECRET|KEY|PASSWORD)(_ID)?$", name)
+        if looks and value and not value.startswith("arn:aws:secretsmanager:"):
+            found.append(name)
+    return found
+
+
+@EACH_VARIANT
+def test_no_manifest_holds_a_secret(variant: str) -> None:
+    assert not of_kind(variant, "Secret")
+    assert secrets_in(rendered(variant)) == []
+
+
+def test_a_secret_in_a_manifest_would_be_found() -> None:
+    wrong = [
+        {"env": [{"name": "DOCWELL_CHROMA_TOKEN", "value": "abc"}, {"name": "AWS_ACCESS_KEY_ID", "value": "A"}]}
+    ]
+    assert secrets_in(wrong) == ["DOCWELL_CHROMA_TOKEN", "AWS_ACCESS_KEY_ID"]
+
+
+def test_each_variant_differs_from_its_profile() -> None:
+    for name, variant in VARIANTS.items():
+        assert (rendered(name) != rendered(variant.profile)) == (name != variant.profile), name

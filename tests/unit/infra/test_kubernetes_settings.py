@@ -1,0 +1,100 @@
+"""The chart's environment is what the code reads: a new setting is in the chart, with the code's default."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
+from pydantic import TypeAdapter
+from pydantic_settings import BaseSettings
+
+from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
+from infra.kubernetes import snapshots
+from infra.kubernetes.helm import CHART
+
+# runtime/ reads these.
+SERVICE = {"host", "health_port", "grace_s", "processes"}
+OF_RUNTIME: dict[str, set[str]] = {
+    "ingest": {*SERVICE, "ingest_queue_url", "timeout_s"},
+    "query": {*SERVICE, "port", "waiting"},
+    "reconcile": set(),
+}
+READ: dict[str, list[type[BaseSettings]]] = {
+    "ingest": [IngestSettings],
+    "query": [QuerySettings, AuthorizerSettings],
+    "reconcile": [ReconcileSettings],
+}
+# Another value than the code's, for the reason in values.yaml: an image has both runtimes, and a pod may use fewer
+# processors than its node has.
+OTHER = {"embed_runtime", "embed_threads"}
+COMPONENTS = pytest.mark.parametrize("component", READ)
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def environment(component: str) -> dict[str, Any]:
+    """The variables of a worker in the committed manifests."""
+    (found,) = (
+        one
+        for one in snapshots.manifests()
+        if "spec" in one
+        and one["metadata"]["name"] == f"docwell-{component}"
+        and one["kind"] in ("Deployment", "CronJob")
+    )
+    spec = found["spec"]
+    (container,) = spec.get("jobTemplate", found)["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value") for one in container["env"]}
+
+
+def fields(component: str) -> dict[str, Any]:
+    return {name: field for kind in READ[component] for name, field in kind.model_fields.items()}
+
+
+@COMPONENTS
+def test_a_worker_gets_each_setting_that_it_reads_and_no_other(component: str) -> None:
+    given = {name for name in environment(component) if name.startswith("DOCWELL_")}
+    read = {f"DOCWELL_{name.upper()}" for name in {*fields(component), *OF_RUNTIME[component]}}
+    assert sorted(given) == sorted(read)
+
+
+@COMPONENTS
+def test_the_charts_defaults_are_the_codes(component: str) -> None:
+    compared = 0
+    for name, field in fields(component).items():
+        value = environment(component)[f"DOCWELL_{name.upper()}"]
+        if not value or field.is_required() or field.default is None or "table" in name or name in OTHER:
+            continue
+        assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
+        compared += 1
+    assert compared > 10
+
+
+@COMPONENTS
+def test_the_code_accepts_the_worker_s_environment(component: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(component).items():
+        monkeypatch.setenv(name, value or "")
+    for kind in READ[component]:
+        kind()
+
+
+@pytest.mark.parametrize("part", ["shared", *READ])
+def test_the_schema_lists_the_settings_and_each_is_read(part: str) -> None:
+    listed = set(VALUES["settings"][part])
+    assert listed == set(SCHEMA["properties"]["settings"]["properties"][part]["propertyNames"]["enum"])
+    for component in READ if part == "shared" else [part]:
+        assert listed <= {*fields(component), *OF_RUNTIME[component]}
+
+
+@pytest.mark.skipif(find_spec("runtime") is None, reason="runtime/ is not there")
+@pytest.mark.parametrize(("component", "settings"), [("ingest", "WorkerSettings"), ("query", "ServerSettings")])
+def test_the_runtime_reads_what_this_test_expects(component: str, settings: str) -> None:
+    kind = getattr(import_module("runtime.settings"), settings)
+    assert set(kind.model_fields) == OF_RUNTIME[component]
+    for name, field in kind.model_fields.items():
+        if name not in {"grace_s", "ingest_queue_url"}:  # the pod's own
+            value = environment(component)[f"DOCWELL_{name.upper()}"]
+            assert TypeAdapter(type(field.default)).validate_python(value) == field.default, name
