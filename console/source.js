@@ -32,7 +32,7 @@ export function Source({ source, onClose }) {
     let left = false;
     const show = async () => {
       setState({ status: "loading" });
-      const record = await call("GET", pathOf(name));
+      const record = await call("GET", `${pathOf(name)}?link=true`);
       if (left) return;
       if (!record.link) return setState({ status: "gone" });
       const id = `${name}\n${record.live_version}`;
