@@ -1,4 +1,6 @@
 // The parts of an answer for the page, and the same as Markdown. Pure: no element is made here.
+import { place, t } from "./strings.js";
+
 const MARKER = /\[(\d+)\]/;
 
 /** Return the answer as [{sentence, parts}]: `parts` are texts and marker numbers that have a citation. */
@@ -31,8 +33,8 @@ export const unitLabel = ({ unit }) => (unit && unit.kind !== "page" ? unit.labe
 /** Return a question and its answer as Markdown, with the place and the quote of each citation. */
 export function markdown(question, answer) {
   const sources = answer.citations.map((one) => {
-    const place = unitLabel(one) ?? `page ${one.page}`;
-    return `${one.marker}. ${escaped(one.document)}, ${escaped(place)}: “${escaped(one.display_quote)}”`;
+    const named = unitLabel(one) ?? t("answer.page", { page: place(one.page) });
+    return `${one.marker}. ${escaped(one.document)}, ${escaped(named)}: “${escaped(one.display_quote)}”`;
   });
   return [`**${escaped(question)}**`, answer.answer, ...(sources.length ? [sources.join("\n")] : [])].join("\n\n");
 }

@@ -1,14 +1,14 @@
 // The console: its views by the address's fragment, and what they share.
 import { html, render, useCallback, useEffect, useState } from "./vendor/htm-preact.mjs";
-import { call, documents, forgetKey, hasKey, setKey, takeKey } from "./api.js";
+import { Problem, call, documents, forgetKey, hasKey, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
 import { Documents } from "./documents.js";
 import { Operations } from "./operations.js";
-import { Failure } from "./parts.js";
+import { Failure, Languages } from "./parts.js";
 import { Receipt } from "./receipt.js";
 import { unitLabel } from "./answer.js";
 import { Source, sourceAddress } from "./source.js";
-import { t } from "./strings.js";
+import { choose, language, t, whole } from "./strings.js";
 
 const THEME = "docwell.theme";
 // As in style.css.
@@ -26,7 +26,7 @@ function sourceOf(query) {
   return { ...Object.fromEntries(query), page };
 }
 
-function KeyForm({ error, onKey }) {
+function KeyForm({ error, onKey, onLanguage }) {
   const submit = (event) => {
     event.preventDefault();
     onKey(new FormData(event.target).get("key").trim());
@@ -41,13 +41,14 @@ function KeyForm({ error, onKey }) {
         <button class="main">${t("key.open")}</button>
       </form>
       <${Failure} error=${error} />
+      <${Languages} onLanguage=${onLanguage} />
     </main>`;
 }
 
-function Header({ view, usage, onTheme, onLeave }) {
+function Header({ view, usage, onTheme, onLanguage, onLeave }) {
   const link = (name) => html`
     <a href=${`#/${name}`} aria-current=${view === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`;
-  const quota = usage.requests_per_day == null ? "" : ` / ${usage.requests_per_day.toLocaleString()}`;
+  const quota = usage.requests_per_day == null ? "" : ` / ${whole(usage.requests_per_day)}`;
   return html`
     <header class="top">
       <a class="skip" href="#main" onClick=${(event) => {
@@ -59,7 +60,8 @@ function Header({ view, usage, onTheme, onLeave }) {
         ${usage.operates && link("operations")}</nav>
       <span class="spring"></span>
       <span class="muted usage">${t("nav.usage", {
-        requests: usage.requests.toLocaleString() + quota, tokens: usage.tokens.toLocaleString() })}</span>
+        requests: whole(usage.requests) + quota, tokens: usage.tokens })}</span>
+      <${Languages} onLanguage=${onLanguage} />
       <button class="quiet" onClick=${onTheme}>${t("nav.theme")}</button>
       <button class="quiet" onClick=${onLeave}>${t("nav.leave")}</button>
     </header>`;
@@ -94,6 +96,7 @@ function App() {
   const [about, setAbout] = useState(null);
   const [source, setSource] = useState(null);
   const [failure, setFailure] = useState(null);
+  const [, setLanguage] = useState(language);
 
   const fail = useCallback((error) => {
     setFailure(error);
@@ -113,8 +116,10 @@ function App() {
     document.querySelector("main h1[tabindex]")?.focus();
   }, [view, id, query.toString()]);
 
+  const onLanguage = (code) =>
+    choose(code).then(() => setLanguage(code), () => fail(new Problem(0, { detail: "unreachable" })));
   if (!known) {
-    return html`<${KeyForm} error=${failure} onKey=${(key) => {
+    return html`<${KeyForm} error=${failure} onLanguage=${onLanguage} onKey=${(key) => {
       setKey(key);
       setFailure(null);
       setKnown(true);
@@ -143,7 +148,8 @@ function App() {
   };
   const shared = { collections, onSource: show, onUsed: used };
   return html`
-    <${Header} view=${view} usage=${usage} onTheme=${toggleTheme} onLeave=${leave} />
+    <${Header} view=${view} usage=${usage} onTheme=${toggleTheme} onLanguage=${onLanguage}
+      onLeave=${leave} />
     <div class=${source ? "columns two" : "columns"}>
       <main id="main" tabindex="-1">
         <${Failure} error=${failure} />

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, pathOf, upload } from "./api.js";
 import { dropped, keyOf } from "./files.js";
 import { Failure } from "./parts.js";
-import { has, t } from "./strings.js";
+import { bytes, has, named, percent, t, whole } from "./strings.js";
 
 // One document's status is free of charge, so it is read often while there is work.
 const POLL_MS = 1000;
@@ -14,20 +14,14 @@ const FINAL = new Set(["INDEXED", "EMPTY", "REJECTED", "FAILED", "DELETED"]);
 
 /** Return the words for a document's status, and what to do about it. */
 function statusWords(one) {
-  if (one.uploading !== undefined) return t("status.uploading", { share: Math.round(100 * one.uploading) });
+  if (one.uploading !== undefined) return t("status.uploading", { share: percent(one.uploading) });
   if (one.deleting) return t("status.deleting");
   if (one.status === "PENDING") {
-    return one.pages ? t("status.pages", { done: one.pages_done, pages: one.pages }) : t("status.PENDING");
+    return one.pages ? t("status.pages", { done: one.pages_done, count: one.pages }) : t("status.PENDING");
   }
   const reason = one.reason && has(`reason.${one.reason}`) ? t(`reason.${one.reason}`) : one.detail;
   return [t(`status.${one.status}`), reason].filter(Boolean).join(": ");
 }
-
-const sized = (bytes) => {
-  if (bytes == null) return "";
-  const power = bytes < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
-  return `${(bytes / 1024 ** power).toFixed(power ? 1 : 0)} ${["B", "KB", "MB", "GB"][power]}`;
-};
 
 const isWorking = (one) => one.uploading === undefined && (one.awaits || !FINAL.has(one.status));
 
@@ -44,11 +38,16 @@ async function look({ document, awaits }, change, fail) {
   }
 }
 
+const unreadable = (pages) =>
+  Object.entries(pages).map(([reason, listed]) => `${listed}: ${named(`reason.${reason}`)}`).join("; ");
+
 function Details({ one }) {
   const rows = [
-    ["title", one.title], ["author", one.author], ["created", one.created], ["chunks", one.chunks || null],
-    ["size", sized(one.size)], ["version", one.version], ["live_version", one.live_version],
-    ["unreadable", Object.entries(one.unreadable_pages ?? {}).map((pair) => pair.join(": ")).join("; ")],
+    ["title", one.title], ["author", one.author], ["created", one.created],
+    ["chunks", one.chunks && whole(one.chunks)],
+    ["size", one.size == null ? "" : bytes(one.size)],
+    ["version", one.version], ["live_version", one.live_version],
+    ["unreadable", unreadable(one.unreadable_pages ?? {})],
     ...Object.entries({ ...one.metadata, ...one.tags }),
   ].filter(([, value]) => value);
   return html`<dl class="facts">${rows.map(([name, value]) => html`
@@ -67,7 +66,7 @@ function Row({ one, canDelete, onDelete, onAsk, onSource }) {
       <td><span class=${`status ${busy ? "PENDING" : one.status}`}>${statusWords(one)}</span>
         ${one.uploading !== undefined && html`
           <progress value=${one.uploading} aria-label=${one.document}></progress>`}</td>
-      <td class="number">${one.pages ?? ""}</td>
+      <td class="number">${one.pages == null ? "" : whole(one.pages)}</td>
       <td class="actions">
         ${one.live_version && html`
           <button class="quiet" onClick=${() => onAsk(one.document)}>${t("documents.ask")}</button>
@@ -200,7 +199,8 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
           <option value="">${t("all")}</option>
           ${collections.map((name) => html`<option value=${name}>${name}</option>`)}
         </select></label>
-        <span class="muted" role="status">${t("documents.count", { count: found.length, all: list.length })}</span>
+        <span class="muted" role="status">
+          ${t("documents.count", { shown: found.length, count: list.length })}</span>
         <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
       </p>
       ${found.length > 0 && html`<div class="wide"><table>

@@ -1,9 +1,9 @@
 // The files of a drop, those of folders too.
 
-/** Return the key of a file at `path` in a collection. The collection `default` has no folder. */
+/** Return the key of a file at `path` in a collection. A file by itself in `default` is in no folder. */
 export function keyOf(collection, path) {
   const clean = path.split("/").filter(Boolean);
-  return collection === "default" ? clean.at(-1) : [collection, ...clean].join("/");
+  return collection === "default" && clean.length === 1 ? clean[0] : [collection, ...clean].join("/");
 }
 
 const listed = (reader) => new Promise((resolve, reject) => reader.readEntries(resolve, reject));

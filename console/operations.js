@@ -3,16 +3,11 @@ import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { Chart } from "./chart.js";
 import { Failure } from "./parts.js";
-import { has, t } from "./strings.js";
+import { day, moment, money, named as words, percent, t, whole } from "./strings.js";
 
 const PATH = "/v1/operations";
-const moment = (seconds) => new Date(seconds * 1000).toLocaleString();
 const some = (counts) => Object.entries(counts).filter(([, count]) => count);
-const whole = (number) => number.toLocaleString();
-const money = (number) => number.toLocaleString(undefined, { maximumSignificantDigits: 3 });
 const of = (used, quota) => (quota == null ? whole(used) : `${whole(used)} / ${whole(quota)}`);
-// A name that the words do not know stands for itself.
-const words = (key) => (has(key) ? t(key) : key.slice(key.indexOf(".") + 1));
 
 /** A part of the view. One that could not be read says why; one that has not happened says so. */
 function Part({ name, known, unknown, children }) {
@@ -32,10 +27,10 @@ function Counts({ counts, named }) {
 }
 
 function Reconcile({ found }) {
-  const time = moment(found.started_at);
+  const values = { time: moment(found.started_at), phase: words(`phase.${found.phase}`) };
   const drift = some(found.drift);
   return html`
-    <p>${found.complete ? t("reconcile.done", { time }) : t("reconcile.runs", { time, phase: found.phase })}</p>
+    <p>${t(found.complete ? "reconcile.done" : "reconcile.runs", values)}</p>
     ${drift.length > 0 && html`<p class="warn">${t("reconcile.drift")}</p>
       <${Counts} counts=${found.drift} named=${(name) => words(`drift.${name}`)} />`}
     ${!drift.length && html`<p class="good">${t("reconcile.none")}</p>`}
@@ -45,7 +40,7 @@ function Reconcile({ found }) {
 
 function DeadLetters({ found, onRedrive, busy }) {
   return html`
-    <p><b class=${found.waiting ? "warn" : "good"}>${t("letters.waiting", { count: whole(found.waiting) })}</b></p>
+    <p><b class=${found.waiting ? "warn" : "good"}>${t("letters.waiting", { count: found.waiting })}</b></p>
     ${found.waiting > 0 && html`
       <p><button onClick=${onRedrive} disabled=${busy}>${t("letters.redrive")}</button></p>`}
     ${found.failed.length > 0 && html`
@@ -60,14 +55,14 @@ function Use({ found }) {
   const { days, currency } = found;
   const chart = (name, format) => html`
     <${Chart} title=${t(`chart.${name}`, { currency })} format=${format}
-      points=${days.map((one) => ({ label: one.day, value: one[name] }))} />`;
+      points=${days.map((one) => ({ label: day(one.day), value: one[name] }))} />`;
   return html`
     <div class="charts">${chart("requests", whole)} ${chart("tokens", whole)} ${chart("cost", money)}</div>
     ${!found.complete && html`<p class="note">${t("use.incomplete")}</p>`}
     <div class="wide"><details><summary>${t("use.table")}</summary><table>
       <thead><tr><th>${t("use.day")}</th><th class="number">${t("use.requests")}</th>
         <th class="number">${t("use.tokens")}</th><th class="number">${currency}</th></tr></thead>
-      <tbody>${days.map((one) => html`<tr><th scope="row">${one.day}</th>
+      <tbody>${days.map((one) => html`<tr><th scope="row">${day(one.day)}</th>
         <td class="number">${whole(one.requests)}</td><td class="number">${whole(one.tokens)}</td>
         <td class="number">${money(one.cost)}</td></tr>`)}</tbody>
     </table></details></div>`;
@@ -117,7 +112,7 @@ export function Operations({ onUsed }) {
     } catch (error) {
       setFailure(error);
     }
-    setSaid(t("letters.sent", { count: whole(sent), left: whole(left) }));
+    setSaid(t("letters.sent", { count: sent, left }));
     await load();
   };
   const part = (name, value, children, from = name) => html`
@@ -138,7 +133,7 @@ export function Operations({ onUsed }) {
           <${DeadLetters} found=${letters} onRedrive=${redrive} busy=${busy} />`)}
         ${part("prompts", prompts, () => html`<ul class="counts">${prompts.map((one) => html`
           <li><b>${one.name}</b> ${one.version}
-            ${prompts.length > 1 && t("prompts.share", { share: Math.round(100 * one.share) })}</li>`)}</ul>`)}
+            ${prompts.length > 1 && t("prompts.share", { share: percent(one.share) })}</li>`)}</ul>`)}
         ${part("usage", usage, () => html`<${Use} found=${usage} />`)}
         ${part("principals", usage?.principals.length && usage, () => html`
           <${Callers} found=${usage.principals} />`, "usage")}

@@ -2,7 +2,16 @@
 import { html, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { markdown, pieces, unitLabel } from "./answer.js";
-import { has, t } from "./strings.js";
+import { LANGUAGES, decimal, has, language, place, t } from "./strings.js";
+
+/** The choice of the interface's language. */
+export function Languages({ onLanguage }) {
+  return html`
+    <select class="quiet" aria-label=${t("nav.language")} value=${language()}
+      onChange=${(event) => onLanguage(event.target.value)}>
+      ${Object.entries(LANGUAGES).map(([code, name]) => html`<option value=${code} lang=${code}>${name}</option>`)}
+    </select>`;
+}
 
 /** An error in words, with the id under which the logs have it. */
 export function Failure({ error }) {
@@ -15,7 +24,7 @@ export function Failure({ error }) {
 }
 
 /** Return the place of a citation or passage in words. */
-export const placeOf = (one) => unitLabel(one) ?? t("answer.page", { page: one.page_label ?? one.page });
+export const placeOf = (one) => unitLabel(one) ?? t("answer.page", { page: one.page_label ?? place(one.page) });
 
 function Marker({ citation, onSource }) {
   const { marker, document } = citation;
@@ -26,16 +35,16 @@ function Marker({ citation, onSource }) {
 
 function why({ support, missing }) {
   if (missing.length) return t("answer.missing", { names: missing.join(", ") });
-  return t("answer.weak", { support: support.toFixed(2) });
+  return t("answer.weak", { support: decimal(support, 2) });
 }
 
 /** Return what an answer took. A model that was not asked, and a cost of nothing, are not named. */
 function costWords({ timings_ms: { total }, usage, cost, model }) {
   const tokens = usage.prompt_tokens + usage.completion_tokens;
   return [
-    t("answer.seconds", { seconds: (total / 1000).toFixed(1) }),
-    tokens && t("answer.tokens", { tokens: tokens.toLocaleString() }),
-    cost.amount && `${cost.amount.toFixed(5)} ${cost.currency}`,
+    t("answer.seconds", { seconds: decimal(total / 1000, 1) }),
+    tokens && t("answer.tokens", { count: tokens }),
+    cost.amount && `${decimal(cost.amount, 5)} ${cost.currency}`,
     tokens ? model : t("answer.no_model"),
   ].filter(Boolean).join(" · ");
 }
@@ -86,7 +95,7 @@ export function AnswerTools({ question, answer }) {
       await call("POST", "/v1/feedback", { request_id: answer.request_id, verdict });
       setSaid(t("answer.thanks"));
     } catch (error) {
-      setSaid(error.message);
+      setSaid(has(`error.${error.message}`) ? t(`error.${error.message}`) : error.message);
     }
   };
   return html`

@@ -2,9 +2,21 @@
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { Failure, Answer } from "./parts.js";
-import { t } from "./strings.js";
+import { has, moment, t } from "./strings.js";
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** Return the words for a difference, such as `document a.pdf` or `model`. */
+function whatOf(what) {
+  const [kind, ...name] = what.split(" ");
+  return has(`change.${kind}`) ? t(`change.${kind}`, { name: name.join(" ") }) : what;
+}
+
+/** Return one side of a difference. Statuses and modes have words. */
+function sideOf(what, value) {
+  const key = what === "status" ? `outcome.${value}` : `${what}.${value}`;
+  return has(key) ? t(key) : shown(value);
+}
 
 function Facts({ rows }) {
   return html`<dl class="facts">${rows.map(
@@ -20,7 +32,8 @@ function Changes({ changes }) {
         <th>${t("receipt.what")}</th><th>${t("receipt.then")}</th><th>${t("receipt.now")}</th>
       </tr></thead>
       <tbody>${changes.map(
-        (one) => html`<tr><td>${one.what}</td><td>${shown(one.then)}</td><td>${shown(one.now)}</td></tr>`,
+        (one) => html`<tr><td>${whatOf(one.what)}</td>
+          <td>${sideOf(one.what, one.then)}</td><td>${sideOf(one.what, one.now)}</td></tr>`,
       )}</tbody>
     </table>`;
 }
@@ -50,7 +63,7 @@ export function Receipt({ id, onSource }) {
   const collections = [request.collection, ...(request.collections ?? [])].filter(Boolean).join(", ");
   const rows = [
     [t("receipt.id"), receipt.request_id],
-    [t("receipt.at"), new Date(receipt.created_at * 1000).toLocaleString()],
+    [t("receipt.at"), moment(receipt.created_at)],
     [t("receipt.model"), receipt.model],
     [t("receipt.prompt"), receipt.prompt_version],
     [t("receipt.collections"), collections || t("all")],

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, pathOf } from "./api.js";
 import { PdfView, isOld, opened } from "./pdf-view.js";
-import { t } from "./strings.js";
+import { place as ordinal, t } from "./strings.js";
 
 const NOTES = {
   loading: "source.loading",
@@ -32,7 +32,7 @@ export function Source({ source, onClose }) {
     let left = false;
     const show = async () => {
       setState({ status: "loading" });
-      const record = await call("GET", pathOf(name));
+      const record = await call("GET", `${pathOf(name)}?link=true`);
       if (left) return;
       if (!record.link) return setState({ status: "gone" });
       const id = `${name}\n${record.live_version}`;
@@ -43,7 +43,7 @@ export function Source({ source, onClose }) {
       if (left) return;
       if (!pdf) return setState({ status: "unpaged", link: record.link });
       const onQuote = (boxes) => setState((now) => ({ ...now, status: boxes ? "marked" : "unmarked" }));
-      const label = (number) => t("source.page", { page: number });
+      const label = (number) => t("source.page", { page: ordinal(number) });
       const onFailed = (number) => isOld(id) && setAgain({ page: number });
       view.current = new PdfView(root.current, pdf, { page, quote, onQuote, onFailed, label });
       setPages(pdf.numPages);
@@ -60,13 +60,14 @@ export function Source({ source, onClose }) {
     };
   }, [name, version, page, quote, again]);
 
+  const at = { page: ordinal(page), pages: ordinal(pages) };
   const note = NOTES[state.status];
   return html`
     <section class="source" aria-labelledby="source-title" data-state=${state.status}
       onKeyDown=${(event) => event.key === "Escape" && onClose()}>
       <header>
         <h2 id="source-title" tabindex="-1" ref=${heading}>
-          ${name} <span class="muted">${place || (pages > 0 && t("source.place", { page, pages }))}</span>
+          ${name} <span class="muted">${place || (pages > 0 && t("source.place", at))}</span>
         </h2>
         ${pages > 0 && html`
           <button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>`}

@@ -1,10 +1,75 @@
-// The words of the interface. Another language is another file beside strings/en.json.
-const words = await (await fetch("strings/en.json")).json();
+// The words, numbers and dates of the interface's language. Each language is a file in strings/.
 
-/** Return the text of a key with its {values} filled in. A key without a text stands for itself. */
+/** The languages by their codes, each in its own words. */
+export const LANGUAGES = {
+  en: "English", de: "Deutsch", fr: "Français", es: "Español", ar: "العربية", zh: "中文",
+};
+const STORED = "docwell.language";
+const RIGHT_TO_LEFT = new Set(["ar"]);
+// U+2068 and U+2069: a name of the other direction between them does not reorder the sentence around it.
+const ISOLATED = ["\u2068", "\u2069"];
+
+const base = (locale) => locale.toLowerCase().split("-")[0];
+const known = (locale) => base(locale) in LANGUAGES;
+
+let words;
+let locale;
+let plurals;
+
+/** Return the code of the interface's language. */
+export const language = () => document.documentElement.lang;
+
+/** Speak the language of this code from now on, with the browser's own region of it, and keep the choice. */
+export async function choose(code) {
+  await speak(code);
+  localStorage.setItem(STORED, code);
+}
+
+async function speak(code) {
+  words = await (await fetch(`strings/${code}.json`)).json();
+  locale = navigator.languages.find((one) => base(one) === code) ?? code;
+  plurals = new Intl.PluralRules(locale);
+  document.documentElement.lang = code;
+  document.documentElement.dir = RIGHT_TO_LEFT.has(code) ? "rtl" : "ltr";
+}
+
+/** Return the text of a key with its {values} filled in. The value `count` chooses among plural forms. */
 export function t(key, values = {}) {
-  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  const found = words[key] ?? key;
+  const text = typeof found === "string" ? found : found[plurals.select(values.count)];
+  return text.replace(/\{(\w+)\}/g, (_, name) => filled(values[name] ?? ""));
+}
+
+function filled(value) {
+  if (typeof value === "number") return whole(value);
+  return document.documentElement.dir === "rtl" ? ISOLATED.join(value) : value;
 }
 
 /** Return whether a key has a text. */
 export const has = (key) => key in words;
+
+/** Return the text of a key, or its last part where it has none. */
+export const named = (key) => (has(key) ? t(key) : key.slice(key.indexOf(".") + 1));
+
+const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);
+export const whole = (value) => number(value, { maximumFractionDigits: 0 });
+/** A page or another place in a row, without marks between its digits. */
+export const place = (value) => number(value, { useGrouping: false });
+export const decimal = (value, digits) =>
+  number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const money = (value) => number(value, { maximumSignificantDigits: 3 });
+export const percent = (share) => number(share, { style: "percent", maximumFractionDigits: 0 });
+export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(locale);
+/** A day such as 2026-11-27. */
+export const day = (date) => new Date(date).toLocaleDateString(locale, { dateStyle: "medium", timeZone: "UTC" });
+
+/** A number of bytes, in the unit in which it is short. */
+export function bytes(value) {
+  const power = value < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(value) / 10));
+  const unit = ["byte", "kilobyte", "megabyte", "gigabyte"][power];
+  return number(value / 1024 ** power, { style: "unit", unit, maximumFractionDigits: power ? 1 : 0 });
+}
+
+const kept = localStorage.getItem(STORED);
+const first = [kept, ...navigator.languages].find((one) => one && known(one));
+await speak(base(first ?? "en"));

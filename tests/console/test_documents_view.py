@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from docwell.adapters.dynamodb.principals import Grant
+from docwell.models import collection_of
 from tests.console.conftest import BOILER, Console, ask, write_pdf
 
 pytestmark = pytest.mark.e2e
@@ -87,6 +88,23 @@ def test_a_dropped_file_is_uploaded(console: Console) -> None:
     page.fill(".drop input[list]", "drops")
     page.evaluate(_DROP, ["binary.pdf", "\x00\x01\x02" * 99])
     expect(page.locator('tr[data-document="drops/binary.pdf"]')).to_have_attribute("data-status", "REJECTED")
+
+
+@pytest.mark.parametrize(
+    ("collection", "paths", "keys"),
+    [
+        ("house", ["x.pdf", "a/x.pdf"], ["house/x.pdf", "house/a/x.pdf"]),
+        # The collection of a key is its first folder, so `a/x.pdf` would be in the collection `a`.
+        ("default", ["x.pdf", "a/x.pdf", "b/x.pdf"], ["x.pdf", "default/a/x.pdf", "default/b/x.pdf"]),
+    ],
+)
+def test_files_of_folders_keep_their_paths_and_are_in_the_collection(
+    console: Console, collection: str, paths: list[str], keys: list[str]
+) -> None:
+    page = console.open()
+    key_of = "async ([into, path]) => (await import('/files.js')).keyOf(into, path)"
+    assert [page.evaluate(key_of, [collection, path]) for path in paths] == keys
+    assert {collection_of(key) for key in keys} == {collection}
 
 
 def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Path) -> None:

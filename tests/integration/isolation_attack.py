@@ -254,8 +254,10 @@ class Attack:
         own = self.own(person)
         if own:
             name = key(own, self.random.randrange(DOCUMENTS_EACH))
-            reply = self.send(person, "document", "GET", f"/v1/documents/{quote(name, safe='')}")
+            link = self.random.choice([None, "true"])
+            reply = self.send(person, "document", "GET", f"/v1/documents/{quote(name, safe='')}", link=link)
             assert (reply.status, reply.body["document"]) == (200, name)
+            assert bool(reply.body["link"]) == bool(link)
 
     def looks_at_others(self, person: Person) -> None:
         own, number = self.own(person), self.random.randrange(DOCUMENTS_EACH)
@@ -269,8 +271,9 @@ class Attack:
             lambda name: quote(key(name, number).upper(), safe=""),
         ]
         path, method = self.random.choice(paths), self.random.choice(["GET", "GET", "DELETE"])
+        query = self.random.choice([{}, {"link": "true"}])
         self.alike(
-            person, "document of others", lambda name: (method, f"/v1/documents/{path(name)}", None, {}), 404
+            person, "document of others", lambda name: (method, f"/v1/documents/{path(name)}", None, query), 404
         )
 
     def uploads_to_others(self, person: Person) -> None:

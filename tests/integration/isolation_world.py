@@ -38,7 +38,7 @@ from docwell.models import Chunk, DocumentRecord, IndexRecord, Reason, Status, c
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
-from infra.local.names import TABLES
+from infra.local.names import AUDIT_TABLE, TABLES
 from tests.unit.fakes import FakeEmbedder, FakeIndex
 
 DOCUMENTS_EACH = 6
@@ -319,6 +319,7 @@ def isolated_world(
         "DOCWELL_PRINCIPALS_TABLE": "docwell-principals",
         "DOCWELL_USAGE_TABLE": "docwell-usage",
         "DOCWELL_RECEIPTS_TABLE": "docwell-receipts",
+        "DOCWELL_AUDIT_TABLE": AUDIT_TABLE,
     }
     for name in [name for name in os.environ if name.startswith(("DOCWELL_", "AWS_"))]:
         monkeypatch.delenv(name)

@@ -13,7 +13,11 @@ from urllib.parse import quote
 
 import pytest
 
+from docwell.adapters.aws import client
+from docwell.adapters.dynamodb.audit import AuditReader
 from docwell.adapters.dynamodb.principals import Grant
+from docwell.audit import Action
+from infra.local.names import AUDIT_TABLE
 
 from .isolation_attack import MOVES, Attack
 from .isolation_endpoints import ENDPOINT_MOVES
@@ -69,6 +73,16 @@ def test_a_collection_that_is_taken_away_is_gone_from_the_next_request_on_receip
     world.admin.revoke("key:two")
     revoked = Person("two", before.context, frozenset())
     assert {attack.send(revoked, "revoked", *request).status for request in requests} <= {401}
+
+
+def test_the_trail_has_each_link_that_was_given_and_no_other(world: World) -> None:
+    attack, person = Attack(world), PEOPLE[0]
+    for collection in ("amber", "cedar"):
+        path = f"/v1/documents/{quote(key(collection, 0), safe='')}"
+        for link in (None, "true"):
+            attack.send(person, "link", "GET", path, link=link)
+    (event,) = AuditReader(client("dynamodb"), AUDIT_TABLE).events()
+    assert (event.actor, event.action, event.documents) == ("key:one", Action.READ, frozenset({key("amber", 0)}))
 
 
 def test_the_attack_would_see_a_leak(world: World) -> None:

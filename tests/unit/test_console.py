@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from docwell.models import Reason, Status
 
 CONSOLE = Path(__file__).parents[2] / "console"
 SCRIPTS = sorted(CONSOLE.glob("*.js"))
+LANGUAGES = sorted(path.stem for path in (CONSOLE / "strings").glob("*.json"))
 LINES, CHARACTERS, SIZE_BYTES = 400, 115, 600_000
 # What turns text into elements or code. The page's policy forbids the last three too.
 FORBIDDEN = re.compile(
@@ -54,6 +57,81 @@ def test_each_vendor_module_has_the_hash_of_its_pin() -> None:
 def test_the_console_is_small_over_the_wire() -> None:
     served = [path for path in CONSOLE.rglob("*") if path.is_file()]
     assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in served) < SIZE_BYTES
+
+
+def markup(script: str) -> Iterator[str]:
+    """Yield the markup of each template of a script, without the values in it."""
+
+    def value_end(at: int) -> int:
+        while script[at] != "}":
+            if script[at] == "{":
+                at = value_end(at + 1)
+            elif script[at] == "`":
+                at = template(at + 1)[1]
+            elif script[at] == '"':
+                at = script.index('"', at + 1)
+            at += 1
+        return at
+
+    def template(at: int) -> tuple[str, int]:
+        text = ""
+        while script[at] != "`":
+            if script.startswith("${", at):
+                at = value_end(at + 2)
+            else:
+                text += script[at]
+            at += 1
+        return text, at
+
+    for found in re.finditer("html`", script):
+        yield template(found.end())[0]
+
+
+def shown_words(script: str) -> list[str]:
+    """Return the words that a script's markup shows or lets a screen reader say."""
+    seen = r">([^<>]*)|(?:aria-label|title|placeholder|alt)=\"([^\"]*)"
+    texts = ["".join(pair) for one in markup(script) for pair in re.findall(seen, one)]
+    return [word for text in texts for word in re.findall(r"[^\W\d_]+", text)]
+
+
+def test_no_script_shows_words_that_are_not_in_the_languages_files() -> None:
+    found = {word for path in SCRIPTS for word in shown_words(path.read_text())}
+    assert found == {"docwell"}
+    script = 'html`<p>${x ? html`<b title="Press">Go ${t("a")}</b>` : ""} now</p>`'
+    assert sorted(shown_words(script)) == ["Go", "Press", "now"]
+
+
+def words_of(language: str) -> dict[str, Any]:
+    return dict(json.loads((CONSOLE / "strings" / f"{language}.json").read_text()))
+
+
+def placeholders(words: dict[str, Any]) -> dict[str, set[str]]:
+    forms = {key: text if isinstance(text, dict) else {"": text} for key, text in words.items()}
+    return {key: set(re.findall(r"{\w+}", " ".join(of.values()))) for key, of in forms.items()}
+
+
+def test_the_choice_of_languages_is_that_of_the_files() -> None:
+    named = re.findall(r'\b([a-z]{2}): "', (CONSOLE / "strings.js").read_text())
+    assert sorted(named) == sorted(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_has_the_keys_placeholders_and_plurals_of_english(language: str) -> None:
+    words, english = words_of(language), words_of("en")
+    assert list(words) == list(english)
+    assert placeholders(words) == placeholders(english)
+    assert [isinstance(text, dict) for text in words.values()] == [
+        isinstance(text, dict) for text in english.values()
+    ]
+    assert [key for key, text in words.items() if not text] == []
+
+
+def test_the_style_has_no_side_that_a_language_from_right_to_left_would_mirror() -> None:
+    sides = re.compile(
+        r"(?:margin|padding|border)-(?:left|right)|text-align: (?:left|right)|[^-\w](?:left|right):"
+    )
+    assert sides.findall((CONSOLE / "style.css").read_text()) == []
+    assert len(sides.findall("a { left: 0; margin-right: 1px; text-align: left; inset-inline-start: 0 }")) == 3
 
 
 def test_each_text_has_its_words_and_no_words_are_unused() -> None:

@@ -138,13 +138,31 @@ def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpW
     assert call("GET", "/v1/usage", key="unknown")[0] == 401
 
 
-def test_a_document_has_a_link_to_the_version_that_answers_and_a_list_has_none(world: HttpWorld) -> None:
-    document = call("GET", "/v1/documents/house/rules.pdf")[1]
+def test_a_link_to_the_version_that_answers_is_charged_and_audited(world: HttpWorld) -> None:
+    status, document, headers = call("GET", "/v1/documents/house/rules.pdf?link=true", key="house")
+    assert status == 200
     assert document["link"].startswith("https://bucket/house/rules.pdf?versionId=")
     assert document["media_type"] is None  # a row of an earlier release
+    assert world.principals.requests == 1
+    assert changes(world) == [("key:house", Action.READ, frozenset({"house/rules.pdf"}))]
+    assert [world.audit.events[0].request_id] == headers["x-request-id"]
+
+
+def test_a_status_and_a_list_have_no_link_and_are_not_audited(world: HttpWorld) -> None:
+    assert call("GET", "/v1/documents/house/rules.pdf")[1]["link"] is None
+    assert world.principals.requests == 0
     assert call("GET", "/v1/documents")[1]["documents"][0]["link"] is None
+    assert changes(world) == []
+
+
+def test_a_link_that_is_not_given_is_not_audited(world: HttpWorld) -> None:
     world.ledger.records["house/new.pdf"] = DocumentRecord("house/new.pdf", Status.PENDING)
-    assert call("GET", "/v1/documents/house/new.pdf")[1]["link"] is None
+    assert call("GET", "/v1/documents/house/new.pdf?link=true")[1]["link"] is None
+    world.ledger.records["attic/a.pdf"] = DocumentRecord("attic/a.pdf", Status.PENDING)
+    theirs = call("GET", "/v1/documents/attic/a.pdf?link=true", key="house")
+    assert theirs[0] == 404
+    assert masked(theirs) == masked(call("GET", "/v1/documents/none/a.pdf?link=true", key="house"))
+    assert changes(world) == []
 
 
 def test_a_link_names_the_kind_of_the_version_that_answers(world: HttpWorld) -> None:
@@ -152,6 +170,6 @@ def test_a_link_names_the_kind_of_the_version_that_answers(world: HttpWorld) -> 
     said = replace(record.live_attributes or Attributes(), media_type="text/html")
     # A newer version, of another kind, is being indexed.
     world.ledger.records["house/rules.pdf"] = replace(record, live_attributes=said, media_type="image/png")
-    document = call("GET", "/v1/documents/house/rules.pdf")[1]
+    document = call("GET", "/v1/documents/house/rules.pdf?link=true")[1]
     assert document["media_type"] == "text/html"
     assert "&type=text/html#" in document["link"]

@@ -211,7 +211,7 @@ def test_the_openapi_page_describes_every_route_and_the_problem_document(world: 
     }
     document = page["paths"]["/v1/documents/{key}"]
     named = {method: [one["name"] for one in operation["parameters"]] for method, operation in document.items()}
-    assert named == {"get": ["key"], "delete": ["key"]}
+    assert named == {"get": ["key", "link"], "delete": ["key"]}
     assert "Problem" in page["components"]["schemas"]
     stream = page["paths"]["/v1/query"]["post"]["responses"]["200"]["content"]["text/event-stream"]
     passage = stream["schema"]["properties"]["data"]["contentSchema"]["properties"]["passages"]["items"]

@@ -42,7 +42,9 @@ class DocumentBody(BaseModel):
     metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
     tags: dict[str, str] = Field(description="S3 object tags of the live version.")
     updated_at: float = Field(description="Seconds since the epoch.")
-    link: str | None = Field(default=None, description="Opens the live version, for a short time. Not in lists.")
+    link: str | None = Field(
+        default=None, description="Opens the live version, for a short time. Only with `link=true`."
+    )
 
 
 class DocumentsResponse(BaseModel):

@@ -25,7 +25,7 @@ def page(app: APIGatewayRestResolver, document_route: str, documents: str) -> di
     item = paths.pop(document_route)
     key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     for operation in item.values():
-        operation["parameters"] = [key]
+        operation["parameters"] = [key, *operation.get("parameters", ())]
     paths[f"{documents}/{{key}}"] = item
     schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
     problem = {"$ref": "#/components/schemas/Problem"}

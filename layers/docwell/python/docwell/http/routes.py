@@ -20,6 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from docwell.answers import HostState
+from docwell.audit import Action
 from docwell.citation_units import FIRST_PAGE
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotFound, Unavailable
@@ -195,13 +196,23 @@ def documents(
     return document_bodies.documents_body(*list_documents(wiring.catalogue(), charged(), wanted))
 
 
-@app.get(_DOCUMENT_ROUTE, description="One document by its key, percent-encoded.")
-def document() -> document_bodies.DocumentBody:
+@app.get(
+    _DOCUMENT_ROUTE,
+    description="One document by its key, percent-encoded. Its status is free; a link is charged and audited.",
+)
+def document(
+    *,
+    link: Annotated[bool, Query(description="Return a link to the version that answers.")] = False,
+) -> document_bodies.DocumentBody:
     """Return one document."""
-    record = _named(known())
+    if not link:
+        return document_bodies.document_body(_named(known()))
+    admitted = admission()
+    record = _named(run(admitted.admitted()).principal)
     body = document_bodies.document_body(record)
     if body.live_version is not None:
         body.link = wiring.document_links().link(record.key, body.live_version, FIRST_PAGE, body.media_type)
+        searching.audit(admitted, Action.READ, frozenset({record.key}), request_id())
     return body
 
 

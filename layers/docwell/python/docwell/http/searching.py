@@ -99,7 +99,7 @@ def search(body: SearchRequest, admission: RequestAdmission, request_id: str) ->
 
 
 def audit(admission: RequestAdmission, action: Action, documents: frozenset[str], request_id: str) -> None:
-    """Add documents whose text the caller has seen to the audit trail. A failure is logged."""
+    """Add documents whose text or link the caller gets to the audit trail. A failure is logged."""
     if trail := wiring.audit_trail():
         principal = run(admission.identified()).principal
         event = AuditEvent(principal.id, action, documents, request_id=request_id)

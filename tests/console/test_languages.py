@@ -1,0 +1,136 @@
+"""The console in other languages: chosen by the browser or by the user, from left or right, with their plurals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from infra.report import ROOT
+from tests.console.conftest import BOILER, QUESTION, Console, ask
+from tests.console.test_access import violations, with_every_part
+
+pytestmark = pytest.mark.e2e
+
+STRINGS = ROOT / "console" / "strings"
+LANGUAGES = sorted(path.stem for path in STRINGS.glob("*.json"))
+# The texts of elements that have no other elements.
+_TEXTS = """() => [...document.querySelectorAll("body *")]
+  .filter((one) => !one.children.length && one.checkVisibility() && !one.closest("[lang]:not(html)"))
+  .map((one) => one.textContent.trim())"""
+_WIDE = """() => [...document.querySelectorAll("header *, main *, aside header *")]
+  .filter((one) => !one.closest(".skip, .hidden, .wide"))
+  .map((one) => [one.className, one.getBoundingClientRect()])
+  .filter(([, box]) => box.right > innerWidth + 1 || box.left < -1).map(([name, box]) => `${name} ${box.left}`)"""
+
+
+def texts_of(language: str) -> set[str]:
+    words: dict[str, Any] = json.loads((STRINGS / f"{language}.json").read_text())
+    return {one for text in words.values() for one in (text.values() if isinstance(text, dict) else [text])}
+
+
+def views(console: Console, page: Page) -> Iterator[str]:
+    """Yield the name of each view while the page, which has an answer and its source, shows it."""
+    yield "ask"
+    receipt = page.locator(".tools a").get_attribute("href")
+    for name, address, shown in (
+        ("receipt", receipt, "#receipt-title"),
+        ("documents", "#/documents", f'tr[data-document="{BOILER}"]'),
+        ("operations", "#/operations", ".cards"),
+    ):
+        page.evaluate("address => { location.hash = address; }", address)
+        page.locator(shown).wait_for()
+        yield name
+    page.evaluate("location.hash = '#/documents'")
+    page.locator("tbody .danger").first.click()
+    page.get_by_role("dialog").wait_for()
+    yield "deletion"
+    page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(("locale", "direction"), [("de-DE", "ltr"), ("ar-EG", "rtl")])
+def test_every_view_is_in_the_language_of_the_browser_and_has_no_barrier(
+    console: Console, locale: str, direction: str
+) -> None:
+    page = with_every_part(console, locale=locale)
+    language = locale[:2]
+    foreign = texts_of("en") - texts_of(language)
+    for name in views(console, page):
+        assert page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]") == [
+            language,
+            direction,
+        ]
+        assert foreign.intersection(page.evaluate(_TEXTS)) == set(), name
+        assert violations(page) == [], name
+
+
+@pytest.mark.parametrize("locale", ["de-DE", "ar-EG"])
+def test_no_view_is_wider_than_a_narrow_screen(console: Console, locale: str) -> None:
+    page = with_every_part(console, locale=locale, viewport={"width": 320, "height": 640})
+    for name in views(console, page):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
+        assert page.evaluate(_WIDE) == [], name
+
+
+def test_a_quote_is_marked_where_it_stands_in_a_layout_from_the_right(console: Console) -> None:
+    page = with_every_part(console, locale="ar")
+    box, sheet = (page.locator(one).first.bounding_box() for one in (".quote-box", '.sheet[data-page="2"]'))
+    assert box is not None
+    assert sheet is not None
+    assert sheet["x"] <= box["x"]
+    assert box["x"] + box["width"] <= sheet["x"] + sheet["width"]
+    first, main = page.locator("aside").bounding_box(), page.locator("main").bounding_box()
+    assert first is not None
+    assert main is not None
+    assert first["x"] < main["x"]  # the source is at the left
+
+
+def test_a_chosen_language_is_spoken_at_once_and_kept(console: Console) -> None:
+    page = console.open(locale="fr-CA")
+    ask(page)
+    expect(page.locator("nav a").first).to_have_text("Questions")
+    page.locator("header select").select_option("es")
+    expect(page.locator("nav a").first).to_have_text("Preguntar")
+    assert page.inner_text(".turn .question") == QUESTION  # the conversation is still there
+    page.reload()
+    expect(page.locator("nav a").first).to_have_text("Preguntar")
+    assert page.locator("html").get_attribute("lang") == "es"
+
+
+def test_a_browser_of_another_language_gets_english_and_may_choose_before_the_key(console: Console) -> None:
+    page = console.open("ask", locale="fi-FI")
+    expect(page.get_by_role("button", name="Open")).to_be_visible()
+    page.locator("main select").select_option("zh")
+    expect(page.get_by_role("button", name="打开")).to_be_visible()
+
+
+def test_each_language_has_a_form_for_each_of_its_plurals(console: Console) -> None:
+    page = console.open()
+    for language in LANGUAGES:
+        words = json.loads((STRINGS / f"{language}.json").read_text())
+        wanted = page.evaluate("code => new Intl.PluralRules(code).resolvedOptions().pluralCategories", language)
+        assert {
+            key for key, text in words.items() if isinstance(text, dict) and text.keys() != set(wanted)
+        } == set()
+
+
+@pytest.mark.parametrize(
+    ("locale", "count", "passages"),
+    [
+        ("en-US", 1, "1 passage found"),
+        ("en-US", 1500, "1,500 passages found"),
+        ("de-DE", 1500, "1.500 Textstellen gefunden"),
+        ("ar-MA", 2, "عُثر على مقطعين"),
+        ("ar-MA", 3, "عُثر على 3 مقاطع"),
+        ("ar-EG", 46, "عُثر على ٤٦ مقطعًا"),
+    ],
+)
+def test_a_count_has_its_plural_and_the_digits_of_the_browsers_region(
+    console: Console, locale: str, count: int, passages: str
+) -> None:
+    page = console.open(locale=locale)
+    said = page.evaluate("async (count) => (await import('/strings.js')).t('ask.passages', { count })", count)
+    assert said == passages
