@@ -1,5 +1,5 @@
 // The words of the interface. Another language is another file beside strings/en.json.
-const words = await (await fetch("strings/en.json")).json();
+const words = await (await fetch(new URL("strings/en.json", import.meta.url))).json();
 
 /** Return the text of a key with its {values} filled in. A key without a text stands for itself. */
 export function t(key, values = {}) {
