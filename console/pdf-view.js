@@ -15,7 +15,7 @@ const open = new Map();
 
 async function pdfjs() {
   library ??= await import("./vendor/pdf.min.mjs");
-  library.GlobalWorkerOptions.workerSrc = "vendor/pdf.worker.min.mjs";
+  library.GlobalWorkerOptions.workerSrc = new URL("vendor/pdf.worker.min.mjs", import.meta.url).href;
   return library;
 }
 

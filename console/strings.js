@@ -26,7 +26,7 @@ export async function choose(code) {
 }
 
 async function speak(code) {
-  words = await (await fetch(`strings/${code}.json`)).json();
+  words = await (await fetch(new URL(`strings/${code}.json`, import.meta.url))).json();
   locale = navigator.languages.find((one) => base(one) === code) ?? code;
   plurals = new Intl.PluralRules(locale);
   document.documentElement.lang = code;

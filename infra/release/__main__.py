@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
 from infra.release import contents, deployment, pins, restore
+from infra.release.console import ConsoleError
 from infra.release.credentials import SecretsError, ServerSecrets
 from infra.release.registry import PinError, digest_of
 
@@ -50,7 +51,7 @@ def public_parameter(region: str, name: str) -> str:
 def change(given: argparse.Namespace) -> None:
     """Rotate the profile's secrets, or deploy it, after what is to be restored is there.
 
-    Raises `SecretsError` and `StepError`.
+    Raises `ConsoleError`, `SecretsError` and `StepError`.
     """
     if given.command == "rotate":
         ServerSecrets(deployment.stack_name(given.profile)).rotate()
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--at", help="restore: the table as it was then, 2026-11-25T10:00 (UTC)")
     try:
         return run(parser.parse_args(arguments))
-    except (PinError, SecretsError, StepError) as error:
+    except (ConsoleError, PinError, SecretsError, StepError) as error:
         print(error, file=sys.stderr)
         return 1
 

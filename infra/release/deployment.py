@@ -19,6 +19,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
+from infra.release.console import publish
 from infra.release.credentials import prepare
 
 PROFILES = ROOT / "infra" / "parameters"
@@ -119,7 +120,10 @@ def stack_name(profile: str) -> str:
 
 
 def deploy(profile: str, options: Sequence[str] = ()) -> None:
-    """Build, print what changes, and deploy with SAM, which shows its change set. Raises `StepError`."""
+    """Build, print what changes, and deploy with SAM, which shows its change set. Then publish the console.
+
+    Raises `StepError`, `SecretsError`, `ConsoleError`.
+    """
     if any(one.startswith("--parameter-overrides") for one in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     package(profile)
@@ -129,6 +133,8 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
             print(line)
         prepare(stack_name(profile), given)
         _sam("deploy", "--config-env", profile, *options)
+        if address := publish(stack_name(profile), given):
+            print(f"console: {address}")
     finally:
         # `sam deploy` after another build would give it this Release, and publish no version.
         (RELEASES / f"{profile}.toml").unlink(missing_ok=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import webbrowser
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from docwell.cli.remote import Api
+from docwell.cli.settings import Settings
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_api import FakeApi
+from tests.unit.cli.fake_api import FakeApi, serving
 
 RECEIPT = "0b62f3f2-6a0c-4f4e-9c65-6f2a4d3c8f10"
 KEY = "handbooks/a & b é.pdf"
@@ -90,11 +93,32 @@ def test_what_does_not_exist_is_an_error_that_says_what_to_do(
     assert browser.opened == []
 
 
+def test_on_aws_the_console_has_an_address_that_is_not_the_apis(
+    run: Run, api: FakeApi, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = FakeApi()
+    console.others = {"/": api.others.pop("/")}
+    with serving(console):
+        monkeypatch.setenv("DOCWELL_CONSOLE", f"{console.endpoint}/")
+        result = run("open", KEY, "--api-key", "k", api=api)
+    assert result.exit_code == 0, result.stderr
+    (address,) = browser.opened
+    assert address.startswith(f"{console.endpoint}/#key=k&view=%2Fsource")
+    assert [path for _, path, _, _ in console.requests] == ["/"]
+
+
+def test_the_key_of_a_local_stack_is_not_for_the_console_of_another() -> None:
+    given = Settings(endpoint="http://127.0.0.1:1", console="https://console", local=True)
+    assert Api(given, 1).console == "http://127.0.0.1:1"
+    assert Api(replace(given, local=False), 1).console == "https://console"
+
+
 def test_an_api_without_a_console_is_an_error_that_says_what_to_do(
     run: Run, api: FakeApi, browser: Browser
 ) -> None:
     del api.others["/"]
     result = run("open", api=api)
     assert result.exit_code == 1
+    assert "ConsoleUrl" in result.stderr
     assert "make up" in result.stderr
     assert browser.opened == []

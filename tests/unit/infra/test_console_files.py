@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from infra.local.console_files import POLICY, console_file
+from infra.console_page import POLICY
+from infra.local.console_files import console_file
 
 
 def request(path: str, method: str = "GET") -> Request:

@@ -91,12 +91,13 @@ def test_a_deployment_leaves_no_parameters_to_a_later_build(
     monkeypatch.setattr(deployment, "environment", lambda *_: None)
     monkeypatch.setattr(deployment, "deployed_parameters", lambda _: None)
     monkeypatch.setattr(deployment, "_sam", sam)
+    monkeypatch.setattr(deployment, "publish", lambda *_: seen.append(("console", written.exists())))
     monkeypatch.setattr(deployment, "prepare", lambda *_: seen.append(("secrets", written.exists())))
     with contextlib.suppress(StepError):
         deployment.deploy("team")
-    # The stack names its secrets, so they come first.
-    steps = [("build", False), ("secrets", True), ("deploy", True)]
-    assert seen == steps[: 1 if fails == "build" else 3]
+    # The stack names its secrets, so they come first, and the console needs the names of what it creates.
+    steps = [("build", False), ("secrets", True), ("deploy", True), ("console", True)]
+    assert seen == steps[: {"build": 1, "deploy": 3, None: 4}[fails]]
     assert not written.exists()
 
 

@@ -18,6 +18,7 @@ from infra.dashboards import __main__ as dashboards
 from infra.dashboards import queries
 from infra.dashboards.exported import EXPORTED
 from infra.dashboards.parts import DOCWELL, SavedQuery
+from infra.intrinsics import Values
 from infra.local.metrics import Exporter
 from tests.unit.infra.templates import TEMPLATES, content, whole
 
@@ -361,7 +362,8 @@ def test_idle_hosts_cost_what_the_alarm_counts(template: dict[str, Any]) -> None
 
 def test_a_budget_tells_the_topic_that_lets_it(template: dict[str, Any]) -> None:
     (budget,) = of_type(template, "AWS::Budgets::Budget").values()
-    assert budget["Budget"]["BudgetLimit"] == {"Amount": {"Ref": "BudgetPerMonth"}, "Unit": "USD"}
+    limit = Values({"Alarms": "a@example.com,250.5"}).of(budget["Budget"]["BudgetLimit"])
+    assert limit == {"Amount": "250.5", "Unit": "USD"}
     assert "CostFilters" not in budget["Budget"]  # a tag that is not active would hide every cost
     told = [one["Subscribers"] for one in budget["NotificationsWithSubscribers"]]
     assert told == [[{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopic"}}]] * 2

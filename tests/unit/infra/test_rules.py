@@ -107,6 +107,7 @@ def test_the_query_function_can_read_the_schedule_of_every_profile(path: Any) ->
     assert Night.parse(schedule)
 
 
+CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a-1b"
 # Values that a parameter must refuse: its parts are split without another check.
 WRONG = {
     "Network": ["create", "existing", "vpc", "three-zones"],
@@ -121,6 +122,15 @@ WRONG = {
     "Index": ["200", "200,on,4", "200,off,"],
     "NextIndex": ["", "400", "400,on,,"],
     "RestoredTables": ["", "ledger", "a,b,c,d,e", "ledger.1,,usage-2,"],
+    "Alarms": ["", "a@example.com", "100", "a@example.com,many"],
+    "Console": [
+        "",
+        "docs.example.com,,",  # a domain needs a certificate
+        f",{CERTIFICATE},",
+        f"docs.example.com,{CERTIFICATE.replace('us-east-1', 'eu-central-1')},",
+        f"docs.example.com,{CERTIFICATE}",
+        ",,arn:aws:wafv2:eu-central-1:111122223333:regional/webacl/a/b",
+    ],
 }
 RIGHT = {
     "Network": ["two-zones", "one-zone", "none", "vpc-0a1b"],
@@ -135,6 +145,13 @@ RIGHT = {
     "Index": ["200,rapidocr,0"],
     "NextIndex": ["400,rapidocr,8,/var/task/next-model", "0,,,"],
     "RestoredTables": [",,usage-2,", "ledger.1/stream/2026-11-25T10:00:00.123,,usage-2,"],
+    "Alarms": [",0", "a@example.com,99.5"],
+    "Console": [
+        "none",
+        ",,",
+        f"docs.example.com,{CERTIFICATE},",
+        ",,arn:aws:wafv2:us-east-1:111122223333:global/webacl/a/b",
+    ],
 }
 
 

@@ -42,9 +42,10 @@ def open_(
     api = Api(settings, timeout)
     if not api.has_console():
         raise Failure(
-            f"there is no console at {settings.endpoint}: on AWS it is not deployed yet; `make up` starts one here"
+            f"there is no console at {api.console}: give DOCWELL_CONSOLE or console in docwell.toml: the stack's output"
+            " ConsoleUrl; `make up` starts one here"
         )
-    address = _address(settings, _view(api, what, page))
+    address = _address(api.console, settings.api_key, _view(api, what, page))
     if not printing and _opens(address):
         display.echo(f"opened {what or 'the console'} in the browser", err=True)
     else:
@@ -70,10 +71,9 @@ def _is_id(what: str) -> bool:
         return False
 
 
-def _address(settings: Settings, view: str) -> str:
+def _address(console: str, key: str | None, view: str) -> str:
     # A browser sends no fragment to a server.
-    key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
-    return f"{settings.need('endpoint').rstrip('/')}/#{key}"
+    return f"{console}/#" + (f"key={quote(key, safe='')}&view={quote(view, safe='')}" if key else view)
 
 
 def _opens(address: str) -> bool:

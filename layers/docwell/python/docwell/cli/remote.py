@@ -41,6 +41,8 @@ class Api:
         import httpx
 
         self._endpoint = settings.need("endpoint").rstrip("/")
+        # Another stack's console must not get the key of the local one.
+        self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
         self._timeout_s = timeout_s
         self._local = settings.local
         self._client = httpx.Client(
@@ -55,8 +57,9 @@ class Api:
         self._content(self._request("GET", "/v1/health"))
 
     def has_console(self) -> bool:
-        """Return whether the endpoint serves the console."""
-        response = self._request("GET", "/")
+        """Return whether there is a console at its address."""
+        with self._plain_failures():
+            response = self._client.get(f"{self.console}/")
         return response.is_success and response.headers.get("content-type", "").startswith("text/html")
 
     def has_receipt(self, request_id: str) -> bool:

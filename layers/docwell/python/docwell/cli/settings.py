@@ -46,6 +46,7 @@ class Settings:
     """Addresses, names and keys. `local` is true when they belong to a stack on this machine."""
 
     endpoint: str | None = None
+    console: str | None = None
     bucket: str | None = None
     aws_endpoint: str | None = None
     region: str | None = None
@@ -121,6 +122,7 @@ def find_settings(
         aws_endpoint=aws_endpoint,
         api_key=api_key,
         region=region,
+        console=os.environ.get("DOCWELL_CONSOLE"),
         # Several commands write to these tables, so they have no flags.
         receipts_table=os.environ.get("DOCWELL_RECEIPTS_TABLE"),
         audit_table=os.environ.get("DOCWELL_AUDIT_TABLE"),

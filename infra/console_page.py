@@ -1,0 +1,39 @@
+"""The console's files and their headers, as the local gateway and CloudFront send them."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[1] / "console"
+# No inline script and no eval. Fonts and pictures of a PDF are data: and blob: of the page itself. On AWS,
+# infra/console.yaml adds the hosts that the page connects to.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; worker-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",  # the address holds the request's id
+    "cross-origin-opener-policy": "same-origin",
+}
+# A browser asks again, and an update is seen at once.
+ASK_AGAIN = "no-cache"
+
+
+def media_type(path: Path) -> str:
+    """Return the media type of a file, in UTF-8 if it is text.
+
+    >>> media_type(Path("vendor/pdf.min.mjs"))
+    'text/javascript; charset=utf-8'
+    """
+    scripts = path.suffix in {".js", ".mjs"}  # not in the tables of every system
+    found = "text/javascript" if scripts else mimetypes.guess_type(path.name)[0] or "text/plain"
+    return f"{found}; charset=utf-8" if found.startswith("text/") else found
+
+
+def files() -> dict[str, Path]:
+    """Return the console's files by their path below the page, without a slash at its start."""
+    return {path.relative_to(FOLDER).as_posix(): path for path in sorted(FOLDER.rglob("*")) if path.is_file()}

@@ -1,0 +1,150 @@
+"""Publish the console of a deployed stack: its files, its configuration, and its origin at the documents bucket.
+
+`python -m infra.release.console STACK PARAMETERS.toml` runs without the rest of the checkout: a stage of CI has
+only the build, these files and SAM's packages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.console_page import ASK_AGAIN, files, media_type
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PAGE, CONFIGURATION = "index.html", "config.json"
+# A file whose path has the release's digest never changes.
+IMMUTABLE = "public, max-age=31536000, immutable"
+_FOLDER = re.compile(r'"([0-9a-f]{16})/')
+_REFERENCE = re.compile(r'(?<=href=")[^"]+|(?<=src=")[^"]+')
+# What pdf.js reads of an answer to a range.
+_EXPOSED = ["Content-Range", "Accept-Ranges", "Content-Length", "ETag"]
+
+
+class ConsoleError(Exception):
+    """The console cannot be published. The message names the stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the console as the bucket has it."""
+
+    key: str
+    body: bytes
+    media_type: str
+    cache: str
+
+
+def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
+    """Publish the console of a stack that has this release; return its address, None without one.
+
+    Raises `ConsoleError`.
+    """
+    try:
+        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        release = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}.get("Release")
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+        # A change set that was not executed, or a stack that has only that.
+        if release != parameters["Release"] or "Bucket" not in outputs:
+            return None
+        s3 = boto3.client("s3")
+        if "ConsoleUrl" not in outputs:
+            s3.delete_bucket_cors(Bucket=outputs["Bucket"])
+            return None
+        s3.put_bucket_cors(Bucket=outputs["Bucket"], CORSConfiguration=cors(outputs["ConsoleUrl"]))
+        upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
+        _invalidate(outputs["ConsoleDistribution"])
+    except (BotoCoreError, ClientError) as error:
+        raise ConsoleError(f"the console of {stack}: {error}") from None
+    return outputs["ConsoleUrl"]
+
+
+def release_files(parameters: Mapping[str, str]) -> Iterator[File]:
+    """Yield the files, the page last. All but the page and its configuration are in a folder named by their digest.
+
+    So a page that is open during a deployment keeps the files of its release.
+    """
+    found = files()
+    page = found.pop(PAGE).read_text("utf-8")
+    del found[CONFIGURATION]
+    digests = (f"{name}\0{sha256(path.read_bytes()).hexdigest()}\n" for name, path in found.items())
+    folder = sha256("".join(digests).encode()).hexdigest()[:16]
+    for name, path in found.items():
+        yield File(f"{folder}/{name}", path.read_bytes(), media_type(path), IMMUTABLE)
+    configuration = json.dumps(configuration_of(parameters)).encode()
+    yield File(CONFIGURATION, configuration, media_type(Path(CONFIGURATION)), ASK_AGAIN)
+    page = _REFERENCE.sub(lambda one: f"{folder}/{one[0]}", page)
+    yield File(PAGE, page.encode(), media_type(Path(PAGE)), ASK_AGAIN)
+
+
+def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the page's configuration: the sign-in of the user pool, and its first app client."""
+    _, *rest = parameters["UserPool"].split(";")
+    if len(rest) < 2:
+        return {}
+    clients, address = rest
+    return {"sign_in": {"url": address, "client": clients.split(",")[0]}}
+
+
+def cors(origin: str) -> Any:
+    """Return the rule by which pages of the console alone upload to the documents bucket and read it by ranges."""
+    rule = {
+        "ID": "console",
+        "AllowedOrigins": [origin],
+        "AllowedMethods": ["GET", "HEAD", "POST"],
+        "AllowedHeaders": ["range"],
+        "ExposeHeaders": _EXPOSED,
+        "MaxAgeSeconds": 3600,
+    }
+    return {"CORSRules": [rule]}
+
+
+def upload(s3: S3Client, bucket: str, new: list[File]) -> None:
+    """Write the files in their order, and delete those of releases before the previous one."""
+    kept = {_folder(one.key) for one in new} | _live_folders(s3, bucket)
+    for one in new:
+        s3.put_object(
+            Bucket=bucket, Key=one.key, Body=one.body, ContentType=one.media_type, CacheControl=one.cache
+        )
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    old = [one["Key"] for page in pages for one in page.get("Contents", []) if _folder(one["Key"]) not in kept]
+    for key in old:
+        s3.delete_object(Bucket=bucket, Key=key)
+
+
+def _folder(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _live_folders(s3: S3Client, bucket: str) -> set[str]:
+    """Return the folders that the published page names, none before the first release."""
+    try:
+        page = s3.get_object(Bucket=bucket, Key=PAGE)["Body"].read().decode("utf-8")
+    except s3.exceptions.NoSuchKey:
+        return set()
+    return set(_FOLDER.findall(page))
+
+
+def _invalidate(distribution: str) -> None:
+    paths = ["/", f"/{PAGE}", f"/{CONFIGURATION}"]
+    boto3.client("cloudfront").create_invalidation(
+        DistributionId=distribution,
+        InvalidationBatch={"Paths": {"Quantity": len(paths), "Items": paths}, "CallerReference": str(time.time_ns())},
+    )
+
+
+if __name__ == "__main__":
+    print(publish(sys.argv[1], tomllib.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))) or "no console")
