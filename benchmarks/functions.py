@@ -14,10 +14,10 @@ from urllib.parse import quote_plus
 
 from benchmarks.fresh_wiring import clear_caches
 from benchmarks.speed.worker_memory import WorkerMemory
-from infra.local.lambda_runtime import Environment, FunctionSpec, Stream
 from infra.local.names import ACCOUNT, INGEST_QUEUE, LOCAL_PRINCIPAL, REGION
-from infra.local.poller import failed_ids, lambda_event
 from infra.report import ROOT
+from runtime.functions import Environment, FunctionSpec, Stream
+from runtime.poller import failed_ids, lambda_event
 
 _QUIET = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",

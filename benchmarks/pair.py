@@ -34,12 +34,12 @@ from benchmarks.functions import CREATED, Fresh, notification, question_event, r
 from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pages_of_words
 from benchmarks.speed.worker_memory import workers_of
-from infra.local.lambda_runtime import FunctionSpec
 from infra.local.names import ROOT
 from infra.local.stack import Stack
 from infra.measuring import Spread, in_turns, interval_of_ratio
 from infra.progress import CONSOLE, bar
 from infra.report import Report
+from runtime.functions import FunctionSpec
 
 LIMIT = 1.03
 _EXAMPLES = ROOT / "examples"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from infra.local.names import HOST
 from infra.local.ports import answers, free_port
-from infra.local.process import Child
 from infra.local.stack import base_environment
+from runtime.process import Child
 
 _READY_S = 60.0
 

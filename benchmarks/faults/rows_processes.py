@@ -9,8 +9,8 @@ from benchmarks.faults.documents import CHUNK_TOKENS, NEXT_CHUNK_TOKENS
 from benchmarks.faults.row import MOST_WAITING, Outcome, Run, change, key_of, scene, users
 from benchmarks.faults.workers import Workers
 from benchmarks.faults.world import World
-from infra.local.lambda_runtime import Environment, FunctionError, FunctionSpec
 from infra.local.stack import StackOptions
+from runtime.functions import Environment, FunctionError, FunctionSpec
 
 # A worker that is stopped for longer than this has lost its lease when it continues.
 _SHORT_LEASE_S = 2.0

@@ -16,9 +16,9 @@ from benchmarks.faults.world import World
 from benchmarks.speed.worker_memory import workers_of
 from docwell.ingest.events import parse
 from docwell.models import Hint
-from infra.local.lambda_runtime import Environment, FunctionError, FunctionRaised, FunctionSpec
-from infra.local.poller import failed_ids
 from infra.local.stack import StackOptions
+from runtime.functions import Environment, FunctionError, FunctionRaised, FunctionSpec
+from runtime.poller import failed_ids
 
 _HANDLER = StackOptions.ingest_handler
 _IDLE_S = 0.02

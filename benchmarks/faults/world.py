@@ -35,8 +35,8 @@ from infra.local.names import (
     ROOT,
 )
 from infra.local.ports import answers, free_port
-from infra.local.process import Child
 from infra.local.stack import Stack, base_environment, function_variables
+from runtime.process import Child
 
 MODEL_DIR = ROOT / "build" / "faults" / "tiny-model"
 TABLE = LEDGER_TABLE

@@ -26,13 +26,13 @@ from benchmarks.peers import run as peers
 from benchmarks.speed.options import BenchError, Options
 from infra.container import packages
 from infra.local.console import StackConsole
-from infra.local.lambda_runtime import FunctionSpec
 from infra.local.names import LEDGER_TABLE
 from infra.local.stack import Stack, StackOptions, function_variables, plan
 from infra.local.supervisor import Supervisor
 from infra.measuring import Spread, in_turns, ratios
 from infra.progress import bar
 from infra.report import Report
+from runtime.functions import FunctionSpec
 
 _LAMBDA_PYTHON = (3, 13)
 _ROUNDS = 7

@@ -22,10 +22,10 @@ from rich.console import Console
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import SAM_LOCAL
 from infra.container import forwarder, machine_template, sam
-from infra.local.guard import READY_PATH
 from infra.local.names import HOST
 from infra.local.ports import answers
 from infra.local.stack import DEADLINE_S, Stack, function_variables
+from runtime.guard import READY_PATH
 
 FUNCTIONS = {
     "ingest": machine_template.INGEST,

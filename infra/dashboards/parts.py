@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from runtime.exported import DOCWELL
+
 Dimensions = tuple[tuple[str, str], ...]
 
-DOCWELL = "Docwell/${SystemName}"
 MINUTES_5 = 300
 DAY = 86_400
 

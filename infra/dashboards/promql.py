@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from infra.dashboards.exported import EXPORTED, Exported, Kind
 from infra.dashboards.parts import Graph, Line, Metric
 from infra.local import names
+from runtime.exported import EXPORTED, Exported, Kind
 
 # The values of dimensions on one machine, by the parameter that holds them in AWS. A query without a value is over
 # all values: one machine has one API, and answers of several models are added up.

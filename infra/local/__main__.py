@@ -18,11 +18,11 @@ from rich.table import Table
 
 from infra.local import prometheus
 from infra.local.console import StackConsole
-from infra.local.guard import end_with_any_thread
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ROOT
 from infra.local.stack import Stack, StackOptions, wrong_settings
 from infra.local.supervisor import StackFailed, supervised
+from runtime.threads import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
 DEFAULT_MODEL = StackOptions.model

@@ -41,7 +41,7 @@ from infra.local.aws_access import CheckedAccess, StackKeys
 from infra.local.aws_mirror import ObjectMirror
 from infra.local.aws_tables import ApiKeyMirror, LedgerMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
-from infra.local.guard import end_with_any_thread
+from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -11,9 +11,9 @@ from xml.sax.saxutils import escape
 
 from werkzeug.exceptions import HTTPException
 
-from infra.local.guard import READY_PATH, STATUS, refusal
 from infra.local.signatures import BadSignature, SignedRequest, signed_service
 from infra.local.upload_forms import as_put, is_form
+from runtime.guard import READY_PATH, STATUS, refusal
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

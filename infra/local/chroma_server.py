@@ -24,11 +24,12 @@ import psutil
 from starlette.datastructures import Headers
 
 from infra.local.emf import every_minute, print_metrics
-from infra.local.guard import READY_PATH, STATUS, end_with_any_thread, problem_body, refusal
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
-from infra.local.process import Child
 from infra.local.splicing import splice
+from runtime.guard import READY_PATH, STATUS, problem_body, refusal
+from runtime.process import Child
+from runtime.threads import end_with_any_thread
 
 # The most bytes of a request's head.
 _HEAD_BYTES = 64 * 1024

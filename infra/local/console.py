@@ -6,11 +6,13 @@ import json
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from docwell.models import Status
 from docwell.text.visible import strip_invisible
 from infra.local.keys import append_private, private_folder
 from infra.local.names import ERROR, NOTICE, WARNING
@@ -42,11 +44,29 @@ def _from_json(line: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     level = str(record.get("level", ""))
-    if "_aws" in record or level not in {"WARNING", "ERROR", "CRITICAL"}:
+    if "_aws" in record:
         return None
+    if level not in {"WARNING", "ERROR", "CRITICAL"}:
+        return _news(record)
     exception = record.get("exception_name")
     text = f"{record.get('message', '')}{f' ({exception})' if exception else ''}"
     return text, "yellow" if level == "WARNING" else "red"
+
+
+def _news(record: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the news of a document, from ingest's line about a message that changed something."""
+    pages, reason, outcome = (record.get(name) for name in ("pages", "reason", "outcome"))
+    if record.get("message") != "done" or not (pages or reason or outcome == Status.DELETED):
+        return None
+    range_ = record.get("range")
+    words = [
+        " ".join(str(record.get("document")).split()),
+        *([] if range_ is None else [f"range {range_}"]),
+        str(outcome),
+        *([f"({reason})"] if reason else []),
+        *(f"{record[name]} {name}" for name in ("pages", "chunks") if record.get(name)),
+    ]
+    return "  ".join(words), ""
 
 
 def _one_line(text: str) -> str:

@@ -12,9 +12,9 @@ from anyio import to_thread
 from starlette.responses import Response
 from starlette.routing import Route
 
-from infra.local.lambda_runtime import FunctionBusy, FunctionError, FunctionPool, FunctionRaised
 from infra.local.names import ERROR
 from infra.local.signatures import BadSignature, SignedRequest, signed_service
+from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionRaised
 
 if TYPE_CHECKING:
     from starlette.requests import Request

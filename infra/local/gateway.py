@@ -1,152 +1,46 @@
-"""A local API Gateway: it calls the query function with a REST (v1) proxy event and returns the answer over HTTP.
+"""The local stack's HTTP side: the runtime's gateway, and what AWS offers beside it.
 
 ``python -m infra.local.gateway --port 8080``
 
-It asks the authorizer of the cloud (`docwell.access`) who the caller is. It also serves the console, forwards
-documents and uploads to the local AWS server, and serves the part of Lambda's API that calls the reconcile
-function by its name, and runs that function's schedule.
-
-As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
-`/`), and query strings are decoded.
+It also serves the console, forwards documents and uploads to the local AWS server, serves the part of Lambda's API
+that calls the reconcile function by its name, and runs that function's schedule.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import base64
 import contextlib
 import os
 import sys
 import threading
-import time
-import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
-from anyio import CapacityLimiter, to_thread
-from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import request_response
 
-from docwell.access.authorizer import Authorizer, Caller
-from docwell.errors import Unauthenticated, Unavailable
-from docwell.http.authorization import context_of
+from docwell.access.authorizer import Authorizer
 from docwell.wiring import access
-from infra.local.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
 from infra.local.console_files import console_file
-from infra.local.disconnect import until_gone
-from infra.local.emf import print_line, print_metrics
 from infra.local.functions_api import functions_route, scheduled
-from infra.local.guard import Guarded, end_with_any_thread
-from infra.local.lambda_runtime import (
-    FunctionBusy,
-    FunctionError,
-    FunctionPool,
-    FunctionSpec,
-    FunctionTimedOut,
-    Stream,
-    function_environment,
-)
-from infra.local.names import ACCOUNT, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, WARNING
+from infra.local.names import HOST, RECONCILE_FUNCTION
 from infra.local.storage import Storage, is_storage
+from runtime import gateway
+from runtime.functions import FunctionPool, FunctionSpec, function_environment
+from runtime.guard import Guarded
+from runtime.service import HANDLER_RUNTIME
+from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
-# API Gateway's payload limit.
-MAX_BODY_BYTES = 10 * 1024 * 1024
-# nginx's status for a client that left before the answer.
-CLIENT_GONE = 499
-STAGE = "local"
 # As in template.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
-# As in infra/query.yaml: these routes have no authorizer.
-OPEN_PATHS = ("/v1/health", "/v1/openapi.json")
 
 
-class BodyTooLarge(Exception):
-    """The request's body exceeds `MAX_BODY_BYTES`."""
-
-
-def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for name, value in pairs:
-        grouped.setdefault(name, []).append(value)
-    return grouped
-
-
-def _encoded(body: bytes) -> tuple[str | None, bool]:
-    """Return the body as text for the event, and whether that is base64."""
-    if not body:
-        return None, False
-    try:
-        return body.decode("utf-8"), False
-    except UnicodeDecodeError:
-        return base64.b64encode(body).decode("ascii"), True
-
-
-def proxy_event(request: Request, body: bytes, request_id: str, caller: Caller | None) -> dict[str, Any]:
-    """Return the event of a REST API with a `{proxy+}` resource and a Lambda authorizer.
-
-    `requestContext` identifies the caller, so it takes nothing from the client but a valid API key.
-    """
-    path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
-    headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
-    query = _grouped(request.query_params.multi_items())
-    text, is_base64 = _encoded(body)
-    now = datetime.now(UTC)
-    return {
-        "resource": "/{proxy+}",
-        "path": path,
-        "httpMethod": request.method,
-        "headers": {name: values[-1] for name, values in headers.items()},
-        "multiValueHeaders": headers,
-        "queryStringParameters": dict(request.query_params) or None,
-        "multiValueQueryStringParameters": query or None,
-        "pathParameters": {"proxy": path.lstrip("/")},
-        "stageVariables": None,
-        "requestContext": {
-            "accountId": ACCOUNT,
-            "apiId": "docwell-local",
-            "authorizer": context_of(caller) if caller else None,
-            "domainName": request.headers.get("host", HOST),
-            "domainPrefix": "docwell-local",
-            "extendedRequestId": request_id,
-            "httpMethod": request.method,
-            "identity": {
-                "apiKey": caller.usage_key if caller else None,
-                "sourceIp": request.client.host if request.client else HOST,
-                "userAgent": request.headers.get("user-agent"),
-            },
-            "path": f"/{STAGE}{path}",
-            "protocol": f"HTTP/{request.scope.get('http_version', '1.1')}",
-            "requestId": request_id,
-            "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
-            "requestTimeEpoch": int(now.timestamp() * 1000),
-            "resourceId": "proxy",
-            "resourcePath": "/{proxy+}",
-            "stage": STAGE,
-        },
-        "body": text,
-        "isBase64Encoded": is_base64,
-    }
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge
-    return bytes(body)
-
-
-class Gateway:
-    """The ASGI application over the query function's pool. Lambda's API calls `functions` by name."""
+class Gateway(gateway.Gateway):
+    """The runtime's gateway with the console, the storage, and the functions that Lambda's API calls by name."""
 
     def __init__(
         self,
@@ -157,127 +51,15 @@ class Gateway:
         storage: Storage | None = None,
     ) -> None:
         """Calls of Lambda's API need a signature with `keys`: access key, secret key. None accepts every call."""
-        self._pool = pool
+        super().__init__(pool, authorizer, [functions_route(functions or {}, keys)])
         self._storage = storage
-        self._authorizer = authorizer
-        self.app = Starlette(routes=[functions_route(functions or {}, keys)])
-        # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
-        self.app.router.redirect_slashes = False
-        self.app.router.default = request_response(self._handle)
-        self._limiter: CapacityLimiter | None = None
 
-    async def _handle(self, request: Request) -> Response:
-        request_id = str(uuid.uuid4())
-        line = _RequestLine(request)
+    async def outside_api(self, request: Request, request_id: str) -> Response | None:
+        """Return a file of the console, or the storage's answer."""
         response = console_file(request)
         if response is None and self._storage and is_storage(request):
-            response = await self._storage.forward(request, request_id)
-        line.of_api = response is None
-        response = response or await self._answer(request, request_id)
-        if isinstance(response, StreamedAnswer):
-            response.on_first_byte = line.first_byte
-            response.on_end = lambda complete: line.end(response.status_code, complete=complete)
-        else:
-            line.end(response.status_code, complete=response.status_code != CLIENT_GONE)
+            return await self._storage.forward(request, request_id)
         return response
-
-    async def _answer(self, request: Request, request_id: str) -> Response:
-        try:
-            body = await _read_body(request)
-        except BodyTooLarge:
-            return problem(413, "too-large", "The request is over 10 MB", request_id, connection="close")
-        # One more than the pool's capacity, so that the pool itself rejects the extra caller.
-        self._limiter = self._limiter or CapacityLimiter(self._pool.capacity + 1)
-        # When the gateway stops it abandons the thread; closing the pool ends the call.
-        call = asyncio.ensure_future(
-            to_thread.run_sync(
-                self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
-            )
-        )
-        leaving = asyncio.ensure_future(until_gone(request.receive))
-        await asyncio.wait({call, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if call.done():
-            leaving.cancel()
-            await asyncio.wait({leaving})
-            return call.result()
-        # As in the cloud, the function continues. A streamed answer is closed when it begins.
-        call.add_done_callback(_hang_up)
-        return Response(status_code=CLIENT_GONE)
-
-    def _call(self, request: Request, body: bytes, request_id: str) -> Response:
-        """Return the function's answer as HTTP, or a problem document."""
-        try:
-            caller = self._caller(request)
-        except Unavailable as error:
-            print(f"{WARNING}{error}", flush=True)
-            title = "The credentials cannot be checked"
-            return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
-        event = proxy_event(request, body, request_id, caller)
-        try:
-            answer = self._pool.invoke(event)
-            if not isinstance(answer, Stream):
-                return http_answer(answer, request_id)
-            try:
-                return StreamedAnswer(answer, answer.metadata(), request_id)
-            except MalformedAnswer:
-                answer.close()
-                raise
-        except FunctionBusy as busy:
-            return problem(
-                429, "too-many-requests", "Too many requests", request_id, retry_after=str(busy.retry_after)
-            )
-        except FunctionTimedOut as error:
-            print(f"{WARNING}{error}", flush=True)
-            return problem(504, "deadline-exceeded", "The function did not answer in time", request_id)
-        except (FunctionError, MalformedAnswer) as error:
-            print(f"{ERROR}{error}", flush=True)
-            return problem(502, "function-failed", "The function failed", request_id)
-
-    def _caller(self, request: Request) -> Caller | None:
-        """Return the caller; None lets the function answer 401. Raises `Unavailable`."""
-        if self._authorizer is None or request.url.path in OPEN_PATHS:
-            return None
-        try:
-            return self._authorizer.identify(request.headers.items())
-        except Unauthenticated:
-            return None
-
-
-class _RequestLine:
-    """The log line of one request. It shows the path and never the body, which holds the question.
-
-    A request `of_api`, unlike one for the console or the storage, also counts in API Gateway's metrics.
-    """
-
-    def __init__(self, request: Request) -> None:
-        mark = NOTICE if request.method == "POST" else ""
-        self.of_api = False
-        path = request.scope["raw_path"].decode("ascii", "replace")
-        self._what = f"{mark}{request.method} {path}"
-        self._started = time.perf_counter()
-        self._first_byte = ""
-
-    def first_byte(self) -> None:
-        """Record the time of a stream's first byte."""
-        self._first_byte = f", first byte after {self._milliseconds():.0f} ms"
-
-    def end(self, status: int, *, complete: bool) -> None:
-        """Print the line."""
-        left = "" if complete else ", incomplete"
-        milliseconds = self._milliseconds()
-        print_line(f"{self._what} {status} in {milliseconds:.0f} ms{self._first_byte}{left}")
-        if self.of_api:
-            errors = {f"{digit}XXError": int(str(status).startswith(digit)) for digit in "45"}
-            values = {"Count": 1, "Latency": milliseconds, **errors}
-            print_metrics("AWS/ApiGateway", {"ApiName": "docwell", "Stage": STAGE}, values)
-
-    def _milliseconds(self) -> float:
-        return (time.perf_counter() - self._started) * 1000
-
-
-def _hang_up(call: asyncio.Future[Response]) -> None:
-    if not call.cancelled() and call.exception() is None and isinstance(response := call.result(), StreamedAnswer):
-        response.hang_up()
 
 
 def main() -> int:
@@ -297,8 +79,7 @@ def main() -> int:
         function_environment(),
         timeout_s=options.timeout,
         memory_mb=QUERY_MEMORY_MB,
-        # As the template's wrapper does, because Lambda's own runtime cannot stream.
-        runtime="docwell.http.streaming_runtime",
+        runtime=HANDLER_RUNTIME,
     )
     # The model answers one question at a time, so a caller may wait as long as an answer takes.
     pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout, publishes=True)

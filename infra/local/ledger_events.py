@@ -24,10 +24,10 @@ from typing import Any
 from infra.local import names
 from infra.local.aws_tables import Item
 from infra.local.emf import every_minute, print_metrics
-from infra.local.guard import end_with_any_thread
 from infra.local.keys import write_private
-from infra.local.lambda_runtime import FunctionError, FunctionPool, FunctionSpec, function_environment
-from infra.local.poller import MAX_BACK_OFF_S, failed_ids
+from runtime.functions import FunctionError, FunctionPool, FunctionSpec, function_environment
+from runtime.poller import MAX_BACK_OFF_S, failed_ids
+from runtime.threads import end_with_any_thread
 
 HANDLER = "functions.events.handler.handler"
 # As DynamoDB streams and EventBridge do.

@@ -1,16 +1,12 @@
-"""Names of the local stack's resources, and the marks that parts put on the lines they print."""
+"""Names of the local stack's resources, beside those that it shares with the runtime."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from runtime.names import ACCOUNT, ERROR, HOST, MAX_DEAD_RECEIVES, NOTICE, REGION, ROOT, WARNING
 
-HOST = "127.0.0.1"
-REGION = "us-east-1"
-# moto's default account.
-ACCOUNT = "123456789012"
+__all__ = ["ACCOUNT", "ERROR", "HOST", "MAX_DEAD_RECEIVES", "NOTICE", "REGION", "ROOT", "WARNING"]
 
 BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
@@ -65,13 +61,6 @@ PARKED_QUEUE = "docwell-parked"
 RECONCILE_FUNCTION = "docwell-reconcile"
 # As in infra/ingest.yaml and `docwell.config.IngestSettings.max_receives`.
 MAX_RECEIVES = 5
-# As in infra/data.yaml: after so many receives SQS itself parks a message that ingest cannot give up.
-MAX_DEAD_RECEIVES = 1000
-
-# The console shows lines with these prefixes in quiet mode too.
-NOTICE = "NOTICE "
-WARNING = "WARNING "
-ERROR = "ERROR "
 
 # The principal of the notifications for restored documents.
 RESTORE_PRINCIPAL = "docwell-local-restart"

@@ -30,11 +30,12 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from infra.local.disconnect import run_until_gone
 from infra.local.emf import every_minute, print_model_hosts
-from infra.local.guard import Guarded, end_with_any_thread
 from infra.local.language_model import LanguageModel, ModelError
 from infra.local.names import HOST
+from runtime.disconnect import run_until_gone
+from runtime.guard import Guarded
+from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

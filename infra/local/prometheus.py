@@ -17,11 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.dashboards.alert_rules import WITHOUT_SOURCE
 from infra.dashboards.contents import SECTIONS
-from infra.dashboards.exported import EXPORTED
-from infra.dashboards.parts import DOCWELL, Graph, Line
+from infra.dashboards.parts import Graph, Line
 from infra.dashboards.promql import queries_of
 from infra.local.keys import private_folder, write_private
 from infra.local.names import ROOT
+from runtime.exported import DOCWELL, EXPORTED
 
 if TYPE_CHECKING:
     from infra.local.console import StackConsole

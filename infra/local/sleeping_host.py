@@ -27,12 +27,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from infra.local.disconnect import run_until_gone
 from infra.local.emf import print_model_hosts
-from infra.local.guard import READY_PATH, Guarded, end_with_any_thread
 from infra.local.names import HOST, NOTICE
 from infra.local.ports import answers, free_port
-from infra.local.process import Child
+from runtime.disconnect import run_until_gone
+from runtime.guard import READY_PATH, Guarded
+from runtime.process import Child
+from runtime.threads import end_with_any_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request

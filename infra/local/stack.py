@@ -25,10 +25,10 @@ from docwell.config import (
     SettingsError,
 )
 from infra.local import names
-from infra.local.guard import READY_PATH
 from infra.local.keys import Keys, write_private
 from infra.local.ports import free_port
 from infra.local.prometheus import prometheus_command
+from runtime.guard import READY_PATH
 
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs at the same time.
@@ -220,7 +220,7 @@ def plan(
     if ollama is None:
         parts.append(_model(stack, gguf(), options.sleep_minutes))
         defaults = OWN_MODEL | ({"DOCWELL_WAKE_S": str(WAKE_S)} if options.sleep_minutes else {})
-    parts += [_gateway(stack, options, defaults), _poller(stack, options)]
+    parts += [_gateway(stack, options, defaults), _ingest(stack, options)]
     if {**os.environ, **options.environment}.get("DOCWELL_WEBHOOK_URL"):
         parts.append(_events(stack, options))
     return stack, parts
@@ -342,14 +342,16 @@ def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -
     return _served("gateway", "gateway", stack.gateway, stack, environment, arguments=arguments, after=_BACKENDS)
 
 
-def _poller(stack: Stack, options: StackOptions) -> Part:
-    command = _module(
-        "poller",
-        handler=options.ingest_handler,
-        workers=options.ingest_workers,
-        timeout=options.ingest_timeout_s,
-    )
-    environment = base_environment({**function_variables(stack, "ingest"), **options.environment})
+def _ingest(stack: Stack, options: StackOptions) -> Part:
+    settings = {
+        "DOCWELL_HOST": names.HOST,
+        "DOCWELL_HEALTH_PORT": "0",
+        "DOCWELL_PROCESSES": str(options.ingest_workers),
+        "DOCWELL_TIMEOUT_S": str(options.ingest_timeout_s),
+        "DOCWELL_GRACE_S": "1",  # Ctrl-C waits for no document
+    }
+    environment = base_environment({**function_variables(stack, "ingest"), **settings, **options.environment})
+    command = [sys.executable, "-m", "runtime", "ingest", "--handler", options.ingest_handler]
     return Part("ingest", command, environment, ready_line="waiting for documents", after=_BACKENDS)
 
 

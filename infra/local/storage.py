@@ -11,8 +11,8 @@ import httpx
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 
-from infra.local.answers import problem
 from infra.local.names import BUCKET, STORAGE_PATH
+from runtime.answers import problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request

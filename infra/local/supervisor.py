@@ -18,11 +18,12 @@ from typing import Any
 from infra.local.console import StackConsole
 from infra.local.index_change import with_old_index
 from infra.local.keys import LOCK, append_private, private_folder
-from infra.local.metrics import Exporter, served
+from infra.local.metrics import served, stack_exporter
 from infra.local.names import ROOT
 from infra.local.ports import answers
-from infra.local.process import Child
 from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, outside_ollama, plan
+from runtime.metrics import Exporter
+from runtime.process import Child
 
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
@@ -232,7 +233,7 @@ def supervised(options: StackOptions, console: StackConsole) -> Iterator[tuple[S
             console.say(
                 f"OLLAMA_HOST does not answer or has no {options.model}: starting a model server instead", "yellow"
             )
-        exporter = Exporter(options.model)
+        exporter = stack_exporter(options.model)
         with served(exporter) as metrics:
             stack, supervisor = _started(options, ollama, console, exporter, metrics)
             try:

@@ -14,10 +14,10 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from infra.local.guard import READY_PATH
 from infra.local.ports import answers, free_port
-from infra.local.process import Child
 from infra.local.stack import Stack, base_environment
+from runtime.guard import READY_PATH
+from runtime.process import Child
 from tests.stack_logs import assert_no_traceback
 
 KEYS = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "DOCWELL_API_KEY": "api-key-of-this-stack"}

@@ -20,7 +20,7 @@ def main(data: Path) -> None:
         ingest_handler="toy_functions.ingest",
         environment={"DOCWELL_TOY_LOG": str(data / "toy.log")},
     )
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     stack, parts = plan(options, "http://127.0.0.1:9", Path)
     supervisor = Supervisor(parts, StackConsole(data / "logs"))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())

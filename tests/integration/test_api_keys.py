@@ -19,7 +19,7 @@ from docwell.access.credentials import digest_of
 from docwell.errors import Unavailable
 from docwell.identity import ApiKey
 from infra.local.gateway import Gateway
-from infra.local.lambda_runtime import FunctionPool, FunctionSpec
+from runtime.functions import FunctionPool, FunctionSpec
 
 pytestmark = pytest.mark.integration
 VALUE = "a-value-of-twenty-characters"

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from infra.local.gateway import Gateway
-from infra.local.lambda_runtime import FunctionPool, FunctionSpec
+from runtime.functions import FunctionPool, FunctionSpec
 
 pytestmark = pytest.mark.integration
 PATH = "/2015-03-31/functions/{}/invocations"

@@ -12,8 +12,9 @@ import httpx
 import pytest
 import uvicorn
 
-from infra.local.gateway import MAX_BODY_BYTES, Gateway
-from infra.local.lambda_runtime import FunctionPool, FunctionSpec
+from infra.local.gateway import Gateway
+from runtime.functions import FunctionPool, FunctionSpec
+from runtime.gateway import MAX_BODY_BYTES
 
 pytestmark = pytest.mark.integration
 

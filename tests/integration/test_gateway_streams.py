@@ -14,7 +14,7 @@ import uvicorn
 
 from docwell.http import sse
 from infra.local.gateway import Gateway
-from infra.local.lambda_runtime import FunctionPool, FunctionSpec
+from runtime.functions import FunctionPool, FunctionSpec
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from infra.local.lambda_runtime import (
+from runtime.functions import (
     FunctionBusy,
     FunctionCrashed,
     FunctionInitFailed,
@@ -20,7 +20,7 @@ from infra.local.lambda_runtime import (
     FunctionSpec,
     FunctionTimedOut,
 )
-from infra.local.runtime_api import VERSION, Invocation, Result, RuntimeApi
+from runtime.runtime_api import VERSION, Invocation, Result, RuntimeApi
 
 from .waiting import until
 

@@ -14,8 +14,8 @@ import pytest
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.models import DocumentRecord, Status
 from infra.local.names import BUCKET, LEDGER_TABLE
-from infra.local.process import Child
 from infra.local.stack import base_environment
+from runtime.process import Child
 from tests.unit.events.receiver import Receiver
 
 from .local_parts import aws_stand_in

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from infra.local.lambda_runtime import FunctionPool, FunctionSpec
-from infra.local.poller import Poller, PollerSettings, failed_ids
 from infra.local.ports import free_port
+from runtime.functions import FunctionPool, FunctionSpec
+from runtime.poller import Poller, PollerSettings, failed_ids
 
 from .local_parts import Aws, aws_stand_in
 from .waiting import until
@@ -57,15 +57,14 @@ def queue(aws: Aws) -> Queue:
 
 
 @contextmanager
-def polling(sqs: Any, queue_url: str, log: Path, **settings: Any) -> Iterator[list[str]]:
-    """Run a poller on the toy function, which logs each record. Yield the bodies of finished messages."""
+def polling(sqs: Any, queue_url: str, log: Path, **settings: Any) -> Iterator[None]:
+    """Run a poller on the toy function, which logs each record."""
     environment = {"PYTHONPATH": str(Path(__file__).parent), "DOCWELL_TOY_LOG": str(log)}
     spec = FunctionSpec("toy_functions.ingest", environment, on_line=lambda _: None)
     pool = FunctionPool(spec)
-    done: list[str] = []
-    poller = Poller(sqs, queue_url, pool, PollerSettings(**settings), done.append)
+    poller = Poller(sqs, queue_url, pool, PollerSettings(**settings))
     poller.start()
-    yield done
+    yield
     poller.stop()
     pool.close()
 
@@ -76,13 +75,12 @@ def records(log: Path) -> list[dict[str, Any]]:
 
 def test_the_function_gets_a_lambda_sqs_event_and_its_message_is_deleted(queue: Queue, tmp_path: Path) -> None:
     queue.send("hello")
-    with polling(queue.sqs, queue.url, tmp_path / "log") as done:
-        until(lambda: done == ["hello"], WITHIN_S)
+    with polling(queue.sqs, queue.url, tmp_path / "log"):
+        until(lambda: queue.held() == 0, WITHIN_S)
     (record,) = records(tmp_path / "log")
     assert (record["body"], record["eventSource"], record["awsRegion"]) == ("hello", "aws:sqs", "us-east-1")
     assert record["eventSourceARN"] == f"arn:aws:sqs:us-east-1:123456789012:{queue.name}"
     assert record["attributes"]["ApproximateReceiveCount"] == "1"
-    assert queue.held() == 0
 
 
 def test_only_the_failed_of_a_batch_come_again_and_end_in_the_dead_letter_queue(
@@ -114,8 +112,8 @@ def test_a_message_at_work_for_longer_than_its_visibility_is_not_given_out_twice
     queue: Queue, tmp_path: Path
 ) -> None:
     queue.send("slow")
-    with polling(queue.sqs, queue.url, tmp_path / "log", workers=2, visibility_s=2) as done:
-        until(lambda: done == ["slow"], WITHIN_S)
+    with polling(queue.sqs, queue.url, tmp_path / "log", workers=2, visibility_s=2):
+        until(lambda: queue.held() == 0, WITHIN_S)
     assert len(records(tmp_path / "log")) == 1
 
 
@@ -123,12 +121,12 @@ def test_the_poller_outlives_an_absence_of_the_queue(tmp_path: Path) -> None:
     port = free_port()
     with ExitStack() as stack:
         with aws_stand_in(tmp_path / "aws", port) as first:
-            done = stack.enter_context(polling(first.sqs, first.queue_url, tmp_path / "log"))
+            stack.enter_context(polling(first.sqs, first.queue_url, tmp_path / "log"))
             first.child.kill()
         time.sleep(0.5)
         with aws_stand_in(tmp_path / "aws", port) as second:
             second.sqs.send_message(QueueUrl=second.queue_url, MessageBody="after")
-            until(lambda: "after" in done, WITHIN_S)
+            until(lambda: "after" in [one["body"] for one in records(tmp_path / "log")], WITHIN_S)
 
 
 @pytest.mark.parametrize(

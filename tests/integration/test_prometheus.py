@@ -15,17 +15,17 @@ import pytest
 from moto import mock_aws
 
 from infra.dashboards.contents import SECTIONS
-from infra.dashboards.exported import EXPORTED
 from infra.dashboards.parts import Graph, Line
 from infra.dashboards.promql import labels_of
 from infra.local import names, prometheus
 from infra.local.aws import publish_queues
-from infra.local.emf import metric_line
-from infra.local.lambda_runtime import FunctionBusy, FunctionPool, FunctionRaised, FunctionSpec
-from infra.local.metrics import Exporter, served
+from infra.local.metrics import served, stack_exporter
 from infra.local.ports import answers, free_port
-from infra.local.process import Child
 from infra.local.stack import base_environment
+from runtime.emf import metric_line
+from runtime.exported import EXPORTED
+from runtime.functions import FunctionBusy, FunctionPool, FunctionRaised, FunctionSpec
+from runtime.process import Child
 
 from .waiting import until
 
@@ -39,7 +39,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def pool() -> Iterator[FunctionPool]:
-    spec = FunctionSpec("toy_functions.raises", TOYS, on_line=lambda _: None)
+    spec = FunctionSpec("toy_functions.raises", TOYS)
     pool = FunctionPool(spec, concurrency=1, max_waiting=0, publishes=True)
     yield pool
     pool.close()
@@ -110,7 +110,7 @@ def missing(client: httpx.Client, since: float) -> set[str]:
     not prometheus.installed(), reason="Prometheus is not installed: scripts/install-programs prometheus"
 )
 def test_every_query_of_the_dashboard_returns_data_in_prometheus(tmp_path: Path) -> None:
-    exporter, since = Exporter("m"), time.time()
+    exporter, since = stack_exporter("m"), time.time()
     own = f"http://127.0.0.1:{free_port()}"
     output: list[str] = []
     with served(exporter) as metrics, httpx.Client(base_url=own) as client:

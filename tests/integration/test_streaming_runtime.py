@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from docwell.http import sse
-from infra.local.lambda_runtime import (
+from runtime.functions import (
     FunctionCrashed,
     FunctionInitFailed,
     FunctionPool,
@@ -24,7 +24,7 @@ from infra.local.lambda_runtime import (
     FunctionTimedOut,
     Stream,
 )
-from infra.local.runtime_api import (
+from runtime.runtime_api import (
     Invocation,
     Ready,
     RuntimeApi,

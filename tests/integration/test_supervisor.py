@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -17,14 +17,12 @@ import pytest
 
 from infra.local import stack as stack_module
 from infra.local import supervisor as supervisor_module
-from infra.local.aws import CREATED, notification
 from infra.local.console import StackConsole, worth_showing
-from infra.local.guard import READY_PATH
-from infra.local.poller import ledger_line
 from infra.local.ports import free_port
-from infra.local.process import Child
 from infra.local.stack import Part, Stack, StackOptions, base_environment
 from infra.local.supervisor import AlreadyRunning, StackFailed, Supervisor, supervised
+from runtime.guard import READY_PATH
+from runtime.process import Child
 
 from .local_parts import toy_stack
 from .waiting import until
@@ -165,7 +163,16 @@ def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
         ("NOTICE a.pdf INDEXED", "a.pdf INDEXED"),
         ("WARNING slow", "slow"),
         ('{"level": "ERROR", "message": "not done"}', "not done"),
-        ('{"level": "INFO", "message": "done"}', None),
+        ('{"level": "INFO", "message": "done", "document": "a", "outcome": "INDEXED", "pages": 0}', None),
+        ('{"level": "INFO", "message": "done", "document": "a", "outcome": "DELETED"}', "a  DELETED"),
+        (
+            '{"level": "INFO", "message": "done", "document": "a", "range": 2, "outcome": "PENDING", "pages": 9}',
+            "a  range 2  PENDING  9 pages",
+        ),
+        (
+            '{"level": "INFO", "message": "done", "document": "a", "outcome": "REJECTED", "reason": "encrypted"}',
+            "a  REJECTED  (encrypted)",
+        ),
         ('{"_aws": {}, "level": "ERROR"}', None),
         ("GET /v1/health 200", None),
         ("thread 'main' panicked at", "thread 'main' panicked at"),
@@ -193,12 +200,11 @@ def test_what_a_part_says_stays_one_line_in_its_log_and_on_the_terminal(
 
 @pytest.mark.parametrize("key", ["a\nERROR b.pdf", "a\r\nb.pdf", "a\u2028b.pdf", "a\x0b\x85b.pdf"])
 def test_the_news_of_a_document_is_one_line_whatever_its_key_holds(key: str) -> None:
-    row = {"status": {"S": "INDEXED"}, "pages": {"N": "3"}}
-    dynamodb: Any = SimpleNamespace(query=lambda **_: {"Items": [row]})
-    line = ledger_line(dynamodb, notification(CREATED, key))
-    assert line is not None
-    assert line.splitlines() == [line]
-    assert line.endswith("INDEXED  3 pages")
+    done = {"level": "INFO", "message": "done", "document": key, "range": None, "outcome": "INDEXED"}
+    shown = worth_showing(json.dumps({**done, "reason": None, "pages": 3, "chunks": 0}))
+    assert shown is not None
+    assert shown[0].splitlines() == [shown[0]]
+    assert shown[0].endswith("INDEXED  3 pages")
 
 
 def test_the_answer_of_another_stack_is_not_taken_for_a_parts_own(tmp_path: Path) -> None:
@@ -213,7 +219,7 @@ def test_the_answer_of_another_stack_is_not_taken_for_a_parts_own(tmp_path: Path
 def test_a_stack_whose_port_another_one_took_meanwhile_chooses_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setattr(supervisor_module, "outside_ollama", lambda _: "http://127.0.0.1:9")
     options = StackOptions(
         tmp_path / "data", port=0, query_handler="toy_functions.proxy", ingest_handler="toy_functions.ingest"
@@ -233,11 +239,13 @@ def test_a_stack_whose_port_another_one_took_meanwhile_chooses_again(
             assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("part", ["aws", "gateway", "ollama_server", "chroma_server", "poller"])
+@pytest.mark.parametrize(
+    "part", ["infra.local.aws", "infra.local.gateway", "infra.local.ollama_server", "runtime.__main__"]
+)
 def test_a_part_ends_when_one_of_its_threads_fails(part: str) -> None:
     program = (
         "import sys, threading, time, importlib\n"
-        f"module = importlib.import_module('infra.local.{part}')\n"
+        f"module = importlib.import_module('{part}')\n"
         "sys.argv = ['part', '--help']\n"
         "try:\n    module.main()\nexcept SystemExit:\n    pass\n"
         "threading.Thread(target=lambda: 1 / 0).start()\n"

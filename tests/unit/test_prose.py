@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLAIN = ("benchmarks", "examples", "functions", "infra", "layers", "scripts", "tests")
+PLAIN = ("benchmarks", "examples", "functions", "infra", "layers", "runtime", "scripts", "tests")
 FILES = [path for folder in PLAIN for path in sorted((ROOT / folder).rglob("*.py"))]
 
 DANGLING = re.compile(r"(What|Those|That|As|Who|Whoever|Nobody|Somebody|Of|Said)\b")

@@ -11,8 +11,8 @@ import pytest
 from benchmarks.faults import workers as module
 from benchmarks.faults.delivery import PERFECT, UnkindQueue
 from benchmarks.faults.workers import Workers
-from infra.local.lambda_runtime import FunctionError
 from infra.local.names import DEAD_LETTER_QUEUE
+from runtime.functions import FunctionError
 
 
 class Dying:

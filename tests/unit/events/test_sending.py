@@ -24,9 +24,9 @@ from docwell.errors import Unavailable
 from docwell.events import DocumentEvent, Publisher
 from docwell.wiring import events as wiring
 from functions.events.handler import handler
-from infra.local.function_errors import FunctionCrashed
 from infra.local.ledger_events import MAX_AGE_S, Outbox
-from infra.local.poller import MAX_BACK_OFF_S
+from runtime.function_errors import FunctionCrashed
+from runtime.poller import MAX_BACK_OFF_S
 from tests.unit.events.receiver import Receiver
 from tests.unit.infra.emissions import CONTEXT
 

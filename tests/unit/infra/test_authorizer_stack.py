@@ -14,7 +14,7 @@ from docwell.errors import Unauthenticated
 from docwell.http.problems import problem_of
 from docwell.identity import NO_CREDENTIAL
 from infra.intrinsics import Values
-from infra.local import gateway
+from runtime import gateway
 from tests.unit.infra.templates import MAIN, content, whole
 
 

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from infra.dashboards.exported import EXPORTED, Kind
 from infra.local import metrics as module
-from infra.local.emf import metric_line, print_line
-from infra.local.metrics import MAX_SERIES, Exporter, served
+from infra.local.metrics import served, stack_exporter
+from runtime.emf import metric_line, print_line
+from runtime.exported import EXPORTED, Kind
+from runtime.metrics import MAX_SERIES, Exporter
 
 ANSWER = {"service": "query", "model": "m"}
 OF_ANSWER = {"service": "query", "gen_ai_request_model": "m"}
@@ -23,7 +24,7 @@ DROPPED = "docwell_metric_values_dropped_total"
 
 @pytest.fixture
 def exporter() -> Exporter:
-    return Exporter("m")
+    return stack_exporter("m")
 
 
 def value(exporter: Exporter, name: str, **labels: str) -> float | None:

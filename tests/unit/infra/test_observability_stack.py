@@ -16,10 +16,10 @@ import pytest
 
 from infra.dashboards import __main__ as dashboards
 from infra.dashboards import queries
-from infra.dashboards.exported import EXPORTED
-from infra.dashboards.parts import DOCWELL, SavedQuery
+from infra.dashboards.parts import SavedQuery
 from infra.intrinsics import Values
-from infra.local.metrics import Exporter
+from infra.local.metrics import stack_exporter
+from runtime.exported import DOCWELL, EXPORTED
 from tests.unit.infra.templates import TEMPLATES, content, whole
 
 ROOT = Path(__file__).parents[3]
@@ -164,7 +164,7 @@ def test_every_metric_that_is_emitted_is_on_the_dashboard(
 
 
 def test_the_exporter_reads_every_metric_that_is_emitted_in_its_unit(emitted: dict[str, Recording]) -> None:
-    exporter = Exporter(MODEL)
+    exporter = stack_exporter(MODEL)
     ending = {"Milliseconds": "_seconds", "Seconds": "_seconds", "Percent": "_ratio"}
     for recording in emitted.values():
         for line in recording.output.splitlines():

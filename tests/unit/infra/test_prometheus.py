@@ -19,10 +19,10 @@ from infra.dashboards import __main__ as dashboards
 from infra.dashboards import promql
 from infra.dashboards.alert_rules import WITHOUT_SOURCE, rules
 from infra.dashboards.contents import SECTIONS
-from infra.dashboards.exported import EXPORTED
 from infra.dashboards.parts import Graph, Line, Metric, of_answers, of_function, of_service
 from infra.local import prometheus
-from infra.local.metrics import Exporter
+from infra.local.metrics import stack_exporter
+from runtime.exported import EXPORTED
 from tests.unit.infra.templates import content
 
 GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]
@@ -43,7 +43,9 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 def families() -> set[str]:
     """The names that `/metrics` declares, with the endings of their samples."""
-    declared = re.findall(r"^# TYPE (\w+) (\w+)", generate_latest(Exporter("m").registry).decode(), re.MULTILINE)
+    declared = re.findall(
+        r"^# TYPE (\w+) (\w+)", generate_latest(stack_exporter("m").registry).decode(), re.MULTILINE
+    )
     endings = {"summary": ("_sum", "_count"), "histogram": ("_sum", "_count", "_bucket")}
     return {name + ending for name, kind in declared for ending in endings.get(kind, ("",))}
 
@@ -180,7 +182,7 @@ def test_promtool_accepts_the_rules() -> None:
 
 @NEEDS_PROMTOOL
 def test_promtool_accepts_the_metrics() -> None:
-    output = generate_latest(Exporter("m").registry)
+    output = generate_latest(stack_exporter("m").registry)
     subprocess.run(["promtool", "check", "metrics"], input=output, check=True, capture_output=True)
 
 

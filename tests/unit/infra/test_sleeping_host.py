@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 from benchmarks.model_host import ModelHost
 from infra.local import sleeping_host
-from infra.local.process import Child
 from infra.local.sleeping_host import SleepingHost, application
 from infra.local.stack import StackOptions, plan
+from runtime.process import Child
 
 IDLE_S = 60.0
 

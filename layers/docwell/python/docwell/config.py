@@ -38,7 +38,9 @@ class SettingsError(Exception):
         return "; ".join(self.args)
 
 
-class _Settings(BaseSettings):
+class Settings(BaseSettings):
+    """The base of the models: one for each function here, and those of `runtime`."""
+
     # `sam local` passes a variable that it cannot resolve as an empty one: treat it as unset.
     model_config = SettingsConfigDict(env_prefix="DOCWELL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -58,7 +60,7 @@ class _Settings(BaseSettings):
             raise SettingsError(*problems) from None
 
 
-class StorageSettings(_Settings):
+class StorageSettings(Settings):
     """Where documents, ledger and vectors are. Every function needs these."""
 
     bucket: str
@@ -87,7 +89,7 @@ class ChunkLimits(BaseModel, frozen=True):
     shards: Annotated[int, Field(ge=0, le=64)] = 4
 
 
-class EmbedderSettings(_Settings, ChunkLimits):
+class EmbedderSettings(Settings, ChunkLimits):
     """Where the embedding model is and how it runs, and the settings of the pipelines."""
 
     model_dir: Path
@@ -258,7 +260,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
         return (self.reranker == "model") + (self.expansion == "on")
 
 
-class RuntimeSettings(_Settings):
+class RuntimeSettings(Settings):
     """Facts from the Lambda runtime. Users do not set these."""
 
     # docwell.http.streaming_runtime sets it.
@@ -268,7 +270,7 @@ class RuntimeSettings(_Settings):
     sam_local: bool = Field(default=False, validation_alias="AWS_SAM_LOCAL")
 
 
-class AuthorizerSettings(_Settings):
+class AuthorizerSettings(Settings):
     """The authorizer function, and the authorizer of the local gateway."""
 
     principals_table: str = "docwell-principals"
@@ -288,7 +290,7 @@ class AuthorizerSettings(_Settings):
         return self
 
 
-class CanarySettings(_Settings):
+class CanarySettings(Settings):
     """The canary function. A version is an ARN of the query function with a number or an alias."""
 
     bucket: str
@@ -299,7 +301,7 @@ class CanarySettings(_Settings):
     next_version: str
 
 
-class EventsSettings(_Settings):
+class EventsSettings(Settings):
     """The events function. Without a webhook, events go to EventBridge."""
 
     bucket: str

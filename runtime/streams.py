@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from infra.local.function_errors import FunctionCrashed, FunctionError, FunctionRaised, FunctionTimedOut
-from infra.local.runtime_api import (
+from runtime.function_errors import FunctionCrashed, FunctionError, FunctionRaised, FunctionTimedOut
+from runtime.runtime_api import (
     ClientGone,
     Exited,
     Failure,

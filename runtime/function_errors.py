@@ -1,4 +1,4 @@
-"""The errors of a call of a local function.
+"""The errors of a call of a function.
 
 ::
 
@@ -6,7 +6,8 @@ FunctionError
 ├── FunctionRaised      the handler raised, or its answer is malformed or over Lambda's limit
 ├── FunctionTimedOut    no complete answer in time; the environment was killed
 ├── FunctionCrashed     the process ended before the answer was complete
-│   └── FunctionInitFailed   … while it imported the module
+│   ├── FunctionInitFailed   … while it imported the module
+│   └── FunctionStopped      … because its pool was closed
 └── FunctionBusy        every environment is busy and the queue is full
 """
 
@@ -35,6 +36,10 @@ class FunctionCrashed(FunctionError):
 
 class FunctionInitFailed(FunctionCrashed):
     """The import of the handler's module failed."""
+
+
+class FunctionStopped(FunctionCrashed):
+    """The pool of the function was closed. The call says nothing about its event."""
 
 
 class FunctionBusy(FunctionError):

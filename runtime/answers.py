@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response, StreamingResponse
 
-from infra.local.disconnect import run_until_gone
-from infra.local.function_errors import FunctionError
-from infra.local.names import ERROR
+from runtime.disconnect import run_until_gone
+from runtime.function_errors import FunctionError
+from runtime.names import ERROR
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from infra.local.streams import Stream
+    from runtime.streams import Stream
 
 
 class MalformedAnswer(Exception):

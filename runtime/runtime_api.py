@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from infra.local.guard import STATUS, refusal
-from infra.local.names import HOST
+from runtime.guard import STATUS, refusal
+from runtime.names import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

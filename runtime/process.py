@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.local.names import ROOT
+from runtime.names import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ KEPT_LINES = 20
 
 
 class Child:
-    """One command under `infra/local/child.py`. Output and errors are one stream of lines."""
+    """One command under `runtime/child.py`. Output and errors are one stream of lines."""
 
     def __init__(
         self,

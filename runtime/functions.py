@@ -1,7 +1,7 @@
-"""A small local Lambda: execution environments that run one request at a time, and pools of them.
+"""Functions without Lambda: execution environments that run one request at a time, and pools of them.
 
-Each environment is a child process with a client of `infra.local.runtime_api`: `awslambdaric`, which Lambda itself
-runs, or docwell's streaming runtime. Errors are in `infra.local.function_errors`.
+Each environment is a child process with a client of `runtime.runtime_api`, as in Lambda: docwell's streaming
+runtime, or `awslambdaric`, which Lambda itself runs. Errors are in `runtime.function_errors`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infra.local.emf import print_line, print_metrics
-from infra.local.function_errors import (
+from runtime.emf import metric_line, print_line
+from runtime.function_errors import (
     FunctionBusy,
     FunctionCrashed,
     FunctionError,
     FunctionInitFailed,
     FunctionRaised,
+    FunctionStopped,
     FunctionTimedOut,
 )
-from infra.local.names import ACCOUNT, ERROR, REGION, ROOT
-from infra.local.process import Child
-from infra.local.runtime_api import (
+from runtime.names import ACCOUNT, ERROR, REGION, ROOT
+from runtime.process import Child
+from runtime.runtime_api import (
     Exited,
     Failure,
     Happening,
@@ -37,7 +38,7 @@ from infra.local.runtime_api import (
     RuntimeApi,
     StreamBegan,
 )
-from infra.local.streams import Stream
+from runtime.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +52,7 @@ __all__ = [
     "FunctionPool",
     "FunctionRaised",
     "FunctionSpec",
+    "FunctionStopped",
     "FunctionTimedOut",
     "Stream",
 ]
@@ -76,7 +78,8 @@ class FunctionSpec:
     timeout_s: float = 30.0
     # Lambda allows 10 s. A small shared machine reads its modules from a cold disk.
     init_timeout_s: float = 60.0
-    memory_mb: int = 1024
+    # None: as much as the process may use. The threads of the embedder and the cost of an answer depend on it.
+    memory_mb: int | None = 1024
     # The module that runs the handler, as in Lambda's managed runtime for Python.
     runtime: str = "awslambdaric"
     python: str = sys.executable
@@ -106,7 +109,7 @@ class FunctionSpec:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_mb),
+            **({} if self.memory_mb is None else {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_mb)}),
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": f"local/[$LATEST]{uuid.uuid4().hex}",
             **self.environment,
@@ -259,6 +262,8 @@ class FunctionPool:
             answer = environment.begin(payload)
         except BaseException as error:
             end(usable=isinstance(error, FunctionRaised), failed=True)
+            if self._closed and isinstance(error, FunctionCrashed):
+                raise FunctionStopped(f"{self._spec.name} was stopped") from error
             raise
         if isinstance(answer, Stream):
             answer.start(
@@ -273,23 +278,26 @@ class FunctionPool:
 
     def _publish(self, **values: float) -> None:
         if self._publishes:
-            print_metrics("AWS/Lambda", {"FunctionName": self._spec.name}, values)
+            self._spec.on_line(metric_line("AWS/Lambda", {"FunctionName": self._spec.name}, values))
 
-    def warm(self) -> None:
-        """Start one environment before the first call. Print an error."""
+    def warm(self) -> bool:
+        """Start one environment before the first call. Return whether it is ready; print an error."""
         environment, usable = None, False
         try:
             environment = self._take()
             environment.wait_ready()
             usable = True
+        except FunctionStopped:
+            pass
         except FunctionError as error:
             print(f"{ERROR}{error}", flush=True)
         finally:
             if environment is not None:
                 self._give_back(environment, usable=usable)
+        return usable
 
     def close(self) -> None:
-        """Kill every environment. Running calls fail with `FunctionCrashed`."""
+        """Kill every environment. Running and later calls fail with `FunctionStopped`."""
         with self._condition:
             self._closed = True
             environments = [*self._idle, *self._busy]
@@ -304,7 +312,7 @@ class FunctionPool:
             soon = time.monotonic() + _ENDING_S
             while True:
                 if self._closed:
-                    raise FunctionCrashed(f"{self._spec.name} is stopping")
+                    raise FunctionStopped(f"{self._spec.name} is stopping")
                 self._drop_dead()
                 if self._idle:
                     environment = self._idle.pop()  # the last one used has warm caches

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import traceback
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,9 +54,3 @@ class Guarded:
             elif scope["path"] == READY_PATH:
                 app = Response(self._stack)
         await app(scope, receive, send)
-
-
-def end_with_any_thread(failed: threading.ExceptHookArgs) -> None:
-    """End the process when a thread fails: without it the part only looks well. For `threading.excepthook`."""
-    traceback.print_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
-    os._exit(1)

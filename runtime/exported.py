@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
-from infra.dashboards.parts import DOCWELL
-
+# The namespace of docwell's metrics. Each stack has one.
+DOCWELL = "Docwell/${SystemName}"
 # The values of a histogram's `le`. The first is a warm embedding, the last the longest run of a function.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 # The alarm on token counts is at 0.5.

@@ -1,0 +1,104 @@
+"""``python -m runtime ingest | query | reconcile``: docwell's functions without Lambda."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+from docwell.config import (
+    AuthorizerSettings,
+    IngestSettings,
+    QuerySettings,
+    ReconcileSettings,
+    Settings,
+    SettingsError,
+)
+from runtime.settings import ServerSettings, WorkerSettings
+from runtime.threads import end_with_any_thread
+
+# A command's line of help, the settings of the runtime, and those of its functions.
+_COMMANDS: Mapping[str, tuple[str, type[Settings] | None, tuple[type[Settings], ...]]] = {
+    "ingest": ("index the documents that SQS messages name, until SIGTERM", WorkerSettings, (IngestSettings,)),
+    "query": ("serve the HTTP API, until SIGTERM", ServerSettings, (QuerySettings, AuthorizerSettings)),
+    "reconcile": (
+        "compare bucket, ledger and index once, and send what is missing to ingest",
+        None,
+        (ReconcileSettings,),
+    ),
+}
+
+
+def _variable(name: str) -> str:
+    return f"DOCWELL_{name.upper()}"
+
+
+def _help(own: type[Settings] | None, functions: tuple[type[Settings], ...]) -> str:
+    """Return the part of a command's help about environment variables."""
+    fields = {name: field for one in functions for name, field in one.model_fields.items() if field.is_required()}
+    lines = ["required variables:", *(f"  {_variable(name)}" for name in fields), "  AWS_REGION"]
+    if own:
+        lines += ["", "variables of this command, and their defaults:"]
+        for name, field in own.model_fields.items():
+            default = "-" if field.default in (None, "") else field.default
+            lines.append(f"  {_variable(name):<28} {default:<6} {field.description}")
+    lines += ["", "docwell/config.py lists the other variables. Credentials come from AWS's own variables."]
+    return "\n".join(lines)
+
+
+def _set_region() -> list[str]:
+    """Set both variables of the region, because boto3 reads only the second. Return the problem if none is set."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region:
+        return ["AWS_REGION: Field required"]
+    os.environ |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    return []
+
+
+def _wrong(models: tuple[type[Settings] | None, ...]) -> list[str]:
+    """Return the problems of the environment, each with its variable."""
+    found = _set_region()
+    for model in models:
+        try:
+            if model:
+                model.read()
+        except SettingsError as error:
+            found += error.args
+    return list(dict.fromkeys(found))
+
+
+def main() -> int:
+    """Run a command. Return 0, 1 when it failed, or 2 for wrong usage or a wrong setting."""
+    threading.excepthook = end_with_any_thread
+    parser = argparse.ArgumentParser(prog="python -m runtime", description="docwell's functions without Lambda")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (line, own, functions) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=line,
+            description=line,
+            epilog=_help(own, functions),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "--handler", default=f"functions.{name}.handler.handler", help="the function, %(default)s by default"
+        )
+    options = parser.parse_args()
+    _, own, functions = _COMMANDS[options.command]
+    if wrong := _wrong((own, *functions)):
+        for problem in wrong:
+            print(f"wrong setting: {problem}", file=sys.stderr)
+        return 2
+    run: Callable[[str], int] = import_module(f"runtime.{options.command}").run
+    try:
+        return run(options.handler)
+    except (SettingsError, OSError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Metrics in CloudWatch's embedded metric format (EMF), as functions print them.
+
+The runtime prints what Lambda and API Gateway publish, under their names.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+
+def metric_line(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> str:
+    """Return one line of output with these metrics."""
+    said = {
+        "Namespace": namespace,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name} for name in values],
+    }
+    timestamp = int(time.time() * 1000)
+    return json.dumps({"_aws": {"Timestamp": timestamp, "CloudWatchMetrics": [said]}, **dimensions, **values})
+
+
+def print_line(line: str) -> None:
+    """Print a line in one write, so that the lines of two threads never mix."""
+    print(f"{line}\n", end="", flush=True)

@@ -1,0 +1,257 @@
+"""HTTP to the query function: it calls the function with a REST (v1) proxy event, as API Gateway does.
+
+It asks the authorizer of the cloud (`docwell.access`) who the caller is.
+
+As in a REST API, `path` and `pathParameters.proxy` keep the client's percent-encoding (a document's key can hold
+`/`), and query strings are decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import request_response
+
+from docwell.access.authorizer import Authorizer, Caller
+from docwell.errors import Unauthenticated, Unavailable
+from docwell.http.authorization import context_of
+from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem
+from runtime.disconnect import until_gone
+from runtime.emf import metric_line, print_line
+from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
+from runtime.names import ACCOUNT, ERROR, HOST, NOTICE, WARNING
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+# API Gateway's payload limit.
+MAX_BODY_BYTES = 10 * 1024 * 1024
+# nginx's status for a client that left before the answer.
+CLIENT_GONE = 499
+STAGE = "live"
+# As in infra/query.yaml: these routes have no authorizer.
+OPEN_PATHS = ("/v1/health", "/v1/openapi.json")
+
+
+class BodyTooLarge(Exception):
+    """The request's body exceeds `MAX_BODY_BYTES`."""
+
+
+def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
+
+
+def _encoded(body: bytes) -> tuple[str | None, bool]:
+    """Return the body as text for the event, and whether that is base64."""
+    if not body:
+        return None, False
+    try:
+        return body.decode("utf-8"), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode("ascii"), True
+
+
+def proxy_event(request: Request, body: bytes, request_id: str, caller: Caller | None) -> dict[str, Any]:
+    """Return the event of a REST API with a `{proxy+}` resource and a Lambda authorizer.
+
+    `requestContext` identifies the caller, so it takes nothing from the client but a valid API key.
+    """
+    path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+    headers = _grouped([(name.title(), value) for name, value in request.headers.items()])
+    query = _grouped(request.query_params.multi_items())
+    text, is_base64 = _encoded(body)
+    now = datetime.now(UTC)
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": request.method,
+        "headers": {name: values[-1] for name, values in headers.items()},
+        "multiValueHeaders": headers,
+        "queryStringParameters": dict(request.query_params) or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": {"proxy": path.lstrip("/")},
+        "stageVariables": None,
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": "docwell",
+            "authorizer": context_of(caller) if caller else None,
+            "domainName": request.headers.get("host", HOST),
+            "domainPrefix": "docwell",
+            "extendedRequestId": request_id,
+            "httpMethod": request.method,
+            "identity": {
+                "apiKey": caller.usage_key if caller else None,
+                "sourceIp": request.client.host if request.client else HOST,
+                "userAgent": request.headers.get("user-agent"),
+            },
+            "path": f"/{STAGE}{path}",
+            "protocol": f"HTTP/{request.scope.get('http_version', '1.1')}",
+            "requestId": request_id,
+            "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "requestTimeEpoch": int(now.timestamp() * 1000),
+            "resourceId": "proxy",
+            "resourcePath": "/{proxy+}",
+            "stage": STAGE,
+        },
+        "body": text,
+        "isBase64Encoded": is_base64,
+    }
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+class Gateway:
+    """The ASGI application over the query function's pool."""
+
+    def __init__(
+        self,
+        pool: FunctionPool,
+        authorizer: Authorizer | None = None,
+        routes: Sequence[BaseRoute] = (),
+        on_metrics: Callable[[str], None] = print_line,
+    ) -> None:
+        """Routes come before the API. `on_metrics` gets each line of metrics."""
+        self._pool = pool
+        self._authorizer = authorizer
+        self._on_metrics = on_metrics
+        self.app = Starlette(routes=routes)
+        # Not a route: an S3 key in the path may hold line ends, which no pattern of Starlette matches.
+        self.app.router.redirect_slashes = False
+        self.app.router.default = request_response(self._handle)
+        self._limiter: CapacityLimiter | None = None
+
+    async def outside_api(self, _request: Request, _request_id: str) -> Response | None:
+        """Return the response to a request that is not for the API: here none."""
+        return None
+
+    async def _handle(self, request: Request) -> Response:
+        request_id = str(uuid.uuid4())
+        line = _RequestLine(request, self._on_metrics)
+        response = await self.outside_api(request, request_id)
+        line.of_api = response is None
+        response = response or await self._answer(request, request_id)
+        if isinstance(response, StreamedAnswer):
+            response.on_first_byte = line.first_byte
+            response.on_end = lambda complete: line.end(response.status_code, complete=complete)
+        else:
+            line.end(response.status_code, complete=response.status_code != CLIENT_GONE)
+        return response
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        try:
+            body = await _read_body(request)
+        except BodyTooLarge:
+            return problem(413, "too-large", "The request is over 10 MB", request_id, connection="close")
+        # One more than the pool's capacity, so that the pool itself rejects the extra caller.
+        self._limiter = self._limiter or CapacityLimiter(self._pool.capacity + 1)
+        # When the gateway stops it abandons the thread; closing the pool ends the call.
+        call = asyncio.ensure_future(
+            to_thread.run_sync(
+                self._call, request, body, request_id, limiter=self._limiter, abandon_on_cancel=True
+            )
+        )
+        leaving = asyncio.ensure_future(until_gone(request.receive))
+        await asyncio.wait({call, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if call.done():
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            return call.result()
+        # As in the cloud, the function continues. A streamed answer is closed when it begins.
+        call.add_done_callback(_hang_up)
+        return Response(status_code=CLIENT_GONE)
+
+    def _call(self, request: Request, body: bytes, request_id: str) -> Response:
+        """Return the function's answer as HTTP, or a problem document."""
+        try:
+            caller = self._caller(request)
+        except Unavailable as error:
+            print(f"{WARNING}{error}", flush=True)
+            title = "The credentials cannot be checked"
+            return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
+        event = proxy_event(request, body, request_id, caller)
+        try:
+            answer = self._pool.invoke(event)
+            if not isinstance(answer, Stream):
+                return http_answer(answer, request_id)
+            try:
+                return StreamedAnswer(answer, answer.metadata(), request_id)
+            except MalformedAnswer:
+                answer.close()
+                raise
+        except FunctionBusy as busy:
+            return problem(
+                429, "too-many-requests", "Too many requests", request_id, retry_after=str(busy.retry_after)
+            )
+        except FunctionTimedOut as error:
+            print(f"{WARNING}{error}", flush=True)
+            return problem(504, "deadline-exceeded", "The function did not answer in time", request_id)
+        except (FunctionError, MalformedAnswer) as error:
+            print(f"{ERROR}{error}", flush=True)
+            return problem(502, "function-failed", "The function failed", request_id)
+
+    def _caller(self, request: Request) -> Caller | None:
+        """Return the caller; None lets the function answer 401. Raises `Unavailable`."""
+        if self._authorizer is None or request.url.path in OPEN_PATHS:
+            return None
+        try:
+            return self._authorizer.identify(request.headers.items())
+        except Unauthenticated:
+            return None
+
+
+class _RequestLine:
+    """The log line of one request. It shows the path and never the body, which holds the question.
+
+    A request `of_api` also counts in API Gateway's metrics.
+    """
+
+    def __init__(self, request: Request, on_metrics: Callable[[str], None]) -> None:
+        self._on_metrics = on_metrics
+        mark = NOTICE if request.method == "POST" else ""
+        self.of_api = False
+        path = request.scope["raw_path"].decode("ascii", "replace")
+        self._what = f"{mark}{request.method} {path}"
+        self._started = time.perf_counter()
+        self._first_byte = ""
+
+    def first_byte(self) -> None:
+        """Record the time of a stream's first byte."""
+        self._first_byte = f", first byte after {self._milliseconds():.0f} ms"
+
+    def end(self, status: int, *, complete: bool) -> None:
+        """Print the line."""
+        left = "" if complete else ", incomplete"
+        milliseconds = self._milliseconds()
+        print_line(f"{self._what} {status} in {milliseconds:.0f} ms{self._first_byte}{left}")
+        if self.of_api:
+            errors = {f"{digit}XXError": int(str(status).startswith(digit)) for digit in "45"}
+            values = {"Count": 1, "Latency": milliseconds, **errors}
+            self._on_metrics(metric_line("AWS/ApiGateway", {"ApiName": "docwell", "Stage": STAGE}, values))
+
+    def _milliseconds(self) -> float:
+        return (time.perf_counter() - self._started) * 1000
+
+
+def _hang_up(call: asyncio.Future[Response]) -> None:
+    if not call.cancelled() and call.exception() is None and isinstance(response := call.result(), StreamedAnswer):
+        response.hang_up()

@@ -1,0 +1,47 @@
+"""An HTTP server in a thread, so that the main thread waits for signals."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+# Beyond the grace period, for closing sockets.
+_END_S = 2.0
+
+
+class HttpServer:
+    """Serves an ASGI application from `start` until `stop`."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        """Listen on the port, 0 for any free one. An empty host is every IPv4 address. Raises `OSError`."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server(
+            (host, port), family=family, dualstack_ipv6=family is socket.AF_INET6
+        )
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._listener.getsockname()[1])
+
+    def start(self) -> None:
+        """Start to answer."""
+        self._thread.start()
+
+    def stop(self, grace_s: float = 1.0) -> None:
+        """Accept nothing more. Wait up to `grace_s` seconds for answers in progress, then cut them."""
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
+        self._server.should_exit = True
+        deadline = time.monotonic() + grace_s + _END_S
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(0.1)
+        self._listener.close()

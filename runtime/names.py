@@ -1,0 +1,22 @@
+"""Names that the parts of the runtime share, and the marks at the start of the lines they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# The folder of `runtime` and `functions`.
+ROOT = Path(__file__).resolve().parents[1]
+
+# Handler processes talk to this process only.
+HOST = "127.0.0.1"
+# Of the ARN in an invocation, which docwell only logs. Both are moto's defaults.
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+
+# As in infra/data.yaml: after so many receives SQS itself parks a dead letter that ingest cannot give up.
+MAX_DEAD_RECEIVES = 1000
+
+# A viewer of logs can filter by these. The local stack shows lines with these prefixes in quiet mode too.
+NOTICE = "NOTICE "
+WARNING = "WARNING "
+ERROR = "ERROR "

@@ -1,0 +1,227 @@
+"""An event source for the ingest function: it calls the function with the messages of one SQS queue.
+
+Like Lambda's it deletes messages that succeeded, honours `batchItemFailures`, and lets SQS move a message to the
+dead-letter queue after maxReceiveCount receives. Unlike Lambda's it makes a failed message visible again after
+1, 2, 4… seconds instead of the queue's visibility timeout, and a stop gives the messages in work back at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionStopped
+from runtime.names import ERROR, WARNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+# A stop waits for the last receive, so that the message it may bring goes back.
+WAIT_S = 5
+# SQS allows 12 hours from the first receive. An outage seldom lasts so long that this matters.
+MAX_BACK_OFF_S = 300
+
+
+@dataclass(frozen=True)
+class PollerSettings:
+    """Times are in seconds. `back_off_s` is the wait after the first failure; it doubles up to `max_back_off_s`.
+
+    After `max_receives` failures SQS moves the message to another queue. `lease_s` is how long a document may stay
+    locked for a message that does not come again.
+    """
+
+    batch_size: int = 1
+    workers: int = 1
+    visibility_s: int = 30
+    back_off_s: int = 1
+    max_back_off_s: int = MAX_BACK_OFF_S
+    max_receives: int = 5
+    lease_s: int = 90
+
+
+def queue_arn(url: str, region: str) -> str:
+    """Return the ARN of the queue with this URL: `…/ACCOUNT/NAME`."""
+    account, name = url.rstrip("/").split("/")[-2:]
+    return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+def lambda_event(messages: Sequence[MessageTypeDef], arn: str) -> dict[str, Any]:
+    """Return the event that Lambda's event source mapping makes of these messages of a queue."""
+    return {"Records": [_record(message, arn) for message in messages]}
+
+
+def _record(message: MessageTypeDef, arn: str) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": dict(message.get("Attributes", {})),
+        "messageAttributes": {},  # docwell sends none
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": arn.split(":")[3],
+    }
+
+
+def failed_ids(answer: Any, sent: set[str]) -> set[str]:
+    """Return the ids of the failed messages by Lambda's rules. A malformed answer fails all.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    if answer is None or answer == {}:
+        return set()
+    if not isinstance(answer, dict):
+        return sent
+    failures = answer.get("batchItemFailures")
+    if failures is None:
+        return set() if "batchItemFailures" in answer else sent
+    if not isinstance(failures, list):
+        return sent
+    ids = {item.get("itemIdentifier") if isinstance(item, dict) else None for item in failures}
+    return {str(one) for one in ids} if ids <= sent else sent
+
+
+class Poller:
+    """Workers that call one function with the messages of one queue."""
+
+    def __init__(self, sqs: SQSClient, queue_url: str, pool: FunctionPool, settings: PollerSettings) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._pool = pool
+        self._settings = settings
+        self._queue_arn = queue_arn(queue_url, sqs.meta.region_name)
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(settings.workers)]
+        # Whether the last receive succeeded.
+        self.answered = False
+
+    def start(self) -> None:
+        """Start the workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop receiving. Close the pool to give the messages in work back, then `join`."""
+        self._stopping.set()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the workers until `deadline` on the monotonic clock; return whether all have ended."""
+        for thread in filter(threading.Thread.is_alive, self._threads):
+            thread.join(max(deadline - time.monotonic(), 0))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        pause = 0.2
+        while not self._stopping.is_set():
+            try:
+                messages = self._receive()
+                self.answered = True
+                if self._stopping.is_set():
+                    self._give_back(messages)
+                elif messages:
+                    self._handle(messages)
+                pause = 0.2
+            except (BotoCoreError, ClientError) as error:
+                # One failure is no news: a server restarts, or a message was deleted meanwhile.
+                self.answered = False
+                print(f"{'' if pause < 1 else WARNING}the queue does not answer: {error}", flush=True)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, 5)
+
+    def _receive(self) -> list[MessageTypeDef]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=self._settings.batch_size,
+            WaitTimeSeconds=WAIT_S,
+            VisibilityTimeout=self._settings.visibility_s,
+            AttributeNames=["All"],
+        )
+        return answer.get("Messages", [])
+
+    def _handle(self, messages: Sequence[MessageTypeDef]) -> None:
+        sent = {message["MessageId"] for message in messages}
+        with self._kept_invisible(messages):
+            try:
+                failed = failed_ids(self._pool.invoke(lambda_event(messages, self._queue_arn)), sent)
+            except FunctionBusy:
+                failed = sent
+            except FunctionStopped:
+                failed = None
+            except FunctionError as error:
+                print(f"{ERROR}ingest: {error}", flush=True)
+                failed = sent
+        if failed is None:
+            self._give_back(messages)
+            return
+        for message in messages:
+            if message["MessageId"] in failed:
+                self._return(message)
+            else:
+                self._delete(message)
+
+    def _return(self, message: MessageTypeDef) -> None:
+        """Make a message that failed visible again after its back-off."""
+        receives = _receives(message)
+        if receives >= self._settings.max_receives:
+            wait = 0  # SQS moves it to the next queue at the next receive
+            print(f"{WARNING}message {message['MessageId']} failed {receives} times", flush=True)
+        else:
+            wait = min(self._settings.back_off_s * 2 ** (receives - 1), self._settings.max_back_off_s)
+        self._set_visibility([message], wait)
+
+    def _give_back(self, messages: Sequence[MessageTypeDef]) -> None:
+        """Make messages that this process does not finish visible at once: they did not fail.
+
+        After its last receive SQS would move the message to the dead letters, so send a copy instead. The copy has
+        another id, so it must not come before the lease of this message expires.
+        """
+        for message in messages:
+            if _receives(message) >= self._settings.max_receives:
+                delay = min(self._settings.lease_s, 900)  # SQS's limit
+                self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=message["Body"], DelaySeconds=delay)
+                self._delete(message)
+            else:
+                self._set_visibility([message], 0)
+            print(f"message {message['MessageId']} goes back to its queue", flush=True)
+
+    def _delete(self, message: MessageTypeDef) -> None:
+        self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    def _set_visibility(self, messages: Sequence[MessageTypeDef], seconds: int) -> None:
+        for message in messages:
+            self._sqs.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
+            )
+
+    @contextmanager
+    def _kept_invisible(self, messages: Sequence[MessageTypeDef]) -> Iterator[None]:
+        """Extend the messages' visibility timeout while the function runs."""
+        done = threading.Event()
+
+        def extend() -> None:
+            while not done.wait(self._settings.visibility_s / 3):
+                try:
+                    self._set_visibility(messages, self._settings.visibility_s)
+                except (BotoCoreError, ClientError) as error:
+                    print(f"cannot extend a visibility timeout: {error}", flush=True)
+
+        thread = threading.Thread(target=extend, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def _receives(message: MessageTypeDef) -> int:
+    return int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))

@@ -1,0 +1,47 @@
+"""``python -m runtime query``: HTTP to the query function."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from docwell.config import AuthorizerSettings, QuerySettings
+from docwell.wiring import access
+from runtime.functions import FunctionPool
+from runtime.gateway import Gateway
+from runtime.http_server import HttpServer
+from runtime.service import Service, function_spec, guarded
+from runtime.settings import ServerSettings
+
+# The function answers within its deadline; the rest is for charging and logging the answer.
+_MARGIN_S = 10.0
+# A load balancer sends requests for some seconds after readiness turned false. At most half of the grace period.
+LAG_S = 5.0
+
+
+def run(handler: str) -> int:
+    """Run until SIGTERM. Raises `SettingsError`, `OSError`."""
+    settings, limits = ServerSettings.read(), QuerySettings.read()
+    AuthorizerSettings.read()
+    timeout_s = limits.deadline_s + limits.wake_s + _MARGIN_S
+    labels = {"service": "query", "function": "docwell-query", "gen_ai_request_model": limits.model}
+    service, started = Service(settings, labels), threading.Event()
+    spec = function_spec("query", handler, timeout_s, settings.processes, service.on_line)
+    pool = FunctionPool(
+        spec, concurrency=settings.processes, max_waiting=settings.waiting, wait_s=timeout_s, publishes=True
+    )
+    gateway = Gateway(pool, access.authorizer(), on_metrics=service.on_line)
+    api = HttpServer(guarded(gateway.app, settings.host), settings.host, settings.port)
+
+    def begin() -> None:
+        started.set()
+        print(f"answering on port {api.port}", flush=True)
+
+    def stop(deadline: float) -> None:
+        time.sleep(min(LAG_S, settings.grace_s / 2))
+        api.stop(deadline - time.monotonic())
+        pool.close()
+
+    api.start()
+    service.start(pool, begin)
+    return service.run(started.is_set, stop)

@@ -1,0 +1,30 @@
+"""``python -m runtime reconcile``: one run of the reconcile function's schedule."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+from docwell.config import ReconcileSettings
+from runtime.functions import FunctionError, FunctionPool
+from runtime.names import ERROR
+from runtime.service import function_spec
+
+# As in Lambda. A run stops before it, and the next run continues.
+TIMEOUT_S = 900.0
+
+
+def run(handler: str) -> int:
+    """Run once and print the report. Return 1 when the run failed. Raises `SettingsError`."""
+    ReconcileSettings.read()
+    pool = FunctionPool(function_spec("reconcile", handler, TIMEOUT_S), concurrency=1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        print(json.dumps(pool.invoke({"action": "reconcile"})), flush=True)
+    except FunctionError as error:
+        print(f"{ERROR}reconcile: {error}", flush=True)
+        return 1
+    finally:
+        pool.close()
+    return 0

@@ -1,0 +1,101 @@
+"""One process of the runtime: its function's processes, its health port, and its stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runtime.emf import print_line
+from runtime.functions import FunctionPool, FunctionSpec
+from runtime.guard import Guarded
+from runtime.health import first_series, health_app
+from runtime.http_server import HttpServer
+from runtime.metrics import Exporter
+from runtime.names import HOST
+from runtime.settings import ServiceSettings, processors
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+# It runs any handler, and it can stream.
+HANDLER_RUNTIME = "docwell.http.streaming_runtime"
+# The pause before the next start of a function that cannot start.
+_START_AGAIN_S = 5.0
+# For giving messages back and closing ports, beyond the grace period.
+END_S = 5.0
+
+
+def function_spec(
+    service: str, handler: str, timeout_s: float, processes: int = 1, on_line: Callable[[str], None] = print_line
+) -> FunctionSpec:
+    """Return the function that a command runs, with all variables of this process.
+
+    The processes share the processors: more threads than these only wait for each other.
+    """
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the spec adds to it
+    defaults = {
+        "POWERTOOLS_SERVICE_NAME": service,
+        "POWERTOOLS_METRICS_NAMESPACE": "Docwell",
+        "POWERTOOLS_TRACE_DISABLED": "true",  # no X-Ray daemon
+        "DOCWELL_EMBED_THREADS": str(max(1, int(processors() / processes))),
+    }
+    return FunctionSpec(
+        handler, defaults | given, timeout_s=timeout_s, memory_mb=None, runtime=HANDLER_RUNTIME, on_line=on_line
+    )
+
+
+def guarded(app: ASGIApp, host: str) -> ASGIApp:
+    """Return the application, behind the guard against web pages where only this machine reaches it."""
+    return Guarded(app, "") if host == HOST else app
+
+
+@dataclass
+class Service:
+    """A command that runs until SIGTERM. `labels` are those of the metrics that it exports from its start."""
+
+    settings: ServiceSettings
+    labels: dict[str, str]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.exporter = Exporter(first_series(self.labels))
+
+    def on_line(self, line: str) -> None:
+        """Print a line of output, and count its metrics."""
+        print_line(line)
+        self.exporter.read(line)
+
+    def start(self, pool: FunctionPool, begin: Callable[[], None]) -> None:
+        """Start one process of the function in the background, again until it is ready, then call `begin`."""
+
+        def start() -> None:
+            while not self.stopping.is_set():
+                if pool.warm():
+                    begin()
+                    return
+                self.stopping.wait(_START_AGAIN_S)
+
+        threading.Thread(target=start, daemon=True).start()
+
+    def run(self, ready: Callable[[], bool], stop: Callable[[float], None]) -> int:
+        """Serve the health port until SIGTERM or SIGINT, then call `stop` with its deadline (monotonic clock).
+
+        Return the exit status. Raises `OSError` for a port that is taken.
+        """
+        app = guarded(
+            health_app(self.exporter, lambda: ready() and not self.stopping.is_set()), self.settings.host
+        )
+        health = HttpServer(app, self.settings.host, self.settings.health_port)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+        health.start()
+        self.stopping.wait()
+        print("stopping", flush=True)
+        stop(time.monotonic() + self.settings.grace_s)
+        health.stop()
+        return 0

@@ -1,0 +1,57 @@
+"""Settings of the runtime itself. Those of the functions that it runs are in `docwell.config`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from docwell.config import Settings
+
+# Of the cgroup that a container runs in: microseconds of processor time, and the period for them.
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+class ServiceSettings(Settings):
+    """Settings of every command that runs until SIGTERM."""
+
+    host: Annotated[str, Field(description="address to listen on; empty: all of IPv4; '::': IPv6 too")] = ""
+    health_port: Annotated[int, Field(ge=0, le=65_535, description="/healthz, /readyz and /metrics")] = 9090
+    # Kubernetes kills a pod 30 s after SIGTERM (terminationGracePeriodSeconds). The rest is for giving messages
+    # back.
+    grace_s: Annotated[
+        float, Field(ge=1, le=3600, description="seconds for work in progress after SIGTERM; then it is stopped")
+    ] = 25.0
+
+
+class WorkerSettings(ServiceSettings):
+    """`python -m runtime ingest`."""
+
+    ingest_queue_url: Annotated[
+        str | None, Field(description="queue to receive from; without it, DOCWELL_QUEUE_URL")
+    ] = None
+    # Kubernetes scales by pods. Processes of one pod share its health port and its stop.
+    processes: Annotated[int, Field(ge=1, le=64, description="messages at a time")] = 1
+    # As in Lambda. A range of 50 pages takes seconds, and a document of one range minutes at most.
+    timeout_s: Annotated[float, Field(ge=60, le=43_200, description="seconds for one message")] = 900.0
+
+
+class ServerSettings(ServiceSettings):
+    """`python -m runtime query`."""
+
+    port: Annotated[int, Field(ge=0, le=65_535, description="the API's port")] = 8080
+    # A process answers one request at a time and needs about 200 MB. Most of an answer's time is the model host's.
+    processes: Annotated[int, Field(ge=1, le=64, description="requests at a time")] = 4
+    waiting: Annotated[int, Field(ge=0, le=1000, description="requests that may wait; the next gets 429")] = 16
+
+
+def processors() -> float:
+    """Return the processors that this process may use: its container's limit, else the machine's."""
+    try:
+        quota, period = _CPU_LIMIT.read_text(encoding="ascii").split()
+        limit = int(quota) / int(period)
+    except (OSError, ValueError):  # no cgroup version 2, or `max`: no limit
+        limit = float("inf")
+    return min(limit, float(os.cpu_count() or 1))
