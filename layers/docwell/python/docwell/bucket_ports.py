@@ -1,8 +1,8 @@
-"""The interfaces to the documents bucket for clients: links, upload forms and deletions."""
+"""The interfaces to the documents bucket for clients: links, upload forms, deletions and loads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from docwell.citation_units import CitationUnit
@@ -33,3 +33,36 @@ class DocumentWriter(Protocol):
 
     def delete(self, document: str) -> None:
         """Remove the current version. A missing document is no error."""
+
+
+class StoredObject(NamedTuple):
+    """One row of a listing. `modified` is in seconds since the epoch; `archived` ones must be restored first."""
+
+    key: str
+    etag: str
+    size: int
+    modified: float = 0.0
+    archived: bool = False
+
+
+class Listing(Protocol):
+    """The current objects of one bucket below a prefix."""
+
+    def page(self, after: str, until: str = "") -> tuple[Sequence[StoredObject], str | None]:
+        """Return objects after a key, up to and including another, in key order. An empty key is no bound.
+
+        Also return the last key read, or None at the end.
+        """
+
+    def folders(self) -> Sequence[str]:
+        """Return some folders below the prefix, in key order, without their sizes."""
+
+
+class Copier(Protocol):
+    """Copies into the documents bucket."""
+
+    def copy(self, one: StoredObject, key: str) -> None:
+        """Copy exactly the listed content to `key`.
+
+        Raises `NotFound` where the object has other content now, `Forbidden`, `Refused` where it is archived.
+        """

@@ -15,6 +15,7 @@ from docwell.cli import (
     documents,
     erase,
     evaluating,
+    load,
     operations,
     principals,
     prompts,
@@ -41,7 +42,7 @@ Exit status:
   0  done
   1  error: the server refused, or cannot be reached
   2  wrong usage or settings
-  3  put: a document ended REJECTED, FAILED or EMPTY
+  3  put: a document ended REJECTED, FAILED or EMPTY; load: objects were left out
   4  ask: the documents do not answer the question
   5  eval: fewer answers are right than --at-least, or more are worse than better
 """
@@ -59,6 +60,7 @@ def main() -> None:
 
 _PARTS = (
     documents,
+    load,
     asking,
     search,
     chat,

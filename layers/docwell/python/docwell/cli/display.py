@@ -147,15 +147,15 @@ def upload_progress(total: int) -> Iterator[Callable[[str, int], None]]:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar over `total` steps, and the time left, on a terminal; yields a function that ends a step."""
+def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar over `total` steps, and the time left, on a terminal; yields a function that ends some steps."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     errors = console(stderr=True)
     columns = (TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        yield lambda steps: bar.advance(task, steps)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def _measured(api: Api, source: Path, folder: Path) -> Run:
         display.echo(f"{there}; another --out asks them again", err=True)
     try:
         with display.counting("asking", len(questions)) as step:
-            ask_all(api, questions, rows, step)
+            ask_all(api, questions, rows, lambda: step(1))
     finally:  # a run that breaks off has a report too
         write_report(folder, run := read_run(folder))
     return run

@@ -1,0 +1,123 @@
+"""The place and the counts of a load, in a file, so that it can go on after any interruption."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from docwell.cli.failure import ExitCode, Failure
+from docwell.cli.loading.plan import Partition, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """An object that was not loaded, and why."""
+
+    key: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class LoadState:
+    """The progress of a load. `documents` and `bytes` are those to load, as they were counted at its beginning.
+
+    Objects are listed in `omissions`, one JSON line each. `listed` is the length of that file, so that lines after
+    the stored place are removed: their objects come again.
+    """
+
+    path: Path
+    route: Route
+    documents: int = 0
+    bytes: int = 0
+    loaded: int = 0
+    unchanged: int = 0
+    listed: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    partitions: list[Partition] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every partition is done."""
+        return all(one.done for one in self.partitions)
+
+    @property
+    def omissions(self) -> Path:
+        """The file that lists the objects that were not loaded."""
+        return self.path.with_suffix(".left-out.jsonl")
+
+    @classmethod
+    def read(cls, route: Route, folder: Path) -> LoadState:
+        """Return the stored state of a load that is not complete, else a new one. Raises `Failure`."""
+        new = cls(folder / f"docwell-load-{route.id}.json", route)
+        try:
+            stored: dict[str, Any] = json.loads(new.path.read_text("utf-8"))
+            ranges = [Partition(**one) for one in stored["partitions"]]
+            found = cls(new.path, route, left_out=Counter(stored["left_out"]), partitions=ranges)
+            for name in _NUMBERS:
+                setattr(found, name, int(stored[name]))
+        except FileNotFoundError:
+            return new
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure(f"cannot read {new.path} ({error!r}): delete it to load anew", ExitCode.USAGE) from None
+        return new if found.complete else found
+
+    def begin(self) -> None:
+        """Store the beginning, or drop the omissions that a killed run listed after its last stored place."""
+        with self.omissions.open("ab") as file:
+            file.truncate(self.listed)
+        self._store()
+
+    def record(
+        self,
+        partition: Partition,
+        place: str | None,
+        *,
+        loaded: int = 0,
+        unchanged: int = 0,
+        omitted: Sequence[Omission] = (),
+    ) -> None:
+        """Add what was done up to `place`, None for the end, and store it. Call it from any thread."""
+        with self._lock:
+            self.loaded += loaded
+            self.unchanged += unchanged
+            self.left_out.update(one.reason for one in omitted)
+            if omitted:
+                with self.omissions.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(asdict(one)) + "\n" for one in omitted)
+                    file.flush()
+                    self.listed = file.tell()
+            if place is None:
+                partition.done = True
+            else:
+                partition.place = place
+            self._store()
+
+    def summary(self) -> Mapping[str, object]:
+        """Return the counts for `--json`."""
+        return {
+            "source": f"s3://{self.route.source}/{self.route.prefix}",
+            "target": f"s3://{self.route.target}/{self.route.target_prefix}",
+            "complete": self.complete,
+            **{name: getattr(self, name) for name in ("documents", "bytes", "loaded", "unchanged")},
+            "left_out": dict(self.left_out),
+            "left_out_file": str(self.omissions) if self.left_out else None,
+        }
+
+    def _store(self) -> None:
+        """Replace the file in one step: a kill leaves the old state or the new one."""
+        values = {name: getattr(self, name) for name in _NUMBERS}
+        ranges = [asdict(one) for one in self.partitions]
+        stored = {"route": asdict(self.route), **values, "left_out": self.left_out, "partitions": ranges}
+        beside = self.path.with_suffix(".new")
+        beside.write_text(json.dumps(stored), encoding="utf-8")
+        beside.replace(self.path)
+
+
+_NUMBERS = ("documents", "bytes", "loaded", "unchanged", "listed")
