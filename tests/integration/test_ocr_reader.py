@@ -79,7 +79,7 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "import json, os, sys, time\n"
         "def say(**answer): print(json.dumps({'pages': 3, **answer}), flush=True)\n"
         "def page(text, confidence): say(kind='page', text=text, label=None, suspect=False, hidden=0, headings=[],"
-        " units=[], garbled=False, confidence=confidence)\n"
+        " units=[], garbled=False, picture=False, confidence=confidence)\n"
         f"started = {str(tmp_path / 'started')!r}\n"
         "open(started, 'a').write('x')\n"
         "for line in sys.stdin:\n"
@@ -88,7 +88,8 @@ def recogniser(tmp_path: Path, answers: str, **changes: Any) -> RecognisingReade
         "        say(kind='count')\n"
         "        continue\n" + "".join(f"    {line}\n" for line in answers.splitlines())
     )
-    limits = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 100 * MIB, "max_page_characters": 50}
+    limits = {"page_cpu_s": 5.0, "page_timeout_s": 60.0, "memory_bytes": 100 * MIB}
+    limits |= {"max_page_characters": 50, "min_confidence": 0.75}
     process.CHILD = program
     return RecognisingReader(ThreePages(), **(limits | changes))
 
@@ -241,6 +242,7 @@ def real(**changes: Any) -> RecognisingReader:
         "page_timeout_s": 200.0,
         "memory_bytes": 800 * MIB,
         "max_page_characters": 9_999,
+        "min_confidence": 0.75,
     }
     return RecognisingReader(reader, **(limits | changes))
 

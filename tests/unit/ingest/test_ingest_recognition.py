@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from docwell.attributes import Attributes
 from docwell.errors import DeadlineExceeded, Unavailable
-from docwell.models import Hint, RangeTask, Reason, Status
-from tests.unit.fakes import FakeRecogniser
+from docwell.models import Hint, Page, RangeTask, Reason, Status
+from tests.unit.fakes import FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 
 MIXED = "text of page one\f[0.9 picture of page two]\ftext of page three"
@@ -100,6 +102,37 @@ def test_without_a_recogniser_a_picture_stays_a_page_without_text() -> None:
     world.store.put(KEY, MIXED)
     assert world.update().status is Status.INDEXED
     assert world.ocr_queue.sent == []
+
+
+class StampedScans(FakeReader):
+    """A reader whose pages that begin with "stamp" are pictures with a little text."""
+
+    def pages(self, path: Path, first: int, last: int) -> Generator[Page]:
+        for page in super().pages(path, first, last):
+            yield replace(page, picture=page.text.startswith("stamp"))
+
+
+def reading_stamps(world: World) -> World:
+    world.ingest = replace(world.ingest, indexer=replace(world.ingest.indexer, reader=StampedScans()))
+    return world
+
+
+def test_without_a_recogniser_a_picture_with_some_text_is_indexed_and_named() -> None:
+    world = reading_stamps(World())
+    world.store.put(KEY, "text\fstamp of May\fstamp of June")
+    assert world.update().status is Status.INDEXED
+    assert live(world) == ["stamp of June", "stamp of May", "text"]
+    assert world.ledger.records[KEY].detail == "pages 2-3: mostly a picture, whose text is not indexed"
+
+
+def test_a_picture_with_some_text_is_recognised() -> None:
+    world = reading_stamps(scanning(range_pages=50))
+    world.store.put(KEY, "text\fstamp of May")
+    assert world.update().status is Status.PENDING
+    assert live(world) == ["stamp of May", "text"]
+    world.work_off()
+    record = world.ledger.records[KEY]
+    assert (record.status, record.detail) == (Status.INDEXED, None)
 
 
 def test_a_scan_is_indexed_from_what_is_recognised() -> None:

@@ -152,8 +152,8 @@ class Page:
 
     `unreadable` says why the text cannot be read; then `text` is empty. `headings` are lines of the text, in
     order. `confidence` (0 to 1) is the recogniser's, for a page that is a picture. `hidden` counts the characters
-    that the page does not show; they are not in the text. `cpu_s` is the processor time that reading took, in
-    seconds.
+    that the page does not show; they are not in the text. `picture` means that images have most of the page and
+    its text is short, as of a scan with a stamp. `cpu_s` is the time that reading took, in processor seconds.
     """
 
     number: int
@@ -165,12 +165,13 @@ class Page:
     hidden: int = 0
     cpu_s: float = field(default=0.0, compare=False)
     citation_units: tuple[tuple[int, CitationUnit], ...] = ()
+    picture: bool = False
 
     @property
     def may_be_picture(self) -> bool:
-        """Whether a recogniser may find text on the page: an empty page of a PDF, or an image."""
+        """Whether a recogniser may find text: on an empty page of a PDF, mostly a picture, or an image."""
         can_be_drawn = all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
-        return can_be_drawn and not self.text.strip() and self.unreadable in RECOGNISABLE
+        return can_be_drawn and (self.picture or not self.text.strip()) and self.unreadable in RECOGNISABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,14 +276,13 @@ class DocumentRecord:
     `attempt` is the fence of the worker that last started from the beginning.
     A document longer than a range has `ranges` of them, numbered from 0. `ranges_done` are those in the index, and
     `dispatched` means that each was sent as a separate message. `pages_done`, `chunks`, `characters`,
-    `hidden_characters`, `cpu_s` (the readers' processor time in seconds), `page_failures` (the pages that
-    cannot be read, an entry for each range and reason: `docwell.text.page_lists`), `textless_pages` (a count
-    of pages that may be pictures) and `doubtful_pages` (recognised with too little confidence) grow with each
-    range. Ranges from `recognised_from` on recognise pictures of text; see `docwell.ingest.ranges`. `swept`
-    is false while chunks of other generations may remain in the index. `observed_version` is the version that
-    the bucket had at the last event, empty for none, and `observations` counts those events; None where there
-    was no event since the row exists (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the
-    epoch.
+    `hidden_characters`, `cpu_s` (the readers' processor time in seconds), `page_failures` (the pages that cannot
+    be read, an entry for each range and reason: `docwell.text.page_lists`), `textless_pages` (a count of pages
+    that may be pictures) and `doubtful_pages` (pictures that are not recognised, or with too little confidence)
+    grow with each range. Ranges from `recognised_from` on recognise pictures of text; see `docwell.ingest.ranges`.
+    `swept` is false while chunks of other generations may remain in the index. `observed_version` is the version
+    that the bucket had at the last event, empty for none, and `observations` counts those events; None where there
+    was no event since the row exists (`docwell.ports.Ledger.observe`). `updated_at` is in seconds since the epoch.
     """
 
     key: str

@@ -198,6 +198,7 @@ class _Count:
     def add_page(self, page: Page) -> None:
         """Count a page. Raises `Refused` over the limit."""
         tally = self.tally
+        is_doubtful = self._is_doubtful(page) or (page.picture and page.confidence is None)
         if page.unreadable is not None:
             self.unreadable[page.number] = page.unreadable
         self.tally = replace(
@@ -208,7 +209,7 @@ class _Count:
             cpu_s=tally.cpu_s + page.cpu_s,
             page_failures=page_failures(self.unreadable),
             textless_pages=tally.textless_pages + page.may_be_picture,
-            doubtful_pages=tally.doubtful_pages | ({page.number} if self._is_doubtful(page) else set()),
+            doubtful_pages=tally.doubtful_pages | ({page.number} if is_doubtful else set()),
         )
         check_length(self.tally.characters + self.tally.hidden_characters, self.size, self.limits)
 

@@ -100,8 +100,10 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     notes = [f"{_named(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
     if record.chunks == 0 and failures:
         return rejected(record, next(iter(failures)), "; ".join(notes))
-    if record.doubtful_pages:
+    if record.doubtful_pages and recognised:
         notes.append(f"{_named(record.doubtful_pages)}: recognised with too little confidence, not indexed")
+    elif record.doubtful_pages and record.chunks:
+        notes.append(f"{_named(record.doubtful_pages)}: mostly a picture, whose text is not indexed")
     if record.hidden_characters:
         notes.append(f"left out characters that the pages do not show: {record.hidden_characters:,}")
     detail = "; ".join(notes)

@@ -100,6 +100,7 @@ def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentRea
         page_timeout_s=settings.ocr_page_timeout_s,
         memory_bytes=settings.ocr_memory_bytes,
         max_page_characters=settings.max_page_characters,
+        min_confidence=settings.ocr_min_confidence,
     )
 
 

@@ -13,7 +13,8 @@ page before 5, and with 1.5 s of processor time for drawing a page. Answers (std
      "media_type": null}
     {"kind": "count", "pages": 12}
     {"kind": "page", "pages": 12, "text": "…", "label": "iv", "suspect": false, "headings": [["…", 14.3]],
-     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "garbled": false}
+     "confidence": null, "hidden": 0, "units": [[0, "slide", "slide 3", "slide=3"]], "garbled": false,
+     "picture": false}
     {"kind": "failed", "pages": 12}             this page cannot be read; others may
     {"kind": "refused", "reason": "corrupt"}    the document cannot be read; the process ends
 
@@ -73,6 +74,7 @@ class PageText(NamedTuple):
     hidden: int = 0
     units: Sequence[tuple[int, str, str, str]] = ()
     garbled: bool = False
+    picture: bool = False
 
 
 class Pdfium:
@@ -177,16 +179,18 @@ class Pdfium:
         comments = notes.comments + (self._cover.named() if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
+        # Recognised text has no values of fields.
+        picture = not notes.fields and drawn.is_picture(text)
+        found = PageText("", self._label(index), suspect, hidden=hidden, garbled=garbled, picture=picture)
         if not lines and (text.strip() or not notes.fields):
-            text = "\n\n".join([text, *comments])
-            return PageText(text, self._label(index), suspect, hidden=hidden, garbled=garbled)
+            return found._replace(text="\n\n".join([text, *comments]))
         lines = self._fields.placed(lines, notes.fields)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, self._layout.PAGES_BACK + 1)}
         low, high = glyphs.height(box)
         laid_out = self._layout.lay_out(lines, low, high, earlier)
         self._edges[index] = laid_out.edges
         text = "\n\n".join(filter(None, [laid_out.text, *comments]))
-        return PageText(text, self._label(index), suspect, laid_out.headings, hidden=hidden, garbled=garbled)
+        return found._replace(text=text, headings=laid_out.headings)
 
     def _glyphs_of(self, page: Any, text_page: Any) -> Any:
         return self._glyphs.Glyphs(self._raw, self._calls, self._address(text_page.raw), page.get_rotation())

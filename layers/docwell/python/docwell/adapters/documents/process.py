@@ -205,6 +205,7 @@ def _is_well_formed(answer: object, asked: str) -> bool:
             "hidden": int(hidden),
             "units": [*units],
             "garbled": bool(),
+            "picture": bool(),
         }:
             return (
                 min(pages, hidden) >= 0

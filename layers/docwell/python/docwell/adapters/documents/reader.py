@@ -129,6 +129,7 @@ def page_of(number: int, answer: dict[str, Any]) -> Page:
         headings=tuple(Heading(text, size) for text, size in headings if text),
         confidence=answer["confidence"],
         hidden=answer["hidden"],
+        picture=answer["picture"],
         citation_units=tuple(
             (start, CitationUnit(UnitKind(kind), tidy(label), tidy(anchor)))
             for start, kind, label, anchor in answer["units"]

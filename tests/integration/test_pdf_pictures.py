@@ -1,0 +1,72 @@
+"""Pages that are mostly a picture, with a little text beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from fpdf import FPDF
+
+from docwell.adapters.documents import process
+from docwell.models import Page
+from tests.integration.test_ocr_reader import MISBEHAVIOUR, OnePage, page_of_text, real, recogniser
+
+
+@pytest.fixture(autouse=True)
+def _the_real_child_after_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CHILD", process.CHILD)
+
+
+STAMPED = Page(1, "Received on 4 May", label="1", picture=True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "text", "confidence"),
+    [
+        ("page('Received on 4 May. The order', 0.9)", "Received on 4 May. The order", 0.9),
+        ("page('Recieued an', 0.6)", STAMPED.text, None),
+        ("page('', None)", STAMPED.text, None),
+        *((lines, STAMPED.text, None) for lines, _ in MISBEHAVIOUR.values()),
+    ],
+)
+def test_a_picture_with_some_text_keeps_it_unless_it_is_recognised_well(
+    tmp_path: Path, answers: str, text: str, confidence: float | None
+) -> None:
+    reader = replace(recogniser(tmp_path, answers, page_cpu_s=0.5), reader=OnePage(STAMPED))
+    path = tmp_path / "document.pdf"
+    path.write_bytes(b"%PDF-1.7")
+    (found,) = reader.pages(path, 1, 1)
+    assert (found.text, found.confidence, found.unreadable) == (text, confidence, None)
+
+
+def stamped_scan(text: str, side: float) -> bytes:
+    """A picture of a page of text, of a side of `side` mm, and text below."""
+    drawn = pypdfium2.PdfDocument(bytes(page_of_text().output()))[0].render(scale=1).to_pil()
+    document = FPDF()
+    document.set_font("helvetica", size=12)
+    document.add_page()
+    picture = BytesIO()
+    drawn.save(picture, "PNG")
+    picture.seek(0)
+    document.image(picture, 10, 10, side, side)
+    document.set_y(205)
+    document.multi_cell(0, text=text)
+    return bytes(document.output())
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "picture"),
+    [("Received on 4 May", 190, True), ("Received on 4 May", 90, False), ("A page of text. " * 20, 190, False)],
+    ids=["a stamped scan", "a photo", "text with a large photo"],
+)
+def test_a_page_is_a_picture_if_images_have_most_of_it_and_its_text_is_short(
+    tmp_path: Path, text: str, side: float, picture: bool
+) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(stamped_scan(text, side))
+    (page,) = real().reader.pages(path, 1, 1)
+    assert text.split(maxsplit=1)[0] in page.text
+    assert (page.picture, page.may_be_picture) == (picture, picture)
