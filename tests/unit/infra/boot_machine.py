@@ -47,6 +47,8 @@ case "$line" in
   sleep*)
     if [ "$(grep -c ^sleep "$STATE/calls")" = "$(cat "$STATE/late")" ]; then cp "$STATE/device" "$DEVICE"; fi
     if [ "$1" = 5 ] && [ -e "$MACHINE/usr/local/sbin/chroma-volume" ]; then start; fi ;;
+  "docker run"*"--name ollama"*) [ ! -e "$STATE/container" ] && touch "$STATE/container" ;;
+  "docker rm"*) [ -e "$STATE/container" ] && rm "$STATE/container" ;;
   mkfs.xfs*) rm -f "$STATE/disk/"*; echo XFSB > "$DEVICE" ;;
   head*) PATH=${PATH#*:} exec head "$@" ;;
   mountpoint*) [ -L "$MACHINE/var/lib/chroma" ] ;;

@@ -306,6 +306,26 @@ def test_a_host_serves_without_the_cloudwatch_agent(host: Machine) -> None:
     assert not host.called("FAILURE")
 
 
+def test_a_host_whose_machine_image_was_made_of_another_starts(host: Machine) -> None:
+    assert host.boot() == 0
+    assert host.called("docker exec ollama ollama show small")
+    (host.state / "calls").write_text("")  # the disk stays: proxy, models and container
+    assert host.boot() == 0
+    assert host.called("--lifecycle-action-result CONTINUE")
+    assert not host.called("ABANDON")
+    assert not host.called("ollama pull")
+
+
+def test_a_host_takes_the_models_of_a_bucket_before_the_server_starts(tmp_path: Path) -> None:
+    host = Machine(tmp_path, "ollama.yaml", {"Model": "small", "ModelsUri": "s3://models/ollama"})
+    assert host.boot() == 0
+    copied, started = (
+        next(i for i, one in enumerate(host.calls) if text in one) for text in ("aws s3 sync", "docker run")
+    )
+    assert copied < started
+    assert f"s3://models/ollama {host.root}/var/lib/ollama/models" in host.calls[copied]
+
+
 def test_a_new_host_outside_a_deployment_enters_service(host: Machine) -> None:
     host.fail("signal-resource")
     host.boot()
