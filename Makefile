@@ -190,6 +190,10 @@ bench-pair: dev embedder ## Compare this tree with another commit in turns: OLD=
 bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, one worker and two
 	$(PY) -m benchmarks.long_documents
 
+.PHONY: scale-out
+scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/, kill one and stop one: 8 minutes, ARGS=--short 1
+	$(PY) -m benchmarks.scale_out $(ARGS)
+
 .PHONY: examples
 examples: dev ## Make the example documents again
 	$(PY) examples/make_examples.py

@@ -1,0 +1,277 @@
+"""``make scale-out``: pages a second with 1, 2 and 4 workers of the runtime, and workers that die or stop.
+
+Each worker is a process of `python -m runtime ingest` with the real function, on a new AWS stand-in and a new
+Chroma server. Afterwards the index is compared with the bucket. The curve is flat where no processor is left: all
+workers, Chroma and the stand-in share those of this machine.
+"""
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psutil
+
+from benchmarks.faults.compare import Comparator, PipelinePlace
+from benchmarks.reading import default_reader
+from benchmarks.speed.uploads import CHUNK_TOKENS, Indexed, Uploads
+from infra.local.console import StackConsole
+from infra.local.names import HOST, LEDGER_TABLE, ROOT
+from infra.local.ports import free_port
+from infra.local.stack import MODEL_DIR, Part, Stack, StackOptions, plan
+from infra.local.supervisor import Supervisor, ensure_embedder
+from infra.progress import bar
+from infra.report import EVALUATION, Report
+
+WORKERS, SHORT_WORKERS = (1, 2, 4), (1, 2)
+# The most pages of one run: minutes on 2 cores, and half a minute with --short.
+PAGES, SHORT_PAGES = 400, 70
+# Pages of a range. The default of 50 gives too few messages for so few pages.
+RANGE_PAGES = 10
+# The document of the deaths: three ranges or more.
+DEATH_RANGE_PAGES, DEATH_PAGES = 5, 15
+# A killed worker's message comes again after this time.
+VISIBILITY_S = 6
+# Less than a range takes, so that the stopped worker gives its message back.
+GRACE_S = 1
+# Far into a range, and less than it takes.
+_INTO_S = 0.1
+_TIMEOUT_S = 900.0
+_READY_S = 120.0
+# Leases and late writes of dead workers.
+_SETTLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A PDF and its number of pages."""
+
+    path: Path
+    pages: int
+
+
+class Worker:
+    """One process of the runtime."""
+
+    def __init__(self, part: Part, log: Path, **settings: object) -> None:
+        """Start it."""
+        self._port = free_port()
+        own = {
+            "DOCWELL_HEALTH_PORT": str(self._port),
+            "DOCWELL_PROCESSES": "1",
+            "DOCWELL_EMBED_THREADS": "1",
+            **{name: str(value) for name, value in settings.items()},
+        }
+        self._log = log
+        with log.open("w", encoding="utf-8") as out:
+            self._process = subprocess.Popen(part.command, env={**part.environment, **own}, stdout=out, stderr=out)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def given_back(self) -> int:
+        """The messages that it gave back."""
+        return self._log.read_text(encoding="utf-8").count("goes back to its queue")
+
+    def wait_ready(self) -> None:
+        """Raises `RuntimeError`."""
+        deadline = time.monotonic() + _READY_S
+        while self._get("readyz") is None:
+            if not self.running or time.monotonic() > deadline:
+                raise RuntimeError(f"a worker did not start: {self._log.read_text(encoding='utf-8')[-2000:]}")
+            time.sleep(0.1)
+
+    def wait_busy(self) -> None:
+        """Wait until it is far into a message. Raises `TimeoutError`."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while not re.search(
+            r"(?m)^docwell_function_concurrent_executions\{.*\} 1\.0$", self._get("metrics") or ""
+        ):
+            if time.monotonic() > deadline:
+                raise TimeoutError("a worker got no message")
+        time.sleep(_INTO_S)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> float:
+        """Send SIGTERM; return the seconds until its end. Raises `RuntimeError` for another status than 0."""
+        started = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        if status := self._process.wait(60):
+            raise RuntimeError(f"a stopped worker ended with {status}")
+        return time.monotonic() - started
+
+    def _get(self, path: str) -> str | None:
+        try:
+            answer = httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False)
+        except httpx.HTTPError:
+            return None
+        return answer.text if answer.is_success else None
+
+
+class Site:
+    """An AWS stand-in, a Chroma server, and the workers on them; a context manager."""
+
+    def __init__(self, range_pages: int) -> None:
+        self._exits = ExitStack()
+        self._folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="docwell-scale-")))
+        options = StackOptions(
+            self._folder / "data",
+            environment={"DOCWELL_RANGE_PAGES": str(range_pages), "DOCWELL_VISIBILITY_S": str(VISIBILITY_S)},
+        )
+        self.stack, parts = plan(options, f"http://{HOST}:9", Path)  # no model host: there are no questions
+        self._part = next(part for part in parts if part.name == "ingest")
+        self._range_pages = range_pages
+        servers = [part for part in parts if part.name in {"aws", "chroma"}]
+        self._supervisor = Supervisor(servers, StackConsole(self._folder / "logs", silent=True))
+        self._workers: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        self._supervisor.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._supervisor.stop()
+        self._exits.close()
+
+    def start(self, count: int, **settings: object) -> Sequence[Worker]:
+        """Start workers and wait until all are ready."""
+        log = len(self._workers)
+        new = [Worker(self._part, self._folder / f"worker-{log + i}.log", **settings) for i in range(count)]
+        self._workers += new
+        for worker in new:
+            worker.wait_ready()
+        return new
+
+    def differences(self) -> Mapping[str, int]:
+        """Return the differences between index and bucket by their kind."""
+        place = PipelinePlace(MODEL_DIR, CHUNK_TOKENS)
+        found = Comparator(self.stack, [place], self._range_pages).compare_patiently(_SETTLE_S)
+        for line in found.lines():
+            print(line, file=sys.stderr)
+        return found.count
+
+
+def documents(most: int) -> list[Document]:
+    """Return the smallest real filings of `most` pages in all, or the examples."""
+    folder = EVALUATION / "financebench" / "pdf"
+    paths = sorted(folder.glob("*.pdf"), key=lambda path: path.stat().st_size)
+    if not paths:
+        paths = sorted((ROOT / "examples").rglob("*.pdf"))
+    found, left, reader = list[Document](), most, default_reader()
+    for path in paths:
+        pages = reader.inspect(path).page_count
+        if pages <= left:
+            found.append(Document(path, pages))
+            left -= pages
+    return found
+
+
+@contextmanager
+def processors_in_use() -> Iterator[Callable[[], float]]:
+    """Yield a function that returns how many processors the machine has used since the start of the block."""
+    psutil.cpu_percent()
+    yield lambda: psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
+
+
+def measure(report: Report, count: int, chosen: Sequence[Document]) -> float:
+    """Index all documents with so many workers, add the rows, and return the pages a second."""
+    by = f"{count} worker{'' if count == 1 else 's'}"
+    with Site(RANGE_PAGES) as site:
+        workers = site.start(count)
+        with processors_in_use() as used:
+            done = _indexed(site.stack, chosen)
+            processors = used()
+        stops = [worker.stop() for worker in workers]
+        report.add(f"{by}: pages a second", done.total("pages") / done.seconds, "pages/s")
+        report.add(f"{by}: processors in use, of {os.cpu_count()}", processors, "processors")
+        report.add(f"{by}: slowest stop without work", max(stops), "s", "<= 10")
+        _add_differences(report, by, site)
+    return done.total("pages") / done.seconds
+
+
+def deaths(report: Report, document: Document) -> None:
+    """Kill one worker and stop another in the middle of their ranges; a third does the rest."""
+    with Site(DEATH_RANGE_PAGES) as site:
+        killed, stopped, _rest = site.start(3, DOCWELL_GRACE_S=GRACE_S)
+        done = list[Indexed]()
+        upload = threading.Thread(target=lambda: done.append(_indexed(site.stack, [document])))
+        upload.start()
+        _wait_ranges(site.stack)
+        killed.wait_busy()
+        killed.kill()
+        stopped.wait_busy()
+        seconds = stopped.stop()
+        upload.join(_TIMEOUT_S)
+        report.add("a worker killed in a range: documents not indexed", len(done) != 1, "documents", "== 0")
+        report.add(f"a worker stopped in a range, grace {GRACE_S} s: until its end", seconds, "s", "<= 10")
+        report.add("a worker stopped in a range: messages given back", stopped.given_back, "messages")
+        _add_differences(report, "killed and stopped", site)
+
+
+def _indexed(stack: Stack, chosen: Sequence[Document]) -> Indexed:
+    """Upload and wait. Raises `RuntimeError` for a document that is not indexed."""
+    done = Uploads(stack).index({f"filings/{one.path.name}": one.path for one in chosen}, _TIMEOUT_S)
+    if done.not_indexed:
+        raise RuntimeError(f"not indexed: {done.rows}")
+    return done
+
+
+def _wait_ranges(stack: Stack) -> None:
+    """Wait until the ranges of the document are in the queue or in work."""
+    dynamodb, deadline = stack.client("dynamodb"), time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        rows = dynamodb.scan(TableName=LEDGER_TABLE)["Items"]
+        if any(row.get("dispatched", {}).get("BOOL") for row in rows):
+            return
+        time.sleep(0.02)
+    raise TimeoutError("no range was sent")
+
+
+def _add_differences(report: Report, by: str, site: Site) -> None:
+    for kind, count in site.differences().items():
+        report.add(f"{by}: {kind}", count, "chunks", "== 0")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Pages a second by the number of workers, and their deaths.")
+    parser.add_argument("--short", action="store_true", help="1 and 2 workers, and fewer pages: for CI")
+    options = parser.parse_args()
+    ensure_embedder(StackConsole(ROOT / "build" / "scale-out"))
+    chosen = documents(SHORT_PAGES if options.short else PAGES)
+    report = Report("scale-out")
+    report.add("documents", len(chosen), "documents", ">= 1")
+    report.add("their pages", sum(one.pages for one in chosen), "pages")
+    counts = SHORT_WORKERS if options.short else WORKERS
+    rates: dict[int, float] = {}
+    with bar("runs", len(counts) + 1) as step:
+        for count in counts:
+            rates[count] = measure(report, count, chosen)
+            step()
+        deaths(report, next((one for one in chosen if one.pages >= DEATH_PAGES), chosen[-1]))
+        step()
+    for count, rate in rates.items():
+        if count > 1:
+            report.add(f"{count} workers: efficiency, of {count} times one", rate / rates[1] / count, "x")
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
