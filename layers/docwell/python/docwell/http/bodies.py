@@ -192,6 +192,7 @@ class QueryResponse(BaseModel):
         description="Of an extractive answer in place of the model's: the problem of its host."
     )
     cut_short: bool = Field(description="The answer reached the limit of its tokens.")
+    partial: bool = Field(description="Some collections were not searched: their Chroma server did not answer.")
     request_id: str
 
 
