@@ -44,6 +44,13 @@ class ChromaServer:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"Chroma did not start: {self._child.last_line}")
 
+    @property
+    def pid(self) -> int:
+        """The id of its process, once started."""
+        if self._child is None:
+            raise RuntimeError("Chroma was not started")
+        return self._child.pid
+
     def kill(self) -> None:
         if self._child is not None:
             self._child.kill()

@@ -218,7 +218,11 @@ class Comparator:
         return {(item["document"], item["pipeline"]): item for item in items if item["pipeline"] != _STATE}
 
     def _rows(self) -> Iterator[_Row]:
-        base = f"{self._stack.chroma}/api/v2/tenants/default_tenant/databases/default_database"
+        for url in self._stack.chroma.split(","):
+            yield from self._rows_on(url)
+
+    def _rows_on(self, url: str) -> Iterator[_Row]:
+        base = f"{url}/api/v2/tenants/default_tenant/databases/default_database"
         token = self._stack.chroma_token
         headers = {"Authorization": f"Bearer {token}"} if token else None
         with httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False) as client:

@@ -15,6 +15,8 @@ from docwell.adapters.chroma_layout import Layout
 from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.placed_index import PlacedIndex, Placement
+from docwell.config import StorageSettings
 from docwell.errors import Unavailable
 from docwell.identity import Principal
 from docwell.models import Passage, Status
@@ -48,8 +50,9 @@ class Reader:
     """Asks in a thread from `__enter__` to `__exit__`.
 
     `wrong` has a line for every answer that mixes generations, shows a document whose deletion is settled, or has
-    a text that is not on its page; `unavailable` counts the typed errors. An outdated answer is wrong where it was
-    asked for after the end of a delivery of the change, or too long after the change: `__exit__` adds these.
+    a text that is not on its page; `unavailable` counts the typed errors, `partial` the answers without a server.
+    An outdated answer is wrong where it was asked for after the end of a delivery of the change, or too long after
+    the change: `__exit__` adds these.
     """
 
     def __init__(self, world: World, seed: str) -> None:
@@ -57,6 +60,7 @@ class Reader:
         self.wrong: list[str] = []
         self.asked = 0
         self.unavailable = 0
+        self.partial = 0
         self._outdated: list[_Outdated] = []
         self._world = world
         self._random = random.Random(seed)
@@ -92,10 +96,13 @@ class Reader:
         return {passage.version for passage in index.retrieval.search(scope, vector, 50).passages}
 
     def _index(self, pipeline: PipelinePlace) -> _Index:
-        url, fingerprint = self._world.chroma.url, pipeline.fingerprint
+        fingerprint, stack = pipeline.fingerprint, self._world.stack
+        urls = StorageSettings.read(bucket=stack.bucket, chroma_url=stack.chroma).chroma_url.split(",")
+        layout = Layout(fingerprint, SHARDS)
+        servers = {url: ChromaIndex(ChromaServer(url, timeout_s=5), layout) for url in urls}
+        index = PlacedIndex(servers, Placement(self._state, fingerprint, urls)) if urls[1:] else servers[urls[0]]
         catalogue = DynamoLedger(self._client, TABLE, fingerprint)
-        chroma = ChromaIndex(ChromaServer(url, timeout_s=5), Layout(fingerprint, SHARDS))
-        return _Index(catalogue, Retrieval(catalogue, chroma), OnnxEmbedder(pipeline.model_dir, threads=1))
+        return _Index(catalogue, Retrieval(catalogue, index), OnnxEmbedder(pipeline.model_dir, threads=1))
 
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
@@ -121,8 +128,10 @@ class Reader:
         settled = {key: self._deleted(index, key) for key in watched}
         vector = index.embedder.embed_queries([question(self._random)])[0].tolist()
         asked_at = time.monotonic()
-        passages = index.retrieval.search(scope, vector, top_k).passages
+        found = index.retrieval.search(scope, vector, top_k)
+        passages = found.passages
         self.asked += 1
+        self.partial += found.partial
         self._check_generations(passages)
         for passage in passages:
             self._check_text(passage)

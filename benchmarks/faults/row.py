@@ -128,9 +128,9 @@ def key_of(number: int) -> str:
     return f"c{number % 3}/" + names[number % len(names)].format(number)
 
 
-def change(world: World, keys: int) -> None:
+def change(world: World, keys: int, name: Callable[[int], str] = key_of) -> None:
     """Make one random change to one of the first `keys` keys, as a user would."""
-    key = key_of(world.random.randrange(keys))
+    key = name(world.random.randrange(keys))
     draw = world.random.random()
     if key in world.current and draw < 0.25:
         world.delete(key)
@@ -163,14 +163,14 @@ def scene(
 
 
 @contextmanager
-def users(world: World, keys: int, pause_s: float = 0.05) -> Iterator[None]:
+def users(world: World, keys: int, pause_s: float = 0.05, name: Callable[[int], str] = key_of) -> Iterator[None]:
     """Change documents during the block, while not too many messages wait."""
     done = threading.Event()
 
     def go() -> None:
         while not done.wait(pause_s):
             if world.queue.size() < MOST_WAITING:
-                change(world, keys)
+                change(world, keys, name)
 
     thread = threading.Thread(target=go, daemon=True)
     thread.start()

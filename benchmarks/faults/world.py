@@ -67,8 +67,9 @@ class World:
         range_pages: int = 50,
         chunk_tokens: tuple[int, ...] = (CHUNK_TOKENS,),
         queue: UnkindQueue | None = None,
+        servers: int = 1,
     ) -> None:
-        """Start moto and Chroma. `chunk_tokens` has one entry for each pipeline."""
+        """Start moto and Chroma, on several servers. `chunk_tokens` has one entry for each pipeline."""
         self.random = random.Random(seed)
         memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self.root = Path(tempfile.mkdtemp(prefix="docwell-faults-", dir=memory))
@@ -78,7 +79,8 @@ class World:
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
         self.queue = queue or UnkindQueue(random.Random(f"{seed} queue"), faults)
         self.door = SqsDoor(self.queue)
-        self.chroma = ChromaServer(self.root / "chroma")
+        self.chromas = [ChromaServer(self.root / f"chroma-{number}") for number in range(servers)]
+        self.chroma = self.chromas[0]
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}
         self.changes: dict[str, int] = {}  # changes of each key
@@ -107,14 +109,15 @@ class World:
             region=REGION,
             access_key="test",
             secret_key="test",  # noqa: S106 - moto accepts any value
-            chroma=self.chroma.url,
+            chroma=",".join(one.url for one in self.chromas),
             ollama=nowhere,
             model="none",
             data=str(self.root),
         )
 
     def _start(self) -> None:
-        self.chroma.start()
+        for one in self.chromas:
+            one.start()
         deadline = time.monotonic() + 60
         while not answers(f"{self.stack.aws_endpoint}/moto-api/data.json"):
             if time.monotonic() > deadline or not self._aws.running:
@@ -135,7 +138,8 @@ class World:
 
     def close(self) -> None:
         self.door.close()
-        self.chroma.kill()
+        for one in self.chromas:
+            one.kill()
         self._aws.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 

@@ -78,6 +78,7 @@ def test_unsupported_sentences_are_listed_below_the_answer(run: Run, api: FakeAp
     ("changes", "shown"),
     [
         ({"cut_short": True}, "912 ms · cut short · request request-7"),
+        ({"partial": True}, "912 ms · partial: a Chroma server did not answer · request request-7"),
         ({"cut_short": False}, "912 ms · request request-7"),
         ({"cost": {"amount": 0.0, "currency": "USD"}}, "912 ms · request request-7"),
         ({"cost": {"amount": 0.000624123, "currency": "USD"}}, "912 ms · 0.000624 USD · request request-7"),

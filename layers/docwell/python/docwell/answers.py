@@ -198,3 +198,5 @@ class Answer:
     # The answer reached the limit of its tokens.
     cut_short: bool = False
     mode: Mode = Mode.PASSAGES
+    # A server with a part of the index did not answer.
+    partial: bool = False

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     HttpUrl,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -65,7 +66,9 @@ class StorageSettings(Settings):
 
     bucket: str
     ledger_table: str = "docwell-ledger"
-    chroma_url: HttpUrl
+    # Several servers, separated by commas, share the collections (docwell.adapters.placed_index). The first one is
+    # that of an installation that had one.
+    chroma_url: str
     chroma_tenant: str = "default_tenant"
     chroma_database: str = "default_database"
     # A token, or the ARN of a Secrets Manager secret, read at run time: JSON with the key `token`, and
@@ -75,6 +78,14 @@ class StorageSettings(Settings):
     chroma_header: ChromaHeader = "Authorization"
     # The stock client has no timeout. A write or search takes milliseconds; 10 s is for a busy server.
     chroma_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+
+    @field_validator("chroma_url")
+    @classmethod
+    def _is_urls(cls, given: str) -> str:
+        urls = [str(TypeAdapter(HttpUrl).validate_python(one.strip())) for one in given.split(",")]
+        if len(set(urls)) < len(urls):
+            raise ValueError("a server is named twice")
+        return ",".join(urls)
 
 
 class ChunkLimits(BaseModel, frozen=True):

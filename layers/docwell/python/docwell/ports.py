@@ -164,6 +164,10 @@ class Catalogue(Protocol):
 Places = Mapping[str, Sequence[str] | None]
 
 
+class PartialHits(list[Passage]):
+    """The hits of a search that a part of the index did not answer."""
+
+
 class VectorIndex(Protocol):
     """The chunks with their vectors. The index can be rebuilt from the bucket at any time."""
 
@@ -173,7 +177,8 @@ class VectorIndex(Protocol):
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks by cosine, nearest first; with `places` None, of all collections.
 
-        A collection that does not exist has no chunks. In rare cases a hit is of another collection: check it.
+        A collection that does not exist has no chunks. Where a part of the index did not answer, the list is a
+        `PartialHits`. In rare cases a hit is of another collection: check it.
         """
 
     def ids(

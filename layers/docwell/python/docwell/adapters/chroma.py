@@ -227,6 +227,11 @@ class ChromaIndex:
         pages = self._server.pages(self._layout.name(collection), [], where=condition, limit=limit)
         return [self._layout.id_of(id_) for page in pages for id_ in page["ids"]]
 
+    def holds(self, collection: str) -> bool:
+        """Return whether a collection has chunks."""
+        name = self._layout.name(collection)
+        return any(page["ids"] for page in self._server.pages(name, [], where={"collection": collection}, limit=1))
+
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove chunks by id, which is much faster in Chroma than by a condition."""
         name, stored = self._layout.name(collection), [self._layout.mark(collection) + id_ for id_ in ids]

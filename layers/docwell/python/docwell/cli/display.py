@@ -348,6 +348,8 @@ def _footer(answer: Json) -> str:
         parts.append(f"{cost['amount']:.6f} {cost.get('currency', '')}")
     if answer.get("cut_short"):
         parts.append("cut short")
+    if answer.get("partial"):
+        parts.append("partial: a Chroma server did not answer")
     if request_id := answer.get("request_id"):
         parts.append(f"request {request_id}")
     return " · ".join(parts)

@@ -75,6 +75,7 @@ class SearchResponse(BaseModel):
     documents: list[DocumentHits] | None = Field(description="By the best passage of each, if asked for.")
     fit: float | None = Field(description="How well the best passages fit the question; null without a passage.")
     min_fit: float | None = Field(description="With less fit, a question is refused; null where none is.")
+    partial: bool = Field(description="Some collections were not searched: their Chroma server did not answer.")
     timings_ms: SearchTimings
     request_id: str
 
@@ -93,6 +94,7 @@ def search(body: SearchRequest, admission: RequestAdmission, request_id: str) ->
         documents=_by_document(found) if grouped else None,
         fit=hits.fit,
         min_fit=hits.min_fit,
+        partial=hits.partial,
         timings_ms=timings,
         request_id=request_id,
     )

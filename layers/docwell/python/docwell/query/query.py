@@ -266,7 +266,7 @@ class Query:
         spare = max(RERANKED - top_k, 0) if self.reranker else 0
         others = list(map(Wording, found.wordings, vectors[1:]))
         async with found.watch.stage("retrieve", _RETRIEVE_SHARE):
-            passages, fit, documents = await asyncio.to_thread(
+            passages, fit, documents, partial = await asyncio.to_thread(
                 self.retrieval.search, scope, vectors[0], top_k, found.text, spare, others
             )
             searched = Searched(question.mode, found.text, scope, vectors[0], passages[:top_k], documents, top_k)
@@ -279,6 +279,7 @@ class Query:
         return replace(
             found,
             passages=passages,
+            partial=partial,
             searched=searched,
             basis=basis,
             suspicious=_suspicious(passages),

@@ -36,6 +36,7 @@ class Inquiry:
     `refusal` is the text of a refusal.
     `basis` is what to answer from before the passages are tried, if anything; `mode` is how it is answered now.
     `searched` is the question as the modes see it.
+    With `partial`, a part of the index did not answer.
     The model may take this `share` of the time that is left.
     """
 
@@ -55,6 +56,7 @@ class Inquiry:
     hopeless: bool = False
     refusal: str = REFUSAL
     mode: Mode = Mode.PASSAGES
+    partial: bool = False
     share: float = 1.0
 
     def stage_s(self, share: float) -> float:
@@ -93,6 +95,7 @@ class Hits(NamedTuple):
     fit: float | None
     min_fit: float | None
     timings_ms: Timings
+    partial: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,9 @@ class Reports:
             self._cited(cite(number, one, *evidence.window(asked, number - 1)))
             for number, one in enumerate(found.passages, 1)
         )
-        return Hits(found.passages, tuple(citations), found.fit, found.min_fit, found.watch.timings())
+        return Hits(
+            found.passages, tuple(citations), found.fit, found.min_fit, found.watch.timings(), found.partial
+        )
 
     def answer(
         self,
@@ -175,6 +180,7 @@ class Reports:
             suspicious_passages=len(found.suspicious),
             rewritten_question=found.text if found.text != found.ask.question.text else None,
             mode=found.mode,
+            partial=found.partial,
         )
 
     def _cited(self, citation: Citation) -> Citation:

@@ -67,6 +67,18 @@ class DynamoState:
         """Store the whole fact."""
         self._table.put({**_key(name, "#state"), "values": dict(values)})
 
+    def claim(self, name: str, values: Mapping[str, str], instead_of: Mapping[str, str]) -> bool:
+        """Store the fact if the stored one is `instead_of`, which is empty for none. Return whether it was."""
+        if not instead_of:
+            return self._table.put({**_key(name, "#state"), "values": dict(values)}, only_if_new=True)
+        changed = self._table.update(
+            _key(name, "#state"),
+            "SET #values = :values",
+            {"values": dict(values), "before": dict(instead_of)},
+            condition="#values = :before",
+        )
+        return changed is not None
+
 
 class DynamoLedger:
     """`docwell.ports.Ledger`, `Catalogue` and `LedgerRows` of one pipeline."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
-from docwell.ports import Catalogue, VectorIndex
+from docwell.ports import Catalogue, PartialHits, VectorIndex
 from docwell.query.retrieval import gates
 from docwell.query.retrieval.expansion import Wording, fuse
 from docwell.query.retrieval.filters import ANY, Filter
@@ -32,12 +32,14 @@ TOO_FEW_MATCH = "too few of too many documents match the filter: narrow it by a 
 class Found(NamedTuple):
     """The passages for a question, best first, and the `fit` that the gate decides by, None without a passage.
 
-    `documents` are those of all ranked candidates, best first; some may not be live.
+    `documents` are those of all ranked candidates, best first; some may not be live. With `partial`, a part of the
+    index did not answer.
     """
 
     passages: tuple[Passage, ...] = ()
     fit: float | None = None
     documents: tuple[str, ...] = ()
+    partial: bool = False
 
 
 class _Nearest(NamedTuple):
@@ -46,6 +48,7 @@ class _Nearest(NamedTuple):
     hits: list[Passage]
     end: bool
     cut: bool
+    partial: bool
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Retrieval:
             raise BadInput(TOO_FEW_MATCH)
         # Drop the unit vectors; only ranking needs them.
         documents = tuple(dict.fromkeys(one.document for one in ranked))
-        return Found(tuple(replace(one, units=Units()) for one in found), fit, documents)
+        return Found(tuple(replace(one, units=Units()) for one in found), fit, documents, nearest.partial)
 
     def _ranked(self, hits: Sequence[Passage], vector: Sequence[float], text: str) -> Sequence[Passage]:
         return [one.passage for one in rank(text, vector, hits, self.weights)] if text else hits
@@ -135,7 +138,7 @@ class Retrieval:
             all_of_them, deepest = len(hits) < depth, depth >= self.deepest
             if len(allowed) >= wanted or all_of_them or deepest:
                 end = (all_of_them or deepest) and len(allowed) <= wanted
-                return _Nearest(allowed[:wanted], end, end and not all_of_them)
+                return _Nearest(allowed[:wanted], end, end and not all_of_them, isinstance(hits, PartialHits))
             depth = min(depth * _DEEPER, self.deepest)
 
     def _live(self, scope: Scope, ranked: Sequence[Passage], most: int, known: dict[str, str | None]) -> _Live:
