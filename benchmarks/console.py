@@ -1,4 +1,4 @@
-"""The console in Chromium, on a local stack: size, first paint, a click to its quote, quotes marked on real pages.
+"""The console in Chromium, on a local stack: size, first paint, a click to its quote, real quotes, large cases.
 
 ``python -m benchmarks.console [--n 500]``
 
@@ -19,6 +19,7 @@ from urllib.parse import quote_plus
 
 from playwright.sync_api import Browser, Page
 
+from benchmarks import console_large as large
 from benchmarks.chromium import chromium
 from benchmarks.doors import Doors, local_stack
 from benchmarks.model_host import MODEL, ModelHost
@@ -28,6 +29,7 @@ from docwell.errors import Refused
 from docwell.models import Chunk, Passage
 from docwell.query.checking.grounding import cite
 from docwell.text.lexicon import segments
+from infra.local.stack import Stack
 from infra.measuring import Spread
 from infra.report import EVALUATION, Report
 
@@ -114,12 +116,31 @@ def main() -> int:
         _measure_clicks(report, browser, address)
         with _opened(browser, address) as page:
             lost = [one for one in quotes if not is_marked(page, one)]
+        _measure_large_cases(report, browser, address, stack, doors)
     host.close()
     share = 100 * (1 - len(lost) / len(quotes))
     report.add(f"quotes marked on their page, of {len(quotes)}", share, "%", ">= 95")
     for one in lost:
         print(f"not marked: {one.path.parent.parent.name}/{one.path.name} page {one.page}", file=sys.stderr)
     return report.finish()
+
+
+def _measure_large_cases(report: Report, browser: Browser, address: str, stack: Stack, doors: Doors) -> None:
+    body = large.long_pdf(large.LONG_PAGES, large.LONG_PAGE, QUOTE)
+    doors.indexed("log/long.pdf", doors.put("log/long.pdf", body), INDEXED_S)
+    with _opened(browser, address) as page:
+        opened = large.open_page(page, "log/long.pdf", large.LONG_PAGE, QUOTE)
+    title = f"page {large.LONG_PAGE:,} of a PDF of {large.LONG_PAGES:,} pages"
+    report.add(f"{title} to its marked quote", opened.ms, "ms", "<= 2000")
+    report.add(f"{title}: share of the file that is read", 100 * opened.bytes / len(body), "%", "<= 10")
+    with large.many_documents(stack, "house/long.pdf", large.DOCUMENTS) as keys, _opened(browser, address) as page:
+        page.evaluate("location.hash = '#/documents'")
+        page.locator("tbody tr").first.wait_for()
+        found = [large.search_ms(page, key.split("/")[1], key) for key in keys[:: len(keys) // LOADS]]
+    report.add_spread(f"search in a list of {large.DOCUMENTS} documents", Spread.of(found), "ms", "<= 200")
+    with _opened(browser, address) as page:
+        grown = large.growth_bytes(page, QUESTION, large.QUESTIONS)
+    report.add(f"growth of the heap over {large.QUESTIONS} questions", grown / 1000, "KB", "<= 1000")
 
 
 def quotes_of(files: Sequence[Path], count: int) -> Iterator[Quote]:

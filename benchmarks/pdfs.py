@@ -24,7 +24,7 @@ def pdf(pages: list[str]) -> bytes:
     objects = [b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, len(pages))]
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R/Resources<</Font<</F1 %d 0 R>>>>>>"
     for content, text in zip(range(4, number, 2), pages, strict=True):
-        objects += [page % (content, number), build.flate(_content(text))]
+        objects += [page % (content, number), build.flate(text_content(text))]
     font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
     return build.pdf([*objects, font])
 
@@ -41,7 +41,8 @@ def _sentences(chooser: random.Random, words: int) -> str:
     return " ".join(f"{' '.join(chooser.choices(known, k=length)).capitalize()}." for length in lengths)
 
 
-def _content(text: str) -> bytes:
+def text_content(text: str) -> bytes:
+    """Return the content of a page with a text, wrapped."""
     lines = [
         line
         for paragraph in text.splitlines()

@@ -106,7 +106,10 @@ function App() {
     }
   }, []);
   const used = useCallback(() => call("GET", "/v1/usage").then(setUsage, fail), [fail]);
-  const reload = useCallback(() => documents().then(setList, fail), [fail]);
+  const reload = useCallback(() => documents().then((found) => {
+    setList(found);
+    setFailure(null);
+  }, fail), [fail]);
   useEffect(() => {
     if (known) Promise.all([used(), reload()]);
   }, [known]);

@@ -142,7 +142,10 @@ export function Documents({ list, setList, usage, collections, onAsk, onSource, 
     let left = false;
     const poll = async () => {
       const working = latest.current.filter(isWorking).slice(0, POLLED);
-      await Promise.all(working.map((one) => look(one, change, setFailure)));
+      const failed = [];
+      await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
+      // A server that answers again takes back that it did not.
+      if (working.length) setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));
       if (!left) setTimeout(poll, POLL_MS);
     };
     poll();
