@@ -1,5 +1,5 @@
-// Sign-in at the page of a user pool: authorization code with PKCE (RFC 7636), without a client secret. Tokens are in the
-// session storage alone: they end with the tab.
+// Sign-in at the page of a user pool: authorization code with PKCE (RFC 7636), without a client secret. Tokens are
+// in the session storage alone: they end with the tab.
 import { t } from "./strings.js";
 
 const TOKENS = "docwell.tokens";
@@ -38,7 +38,7 @@ export async function startSignIn() {
   }));
 }
 
-/** If the address is the sign-in page's answer, take the tokens for it, and return whether it was. Raises an error. */
+/** If the address is the sign-in page's answer, take the tokens for it. Return whether it was. Raises an error. */
 export async function finishSignIn() {
   const answer = new URLSearchParams(location.search);
   if (!answer.has("code") && !answer.has("error")) return false;

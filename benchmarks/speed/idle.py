@@ -13,8 +13,8 @@ OWN_METRICS = 28
 CANARY_RUNS = 2 * HOURS_IN_MONTH
 CANARY_S = 1.0
 CANARY_GB = 0.5
-# Ten people open the console on each working day, and a document in it. `make bench-console` measures the first view;
-# pdf.js and its worker come with the first document. CloudFront's free tier, which would cover it, is not counted.
+# Ten people open the console on each working day, and a document in it: the first view (`make bench-console`), and
+# then pdf.js. CloudFront's free tier, which would cover it, is not counted.
 CONSOLE_VIEWS, VIEW_REQUESTS, VIEW_GB = 220, 25, 0.0006
 # The files of two releases.
 CONSOLE_GB = 0.005
