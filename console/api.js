@@ -1,4 +1,6 @@
 // Calls of the API. The key is in the session storage alone: it ends with the tab.
+import { accessToken, forgetTokens, isSignedIn } from "./sign-in.js";
+
 const STORED = "docwell.key";
 // The longest page of a listing that the API gives.
 const PAGE = 1000;
@@ -17,9 +19,21 @@ export function takeKey() {
   return given !== before;
 }
 
-export const hasKey = () => Boolean(sessionStorage.getItem(STORED));
+export const hasKey = () => Boolean(sessionStorage.getItem(STORED)) || isSignedIn();
 export const setKey = (key) => sessionStorage.setItem(STORED, key);
-export const forgetKey = () => sessionStorage.removeItem(STORED);
+
+/** Forget the key, and the tokens of a sign-in. */
+export function forgetKey() {
+  sessionStorage.removeItem(STORED);
+  forgetTokens();
+}
+
+/** Return the headers that name the caller. A key counts before a sign-in. */
+async function credentials() {
+  const key = sessionStorage.getItem(STORED);
+  const token = key ? null : await accessToken();
+  return token ? { authorization: `Bearer ${token}` } : { "x-api-key": key ?? "" };
+}
 
 /** An error with a problem document (RFC 9457). `status` is 0 where no server answers. */
 export class Problem extends Error {
@@ -31,7 +45,7 @@ export class Problem extends Error {
 }
 
 async function send(method, path, body, signal, accept) {
-  const headers = { "x-api-key": sessionStorage.getItem(STORED) ?? "" };
+  const headers = await credentials();
   if (body) headers["content-type"] = "application/json";
   if (accept) headers.accept = accept;
   let response;

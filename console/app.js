@@ -7,6 +7,7 @@ import { Operations } from "./operations.js";
 import { Failure, Languages } from "./parts.js";
 import { Receipt } from "./receipt.js";
 import { unitLabel } from "./answer.js";
+import { finishSignIn, hasSignIn, isSignedIn, signOut, startSignIn } from "./sign-in.js";
 import { Source, sourceAddress } from "./source.js";
 import { choose, language, t, whole } from "./strings.js";
 
@@ -34,6 +35,7 @@ function KeyForm({ error, onKey, onLanguage }) {
   return html`
     <main class="login">
       <h1>docwell</h1>
+      ${hasSignIn && html`<p><button class="main" onClick=${startSignIn}>${t("sign_in.start")}</button></p>`}
       <p>${t("key.text")}</p>
       <form onSubmit=${submit}>
         <label for="key">${t("key.label")}</label>
@@ -87,7 +89,7 @@ function toggleTheme() {
   localStorage.setItem(THEME, document.documentElement.dataset.theme);
 }
 
-function App() {
+function App({ failed }) {
   const { view, id, query } = useRoute();
   const [known, setKnown] = useState(hasKey());
   const [usage, setUsage] = useState(null);
@@ -95,7 +97,7 @@ function App() {
   const [turns, setTurns] = useState([]);
   const [about, setAbout] = useState(null);
   const [source, setSource] = useState(null);
-  const [failure, setFailure] = useState(null);
+  const [failure, setFailure] = useState(failed);
   const [, setLanguage] = useState(language);
 
   const fail = useCallback((error) => {
@@ -141,8 +143,10 @@ function App() {
     location.hash = "#/ask";
   };
   const leave = () => {
+    const signedIn = isSignedIn();
     forgetKey();
-    location.reload();
+    if (signedIn) signOut();
+    else location.reload();
   };
   const close = () => {
     setSource(null);
@@ -174,4 +178,5 @@ function App() {
 const theme = localStorage.getItem(THEME);
 if (theme) document.documentElement.dataset.theme = theme;
 takeKey();
-render(html`<${App} />`, document.body);
+const failed = await finishSignIn().then(() => null, (error) => error);
+render(html`<${App} failed=${failed} />`, document.body);

@@ -52,7 +52,9 @@ class Values:
                 text, own = (argument, {}) if isinstance(argument, str) else argument
                 given = {key: self.of(value) for key, value in own.items()}
                 result = re.sub(
-                    r"\$\{([\w:.]+)\}", lambda one: str(given.get(one[1]) or self._named(one[1])), text
+                    r"\$\{([\w:.]+)\}",
+                    lambda one: str(given[one[1]] if one[1] in given else self._named(one[1])),
+                    text,
                 )
             case "Fn::Join":
                 result = argument[0].join(self.of(argument[1]))

@@ -13,6 +13,11 @@ OWN_METRICS = 28
 CANARY_RUNS = 2 * HOURS_IN_MONTH
 CANARY_S = 1.0
 CANARY_GB = 0.5
+# Ten people open the console on each working day, and a document in it: the first view (`make bench-console`), and
+# then pdf.js. CloudFront's free tier, which would cover it, is not counted.
+CONSOLE_VIEWS, VIEW_REQUESTS, VIEW_GB = 220, 25, 0.0006
+# The files of two releases.
+CONSOLE_GB = 0.005
 # infra/release/credentials.py makes them for the servers of infra/proxy.yaml.
 SERVER_SECRETS = 2
 # Metrics that EC2 sends each minute with detailed monitoring (its guide, "Monitoring").
@@ -80,6 +85,7 @@ _PRICED: dict[str, tuple[str, Callable[[Resource, Callable[[str], float]], float
         "firewall",
         lambda one, price: price("firewall") + len(one.of("Rules")) * price("firewall_rule"),
     ),
+    "AWS::CloudFront::Distribution": ("console", lambda _, price: _console(price)),
     "AWS::CloudWatch::Alarm": (WATCHING, lambda one, price: _metrics_of(one) * price("alarm")),
     "AWS::CloudWatch::CompositeAlarm": (WATCHING, lambda _, price: price("composite_alarm")),
     "AWS::CloudWatch::Dashboard": (WATCHING, lambda _, price: price("dashboard")),
@@ -87,6 +93,12 @@ _PRICED: dict[str, tuple[str, Callable[[Resource, Callable[[str], float]], float
     "AWS::KMS::Key": (NAMES, lambda _, price: price("key")),
     "AWS::SecretsManager::Secret": (NAMES, lambda _, price: price("secret")),
 }
+
+
+def _console(price: Callable[[str], float]) -> float:
+    """Return the price of the console's views and of its files, which CloudFront keeps for most of them."""
+    view = VIEW_REQUESTS * (price("cdn_request") + price("object_get")) + VIEW_GB * price("cdn_traffic")
+    return CONSOLE_VIEWS * view + CONSOLE_GB * price("object_storage")
 
 
 def _metrics_of(alarm: Resource) -> int:

@@ -55,7 +55,9 @@ def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
     """
     try:
         (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-        release = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}.get("Release")
+        release = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}.get(
+            "Release"
+        )
         outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
         # A change set that was not executed, or a stack that has only that.
         if release != parameters["Release"] or "Bucket" not in outputs:
@@ -69,11 +71,11 @@ def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
         _invalidate(outputs["ConsoleDistribution"])
     except (BotoCoreError, ClientError) as error:
         raise ConsoleError(f"the console of {stack}: {error}") from None
-    return outputs["ConsoleUrl"]
+    return str(outputs["ConsoleUrl"])
 
 
 def release_files(parameters: Mapping[str, str]) -> Iterator[File]:
-    """Yield the files, the page last. All but the page and its configuration are in a folder named by their digest.
+    """Yield the files, the page last. A folder named by their digest has all but the page and its configuration.
 
     So a page that is open during a deployment keeps the files of its release.
     """
@@ -92,10 +94,9 @@ def release_files(parameters: Mapping[str, str]) -> Iterator[File]:
 
 def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the page's configuration: the sign-in of the user pool, and its first app client."""
-    _, *rest = parameters["UserPool"].split(";")
-    if len(rest) < 2:
+    _, clients, address = [*parameters["UserPool"].split(";"), "", ""][:3]
+    if not address:
         return {}
-    clients, address = rest
     return {"sign_in": {"url": address, "client": clients.split(",")[0]}}
 
 
@@ -142,7 +143,10 @@ def _invalidate(distribution: str) -> None:
     paths = ["/", f"/{PAGE}", f"/{CONFIGURATION}"]
     boto3.client("cloudfront").create_invalidation(
         DistributionId=distribution,
-        InvalidationBatch={"Paths": {"Quantity": len(paths), "Items": paths}, "CallerReference": str(time.time_ns())},
+        InvalidationBatch={
+            "Paths": {"Quantity": len(paths), "Items": paths},
+            "CallerReference": str(time.time_ns()),
+        },
     )
 
 

@@ -19,6 +19,7 @@ from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.identity import ApiKey
 from infra.local.stack import Stack
+from tests.console.user_pool import UserPool, user_pool
 
 BOILER = "house/boiler.pdf"
 PAGES = [
@@ -52,15 +53,20 @@ class Console:
     contexts: list[BrowserContext] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def open(self, fragment: str | None = None, **options: Any) -> Page:
-        """Return a new page with the local key; `options` are the browser context's."""
+    def open(self, fragment: str | None = None, address: str | None = None, **options: Any) -> Page:
+        """Return a new page with the local key; `options` are the browser context's.
+
+        A deployed console has another `address` than the stack's gateway.
+        """
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         self.contexts.append(context)
         context.add_init_script(_WATCH)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.goto(f"{self.stack.gateway}/#{f'key={self.stack.api_key}' if fragment is None else fragment}")
+        page.goto(
+            f"{address or self.stack.gateway}/#{f'key={self.stack.api_key}' if fragment is None else fragment}"
+        )
         return page
 
     def key_of(self, name: str, grant: Callable[[str], Grant]) -> str:
@@ -80,11 +86,17 @@ class Console:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Console]:
+def pool() -> Iterator[UserPool]:
+    with user_pool() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def running(pool: UserPool) -> Iterator[Console]:
     host = ModelHost(SAYS, first_s=FIRST_S, pace_s=PACE_S)
     with (
         chromium() as browser,
-        local_stack(MODEL, host.url, ingest_workers=1, reconcile_every_s=0) as stack,
+        local_stack(MODEL, host.url, ingest_workers=1, reconcile_every_s=0, environment=pool.settings) as stack,
         Doors(stack, timeout_s=60) as doors,
     ):
         doors.indexed(BOILER, doors.put(BOILER, pdf(PAGES)), _INDEXED_S)

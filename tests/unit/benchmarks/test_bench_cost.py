@@ -43,7 +43,9 @@ def test_a_month_of_the_defaults_by_hand() -> None:
     assert idle["disks"] == pytest.approx((150 + 20 + 50) * 0.08 + 375 * 0.04)
     assert idle["load balancers"] == pytest.approx(730 * 0.0225)
     assert idle["endpoints"] == pytest.approx(2 * 2 * 0.01 * 730)
-    assert idle["firewall"] == 10
+    assert idle["firewall"] == 5 + 6  # an ACL and its rules
+    views = 220 * (25 * (0.000001 + 0.0000004) + 0.0006 * 0.085)
+    assert idle["console"] == pytest.approx(views + 0.005 * 0.023)
     assert idle["snapshot of the query function"] == pytest.approx(1769 / 1024 * 730 * 3600 * 0.0000015046)
 
 
@@ -75,6 +77,12 @@ def test_spot_hosts_have_the_price_on_demand_because_the_file_has_no_other() -> 
 def test_only_servers_of_the_stack_have_secrets_of_the_stack() -> None:
     names = [idle_month(PRICES, given)["zones, keys, secrets"] for given in (None, cost.OWN_SERVERS)]
     assert names == [pytest.approx(2 * 0.5 + 1 + 2 * 0.4), 1]
+
+
+def test_every_profile_pays_a_few_cents_for_its_console() -> None:
+    for profile, parameters in profiles().items():
+        assert 0 < idle_month(PRICES, parameters)["console"] < 0.1, profile
+        assert idle_month(PRICES, parameters | {"Console": "none"})["console"] == 0
 
 
 def test_every_profile_has_a_price_and_the_small_one_a_goal() -> None:

@@ -1,0 +1,175 @@
+"""The console as AWS serves it: sign-in with PKCE at a user pool, uploads to the bucket, the template's policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+from docwell.identity import SUBJECT
+from tests.console.conftest import QUESTION, Console, ask, write_pdf
+from tests.console.deployed import Deployed, deployed_console
+from tests.console.user_pool import PERSON, UserPool
+
+pytestmark = pytest.mark.e2e
+_ANOTHER_VERIFIER = """
+const kept = "docwell.sign-in";
+const started = JSON.parse(sessionStorage.getItem(kept));
+if (started) sessionStorage.setItem(kept, JSON.stringify({ ...started, verifier: "x".repeat(43) }));
+"""
+
+
+@pytest.fixture(scope="module")
+def deployed(running: Console, pool: UserPool) -> Iterator[Deployed]:
+    grant = Grant(f"{SUBJECT}{PERSON}", None)
+    PrincipalAdmin(running.stack.client("dynamodb"), running.stack.principals_table).add(grant)
+    with deployed_console(running.stack, pool) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _as_new(pool: UserPool) -> None:
+    pool.reset()
+
+
+def calls(page: Page) -> list[Request]:
+    """Return the list of the page's calls of the API, which grows."""
+    found = list[Request]()
+    page.on("request", lambda one: found.append(one) if "/v1/" in one.url else None)
+    return found
+
+
+def sign_in(console: Console, deployed: Deployed, view: str = "ask") -> Page:
+    """Return a page whose person has signed in."""
+    page = console.open(f"/{view}", address=deployed.url)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Continue").click()
+    return page
+
+
+def stored(page: Page) -> dict[str, str]:
+    found: dict[str, str] = page.evaluate("({ ...sessionStorage })")
+    return found
+
+
+def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deployed, pool: UserPool) -> None:
+    page = sign_in(console, deployed, "documents")
+    page.locator("#documents-title").wait_for()  # the view that was open before
+    assert page.url == f"{deployed.url}/#/documents"
+    sent = calls(page)
+    page.get_by_role("link", name="Ask", exact=True).click()
+    ask(page, QUESTION)
+    expect(page.locator(".citations")).to_contain_text("boiler")
+    (token,) = pool.tokens
+    assert {one.headers.get("authorization") for one in sent} == {f"Bearer {token}"}
+    assert not [one for one in sent if "x-api-key" in one.headers]
+    assert list(stored(page)) == ["docwell.tokens"]
+    assert page.evaluate("Object.keys(localStorage)") == []
+    assert page.context.cookies() == []
+    page.get_by_role("button", name="Leave").click()
+    page.get_by_role("button", name="Sign in").wait_for()
+    assert (stored(page), pool.left) == ({}, 1)
+
+
+def test_another_verifier_gets_no_token(console: Console, deployed: Deployed, pool: UserPool) -> None:
+    page = console.open("/ask", address=deployed.url)
+    page.add_init_script(_ANOTHER_VERIFIER)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Continue").click()
+    expect(page.locator(".failure")).to_contain_text("The sign-in failed: invalid_grant")
+    assert (pool.grants, pool.tokens) == (["authorization_code"], [])
+    assert stored(page) == {}
+
+
+@pytest.mark.parametrize(
+    "answer", ["code=abc&state=guessed", "code=abc", "error=x&error_description=Call%20us&state="]
+)
+def test_an_answer_to_a_sign_in_of_another_tab_is_refused(
+    console: Console, deployed: Deployed, pool: UserPool, answer: str
+) -> None:
+    page = console.open("/ask", address=deployed.url)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Continue").wait_for()
+    page.goto(f"{deployed.url}/?{answer}")
+    expect(page.locator(".failure")).to_have_text("This sign-in was not started in this tab. Sign in again.")
+    assert (pool.grants, stored(page)) == ([], {})
+    assert page.evaluate("location.search") == ""
+
+
+def test_the_pools_refusal_is_shown_in_words(console: Console, deployed: Deployed, pool: UserPool) -> None:
+    pool.refuses = True
+    page = sign_in(console, deployed)
+    expect(page.locator(".failure")).to_have_text("The sign-in failed: Ask the owner of the pool")
+    assert pool.grants == []
+
+
+def test_a_token_is_renewed_once_before_it_ends(console: Console, deployed: Deployed, pool: UserPool) -> None:
+    pool.lifetime_s = 61  # the console renews a minute before the end
+    page = sign_in(console, deployed)
+    page.locator("#question").wait_for()
+    page.wait_for_timeout(1_500)
+    pool.lifetime_s = 3600
+    sent = calls(page)
+    page.reload()  # several calls at once
+    ask(page)
+    assert pool.grants == ["authorization_code", "refresh_token"]
+    assert {one.headers.get("authorization") for one in sent} == {f"Bearer {pool.tokens[-1]}"}
+    page.reload()
+    page.locator("#question").wait_for()
+    assert len(pool.grants) == 2  # the first refresh token still counts
+
+
+def test_a_sign_in_that_has_ended_is_said_and_can_be_repeated(
+    console: Console, deployed: Deployed, pool: UserPool
+) -> None:
+    pool.lifetime_s = 1
+    page = sign_in(console, deployed)
+    expect(page.locator("#question")).to_be_visible()
+    pool.ends_sessions = True
+    page.reload()
+    expect(page.locator(".failure")).to_have_text("Your sign-in has ended. Sign in again.")
+    assert stored(page) == {}
+    pool.reset()
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Continue").click()
+    expect(page.locator("#question")).to_be_visible()
+
+
+def test_with_a_key_a_file_is_uploaded_to_the_bucket_and_read_from_it_by_ranges(
+    console: Console, deployed: Deployed, tmp_path: Path
+) -> None:
+    page = console.open(f"key={console.stack.api_key}&view=/documents", address=deployed.url)
+    ranges = list[str]()
+    page.on(
+        "request", lambda one: ranges.append(one.headers.get("range", "")) if deployed.bucket in one.url else None
+    )
+    page.fill(".drop input[list]", "garden")
+    page.set_input_files("input[type=file]", [write_pdf(tmp_path, "tulips.pdf", "Tulips are planted in October.")])
+    row = page.locator('tr[data-document="garden/tulips.pdf"]')
+    expect(row).to_have_attribute("data-status", "INDEXED")
+    row.get_by_role("button", name="Ask").click()
+    console.host.say("Tulips are planted in October [1].")
+    ask(page, "When are tulips planted?")
+    page.locator(".answer .marker").first.click()
+    page.locator(".source[data-state=marked]").wait_for()
+    assert len(ranges) >= 2
+
+
+def test_a_page_of_another_origin_can_neither_upload_nor_read(console: Console, deployed: Deployed) -> None:
+    page = console.open()
+    page.locator("#question").wait_for()
+    context = console.browser.new_context(bypass_csp=True)
+    other = context.new_page()
+    other.goto(console.stack.gateway)
+    read = "address => fetch(address).then((one) => one.status, () => 'refused')"
+    assert other.evaluate(read, f"{deployed.bucket}/house/boiler.pdf") == "refused"
+    context.close()
+
+
+def test_the_local_console_offers_no_sign_in(console: Console) -> None:
+    page = console.open("/ask")
+    page.locator("#key").wait_for()
+    expect(page.get_by_role("button", name="Sign in")).to_have_count(0)

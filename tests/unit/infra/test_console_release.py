@@ -1,0 +1,198 @@
+"""A deployment publishes the console: its files, their cache headers, its configuration, and the bucket's CORS."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
+
+from infra import console_page
+from infra.container.sam import ROOT
+from infra.release import console
+from infra.release.console import IMMUTABLE, ConsoleError, publish, release_files
+from tests.unit.infra.console_stack import POOL
+
+STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"
+URL = "https://d1.cloudfront.net"
+SIGN_IN = "https://docwell.auth.eu-central-1.amazoncognito.com"
+GIVEN = {"Release": "1" * 64, "UserPool": ""}
+ORIGIN: dict[str, Any] = {"Id": "files", "DomainName": "console.s3.amazonaws.com", "S3OriginConfig": {}}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        for name in (DOCUMENTS, BUCKET):
+            boto3.client("s3").create_bucket(Bucket=name)
+        yield
+
+
+def make_distribution() -> str:
+    """Return the id of a new distribution of moto."""
+    behaviour = {"TargetOriginId": "files", "ViewerProtocolPolicy": "https-only", "MinTTL": 0}
+    behaviour["ForwardedValues"] = {"QueryString": False, "Cookies": {"Forward": "none"}}
+    config: Any = {
+        "CallerReference": "1",
+        "Comment": "console",
+        "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [{**ORIGIN, "S3OriginConfig": {"OriginAccessIdentity": ""}}]},
+        "DefaultCacheBehavior": behaviour,
+    }
+    return str(boto3.client("cloudfront").create_distribution(DistributionConfig=config)["Distribution"]["Id"])
+
+
+def deploy(**outputs: str) -> None:
+    """Create or replace the stack with these outputs besides the documents bucket."""
+    named = {name: {"Value": value} for name, value in {"Bucket": DOCUMENTS, **outputs}.items()}
+    parameters = {"Release": {"Type": "String", "Default": GIVEN["Release"]}}
+    template = {"Parameters": parameters, "Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": named}
+    client = boto3.client("cloudformation")
+    known = [one["StackName"] for one in client.describe_stacks()["Stacks"]]
+    body = json.dumps(template)
+    if STACK in known:
+        client.update_stack(StackName=STACK, TemplateBody=body)
+    else:
+        client.create_stack(StackName=STACK, TemplateBody=body)
+
+
+def deploy_console() -> str:
+    distribution = make_distribution()
+    deploy(ConsoleUrl=URL, ConsoleBucket=BUCKET, ConsoleDistribution=distribution)
+    return distribution
+
+
+def published() -> dict[str, Any]:
+    """The objects of the console's bucket by key."""
+    client = boto3.client("s3")
+    keys = [one["Key"] for one in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    return {key: client.get_object(Bucket=BUCKET, Key=key) for key in keys}
+
+
+def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immutable(aws: None) -> None:
+    deploy_console()
+    assert publish(STACK, GIVEN) == URL
+    found = published()
+    (folder,) = {key.partition("/")[0] for key in found} - {"index.html", "config.json"}
+    assert re.fullmatch(r"[0-9a-f]{16}", folder)
+    local = console_page.files()
+    assert {key.removeprefix(f"{folder}/") for key in found} == set(local)
+    for key, one in found.items():
+        name = key.removeprefix(f"{folder}/")
+        assert one["ContentType"] == console_page.media_type(Path(name))
+        assert one["CacheControl"] == ("no-cache" if name == key else IMMUTABLE)
+        if name != key:
+            assert one["Body"].read() == local[name].read_bytes()
+    assert json.loads(found["config.json"]["Body"].read()) == {}
+
+
+def test_the_page_names_files_of_the_release_alone(aws: None) -> None:
+    found = {one.key: one.body.decode() for one in release_files(GIVEN) if one.key.endswith((".html", ".js"))}
+    page = found.pop("index.html")
+    named = re.findall(r'(?:href|src)="([^"]+)"', page)
+    assert len(named) == 4
+    assert set(named) <= {one.key for one in release_files(GIVEN)}
+    # A path in a script is relative to the page, unless it is imported or begins at the script itself.
+    own = ("config.json", "${pool.url}/oauth2/token")
+    for key, script in found.items():
+        assert not [one for one in re.findall(r'fetch\(["`]([^"`]+)', script) if one not in own], key
+        assert not re.search(r'workerSrc = ["`]', script), key
+
+
+def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
+    aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy_console()
+    monkeypatch.setattr(console, "files", lambda: {one.name: one for one in sorted(tmp_path.iterdir())})
+    (tmp_path / "index.html").write_text('<script src="app.js"></script>')
+    (tmp_path / "config.json").write_text("{}")
+    folders = []
+    for text in ("one", "two", "three"):
+        (tmp_path / "app.js").write_text(text)
+        publish(STACK, GIVEN)
+        page = published()["index.html"]["Body"].read().decode()
+        folders.append(re.findall(r'src="(\w+)/app.js"', page)[0])
+    assert len(set(folders)) == 3
+    kept = {"index.html", "config.json", *(f"{folder}/app.js" for folder in folders[1:])}
+    assert set(published()) == kept
+    publish(STACK, GIVEN)  # the same again
+    assert f"{folders[2]}/app.js" in published()
+
+
+def test_the_page_comes_last(aws: None) -> None:
+    *_, last = release_files(GIVEN)
+    assert last.key == "index.html"
+
+
+def test_the_documents_bucket_answers_pages_of_the_console_alone(aws: None) -> None:
+    deploy_console()
+    publish(STACK, GIVEN)
+    (rule,) = boto3.client("s3").get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]
+    assert rule["AllowedOrigins"] == [URL]
+    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "POST"}
+    assert rule["AllowedHeaders"] == ["range"]
+    assert set(rule["ExposeHeaders"]) == {"Content-Range", "Accept-Ranges", "Content-Length", "ETag"}
+
+
+def test_what_a_release_changes_is_invalidated(aws: None) -> None:
+    distribution = deploy_console()
+    publish(STACK, GIVEN)
+    client = boto3.client("cloudfront")
+    (one,) = client.list_invalidations(DistributionId=distribution)["InvalidationList"]["Items"]
+    found = client.get_invalidation(DistributionId=distribution, Id=one["Id"])["Invalidation"]
+    assert found["InvalidationBatch"]["Paths"]["Items"] == ["/", "/index.html", "/config.json"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ("", {}),
+        (POOL, {}),
+        (f"{POOL};{SIGN_IN}", {"sign_in": {"url": SIGN_IN, "client": "client1"}}),
+    ],
+)
+def test_the_page_learns_of_the_sign_in_from_its_configuration(pool: str, expected: dict[str, Any]) -> None:
+    found = {one.key: one for one in release_files(GIVEN | {"UserPool": pool})}
+    assert json.loads(found["config.json"].body) == expected
+
+
+def test_a_stack_that_has_no_console_any_more_loses_its_cors(aws: None) -> None:
+    deploy_console()
+    publish(STACK, GIVEN)
+    deploy()
+    assert publish(STACK, GIVEN) is None
+    with pytest.raises(boto3.client("s3").exceptions.ClientError, match="NoSuchCORSConfiguration"):
+        boto3.client("s3").get_bucket_cors(Bucket=DOCUMENTS)
+
+
+def test_a_change_set_that_was_not_executed_publishes_nothing(aws: None) -> None:
+    deploy_console()
+    assert publish(STACK, GIVEN | {"Release": "2" * 64}) is None
+    assert published() == {}
+
+
+def test_a_stack_that_is_missing_is_named(aws: None) -> None:
+    with pytest.raises(ConsoleError, match=STACK):
+        publish(STACK, GIVEN)
+
+
+def test_a_stage_of_ci_publishes_after_its_deployment_with_the_parts_that_its_build_has() -> None:
+    packed = (ROOT / "scripts/release").read_text()
+    assert "infra/release/console.py infra/console_page.py console " in packed
+    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
+    commands = [one.get("run", "") for one in workflow["jobs"]["deploy"]["steps"]]
+    deployed, done = (
+        next(i for i, one in enumerate(commands) if text in one)
+        for text in ("sam deploy", "infra.release.console")
+    )
+    assert deployed < done
+    for name in ("infra/release/console.py", "infra/console_page.py"):
+        imported = set(re.findall(r"^(?:from|import) ([\w.]+)", (ROOT / name).read_text(), re.MULTILINE))
+        assert {one for one in imported if one.startswith(("infra", "docwell"))} <= {"infra.console_page"}
