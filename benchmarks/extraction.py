@@ -45,8 +45,8 @@ NOTES_GOAL, DEFECTS_GOAL, FILING_ROWS_GOAL = ">= 99", "<= 2", ">= 99"
 # The first range of a filing, and pages from its middle on, where the statements are.
 FILING_PAGES, MIDDLE_PAGES = 50, 20
 SHOWN_DEFECTS = 10
-# Languages that run to the left or have no spaces.
-LANGUAGES = {"ar": "Arabic", "th": "Thai", "zh": "Chinese"}
+# Languages that run to the left, have no spaces or draw vowels as signs around their letters.
+LANGUAGES = {"ar": "Arabic", "hi": "Hindi", "th": "Thai", "zh": "Chinese"}
 DOWNWARD = "Japanese, downward"
 # Made-up text: no two columns of a page are equal.
 _JAPANESE = "春の朝早く山の上の小さな駅に列車が着くと人々は荷物を持って静かに降り川沿いの道を町まで歩いて行った"

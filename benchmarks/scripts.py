@@ -19,6 +19,12 @@ _DESCRIPTOR = (
     b"<</Type/FontDescriptor/FontName/HeiseiMin-W3/Flags 6/FontBBox[-123 -257 1001 910]/ItalicAngle 0/Ascent 709"
     b"/Descent -241/CapHeight 709/StemV 69>>"
 )
+_GLYPH_FONT = (
+    b"<</Type/Font/Subtype/Type0/BaseFont/A/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[<</Type/Font"
+    b"/Subtype/CIDFontType2/BaseFont/A/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>]>>"
+)
+# As a character, a number from here on is a letter.
+_FIRST_GLYPH = 0x250
 _SIZE, _TOP, _RIGHT, _LEADING = 16, 740, 540, 30
 
 
@@ -34,14 +40,28 @@ def vertical(columns: Sequence[str]) -> bytes:
 
 def mapped(content: bytes, characters: Mapping[str, str]) -> bytes:
     """Return a page whose font maps its codes, given as letters, to these characters."""
-    pairs = ((ord(code), text.encode("utf-16-be").hex()) for code, text in characters.items())
-    rows = "\n".join(f"<{code:02x}> <{text}>" for code, text in pairs)
-    table = (
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /Made-up def\n1 begincodespace"
-        f"range <00> <ff> endcodespacerange\n{len(characters)} beginbfchar\n{rows}\nendbfchar endcmap end end"
-    )
     font = FONT.replace(b">>", b"/Encoding/WinAnsiEncoding/ToUnicode 6 0 R>>")
-    return one_page(flate(content), flate(table.encode()), font=font)
+    pairs = {f"{ord(code):02x}": text for code, text in characters.items()}
+    return one_page(flate(content), flate(_to_unicode(pairs)), font=font)
+
+
+def of_glyphs(glyphs: Sequence[str]) -> bytes:
+    """Return a page that shows glyphs by their numbers. Its font maps each to these characters, or to none."""
+    codes = [f"{number:04x}" for number in range(_FIRST_GLYPH, _FIRST_GLYPH + len(glyphs))]
+    shown, pairs = "".join(codes), {code: text for code, text in zip(codes, glyphs, strict=True) if text}
+    content = f"BT /F 20 Tf 72 700 Td <{shown}> Tj ET".encode()
+    return one_page(flate(content), flate(_to_unicode(pairs)), font=_GLYPH_FONT)
+
+
+def _to_unicode(pairs: Mapping[str, str]) -> bytes:
+    """Return a font's map from codes, in hexadecimal, to characters."""
+    rows = "\n".join(f"<{code}> <{text.encode('utf-16-be').hex()}>" for code, text in pairs.items())
+    width = len(next(iter(pairs)))
+    return (
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /Made-up def\n1 begincodespace"
+        f"range <{'0' * width}> <{'f' * width}> endcodespacerange\n{len(pairs)} beginbfchar\n{rows}\nendbfchar "
+        "endcmap end end"
+    ).encode()
 
 
 def found(truth: Iterable[str], text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.poison.build import one_page, stream
 from benchmarks.reading import default_reader
-from benchmarks.scripts import mapped, vertical
+from benchmarks.scripts import mapped, of_glyphs, vertical
 
 
 def read(content: bytes, tmp_path: Path) -> str:
@@ -70,3 +70,14 @@ def test_a_ligature_that_only_the_replacement_text_says_is_read(tmp_path: Path) 
 def test_any_other_replacement_of_what_is_drawn_is_not_read(tmp_path: Path, said: bytes, drawn: bytes) -> None:
     text = read(one_page(stream(REPLACED % (said, drawn))), tmp_path)
     assert text == f"The o{drawn.decode()}ce opens"
+
+
+def test_a_glyph_of_an_indic_word_that_its_font_does_not_map_is_left_out(tmp_path: Path) -> None:
+    assert (
+        read(of_glyphs(["", "\u0926\u093f", "\u090f", " ", "\u0914", "\u0930", "x"]), tmp_path)
+        == "\u0926\u093f\u090f \u0914\u0930x"
+    )
+
+
+def test_a_glyph_of_another_word_that_its_font_does_not_map_stays_as_the_font_has_it(tmp_path: Path) -> None:
+    assert len(read(of_glyphs(["", "a", "b"]), tmp_path)) == 3

@@ -171,6 +171,7 @@ class Pdfium:
                 pictures = self._pictures.Pictures(self._raw, self._calls, page, address, box, self._budget)
                 text, unseen = glyphs.without(text, lambda found: pictures.hidden(drawn, found))
                 hidden += unseen
+            text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             garbled = self._quality.has_wrong_font(glyphs.by_font(text))
             text_page.close()

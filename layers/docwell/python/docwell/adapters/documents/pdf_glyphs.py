@@ -38,6 +38,8 @@ _WORD = re.compile(r"\S+")
 # Digits that may end in an exponent.
 _POWER = re.compile(r"\d[+\-\u2212\u2013]?\d+(?![\w.,])")
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_INDIC_WORD, _NOT_INDIC = re.compile("\\S*[\u0900-\u0dff]\\S*"), re.compile("[^\u0900-\u0dff]")
+WORD_JOINER = "\u2060"
 _BOLD = re.compile(rb"bold|black|heavy|demi|medi\b", re.IGNORECASE)
 # Accents that TeX's fonts draw as separate characters, and the marks that combine with a letter.
 _ACCENTS = dict(
@@ -113,6 +115,19 @@ class Glyphs:
             else:
                 found += self._stacked(piece, whole)
         return unmirrored(found) if leftward else found
+
+    def mapped(self, text: str) -> str:
+        """Return the page's whole text without the glyphs of Indic words that their font does not map.
+
+        PDFium gives a code for a vowel sign's variant, and `tidy` removes the word joiner in its place.
+        """
+        letters, units = list(text), _Units(text)
+        for word in _INDIC_WORD.finditer(text):
+            for other in _NOT_INDIC.finditer(text, *word.span()):
+                at = other.start()
+                if self._calls.FPDFText_HasUnicodeMapError(self._page, self._index(units.before(at))) > 0:
+                    letters[at] = WORD_JOINER
+        return "".join(letters)
 
     def by_font(self, text: str) -> list[str]:
         """Return the words of the page's whole text that each of its fonts draws."""

@@ -71,6 +71,7 @@ _SIGNATURES = {
     "FPDFFont_GetFontData": "ippup",
     "FPDFText_GetTextObject": "ppi",
     "FPDFText_GetMatrix": "ipip",
+    "FPDFText_HasUnicodeMapError": "ipi",
     "FPDFText_GetFontSize": "dpi",
     "FPDFText_GetCharIndexFromTextIndex": "ipi",
     "FPDFText_GetCharOrigin": "ipipp",
