@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import ROOT, StepError
-from infra.release import contents, deployment, pins, restore
+from infra.release import contents, deployment, pins, restore, upgrade
 from infra.release.console import ConsoleError
 from infra.release.credentials import SecretsError, ServerSecrets
 from infra.release.registry import PinError, digest_of
@@ -49,7 +49,7 @@ def public_parameter(region: str, name: str) -> str:
 
 
 def change(given: argparse.Namespace) -> None:
-    """Rotate the profile's secrets, or deploy it, after what is to be restored is there.
+    """Rotate the profile's secrets, or deploy it, after what is to be restored or upgraded is there.
 
     Raises `ConsoleError`, `SecretsError` and `StepError`.
     """
@@ -58,6 +58,9 @@ def change(given: argparse.Namespace) -> None:
         return
     if given.command == "restore":
         restore.restore(given.what, given.profile, given.at)
+    else:
+        stack = deployment.stack_name(given.profile)
+        upgrade.adopt(stack, deployment.deployed(stack)[1])
     deployment.deploy(given.profile, shlex.split(given.options))
 
 

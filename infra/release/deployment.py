@@ -19,6 +19,7 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
+from infra.release import upgrade
 from infra.release.console import publish
 from infra.release.credentials import prepare
 
@@ -30,11 +31,11 @@ RELEASE = "Release"
 def parameters(profile: str, build: Path = BUILD) -> dict[str, str]:
     """Return all parameters of the built template: the profile's, else the defaults. Raises `StepError`."""
     template = yaml.safe_load((build / "template.yaml").read_text(encoding="utf-8"))
-    defaults = {name: str(one.get("Default", "")) for name, one in template["Parameters"].items()}
+    declared = {name: one for name, one in template["Parameters"].items() if name != RELEASE}
     given = profile_parameters(profile)
-    if unknown := sorted(set(given) - set(defaults) | {RELEASE} & set(given)):
-        raise StepError(f"infra/parameters/{profile}.toml: template.yaml takes no {', '.join(unknown)}")
-    return defaults | given
+    if wrong := list(upgrade.problems(given, declared)):
+        raise StepError("\n".join(f"infra/parameters/{profile}.toml: {one}" for one in wrong))
+    return {name: str(one.get("Default", "")) for name, one in template["Parameters"].items()} | given
 
 
 def profile_parameters(profile: str) -> dict[str, str]:
@@ -83,32 +84,33 @@ def write(profile: str, build: Path = BUILD, folder: Path = RELEASES) -> dict[st
     return given
 
 
-def changes(deployed: Mapping[str, str] | None, given: Mapping[str, str]) -> list[str]:
-    """Return a line for each parameter that a deployment changes; `deployed` is None without a stack."""
-    if deployed is None:
+def changes(before: Mapping[str, str] | None, given: Mapping[str, str]) -> list[str]:
+    """Return a line for each parameter that a deployment changes; `before` is None without a stack."""
+    if before is None:
         return ["a new stack"]
     shown = {name: value for name, value in given.items() if name != RELEASE}
     lines = [
-        f"{name}: {deployed.get(name, '(none)')!r} -> {value!r}"
+        f"{name}: {before.get(name, '(none)')!r} -> {value!r}"
         for name, value in shown.items()
-        if deployed.get(name) != value
+        if before.get(name) != value
     ]
-    if deployed.get(RELEASE) != given[RELEASE]:
+    if before.get(RELEASE) != given[RELEASE]:
         lines.append("a new version of the query function, and every function whose build changed")
     return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
 
-def deployed_parameters(stack: str) -> dict[str, str] | None:
-    """Return the parameters of a stack, or None where it does not exist. Raises `StepError`."""
+def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
+    """Return the parameters of a stack, or None where it does not exist, and its outputs. Raises `StepError`."""
     try:
         (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
-            return None
+            return None, {}
         raise StepError(f"{stack}: {error}") from None
     except BotoCoreError as error:
         raise StepError(f"{stack}: {error}") from None
-    return {one["ParameterKey"]: str(one["ParameterValue"]) for one in found.get("Parameters", [])}
+    parameters = {one["ParameterKey"]: str(one["ParameterValue"]) for one in found.get("Parameters", [])}
+    return parameters, {one["OutputKey"]: str(one["OutputValue"]) for one in found.get("Outputs", [])}
 
 
 def stack_name(profile: str) -> str:
@@ -129,7 +131,8 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     package(profile)
     try:
         given = write(profile, BUILD, RELEASES)
-        for line in changes(deployed_parameters(stack_name(profile)), given):
+        before, _ = deployed(stack_name(profile))
+        for line in changes(before, given):
             print(line)
         prepare(stack_name(profile), given)
         _sam("deploy", "--config-env", profile, *options)

@@ -325,3 +325,20 @@ def test_adopt_stores_the_keys_of_an_earlier_release(run: Run, cloud: Cloud) -> 
     assert run("principals", "adopt").stdout == f"{made['id']} is stored\n"
     assert cloud.caller(made["api_key"]) == made["id"]
     assert run("principals", "adopt").stdout == ""
+
+
+def test_a_key_that_api_gateway_lacks_does_not_keep_the_others_from_being_adopted(run: Run, cloud: Cloud) -> None:
+    gone, kept = (json.loads(run("principals", "add", name, "--all", "--json").stdout) for name in ("a", "b"))
+    for key in cloud.stored.list():
+        cloud.stored.remove(key)
+    cloud.gateway.delete_api_key(apiKey=gone["id"].removeprefix("key:"))
+    result = run("principals", "adopt")
+    assert (result.exit_code, result.stdout) == (1, f"{kept['id']} is stored\n")
+    assert "1 of the keys are not stored" in result.stderr
+    assert cloud.caller(kept["api_key"]) == kept["id"]
+
+
+def test_an_unknown_name_is_told_where_names_are(run: Run, cloud: Cloud) -> None:
+    result = run("principals", "rotate", "bob")
+    assert result.exit_code == 1
+    assert "there is no principal 'bob': `docwell principals list` lists them" in result.stderr

@@ -89,7 +89,7 @@ def test_a_deployment_leaves_no_parameters_to_a_later_build(
     monkeypatch.setattr(deployment, "BUILD", build)
     monkeypatch.setattr(deployment, "RELEASES", written.parent)
     monkeypatch.setattr(deployment, "environment", lambda *_: None)
-    monkeypatch.setattr(deployment, "deployed_parameters", lambda _: None)
+    monkeypatch.setattr(deployment, "deployed", lambda _: (None, {}))
     monkeypatch.setattr(deployment, "_sam", sam)
     monkeypatch.setattr(deployment, "publish", lambda *_: seen.append(("console", written.exists())))
     monkeypatch.setattr(deployment, "prepare", lambda *_: seen.append(("secrets", written.exists())))
@@ -142,11 +142,11 @@ def test_what_changes_is_told_by_the_stack(build: Path, profile: Path) -> None:
     given = deployment.parameters("mine", build)
     given["Release"] = deployment.digest(build, given)
     with mock_aws():
-        assert deployment.changes(deployment.deployed_parameters("docwell-mine"), given) == ["a new stack"]
+        assert deployment.changes(deployment.deployed("docwell-mine")[0], given) == ["a new stack"]
         parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()]
         client = boto3.client("cloudformation")
         client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
-        deployed = deployment.deployed_parameters("docwell-mine")
+        deployed, _ = deployment.deployed("docwell-mine")
     # The digest of a build has no images, which are not in its folder.
     (same,) = deployment.changes(deployed, given)
     assert "image" in same

@@ -29,7 +29,7 @@ EVENTS = ROOT / "tests" / "events"
 HANDBOOK = "handbooks/mlops-llmops-handbook.pdf"
 REPORT, GUIDE = "reports/data-centre-2025-q3.pdf", "guides/when-the-lights-go-out.pdf"
 QUEUE_EVENTS = ("put", "delete", "test-event", "batch")
-HTTP_EVENTS = ("query", "stream", "health", "nobody")
+HTTP_EVENTS = ("query", "stream", "health", "unknown-caller")
 
 
 def event(name: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def handbook(world: HttpWorld) -> HttpWorld:
     return world
 
 
-def test_there_is_no_event_that_nobody_tries() -> None:
+def test_every_event_is_tried() -> None:
     assert {path.stem for path in EVENTS.glob("*")} == {*QUEUE_EVENTS, *HTTP_EVENTS, "schedule"}
 
 
@@ -132,8 +132,8 @@ def test_health_says_that_the_function_runs() -> None:
 
 
 @pytest.mark.usefixtures("handbook")
-def test_nobody_is_not_let_in() -> None:
-    status, problem = answer("nobody")
+def test_a_caller_without_an_authorizer_is_refused() -> None:
+    status, problem = answer("unknown-caller")
     assert (status, problem["type"]) == (401, "urn:docwell:problem:unauthenticated")
 
 

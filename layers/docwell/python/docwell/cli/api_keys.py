@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -79,6 +80,22 @@ def adopt(settings: Settings, principal: str, ends_at: int | None = None) -> Api
         key = ApiKey(digest_of(value), principal, id_, ends_at)
         stored(settings).put(key)
     return key
+
+
+def adopt_all(settings: Settings) -> Iterator[tuple[str, Failure | None]]:
+    """Store the API Gateway key of each principal without a stored key; yield the principal, and why it failed."""
+    from docwell.adapters.dynamodb.principals import PrincipalAdmin
+
+    known = {key.principal for key in stored(settings).list()}
+    admin = PrincipalAdmin(aws_client(settings, "dynamodb"), settings.need("principals_table"))
+    for grant in admin.grants():
+        if grant.id.startswith(KEY) and grant.id not in known:
+            try:
+                adopt(settings, grant.id)
+            except Failure as failure:
+                yield grant.id, failure
+            else:
+                yield grant.id, None
 
 
 def end_others(settings: Settings, newest: ApiKey, ends_at: int, *, owns_first: bool) -> list[ApiKey]:

@@ -162,8 +162,10 @@ def rotate(
     settings: Settings = ctx.obj.given(principals_table=table, usage_plan=usage_plan)
     overlap_ends, ends_at = api_keys.after("--overlap", overlap), api_keys.after("--expires", expires)
     found = _admin(settings).named(name)
-    if len(found) != 1 or not found[0].id.startswith(KEY):
-        ids = ", ".join(grant.id for grant in found) or "no principal"
+    if not found:
+        raise Failure(f"there is no principal {name!r}: `docwell principals list` lists them")
+    if len(found) > 1 or not found[0].id.startswith(KEY):
+        ids = ", ".join(grant.id for grant in found)
         raise Failure(f"{name!r} is {ids}: give the id of one principal with an API key")
     (grant,) = found
     key, value = api_keys.make(settings, grant.label, grant.id, ends_at)
@@ -180,13 +182,13 @@ def rotate(
 
 @app.command(cls=ConnectedCommand)
 def adopt(ctx: typer.Context, *, table: TableOption = None) -> None:
-    """Store the API keys of principals that a release before `rotate` made. Run it before you deploy."""
-    settings: Settings = ctx.obj.given(principals_table=table)
-    known = {key.principal for key in api_keys.stored(settings).list()}
-    for grant in _admin(settings).grants():
-        if grant.id.startswith(KEY) and grant.id not in known:
-            api_keys.adopt(settings, grant.id)
-            display.echo(f"{grant.id} is stored")
+    """Store the API keys of principals that a release before `rotate` made, as `make deploy` does."""
+    failed = 0
+    for principal, failure in api_keys.adopt_all(ctx.obj.given(principals_table=table)):
+        failed += failure is not None
+        display.echo(failure.detail if failure else f"{principal} is stored", err=failure is not None)
+    if failed:
+        raise Failure(f"{failed} of the keys are not stored: `docwell principals revoke` removes a principal")
 
 
 @app.command(cls=ConnectedCommand)

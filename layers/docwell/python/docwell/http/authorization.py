@@ -36,7 +36,7 @@ def allowed(method_arn: str, caller: Caller, token_usage_key: str | None) -> dic
 
 def denied(method_arn: str) -> dict[str, Any]:
     """Return the answer that denies the request. The template gives it the status 401."""
-    return _answer("nobody", "Deny", method_arn)
+    return _answer("unknown", "Deny", method_arn)
 
 
 def _answer(principal: str, effect: str, method_arn: str) -> dict[str, Any]:

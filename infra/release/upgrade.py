@@ -1,0 +1,45 @@
+"""The first steps of `make deploy` for an installation of an earlier release: its parameters and its API keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from docwell.cli.api_keys import adopt_all
+from docwell.cli.settings import Settings
+from docwell.errors import DocwellError
+from infra.container.sam import StepError
+
+# Parameters that a release has renamed or given another form, and what to write now.
+_NOW = {
+    "AlarmEmail": 'Alarms = "EMAIL,BUDGET", with the budget of a month in USD, 0 for none',
+    "BudgetPerMonth": 'Alarms = "EMAIL,BUDGET", with the budget of a month in USD, 0 for none',
+    "UserPoolArn": 'UserPool = "ARN;CLIENT,CLIENT", with the app clients whose tokens are valid',
+    "UserPool": 'write "ARN;CLIENT,CLIENT", with the app clients whose tokens are valid',
+    "RestoredTables": 'write "LEDGER/stream/LABEL,PRINCIPALS,USAGE,AUDIT", with the label of `aws dynamodb '
+    "describe-table --table-name LEDGER --query Table.LatestStreamLabel`",
+}
+
+
+def problems(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each given parameter that the template does not take, with what to write instead."""
+    for name, value in sorted(given.items()):
+        if name not in declared:
+            yield f"template.yaml takes no {name}" + (f": it is now {_NOW[name]}" if name in _NOW else "")
+        elif not re.fullmatch(str(declared[name].get("AllowedPattern", ".*")), value, re.DOTALL):
+            yield f"{name} cannot be {value!r}: {_NOW.get(name, declared[name].get('Description', ''))}"
+
+
+def adopt(stack: str, outputs: Mapping[str, str]) -> None:
+    """Store the API keys of principals that an earlier release made: the authorizer denies others.
+
+    Print each. Raises `StepError` when a table cannot be read.
+    """
+    if not (table := outputs.get("PrincipalsTable")):
+        return
+    try:
+        for principal, failure in adopt_all(Settings(principals_table=table)):
+            print(f"{principal}: {failure.detail if failure else 'its API key is stored'}")
+    except DocwellError as error:
+        raise StepError(f"{stack}: the keys of an earlier release cannot be stored: {error.detail}") from None

@@ -1,0 +1,111 @@
+"""An installation of an earlier release, before `make deploy` changes it."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from docwell.access.authorizer import Authorizer
+from docwell.adapters.dynamodb.api_keys import DynamoApiKeys
+from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
+from infra.container.sam import StepError
+from infra.local.names import PRINCIPALS_SCHEMA
+from infra.release import __main__ as release
+from infra.release import deployment, restore, upgrade
+from tests.unit.infra.templates import MAIN, content
+
+POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_AbC"
+TABLE = "docwell-principals"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"UserPoolArn": POOL}, 'it is now UserPool = "ARN;CLIENT'),
+        ({"UserPool": POOL}, 'write "ARN;CLIENT'),
+        ({"RestoredTables": "ledger-2,,,"}, "Table.LatestStreamLabel"),
+        ({"OllamaNight": "0 19 * * *;0 7 * * MON-FRI;Etc/UTC"}, "Cron expressions"),
+        ({"ModelNam": "x"}, "takes no ModelNam"),
+    ],
+    ids=["renamed", "pool", "tables", "night", "unknown"],
+)
+def test_the_form_of_an_earlier_release_is_refused_with_what_to_write(given: dict[str, str], says: str) -> None:
+    (line,) = upgrade.problems(given, content(MAIN)["Parameters"])
+    assert says in line
+    assert next(iter(given)) in line
+
+
+def test_todays_parameters_are_taken() -> None:
+    given = {"UserPool": f"{POOL};app", "RestoredTables": "ledger-2/stream/2026-11-25T10:00:00.123,,,"}
+    assert list(upgrade.problems(given, content(MAIN)["Parameters"])) == []
+
+
+class Installation:
+    """A stack with the output of its principals' table, and one principal whose key is in API Gateway alone."""
+
+    def __init__(self) -> None:
+        template: dict[str, Any] = {
+            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+            "Outputs": {"PrincipalsTable": {"Value": TABLE}},
+        }
+        boto3.client("cloudformation").create_stack(StackName="docwell-team", TemplateBody=json.dumps(template))
+        self.dynamodb = boto3.client("dynamodb")
+        self.dynamodb.create_table(TableName=TABLE, **PRINCIPALS_SCHEMA)
+        made = boto3.client("apigateway").create_api_key(name="app", enabled=True)
+        self.id, self.value = f"key:{made['id']}", made["value"]
+        PrincipalAdmin(self.dynamodb, TABLE).add(Grant(self.id, None, None, None, "app"))
+
+    def caller(self) -> str:
+        found = Authorizer(DynamoApiKeys(self.dynamodb, TABLE)).identify([("x-api-key", self.value)])
+        return str(found.identity.id)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of what a command has deployed or restored, without doing so."""
+    done: list[str] = []
+    monkeypatch.setattr(deployment, "deploy", lambda profile, _: done.append(f"deploy {profile}"))
+    monkeypatch.setattr(restore, "restore", lambda what, *_: done.append(f"restore {what}"))
+    return done
+
+
+def command(name: str) -> None:
+    release.change(Namespace(command=name, profile="team", options="", what="principals", at=None))
+
+
+@mock_aws
+def test_a_key_of_an_earlier_release_is_valid_before_the_new_authorizer_is_deployed(
+    calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    installation = Installation()
+    command("deploy")
+    assert calls == ["deploy team"]
+    assert capsys.readouterr().out == f"{installation.id}: its API key is stored\n"
+    assert installation.caller() == installation.id
+    command("deploy")  # the next deployment has nothing to store
+    assert capsys.readouterr().out == ""
+
+
+@mock_aws
+def test_a_new_stack_has_no_keys(calls: list[str]) -> None:
+    command("deploy")
+    assert calls == ["deploy team"]
+
+
+@mock_aws
+def test_a_table_that_cannot_be_read_stops_the_deployment_but_not_its_restoration(calls: list[str]) -> None:
+    Installation().dynamodb.delete_table(TableName=TABLE)
+    with pytest.raises(StepError, match="cannot be stored"):
+        command("deploy")
+    assert calls == []
+    command("restore")
+    assert calls == ["restore principals", "deploy team"]
+
+
+def test_every_form_that_is_explained_is_a_parameter_or_was_one() -> None:
+    assert set(upgrade._NOW) - set(content(MAIN)["Parameters"]) == {"UserPoolArn"}
