@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 
 from docwell.config import IngestSettings
 from runtime import __main__ as command
 from runtime import settings as module
 from runtime.health import first_series
+from runtime.http_server import HttpServer
 from runtime.ingest import queues
 from runtime.metrics import Exporter
 from runtime.service import function_spec
@@ -33,6 +36,10 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("DOCWELL_", "AWS_")):
             monkeypatch.delenv(name)
+    # The command sets these.
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "none")
+        monkeypatch.delenv(name)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -121,3 +128,10 @@ def test_counters_of_the_command_are_there_before_the_first_event() -> None:
     assert value("docwell_pages_ingested_total", {"service": "ingest"}) == 0
     assert value("docwell_function_errors_total", {"function": "docwell-ingest"}) == 0
     assert value("docwell_prompt_tokens_total", {"service": "ingest", "gen_ai_request_model": "m"}) is None
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on port {port} of 127.0.0.1"):
+            HttpServer(Starlette(), "127.0.0.1", port)
