@@ -118,6 +118,8 @@ def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch
     monkeypatch.setattr("runtime.service.processors", lambda: 4.0)
     assert function_spec("ingest", "a.b", 60, 3).environment["DOCWELL_EMBED_THREADS"] == "1"
     assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "4"
+    monkeypatch.setenv("DOCWELL_EMBED_THREADS", "")
+    assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "4"
     monkeypatch.setenv("DOCWELL_EMBED_THREADS", "7")
     assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "7"
 
