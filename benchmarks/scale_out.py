@@ -135,7 +135,8 @@ class Site:
             environment={"DOCWELL_RANGE_PAGES": str(range_pages), "DOCWELL_VISIBILITY_S": str(VISIBILITY_S)},
         )
         self.stack, parts = plan(options, f"http://{HOST}:9", Path)  # no model host: there are no questions
-        self._part = next(part for part in parts if part.name == "ingest")
+        # Runs a worker.
+        self.part = next(part for part in parts if part.name == "ingest")
         self._range_pages = range_pages
         servers = [part for part in parts if part.name in {"aws", "chroma"}]
         self._supervisor = Supervisor(servers, StackConsole(self._folder / "logs", silent=True))
@@ -154,7 +155,7 @@ class Site:
     def start(self, count: int, **settings: object) -> Sequence[Worker]:
         """Start workers and wait until all are ready."""
         log = len(self._workers)
-        new = [Worker(self._part, self._folder / f"worker-{log + i}.log", **settings) for i in range(count)]
+        new = [Worker(self.part, self._folder / f"worker-{log + i}.log", **settings) for i in range(count)]
         self._workers += new
         for worker in new:
             worker.wait_ready()

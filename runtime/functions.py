@@ -94,7 +94,8 @@ class FunctionSpec:
     @property
     def arn(self) -> str:
         """The function's ARN."""
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
+        region = self.environment.get("AWS_REGION", REGION)
+        return f"arn:aws:lambda:{region}:{ACCOUNT}:function:{self.name}"
 
     def variables(self, address: str) -> dict[str, str]:
         """Return the environment of one process: Lambda's variables and the function's, none of the user's."""

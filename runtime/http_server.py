@@ -22,9 +22,12 @@ class HttpServer:
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         """Listen on the port, 0 for any free one. An empty host is every IPv4 address. Raises `OSError`."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server(
-            (host, port), family=family, dualstack_ipv6=family is socket.AF_INET6
-        )
+        try:
+            self._listener = socket.create_server(
+                (host, port), family=family, dualstack_ipv6=family is socket.AF_INET6
+            )
+        except OSError as error:
+            raise OSError(f"cannot listen on port {port} of {host or 'any address'}: {error}") from error
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
 

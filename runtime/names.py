@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Handler processes talk to this process only.
 HOST = "127.0.0.1"
-# Of the ARN in an invocation, which docwell only logs. Both are moto's defaults.
+# For the ARN in an invocation, which docwell only logs. Both are moto's defaults.
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 

@@ -44,8 +44,10 @@ def function_spec(
         "POWERTOOLS_TRACE_DISABLED": "true",  # no X-Ray daemon
         "DOCWELL_EMBED_THREADS": str(max(1, int(processors() / processes))),
     }
+    # An empty variable counts as unset, as for `docwell.config`.
+    environment = given | {name: value for name, value in defaults.items() if not given.get(name)}
     return FunctionSpec(
-        handler, defaults | given, timeout_s=timeout_s, memory_mb=None, runtime=HANDLER_RUNTIME, on_line=on_line
+        handler, environment, timeout_s=timeout_s, memory_mb=None, runtime=HANDLER_RUNTIME, on_line=on_line
     )
 
 

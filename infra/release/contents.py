@@ -23,6 +23,7 @@ LOCKS = {
     "authorizer": "functions/authorizer/requirements.txt",
     "events": "functions/events/requirements.txt",
     "embedder": "layers/embedder/requirements.txt",
+    "runtime": "runtime/requirements.txt",
 }
 SBOM = ROOT / "build" / "sbom"
 NOTICE = ROOT / "NOTICE"

@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from docwell import config
+from runtime import settings
 
 ROOT = Path(__file__).parents[2]
 ALL_PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,7 +28,7 @@ TOOLS = (
     "infra/report.py",
     "layers/docwell/python/docwell/cli/settings.py",
 )
-FOLDERS = r"docwell|benchmarks|docs|examples|functions|infra|layers|requirements|scripts|tests|\.github"
+FOLDERS = r"docwell|benchmarks|docs|examples|functions|infra|layers|requirements|runtime|scripts|tests|\.github"
 NOT_COMMITTED = ("layers/embedder/model",)
 SOURCES = ("template.yaml", "infra/*.yaml", "infra/**/*.py", "layers/docwell/**/*.py", "benchmarks/**/*.py")
 
@@ -112,7 +113,8 @@ def test_every_path_in_code_exists(page: Path) -> None:
 
 @EACH_PAGE
 def test_every_variable_is_a_setting(page: Path) -> None:
-    classes = [kind for kind in vars(config).values() if hasattr(kind, "model_fields")]
+    models = (*vars(config).values(), *vars(settings).values())
+    classes = [kind for kind in models if hasattr(kind, "model_fields")]
     fields = {f"DOCWELL_{field.upper()}" for kind in classes for field in kind.model_fields}
     options = (str(option.envvar) for parameters in docwell().values() for option in parameters)
     tools = ((ROOT / tool).read_text() for tool in TOOLS)

@@ -133,7 +133,8 @@ def test_every_lock_has_hashes() -> None:
 
 
 def test_every_image_is_a_parameter_that_a_release_checks() -> None:
-    dockerfiles = [path.read_text() for path in (ROOT / "functions").rglob("Dockerfile")]
+    found = (path for folder in ("functions", "runtime") for path in (ROOT / folder).rglob("Dockerfile"))
+    dockerfiles = [path.read_text() for path in found]
     assert {one for text in dockerfiles for one in re.findall(r"(?m)^FROM (\S+)", text)} == {"${BASE_IMAGE}"}
     assert all(re.findall(r"(?m)^ARG BASE_IMAGE.*", text) == ["ARG BASE_IMAGE"] for text in dockerfiles)
     for path in TEMPLATES:

@@ -1,0 +1,139 @@
+"""The command line and the settings of `runtime`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+
+from docwell.config import IngestSettings
+from runtime import __main__ as command
+from runtime import settings as module
+from runtime.health import first_series
+from runtime.http_server import HttpServer
+from runtime.ingest import queues
+from runtime.metrics import Exporter
+from runtime.service import function_spec
+from runtime.settings import ServerSettings, WorkerSettings, processors
+
+NEEDED = {
+    "DOCWELL_BUCKET": "b",
+    "DOCWELL_CHROMA_URL": "http://chroma:8000",
+    "DOCWELL_MODEL_DIR": "/app/model",
+    "DOCWELL_QUEUE_URL": "https://sqs/1/ingest",
+    "DOCWELL_DEAD_LETTER_QUEUE_URL": "https://sqs/1/dead",
+    "DOCWELL_PARKED_QUEUE_URL": "https://sqs/1/parked",
+    "DOCWELL_OLLAMA_URL": "http://ollama:11434",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("DOCWELL_", "AWS_")):
+            monkeypatch.delenv(name)
+    # The command sets these.
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "none")
+        monkeypatch.delenv(name)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["runtime", *arguments])
+    monkeypatch.setattr("threading.excepthook", None)
+    return command.main()
+
+
+@pytest.mark.parametrize("name", ["ingest", "query", "reconcile"])
+def test_a_missing_setting_is_named_and_nothing_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in NEEDED.items():
+        if variable not in ("DOCWELL_CHROMA_URL", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(variable, value)
+    assert run(monkeypatch, name) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "wrong setting: AWS_REGION: Field required",
+        "wrong setting: DOCWELL_CHROMA_URL: Field required",
+    ]
+
+
+@pytest.mark.parametrize(("name", "own"), [("ingest", WorkerSettings), ("query", ServerSettings)])
+def test_the_help_of_a_command_lists_its_settings_and_the_required_ones(
+    name: str,
+    own: type[WorkerSettings | ServerSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(monkeypatch, name, "--help")
+    text = capsys.readouterr().out
+    assert {f"DOCWELL_{field.upper()}" for field in own.model_fields} <= set(text.split())
+    assert {"DOCWELL_BUCKET", "DOCWELL_CHROMA_URL", "AWS_REGION"} <= set(text.split())
+    assert all(field.description for field in own.model_fields.values())
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, **more: str) -> IngestSettings:
+    for variable, value in {**NEEDED, **more}.items():
+        monkeypatch.setenv(variable, value)
+    return IngestSettings.read()
+
+
+def test_a_worker_reads_its_queue_and_the_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = queues(WorkerSettings(processes=3), limits(monkeypatch))
+    assert {url: one.workers for url, one in found.items()} == {"https://sqs/1/ingest": 3, "https://sqs/1/dead": 1}
+    assert found["https://sqs/1/dead"].max_receives == 1000
+    assert (found["https://sqs/1/ingest"].max_receives, found["https://sqs/1/ingest"].visibility_s) == (5, 60)
+
+
+def test_scans_have_a_worker_of_their_own_only_where_they_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans = "https://sqs/1/scans"
+    assert scans not in queues(WorkerSettings(), limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans))
+    recognising = limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans, DOCWELL_OCR="rapidocr")
+    assert queues(WorkerSettings(), recognising)[scans].workers == 1
+    own = queues(WorkerSettings(ingest_queue_url=scans, processes=2), recognising)
+    assert own[scans].workers == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores", "found"),
+    [("150000 100000", 8, 1.5), ("800000 100000", 2, 2), ("max 100000", 4, 4), ("", 4, 4), (None, 4, 4)],
+)
+def test_a_containers_limit_bounds_the_processors(
+    limit: str | None, cores: int, found: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "cpu.max"
+    if limit is not None:
+        path.write_text(limit)
+    monkeypatch.setattr(module, "_CPU_LIMIT", path)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert processors() == found
+
+
+def test_processes_share_the_processors_unless_the_user_sets_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.service.processors", lambda: 4.0)
+    assert function_spec("ingest", "a.b", 60, 3).environment["DOCWELL_EMBED_THREADS"] == "1"
+    assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "4"
+    monkeypatch.setenv("DOCWELL_EMBED_THREADS", "")
+    assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "4"
+    monkeypatch.setenv("DOCWELL_EMBED_THREADS", "7")
+    assert function_spec("ingest", "a.b", 60).environment["DOCWELL_EMBED_THREADS"] == "7"
+
+
+def test_counters_of_the_command_are_there_before_the_first_event() -> None:
+    exporter = Exporter(first_series({"service": "ingest", "function": "docwell-ingest"}))
+    value = exporter.registry.get_sample_value
+    assert value("docwell_pages_ingested_total", {"service": "ingest"}) == 0
+    assert value("docwell_function_errors_total", {"function": "docwell-ingest"}) == 0
+    assert value("docwell_prompt_tokens_total", {"service": "ingest", "gen_ai_request_model": "m"}) is None
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on port {port} of 127.0.0.1"):
+            HttpServer(Starlette(), "127.0.0.1", port)
