@@ -180,6 +180,10 @@ bench-pair: dev embedder ## Compare this tree with another commit in turns: OLD=
 bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s, one worker and two
 	$(PY) -m benchmarks.long_documents
 
+.PHONY: bench-chroma
+bench-chroma: dev ## Measure one Chroma server at 0.1 and 1 million chunks; ARGS="--chunks N" for other sizes
+	$(PY) -m benchmarks.chroma_size $(ARGS)
+
 .PHONY: examples
 examples: dev ## Make the example documents again
 	$(PY) examples/make_examples.py
