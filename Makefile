@@ -194,6 +194,10 @@ bench-long: dev embedder ## Index 5,000 pages and 400 MB with functions of 60 s,
 scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/, kill one and stop one: 8 minutes, ARGS=--short 1
 	$(PY) -m benchmarks.scale_out $(ARGS)
 
+.PHONY: bench-chroma
+bench-chroma: dev ## Measure one Chroma server at 0.1 and 1 million chunks; ARGS="--chunks N" for other sizes
+	$(PY) -m benchmarks.chroma_size $(ARGS)
+
 .PHONY: examples
 examples: dev ## Make the example documents again
 	$(PY) examples/make_examples.py

@@ -69,13 +69,12 @@ class DynamoState:
 
     def claim(self, name: str, values: Mapping[str, str], instead_of: Mapping[str, str]) -> bool:
         """Store the fact if the stored one is `instead_of`, which is empty for none. Return whether it was."""
-        if not instead_of:
-            return self._table.put({**_key(name, "#state"), "values": dict(values)}, only_if_new=True)
-        changed = self._table.update(
+        before = {"before": dict(instead_of)} if instead_of else {}
+        changed = self._table.update(  # ingest's role may put no row
             _key(name, "#state"),
             "SET #values = :values",
-            {"values": dict(values), "before": dict(instead_of)},
-            condition="#values = :before",
+            {"values": dict(values), **before},
+            condition="#values = :before" if before else "attribute_not_exists(#values)",
         )
         return changed is not None
 
