@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.speed.idle import HOURS_IN_MONTH, MODEL_HOSTS, Lines, amounts, idle_month
 from benchmarks.speed.options import BenchError, Options, figures, read
 from benchmarks.speed.stacks import profiles
+from docwell.cli.loading.estimate import INGEST_MB, indexing_price
 from docwell.query.costs import Prices, cost, load_prices
 from infra.progress import CONSOLE
 from infra.report import REPORTS, Report
@@ -59,22 +60,17 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The functions of `template.yaml`, and the requests that the code sends.
+    """The functions of a question in `template.yaml`, and the requests that the code sends.
 
     A read is 4 KB, a write 1 KB. A question reads its key, the principal and the live generations, and writes its
-    charge and its receipt. A document writes about two states, its lease and its ranges.
+    charge and its receipt.
     """
 
-    ingest_mb: int = 3008
     query_mb: int = 1769
     authorizer_mb: int = 512
     question_reads: int = 7
     question_writes: int = 7
     question_log_gb: float = 4e-6
-    document_reads: int = 8
-    document_writes: int = 8
-    document_messages: int = 5
-    document_gets: int = 4
 
 
 SYSTEM = System()
@@ -129,18 +125,9 @@ def pages(prices: Prices, measured: Measured, count: int) -> float:
 
     Seconds measured on more cores than the function's memory brings are stretched; they are never shortened.
     """
-    price, system = amounts(prices), SYSTEM
-    seconds = count / measured.pages_a_second * max(1.0, measured.cores / (system.ingest_mb / MB_A_PROCESSOR))
-    function = seconds * system.ingest_mb / 1024 * prices.function.per_gb_second
-    each = (
-        prices.function.per_request
-        + price("object_put")
-        + system.document_gets * price("object_get")
-        + system.document_messages * price("queue_request")
-        + system.document_reads * price("table_read")
-        + system.document_writes * price("table_write")
-    )
-    return function + math.ceil(count / WORKLOAD.pages_a_document) * each
+    seconds = count / measured.pages_a_second * max(1.0, measured.cores / (INGEST_MB / MB_A_PROCESSOR))
+    documents = math.ceil(count / WORKLOAD.pages_a_document)
+    return indexing_price(amounts(prices), prices.function, documents, seconds)
 
 
 def measure(report: Report, _: Options) -> None:

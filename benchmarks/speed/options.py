@@ -20,6 +20,7 @@ NAMES = (
     "scale",
     "folders",
     "reconcile",
+    "load",
     "cost",
 )
 

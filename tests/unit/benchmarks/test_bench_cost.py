@@ -14,6 +14,7 @@ from benchmarks.speed.cost import SYSTEM, Measured, Workload, measured_in
 from benchmarks.speed.idle import amounts, idle_month
 from benchmarks.speed.options import BenchError, Options
 from benchmarks.speed.stacks import profiles, system
+from docwell.cli.loading.estimate import INGEST_MB
 from docwell.query.costs import Prices, load_prices
 from infra.report import Report
 
@@ -26,7 +27,7 @@ LOADS = st.floats(min_value=1, max_value=1e7)
 def test_the_functions_and_servers_are_those_of_the_template() -> None:
     stack = system({})
     memories = {
-        "IngestFunction": SYSTEM.ingest_mb,
+        "IngestFunction": INGEST_MB,
         "QueryFunction": SYSTEM.query_mb,
         "AuthorizerFunction": SYSTEM.authorizer_mb,
     }

@@ -1,4 +1,4 @@
-"""`docwell load` copies documents of other buckets, skips loaded ones, and goes on after an interruption (moto)."""
+"""`docwell load` copies documents of other buckets, skips loaded ones, and survives interruptions (moto)."""
 
 from __future__ import annotations
 

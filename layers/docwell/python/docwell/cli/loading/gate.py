@@ -7,17 +7,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Lock
+from typing import NamedTuple
 
-# The time between two looks at the queue. SQS counts its messages only about every few seconds.
+# The time between two looks at the queue.
 LOOK_S = 5.0
-# SQS says that its counts can be a minute late: the pace is measured over as long.
-_WINDOW_S = 60.0
-# Documents that may wait although nothing is known of the pace.
-_LEAST = 10
+# SQS says that a count of messages may be a minute late: so the gate judges by what it let through before.
+_LATE_S = 60.0
+# Documents a second at the beginning, and how much more the gate lets through about each minute.
+_FIRST_PACE, _GROWTH = 0.5, 2.0
 
 
 class Paused(Exception):  # noqa: N818 - no error: the user asked for it
     """The load is to stop; what is done is stored."""
+
+
+class _Look(NamedTuple):
+    """The messages in the queue, and the documents that were let through before."""
+
+    at: float
+    queued: int
+    sent: int
 
 
 @dataclass
@@ -25,8 +34,8 @@ class QueueGate:
     """Lets documents through as fast as ingest works them off.
 
     `waiting` counts the messages of the ingest queue. The gate lets about as many wait as ingest does in `wait_s`
-    seconds: that is how long another upload waits behind the load. It learns the pace from the queue, so it needs
-    no number of workers: while the queue runs empty, each look allows more.
+    seconds: that is how long another upload waits behind the load. It learns the pace of ingest from the queue, so
+    it needs no number of workers: while few wait, it lets more through.
     """
 
     waiting: Callable[[], int]
@@ -34,10 +43,11 @@ class QueueGate:
     stop: Event = field(default_factory=Event)
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], object] | None = None
+    pace: float = _FIRST_PACE
     queued: int = 0
-    _credit: int = 0
+    _credit: float = 0.0
     _sent: int = 0
-    _looks: deque[tuple[float, int, int]] = field(default_factory=deque)
+    _looks: deque[_Look] = field(default_factory=deque)
     _lock: Lock = field(default_factory=Lock)
 
     def enter(self, count: int) -> None:
@@ -53,7 +63,7 @@ class QueueGate:
 
     def _rest(self) -> None:
         if self._looks:
-            rest = self._looks[-1][0] + LOOK_S - self.clock()
+            rest = self._looks[-1].at + LOOK_S - self.clock()
             if rest > 0:
                 (self.pause or self.stop.wait)(rest)
         if self.stop.is_set():
@@ -61,13 +71,23 @@ class QueueGate:
 
     def _look(self) -> None:
         self.queued, now = self.waiting(), self.clock()
-        self._looks.append((now, self.queued, self._sent))
-        while len(self._looks) > 2 and self._looks[1][0] <= now - _WINDOW_S:  # noqa: PLR2004 - two make a pace
+        last = self._looks[-1].at if self._looks else now - LOOK_S
+        self._looks.append(_Look(now, self.queued, self._sent))
+        while len(self._looks) > 1 and self._looks[1].at <= now - 2 * _LATE_S:
             self._looks.popleft()
-        self._credit = max(_LEAST, round(self._pace() * self.wait_s)) - self.queued
+        self.pace = self._next_pace(now)
+        # A pause of the process saves up nothing.
+        self._credit = min(self._credit, 0.0) + self.pace * min(now - last, 2 * LOOK_S)
 
-    def _pace(self) -> float:
-        """Return the documents a second that left the queue, at least, while it was observed."""
-        (first, before, sent_before), (last, after, sent_after) = self._looks[0], self._looks[-1]
-        left = sent_after - sent_before + before - after
-        return max(0.0, left / (last - first)) if last > first else 0.0
+    def _next_pace(self, now: float) -> float:
+        """Return the documents a second to let through until the next look."""
+        first, last = self._looks[0], self._looks[-1]
+        late = next((look for look in reversed(self._looks) if look.at <= now - _LATE_S), None)
+        if late is None or late is first:
+            return self.pace
+        before = (late.sent - first.sent) / (late.at - first.at)
+        if self.queued < before * self.wait_s / 4:
+            return max(before * _GROWTH, _FIRST_PACE)
+        sent = min((last.sent - late.sent) / (now - late.at), before)
+        done = max(0.0, sent + (late.queued - last.queued) / (now - late.at))
+        return max(0.0, done + (done * self.wait_s - self.queued) / (2 * _LATE_S))

@@ -164,6 +164,8 @@ class Load:
     def run(self, state: LoadState, report: Callable[[], object] = lambda: None) -> None:
         """Load what is left. Calls `report` each second. Raises `Paused`, or the first error."""
         state.begin()
+        # Half of the pace before an interruption: ingest may have lost workers since.
+        self.gate.pace = max(self.gate.pace, state.pace / 2)
         left = [part for part in state.partitions if not part.done]
         self._fan_out(lambda part: self._load(part, state), left, report)
 
@@ -174,6 +176,7 @@ class Load:
                 failed: Sequence[Omission] = ()
                 if wanted:
                     self.gate.enter(len(wanted))
+                    state.pace = self.gate.pace
                     failed = self.way.send(wanted)
                 state.record(
                     part,

@@ -27,7 +27,8 @@ class Omission:
 class LoadState:
     """The progress of a load. `documents` and `bytes` are those to load, as they were counted at its beginning.
 
-    Objects are listed in `omissions`, one JSON line each. `listed` is the length of that file, so that lines after
+    `pace` is what the gate let through last, in documents a second. `omissions` lists the objects that are not
+    loaded, one JSON line each. `listed` is the length of that file, so that lines after
     the stored place are removed: their objects come again.
     """
 
@@ -38,6 +39,7 @@ class LoadState:
     loaded: int = 0
     unchanged: int = 0
     listed: int = 0
+    pace: float = 0.0
     left_out: Counter[str] = field(default_factory=Counter)
     partitions: list[Partition] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
@@ -61,7 +63,7 @@ class LoadState:
             ranges = [Partition(**one) for one in stored["partitions"]]
             found = cls(new.path, route, left_out=Counter(stored["left_out"]), partitions=ranges)
             for name in _NUMBERS:
-                setattr(found, name, int(stored[name]))
+                setattr(found, name, stored[name])
         except FileNotFoundError:
             return new
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -120,4 +122,4 @@ class LoadState:
         beside.replace(self.path)
 
 
-_NUMBERS = ("documents", "bytes", "loaded", "unchanged", "listed")
+_NUMBERS = ("documents", "bytes", "loaded", "unchanged", "listed", "pace")

@@ -1,0 +1,91 @@
+"""The gate of `docwell load` keeps the ingest queue short, at the pace of ingest."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from threading import Event
+
+import pytest
+
+from docwell.cli.loading.gate import Paused, QueueGate
+
+WAIT_S = 30.0
+
+
+@dataclass
+class Queue:
+    """A queue that ingest works off at a pace, and that counts its messages some seconds late."""
+
+    pace: float
+    late_s: float = 0.0
+    now: float = 0.0
+    there: float = 0.0
+    done: float = 0.0
+    longest: float = 0.0
+    counts: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0.0, 0.0)]))
+
+    def rest(self, seconds: float) -> None:
+        worked = min(self.there, self.pace * seconds)
+        self.there, self.done, self.now = self.there - worked, self.done + worked, self.now + seconds
+        self.counts.append((self.now, self.there))
+
+    def waiting(self) -> int:
+        while len(self.counts) > 1 and self.counts[1][0] <= self.now - self.late_s:
+            self.counts.popleft()
+        return round(self.counts[0][1] if self.late_s else self.there)
+
+    def load(self, seconds: float, gate: QueueGate) -> None:
+        """Let documents through for some seconds."""
+        until = self.now + seconds
+        while self.now < until:
+            gate.enter(1)
+            self.there += 1
+            self.longest = max(self.longest, self.there / self.pace)
+
+
+def gate_of(queue: Queue) -> QueueGate:
+    return QueueGate(queue.waiting, WAIT_S, clock=lambda: queue.now, pause=queue.rest)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 10.0, 60.0])
+@pytest.mark.parametrize("pace", [1.0, 5.0, 50.0])
+def test_another_upload_waits_for_a_bounded_time_behind_the_load(pace: float, late_s: float) -> None:
+    queue = Queue(pace, late_s)
+    queue.load(3 * 3600, gate_of(queue))
+    # A count that is a minute late lets the queue grow for as long.
+    assert queue.longest <= 1.5 * WAIT_S + 1.5 * late_s
+
+
+@pytest.mark.parametrize(("late_s", "share"), [(0.0, 0.9), (60.0, 0.7)])
+@pytest.mark.parametrize("pace", [1.0, 5.0, 50.0])
+def test_the_workers_are_busy_without_a_number_of_them(pace: float, late_s: float, share: float) -> None:
+    queue = Queue(pace, late_s)
+    queue.load(3 * 3600, gate_of(queue))
+    assert queue.done / (pace * queue.now) >= share
+
+
+def test_nothing_passes_while_ingest_works_off_nothing() -> None:
+    queue = Queue(5.0)
+    gate = gate_of(queue)
+    queue.load(1800, gate)
+
+    def rest(seconds: float) -> None:
+        queue.rest(seconds)
+        if queue.now > 2 * 3600:
+            gate.stop.set()
+
+    gate.pause, queue.pace = rest, 1e-9
+    before = queue.there
+    with pytest.raises(Paused):
+        queue.load(2 * 3600, gate)
+    # The documents of the two minutes in which the gate learns it.
+    assert queue.there - before <= 5.0 * 120
+
+
+def test_a_stopped_gate_lets_nothing_through() -> None:
+    stop = Event()
+    gate = QueueGate(lambda: 10**6, WAIT_S, stop)
+    stop.set()
+    with pytest.raises(Paused):
+        gate.enter(1)
