@@ -25,6 +25,7 @@ TESTS = (
     "unit/infra/test_boot_scripts.py",
     "unit/infra/test_deployment.py",
     "unit/infra/test_network.py",
+    "unit/infra/test_console_*.py",
     "unit/infra/test_supply_chain.py",
     "unit/infra/test_release_pins.py",
     "unit/infra/test_observability_*.py",
