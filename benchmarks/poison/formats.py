@@ -14,6 +14,7 @@ import pptx
 from PIL import Image
 
 from benchmarks.poison.build import MIB, Make
+from benchmarks.poison.odd_formats import odd_formats
 
 _ENTITIES = "<!DOCTYPE x [<!ENTITY a0 'aaaaaaaaaa'>{}]>".format(
     "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
@@ -26,7 +27,7 @@ FUZZED, EVERY = 6, 200
 
 def format_poison() -> dict[str, Make]:
     """Return the makers by name. Some files unpack to gigabytes; none is over 5 MB."""
-    return _OFFICE | _TEXTS | _IMAGES | _fuzzed()
+    return _OFFICE | _TEXTS | _IMAGES | odd_formats(good_files()) | _fuzzed()
 
 
 def good_files() -> dict[str, Make]:
