@@ -76,7 +76,8 @@ def test_a_replay_is_logged_without_links(store: Any, tmp_path: Path, monkeypatc
     cited = ANSWER["citations"][0] | {"link": "https://bucket.example/secret"}
     now = ANSWER | {"citations": [cited], "request_id": "request-8"}
     change = {"what": "model", "then": "a", "now": "b"}
-    log_replay({"request_id": "request-7", "then": ANSWER, "now": now, "changes": [change], "fit": None})
+    asked = {"request_id": "request-7", "question": "When to roll back?"}
+    log_replay({**asked, "then": ANSWER, "now": now, "changes": [change], "fit": None})
     run = only_run(store, "replays")
     assert run.data.params["prompt_version"] == "abc"
     assert run.data.tags["request_id"] == "request-7"
@@ -87,6 +88,19 @@ def test_a_replay_is_logged_without_links(store: Any, tmp_path: Path, monkeypatc
     logged = artifact(store, run, "now.json", tmp_path / "got")
     assert "five minutes" in logged
     assert "secret" not in logged
+    traces = {one.data.spans[0].name: one for one in store.search_traces(locations=[run.info.experiment_id])}
+    assert set(traces) == {"then", "now"}
+    root, *stages = traces["now"].data.spans
+    assert root.inputs == {"question": "When to roll back?"}
+    assert root.outputs["answer"] == ANSWER["answer"]
+    assert "secret" not in json.dumps(root.outputs)
+    assert (root.attributes["gen_ai.request.model"], root.attributes["gen_ai.usage.input_tokens"]) == (
+        "small-model",
+        1200,
+    )
+    assert [one.name for one in stages] == ["embed", "retrieve", "generate"]
+    assert (stages[-1].end_time_ns - stages[-1].start_time_ns) == 900_000_000
+    assert traces["now"].info.tags["run"] == run.info.run_id
 
 
 def test_a_run_of_eval_is_logged_with_its_report(store: Any, tmp_path: Path) -> None:

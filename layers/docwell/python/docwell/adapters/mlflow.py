@@ -16,9 +16,11 @@ from docwell.errors import Unavailable
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 _EXPERIMENT = "docwell"
-# MLflow's client reports its use to its makers, and retries a dead server for minutes: 7 times, 120 s each.
+# MLflow's client reports its use to its makers, sends traces from a thread, and retries a dead server for minutes:
+# 7 times, 120 s each.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
@@ -31,10 +33,25 @@ _TABLES_TAG = "mlflow.loggedArtifacts"
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """One answered question. `stages_ms` has the milliseconds of its stages, in their order.
+
+    The attributes have OpenTelemetry's names for generative AI.
+    """
+
+    name: str
+    question: str
+    answer: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    stages_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """The content of one run in MLflow. Figures without a value are left out.
 
     `tables` has the rows of each, `documents` any JSON, and `files` are copied; `tags` and `parameters` are texts.
+    Each of `traces` becomes a trace of the run's experiment, with the tag `run`.
     """
 
     name: str
@@ -44,6 +61,7 @@ class Measurement:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     documents: Mapping[str, Any] = field(default_factory=dict)
     files: Iterable[Path] = ()
+    traces: Sequence[Trace] = ()
 
 
 def log(measurement: Measurement) -> str:
@@ -72,7 +90,8 @@ def log(measurement: Measurement) -> str:
 def _log(client: Any, measurement: Measurement) -> str:
     from mlflow.entities import Metric, Param
 
-    run = client.create_run(_experiment(client), run_name=measurement.name, tags=dict(measurement.tags)).info
+    experiment = _experiment(client)
+    run = client.create_run(experiment, run_name=measurement.name, tags=dict(measurement.tags)).info
     status = "FAILED"
     try:
         parameters = [Param(_name(name), str(value)) for name, value in measurement.parameters.items()]
@@ -91,12 +110,33 @@ def _log(client: Any, measurement: Measurement) -> str:
             client.log_dict(run.run_id, document, f"{name}.json")
         for path in measurement.files:
             client.log_artifact(run.run_id, str(path))
+        for trace in measurement.traces:
+            _log_trace(client, trace, experiment, {**measurement.tags, "run": run.run_id})
         listed = [{"path": f"{name}.json", "type": "table"} for name in measurement.tables]
         client.set_tag(run.run_id, _TABLES_TAG, json.dumps(listed))
         status = "FINISHED"
     finally:
         client.set_terminated(run.run_id, status)
     return str(run.run_id)
+
+
+def _log_trace(client: Any, trace: Trace, experiment: str, tags: Mapping[str, str]) -> None:
+    """Log a trace that ends now, with a span for each stage."""
+    ends_ns = time.time_ns()
+    at_ns = ends_ns - int(sum(trace.stages_ms.values()) * 1_000_000)
+    root = client.start_trace(
+        trace.name,
+        inputs={"question": trace.question},
+        attributes=dict(trace.attributes),
+        tags=dict(tags),
+        experiment_id=experiment,
+        start_time_ns=at_ns,
+    )
+    for name, milliseconds in trace.stages_ms.items():
+        stage = client.start_span(name, trace_id=root.trace_id, parent_id=root.span_id, start_time_ns=at_ns)
+        at_ns += int(milliseconds * 1_000_000)
+        client.end_span(root.trace_id, stage.span_id, end_time_ns=at_ns)
+    client.end_trace(root.trace_id, outputs=dict(trace.answer), end_time_ns=ends_ns)
 
 
 def _experiment(client: Any) -> str:

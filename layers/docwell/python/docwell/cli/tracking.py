@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from docwell.adapters.mlflow import Measurement, log
+from docwell.adapters.mlflow import Measurement, Trace, log
 from docwell.cli.evaluation.figures import figures_of
 from docwell.cli.evaluation.report import REPORT, made_from
 from docwell.cli.evaluation.run import Run
 from docwell.cli.remote import Json
 
+_STAGES = ("embed", "retrieve", "waking", "generate")
+
 
 def log_replay(replayed: Json) -> str:
-    """Log a replay as one run: today's model and prompt, both answers, and what changed. Raises `Unavailable`."""
+    """Log a replay as one run: today's model and prompt, both answers, and what changed.
+
+    Both answers are traces too. Raises `Unavailable`.
+    """
     now, then, changes = replayed["now"], replayed["then"], replayed["changes"]
     counted = {
         f"{when} {name}": value for when, one in (("now", now), ("then", then)) for name, value in _spent(one)
@@ -26,6 +31,9 @@ def log_replay(replayed: Json) -> str:
             tags={"request_id": replayed["request_id"], "replayed_as": now["request_id"]},
             tables={"changes": changes},
             documents={"then": _without_links(then), "now": _without_links(now)},
+            traces=[
+                _trace(when, replayed.get("question", ""), one) for when, one in (("then", then), ("now", now))
+            ],
         )
     )
 
@@ -42,6 +50,17 @@ def log_eval(run: Run, folder: Path) -> str:
             files=(folder / REPORT,),
         )
     )
+
+
+def _trace(name: str, question: str, answer: Json) -> Trace:
+    usage, took = answer.get("usage") or {}, answer.get("timings_ms") or {}
+    attributes = {
+        "gen_ai.request.model": answer.get("model"),
+        "gen_ai.usage.input_tokens": usage.get("prompt_tokens"),
+        "gen_ai.usage.output_tokens": usage.get("completion_tokens"),
+    }
+    stages = {stage: took[stage] for stage in _STAGES if took.get(stage)}
+    return Trace(name, question, _without_links(answer), attributes, stages)
 
 
 def _spent(answer: Json) -> list[tuple[str, float | None]]:

@@ -357,6 +357,7 @@ def replay(admission: RequestAdmission, request_id: str, new_request_id: str) ->
     changes = compare(then, finished.receipt(), run(_live_versions(then, admission.deadline)))
     return bodies.ReplayResponse(
         request_id=request_id,
+        question=body.question,
         then=dict(then.answer),
         now=finished.response,
         fit=finished.report.fit,

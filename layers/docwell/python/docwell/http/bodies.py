@@ -276,6 +276,7 @@ class ReplayResponse(BaseModel):
     """The same question asked again."""
 
     request_id: str
+    question: str
     then: dict[str, Any]
     now: QueryResponse
     fit: float | None = Field(description="Of the new run. Under `min_fit` it was refused before the model.")
