@@ -12,9 +12,6 @@ import boto3
 from moto import mock_aws
 
 from docwell.adapters.aws import client
-from docwell.adapters.chroma import ChromaIndex
-from docwell.adapters.chroma_layout import Layout
-from docwell.adapters.chroma_server import ChromaServer
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState
 from docwell.adapters.placed_index import PlacedIndex, Placement
 from docwell.adapters.s3 import S3ObjectStore
@@ -30,6 +27,7 @@ from docwell.upkeep.reindex import Reindex
 from infra.local.names import LEDGER_SCHEMA
 from tests.unit.fakes import FakeEmbedder, FakeReader
 
+from .test_chroma import index as chroma_index
 from .waiting import Clock
 
 KEYS = ["a.pdf", "handbooks/b.pdf", "handbooks/é 日本+%&.pdf", "//c.pdf"]
@@ -61,8 +59,8 @@ class World:
     def index(self, fingerprint: str = "") -> Any:
         """Return the index, over several servers where `chroma_url` names several."""
         name, urls = fingerprint or self.known[0], self.chroma_url.split(",")
-        layout = Layout(name, self.shards[self.known.index(name)])
-        servers = {url: ChromaIndex(ChromaServer(url), layout) for url in urls}
+        shards = self.shards[self.known.index(name)]
+        servers = {url: chroma_index(url, name, shards=shards) for url in urls}
         return PlacedIndex(servers, Placement(self.state, name, urls)) if urls[1:] else servers[urls[0]]
 
     def ledger(self, fingerprint: str = "") -> DynamoLedger:

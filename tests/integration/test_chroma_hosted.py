@@ -21,6 +21,7 @@ from docwell.errors import Corrupt, Unavailable
 from docwell.models import IndexRecord, Mark, Part, Units
 from docwell.wiring import stores
 from tests.integration import quota_proxy, test_chroma, test_chroma_text
+from tests.integration.reconcile_world import KEYS, drift, fill, new_world
 from tests.integration.test_chroma import KEY, collection, folders, index, records, silent_url
 
 pytestmark = pytest.mark.integration
@@ -105,6 +106,18 @@ def test_the_text_is_matched_here_where_an_expression_is_too_long_for_chroma(
     found = chroma.containing({collection: [KEY]}, [pattern, "text"], 500)
     assert {hit.chunk.text for hit in found} == {f"text {number}" for number in range(390, 400)}
     assert len(chroma.containing({collection: [KEY]}, [pattern], 3)) == 3
+
+
+def test_ingest_and_reconcile_work_on_it(chroma_url: str) -> None:
+    with new_world(chroma_url) as world:
+        fill(world)
+        world.put(KEYS[1], "other text")
+        world.delete(KEYS[0])
+        assert drift(world.run()) == {"stale": 1, "orphan": 1}
+        world.work()
+        world.later()
+        assert drift(world.run()) == {}
+        world.check_equal()
 
 
 def test_a_refusal_over_a_quota_is_no_outage(chroma_url: str, collection: str) -> None:
