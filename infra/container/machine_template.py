@@ -13,7 +13,7 @@ from infra.intrinsics import Values
 from infra.whole_template import STACK, joined
 
 # `sam local` cannot resolve what AWS creates in these.
-_APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "ObservabilityStack")
+_APART = ("NetworkStack", "ChromaStack", "OllamaStack", "FirewallStack", "ConsoleStack", "ObservabilityStack")
 # `overrides` names both servers.
 _GIVEN = {"ChromaUrl": "given", "OllamaUrl": "given"}
 _NO_VALUE = {"Ref": "AWS::NoValue"}

@@ -101,7 +101,10 @@ def configuration_of(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def cors(origin: str) -> Any:
-    """Return the rule by which pages of the console alone upload to the documents bucket and read it by ranges."""
+    """Return the rule by which pages of the console alone upload to the documents bucket and read it by ranges.
+
+    No template can have it: the distribution with the origin is created after the API, and that after the bucket.
+    """
     rule = {
         "ID": "console",
         "AllowedOrigins": [origin],
