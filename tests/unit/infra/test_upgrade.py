@@ -108,4 +108,8 @@ def test_a_table_that_cannot_be_read_stops_the_deployment_but_not_its_restoratio
 
 
 def test_every_form_that_is_explained_is_a_parameter_or_was_one() -> None:
-    assert set(upgrade._NOW) - set(content(MAIN)["Parameters"]) == {"UserPoolArn"}
+    assert set(upgrade._NOW) - set(content(MAIN)["Parameters"]) == {
+        "UserPoolArn",
+        "AlarmEmail",
+        "BudgetPerMonth",
+    }
