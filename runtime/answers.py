@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from runtime.disconnect import run_until_gone
 from runtime.function_errors import FunctionError
-from runtime.names import ERROR
+from runtime.log import log
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -109,7 +109,7 @@ class StreamedAnswer(StreamingResponse):
                 piece = await to_thread.run_sync(self._stream.next, limiter=limiter, abandon_on_cancel=True)
             except FunctionError as error:
                 # Break the connection, so that the client knows that the answer is incomplete.
-                print(f"{ERROR}{error}", flush=True)
+                log("ERROR", str(error))
                 return
             if piece is None:
                 break

@@ -26,7 +26,8 @@ from runtime.function_errors import (
     FunctionStopped,
     FunctionTimedOut,
 )
-from runtime.names import ACCOUNT, ERROR, REGION, ROOT
+from runtime.log import log
+from runtime.names import ACCOUNT, REGION, ROOT
 from runtime.process import Child
 from runtime.runtime_api import (
     Exited,
@@ -291,7 +292,7 @@ class FunctionPool:
         except FunctionStopped:
             pass
         except FunctionError as error:
-            print(f"{ERROR}{error}", flush=True)
+            log("ERROR", str(error))
         finally:
             if environment is not None:
                 self._give_back(environment, usable=usable)

@@ -28,7 +28,8 @@ from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, proble
 from runtime.disconnect import until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
-from runtime.names import ACCOUNT, ERROR, HOST, NOTICE, WARNING
+from runtime.log import log
+from runtime.names import ACCOUNT, HOST
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -185,7 +186,7 @@ class Gateway:
         try:
             caller = self._caller(request)
         except Unavailable as error:
-            print(f"{WARNING}{error}", flush=True)
+            log("WARNING", str(error))
             title = "The credentials cannot be checked"
             return problem(503, "dependency-unavailable", title, request_id, retry_after="1")
         event = proxy_event(request, body, request_id, caller)
@@ -203,10 +204,10 @@ class Gateway:
                 429, "too-many-requests", "Too many requests", request_id, retry_after=str(busy.retry_after)
             )
         except FunctionTimedOut as error:
-            print(f"{WARNING}{error}", flush=True)
+            log("WARNING", str(error))
             return problem(504, "deadline-exceeded", "The function did not answer in time", request_id)
         except (FunctionError, MalformedAnswer) as error:
-            print(f"{ERROR}{error}", flush=True)
+            log("ERROR", str(error))
             return problem(502, "function-failed", "The function failed", request_id)
 
     def _caller(self, request: Request) -> Caller | None:
@@ -227,10 +228,9 @@ class _RequestLine:
 
     def __init__(self, request: Request, on_metrics: Callable[[str], None]) -> None:
         self._on_metrics = on_metrics
-        mark = NOTICE if request.method == "POST" else ""
         self.of_api = False
         path = request.scope["raw_path"].decode("ascii", "replace")
-        self._what = f"{mark}{request.method} {path}"
+        self._what = f"{request.method} {path}"
         self._started = time.perf_counter()
         self._first_byte = ""
 
@@ -242,7 +242,7 @@ class _RequestLine:
         """Print the line."""
         left = "" if complete else ", incomplete"
         milliseconds = self._milliseconds()
-        print_line(f"{self._what} {status} in {milliseconds:.0f} ms{self._first_byte}{left}")
+        log("INFO", f"{self._what} {status} in {milliseconds:.0f} ms{self._first_byte}{left}")
         if self.of_api:
             errors = {f"{digit}XXError": int(str(status).startswith(digit)) for digit in "45"}
             values = {"Count": 1, "Latency": milliseconds, **errors}

@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from docwell.config import IngestSettings
 from runtime.functions import FunctionPool
+from runtime.log import log
 from runtime.names import MAX_DEAD_RECEIVES
 from runtime.poller import MAX_BACK_OFF_S, WAIT_S, Poller, PollerSettings
 from runtime.service import END_S, Service, function_spec
@@ -70,7 +71,7 @@ def run(handler: str) -> int:
     def begin() -> None:
         for poller in pollers:
             poller.start()
-        print("waiting for documents", flush=True)
+        log("INFO", "waiting for documents")
 
     def stop(deadline: float) -> None:
         for poller in pollers:

@@ -1,4 +1,4 @@
-"""Names that the parts of the runtime share, and the marks at the start of the lines they print."""
+"""Names that the parts of the runtime share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,3 @@ ACCOUNT = "123456789012"
 
 # As in infra/data.yaml: after so many receives SQS itself parks a dead letter that ingest cannot give up.
 MAX_DEAD_RECEIVES = 1000
-
-# A viewer of logs can filter by these. The local stack shows lines with these prefixes in quiet mode too.
-NOTICE = "NOTICE "
-WARNING = "WARNING "
-ERROR = "ERROR "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionStopped
-from runtime.names import ERROR, WARNING
+from runtime.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ class Poller:
             except (BotoCoreError, ClientError) as error:
                 # One failure is no news: a server restarts, or a message was deleted meanwhile.
                 self.answered = False
-                print(f"{'' if pause < 1 else WARNING}the queue does not answer: {error}", flush=True)
+                log("INFO" if pause < 1 else "WARNING", f"the queue does not answer: {error}")
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 5)
 
@@ -157,7 +157,7 @@ class Poller:
             except FunctionStopped:
                 failed = None
             except FunctionError as error:
-                print(f"{ERROR}ingest: {error}", flush=True)
+                log("ERROR", f"ingest: {error}")
                 failed = sent
         if failed is None:
             self._give_back(messages)
@@ -173,7 +173,7 @@ class Poller:
         receives = _receives(message)
         if receives >= self._settings.max_receives:
             wait = 0  # SQS moves it to the next queue at the next receive
-            print(f"{WARNING}message {message['MessageId']} failed {receives} times", flush=True)
+            log("WARNING", f"message {message['MessageId']} failed {receives} times")
         else:
             wait = min(self._settings.back_off_s * 2 ** (receives - 1), self._settings.max_back_off_s)
         self._set_visibility([message], wait)
@@ -191,7 +191,7 @@ class Poller:
                 self._delete(message)
             else:
                 self._set_visibility([message], 0)
-            print(f"message {message['MessageId']} goes back to its queue", flush=True)
+            log("INFO", f"message {message['MessageId']} goes back to its queue")
 
     def _delete(self, message: MessageTypeDef) -> None:
         self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
@@ -212,7 +212,7 @@ class Poller:
                 try:
                     self._set_visibility(messages, self._settings.visibility_s)
                 except (BotoCoreError, ClientError) as error:
-                    print(f"cannot extend a visibility timeout: {error}", flush=True)
+                    log("INFO", f"cannot extend a visibility timeout: {error}")
 
         thread = threading.Thread(target=extend, daemon=True)
         thread.start()

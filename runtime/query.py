@@ -10,6 +10,7 @@ from docwell.wiring import access
 from runtime.functions import FunctionPool
 from runtime.gateway import Gateway
 from runtime.http_server import HttpServer
+from runtime.log import log
 from runtime.service import Service, function_spec, guarded
 from runtime.settings import ServerSettings
 
@@ -35,7 +36,7 @@ def run(handler: str) -> int:
 
     def begin() -> None:
         started.set()
-        print(f"answering on port {api.port}", flush=True)
+        log("INFO", f"answering on port {api.port}")
 
     def stop(deadline: float) -> None:
         time.sleep(min(LAG_S, settings.grace_s / 2))

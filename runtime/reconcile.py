@@ -8,7 +8,7 @@ import sys
 
 from docwell.config import ReconcileSettings
 from runtime.functions import FunctionError, FunctionPool
-from runtime.names import ERROR
+from runtime.log import log
 from runtime.service import function_spec
 
 # As in Lambda. A run stops before it, and the next run continues.
@@ -23,7 +23,7 @@ def run(handler: str) -> int:
     try:
         print(json.dumps(pool.invoke({"action": "reconcile"})), flush=True)
     except FunctionError as error:
-        print(f"{ERROR}reconcile: {error}", flush=True)
+        log("ERROR", f"reconcile: {error}")
         return 1
     finally:
         pool.close()

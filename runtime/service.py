@@ -15,6 +15,7 @@ from runtime.functions import FunctionPool, FunctionSpec
 from runtime.guard import Guarded
 from runtime.health import first_series, health_app
 from runtime.http_server import HttpServer
+from runtime.log import log
 from runtime.metrics import Exporter
 from runtime.names import HOST
 from runtime.settings import ServiceSettings, processors
@@ -97,7 +98,7 @@ class Service:
             signal.signal(number, lambda *_: self.stopping.set())
         health.start()
         self.stopping.wait()
-        print("stopping", flush=True)
+        log("INFO", "stopping")
         stop(time.monotonic() + self.settings.grace_s)
         health.stop()
         return 0

@@ -54,7 +54,9 @@ def _from_json(line: str) -> tuple[str, str] | None:
 
 
 def _news(record: dict[str, Any]) -> tuple[str, str] | None:
-    """Return the news of a document, from ingest's line about a message that changed something."""
+    """Return a question or an upload, or the news of a document: ingest's line about a message that changed it."""
+    if str(record.get("message")).startswith("POST "):
+        return record["message"], ""
     pages, reason, outcome = (record.get(name) for name in ("pages", "reason", "outcome"))
     if record.get("message") != "done" or not (pages or reason or outcome == Status.DELETED):
         return None

@@ -1,12 +1,12 @@
-"""Names of the local stack's resources, beside those that it shares with the runtime."""
+"""Names of the local stack's resources, and the marks that its parts put on the lines they print."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from runtime.names import ACCOUNT, ERROR, HOST, MAX_DEAD_RECEIVES, NOTICE, REGION, ROOT, WARNING
+from runtime.names import ACCOUNT, HOST, MAX_DEAD_RECEIVES, REGION, ROOT
 
-__all__ = ["ACCOUNT", "ERROR", "HOST", "MAX_DEAD_RECEIVES", "NOTICE", "REGION", "ROOT", "WARNING"]
+__all__ = ["ACCOUNT", "HOST", "MAX_DEAD_RECEIVES", "REGION", "ROOT"]
 
 BUCKET = "docwell-documents"
 LEDGER_TABLE = "docwell-ledger"
@@ -64,3 +64,8 @@ MAX_RECEIVES = 5
 
 # The principal of the notifications for restored documents.
 RESTORE_PRINCIPAL = "docwell-local-restart"
+
+# The console shows lines with these prefixes in quiet mode too.
+NOTICE = "NOTICE "
+WARNING = "WARNING "
+ERROR = "ERROR "

@@ -174,6 +174,8 @@ def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
             "a  REJECTED  (encrypted)",
         ),
         ('{"_aws": {}, "level": "ERROR"}', None),
+        ('{"level": "INFO", "message": "POST /v1/query 200 in 9 ms"}', "POST /v1/query 200 in 9 ms"),
+        ('{"level": "INFO", "message": "GET /v1/health 200 in 9 ms"}', None),
         ("GET /v1/health 200", None),
         ("thread 'main' panicked at", "thread 'main' panicked at"),
     ],
