@@ -151,13 +151,24 @@ def test_reconcile_runs_alone_and_the_index_outlives_its_server() -> None:
     assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
     chroma = named("small", "StatefulSet", "chroma")["spec"]
     assert chroma["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
-    assert chroma["replicas"] == 1
+
+
+def test_chroma_is_asked_by_the_names_of_its_pods() -> None:
+    one, three = (environment(name, "query")["DOCWELL_CHROMA_URL"] for name in ("team", "three Chroma servers"))
+    assert three.split(",")[0] == one == "http://docwell-chroma-0.docwell-chroma:8000"
+    servers = named("three Chroma servers", "StatefulSet", "chroma")
+    service = named("three Chroma servers", "Service", "chroma")
+    assert three.split(",") == [
+        f"http://{servers['metadata']['name']}-{number}.{service['metadata']['name']}:8000"
+        for number in range(servers["spec"]["replicas"])
+    ]
+    assert service["spec"]["clusterIP"] == "None"
 
 
 def test_a_browser_reaches_answers_with_tls_alone() -> None:
     (ingress,) = of_kind("small", "Ingress")
     (tls,) = ingress["spec"]["tls"]
-    assert tls == {"hosts": ["docwell.example"], "secretName": "docwell-tls"}
+    assert tls == {"hosts": ["docwell.example"], "secretName": "certificate"}
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == tls["hosts"]
 
 

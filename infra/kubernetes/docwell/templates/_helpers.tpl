@@ -79,8 +79,14 @@ topologySpreadConstraints:
   {{- end }}
 {{- end }}
 
+{{/* The servers by the names of their pods, which stay: collections are placed by them. */}}
 {{- define "docwell.chromaUrl" -}}
-{{ .Values.chroma.url | default (printf "http://%s:8000" (include "docwell.name" (list . "chroma"))) }}
+{{- $name := include "docwell.name" (list . "chroma") -}}
+{{- $urls := list -}}
+{{- range until (int .Values.chroma.servers) -}}
+{{- $urls = append $urls (printf "http://%s-%d.%s:8000" $name . $name) -}}
+{{- end -}}
+{{ .Values.chroma.url | default (join "," $urls) }}
 {{- end }}
 
 {{- define "docwell.modelUrl" -}}
