@@ -62,10 +62,10 @@ def one_of_three(run: Run) -> Outcome:
         return f"c{number % 12}/{number}.pdf"
 
     with scene(run, outcome, world, 2) as (workers, reader):
-        for number in range(24):
+        for number in range(run.times(24, 12)):
             world.put(key(number))
         outcome.stuck(workers.settle(120))
-        with users(world, 40, name=key):
+        with users(world, run.times(40, 12), name=key):
             for number in range(kills):
                 run.say(f"kill {number + 1} of {kills}")
                 run.advance(0.6 / kills)
