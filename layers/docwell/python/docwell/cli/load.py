@@ -76,6 +76,8 @@ def load(
     S3 copies them into the documents bucket. Of documents that lie there already, only the keys go to ingest.
     First shows documents, pages, hours and price, and asks. Documents that are loaded and unchanged are skipped.
     Ctrl-C pauses, and the same command goes on. Exit status 3 when objects were left out; a file lists them.
+    Needs s3:ListBucket on both buckets, GetObject and GetObjectTagging on the source, PutObject and PutObjectTagging
+    on the documents bucket, and sqs:GetQueueAttributes and SendMessage.
     """
     settings: Settings = ctx.obj.given(queue=queue)
     route = _route(source, settings.need("bucket"), collection)
