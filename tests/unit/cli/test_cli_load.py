@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,8 @@ WHERE = ("--bucket", BUCKET, "--queue", "ingest")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "LOOK_S", 0.0)
-    monkeypatch.setattr(gate, "_LEAST", 1000)
+    monkeypatch.setattr(gate, "LOOK_S", 0.001)
+    monkeypatch.setattr(load, "QueueGate", partial(gate.QueueGate, pace=1e6))
     monkeypatch.setattr(run, "_RETRY_AFTER_S", (0.0,))
     monkeypatch.setattr(load, "_WORKERS", 4)
 
@@ -125,8 +126,8 @@ def test_a_dry_run_estimates_pages_hours_and_price_and_changes_nothing(
     assert found["estimate"]["hours"]["2"] == pytest.approx(420 * 0.09 / 2 / 3600, abs=0.01)
     shown = run(*arguments)
     assert shown.exit_code == 0
-    assert "21 documents" in shown.stderr
-    assert "at 100 workers" in shown.stderr
+    assert "21 documents" in shown.stdout
+    assert "at 100 workers" in shown.stdout
     assert versions(archive) == []
     assert list((tmp_path / "work").iterdir()) == []
 

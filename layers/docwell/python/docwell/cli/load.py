@@ -32,7 +32,29 @@ _WORKERS = 32
 _PARTITIONS = 4 * _WORKERS
 _HOURS_AT = (2, 8, 100, 1000)  # ingest functions
 _LINE_EVERY_S = 60.0
-_MAX_BYTES = 512 * 1024 * 1024  # ingest's default
+
+CollectionOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Folder of the bucket, such as reports. Without it, keys stay the same."),
+]
+LongestWaitOption = Annotated[
+    float, typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load.")
+]
+PagesOption = Annotated[
+    float | None, typer.Option(min=1, metavar="NUMBER", help="Pages of a document on average, if you know.")
+]
+MaxBytesOption = Annotated[
+    int,
+    typer.Option(
+        envvar="DOCWELL_MAX_DOCUMENT_BYTES",
+        min=1,
+        metavar="BYTES",
+        help="Leave out larger objects, as ingest does.",
+    ),
+]
+QueueOption = Annotated[
+    str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
+]
 
 app = group()
 
@@ -42,33 +64,13 @@ def load(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="Where the documents are.")],
     *,
-    collection: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Folder of the bucket, such as reports. Without it, keys stay the same."
-        ),
-    ] = None,
+    collection: CollectionOption = None,
     dry_run: DryRunFlag = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the load begins.")] = False,
-    longest_wait: Annotated[
-        float,
-        typer.Option(min=1, metavar="SECONDS", help="How long other uploads may wait behind the load."),
-    ] = 30.0,
-    pages: Annotated[
-        float | None, typer.Option(min=1, metavar="NUMBER", help="Pages of a document on average, if you know.")
-    ] = None,
-    max_bytes: Annotated[
-        int,
-        typer.Option(
-            envvar="DOCWELL_MAX_DOCUMENT_BYTES",
-            min=1,
-            metavar="BYTES",
-            help="Leave out larger objects, as ingest does.",
-        ),
-    ] = _MAX_BYTES,
-    queue: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_QUEUE", metavar="NAME|URL", help="The ingest queue.")
-    ] = None,
+    longest_wait: LongestWaitOption = 30.0,
+    pages: PagesOption = None,
+    max_bytes: MaxBytesOption = 512 * 1024 * 1024,  # ingest's default
+    queue: QueueOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Load the documents below a prefix of any bucket.
@@ -76,27 +78,22 @@ def load(
     S3 copies them into the documents bucket. Of documents that lie there already, only the keys go to ingest.
     First shows documents, pages, hours and price, and asks. Documents that are loaded and unchanged are skipped.
     Ctrl-C pauses, and the same command goes on. Exit status 3 when objects were left out; a file lists them.
+    Needs s3:ListBucket on both buckets, GetObject and GetObjectTagging on the source, PutObject and
+    PutObjectTagging on the documents bucket, and sqs:GetQueueAttributes and SendMessage.
     """
     settings: Settings = ctx.obj.given(queue=queue)
     route = _route(source, settings.need("bucket"), collection)
     work = _work(settings, route, longest_wait, max_bytes)
     state = LoadState.read(route, Path())
-    if state.partitions and not dry_run:
+    if dry_run:
+        _show_survey(_survey(work), pages, as_json=as_json, err=False)
+        return
+    if state.partitions:
         display.echo(f"docwell: going on with {state.path}: {_progress(state)}", err=True)
     else:
-        survey = _survey(work)
-        _show_survey(survey, pages, as_json=as_json and dry_run)
-        if dry_run:
-            return
-        if not yes:
-            typer.confirm("Load these documents?", abort=True, err=True)
-        state = LoadState(state.path, route, survey.documents, survey.bytes)
-        state.partitions = partitions(survey.pages, _PARTITIONS)
+        _begin(work, state, pages, ask=not yes)
     _run(work, state)
-    if as_json:
-        display.show_json(state.summary())
-    else:
-        _show(state)
+    _show(state, as_json=as_json)
     if state.left_out:
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
@@ -137,6 +134,16 @@ def _survey(work: Load) -> Survey:
         return work.survey(step)
 
 
+def _begin(work: Load, state: LoadState, pages_each: float | None, *, ask: bool) -> None:
+    """Show what there is to load, ask, and divide it into partitions."""
+    survey = _survey(work)
+    _show_survey(survey, pages_each, as_json=False, err=True)
+    if ask:
+        typer.confirm("Load these documents?", abort=True, err=True)
+    state.documents, state.bytes = survey.documents, survey.bytes
+    state.partitions = partitions(survey.pages, _PARTITIONS)
+
+
 def _run(work: Load, state: LoadState) -> None:
     """Load, and say how to go on where that ends early. Raises `Failure`."""
     go_on = "what is done is stored; the same command, in this folder, goes on"
@@ -175,7 +182,7 @@ def _progress(state: LoadState) -> str:
     return f"{state.loaded:,} of {state.documents:,} documents"
 
 
-def _show_survey(survey: Survey, pages_each: float | None, *, as_json: bool) -> None:
+def _show_survey(survey: Survey, pages_each: float | None, *, as_json: bool, err: bool) -> None:
     from docwell.config import SettingsError
     from docwell.query.costs import load_prices
 
@@ -199,10 +206,15 @@ def _show_survey(survey: Survey, pages_each: float | None, *, as_json: bool) -> 
         "hours, about": ", ".join(f"{one:,.1f} at {workers:,} workers" for workers, one in hours.items()),
         "price, about": f"{price} for functions and requests, by {estimate.prices}",
     }
-    display.console(stderr=True).print(display.field_table(rows))
+    for name, value in rows.items():
+        if value:
+            display.echo(f"{name:15} {value}", err=err)
 
 
-def _show(state: LoadState) -> None:
+def _show(state: LoadState, *, as_json: bool) -> None:
+    if as_json:
+        display.show_json(state.summary())
+        return
     display.say(f"{state.loaded:,} documents loaded, {state.unchanged:,} were loaded already", "bold")
     if state.left_out:
         display.say(f"left out: {_reasons(state.left_out)}; listed in {state.omissions}", "yellow")
