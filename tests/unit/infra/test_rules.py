@@ -12,6 +12,8 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 
 from docwell.query.night import Night
 from infra.container.sam import ROOT
+from infra.intrinsics import Values
+from tests.unit.infra.templates import whole
 
 PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
 CHROMA, OLLAMA = {"ChromaUrl": "https://chroma.example"}, {"OllamaUrl": "https://ollama.example"}
@@ -153,6 +155,16 @@ RIGHT = {
         ",,arn:aws:wafv2:us-east-1:111122223333:global/webacl/a/b",
     ],
 }
+
+
+def test_the_parts_of_alarms_are_an_address_and_a_budget() -> None:
+    values = Values({"Alarms": "a@example.com,250.5"})
+    resources = whole()["Resources"]
+    assert values.of(resources["Budget"]["Properties"]["Budget"]["BudgetLimit"]["Amount"]) == "250.5"
+    addresses = [
+        one["Properties"]["Endpoint"] for one in resources.values() if one["Type"] == "AWS::SNS::Subscription"
+    ]
+    assert [values.of(one) for one in addresses] == ["a@example.com"]
 
 
 @pytest.mark.parametrize("name", WRONG)
