@@ -43,7 +43,7 @@ ROWS_GOAL, SEEN_GOAL, ACCUSED_GOAL = ">= 95", ">= 95", "<= 0.2"
 PAGE_CHARACTERS = 3000
 NOTES_GOAL, DEFECTS_GOAL, FILING_ROWS_GOAL = ">= 99", "<= 2", ">= 99"
 # The first range of a filing, and pages from its middle on, where the statements are.
-FILING_PAGES, MIDDLE_PAGES = 50, 20
+FILING_PAGES, MIDDLE_PAGES = 50, 10
 SHOWN_DEFECTS = 10
 # Languages that run to the left, have no spaces or draw vowels as signs around their letters.
 LANGUAGES = {"ar": "Arabic", "hi": "Hindi", "th": "Thai", "zh": "Chinese"}

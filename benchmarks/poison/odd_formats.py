@@ -58,7 +58,7 @@ def _word(good: Good) -> dict[str, Make]:
         "docx_with_a_part_that_is_missing": {relations: _put(b"styles.xml", b"nothing.xml")},
         "docx_tables_in_tables": {main: _put(b"<w:sectPr", table * 1500 + end * 1500 + b"<w:sectPr")},
         "docx_many_paragraphs": {
-            main: _put(b"<w:sectPr", b"<w:p><w:r><w:t>a</w:t></w:r></w:p>" * 60_000 + b"<w:sectPr")
+            main: _put(b"<w:sectPr", b"<w:p><w:r><w:t>a</w:t></w:r></w:p>" * 15_000 + b"<w:sectPr")
         },
         "docx_in_utf_16": {main: lambda data: data.decode().replace("UTF-8", "UTF-16").encode("utf-16")},
         "docx_path_out_of_the_archive": {"../../../../tmp/escaped": lambda _: b"Close the valve."},
@@ -155,7 +155,7 @@ _TEXTS: dict[str, Make] = {
     "html_tables_in_tables": lambda: b"<!doctype html>" + b"<table><tr><td>" * 3000 + b"Close the valve.",
     "html_hidden_as_a_whole": lambda: b"<!doctype html><body style='display:none'><p>Close the valve.</p>",
     "md_emphasis": lambda: b"# a\n\n" + b"*a _b " * 60_000,
-    "md_code": lambda: b"# a\n\n" + b"".join(b"`" * n + b" " for n in range(1, 2500)),
+    "md_code": lambda: b"# a\n\n" + b"".join(b"`" * n + b" " for n in range(1, 1000)),
     "md_lists_in_lists": lambda: b"# a\n\n" + b"\n".join(b" " * (2 * n) + b"- a" for n in range(1500)),
     "md_wide_table": lambda: b"|" + b"a|" * 5000 + b"\n|" + b"-|" * 5000 + (b"\n|" + b"b|" * 5000) * 50,
     "md_with_html": lambda: b"# a\n\n<div hidden>secret</div>\n\n<script>alert(1)</script>\n\nClose the valve.\n",
@@ -179,7 +179,7 @@ _MAIL: dict[str, Make] = {
     "eml_of_no_base64": lambda: _mail("Content-Transfer-Encoding: base64", b"Close the valve!\n" * 99),
     "eml_without_an_end": lambda: _mail(_MIXED, _PART),
     "eml_without_a_boundary": lambda: _mail("Content-Type: multipart/mixed", _PART),
-    "eml_of_parts": lambda: _mail(_MIXED, _PART * 20_000 + b"--b--\n"),
+    "eml_of_parts": lambda: _mail(_MIXED, _PART * 3000 + b"--b--\n"),
     "eml_of_headers": lambda: _mail("\n".join(f"X-{n}: a" for n in range(50_000)), b"Close the valve.\n"),
     "eml_long_header": lambda: _mail("X-A: =?utf-8?q?" + "a" * MIB, b"Close the valve.\n"),
     "eml_bad_date": lambda: _mail("Date: Mon, 99 Foo 99999 99:99:99 +9999", b"Close the valve.\n"),
@@ -257,7 +257,7 @@ _IMAGES: dict[str, Make] = {
     "png_of_a_false_sum": lambda: _pixels("PNG")[:20] + b"\0\1\2\3" + _pixels("PNG")[24:],
     "png_with_more_behind_it": lambda: _pixels("PNG") + b"%PDF-1.7 junk" + bytes(MIB),
     "tiff_in_a_loop": _tiff_in_a_loop,
-    "tiff_of_many_pictures": lambda: _tiff_frames(1500),
+    "tiff_of_many_pictures": lambda: _tiff_frames(300),
     "tiff_in_cmyk": lambda: _pixels("TIFF", "CMYK"),
     "jpeg_turned_by_no_angle": lambda: _turned(99),
     "gif": lambda: _pixels("GIF"),
