@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -109,3 +110,9 @@ def test_a_table_that_cannot_be_read_stops_the_deployment_but_not_its_restoratio
 
 def test_every_form_that_is_explained_is_a_parameter_or_was_one() -> None:
     assert set(upgrade._NOW) - set(content(MAIN)["Parameters"]) == {"UserPoolArn"}
+
+
+@pytest.mark.parametrize("path", sorted(deployment.PROFILES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_profile_is_taken(path: Path) -> None:
+    given = deployment.profile_parameters(path.stem)
+    assert list(upgrade.problems(given, content(MAIN)["Parameters"])) == []
