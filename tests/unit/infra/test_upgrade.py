@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -113,3 +114,9 @@ def test_every_form_that_is_explained_is_a_parameter_or_was_one() -> None:
         "AlarmEmail",
         "BudgetPerMonth",
     }
+
+
+@pytest.mark.parametrize("path", sorted(deployment.PROFILES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_profile_is_taken(path: Path) -> None:
+    given = deployment.profile_parameters(path.stem)
+    assert list(upgrade.problems(given, content(MAIN)["Parameters"])) == []
