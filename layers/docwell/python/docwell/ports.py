@@ -164,10 +164,6 @@ class Catalogue(Protocol):
 Places = Mapping[str, Sequence[str] | None]
 
 
-class PartialHits(list[Passage]):
-    """The hits of a search that a part of the index did not answer."""
-
-
 class VectorIndex(Protocol):
     """The chunks with their vectors. The index can be rebuilt from the bucket at any time."""
 
@@ -178,7 +174,7 @@ class VectorIndex(Protocol):
         """Return the `k` nearest chunks by cosine, nearest first; with `places` None, of all collections.
 
         A collection that does not exist has no chunks. Where a part of the index did not answer, the list is a
-        `PartialHits`. In rare cases a hit is of another collection: check it.
+        `docwell.answers.PartialHits`. In rare cases a hit is of another collection: check it.
         """
 
     def ids(
