@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.faults.chroma import ChromaServer
-from docwell.answers import PartialHits
 from docwell.errors import Unavailable
 from docwell.models import Hint, collection_of
+from docwell.ports import PartialHits
 from tests.unit.fakes import DIMENSION
 
 from .reconcile_world import World, drift, new_world

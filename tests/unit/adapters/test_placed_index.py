@@ -11,10 +11,9 @@ import pytest
 
 from docwell.adapters import placed_index
 from docwell.adapters.placed_index import PlacedIndex, Placement
-from docwell.answers import PartialHits
 from docwell.errors import Unavailable
 from docwell.models import Chunk, IndexRecord, Passage
-from docwell.ports import Places
+from docwell.ports import PartialHits, Places
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from tests.unit.fakes import FakeIndex

@@ -8,11 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from docwell.citation_units import CitationUnit
-from docwell.models import Passage
-
-
-class PartialHits(list[Passage]):
-    """The hits of a search that a part of the index did not answer."""
 
 
 @dataclass(frozen=True, slots=True)

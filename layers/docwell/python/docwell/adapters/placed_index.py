@@ -16,10 +16,9 @@ from time import monotonic
 from typing import Protocol
 
 from docwell.adapters.chroma import ChromaIndex
-from docwell.answers import PartialHits
 from docwell.errors import Unavailable
 from docwell.models import IndexRecord, Mark, Passage, collection_of
-from docwell.ports import Places
+from docwell.ports import PartialHits, Places
 
 # A search takes milliseconds. A server that needs this long does not delay the answers from the others.
 _ANSWERS_WITHIN_S = 3.0

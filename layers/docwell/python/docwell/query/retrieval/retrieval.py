@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
-from docwell.answers import PartialHits
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import Passage, Units
-from docwell.ports import Catalogue, VectorIndex
+from docwell.ports import Catalogue, PartialHits, VectorIndex
 from docwell.query.retrieval import gates
 from docwell.query.retrieval.expansion import Wording, fuse
 from docwell.query.retrieval.filters import ANY, Filter
