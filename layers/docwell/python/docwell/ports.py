@@ -177,8 +177,8 @@ class VectorIndex(Protocol):
     def search(self, places: Places | None, vector: Sequence[float], k: int) -> list[Passage]:
         """Return the `k` nearest chunks by cosine, nearest first; with `places` None, of all collections.
 
-        A collection that does not exist has no chunks. Where a part of the index did not answer, the list is a
-        `PartialHits`. In rare cases a hit is of another collection: check it.
+        A collection that does not exist has no chunks. In rare cases a hit is of another one: check it.
+        Returns `PartialHits` where a part of the index did not answer.
         """
 
     def ids(
@@ -205,13 +205,10 @@ class Overviews(Protocol):
 
 
 class TextIndex(Protocol):
-    """The text of the chunks, for a list of all that mention something."""
+    """The text of the chunks, for lists of all that mention something. Expressions have no look-around."""
 
     def containing(self, places: Places, patterns: Sequence[str], limit: int) -> Sequence[Passage]:
-        """Return up to `limit` chunks whose text matches all these regular expressions, in any case, in no order.
-
-        The expressions look neither ahead nor back.
-        """
+        """Return up to `limit` chunks whose text matches all regular expressions, in any case, in no order."""
 
 
 class LedgerRow(NamedTuple):
