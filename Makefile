@@ -32,7 +32,7 @@ test: dev embedder ## Run all tests with coverage; ARGS="-k name" selects some
 	$(PY) -m coverage report
 
 .PHONY: console-test
-console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 2 minutes
+console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 4 minutes
 	@scripts/chromium >/dev/null
 	$(PY) -m pytest -q tests/console $(ARGS)
 
