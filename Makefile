@@ -32,7 +32,7 @@ test: dev embedder programs ## Run all tests with coverage; ARGS="-k name" selec
 	$(PY) -m coverage report
 
 .PHONY: console-test
-console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 2 minutes
+console-test: dev embedder ## Test the console in Chromium, which it installs where it may: 4 minutes
 	@scripts/install-programs chromium
 	$(PY) -m pytest -q tests/console $(ARGS)
 
