@@ -33,7 +33,7 @@ from benchmarks import filing_rows, forms, layouts, scripts
 from benchmarks.broken_maps import BROKEN, PARTLY
 from benchmarks.defects import defects
 from benchmarks.reading import default_reader
-from docwell.adapters.documents.text_quality import is_unreadable
+from docwell.adapters.documents.text_quality import has_wrong_font, is_unreadable
 from infra.progress import bar
 from infra.report import EVALUATION, Report
 
@@ -118,6 +118,10 @@ def _garbled(report: Report, truths: Sequence[Path]) -> None:
     for kind, spoil in BROKEN.items():
         seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
         report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%", SEEN_GOAL)
+        fonts = [(text[: 2 * len(text) // 3], text[2 * len(text) // 3 :]) for text in good]
+        seen = sum(has_wrong_font([right, spoil(wrong, seed)]) for seed, (right, wrong) in enumerate(fonts))
+        label = f"pages seen as unreadable: {kind}, in a font with a third of the page"
+        report.add(label, 100 * seen / len(good), "%", SEEN_GOAL)
     for kind, spoil in PARTLY.items():
         seen = sum(is_unreadable(spoil(text, seed)) for seed, text in enumerate(good))
         report.add(f"pages seen as unreadable: {kind}", 100 * seen / len(good), "%")
@@ -238,7 +242,9 @@ def ratio(text: str, other: str) -> float:
 
 
 def _docwell(path: Path, first: int = 1, last: int = ALL) -> list[str]:
-    return [page.text for page in default_reader().pages(path, first, last)]
+    reader = default_reader()
+    last = min(last, reader.inspect(path).page_count)
+    return [page.text for page in reader.pages(path, first, last)]
 
 
 def _pdfium(path: Path, first: int = 1, last: int = ALL) -> list[str]:

@@ -148,8 +148,11 @@ class Emulated:
 
     def most_memory_mb(self) -> float:
         """The most memory that the container has had since its start, with its cache of files, in MB."""
-        command = ["docker", "exec", self.name, "cat", "/sys/fs/cgroup/memory.peak"]
-        return int(subprocess.check_output(command)) / 1e6
+        # The file's place in version 2 of control groups, then in version 1; the other one is missing.
+        files = ["/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"]
+        command = ["docker", "exec", self.name, "cat", *files]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        return int(done.stdout.split()[0]) / 1e6
 
     def times(self, invocations: int) -> Times:
         """The reports of a number of invocations. The emulator writes the last one after its answer."""
