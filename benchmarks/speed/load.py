@@ -1,10 +1,10 @@
 """`docwell load` of a million documents over simulated stores, with its gate, its state and the real `Ingest`.
 
 `benchmarks.speed.load_world` has the stores and the assumed times. Messages come twice, late and out of order,
-workers die while they write, and the load is killed five times. A case simulates the first of the
-million documents, as many as `CASES` says; the others take the pace of the second half of these, because the gate
-learns the pace in the first. Other uploads come every half minute; their wait is the time from upload to the begin of their indexing. SQS says that a
-count may be a minute late, which is the last case.
+workers die while they write, and the load is killed five times. A case simulates the first of the million
+documents, as many as `CASES` says. The others take the pace of the second half of these, because the gate learns
+the pace in the first. Other uploads come every half minute; their wait is the time from upload to the begin of
+their indexing. SQS says that a count may be a minute late, which is the last case.
 """
 
 import tempfile
